@@ -1,0 +1,470 @@
+"""The Rust core. Bytes, ``str`` ids and frozen classes cross; nothing here is async and nothing calls back.
+
+Times are milliseconds since the Unix epoch. "JSON" means UTF-8 bytes of one JSON value. A *block* is a content block in the
+shape of the Anthropic Messages API; "blocks" means a JSON array of them. Every failure is a ``CoreError`` whose ``args`` are
+``(code, text)``; ``infinity.errors.from_core`` turns it into the public tree.
+"""
+
+from typing import final
+
+__version__: str
+
+class CoreError(Exception):
+    """``args == (code, text)``; the codes are those of ``rust/src/error.rs``."""
+
+@final
+class Message:
+    """One message for one thread. Frozen, hashable by identity."""
+
+    def __new__(
+        cls, thread: str, id: str, kind: str, body: bytes, *, seq: int = 0, accepted_at: int = 0
+    ) -> Message: ...
+    @property
+    def thread(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def accepted_at(self) -> int: ...
+
+@final
+class Wake:
+    """One pollable file descriptor for everything the core finishes. Readable until ``drain`` is called."""
+
+    def __new__(cls) -> Wake: ...
+    def fileno(self) -> int: ...
+    def arm(self, due_at: int | None) -> None:
+        """Make the descriptor readable at this wall-clock time (past: at once); ``None`` disarms. One alarm at a time.
+
+        Follows clock steps and suspends (Linux ``timerfd`` on CLOCK_REALTIME, cancel-on-set); no thread ticks.
+        """
+    def signal(self) -> None:
+        """Make the descriptor readable now. Any thread may call it."""
+    def drain(self) -> bool:
+        """Reset the descriptor; true if the alarm went off (or the clock was stepped: check what is due)."""
+
+@final
+class Batch:
+    """A thread's whole queue at the moment it was taken, in arrival order. Frozen."""
+
+    @property
+    def thread(self) -> str: ...
+    @property
+    def messages(self) -> list[Message]: ...
+
+@final
+class Mailboxes:
+    """Per-thread FIFO channels. Many senders on any OS thread; one taker per thread at a time."""
+
+    def __new__(cls, wake: Wake | None = None, *, capacity: int = 10_000) -> Mailboxes:
+        """``capacity``: messages one thread may have queued; more raises ``limit``."""
+    def put(self, message: Message) -> bool:
+        """Append; false if a message with this thread and id is queued or taken already. Signals ``wake`` if the thread became ready."""
+    def take(self) -> Batch | None:
+        """The longest-ready thread with its whole queue, exclusively, until ``release``; ``None`` if none is ready."""
+    def take_thread(self, thread: str) -> Batch | None:
+        """The same for one thread; ``None`` if it has nothing queued or is taken."""
+    def more(self, thread: str) -> list[Message]:
+        """What has arrived for a taken thread since; appended to its batch (``release(keep=True)`` would give it back)."""
+    def release(self, thread: str, *, keep: bool = False) -> None:
+        """End the taking. ``keep``: the batch goes back to the front, in order. The thread is ready again if anything is queued."""
+    def queued(self, thread: str) -> int:
+        """How many messages wait (not counting a taken batch)."""
+    def taken(self, thread: str) -> bool: ...
+    def __len__(self) -> int:
+        """Threads with anything queued or taken. A thread without costs nothing."""
+
+@final
+class DedupSet:
+    """An exact set of ids; at most ~32 bytes an id whatever its length (128-bit digests)."""
+
+    def __new__(cls) -> DedupSet: ...
+    def add(self, id: str) -> bool:
+        """True if it was not there."""
+    def __contains__(self, id: str) -> bool: ...
+    def __len__(self) -> int: ...
+    def memory(self) -> int:
+        """Bytes held."""
+    def encode(self) -> bytes: ...
+    @staticmethod
+    def decode(data: bytes) -> DedupSet: ...
+
+@final
+class Call:
+    """One tool call and its life. Frozen: a picture of the registry's row."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def thread(self) -> str: ...
+    @property
+    def provider_id(self) -> str: ...
+    @property
+    def tool(self) -> str: ...
+    @property
+    def toolset(self) -> str:
+        """Name of the toolset it went to; empty for a built-in."""
+    @property
+    def arguments(self) -> bytes: ...
+    @property
+    def state(self) -> str:
+        """``planned`` | ``answered`` | ``failed`` | ``cancelled`` (the store alone knows ``sent``)."""
+    @property
+    def detached(self) -> bool:
+        """Its turn has a placeholder result; the real one will enter as an event."""
+    @property
+    def subscription(self) -> bool: ...
+    @property
+    def deadline(self) -> int | None: ...
+    @property
+    def user_id(self) -> str | None:
+        """Whose message caused the call (trap S11)."""
+    @property
+    def position(self) -> int:
+        """Absolute position of its turn."""
+    @staticmethod
+    def decode(record: bytes) -> Call: ...
+
+@final
+class Snapshot:
+    """What a store reads to load a thread: records as they were written."""
+
+    def __new__(
+        cls,
+        header: bytes,
+        entries: list[tuple[int, bytes]],
+        calls: list[bytes],
+        seen: list[str],
+    ) -> Snapshot:
+        """``entries``: of all ``live_ranges(header)``, ascending; ``calls``: open ones and active subscriptions of this thread;
+        ``seen``: those of the message ids asked about that the thread has consumed."""
+
+@final
+class Thread:
+    """A thread's state and its rules. Changes gather until ``delta`` and become permanent with ``committed``.
+
+    If a commit fails, throw the object away and load again. Methods that would break I4 raise ``rule`` and change nothing.
+    """
+
+    @staticmethod
+    def create(id: str, *, now: int, model: str, title: str = "", seed: bytes | None = None) -> Thread:
+        """A new root thread, version 0. ``seed``: blocks of a first user entry that tells the thread its identity."""
+    @staticmethod
+    def load(snapshot: Snapshot) -> Thread: ...
+    def fork(
+        self,
+        id: str,
+        *,
+        now: int,
+        origin: bytes,
+        placeholder: bytes,
+        seed_call: str | None = None,
+        seed: bytes | None = None,
+        model: str | None = None,
+    ) -> Thread:
+        """A child that inherits this thread's entries up to now by reference, never by copy.
+
+        In the child, every unanswered (attached) call of the inherited last turn gets the blocks ``placeholder`` as its result, except ``seed_call``
+        (the spawning call), whose result is ``seed``; the child is then pending. Without ``seed_call`` the creator adds what wakes the child itself
+        (``add_event``, ``add_user``) on the returned object. ``origin``: JSON that the child keeps in its header (why it exists). The child's delta rides in this
+        thread's next ``delta``, and carries whatever was done to the child object until then; after ``committed`` of the parent the child object is spent.
+        """
+    @property
+    def id(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def ancestors(self) -> list[str]:
+        """Root → parent; empty for a root."""
+    @property
+    def origin(self) -> bytes | None: ...
+    @property
+    def version(self) -> int:
+        """Of the last commit; 0 before the first."""
+    @property
+    def model(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def status(self) -> str:
+        """``idle`` | ``waiting`` (open calls, subscriptions or ``pending``) | ``stopped`` | ``closed``."""
+    @property
+    def pending(self) -> bool:
+        """Something was added for the model that no turn has followed yet, and no attached call is open."""
+    @property
+    def position(self) -> int:
+        """The absolute position that the next entry gets. A child's positions go on from the fork."""
+    @property
+    def problem(self) -> str | None:
+        """The last error that the user should know of."""
+    @property
+    def children(self) -> int:
+        """How many children this thread has created so far."""
+    @property
+    def usage(self) -> tuple[int, int, int, int]:
+        """Tokens so far: input, output, cache read, cache write."""
+    @property
+    def context_tokens(self) -> int:
+        """Input + output tokens of the last completion: the size of the context now."""
+    @property
+    def actor(self) -> str | None:
+        """The user whose message was folded in last."""
+    def live_entries(self) -> int:
+        """How many entries the next request renders."""
+    def calls(self) -> list[Call]:
+        """Open calls (planned or sent, attached or detached), oldest first."""
+    def attached(self) -> list[Call]:
+        """Open calls of the last turn that have no result or placeholder yet."""
+    def subscriptions(self) -> list[Call]: ...
+    def call(self, id: str) -> Call | None:
+        """A call of this thread that is open, subscribed, or changed since the load."""
+
+    def seen(self, message_id: str) -> bool: ...
+    def consume(self, message: Message, outcome: str = "applied") -> None:
+        """Take a message out of the inbox with this commit; ``outcome`` is ``applied`` or the reason of its discard."""
+
+    def add_user(self, blocks: bytes, *, now: int, actor: str | None = None, meta: bytes = b"{}") -> int:
+        """A user entry; returns its position. ``rule`` if an attached call is open, blocks are empty or a text is empty."""
+    def add_turn(
+        self,
+        blocks: bytes,
+        calls: list[Call],
+        *,
+        now: int,
+        usage: tuple[int, int, int, int] = (0, 0, 0, 0),
+        meta: bytes = b"{}",
+    ) -> int:
+        """What the model produced. ``calls`` match the blocks' ``tool_use`` ids one to one, in order; ids are new for ever.
+        Trailing reasoning without a signature is dropped. Empty blocks are recorded (the model had nothing to say)."""
+    def plan_call(
+        self,
+        id: str,
+        *,
+        provider_id: str,
+        tool: str,
+        toolset: str,
+        arguments: bytes,
+        deadline: int | None,
+        user_id: str | None,
+    ) -> Call:
+        """A row for ``add_turn``; changes nothing by itself."""
+    def answer(
+        self,
+        call_id: str,
+        blocks: bytes,
+        *,
+        now: int,
+        event_id: str,
+        state: str = "answered",
+        error: bool = False,
+        subscription: bool = False,
+        meta: bytes = b"{}",
+    ) -> str:
+        """End an open call (``state``: ``answered``, ``failed`` or ``cancelled``). Attached: a ``result`` entry, returns ``"result"``. Detached: an
+        ``event`` entry under ``event_id``, returns ``"event"``; ``rule`` if any attached call is open. When the last attached call of a turn is answered and not all of
+        them were cancelled, the thread is pending. ``error`` sets ``is_error`` on the tool_result."""
+    def detach(self, call_id: str, blocks: bytes, *, now: int) -> None:
+        """Give an attached call a placeholder result and go on without it (L4)."""
+    def cancel_detached(self, call_id: str) -> None:
+        """A detached open call becomes ``cancelled``; nothing enters history."""
+    def add_event(
+        self,
+        event_id: str,
+        *,
+        tool: str,
+        call_id: str,
+        arguments: bytes,
+        blocks: bytes,
+        now: int,
+        meta: bytes = b"{}",
+    ) -> int:
+        """A synthetic call of ``receive_event__injected`` and its result (SUB-2)."""
+    def end_subscription(self, call_id: str) -> bool:
+        """False if it is not an active subscription."""
+    def summary_range(self, keep: int) -> tuple[int, int] | None:
+        """The widest ``[start, end)`` that a summary may cover while at least the last ``keep`` entries stay; ``None`` if there is none.
+        Never separates a turn from its results."""
+    def add_summary(self, start: int, end: int, blocks: bytes, *, now: int, meta: bytes = b"{}") -> None:
+        """Replace ``[start, end)`` in what is rendered. ``conflict`` if ``start`` is not where the live entries begin or ``end`` is no valid border."""
+
+    def set_timer(self, id: str, due_at: int, kind: str, body: bytes) -> None: ...
+    def cancel_timer(self, id: str) -> None: ...
+    def plan_outbox(
+        self, key: str, kind: str, target: str, body: bytes, call_id: str | None = None
+    ) -> None: ...
+    def cancel_outbox(self, key: str) -> None: ...
+    def send(self, thread: str, id: str, kind: str, body: bytes) -> None:
+        """A message to another thread, durable with this commit."""
+    def open_prompt(self, id: str, kind: str, body: bytes) -> None: ...
+    def close_prompt(self, id: str) -> None: ...
+    def note(self, kind: str, body: bytes) -> None:
+        """Append to the durable event stream (JSON), beside the ``entry`` rows that every new entry adds by itself."""
+    def set_model(self, model: str) -> None: ...
+    def set_title(self, title: str) -> None: ...
+    def set_problem(self, text: str | None) -> None: ...
+    def set_stopped(self, stopped: bool) -> None: ...
+    def set_pending(self, pending: bool) -> None:
+        """Force the flag (an interrupt takes the reason to speak away; a retry gives it back)."""
+    def close(self) -> None:
+        """``rule`` if an attached call is open."""
+
+    def render(self, *, images: bool = True, breakpoints: int = 2) -> bytes:
+        """The request's ``messages`` array from stored bytes: roles alternate, every tool_use has its one tool_result first in the next
+        user message. ``images=False`` replaces each image by a text placeholder (RES-2). The last block of the last ``breakpoints`` user messages gets
+        ``cache_control``. ``rule`` if an attached call is open or there is nothing to render."""
+    def changed(self) -> bool:
+        """True if ``delta`` would carry anything."""
+    def delta(self, now: int) -> Delta:
+        """Everything since the last commit. Calling it again without changes gives the same."""
+    def committed(self) -> None:
+        """The last delta is durable: take its version and start afresh."""
+
+@final
+class Delta:
+    """One atomic commit as data (I6); see rust/src/delta.rs. Frozen."""
+
+    @property
+    def thread(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def expected_version(self) -> int: ...
+    @property
+    def new_version(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def updated_at(self) -> int: ...
+    @property
+    def header(self) -> bytes: ...
+    @property
+    def entries(self) -> list[tuple[int, bytes]]: ...
+    @property
+    def calls(self) -> list[tuple[str, str, bool, str, bytes]]:
+        """id, state, subscription, tool, record."""
+    @property
+    def consumed(self) -> list[tuple[int, str, str]]:
+        """seq, message id, outcome."""
+    @property
+    def children(self) -> list[Delta]: ...
+    @property
+    def timers(self) -> list[tuple[str, int, str, bytes]]:
+        """id, due_at, kind, body."""
+    @property
+    def timers_cancelled(self) -> list[str]: ...
+    @property
+    def outbox(self) -> list[tuple[str, str, str, bytes, str | None]]:
+        """key, kind, target, body, call id."""
+    @property
+    def outbox_cancelled(self) -> list[str]: ...
+    @property
+    def sends(self) -> list[tuple[str, str, str, bytes]]:
+        """thread, id, kind, body."""
+    @property
+    def prompts(self) -> list[tuple[str, str, bytes]]:
+        """id, kind, body."""
+    @property
+    def prompts_closed(self) -> list[str]: ...
+    @property
+    def feed(self) -> list[tuple[int, str, bytes]]:
+        """position, kind, JSON."""
+    def size(self) -> int:
+        """Bytes of all records and bodies, children included."""
+
+def live_ranges(header: bytes) -> list[tuple[str, int, int]]:
+    """``(thread, start, end)`` of every range of entries that loading this thread must read, ascending; a summary's own entry included."""
+
+def entry_json(record: bytes) -> bytes:
+    """``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients."""
+
+def header_json(header: bytes) -> bytes:
+    """The header as JSON, for clients and diagnosis."""
+
+def display(script: str, arguments: bytes) -> str | None:
+    """Evaluate a toolset's ``displayScript`` (Rhai, scope: the map ``args``), bounded; ``None`` on any failure (DISC-8)."""
+
+@final
+class Journal:
+    """The local durable store. One writer thread with group commit; one reader thread. Every method but ``open``, ``close`` and ``finished`` returns a
+    ticket at once; the outcome comes from ``finished`` after ``wake`` was signalled."""
+
+    @staticmethod
+    def open(path: str, wake: Wake) -> Journal:
+        """Open or create. ``damaged``, ``too_new``, ``locked`` or ``storage`` with a text that says what to do."""
+    def close(self) -> None:
+        """Finish what is queued, checkpoint, release the file."""
+    def finished(self) -> list[tuple[int, object, CoreError | None]]:
+        """``(ticket, value, error)`` of all that finished since the last call."""
+
+    # writes; durable (fsync) when finished
+    def accept(self, message: Message, expect: str = "any", call_id: str | None = None) -> int:
+        """Append to the inbox. Value: ``(status, Message | None)`` with status ``accepted`` (the message carries its ``seq``), ``duplicate``, ``unknown_thread``,
+        ``unknown_call``, ``not_pending``, ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
+        this thread); ``event`` (``call_id`` is a subscription of this thread, or an open call that may become one)."""
+    def commit(self, delta: Delta) -> int:
+        """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match."""
+    def fire_timers(self, now: int, limit: int = 1000) -> int:
+        """Move due timers into their threads' inboxes. Value: list of messages."""
+    def outbox_done(self, key: str, sent_call: str | None = None, failure: Message | None = None) -> int:
+        """Delete the row; mark ``sent_call`` as ``sent``; or accept ``failure`` in the same transaction. Value: as ``accept``, or ``None``."""
+    def outbox_retry(self, key: str, due_at: int) -> int:
+        """Count an attempt; not due before ``due_at``."""
+    def put_view(self, thread: str, view_type: str, content: bytes) -> int:
+        """Value: false if there is no such thread."""
+    def put_meta(self, key: str, value: bytes) -> int: ...
+
+    # reads
+    def load(self, thread: str, known_version: int = -1, message_ids: list[str] = ...) -> int:
+        """Value: ``Snapshot``; ``None`` if the stored version is ``known_version``. Error ``not_found``."""
+    def inbox(self, after_seq: int = 0, limit: int = 10_000) -> int:
+        """Value: list of queued messages, by seq: what a start requeues."""
+    def outbox(self, after_key: str = "", limit: int = 10_000) -> int:
+        """Value: list of ``(key, kind, target, body, call_id, thread, attempts, due_at)``, by key."""
+    def next_timer(self) -> int:
+        """Value: due time of the earliest timer or ``None``."""
+    def thread(self, id: str) -> int:
+        """Value: ``(id, root, parent, status, title, version, created_at, updated_at, header)`` or ``None``."""
+    def threads(
+        self,
+        root: str | None = None,
+        parent: str | None = None,
+        status: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> int:
+        """Value: list of the rows above, newest ``updated_at`` first; ``after``: an opaque cursor ``"<updated_at>:<id>"`` of the last row seen."""
+    def entries(self, thread: str, after: int = -1, limit: int = 1000) -> int:
+        """Value: list of ``(position, record)`` of the thread's own entries."""
+    def feed(self, thread: str, after: int = -1, limit: int = 1000) -> int:
+        """Value: list of ``(position, kind, json, entry_record | None)``; rows of kind ``entry`` carry the record they refer to."""
+    def calls(self, thread: str, open_only: bool = True) -> int:
+        """Value: list of ``(record, state)`` where state may be ``sent``."""
+    def find_call(self, call_id: str) -> int:
+        """Value: ``(record, state)`` or ``None``."""
+    def prompts(self, thread: str | None = None) -> int:
+        """Value: list of ``(id, thread, kind, body)`` that are pending."""
+    def timers(self, thread: str | None = None) -> int:
+        """Value: list of ``(id, thread, due_at, kind, body)``."""
+    def views(self, thread: str) -> int:
+        """Value: list of ``(view_type, content)``."""
+    def discards(self, thread: str, limit: int = 100) -> int:
+        """Value: list of ``(message_id, reason, at)``, newest first."""
+    def meta(self, key: str) -> int:
+        """Value: bytes or ``None``."""
+    def counts(self) -> int:
+        """Value: dict of ``threads``, ``entries``, ``inbox``, ``outbox``, ``timers``, ``seen``, ``discards``, ``prompts``."""

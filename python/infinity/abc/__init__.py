@@ -1,0 +1,36 @@
+"""The contracts between the engine and its hosts: one noun a file, one contract-test body for each."""
+
+from .clock import Clock
+from .mailbox import Mailbox
+from .model import Model, ModelCall, ModelInfo, ModelRequest, Part, Reasoning, Text, ToolUse, Turn, Usage
+from .observer import Observer
+from .store import Accepted, Expect, FeedRow, OutboxRow, PromptRow, Status, Store, ThreadRow, TimerRow
+from .transport import Delivery, Transport, Verdict
+
+__all__ = [
+    "Accepted",
+    "Clock",
+    "Delivery",
+    "Expect",
+    "FeedRow",
+    "Mailbox",
+    "Model",
+    "ModelCall",
+    "ModelInfo",
+    "ModelRequest",
+    "Observer",
+    "OutboxRow",
+    "Part",
+    "PromptRow",
+    "Reasoning",
+    "Status",
+    "Store",
+    "Text",
+    "ThreadRow",
+    "TimerRow",
+    "ToolUse",
+    "Transport",
+    "Turn",
+    "Usage",
+    "Verdict",
+]

@@ -1,0 +1,113 @@
+"""A model: one streamed completion. A provider's adapter translates at its edge and raises the typed errors of ``infinity.errors``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the runtime must know of a model. Sizes in tokens, prices in dollars per million tokens."""
+
+    name: str
+    """The name users configure, ``provider/model`` or an alias."""
+    provider: str
+    id: str
+    """The provider's own name for it."""
+    context_window: int = 200_000
+    output_limit: int = 8_192
+    images: bool = True
+    thinking: int = 0
+    """Budget for reasoning tokens; 0 turns it off."""
+    price: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Input, output, cache read, cache write."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One completion to make. ``system``: plain text; ``tools`` and ``messages``: JSON arrays in the Messages API's shape, ready to send."""
+
+    model: ModelInfo
+    system: str
+    tools: bytes
+    messages: bytes
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. ``input`` excludes what was read from or written to the cache, as the Messages API counts."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of visible text, live."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of reasoning, live."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool call has begun (its arguments are not complete yet), live."""
+
+    id: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """A complete tool call as the provider sent it. ``arguments`` is ``None`` when they were not one JSON object; ``problem`` says why."""
+
+    id: str
+    tool: str
+    arguments: dict[str, Any] | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A completed turn: the last part of a stream.
+
+    ``blocks``: assistant content blocks in order (text, thinking with signature, redacted_thinking, tool_use with the provider's ids); strings
+    exactly as received. Bad arguments stand as ``{}`` in the block. ``calls`` match the tool_use blocks one to one.
+    ``stop_reason``: ``end_turn``, ``tool_use``, ``max_tokens``, ``refusal``, ``pause_turn``, ….
+    """
+
+    blocks: list[dict[str, Any]]
+    calls: tuple[ModelCall, ...] = ()
+    stop_reason: str = "end_turn"
+    usage: Usage = field(default_factory=Usage)
+
+
+Part = Text | Reasoning | ToolUse | Turn
+
+
+class Model(Protocol):
+    """A provider. One instance serves all its models and all threads at once."""
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        """Live parts, then exactly one ``Turn``, or a ``ModelError``. Closing the iterator (or cancelling) stops the request at once.
+
+        Never retries: the engine does. Time-outs (connect, stall between events) are the adapter's and raise ``ModelUnavailable``.
+        """
+        ...
+
+    async def list(self) -> list[ModelInfo]:
+        """The models that this provider offers or is configured with."""
+        ...
+
+    async def close(self) -> None: ...

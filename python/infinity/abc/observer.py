@@ -1,0 +1,22 @@
+"""An observer: who watches a thread live. What it misses it can read from the durable event stream."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Observer(Protocol):
+    def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
+        """Something that is shown now and never stored: pieces of text, the state of a slice. Must not block or raise."""
+        ...
+
+    def committed(self, thread: str, position: int) -> None:
+        """The durable event stream of the thread now reaches this position."""
+        ...
+
+    def gate(self, step: str) -> None:
+        """A slice or delivery reached this step: ``accepted``, ``loaded``, ``prepared``, ``completed``, ``dispatched``, ``committed``, ``sending``, ``sent``, ``yielded``.
+
+        Where tracing hooks in and where crash tests pull the plug.
+        """
+        ...

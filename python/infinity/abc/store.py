@@ -1,0 +1,170 @@
+"""A store: the durable side of every invariant. SQLite here, PostgreSQL or DSQL elsewhere; the same contract test for all.
+
+Whatever returns has happened durably. Whatever raises (``StoreError``) has not happened at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from infinity._core import Call, Delta, Message, Snapshot
+
+
+class Status(StrEnum):
+    """What became of a message that was offered (I2)."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    DISCARDED = "discarded"
+    UNKNOWN_THREAD = "unknown_thread"
+    UNKNOWN_CALL = "unknown_call"
+    NOT_PENDING = "not_pending"
+    NOT_SUBSCRIBED = "not_subscribed"
+
+
+class Expect(StrEnum):
+    """What must be there for a message to be accepted (CB-2, SUB-1)."""
+
+    ANY = "any"
+    CALL = "call"
+    EVENT = "event"
+
+
+class Accepted(NamedTuple):
+    """``message`` is there exactly when the status is ``accepted``; it carries its place in the inbox."""
+
+    status: Status
+    message: Message | None = None
+
+
+class OutboxRow(NamedTuple):
+    """Something recorded that must leave (I5). ``kind``: ``invoke``, ``cancel``, ``close``, ``choice``."""
+
+    key: str
+    kind: str
+    target: str
+    body: bytes
+    call_id: str | None
+    thread: str
+    attempts: int = 0
+    due_at: int = 0
+
+
+class ThreadRow(NamedTuple):
+    """A thread in a listing. ``status``: ``idle``, ``waiting``, ``stopped`` or ``closed``; times in ms since the epoch."""
+
+    id: str
+    root: str
+    parent: str | None
+    status: str
+    title: str
+    version: int
+    created_at: int
+    updated_at: int
+    header: bytes
+
+
+class FeedRow(NamedTuple):
+    """One item of a thread's durable event stream. ``record``: the entry's, for rows of kind ``entry``."""
+
+    position: int
+    kind: str
+    body: bytes
+    record: bytes | None = None
+
+
+class PromptRow(NamedTuple):
+    id: str
+    thread: str
+    kind: str
+    body: bytes
+
+
+class TimerRow(NamedTuple):
+    id: str
+    thread: str
+    due_at: int
+    kind: str
+    body: bytes
+
+
+class Store(Protocol):
+    async def accept(
+        self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
+    ) -> Accepted:
+        """Append to the thread's inbox, once per id (I2, I3)."""
+        ...
+
+    async def load(
+        self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
+    ) -> Snapshot | None:
+        """The thread's records, or ``None`` if its version is still ``known_version``. ``UnknownThread`` if there is none."""
+        ...
+
+    async def commit(self, delta: Delta) -> list[Message]:
+        """All of it or none (I6). Returns the messages it put into inboxes. ``Conflict`` if another commit came first (I1)."""
+        ...
+
+    async def fire_timers(self, now: int) -> list[Message]:
+        """Turn due timers into messages."""
+        ...
+
+    async def next_timer(self) -> int | None: ...
+
+    async def outbox_done(
+        self, key: str, sent_call: str | None = None, failure: Message | None = None
+    ) -> Accepted | None:
+        """The row has left; or, with ``failure``, never will: the message tells its thread, in the same transaction."""
+        ...
+
+    async def outbox_retry(self, key: str, due_at: int) -> None: ...
+
+    async def outbox(self, after: str = "") -> list[OutboxRow]:
+        """What has not left yet, by key, a page at a time."""
+        ...
+
+    async def inbox(self, after: int = 0) -> list[Message]:
+        """What is queued, by place, a page at a time: for hosts whose mailboxes are in memory."""
+        ...
+
+    async def put_view(self, thread: str, view_type: str, content: bytes) -> bool: ...
+
+    async def thread(self, id: str) -> ThreadRow | None: ...
+
+    async def threads(
+        self,
+        *,
+        root: str | None = None,
+        parent: str | None = None,
+        status: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[ThreadRow]: ...
+
+    async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]: ...
+
+    async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]: ...
+
+    async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
+        """Calls with their state, which may be ``sent`` here."""
+        ...
+
+    async def find_call(self, call_id: str) -> tuple[Call, str] | None: ...
+
+    async def prompts(self, thread: str | None = None) -> list[PromptRow]: ...
+
+    async def timers(self, thread: str | None = None) -> list[TimerRow]: ...
+
+    async def views(self, thread: str) -> list[tuple[str, bytes]]: ...
+
+    async def discards(self, thread: str) -> list[tuple[str, str, int]]: ...
+
+    async def meta(self, key: str) -> bytes | None: ...
+
+    async def put_meta(self, key: str, value: bytes) -> None: ...
+
+    async def counts(self) -> dict[str, int]: ...
+
+    async def close(self) -> None: ...

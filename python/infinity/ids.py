@@ -1,0 +1,44 @@
+"""Ids: opaque text, safe in a URL path and as a provider's ``tool_use`` id, never file names (trap S2)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import NewType, Protocol
+
+ThreadId = NewType("ThreadId", str)
+CallId = NewType("CallId", str)
+MessageId = NewType("MessageId", str)
+
+MAX_ID = 128
+_ID = re.compile(r"[A-Za-z0-9_.:@+-]{1,128}")
+
+
+class Ids(Protocol):
+    """Where ids come from: random in production, counted in the simulator."""
+
+    def mint(self, prefix: str) -> str:
+        """A new id, unique for ever: ``<prefix>_<text>`` of ``[A-Za-z0-9_-]``."""
+
+
+class RandomIds:
+    """120 random bits behind the prefix."""
+
+    def mint(self, prefix: str) -> str:
+        return f"{prefix}_{secrets.token_hex(15)}"
+
+
+class CountedIds:
+    """``<prefix>_1``, ``<prefix>_2``, …: the same in every run."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def mint(self, prefix: str) -> str:
+        self._last += 1
+        return f"{prefix}_{self._last}"
+
+
+def is_id(text: str) -> bool:
+    """Whether a client may use this as a thread's or message's id: 1–128 of ``[A-Za-z0-9_.:@+-]``."""
+    return _ID.fullmatch(text) is not None

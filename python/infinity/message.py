@@ -1,0 +1,162 @@
+"""Messages: whatever enters a thread's mailbox, by kind, with the body each kind has.
+
+Bodies travel as JSON bytes (``encode``/``decode``). Clients' content is a list of content blocks in the shape of the Anthropic
+Messages API: ``{"type": "text", "text": …}`` or ``{"type": "image", "source": {"type": "base64", "media_type": …, "data": …}}``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import msgspec
+
+Block = dict[str, Any]
+
+
+class Kind(StrEnum):
+    USER = "user"
+    RESULT = "result"
+    EVENT = "event"
+    REPORT = "report"
+    PARENT = "parent"
+    OAUTH = "oauth"
+    CHOICE = "choice"
+    CHOSEN = "chosen"
+    TIMER = "timer"
+    CONTROL = "control"
+
+
+class Action(StrEnum):
+    """What a control message asks for."""
+
+    INTERRUPT = "interrupt"
+    STOP = "stop"
+    RESUME = "resume"
+    COMPACT = "compact"
+    CLOSE = "close"
+    MODEL = "model"
+
+
+class TimerPurpose(StrEnum):
+    SLEEP = "sleep"
+    DEADLINE = "deadline"
+    RETRY = "retry"
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    kind: ClassVar[Kind]
+
+
+class UserText(Body):
+    """What a person (or the API) says; ``user_id`` is theirs and stays with the calls it causes (S11)."""
+
+    kind = Kind.USER
+    content: list[Block]
+    user_id: str | None = None
+
+
+class Result(Body):
+    """A ``tool_result``, or the runtime's own result for a call (failure, deadline). Its message id is the call id."""
+
+    kind = Kind.RESULT
+    call_id: str
+    content: list[Block]
+    display: list[dict[str, Any]] | None = None
+    subscription: bool = False
+    failed: bool = False
+    """The runtime gave up on the call: dispatch failed for good."""
+
+
+class Event(Body):
+    """A ``subscription_event``."""
+
+    kind = Kind.EVENT
+    call_id: str
+    content: list[Block]
+    associative: bool = False
+    final: bool = False
+    seq: int | None = None
+
+
+class Report(Body):
+    """A child's report; ``call_id`` is the parent's call that made the child (spawn or subscription)."""
+
+    kind = Kind.REPORT
+    child: str
+    call_id: str
+    tool: str
+    arguments: Any
+    text: str
+    closed: bool = False
+
+
+class ParentText(Body):
+    """``send_message_to_child``, as the child gets it."""
+
+    kind = Kind.PARENT
+    text: str
+
+
+class OAuth(Body):
+    kind = Kind.OAUTH
+    call_id: str
+    auth_url: str
+
+
+class Choice(Body):
+    kind = Kind.CHOICE
+    call_id: str
+    prompt: str
+    choices: list[str]
+    default: int
+    response_url: str
+
+
+class Chosen(Body):
+    """A user's answer to a prompt; ``selected`` is ``None`` when it was dismissed."""
+
+    kind = Kind.CHOSEN
+    choice_id: str
+    selected: int | None = None
+    user_id: str | None = None
+
+
+class Timer(Body):
+    kind = Kind.TIMER
+    purpose: TimerPurpose
+    call_id: str | None = None
+    note: str = ""
+
+
+class Control(Body):
+    kind = Kind.CONTROL
+    action: Action
+    argument: str | None = None
+    """The new model of ``model``; the report of ``close``."""
+
+
+BODIES: dict[str, type[Body]] = {
+    body.kind: body
+    for body in (UserText, Result, Event, Report, ParentText, OAuth, Choice, Chosen, Timer, Control)
+}
+
+_decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(body: Body) -> bytes:
+    return _encode(body)
+
+
+def decode(kind: str, body: bytes) -> Body:
+    """The body of a message. ``ValueError`` (``msgspec.ValidationError`` or an unknown kind) if it is not one of ours."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        raise ValueError(f"unknown message kind {kind!r}; this version knows {', '.join(sorted(_decoders))}")
+    return decoder.decode(body)
+
+
+def text_blocks(text: str) -> list[Block]:
+    """One text block; a placeholder where the text is empty, because the model API refuses empty text (I4)."""
+    return [{"type": "text", "text": text or "(empty)"}]

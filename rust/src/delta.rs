@@ -1,0 +1,98 @@
+//! Everything one slice changes, for one atomic commit (I6). Plain data: the local journal writes it with SQLite,
+//! the cloud store with PostgreSQL, from the same fields. Records are opaque, made and read by [`crate::codec`].
+
+use crate::id::{CallId, MessageId, ThreadId};
+
+/// What a commit changes about one thread.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delta {
+    pub thread: String,
+    pub root: String,
+    pub parent: Option<String>,
+    /// Compare-and-swap: the stored version must be this one (0: the thread must not exist yet).
+    pub expected_version: i64,
+    pub new_version: i64,
+    /// `idle`, `waiting`, `stopped`, `closed` (see `history::Status`).
+    pub status: String,
+    pub title: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    /// The encoded thread header.
+    pub header: Vec<u8>,
+    /// New entries: absolute position → record.
+    pub entries: Vec<(i64, Vec<u8>)>,
+    /// New and changed calls.
+    pub calls: Vec<CallRow>,
+    /// Messages that leave the inbox with this commit.
+    pub consumed: Vec<Consumed>,
+    /// Threads that come to be with this commit (each with `expected_version` 0).
+    pub children: Vec<Delta>,
+    pub timers: Vec<TimerRow>,
+    pub timers_cancelled: Vec<String>,
+    pub outbox: Vec<OutboxRow>,
+    /// Keys of outbox rows that must not be sent any more, if they have not been.
+    pub outbox_cancelled: Vec<String>,
+    /// Messages to other threads; dropped silently if the target has seen the id.
+    pub sends: Vec<SendRow>,
+    pub prompts: Vec<PromptRow>,
+    /// Ids of prompts that are answered, dismissed or void.
+    pub prompts_closed: Vec<String>,
+    /// The durable event stream of the thread: position → (kind, JSON).
+    pub feed: Vec<(i64, String, Vec<u8>)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRow {
+    pub id: CallId,
+    /// `planned`, `answered`, `failed`, `cancelled` (the outbox moves `planned` to `sent`).
+    pub state: String,
+    /// An active subscription of its thread.
+    pub subscription: bool,
+    pub tool: String,
+    pub record: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consumed {
+    pub seq: i64,
+    pub id: MessageId,
+    /// `applied`, or why the message was discarded.
+    pub outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimerRow {
+    pub id: String,
+    /// Milliseconds since the Unix epoch.
+    pub due_at: i64,
+    /// Becomes a message of this kind and body, with the timer's id as its id, when due.
+    pub kind: String,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxRow {
+    /// Idempotency key, unique for ever.
+    pub key: String,
+    /// `invoke`, `cancel`, `close`, `choice` (python/infinity/abc/store.py lists them).
+    pub kind: String,
+    pub target: String,
+    pub body: Vec<u8>,
+    pub call: Option<CallId>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SendRow {
+    pub thread: ThreadId,
+    pub id: MessageId,
+    pub kind: String,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptRow {
+    pub id: String,
+    /// `oauth` or `choice`.
+    pub kind: String,
+    pub body: Vec<u8>,
+}

@@ -1,0 +1,1 @@
+//! The Python bindings: the only folder that names pyo3.
