@@ -28,8 +28,9 @@ class Kind(StrEnum):
 
 
 class Action(StrEnum):
-    """What a control message asks for."""
+    """What a control message asks for. ``START`` is a child's first wake-up."""
 
+    START = "start"
     INTERRUPT = "interrupt"
     STOP = "stop"
     RESUME = "resume"
@@ -114,11 +115,14 @@ class Choice(Body):
 
 
 class Chosen(Body):
-    """A user's answer to a prompt; ``selected`` is ``None`` when it was dismissed."""
+    """A user's answer to a prompt; ``selected`` is the index of the choice, the default when it was dismissed."""
 
     kind = Kind.CHOSEN
     choice_id: str
-    selected: int | None = None
+    call_id: str
+    prompt_kind: str
+    selected: int
+    response_url: str = ""
     user_id: str | None = None
 
 
@@ -126,7 +130,7 @@ class Timer(Body):
     kind = Kind.TIMER
     purpose: TimerPurpose
     call_id: str | None = None
-    note: str = ""
+    attempt: int = 0
 
 
 class Control(Body):

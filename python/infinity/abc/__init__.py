@@ -2,13 +2,30 @@
 
 from .clock import Clock
 from .mailbox import Mailbox
-from .model import Model, ModelCall, ModelInfo, ModelRequest, Part, Reasoning, Text, ToolUse, Turn, Usage
+from .model import (
+    Model,
+    ModelCall,
+    ModelInfo,
+    ModelRequest,
+    Models,
+    Part,
+    Reasoning,
+    Text,
+    ToolUse,
+    Turn,
+    Usage,
+)
 from .observer import Observer
 from .store import Accepted, Expect, FeedRow, OutboxRow, PromptRow, Status, Store, ThreadRow, TimerRow
+from .tools import Builtin, Catalog, Catalogs, Checker, Offer, Stage, Wire
 from .transport import Delivery, Transport, Verdict
 
 __all__ = [
     "Accepted",
+    "Builtin",
+    "Catalog",
+    "Catalogs",
+    "Checker",
     "Clock",
     "Delivery",
     "Expect",
@@ -18,11 +35,14 @@ __all__ = [
     "ModelCall",
     "ModelInfo",
     "ModelRequest",
+    "Models",
     "Observer",
+    "Offer",
     "OutboxRow",
     "Part",
     "PromptRow",
     "Reasoning",
+    "Stage",
     "Status",
     "Store",
     "Text",
@@ -33,4 +53,5 @@ __all__ = [
     "Turn",
     "Usage",
     "Verdict",
+    "Wire",
 ]

@@ -111,3 +111,11 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Models(Protocol):
+    """The models that are configured."""
+
+    def resolve(self, name: str) -> tuple[Model, ModelInfo]:
+        """The provider and what is known of the model; an empty name is the default. ``ConfigError`` lists what there is."""
+        ...

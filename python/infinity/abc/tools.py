@@ -1,0 +1,106 @@
+"""Tools as the engine sees them: what is offered to a thread tree, and the built-ins that answer in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from infinity._core import Call, Thread
+from infinity.ids import Ids
+from infinity.settings import Limits
+
+
+class Stage(Protocol):
+    """What a built-in may touch: the thread of the running slice, nothing outside of it (I6)."""
+
+    thread: Thread
+    now: int
+    ids: Ids
+    limits: Limits
+
+    async def spawn(self, call: Call, instructions: str) -> str:
+        """Fork a child that runs the instructions; its id. ``LimitReached`` says what was hit."""
+        ...
+
+    async def is_open_child(self, thread: str) -> bool: ...
+
+    def close(self, report: str | None) -> None:
+        """Close the thread at the end of this turn, with a last report for its parent (L12)."""
+        ...
+
+    def notify_cancelled(self, call_id: str) -> None:
+        """Tell the tool servers (CAN-1), after the commit."""
+        ...
+
+
+class Builtin(Protocol):
+    name: str
+
+    async def run(self, stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+        """The result's text; ``Error: …`` for what the model did wrong; ``None`` leaves the call open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One tool that a thread tree may call. Exactly one of ``builtin`` and ``endpoint`` is set."""
+
+    name: str
+    """As the model knows it."""
+    operation: str
+    """As its server knows it."""
+    toolset: str = ""
+    endpoint: str = ""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    builtin: Builtin | None = None
+    checker: Checker | None = None
+    display_script: str | None = None
+
+    def problems(self, arguments: dict[str, Any]) -> list[str]:
+        """What is wrong with the arguments (INV-2); empty when nothing is."""
+        return self.checker.problems(arguments) if self.checker else []
+
+
+class Checker(Protocol):
+    def problems(self, arguments: Any) -> list[str]: ...
+
+
+class Catalog(Protocol):
+    """What one thread tree is offered. The same for all its threads and slices, so that they share the prompt cache."""
+
+    @property
+    def tools(self) -> bytes:
+        """The request's ``tools``: a JSON array."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is not offered and why (DISC-3, DISC-4)."""
+        ...
+
+    def find(self, name: str) -> Offer | None: ...
+
+    def names(self) -> list[str]: ...
+
+
+class Catalogs(Protocol):
+    async def of(self, root: str) -> Catalog:
+        """The catalog of a tree: made once per root thread, then kept (DISC-5)."""
+        ...
+
+
+class Wire(Protocol):
+    """The protocol's outgoing bodies; the host decides the addresses."""
+
+    def invocation(self, thread: Thread, call: Call, operation: str) -> bytes: ...
+
+    def choice(self, call_id: str, selected: int) -> bytes: ...
+
+    async def notify_cancelled(self, thread: str, call_id: str) -> None:
+        """To every configured server, concurrently, once, never raising (CAN-1)."""
+        ...
+
+    async def notify_closed(self, thread: str) -> None:
+        """THR-2, likewise."""
+        ...

@@ -1,0 +1,72 @@
+"""What bounds an agent, as frozen values. Counts are counts, times are seconds, sizes are bytes unless a name says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Reaching one tells the model and the user what was hit; nothing loops and nothing is lost (G2)."""
+
+    rounds: int = 50
+    """Completions one slice may make."""
+    depth: int = 8
+    """Ancestors a thread may have."""
+    children: int = 1_000
+    """Children one thread may create in its life."""
+    subscriptions: int = 100
+    """Active subscriptions of one thread."""
+    calls_per_turn: int = 64
+    message_bytes: int = 1 << 20
+    """Body of one message, callback or API call."""
+    result_chars: int = 100_000
+    """Text of one result that the model gets; of a longer one head and tail."""
+    queued_messages: int = 10_000
+    """Messages one thread may have waiting."""
+    concurrent_slices: int = 512
+    hot_threads: int = 512
+    """Threads kept in memory between slices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    call: float = 3_600.0
+    """A tool call's deadline; tools annotated ``longRunning`` have none."""
+    completion: float = 1_800.0
+    """One completion in all, retries included."""
+    short_wait: float = 20.0
+    """Waits for the model up to this long are spent in the slice; longer ones end it and set a timer."""
+    dispatch_first: float = 0.5
+    dispatch_longest: float = 60.0
+    """Back-off between tries to reach a tool server: doubles from the first to the longest, with jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    completion: int = 4
+    """Tries of one completion within a slice; the budget is never refilled by partial answers (R5)."""
+    slices: int = 8
+    """Slices that a timer wakes to try the model again before giving up."""
+    dispatch: int = 8
+    """Tries to reach a tool server with one call (INV-5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins (DISC-9)."""
+
+    tools: dict[str, str] = field(default_factory=dict)
+    destructive: str = "ask"
+    default: str = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=Retries)
+    policy: Policy = field(default_factory=Policy)
+    instructions: str = ""
+    """What the agent is for; part of the system prompt of every thread."""
+    default_model: str = ""
