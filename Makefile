@@ -1,0 +1,129 @@
+# Everything that a checkout can do. Needs Python 3.11 or later, Rust 1.89 or later and make; writes only to .venv/ and target/.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+export PATH := $(CURDIR)/$(BIN):$(PATH):$(HOME)/.cargo/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_NO_INPUT := 1
+unexport PYTHONPATH PYTHONHOME
+
+BASE := $(VENV)/.stamp-base
+DEPS := $(VENV)/.stamp-deps
+CORE := $(VENV)/.stamp-core
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python sweep conformance check check-rust check-python check-types check-layers check-docs loom fuzz bench wheel sdist format clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+demo: $(CORE) ## a working agent, a crash and a recovery in half a minute; no keys needed
+	@$(BIN)/infinity demo $(ARGS)
+
+test: test-rust test-python ## every test of the core and of Python
+
+test-rust: $(BASE)
+	cargo test --quiet --locked -p infinity-core
+
+test-python: $(DEPS) $(CORE)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+sweep: $(DEPS) $(CORE) ## the crash and property tests with far more rounds (INFINITY_KILLS, INFINITY_SEEDS)
+	INFINITY_KILLS=$${INFINITY_KILLS:-2000} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
+	$(BIN)/python -m pytest tests/crash tests/property $(ARGS)
+
+conformance: $(DEPS) $(CORE) ## the protocol rules, one line for each, with the tests that prove it
+	$(BIN)/python -m pytest tests/conformance -n $(WORKERS) $(ARGS)
+
+check: check-rust check-python check-types check-layers check-docs loom fuzz ## formatting, lints, types, layers, docs, loom
+	@echo "check: all clean"
+
+check-rust: $(BASE)
+	cargo fmt --all --check
+	cargo clippy --quiet --locked -p infinity-core --all-targets -- -D warnings
+	cargo clippy --quiet --locked -p infinity-core --features python -- -D warnings
+
+check-python: $(DEPS)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+check-types: $(DEPS) $(CORE)
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest infinity._core --mypy-config-file pyproject.toml
+
+check-layers: $(DEPS)
+	PYTHONPATH=python $(BIN)/lint-imports --no-logo --cache-dir target/import-linter
+
+check-docs: $(DEPS) $(CORE)
+	$(BIN)/python -m pytest tests/docs
+
+# Model-checks the mailboxes over every interleaving of at most so many preemptions. Its own folder: the flag rebuilds everything.
+loom: $(BASE)
+	LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-2} RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
+	cargo test --quiet --locked -p infinity-core --lib loom
+
+# Coverage-guided runs need `cargo install cargo-fuzz` and a nightly toolchain; without them the property tests of `make test` stand.
+fuzz: $(BASE)
+	@if [ -d rust/fuzz ] && cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
+	  cd rust && for target in $$(cargo +nightly fuzz list); do \
+	    cargo +nightly fuzz run "$$target" -- -max_total_time=$${FUZZ_SECONDS:-30} || exit 1; done; \
+	else echo "fuzz: no coverage-guided run (cargo-fuzz, nightly or rust/fuzz is not there); the property tests of 'make test' cover the decoders"; fi
+
+bench: $(DEPS) $(CORE) ## measurements with a floor in the same run; see benches/README.md
+	$(BIN)/python benches/run.py $(ARGS)
+
+# manylinux2014 (glibc 2.17) is what Lambda's Python 3.11 needs; zig links for it on any Linux.
+ifeq ($(shell uname -s),Linux)
+WHEEL_FLAGS := --compatibility manylinux2014 --zig
+endif
+
+wheel: $(BASE) ## a wheel in dist/ (manylinux2014 on Linux), then the demo from it in a clean environment
+	$(if $(WHEEL_FLAGS),$(BIN)/python -m pip install --quiet ziglang)
+	$(BIN)/maturin build --release --locked $(WHEEL_FLAGS) --out dist
+	rm -rf target/wheel-check && $(BIN)/python -m venv target/wheel-check
+	target/wheel-check/bin/python -m pip install --quiet "$$(ls -t dist/infinity_runtime-*.whl | head -n 1)"
+	cd target/wheel-check && env -u VIRTUAL_ENV PATH="$(CURDIR)/target/wheel-check/bin:/usr/bin:/bin" bin/infinity demo
+
+sdist: $(BASE) ## the sources as one archive in dist/
+	$(BIN)/maturin sdist --out dist
+
+format: $(DEPS) ## put the sources in shape
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix-only --quiet
+
+clean: ## remove what make has built, .venv and target included
+	rm -rf $(VENV) target dist python/infinity/_core*.so .ruff_cache .mypy_cache .hypothesis .benchmarks .import_linter_cache
+	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment of the first Python that is new enough, with the build tool in it.
+$(BASE): pyproject.toml
+	@command -v cargo >/dev/null || { echo "Rust is needed and 'cargo' was not found. Install it from https://rustup.rs, then run make again." >&2; exit 1; }
+	@if [ ! -x $(BIN)/python ]; then \
+	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then echo "Python 3.11 or later with its venv module is needed and none was found. Install one (Debian: apt install python3-venv), or say where it is: make PYTHON=/path/to/python3.12" >&2; exit 1; fi; \
+	  echo "Making $(VENV) with $$("$$found" --version)"; "$$found" -m venv $(VENV); \
+	fi
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --group build
+	@touch $@
+
+$(DEPS): $(BASE)
+	@echo "Installing the development tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# The extension and the package's own dependencies, installed in place. The first build takes a minute or two (SQLite is in it).
+$(CORE): $(BASE) $(RUST) pyproject.toml
+	@echo "Building the core (the first time takes a minute or two)"
+	@log=target/build.log; mkdir -p target; \
+	$(BIN)/maturin develop --quiet >$$log 2>&1 || { cat $$log >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,51 @@
+"""What holds for every test: a call that blocks the event loop fails it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import traceback
+from asyncio import events
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+_blocked: list[str] = []
+_sleep = time.sleep
+
+
+def _report(what: str) -> None:
+    where = "".join(traceback.format_stack(sys._getframe(2), limit=4))
+    _blocked.append(f"{what} was called in the event loop, which stands still meanwhile:\n{where}")
+
+
+def _watched_sleep(seconds: float) -> None:
+    # An audit event for time.sleep exists only from Python 3.13 on.
+    if events._get_running_loop() is not None:
+        _report("time.sleep")
+    _sleep(seconds)
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: sees name look-ups and blocking connects wherever they are called from."""
+    if event not in ("socket.getaddrinfo", "socket.connect") or events._get_running_loop() is None:
+        return
+    if event == "socket.connect":
+        connecting = arguments[0]
+        if not isinstance(connecting, socket.socket) or connecting.gettimeout() == 0:
+            return
+    _report(event)
+
+
+sys.addaudithook(_watch)
+time.sleep = _watched_sleep
+
+
+@pytest.fixture(autouse=True)
+def event_loop_is_never_blocked() -> Iterator[None]:
+    _blocked.clear()
+    yield
+    if _blocked:
+        pytest.fail(_blocked[0], pytrace=False)
