@@ -8,7 +8,7 @@ import time
 import traceback
 from asyncio import events
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pytest
 
@@ -21,7 +21,7 @@ def _report(what: str) -> None:
     _blocked.append(f"{what} was called in the event loop, which stands still meanwhile:\n{where}")
 
 
-def _watched_sleep(seconds: float) -> None:
+def _watched_sleep(seconds: float | SupportsIndex) -> None:
     # An audit event for time.sleep exists only from Python 3.13 on.
     if events._get_running_loop() is not None:
         _report("time.sleep")
