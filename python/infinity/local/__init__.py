@@ -1,0 +1,1 @@
+"""The local host: one daemon per home directory, on SQLite and plain HTTP."""

@@ -1,0 +1,196 @@
+"""The local store: tickets of the core's journal become awaitables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from infinity._core import Call, CoreError, Delta, Journal, Message, Snapshot
+from infinity.abc import (
+    Accepted,
+    Expect,
+    FeedRow,
+    OutboxRow,
+    PromptRow,
+    Status,
+    ThreadRow,
+    TimerRow,
+)
+from infinity.errors import Stopped, from_core
+
+from .wakeup import Wakeup
+
+__all__ = ["JournalStore"]
+
+
+class JournalStore:
+    """Implements ``abc.Store`` over a ``Journal``. Every method submits at once and waits for the journal's threads; nothing polls.
+
+    A caller that stops waiting (is cancelled) takes nothing back: what was submitted still happens, and its outcome goes to nobody
+    else. Messages that became durable that way would rest in their inbox until the next start; ``orphaned`` gets them instead.
+    """
+
+    def __init__(self, journal: Journal, wakeup: Wakeup) -> None:
+        self._journal = journal
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._closing = False
+        self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
+        wakeup.on_signal(self._collect)
+
+    # -- writes
+
+    async def accept(
+        self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
+    ) -> Accepted:
+        return _accepted(await self._messages(self._journal.accept, message, expect.value, call_id))
+
+    async def commit(self, delta: Delta) -> list[Message]:
+        return cast("list[Message]", await self._messages(self._journal.commit, delta))
+
+    async def fire_timers(self, now: int) -> list[Message]:
+        return cast("list[Message]", await self._messages(self._journal.fire_timers, now))
+
+    async def outbox_done(
+        self, key: str, sent_call: str | None = None, failure: Message | None = None
+    ) -> Accepted | None:
+        value = await self._messages(self._journal.outbox_done, key, sent_call, failure)
+        return None if value is None else _accepted(value)
+
+    async def outbox_retry(self, key: str, due_at: int) -> None:
+        await self._outcome(self._journal.outbox_retry, key, due_at)
+
+    async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
+        return cast("bool", await self._outcome(self._journal.put_view, thread, view_type, content))
+
+    async def put_meta(self, key: str, value: bytes) -> None:
+        await self._outcome(self._journal.put_meta, key, value)
+
+    # -- reads
+
+    async def load(
+        self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
+    ) -> Snapshot | None:
+        value = await self._outcome(self._journal.load, thread, known_version, list(message_ids))
+        return cast("Snapshot | None", value)
+
+    async def next_timer(self) -> int | None:
+        return cast("int | None", await self._outcome(self._journal.next_timer))
+
+    async def outbox(self, after: str = "") -> list[OutboxRow]:
+        return [OutboxRow(*row) for row in await self._outcome(self._journal.outbox, after)]
+
+    async def inbox(self, after: int = 0) -> list[Message]:
+        return cast("list[Message]", await self._outcome(self._journal.inbox, after))
+
+    async def thread(self, id: str) -> ThreadRow | None:
+        row = await self._outcome(self._journal.thread, id)
+        return None if row is None else ThreadRow(*row)
+
+    async def threads(
+        self,
+        *,
+        root: str | None = None,
+        parent: str | None = None,
+        status: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[ThreadRow]:
+        rows = await self._outcome(self._journal.threads, root, parent, status, after, limit)
+        return [ThreadRow(*row) for row in rows]
+
+    async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
+        value = await self._outcome(self._journal.entries, thread, after, limit)
+        return cast("list[tuple[int, bytes]]", value)
+
+    async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]:
+        return [FeedRow(*row) for row in await self._outcome(self._journal.feed, thread, after, limit)]
+
+    async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
+        rows = await self._outcome(self._journal.calls, thread, open_only)
+        return [(Call.decode(record), state) for record, state in rows]
+
+    async def find_call(self, call_id: str) -> tuple[Call, str] | None:
+        row = await self._outcome(self._journal.find_call, call_id)
+        return None if row is None else (Call.decode(row[0]), row[1])
+
+    async def prompts(self, thread: str | None = None) -> list[PromptRow]:
+        return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread)]
+
+    async def timers(self, thread: str | None = None) -> list[TimerRow]:
+        return [TimerRow(*row) for row in await self._outcome(self._journal.timers, thread)]
+
+    async def views(self, thread: str) -> list[tuple[str, bytes]]:
+        return cast("list[tuple[str, bytes]]", await self._outcome(self._journal.views, thread))
+
+    async def discards(self, thread: str) -> list[tuple[str, str, int]]:
+        return cast("list[tuple[str, str, int]]", await self._outcome(self._journal.discards, thread))
+
+    async def meta(self, key: str) -> bytes | None:
+        return cast("bytes | None", await self._outcome(self._journal.meta, key))
+
+    async def counts(self) -> dict[str, int]:
+        return cast("dict[str, int]", await self._outcome(self._journal.counts))
+
+    async def close(self) -> None:
+        """Finish what was submitted, then release the file. Later calls raise ``Stopped``."""
+        if self._closing:
+            return
+        self._closing = True
+        # In a thread of its own: the journal writes its queue out and checkpoints before it returns.
+        await asyncio.to_thread(self._journal.close)
+        self._collect()
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(
+                    Stopped("the store was closed before this was done; it has not happened")
+                )
+        self._pending.clear()
+
+    # -- tickets
+
+    async def _outcome(self, submit: Callable[..., int], *arguments: object) -> Any:
+        return await self._submit(submit, arguments)
+
+    async def _messages(self, submit: Callable[..., int], *arguments: object) -> Any:
+        """For what may put messages into inboxes: they reach a mailbox even when the caller is gone (I7)."""
+        future = self._submit(submit, arguments)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(self._left_behind)
+            raise
+
+    def _submit(self, submit: Callable[..., int], arguments: tuple[object, ...]) -> asyncio.Future[Any]:
+        if self._closing:
+            raise Stopped("the store is closed; start the daemon again")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            ticket = submit(*arguments)
+        except CoreError as error:
+            raise from_core(error) from None
+        self._pending[ticket] = future
+        return future
+
+    def _collect(self) -> None:
+        for ticket, value, error in self._journal.finished():
+            future = self._pending.pop(ticket)
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(from_core(error))
+
+    def _left_behind(self, future: asyncio.Future[Any]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            return
+        value = future.result()
+        messages = [item for item in value if isinstance(item, Message)] if value else []
+        if messages:
+            self.orphaned(messages)
+
+
+def _accepted(value: tuple[str, Message | None]) -> Accepted:
+    status, message = value
+    return Accepted(Status(status), message)

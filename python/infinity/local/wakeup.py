@@ -1,0 +1,55 @@
+"""The one reason why a resting daemon wakes: a single file descriptor in the event loop.
+
+The core signals it for finished store work, for a thread that became ready and for the alarm. Nothing here ticks (I9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from infinity._core import Wake
+
+__all__ = ["Wakeup"]
+
+
+class Wakeup:
+    """Watches a ``Wake`` and tells who is interested.
+
+    Listeners run in the event loop in the order of their registration: the store first, so that what it finished is visible to the
+    mailbox and the clock that are told after it.
+    """
+
+    def __init__(self, wake: Wake) -> None:
+        self.wake = wake
+        self._listeners: list[Callable[[], None]] = []
+        self._alarms: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def on_signal(self, listener: Callable[[], None]) -> None:
+        """Call it whenever the descriptor became readable, for whatever reason. It must not raise."""
+        self._listeners.append(listener)
+
+    def on_alarm(self, listener: Callable[[], None]) -> None:
+        """Call it when the alarm went off or the wall clock was stepped."""
+        self._alarms.append(listener)
+
+    def start(self) -> None:
+        """Watch in the running event loop. Starting twice is harmless."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self.wake.fileno(), self._readable)
+
+    def stop(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self.wake.fileno())
+            self._loop = None
+
+    def _readable(self) -> None:
+        # Drained before the listeners look: what finishes while they look makes the descriptor readable again.
+        alarm = self.wake.drain()
+        for listener in self._listeners:
+            listener()
+        if alarm:
+            for listener in self._alarms:
+                listener()
