@@ -131,6 +131,8 @@ class Timer(Body):
     purpose: TimerPurpose
     call_id: str | None = None
     attempt: int = 0
+    version: int = 0
+    """A retry is stale once the thread has another version: whatever committed since has tried again itself."""
 
 
 class Control(Body):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from infinity._core import Call, Thread
+from infinity._core import Call, Thread, display
 from infinity.ids import Ids
 from infinity.settings import Limits
 
@@ -60,6 +60,11 @@ class Offer:
     def problems(self, arguments: dict[str, Any]) -> list[str]:
         """What is wrong with the arguments (INV-2); empty when nothing is."""
         return self.checker.problems(arguments) if self.checker else []
+
+    def display(self, arguments: bytes) -> str:
+        """The call as a person sees it (DISC-8); ``name(args)`` where the toolset's script gives nothing."""
+        shown = display(self.display_script, arguments) if self.display_script else None
+        return f"{self.name}({arguments.decode()})" if shown is None else shown
 
 
 class Checker(Protocol):

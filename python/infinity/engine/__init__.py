@@ -1,0 +1,1 @@
+"""The slice engine: the same on every host."""

@@ -1,0 +1,148 @@
+"""The loop: takes batches, runs slices. Threads never wait for each other; a slice that fails, fails alone (B6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from infinity._core import Batch, CoreError, Message
+from infinity.engine.outbox import Outbox
+from infinity.engine.services import Services
+from infinity.engine.slice.commit import Committed, commit
+from infinity.engine.slice.complete import complete
+from infinity.engine.slice.dispatch import dispatch
+from infinity.engine.slice.load import load
+from infinity.engine.slice.prepare import prepare
+from infinity.engine.threads import HotThreads
+from infinity.engine.timers import Timers
+from infinity.engine.work import Slice
+from infinity.errors import InfinityError, from_core
+from infinity.message import Action
+
+log = logging.getLogger("infinity.engine")
+
+BACKOFF_FIRST, BACKOFF_LONGEST = 0.25, 60.0
+"""Seconds that a thread rests after a slice that failed; its messages stay queued (L10)."""
+
+
+class Loop:
+    """Runs slices for one host until it is stopped."""
+
+    def __init__(self, services: Services, outbox: Outbox, timers: Timers, *, sole_writer: bool) -> None:
+        self._services = services
+        self._outbox = outbox
+        self._timers = timers
+        self._hot = HotThreads(services.settings.limits.hot_threads, sole_writer=sole_writer)
+        self._places = asyncio.Semaphore(services.settings.limits.concurrent_slices)
+        self._taking: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.running: dict[str, Slice | None] = {}
+        """Threads whose slice runs now."""
+        self.failing: dict[str, tuple[int, str]] = {}
+        """Threads whose last slice failed: how often in a row, and why."""
+
+    def start(self) -> None:
+        self._taking = asyncio.create_task(self._take(), name="infinity-loop")
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing more; let slices finish for ``grace`` seconds, then abandon them: their messages stay queued (L17)."""
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait([self._taking])
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        abandoned = list(self._tasks)
+        for task in abandoned:
+            task.cancel()
+        if abandoned:
+            await asyncio.wait(abandoned)
+
+    def interrupt(self, thread: str, action: Action) -> None:
+        """End the stream of the thread's running slice, if there is one. The message that says so is in its mailbox."""
+        slice = self.running.get(thread)
+        if slice is not None:
+            slice.interrupt(action)
+
+    async def _take(self) -> None:
+        while True:
+            await self._places.acquire()
+            try:
+                batch = await self._services.mailbox.take()
+            except BaseException:
+                self._places.release()
+                raise
+            self.running[batch.thread] = None
+            task = asyncio.create_task(self._run(batch), name=f"slice {batch.thread}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, batch: Batch) -> None:
+        """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""
+        kept = True
+        try:
+            await self.run_slice(batch.thread, batch.messages)
+            kept = False
+            self.failing.pop(batch.thread, None)
+        except (InfinityError, CoreError, OSError) as error:
+            await self._rest(batch.thread, from_core(error) if isinstance(error, CoreError) else error)
+        except Exception as error:
+            log.exception("slice of %s failed", batch.thread)
+            await self._rest(batch.thread, error)
+        finally:
+            self.running.pop(batch.thread, None)
+            self._services.mailbox.release(batch.thread, keep=kept)
+            self._places.release()
+        self._services.observer.gate("yielded")
+
+    async def run_slice(self, thread: str, batch: Sequence[Message]) -> None:
+        """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this."""
+        slice = await load(self._services, self._hot, thread, batch)
+        self.running[thread] = slice
+        prepare(slice, batch)
+        while slice.ready and self._another_round(slice):
+            turn = await complete(slice)
+            if turn is not None:
+                await dispatch(slice, turn)
+            if slice.ready:
+                prepare(slice, self._services.mailbox.more(thread))
+        committed = await commit(slice)
+        self._hot.keep(slice.thread)
+        if committed is not None:
+            self.follow(committed)
+
+    def _another_round(self, slice: Slice) -> bool:
+        limit = slice.limits.rounds
+        if slice.rounds >= limit:
+            slice.thread.set_pending(False)
+            slice.problem(
+                "limit",
+                f"the agent made {limit} completions in a row (limits.rounds); send a message or resume to go on",
+            )
+            return False
+        slice.rounds += 1
+        state = {"state": "started", "round": slice.rounds}
+        self._services.observer.live(slice.thread.id, "slice", state)
+        return True
+
+    def follow(self, committed: Committed) -> None:
+        """Announce what is durable now: mailboxes, outbox, timers, watchers. A crash before this is made good on start."""
+        delta = committed.delta
+        self._services.mailbox.put(committed.messages)
+        for change in (delta, *delta.children):
+            self._outbox.cancel(change.outbox_cancelled)
+            self._outbox.add(change.thread, change.outbox)
+            self._timers.arm(due_at for _, due_at, _, _ in change.timers)
+            if change.feed:
+                self._services.observer.committed(change.thread, change.feed[-1][0])
+
+    async def _rest(self, thread: str, error: Exception) -> None:
+        """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
+        times = self.failing.get(thread, (0, ""))[0] + 1
+        self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}")
+        wait = min(BACKOFF_FIRST * 2 ** (times - 1), BACKOFF_LONGEST)
+        log.warning("slice of %s failed (%d in a row), next try in %.1f s: %s", thread, times, wait, error)
+        self._services.observer.live(
+            thread, "problem", {"code": getattr(error, "code", "internal"), "text": str(error)}
+        )
+        await self._services.clock.sleep(wait)

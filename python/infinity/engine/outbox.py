@@ -1,0 +1,162 @@
+"""The outbox: whatever a commit recorded leaves here, after a crash too, under the same key (I5).
+
+At least once out, keyed; effectively once in. One task per row, so that a tool server that hangs delays nobody else (B1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable
+
+from infinity._core import Message
+from infinity.abc import OutboxRow, Verdict
+from infinity.engine import prompts
+from infinity.engine.services import Services
+from infinity.errors import StoreError
+from infinity.message import Action, Control, Kind, Result, encode, text_blocks
+
+log = logging.getLogger("infinity.engine")
+
+
+class Outbox:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._posting: set[str] = set()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Send again what had not left when the last process ended (L3, L15)."""
+        after = ""
+        while rows := await self._services.store.outbox(after):
+            for row in rows:
+                self._add(row)
+            after = rows[-1].key
+
+    async def stop(self) -> None:
+        """Abandon deliveries; they are on record and go out again on the next start."""
+        self._stopped = True
+        tasks = list(self._leaving.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def add(self, thread: str, rows: Iterable[tuple[str, str, str, bytes, str | None]]) -> None:
+        for key, kind, target, body, call_id in rows:
+            self._add(OutboxRow(key, kind, target, body, call_id, thread))
+
+    def cancel(self, keys: Iterable[str]) -> None:
+        """Rows that a commit took back. A POST already under way ends by itself; its server is told afterwards (CAN-1)."""
+        for key in keys:
+            if key not in self._posting and (task := self._leaving.get(key)) is not None:
+                task.cancel()
+
+    def __len__(self) -> int:
+        return len(self._leaving)
+
+    def _add(self, row: OutboxRow) -> None:
+        if self._stopped or row.key in self._leaving:
+            return
+        task = asyncio.create_task(self._leave(row), name=f"outbox {row.key}")
+        self._leaving[row.key] = task
+        task.add_done_callback(lambda _: self._leaving.pop(row.key, None))
+
+    async def _leave(self, row: OutboxRow) -> None:
+        while True:
+            try:
+                await self._wait_until(row.due_at)
+                self._services.observer.gate("sending")
+                row = await self._send(row)
+                if row.due_at < 0:
+                    return
+            except StoreError as error:
+                # What was sent may be sent again: the key makes that harmless. What is not recorded as gone is not gone.
+                log.warning("outbox row %s could not be recorded, next try in a second: %s", row.key, error)
+                row = row._replace(due_at=self._services.clock.now() + 1_000)
+
+    async def _wait_until(self, due_at: int) -> None:
+        wait = (due_at - self._services.clock.now()) / 1000
+        if wait > 0:
+            await self._services.clock.sleep(wait)
+
+    async def _send(self, row: OutboxRow) -> OutboxRow:
+        """One try. The row with its next due time, or with a negative one when it is over."""
+        match row.kind:
+            case "cancel":
+                await self._after(f"invoke.{row.call_id}")
+                await self._services.wire.notify_cancelled(row.thread, row.call_id or "")
+                await self._done(row)
+            case "close":
+                await self._close_children(row.thread)
+                await self._services.wire.notify_closed(row.thread)
+                await self._done(row)
+            case _:
+                return await self._post(row)
+        return row._replace(due_at=-1)
+
+    async def _post(self, row: OutboxRow) -> OutboxRow:
+        self._posting.add(row.key)
+        try:
+            delivery = await self._services.transport.post(row.target, row.body, key=row.key)
+        finally:
+            self._posting.discard(row.key)
+        if delivery.verdict is Verdict.DELIVERED:
+            await self._done(row)
+            return row._replace(due_at=-1)
+        attempts = row.attempts + 1
+        if delivery.verdict is Verdict.FAILED and attempts < self._services.settings.retries.dispatch:
+            due_at = self._services.clock.now() + self._backoff(attempts)
+            await self._services.store.outbox_retry(row.key, due_at)
+            return row._replace(attempts=attempts, due_at=due_at)
+        await self._undeliverable(row, delivery.detail)
+        return row._replace(due_at=-1)
+
+    def _backoff(self, attempts: int) -> int:
+        """Milliseconds: doubling, with jitter (INV-5)."""
+        timeouts = self._services.settings.timeouts
+        longest = min(timeouts.dispatch_first * 2 ** (attempts - 1), timeouts.dispatch_longest)
+        return int(longest * random.uniform(500, 1000))  # noqa: S311
+
+    async def _done(self, row: OutboxRow) -> None:
+        sent = row.call_id if row.kind == "invoke" else None
+        await self._services.store.outbox_done(row.key, sent)
+        self._services.observer.gate("sent")
+
+    async def _undeliverable(self, row: OutboxRow, detail: str) -> None:
+        """The model hears of it as the call's result (INV-7)."""
+        assert row.call_id is not None, "only rows of a call are posted"
+        found = await self._services.store.find_call(row.call_id)
+        tool = found[0].tool if found is not None else "the tool"
+        text = text_blocks(prompts.undelivered(tool, detail))
+        body = Result(call_id=row.call_id, content=text, failed=True)
+        failure = Message(
+            row.thread, row.call_id, Kind.RESULT, encode(body), accepted_at=self._services.clock.now()
+        )
+        accepted = await self._services.store.outbox_done(row.key, None, failure)
+        if accepted is not None and accepted.message is not None:
+            self._services.mailbox.put([accepted.message])
+        self._services.observer.gate("sent")
+
+    async def _after(self, key: str) -> None:
+        """A cancel notice must not overtake the invocation it takes back."""
+        task = self._leaving.get(key)
+        if task is not None:
+            await asyncio.wait([task])
+
+    async def _close_children(self, parent: str) -> None:
+        """Closing a thread closes its descendants; every step is a message with an id of its own, so a repeat is harmless."""
+        after = ""
+        while rows := await self._services.store.threads(parent=parent, after=after):
+            for row in rows:
+                if row.status != "closed":
+                    body = encode(Control(action=Action.CLOSE))
+                    message = Message(
+                        row.id, f"close.{row.id}", Kind.CONTROL, body, accepted_at=self._services.clock.now()
+                    )
+                    accepted = await self._services.store.accept(message)
+                    if accepted.message is not None:
+                        self._services.mailbox.put([accepted.message])
+            after = f"{rows[-1].updated_at}:{rows[-1].id}"

@@ -1,0 +1,84 @@
+"""Every text that the runtime itself says to a model."""
+
+from __future__ import annotations
+
+SYSTEM = """\
+You run inside Infinity, a runtime for agents that may wait for a long time.
+
+Tools are asynchronous. You may call several in one turn; they run in parallel. If something else happens while a call runs (the user \
+speaks, an event arrives), that call gets a placeholder result and its real result reaches you later as an event: a call of \
+`receive_event__injected` that you did not make, followed by its content. Never call `receive_event__injected` yourself, never repeat a call \
+that is still running, and never poll: the result wakes you by itself.
+
+Some tools subscribe you to events: their result says so and names the subscription's tool_call_id. Each event may come to a thread of its own, \
+which knows what you knew. A thread that has nothing left to do simply ends its turn; it sleeps at no cost and wakes when something arrives.
+
+Threads form a tree. A thread made by `spawn_thread` or for an event inherits the conversation up to its creation and is told, in what follows, which \
+thread it is and what it is for. It does only that: earlier plans and running calls belong to its parent. Its parent sees nothing of it but what it \
+reports with `report_to_parent` or `close_thread`."""
+
+
+def system(instructions: str) -> str:
+    """The system prompt: the same bytes for every thread and slice of an agent (G4)."""
+    return f"{SYSTEM}\n\n{instructions}" if instructions else SYSTEM
+
+
+def root_seed(thread: str) -> str:
+    return f"This is the root thread of a new conversation. Its id is {thread}."
+
+
+def spawned_seed(child: str, parent: str, instructions: str) -> str:
+    return (
+        f"You are now in the child thread {child}, created by this call. Its parent is {parent}, which goes on by itself with everything else. "
+        f"Do only the following, do not carry on with earlier plans, then report with report_to_parent or close_thread.\n\n{instructions}"
+    )
+
+
+def event_seed(child: str, parent: str) -> str:
+    return (
+        f"You are in the child thread {child}, created for the event above. Its parent {parent} goes on by itself and has not seen the event. "
+        "Handle this event only, do not carry on with earlier plans. If the parent should know, use report_to_parent; when nothing is left to do, close_thread."
+    )
+
+
+def inherited_call(parent: str) -> str:
+    return f"This call belongs to the parent thread {parent}; its result goes there, not here."
+
+
+def still_running(tool: str, note: str = "") -> str:
+    return f"{tool} is still running. Its result will reach you as an event when it is there; do not call it again for that.{note}"
+
+
+SLEEP_INTERRUPTED = "Woken: something arrived. It follows."
+SLEEP_REFUSED = "Not asleep: another call of this turn was answered at once. See its result."
+INTERRUPTED = "Cancelled: the user interrupted."
+CLOSED = "Cancelled: the thread was closed."
+
+
+def subscription_confirmed(call_id: str) -> str:
+    return f"The subscription is active. Its tool_call_id is {call_id}."
+
+
+def unknown_tool(name: str, names: list[str]) -> str:
+    listed = ", ".join(names[:60])
+    return f"Error: there is no tool {name!r}. Tools you can call: {listed}."
+
+
+def bad_arguments(tool: str, problems: list[str]) -> str:
+    return f"Error: {tool} was not called, its arguments are wrong: " + "; ".join(problems[:10])
+
+
+def past_deadline(tool: str, seconds: float) -> str:
+    return f"Error: {tool} gave no result within {seconds:g} seconds; the runtime stopped waiting. It may still be running at the tool server."
+
+
+def undelivered(tool: str, detail: str) -> str:
+    return f"Error: {tool} could not be delivered to its tool server ({detail}). The server may be down; try again later or use another way."
+
+
+def declined(tool: str) -> str:
+    return f"Error: the user declined {tool}. Do not try it again unless the user asks for it."
+
+
+def denied(tool: str) -> str:
+    return f"Error: {tool} is denied by this agent's policy."

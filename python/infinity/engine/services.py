@@ -1,0 +1,23 @@
+"""What a slice works with: the contracts of ``infinity.abc``, as one host fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
+from infinity.ids import Ids
+from infinity.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    store: Store
+    mailbox: Mailbox
+    models: Models
+    catalogs: Catalogs
+    transport: Transport
+    wire: Wire
+    clock: Clock
+    ids: Ids
+    observer: Observer
+    settings: Settings

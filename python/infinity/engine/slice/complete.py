@@ -1,0 +1,160 @@
+"""Complete: render the request, stream the model, gather the turn.
+
+Nothing of a turn reaches history before the turn is complete: a broken stream is retracted and tried again (L8, M5). An interrupt
+keeps the text that was visible. Short waits are spent here; longer ones end the slice and a durable timer wakes it (L14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import aclosing
+from typing import Any
+
+from infinity.abc import Model, ModelInfo, ModelRequest, Reasoning, Text, ToolUse, Turn
+from infinity.engine import prompts
+from infinity.engine.work import Slice
+from infinity.errors import ConfigError, ModelError, ModelUnavailable
+from infinity.message import Action, Kind, Timer, TimerPurpose, encode
+
+RETRY_FIRST, RETRY_LONGEST = 1.0, 900.0
+"""Seconds between tries: doubling, with jitter, unless the provider says how long (retry-after)."""
+
+
+async def complete(slice: Slice) -> Turn | None:
+    """The turn, or ``None`` when there is none: interrupted before any text, or given up (then the thread says why)."""
+    started_at = slice.now
+    try:
+        turn = await _tries(slice)
+    except ModelError as error:
+        _give_up(slice, error)
+        turn = None
+    except ConfigError as error:
+        _park(slice, error.code, str(error))
+        turn = None
+    else:
+        slice.thread.set_problem(None)
+    slice.mark("complete", started_at)
+    slice.services.observer.gate("completed")
+    return turn
+
+
+async def _tries(slice: Slice) -> Turn | None:
+    model, info = slice.services.models.resolve(slice.thread.model)
+    request = _request(slice, info)
+    retries, waited = slice.services.settings.retries, slice.services.settings.timeouts
+    until = slice.now + int(waited.completion * 1000)
+    for attempt in range(1, retries.completion + 1):
+        shown = _Shown(slice, attempt)
+        slice.streaming = asyncio.ensure_future(_stream(model, request, shown, (until - slice.now) / 1000))
+        try:
+            return await slice.streaming
+        except asyncio.CancelledError:
+            if slice.signal is None:
+                raise
+            return _interrupted(slice, shown)
+        except ModelError as error:
+            shown.retract()
+            wait = _wait(error, attempt)
+            if not error.retryable or attempt == retries.completion or wait > waited.short_wait:
+                raise
+            slice.services.observer.live(
+                slice.thread.id,
+                "slice",
+                {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait},
+            )
+            await slice.services.clock.sleep(wait)
+            if slice.signal is not None:
+                return None
+        finally:
+            slice.streaming = None
+    raise AssertionError("a completion makes at least one try")
+
+
+def _request(slice: Slice, info: ModelInfo) -> ModelRequest:
+    return ModelRequest(
+        model=info,
+        system=prompts.system(slice.services.settings.instructions),
+        tools=slice.catalog.tools if slice.catalog is not None else b"[]",
+        messages=slice.thread.render(images=info.images),
+        max_tokens=info.output_limit,
+    )
+
+
+class _Shown:
+    """What clients have seen of an attempt."""
+
+    def __init__(self, slice: Slice, attempt: int) -> None:
+        self._slice = slice
+        self._attempt = attempt
+        self._text: list[str] = []
+        self._anything = False
+
+    def live(self, kind: str, **data: Any) -> None:
+        self._anything = True
+        self._slice.services.observer.live(self._slice.thread.id, kind, {"attempt": self._attempt, **data})
+
+    def text(self, text: str) -> None:
+        self._text.append(text)
+        self.live("text", text=text)
+
+    def retract(self) -> None:
+        if self._anything:
+            self.live("retract")
+
+    @property
+    def visible(self) -> str:
+        return "".join(self._text).strip()
+
+
+async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: float) -> Turn:
+    try:
+        async with asyncio.timeout(seconds), aclosing(model.stream(request)) as parts:  # type: ignore[type-var]
+            async for part in parts:
+                match part:
+                    case Text(text):
+                        shown.text(text)
+                    case Reasoning(text):
+                        shown.live("reasoning", text=text)
+                    case ToolUse(id, tool):
+                        shown.live("call", id=id, tool=tool)
+                    case Turn():
+                        return part
+    except TimeoutError:
+        raise ModelUnavailable(f"the completion took longer than {seconds:.0f} seconds") from None
+    raise ModelUnavailable("the model's stream ended without a turn")
+
+
+def _interrupted(slice: Slice, shown: _Shown) -> Turn | None:
+    """An interrupt keeps what the user saw; a stop takes it back and asks again on resume."""
+    if slice.signal is not Action.INTERRUPT or not shown.visible:
+        shown.retract()
+        return None
+    return Turn([{"type": "text", "text": shown.visible}], stop_reason="interrupted")
+
+
+def _wait(error: ModelError, attempt: int) -> float:
+    if error.retry_after is not None:
+        return error.retry_after
+    longest = min(RETRY_FIRST * 2 ** (attempt - 1), RETRY_LONGEST)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _give_up(slice: Slice, error: ModelError) -> None:
+    """End the slice without a turn. What can be retried is, by a timer that survives; the rest waits for the user (L18)."""
+    retries = slice.services.settings.retries
+    if not error.retryable or slice.retries >= retries.slices:
+        _park(slice, error.code, str(error))
+        return
+    wait = _wait(error, retries.completion + slice.retries)
+    version = slice.thread.version + 1
+    timer = Timer(purpose=TimerPurpose.RETRY, attempt=slice.retries + 1, version=version)
+    due_at = slice.now + int(wait * 1000)
+    # A timer's id becomes its message's id, so every retry has one of its own.
+    slice.thread.set_timer(f"retry.{slice.thread.id}.{version}", due_at, Kind.TIMER, encode(timer))
+    slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
+
+
+def _park(slice: Slice, code: str, text: str) -> None:
+    slice.thread.set_pending(False)
+    slice.problem(code, f"{text}. Send a message or resume the thread to try again")

@@ -1,0 +1,160 @@
+"""Dispatch: plan every call of the turn. Nothing leaves here; what is planned leaves after the commit (I5).
+
+Built-ins answer in place. Unknown tools, bad arguments and refusals become error results, so that the model can react (M1, INV-2).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from infinity._core import Call
+from infinity.abc import ModelCall, Offer, Turn
+from infinity.engine import prompts
+from infinity.engine.work import SLEEPER, Slice, encode_json
+from infinity.errors import LimitReached
+from infinity.message import text_blocks
+
+RESERVED = "receive_event__injected"
+_UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+async def dispatch(slice: Slice, turn: Turn) -> None:
+    started_at = slice.now
+    calls = _record(slice, turn)
+    answered_at_once = False
+    for model_call, call in zip(turn.calls, calls, strict=True):
+        await _route(slice, model_call, call)
+        answered_at_once |= call.tool != SLEEPER and call.id not in _open_ids(slice)
+    if answered_at_once and slice.closing is None:
+        slice.wake_sleepers(prompts.SLEEP_REFUSED)
+    if slice.closing is not None:
+        slice.finish_closing()
+    slice.mark("dispatch", started_at)
+    slice.services.observer.gate("dispatched")
+
+
+def _open_ids(slice: Slice) -> set[str]:
+    return {call.id for call in slice.thread.attached()}
+
+
+def _record(slice: Slice, turn: Turn) -> list[Call]:
+    """The turn as an entry. Its calls get ids of ours, unique for ever, in place of the provider's (L9)."""
+    calls = [_plan(slice, model_call) for model_call in turn.calls]
+    ids = iter(calls)
+    blocks = [_with_our_id(block, ids) if block["type"] == "tool_use" else block for block in turn.blocks]
+    usage = turn.usage
+    slice.thread.add_turn(
+        encode_json(blocks),
+        calls,
+        now=slice.now,
+        usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
+        meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason}),
+    )
+    if turn.stop_reason == "max_tokens":
+        slice.problem("max_tokens", "the answer was cut at the model's output limit")
+    elif turn.stop_reason == "refusal":
+        slice.problem("refused", "the model refused to answer")
+    return calls
+
+
+def _with_our_id(block: dict[str, Any], calls: Any) -> dict[str, Any]:
+    call: Call = next(calls)
+    return {**block, "id": call.id, "name": _fit(block["name"])}
+
+
+def _fit(name: str) -> str:
+    """A tool's name as the model API takes it back in history, whatever the model wrote."""
+    return _UNFIT.sub("_", name)[:128] or "unnamed"
+
+
+def _plan(slice: Slice, model_call: ModelCall) -> Call:
+    offer = slice.offer(model_call.tool)
+    deadline = None
+    if offer is not None and offer.builtin is None and not offer.annotations.get("longRunning"):
+        seconds = slice.services.settings.timeouts.call
+        deadline = slice.now + int(seconds * 1000) if seconds > 0 else None
+    return slice.thread.plan_call(
+        slice.ids.mint("call"),
+        provider_id=model_call.id,
+        tool=model_call.tool,
+        toolset=offer.toolset if offer is not None else "",
+        arguments=encode_json(model_call.arguments or {}),
+        deadline=deadline,
+        user_id=slice.thread.actor,
+    )
+
+
+async def _route(slice: Slice, model_call: ModelCall, call: Call) -> None:
+    offer = slice.offer(model_call.tool)
+    arguments = model_call.arguments
+    if arguments is None:
+        slice.fail(call, prompts.bad_arguments(call.tool, [model_call.problem or "not a JSON object"]))
+    elif offer is None or call.tool == RESERVED:
+        slice.fail(call, prompts.unknown_tool(call.tool, _nearest(slice, call.tool)))
+    elif problems := offer.problems(arguments):
+        slice.fail(call, prompts.bad_arguments(call.tool, problems))
+    elif offer.builtin is not None:
+        await _run(slice, offer, call, arguments)
+    else:
+        _send(slice, offer, call)
+
+
+def _nearest(slice: Slice, name: str) -> list[str]:
+    """What the model may have meant comes first."""
+    names = slice.catalog.names() if slice.catalog is not None else []
+    near = difflib.get_close_matches(name, names, n=5)
+    return near + [other for other in names if other not in near]
+
+
+async def _run(slice: Slice, offer: Offer, call: Call, arguments: dict[str, Any]) -> None:
+    assert offer.builtin is not None
+    try:
+        text = await offer.builtin.run(slice, call, arguments)
+    except LimitReached as error:
+        text = f"Error: {error}."
+    if text is None:
+        return
+    if text.startswith("Error: "):
+        slice.fail(call, text)
+    else:
+        slice.answer(call, text_blocks(text))
+
+
+def _send(slice: Slice, offer: Offer, call: Call) -> None:
+    slice.note(
+        "call",
+        id=call.id,
+        tool=call.tool,
+        toolset=call.toolset,
+        display=offer.display(call.arguments),
+    )
+    match _consent(slice, offer):
+        case "deny":
+            slice.fail(call, prompts.denied(call.tool))
+        case "ask":
+            _ask(slice, call)
+        case _:
+            slice.release(call)
+
+
+def _consent(slice: Slice, offer: Offer) -> str:
+    policy = slice.services.settings.policy
+    if offer.name in policy.tools:
+        return policy.tools[offer.name]
+    return policy.destructive if offer.annotations.get("destructive") else policy.default
+
+
+def _ask(slice: Slice, call: Call) -> None:
+    """The runtime's own question before a call leaves (DISC-9): durable, answered like any other prompt."""
+    prompt = {
+        "message_id": call.id,
+        "call_id": call.id,
+        "tool": call.tool,
+        "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
+        "choices": ["Allow", "Deny"],
+        "default": 1,
+    }
+    slice.thread.open_prompt(f"consent.{call.id}", "consent", encode_json(prompt))
+    slice.note("prompt", id=f"consent.{call.id}", prompt_kind="consent", **prompt)

@@ -1,0 +1,307 @@
+"""Prepare: fold the batch into history, in order. Results of attached calls come first, so that nothing in the same
+batch pushes them aside (L5). What each kind of message means is below, one function a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from infinity._core import Message
+from infinity.engine import prompts
+from infinity.engine.work import Slice, decode_json, encode_json
+from infinity.errors import LimitReached
+from infinity.message import (
+    Action,
+    Block,
+    Body,
+    Choice,
+    Chosen,
+    Control,
+    Event,
+    OAuth,
+    ParentText,
+    Report,
+    Result,
+    Timer,
+    TimerPurpose,
+    UserText,
+    decode,
+    text_blocks,
+)
+
+
+def prepare(slice: Slice, batch: Sequence[Message]) -> None:
+    started_at = slice.now
+    fresh = [pair for message in batch if (pair := _open(slice, message)) is not None]
+    attached = {call.id for call in slice.thread.attached()}
+    first = [pair for pair in fresh if isinstance(pair[1], Result) and pair[1].call_id in attached]
+    for message, body in first:
+        _result(slice, message, body)
+    if first:
+        slice.wake_sleepers(prompts.SLEEP_INTERRUPTED)
+    for message, body in fresh:
+        if not slice.thread.seen(message.id):
+            _fold(slice, message, body)
+    slice.mark("prepare", started_at)
+    slice.services.observer.gate("prepared")
+
+
+def _open(slice: Slice, message: Message) -> tuple[Message, Body] | None:
+    """The decoded message, unless it ends here: seen before, or unreadable."""
+    if slice.thread.seen(message.id):
+        slice.thread.consume(message, "duplicate")
+        return None
+    try:
+        return message, decode(message.kind, message.body)
+    except ValueError as error:
+        slice.discard(message, f"unreadable: {error}")
+        return None
+
+
+def _fold(slice: Slice, message: Message, body: Body) -> None:
+    if slice.thread.status == "closed":
+        slice.discard(message, "thread closed")
+        return
+    _FOLD[type(body)](slice, message, body)
+
+
+def _user(slice: Slice, message: Message, body: UserText) -> None:
+    slice.detach_all()
+    if slice.thread.status == "stopped":
+        _resume(slice)
+    slice.thread.add_user(
+        encode_json(_speakable(body.content)),
+        now=slice.now,
+        actor=body.user_id,
+        meta=encode_json({"message_id": message.id, "user_id": body.user_id}),
+    )
+    slice.thread.consume(message)
+
+
+def _result(slice: Slice, message: Message, body: Result) -> None:
+    call = slice.thread.call(body.call_id)
+    if call is None or call.state not in ("planned", "sent"):
+        slice.discard(message, "cancelled" if call and call.state == "cancelled" else "the call is not open")
+        return
+    content, cut = _shortened(_speakable(body.content), slice.limits.result_chars)
+    subscription = body.subscription
+    if subscription and len(slice.thread.subscriptions()) >= slice.limits.subscriptions:
+        subscription = False
+        text = f"Error: no further subscription, the limit of {slice.limits.subscriptions} is reached; the server was told to cancel it."
+        content = text_blocks(text)
+        slice.notify_cancelled(call.id)
+    elif subscription:
+        content = [*content, *text_blocks(prompts.subscription_confirmed(call.id))]
+    meta: dict[str, Any] = {"display": body.display} if body.display else {}
+    if cut:
+        meta["whole"] = body.content
+    slice.answer(
+        call,
+        content,
+        state="failed" if body.failed else "answered",
+        error=body.failed,
+        subscription=subscription,
+        meta=meta,
+    )
+    slice.thread.consume(message)
+
+
+def _event(slice: Slice, message: Message, body: Event) -> None:
+    call = slice.thread.call(body.call_id)
+    if call is None or not call.subscription:
+        slice.discard(message, "not an active subscription")
+        return
+    content, _ = _shortened(_speakable(body.content), slice.limits.result_chars)
+    event: dict[str, Any] = {
+        "tool": call.tool,
+        "call_id": call.id,
+        "arguments": call.arguments,
+        "blocks": encode_json(content),
+        "now": slice.now,
+        "meta": encode_json({"message_id": message.id, "call_id": call.id, "seq": body.seq}),
+    }
+    if not (body.associative or _child_for(slice, message, event)):
+        body = Event(call_id=body.call_id, content=body.content, associative=True, final=body.final)
+    if body.associative:
+        slice.detach_all()
+        slice.thread.add_event(slice.ids.mint("event"), **event)
+    if body.final:
+        slice.thread.end_subscription(call.id)
+        slice.note("subscription", id=call.id, active=False)
+    slice.thread.consume(message)
+
+
+def _child_for(slice: Slice, message: Message, event: dict[str, Any]) -> bool:
+    """A child thread for an event (SUB-5); false at a limit: then the thread itself gets it, nothing is lost."""
+    call = slice.thread.call(event["call_id"])
+    assert call is not None
+    child_id = slice.child_id(message.id)
+    try:
+        child = slice.fork(child_id, call)
+    except LimitReached as error:
+        slice.problem("limit", f"{error}; the event was given to this thread instead")
+        return False
+    child.add_event(slice.ids.mint("event"), **event)
+    seed = text_blocks(prompts.event_seed(child_id, slice.thread.id))
+    child.add_user(encode_json(seed), now=slice.now, actor=call.user_id)
+    return True
+
+
+def _report(slice: Slice, message: Message, body: Report) -> None:
+    slice.detach_all()
+    state = " and has closed" if body.closed else ""
+    slice.thread.add_event(
+        slice.ids.mint("event"),
+        tool=body.tool,
+        call_id=body.call_id,
+        arguments=encode_json(body.arguments),
+        blocks=encode_json(text_blocks(f"Thread {body.child} reports{state}:\n\n{body.text}")),
+        now=slice.now,
+        meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed}),
+    )
+    slice.thread.consume(message)
+
+
+def _parent(slice: Slice, message: Message, body: ParentText) -> None:
+    slice.detach_all()
+    origin = decode_json(slice.thread.origin or b"{}")
+    slice.thread.add_event(
+        slice.ids.mint("event"),
+        tool=origin.get("tool", "spawn_thread"),
+        call_id=origin.get("call_id", ""),
+        arguments=encode_json(origin.get("arguments", {})),
+        blocks=encode_json(text_blocks(f"Message from the parent thread:\n\n{body.text}")),
+        now=slice.now,
+        meta=encode_json({"message_id": message.id}),
+    )
+    slice.thread.consume(message)
+
+
+def _oauth(slice: Slice, message: Message, body: OAuth) -> None:
+    _prompt(slice, message, "oauth", body.call_id, {"auth_url": body.auth_url})
+
+
+def _choice(slice: Slice, message: Message, body: Choice) -> None:
+    about = {
+        "prompt": body.prompt,
+        "choices": body.choices,
+        "default": body.default,
+        "response_url": body.response_url,
+    }
+    _prompt(slice, message, "choice", body.call_id, about)
+
+
+def _prompt(slice: Slice, message: Message, kind: str, call_id: str, about: dict[str, Any]) -> None:
+    """Pending until answered or the call ends; the call stays open (OAU-1, CHO-1). Never wakes the model."""
+    call = slice.thread.call(call_id)
+    if call is None or call.state not in ("planned", "sent"):
+        slice.discard(message, "the call is not open")
+        return
+    prompt = {"message_id": message.id, "call_id": call_id, "tool": call.tool, **about}
+    slice.thread.open_prompt(f"{kind}.{call_id}", kind, encode_json(prompt))
+    # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
+    shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
+    slice.note("prompt", id=f"{kind}.{call_id}", prompt_kind=kind, **shown)
+    slice.thread.consume(message)
+
+
+def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
+    call = slice.thread.call(body.call_id)
+    if call is None or call.state not in ("planned", "sent"):
+        slice.discard(message, "the call is not open")
+        return
+    slice.thread.close_prompt(body.choice_id)
+    slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id)
+    if body.prompt_kind == "consent":
+        if body.selected == 0:
+            slice.release(call)
+        else:
+            slice.fail(call, prompts.declined(call.tool))
+    else:
+        answer = slice.services.wire.choice(body.call_id, body.selected)
+        slice.thread.plan_outbox(f"choice.{message.id}", "choice", body.response_url, answer, body.call_id)
+    slice.thread.consume(message)
+
+
+def _timer(slice: Slice, message: Message, body: Timer) -> None:
+    if body.purpose is TimerPurpose.RETRY:
+        if body.version == slice.thread.version:
+            slice.retries = body.attempt
+            slice.thread.consume(message)
+        else:
+            slice.discard(message, "a later slice has tried again already")
+        return
+    call = slice.thread.call(body.call_id or "")
+    if call is None or call.state not in ("planned", "sent"):
+        slice.discard(message, "the call is not open")
+        return
+    if body.purpose is TimerPurpose.SLEEP:
+        slice.answer(call, text_blocks("The time has come: you slept as asked."))
+    else:
+        slice.fail(call, prompts.past_deadline(call.tool, slice.services.settings.timeouts.call))
+        slice.notify_cancelled(call.id)
+    slice.thread.consume(message)
+
+
+def _control(slice: Slice, message: Message, body: Control) -> None:
+    match body.action:
+        case Action.INTERRUPT:
+            for call in slice.thread.calls():
+                slice.cancel(call, prompts.INTERRUPTED)
+            slice.thread.set_pending(False)
+            slice.note("status", status="interrupted")
+        case Action.STOP:
+            slice.thread.set_stopped(True)
+            slice.note("status", status="stopped")
+        case Action.RESUME:
+            _resume(slice)
+        case Action.CLOSE:
+            slice.close(body.argument)
+            slice.finish_closing()
+        case Action.MODEL:
+            slice.thread.set_model(body.argument or "")
+            slice.note("status", status="model", model=body.argument)
+        case Action.START | Action.COMPACT:
+            pass
+    slice.thread.consume(message)
+
+
+def _resume(slice: Slice) -> None:
+    """Go on: after a stop, or after a problem that ended in waiting for the user."""
+    slice.thread.set_stopped(False)
+    if slice.thread.problem is not None and not slice.thread.attached():
+        slice.thread.set_pending(True)
+    slice.note("status", status="resumed")
+
+
+def _speakable(content: list[Block]) -> list[Block]:
+    """Content that the model API accepts: never empty, no empty text (I4)."""
+    kept = [block for block in content if block.get("type") != "text" or block.get("text")]
+    return kept or text_blocks("")
+
+
+def _shortened(content: list[Block], limit: int) -> tuple[list[Block], bool]:
+    """Head and tail of texts longer than ``limit`` characters, and whether anything was cut."""
+    cut = False
+    short: list[Block] = []
+    for block in content:
+        text = block.get("text", "")
+        if block.get("type") == "text" and len(text) > limit:
+            gap = f"\n\n[… {len(text) - limit} characters left out …]\n\n"
+            block, cut = {**block, "text": text[: limit * 3 // 4] + gap + text[-(limit // 4) :]}, True
+        short.append(block)
+    return short, cut
+
+
+_FOLD: dict[type[Body], Callable[[Slice, Message, Any], None]] = {
+    UserText: _user,
+    Result: _result,
+    Event: _event,
+    Report: _report,
+    ParentText: _parent,
+    OAuth: _oauth,
+    Choice: _choice,
+    Chosen: _chosen,
+    Timer: _timer,
+    Control: _control,
+}

@@ -1,0 +1,61 @@
+"""Timers: one durable table, one armed alarm. A due timer becomes a message like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from infinity.engine.services import Services
+from infinity.errors import StoreError
+
+log = logging.getLogger("infinity.engine")
+
+RETRY_AFTER_MS = 1_000
+
+
+class Timers:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._armed: int | None = None
+        self._firing: asyncio.Task[None] | None = None
+        self._again = False
+
+    async def start(self) -> None:
+        """Arm for what the store has; whatever fell due while nobody ran fires at once (L15)."""
+        due_at = await self._services.store.next_timer()
+        self.arm([] if due_at is None else [due_at])
+
+    async def stop(self) -> None:
+        self._services.clock.wake_at(None, self._due)
+        if self._firing is not None:
+            self._firing.cancel()
+            await asyncio.wait([self._firing])
+
+    def arm(self, due_times: Iterable[int]) -> None:
+        earliest = min(due_times, default=None)
+        if earliest is not None and (self._armed is None or earliest < self._armed):
+            self._armed = earliest
+            self._services.clock.wake_at(earliest, self._due)
+
+    def _due(self) -> None:
+        if self._firing is None:
+            self._firing = asyncio.create_task(self._fire(), name="infinity-timers")
+        else:
+            self._again = True
+
+    async def _fire(self) -> None:
+        try:
+            self._armed = None
+            messages = await self._services.store.fire_timers(self._services.clock.now())
+            self._services.mailbox.put(messages)
+            next_due = await self._services.store.next_timer()
+        except StoreError as error:
+            log.warning("timers could not be fired, next try in a second: %s", error)
+            next_due = self._services.clock.now() + RETRY_AFTER_MS
+        finally:
+            self._firing = None
+        self.arm([] if next_due is None else [next_due])
+        if self._again:
+            self._again = False
+            self._due()

@@ -1,0 +1,238 @@
+"""The running slice: what the steps share, and what built-ins may touch (``abc.Stage``)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from infinity._core import Call, Message, Thread
+from infinity.abc import Catalog, Offer, Turn
+from infinity.engine import prompts
+from infinity.engine.services import Services
+from infinity.errors import LimitReached
+from infinity.ids import Ids
+from infinity.message import Action, Block, Control, Kind, Report, Timer, TimerPurpose, encode, text_blocks
+from infinity.settings import Limits
+
+encode_json = msgspec.json.encode
+decode_json = msgspec.json.decode
+
+SLEEPER = "sleep_until_event_or_input"
+
+
+@dataclass(slots=True)
+class Slice:
+    """One slice of one thread. Everything it does to the world gathers in ``thread`` until the commit."""
+
+    services: Services
+    thread: Thread
+    started_at: int
+    catalog: Catalog | None = None
+    rounds: int = 0
+    retries: int = 0
+    """Slices before this one that a timer woke to try the model again."""
+    signal: Action | None = None
+    """``interrupt`` or ``stop`` was asked for while it runs."""
+    streaming: asyncio.Task[Turn] | None = None
+    timings: dict[str, int] = field(default_factory=dict)
+    spawned: set[str] = field(default_factory=set)
+    closing: tuple[str | None] | None = None
+    """Set by ``close_thread``: the last report."""
+
+    @property
+    def now(self) -> int:
+        return self.services.clock.now()
+
+    @property
+    def ids(self) -> Ids:
+        return self.services.ids
+
+    @property
+    def limits(self) -> Limits:
+        return self.services.settings.limits
+
+    @property
+    def ready(self) -> bool:
+        """The model has something to answer, and may."""
+        return self.thread.pending and self.signal is None and self.thread.status not in ("stopped", "closed")
+
+    def interrupt(self, action: Action) -> None:
+        """From outside, while the slice runs: end the stream now."""
+        self.signal = action
+        if self.streaming is not None:
+            self.streaming.cancel()
+
+    def mark(self, step: str, since: int) -> None:
+        self.timings[step] = self.timings.get(step, 0) + self.now - since
+
+    def note(self, kind: str, /, **data: Any) -> None:
+        """One row of the durable event stream."""
+        self.thread.note(kind, encode_json(data))
+
+    def problem(self, code: str, text: str) -> None:
+        """Something the user should know of; stays on the thread until the next completion that works (L18)."""
+        self.thread.set_problem(f"{code}: {text}")
+        self.note("problem", code=code, text=text)
+
+    def discard(self, message: Message, reason: str) -> None:
+        """End a message that changes nothing, on the record (I2)."""
+        self.thread.consume(message, reason)
+        self.note("discard", id=message.id, kind=message.kind, reason=reason)
+
+    # calls
+
+    def answer(
+        self,
+        call: Call,
+        content: list[Block],
+        *,
+        state: str = "answered",
+        subscription: bool = False,
+        error: bool = False,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        """End an open call with a result: in its turn, or as an event if the turn went on without it (L4)."""
+        if call.detached:
+            self.detach_all()
+        self.thread.answer(
+            call.id,
+            encode_json(content or text_blocks("")),
+            now=self.now,
+            event_id=self.ids.mint("event"),
+            state=state,
+            subscription=subscription,
+            error=error,
+            meta=encode_json({"call_id": call.id, "tool": call.tool, **(meta or {})}),
+        )
+        self.forget_reminders(call)
+        self.note("call_ended", id=call.id, state=state)
+        if subscription:
+            self.note("subscription", id=call.id, active=True)
+
+    def fail(self, call: Call, text: str) -> None:
+        self.answer(call, text_blocks(text), state="failed", error=True)
+
+    def forget_reminders(self, call: Call) -> None:
+        """Timers and prompts of an ended call."""
+        self.thread.cancel_timer(f"deadline.{call.id}")
+        self.thread.cancel_timer(f"sleep.{call.id}")
+        for kind in ("choice", "oauth", "consent"):
+            self.thread.close_prompt(f"{kind}.{call.id}")
+
+    def cancel(self, call: Call, text: str) -> None:
+        """Cancel an open call: if it has not left, it never will; if it has, its server is told (CAN-1)."""
+        if call.detached:
+            self.thread.cancel_detached(call.id)
+            self.forget_reminders(call)
+            self.note("call_ended", id=call.id, state="cancelled")
+        else:
+            self.answer(call, text_blocks(text), state="cancelled")
+        if call.toolset:
+            self.thread.cancel_outbox(f"invoke.{call.id}")
+            self.notify_cancelled(call.id)
+
+    def notify_cancelled(self, call_id: str) -> None:
+        self.thread.plan_outbox(f"cancel.{call_id}", "cancel", "", b"{}", call_id)
+
+    def detach_all(self) -> None:
+        """Make room for something else: attached calls get a placeholder and go on (L4); sleepers are woken."""
+        for call in self.thread.attached():
+            if call.tool == SLEEPER:
+                self.answer(call, text_blocks(prompts.SLEEP_INTERRUPTED))
+            else:
+                self.thread.detach(
+                    call.id, encode_json(text_blocks(prompts.still_running(call.tool))), now=self.now
+                )
+
+    def wake_sleepers(self, text: str) -> None:
+        for call in self.thread.attached():
+            if call.tool == SLEEPER:
+                self.answer(call, text_blocks(text))
+
+    def release(self, call: Call) -> None:
+        """A remote call may leave: its invocation is recorded and goes out after the commit (I5, INV-8)."""
+        offer = self.offer(call.tool)
+        if offer is None:
+            self.fail(call, prompts.unknown_tool(call.tool, self.catalog.names() if self.catalog else []))
+            return
+        body = self.services.wire.invocation(self.thread, call, offer.operation)
+        self.thread.plan_outbox(f"invoke.{call.id}", "invoke", offer.endpoint, body, call.id)
+        if call.deadline is not None:
+            reminder = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id)
+            self.thread.set_timer(f"deadline.{call.id}", call.deadline, Kind.TIMER, encode(reminder))
+
+    def offer(self, tool: str) -> Offer | None:
+        return self.catalog.find(tool) if self.catalog is not None else None
+
+    # threads
+
+    def child_id(self, cause: str) -> str:
+        """Derived from what causes the child, so that a repeat cannot make a second one (R6)."""
+        digest = hashlib.sha256(f"{self.thread.id}\0{cause}".encode()).hexdigest()
+        return f"thread_{digest[:30]}"
+
+    def fork(self, child: str, call: Call, **how: Any) -> Thread:
+        """A child for this call; raises ``LimitReached``."""
+        depth, children = len(self.thread.ancestors) + 1, self.thread.children
+        if depth > self.limits.depth:
+            raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
+        if children >= self.limits.children:
+            raise LimitReached(f"a thread may create {self.limits.children} children (limits.children)")
+        origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
+        placeholder = text_blocks(prompts.inherited_call(self.thread.id))
+        made = self.thread.fork(
+            child, now=self.now, origin=encode_json(origin), placeholder=encode_json(placeholder), **how
+        )
+        self.spawned.add(child)
+        self.thread.send(child, f"start.{child}", Kind.CONTROL, encode(Control(action=Action.START)))
+        self.note("child", id=child, call_id=call.id)
+        return made
+
+    async def spawn(self, call: Call, instructions: str) -> str:
+        child = self.child_id(call.id)
+        seed = text_blocks(prompts.spawned_seed(child, self.thread.id, instructions))
+        self.fork(child, call, seed_call=call.id, seed=encode_json(seed))
+        return child
+
+    async def is_open_child(self, thread: str) -> bool:
+        if thread in self.spawned:
+            return True
+        row = await self.services.store.thread(thread)
+        return row is not None and row.parent == self.thread.id and row.status != "closed"
+
+    def close(self, report: str | None) -> None:
+        self.closing = (report,)
+
+    def finish_closing(self) -> None:
+        """The thread ends with this commit, its report in the same one (L12)."""
+        assert self.closing is not None
+        (report,) = self.closing
+        self.closing = None
+        for call in self.thread.calls():
+            self.cancel(call, prompts.CLOSED)
+        for subscription in self.thread.subscriptions():
+            self.thread.end_subscription(subscription.id)
+            self.notify_cancelled(subscription.id)
+        if self.thread.parent is not None:
+            self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
+        self.thread.close()
+        self.thread.plan_outbox(f"close.{self.thread.id}", "close", "", b"{}")
+        self.note("status", status="closed")
+
+    def report(self, text: str, *, key: str, closed: bool = False) -> None:
+        """To the parent, as an event of the call that made this thread."""
+        assert self.thread.parent is not None and self.thread.origin is not None
+        origin = decode_json(self.thread.origin)
+        body = Report(
+            child=self.thread.id,
+            call_id=origin["call_id"],
+            tool=origin["tool"],
+            arguments=origin["arguments"],
+            text=text,
+            closed=closed,
+        )
+        self.thread.send(self.thread.parent, key, Kind.REPORT, encode(body))
