@@ -1,0 +1,130 @@
+"""The real daemon as a child process in a home of its own: started, killed, started again, and talked to over HTTP only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from infinity.errors import ConfigError
+
+RUN = "from infinity.cli.main import daemon_main; daemon_main()"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Daemon:
+    """``config``: the text of its ``infinity.toml``. As a context manager it is started on entering and stopped on leaving."""
+
+    def __init__(self, home: Path, config: str = "", *, port: int | None = None) -> None:
+        self.home = home
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._config = f"{config}\n[daemon]\nport = {self.port}\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._http: httpx.Client | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the daemon is not running")
+        return self._process.pid
+
+    @property
+    def output(self) -> Path:
+        return self.home / "output.log"
+
+    def start(self, seconds: float = 30.0) -> float:
+        """Start it in its home and wait until it answers; how long that took. ``ConfigError`` with its last words if it ends."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.home / "infinity.toml").write_text(self._config)
+        began = time.monotonic()
+        environment = {**os.environ, "INFINITY_HOME": str(self.home)}
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", RUN],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() - began > seconds:
+                self.kill()
+                raise ConfigError(f"the daemon did not start; it said:\n{self.last_words()}")
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/healthz", timeout=1.0).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def last_words(self, lines: int = 15) -> str:
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+    def kill(self) -> None:
+        """SIGKILL: it gets to finish nothing."""
+        self._end(signal.SIGKILL)
+
+    def stop(self, seconds: float = 15.0) -> int | None:
+        """SIGTERM; its exit status. Killed if it takes longer than ``seconds``."""
+        return self._end(signal.SIGTERM, seconds)
+
+    def _end(self, how: signal.Signals, seconds: float = 15.0) -> int | None:
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+        if self._process is None:
+            return None
+        process, self._process = self._process, None
+        process.send_signal(how)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def client(self) -> httpx.Client:
+        """Authenticated; one for all requests until the daemon ends."""
+        if self._http is None:
+            token = (self.home / "token").read_text().strip()
+            self._http = httpx.Client(
+                base_url=self.address, headers={"Authorization": f"Bearer {token}"}, timeout=15.0
+            )
+        return self._http
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self.client().get(path, params=parameters).raise_for_status().json()
+
+    def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Any:
+        """``key``: the ``Idempotency-Key``; sent again under the same one, a message counts once."""
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = self.client().post(
+            path, content=json.dumps(body), headers={"Content-Type": "application/json", **headers}
+        )
+        return answer.raise_for_status().json()
