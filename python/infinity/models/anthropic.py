@@ -1,0 +1,187 @@
+"""The Anthropic Messages API, spoken directly: stored bytes out, events in, the official SDK nowhere on the path."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from infinity.abc.model import ModelInfo, ModelRequest, Part
+from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
+
+from . import claude, failure
+from .access import Access, ModelTimeouts
+from .events import decode
+from .request import API_VERSION, betas, body
+from .sse import EventSplitter, EventTooLong
+from .turn import OpenTurn
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+_ERROR_BYTES = 64 << 10
+_DRAIN_SECONDS = 0.25
+
+
+class AnthropicModel:
+    """All models behind one Messages API. The connection pool is made with the first request and belongs to its event loop."""
+
+    def __init__(self, access: Access, timeouts: ModelTimeouts | None = None) -> None:
+        self._access = access
+        self._timeouts = timeouts or ModelTimeouts()
+        self._url = access.base_url.rstrip("/") + "/v1/messages"
+        self._session: ClientSession | None = None
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        response = await self._send(request)
+        turn = OpenTurn()
+        splitter = EventSplitter()
+        try:
+            while not turn.complete and (chunk := await self._read(response)):
+                for part in self._parts(chunk, splitter, turn, response):
+                    yield part
+            result = turn.finish()
+            await _drain(response)
+            yield result
+        finally:
+            # After a whole answer the connection is back in the pool already; else this ends the request at once.
+            response.close()
+
+    async def list(self) -> builtins.list[ModelInfo]:
+        return [*claude.MODELS]
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _send(self, request: ModelRequest) -> ClientResponse:
+        """The response once it is known to be a stream; every other answer is an error."""
+        import aiohttp
+
+        beta = betas(request.model)
+        headers = {"anthropic-beta": beta} if beta else None
+        try:
+            response = await self._open().post(
+                self._url, data=body(request), headers=headers, allow_redirects=False
+            )
+        except aiohttp.ConnectionTimeoutError as error:
+            raise self._unavailable(f"no connection within {self._timeouts.connect:g} s") from error
+        except TimeoutError as error:
+            raise self._unavailable(f"no answer within {self._timeouts.stall:g} s") from error
+        except aiohttp.ClientError as error:
+            raise self._unavailable(f"no connection: {error}") from error
+        try:
+            await self._check(response)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    async def _check(self, response: ClientResponse) -> None:
+        import aiohttp
+
+        if response.status == 200 and response.content_type == "text/event-stream":
+            return
+        if response.status < 400:
+            raise InvalidModelRequest(
+                f"{self._access.host} answered HTTP {response.status} ({response.content_type}) instead of a stream; "
+                "check that the base URL is that of a Messages API",
+                status=response.status,
+            )
+        try:
+            content = await response.content.read(_ERROR_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            content = b""  # the status alone says what kind of error it is
+        self._fail(failure.from_response(response.status, content, response.headers))
+
+    async def _read(self, response: ClientResponse) -> bytes:
+        """The next piece of the answer, ``b""`` at its end."""
+        import aiohttp
+
+        try:
+            return await response.content.readany()
+        except aiohttp.SocketTimeoutError as error:
+            raise self._unavailable(f"the answer stalled for {self._timeouts.stall:g} s") from error
+        except TimeoutError as error:
+            raise self._unavailable(
+                f"the answer was not complete after {self._timeouts.total:g} s"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(f"the answer broke off: {error}") from error
+
+    def _parts(
+        self, chunk: bytes, splitter: EventSplitter, turn: OpenTurn, response: ClientResponse
+    ) -> builtins.list[Part]:
+        """What one piece of the answer adds."""
+        parts: builtins.list[Part] = []
+        try:
+            for data in splitter.feed(chunk):
+                event = decode(data)
+                if event is None:
+                    continue
+                if event.type == "error":
+                    self._fail(failure.from_event(event.error, response.headers))
+                if (part := turn.apply(event)) is not None:
+                    parts.append(part)
+        except (msgspec.DecodeError, UnicodeDecodeError, EventTooLong) as error:
+            raise self._unavailable(f"the answer cannot be read: {error}") from error
+        return parts
+
+    def _open(self) -> ClientSession:
+        if self._session is None or self._session.closed:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                headers={
+                    **self._access.headers(),
+                    "anthropic-version": API_VERSION,
+                    "content-type": "application/json",
+                    "accept": "text/event-stream",
+                    "accept-encoding": "identity",
+                    "user-agent": "infinity-runtime",
+                },
+                timeout=aiohttp.ClientTimeout(
+                    total=self._timeouts.total,
+                    sock_connect=self._timeouts.connect,
+                    sock_read=self._timeouts.stall,
+                ),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=_proxy(self._access.base_url),
+                read_bufsize=1 << 18,
+            )
+        return self._session
+
+    def _unavailable(self, what: str) -> ModelUnavailable:
+        return ModelUnavailable(f"{self._access.host}: {self._access.redact(what)}")
+
+    def _fail(self, error: ModelError) -> NoReturn:
+        text = self._access.redact(str(error))
+        raise type(error)(text, status=error.status, retry_after=error.retry_after)
+
+
+async def _drain(response: ClientResponse) -> None:
+    """Read to the end of the body, so that the connection can serve the next request; not for long."""
+    import aiohttp
+
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while await response.content.readany():
+                pass
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the answer is complete; only the connection is lost
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address (``https_proxy``, ``no_proxy``, …), looked up once."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)

@@ -1,0 +1,98 @@
+"""The Claude models: sizes, prices and how each is asked to reason.
+
+From platform.claude.com/docs/en/models and …/build-with-claude/thinking, as of November 2026. Any other id is accepted with defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from infinity.abc.model import ModelInfo
+
+PROVIDER = "anthropic"
+
+
+class Thinking(Enum):
+    """How a model takes ``thinking``; a form it does not know is a 400."""
+
+    BUDGET = "a budget of tokens, or absent"
+    ADAPTIVE = "adaptive, or disabled"
+    BETWEEN_TOOLS = "adaptive, or only between tools"
+    ALWAYS = "adaptive; cannot be turned off"
+
+
+def _model(
+    id: str, *, window: int, output: int, price: tuple[float, float, float, float], thinking: int = 0
+) -> ModelInfo:
+    return ModelInfo(
+        f"{PROVIDER}/{id}",
+        PROVIDER,
+        id,
+        context_window=window,
+        output_limit=output,
+        thinking=thinking,
+        price=price,
+    )
+
+
+_MILLION = 1_000_000
+_ON = 8_192
+"""For adaptive models any budget above 0 means "on"; the number is not sent."""
+
+MODELS: tuple[ModelInfo, ...] = (
+    _model("claude-opus-5-5", window=_MILLION, output=128_000, price=(4, 20, 0.2, 5), thinking=_ON),
+    _model("claude-sonnet-5-5", window=_MILLION, output=128_000, price=(2, 10, 0.2, 2.5), thinking=_ON),
+    # The prices of prompts above 100,000 tokens, five times those below: money limits must not undercount.
+    _model("claude-haiku-5-5", window=_MILLION, output=128_000, price=(0.5, 2.5, 0.05, 0.625), thinking=_ON),
+    _model("claude-fable-5-1", window=_MILLION, output=128_000, price=(10, 50, 1, 12.5), thinking=_ON),
+    _model("claude-opus-5", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25), thinking=_ON),
+    _model("claude-sonnet-5", window=_MILLION, output=128_000, price=(2, 10, 0.2, 2.5), thinking=_ON),
+    _model("claude-opus-4-6", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25)),
+    _model("claude-sonnet-4-6", window=_MILLION, output=128_000, price=(3, 15, 0.3, 3.75)),
+    _model("claude-opus-4-5", window=200_000, output=64_000, price=(5, 25, 0.5, 6.25)),
+    _model("claude-sonnet-4-5", window=200_000, output=64_000, price=(3, 15, 0.3, 3.75)),
+    _model("claude-haiku-4-5", window=200_000, output=64_000, price=(1, 5, 0.1, 1.25)),
+)
+
+ALIASES: dict[str, str] = {
+    "opus": f"{PROVIDER}/claude-opus-5-5",
+    "sonnet": f"{PROVIDER}/claude-sonnet-5-5",
+    "haiku": f"{PROVIDER}/claude-haiku-5-5",
+}
+
+DEFAULT = ALIASES["sonnet"]
+
+_VERSION = re.compile(
+    r"claude-(?P<line>[a-z]+)-(?P<major>\d{1,2})(?:-(?P<minor>\d{1,2}))?(?:$|-\d{8}$|-latest$)"
+)
+_ALWAYS = {("opus", (5, 5))}
+
+
+def _version(id: str) -> tuple[str, tuple[int, int]]:
+    """The line and version of a model id; ``("", (0, 0))`` for ids of another form."""
+    found = _VERSION.match(id)
+    if found is None:
+        return "", (0, 0)
+    return found["line"], (int(found["major"]), int(found["minor"] or 0))
+
+
+def thinking_of(id: str) -> Thinking:
+    """Which form a model takes. Adaptive thinking came with 4.6; unknown ids get the budget form, sent only if they are given a budget."""
+    line, version = _version(id)
+    if version < (4, 6):
+        return Thinking.BUDGET
+    if line in ("fable", "mythos") or (line, version) in _ALWAYS:
+        return Thinking.ALWAYS
+    if line == "sonnet" and version >= (5, 5):
+        return Thinking.BETWEEN_TOOLS
+    return Thinking.ADAPTIVE
+
+
+def is_bound(id: str) -> bool:
+    """True if the model's reasoning blocks are bound to the conversation before them ("preserved thinking").
+
+    A compaction or a changed tool list edits what was before them; unless told to drop such blocks, the API answers 400.
+    """
+    line, version = _version(id)
+    return version >= (5, 5) or (line in ("fable", "mythos") and version >= (5, 1))

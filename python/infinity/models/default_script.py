@@ -1,0 +1,105 @@
+"""The built-in script: what answers when no provider is configured. It says so, echoes, and calls whatever tool it is told to."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .heard import Heard
+from .script import Reply, Script
+from .turn import parse_arguments
+
+HELP = (
+    "I am Infinity's scripted model: no model provider is configured, so nothing here is intelligent. "
+    "Set ANTHROPIC_API_KEY to talk to Claude. Until then I echo what you write and understand, one per line:\n"
+    "  /call NAME {json}   call a tool, in parallel with those of other lines\n"
+    "  sleep SECONDS       call the sleep tool\n"
+    "  /think TEXT         reason before answering\n"
+    "  /long WORDS         answer with this many words\n"
+    "  /fail STATUS        fail as a provider would, such as 429 or 529\n"
+    "  /help               this text"
+)
+
+_COMMAND = re.compile(r"^\s*/(?P<verb>call|think|long|fail|help)\b[ \t]*(?P<rest>.*)$", re.IGNORECASE)
+_SLEEP = re.compile(
+    r"^\s*(?:please\s+)?(?:sleep|wait)\s+(?:for\s+)?(?P<seconds>\d+(?:\.\d+)?)\b", re.IGNORECASE
+)
+_ECHO_CHARS = 2_000
+_LONGEST = 100_000
+
+
+def default_script() -> Script:
+    return Script().otherwise().answer(_answer)
+
+
+def _answer(heard: Heard) -> Reply:
+    if not heard.text:
+        return Reply().say(_report(heard))
+    reply = Reply()
+    if heard.results or heard.events:
+        reply = reply.say(_report(heard) + "\n")
+    understood = False
+    for line in heard.text.splitlines():
+        after = _line(line, heard, reply)
+        understood = understood or after is not None
+        reply = after or reply
+    return reply if understood else reply.say(_echo(heard))
+
+
+def _line(line: str, heard: Heard, reply: Reply) -> Reply | None:
+    """The reply with what this line asks for; ``None`` if it is no command."""
+    if (sleep := _SLEEP.match(line)) and (call := _sleep_call(heard, float(sleep["seconds"]))):
+        return reply.call_raw(*call)
+    command = _COMMAND.match(line)
+    if command is None:
+        return None
+    rest = command["rest"].strip()
+    match command["verb"].lower():
+        case "call":
+            return _call(rest, heard, reply)
+        case "think":
+            return reply.think(rest or "Nothing to think about.").say("I thought about it.")
+        case "long":
+            count = min(int(rest), _LONGEST) if rest.isdigit() else 100
+            return reply.say(" ".join(f"word{number}" for number in range(1, count + 1)))
+        case "fail":
+            return reply.fail(int(rest) if rest.isdigit() and 400 <= int(rest) < 600 else 500)
+        case _:
+            return reply.say(HELP)
+
+
+def _call(rest: str, heard: Heard, reply: Reply) -> Reply:
+    name, _, text = rest.partition(" ")
+    if name not in heard.tools:
+        offered = ", ".join(sorted(heard.tools)) or "none"
+        return reply.say(f"There is no tool {name!r}. Tools on offer: {offered}.\n")
+    arguments, problem = parse_arguments(text)
+    if arguments is None:
+        return reply.say(f'I did not call {name}: {problem}. Write /call {name} {{"key": "value"}}.\n')
+    return reply.call_raw(name, arguments)
+
+
+def _sleep_call(heard: Heard, seconds: float) -> tuple[str, dict[str, Any]] | None:
+    """The sleep tool on offer with its first numeric argument set, if there is such a tool."""
+    for name, schema in heard.tools.items():
+        if name != "sleep" and not name.startswith("sleep_"):
+            continue
+        for key, kind in schema.get("properties", {}).items():
+            if isinstance(kind, dict) and kind.get("type") in ("number", "integer"):
+                return name, {key: int(seconds) if kind["type"] == "integer" else seconds}
+    return None
+
+
+def _report(heard: Heard) -> str:
+    lines = [f"{result.tool} answered: {_short(result.text)}" for result in heard.results]
+    lines += [f"Event from {event.tool}: {_short(event.text)}" for event in heard.events]
+    return "\n".join(lines) or "I got a message without text."
+
+
+def _echo(heard: Heard) -> str:
+    pictures = f" (and {heard.images} images)" if heard.images else ""
+    return f"You said: {_short(heard.text)}{pictures}\n\n(I am the scripted model; write /help to see what I can do.)"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _ECHO_CHARS else f"{text[:_ECHO_CHARS]}… ({len(text)} characters in all)"

@@ -1,0 +1,88 @@
+"""The events of a Messages stream, decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Delta(msgspec.Struct):
+    """Of a content block or, at the end, of the message; which fields are set follows from ``type``."""
+
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+    citation: Any = None
+    stop_reason: str | None = None
+
+
+class Counts(msgspec.Struct):
+    """Tokens so far; absent fields keep their earlier value."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class Start(msgspec.Struct):
+    usage: Counts | None = None
+
+
+class Failure(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class Event(msgspec.Struct):
+    """One struct for all types, so that types and fields of later API versions are skipped, not refused."""
+
+    type: str
+    index: int = 0
+    message: Start | None = None
+    content_block: dict[str, Any] | None = None
+    delta: Delta | None = None
+    usage: Counts | None = None
+    error: Failure | None = None
+
+
+class ErrorBody(msgspec.Struct):
+    """The body of an answer that is not 200."""
+
+    error: Failure = msgspec.field(default_factory=Failure)
+    request_id: str | None = None
+
+
+KNOWN = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+
+
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+_event = msgspec.json.Decoder(Event).decode
+_kind = msgspec.json.Decoder(_Kind).decode
+
+
+def decode(data: bytes) -> Event | None:
+    """The event; ``None`` for types this version does not know. ``msgspec.DecodeError`` for what is no event at all."""
+    try:
+        event = _event(data)
+    except msgspec.ValidationError:
+        if _kind(data).type in KNOWN:
+            raise
+        return None
+    return event if event.type in KNOWN else None

@@ -1,0 +1,128 @@
+"""What went wrong at the provider, as one of our errors: by HTTP status and ``error.type``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from infinity.errors import (
+    ContextTooLong,
+    InvalidModelRequest,
+    ModelAuthentication,
+    ModelError,
+    ModelUnavailable,
+    Overloaded,
+    RateLimited,
+)
+
+from .events import ErrorBody, Failure
+
+_BY_STATUS: dict[int, type[ModelError]] = {
+    400: InvalidModelRequest,
+    401: ModelAuthentication,
+    402: ModelAuthentication,
+    403: ModelAuthentication,
+    404: InvalidModelRequest,
+    408: ModelUnavailable,
+    409: ModelUnavailable,
+    413: ContextTooLong,
+    425: ModelUnavailable,
+    429: RateLimited,
+    529: Overloaded,
+}
+
+_BY_TYPE: dict[str, type[ModelError]] = {
+    "invalid_request_error": InvalidModelRequest,
+    "authentication_error": ModelAuthentication,
+    "billing_error": ModelAuthentication,
+    "permission_error": ModelAuthentication,
+    "not_found_error": InvalidModelRequest,
+    "request_too_large": ContextTooLong,
+    "rate_limit_error": RateLimited,
+    "overloaded_error": Overloaded,
+}
+
+_ADVICE: dict[type[ModelError], str] = {
+    ModelAuthentication: "; check the API key and the account behind it",
+    ContextTooLong: "; compact the thread",
+}
+
+_MESSAGE_CHARS = 500
+
+
+def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
+    """The error for an answer other than 200. ``headers`` must be looked up without regard to case."""
+    try:
+        answer = msgspec.json.decode(body, type=ErrorBody)
+    except msgspec.DecodeError:
+        answer = ErrorBody()
+    kind = _BY_STATUS.get(status)
+    if kind is None:
+        kind = ModelUnavailable if status >= 500 else InvalidModelRequest
+    request_id = headers.get("request-id") or answer.request_id
+    return _error(kind, answer.error, status=status, retry_after=retry_after(headers), request_id=request_id)
+
+
+def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelError:
+    """The error for an ``error`` event in the middle of a stream; unknown types are the provider's trouble."""
+    failure = failure or Failure()
+    return _error(
+        _BY_TYPE.get(failure.type, ModelUnavailable),
+        failure,
+        status=None,
+        retry_after=None,
+        request_id=headers.get("request-id"),
+    )
+
+
+def is_context_too_long(failure: Failure) -> bool:
+    """The one place that reads an error's text: a prompt beyond the window is a plain ``invalid_request_error``, told apart only by its words.
+
+    Known wordings: ``prompt is too long: 205668 tokens > 200000 maximum`` and ``input length and `max_tokens` exceed context limit: …``.
+    Should they change, the error is an ``InvalidModelRequest``: shown to the user instead of compacting.
+    """
+    text = failure.message.lower()
+    return "prompt is too long" in text or "exceed context limit" in text
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the provider asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` if it names none."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        value = headers.get("retry-after")
+        if not value:
+            return None
+        if value.strip()[0].isdigit():
+            return max(0.0, float(value))
+        # The answer's own date, where there is one, is free of our clock's error.
+        sent = headers.get("date")
+        now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None  # advice that cannot be read is no advice; the caller has its own back-off
+
+
+def _error(
+    kind: type[ModelError],
+    failure: Failure,
+    *,
+    status: int | None,
+    retry_after: float | None,
+    request_id: str | None,
+) -> ModelError:
+    if kind is InvalidModelRequest and is_context_too_long(failure):
+        kind = ContextTooLong
+    what = failure.type or (f"HTTP {status}" if status else "error")
+    text = f"the model provider answered {what}"
+    if status and failure.type:
+        text += f" (HTTP {status})"
+    if failure.message:
+        text += f": {failure.message[:_MESSAGE_CHARS]}"
+    text += _ADVICE.get(kind, "")
+    if request_id:
+        text += f" [request {request_id}]"
+    return kind(text, status=status, retry_after=retry_after)

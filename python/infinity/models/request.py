@@ -1,0 +1,73 @@
+"""A ``ModelRequest`` as the bytes of a Messages API request. Nothing is decoded: the history's bytes go out as they are stored (G1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from infinity.abc.model import ModelInfo, ModelRequest
+
+from .claude import Thinking, is_bound, thinking_of
+
+API_VERSION = "2026-10-21"
+
+_BINDING_CONTROLS = "thinking-binding-controls-2026-08-01"
+_LEAST_BUDGET = 1024
+_CACHED: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def thinking(model: ModelInfo, max_tokens: int) -> dict[str, Any] | None:
+    """The request's ``thinking`` in the form this model takes; ``None`` leaves it out."""
+    form = thinking_of(model.id)
+    if form is Thinking.BUDGET:
+        budget = min(model.thinking, max_tokens - 1)
+        # The API wants 1024 ≤ budget < max_tokens: with less room there is no reasoning.
+        return {"type": "enabled", "budget_tokens": budget} if budget >= _LEAST_BUDGET else None
+    if not model.thinking and form is not Thinking.ALWAYS:
+        return {"type": "between_tools" if form is Thinking.BETWEEN_TOOLS else "disabled"}
+    config: dict[str, Any] = {"type": "adaptive", "display": "summarized"}
+    if is_bound(model.id):
+        config["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+    return config
+
+
+def betas(model: ModelInfo) -> str | None:
+    """The ``anthropic-beta`` header that ``thinking`` needs."""
+    return _BINDING_CONTROLS if is_bound(model.id) else None
+
+
+def system(text: str) -> list[dict[str, Any]]:
+    """The system prompt with the cache breakpoint that covers the tools, too: they come before it."""
+    return [{"type": "text", "text": text, **_CACHED}]
+
+
+def tools_with_breakpoint(tools: bytes) -> bytes:
+    """The tools array with a cache breakpoint on its last tool, spliced in without decoding."""
+    return tools.rstrip()[:-1].rstrip()[:-1].rstrip() + b',"cache_control":{"type":"ephemeral"}}]'
+
+
+def has_tools(tools: bytes) -> bool:
+    return tools.strip(b" \t\r\n[]") != b""
+
+
+def body(request: ModelRequest) -> bytes:
+    """One cache breakpoint goes to the end of system and tools; the history brings its own (at most three more are allowed)."""
+    parts = [
+        b'{"model":',
+        _encode(request.model.id),
+        b',"max_tokens":',
+        b"%d" % request.max_tokens,
+        b',"stream":true',
+    ]
+    has_system = bool(request.system.strip())
+    if has_system:
+        parts += [b',"system":', _encode(system(request.system))]
+    if has_tools(request.tools):
+        parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
+    if config := thinking(request.model, request.max_tokens):
+        parts += [b',"thinking":', _encode(config)]
+    parts += [b',"messages":', request.messages, b"}"]
+    return b"".join(parts)

@@ -1,0 +1,276 @@
+"""What a scripted model answers: rules that read like the conversation they belong to.
+
+::
+
+    Script()
+        .when("run the tests").say("Starting.").call("run_suite", path=".")
+        .then().say("All green.")
+        .when_event("watch").say("It changed.")
+        .otherwise().say("I only know tests.")
+
+A script decides from the request alone, so it goes on where it was after a restart. ``Script.sequence`` does not: it is for tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .heard import Heard
+
+Words = str | Callable[[Heard], str]
+Matcher = Callable[[Heard], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    text: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    text: str
+    signature: str | None
+    """``None``: made up, and the same for the same text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    tool: str
+    arguments: dict[str, Any] | str
+    """A string is sent as it is, to be malformed."""
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The stream goes on when the event is set."""
+
+    until: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The connection is lost here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """An error: as the HTTP answer if nothing was said before, else as an event of the stream."""
+
+    status: int
+    type: str
+    message: str
+    retry_after: float | None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": self.type, "message": self.message}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
+
+
+Step = Say | Think | Redacted | CallTool | Pause | Break | Fail
+
+ERROR_TYPES: dict[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, as steps of its stream. Every method returns a new reply. Texts said in a row are one block."""
+
+    steps: tuple[Step, ...] = ()
+    stop_reason: str | None = None
+    """``None``: what the API would say."""
+    usage: dict[str, int] = field(default_factory=dict)
+    """Fields of the API's ``usage`` that replace the computed ones."""
+
+    def say(self, text: Words) -> Reply:
+        return self._with(Say(text))
+
+    def think(self, text: str, signature: str | None = None) -> Reply:
+        return self._with(Think(text, signature))
+
+    def redacted(self, data: str) -> Reply:
+        return self._with(Redacted(data))
+
+    def call(self, tool: str, /, **arguments: Any) -> Reply:
+        return self._with(CallTool(tool, arguments, None))
+
+    def call_raw(self, tool: str, arguments: str | dict[str, Any], id: str | None = None) -> Reply:
+        """A call with arguments sent as they are, valid JSON or not, or with an id of the test's choice."""
+        return self._with(CallTool(tool, arguments, id))
+
+    def pause(self, until: asyncio.Event) -> Reply:
+        return self._with(Pause(until))
+
+    def break_off(self) -> Reply:
+        return self._with(Break())
+
+    def fail(
+        self,
+        status: int,
+        *,
+        type: str | None = None,
+        message: str = "scripted",
+        retry_after: float | None = None,
+    ) -> Reply:
+        return self._with(Fail(status, type or ERROR_TYPES.get(status, "api_error"), message, retry_after))
+
+    def stop(self, reason: str) -> Reply:
+        return replace(self, stop_reason=reason)
+
+    def tokens(self, **usage: int) -> Reply:
+        return replace(self, usage={**self.usage, **usage})
+
+    def _with(self, step: Step) -> Reply:
+        return replace(self, steps=(*self.steps, step))
+
+    @property
+    def calls(self) -> list[CallTool]:
+        return [step for step in self.steps if isinstance(step, CallTool)]
+
+
+Answer = Callable[[Heard], Reply]
+
+
+@dataclass(slots=True)
+class _Rule:
+    matches: Matcher
+    reply: Reply = field(default_factory=Reply)
+    answer: Answer | None = None
+
+
+class Script:
+    """Rules, tried in order; the first that matches the last user message answers. Methods change the script and return it."""
+
+    def __init__(self) -> None:
+        self._rules: list[_Rule] = []
+        self._queue: list[Reply] | None = None
+
+    @classmethod
+    def sequence(cls, *replies: Reply | str) -> Script:
+        """One reply per request, whatever it says; when they are used up, requests fail."""
+        script = cls()
+        script._queue = [Reply().say(reply) if isinstance(reply, str) else reply for reply in replies]
+        return script
+
+    # when
+
+    def when(self, text: str | re.Pattern[str]) -> Script:
+        """What a person (or parent thread) wrote holds this text, in any case of letters."""
+        return self.when_heard(lambda heard: _holds(heard.text, text))
+
+    def when_result(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
+        """A call of this tool was answered, with this text."""
+        return self.when_heard(
+            lambda heard: any(result.tool == tool and _holds(result.text, text) for result in heard.results)
+        )
+
+    def when_event(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
+        """An event about an earlier call of this tool came in, with this text."""
+        return self.when_heard(
+            lambda heard: any(event.tool == tool and _holds(event.text, text) for event in heard.events)
+        )
+
+    def when_heard(self, matches: Matcher) -> Script:
+        self._rules.append(_Rule(matches))
+        return self
+
+    def then(self) -> Script:
+        """The calls of the reply before were answered, and nobody said anything else."""
+        before = self._rule.reply
+        if not before.calls:
+            raise ValueError("then() goes on after a reply with a call; this one has none")
+        return self.when_heard(lambda heard: _answers(heard, before))
+
+    def otherwise(self) -> Script:
+        return self.when_heard(lambda heard: True)
+
+    # what to answer
+
+    def say(self, text: Words) -> Script:
+        return self._reply(self._rule.reply.say(text))
+
+    def think(self, text: str, signature: str | None = None) -> Script:
+        return self._reply(self._rule.reply.think(text, signature))
+
+    def call(self, tool: str, /, **arguments: Any) -> Script:
+        return self._reply(self._rule.reply.call(tool, **arguments))
+
+    def fail(
+        self,
+        status: int,
+        *,
+        type: str | None = None,
+        message: str = "scripted",
+        retry_after: float | None = None,
+    ) -> Script:
+        return self._reply(self._rule.reply.fail(status, type=type, message=message, retry_after=retry_after))
+
+    def reply(self, reply: Reply) -> Script:
+        return self._reply(reply)
+
+    def answer(self, answer: Answer) -> Script:
+        """Whatever the function says."""
+        self._rule.answer = answer
+        return self
+
+    def reply_to(self, heard: Heard) -> Reply:
+        if self._queue is not None:
+            return self._queue.pop(0) if self._queue else _no_answer("the scripted replies are used up")
+        for rule in self._rules:
+            if rule.matches(heard):
+                return rule.answer(heard) if rule.answer is not None else rule.reply
+        return _no_answer(f"the script has no answer to {heard.summary()}")
+
+    @property
+    def _rule(self) -> _Rule:
+        if not self._rules:
+            raise ValueError("say first when: Script().when(…).say(…)")
+        return self._rules[-1]
+
+    def _reply(self, reply: Reply) -> Script:
+        self._rule.reply = reply
+        return self
+
+
+def _no_answer(message: str) -> Reply:
+    return Reply().fail(400, message=message)
+
+
+def _holds(text: str, wanted: str | re.Pattern[str]) -> bool:
+    if isinstance(wanted, re.Pattern):
+        return wanted.search(text) is not None
+    return wanted.casefold() in text.casefold()
+
+
+def _answers(heard: Heard, before: Reply) -> bool:
+    """True if the last turn made these calls and the last message has nothing but their results."""
+    if heard.text or heard.events or len(heard.results) != len(before.calls):
+        return False
+    return all(
+        result.tool == call.tool and (isinstance(call.arguments, str) or result.arguments == call.arguments)
+        for result, call in zip(heard.results, before.calls, strict=True)
+    )

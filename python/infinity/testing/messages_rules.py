@@ -1,0 +1,282 @@
+"""What the Messages API refuses (I4): checked as strictly as the API does, and where it is lenient more strictly.
+
+Stricter than the API: roles must alternate (the API merges neighbours of one role), results must come first in their message in any case.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+_TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
+_IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_USER_BLOCKS = frozenset({"text", "image", "tool_result", "document"})
+_ASSISTANT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+_RESULT_BLOCKS = frozenset({"text", "image", "document"})
+_REASONING = frozenset({"thinking", "redacted_thinking"})
+_REMOVED = ("temperature", "top_p", "top_k")
+_LEAST_BUDGET = 1024
+MOST_BREAKPOINTS = 4
+
+Block = dict[str, Any]
+
+
+def check(request: Any) -> list[str]:
+    """Every violation in a request's JSON, each with its path; empty if the API would take it."""
+    if not isinstance(request, dict):
+        return ["the request must be a JSON object"]
+    problems = [*_envelope(request), *_system(request.get("system")), *_tools(request.get("tools"))]
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return [*problems, "messages: at least one message is required"]
+    shape = [*_roles(messages), *_contents(messages)]
+    if not shape:
+        shape = [*_pairs(messages)]
+    return [*problems, *shape, *_breakpoints(request)]
+
+
+def _envelope(request: dict[str, Any]) -> Iterator[str]:
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        yield "model: field required"
+    most = request.get("max_tokens")
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        yield "max_tokens: field required, an integer of at least 1"
+        return
+    for name in _REMOVED:
+        if name in request:
+            yield f"{name}: removed from the API"
+    thinking = request.get("thinking")
+    if thinking is None:
+        return
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind == "enabled":
+        budget = thinking.get("budget_tokens")
+        if not isinstance(budget, int) or not _LEAST_BUDGET <= budget < most:
+            yield f"thinking.budget_tokens: must be at least {_LEAST_BUDGET} and less than max_tokens"
+    elif kind not in ("adaptive", "disabled", "between_tools"):
+        yield f"thinking.type: unknown value {kind!r}"
+
+
+def _system(system: Any) -> Iterator[str]:
+    if system is None or isinstance(system, str):
+        return
+    if not isinstance(system, list):
+        yield "system: must be a string or a list of text blocks"
+        return
+    for index, block in enumerate(system):
+        if not isinstance(block, dict) or block.get("type") != "text":
+            yield f"system.{index}: must be a text block"
+        else:
+            yield from _text(block, f"system.{index}")
+
+
+def _tools(tools: Any) -> Iterator[str]:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        yield "tools: must be a list"
+        return
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        path = f"tools.{index}"
+        if not isinstance(tool, dict):
+            yield f"{path}: must be an object"
+            continue
+        name = tool.get("name")
+        if not isinstance(name, str) or not _TOOL_NAME.match(name):
+            yield f"{path}.name: must match {_TOOL_NAME.pattern}"
+        elif name in names:
+            yield f"{path}.name: tool names must be unique, {name!r} is not"
+        else:
+            names.add(name)
+        if not isinstance(tool.get("description", ""), str):
+            yield f"{path}.description: must be a string"
+        schema = tool.get("input_schema")
+        if not isinstance(schema, dict) or schema.get("type") != "object":
+            yield f"{path}.input_schema: must be a JSON Schema of type object"
+
+
+def _roles(messages: list[Any]) -> Iterator[str]:
+    expected = "user"
+    for index, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role not in ("user", "assistant"):
+            yield f"messages.{index}.role: must be user or assistant"
+            return
+        if role != expected:
+            yield f"messages.{index}: roles must alternate, starting with user; this is {role!r} again"
+            return
+        expected = "assistant" if role == "user" else "user"
+    if messages[-1]["role"] != "user":
+        yield "messages: the last message must be the user's; prefill is not supported"
+
+
+def _contents(messages: list[Any]) -> Iterator[str]:
+    for index, message in enumerate(messages):
+        path = f"messages.{index}"
+        if not isinstance(message, dict):
+            yield f"{path}: must be an object"
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            content = [{"type": "text", "text": content}]
+        if not isinstance(content, list) or not content:
+            yield f"{path}: must have non-empty content"
+            continue
+        allowed = _USER_BLOCKS if message.get("role") == "user" else _ASSISTANT_BLOCKS
+        for place, block in enumerate(content):
+            yield from _block(block, allowed, f"{path}.content.{place}")
+        if isinstance(content[-1], dict) and content[-1].get("type") in _REASONING:
+            yield f"{path}: the final block in an assistant message cannot be {content[-1]['type']}"
+
+
+def _block(block: Any, allowed: frozenset[str], path: str) -> Iterator[str]:
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind not in allowed:
+        yield f"{path}: a block of type {kind!r} is not allowed here"
+        return
+    match kind:
+        case "text":
+            yield from _text(block, path)
+        case "image":
+            yield from _image(block, path)
+        case "thinking":
+            if not isinstance(block.get("thinking"), str):
+                yield f"{path}.thinking: field required"
+            if not isinstance(block.get("signature"), str) or not block["signature"]:
+                yield f"{path}.signature: field required"
+        case "redacted_thinking":
+            if not isinstance(block.get("data"), str) or not block["data"]:
+                yield f"{path}.data: field required"
+        case "tool_use":
+            yield from _tool_use(block, path)
+        case "tool_result":
+            yield from _tool_result(block, path)
+
+
+def _text(block: Block, path: str) -> Iterator[str]:
+    text = block.get("text")
+    if not isinstance(text, str) or not text:
+        yield f"{path}: text content blocks must be non-empty"
+    elif not text.strip():
+        yield f"{path}: text content blocks must contain non-whitespace text"
+
+
+def _image(block: Block, path: str) -> Iterator[str]:
+    source = block.get("source")
+    kind = source.get("type") if isinstance(source, dict) else None
+    if not isinstance(source, dict) or kind not in ("base64", "url", "file"):
+        yield f"{path}.source: must be of type base64, url or file"
+    elif kind == "base64":
+        if source.get("media_type") not in _IMAGE_TYPES:
+            yield f"{path}.source.media_type: must be one of {', '.join(sorted(_IMAGE_TYPES))}"
+        try:
+            data = base64.b64decode(source.get("data", ""), validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            data = b""
+        if not data:
+            yield f"{path}.source.data: must be base64"
+
+
+def _tool_use(block: Block, path: str) -> Iterator[str]:
+    if not isinstance(block.get("id"), str) or not _TOOL_USE_ID.match(block["id"]):
+        yield f"{path}.id: must match {_TOOL_USE_ID.pattern}"
+    if not isinstance(block.get("name"), str) or not _TOOL_NAME.match(block["name"]):
+        yield f"{path}.name: must match {_TOOL_NAME.pattern}"
+    if not isinstance(block.get("input"), dict):
+        yield f"{path}.input: must be an object"
+
+
+def _tool_result(block: Block, path: str) -> Iterator[str]:
+    if not isinstance(block.get("tool_use_id"), str):
+        yield f"{path}.tool_use_id: field required"
+    if not isinstance(block.get("is_error", False), bool):
+        yield f"{path}.is_error: must be a boolean"
+    content = block.get("content", [])
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        yield f"{path}.content: must be a string or a list of blocks"
+        return
+    for index, part in enumerate(content):
+        yield from _block(part, _RESULT_BLOCKS, f"{path}.content.{index}")
+    if block.get("is_error") and any(
+        part.get("type") != "text" for part in content if isinstance(part, dict)
+    ):
+        yield f"{path}.content: all content must be text if is_error is true"
+
+
+def _pairs(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """Every tool_use has exactly one tool_result, first in the next message, and no tool_result is without one."""
+    used: set[str] = set()
+    waiting: list[str] = []
+    for index, message in enumerate(messages):
+        content = [] if isinstance(message["content"], str) else message["content"]
+        if message["role"] == "user":
+            yield from _results(content, waiting, f"messages.{index}")
+            waiting = []
+            continue
+        waiting = [block["id"] for block in content if block["type"] == "tool_use"]
+        for id in waiting:
+            if id in used:
+                yield f"messages.{index}: tool_use ids must be unique, {id!r} is not"
+            used.add(id)
+
+
+def _results(content: list[Block], waiting: list[str], path: str) -> Iterator[str]:
+    answered: set[str] = set()
+    other = False
+    for place, block in enumerate(content):
+        if block["type"] != "tool_result":
+            other = True
+            continue
+        id = block["tool_use_id"]
+        if id not in waiting:
+            yield f"{path}.content.{place}: unexpected tool_use_id {id!r}: no such tool_use in the message before"
+        elif id in answered:
+            yield f"{path}.content.{place}: each tool_use must have a single result, {id!r} has several"
+        elif other:
+            yield f"{path}.content.{place}: tool_result blocks must come first in their message"
+        answered.add(id)
+    missing = [id for id in waiting if id not in answered]
+    if missing:
+        yield f"{path}: tool_use ids were found without tool_result blocks immediately after: {', '.join(missing)}"
+
+
+def _breakpoints(request: dict[str, Any]) -> Iterator[str]:
+    count = 0
+    for path, block in _cacheable(request):
+        control = block.get("cache_control")
+        if control is None:
+            continue
+        count += 1
+        if not isinstance(control, dict) or control.get("type") != "ephemeral":
+            yield f"{path}.cache_control: must be of type ephemeral"
+        if block.get("type") in _REASONING:
+            yield f"{path}: cache_control cannot be set for {block['type']} blocks"
+        if block.get("type") == "text" and not block.get("text"):
+            yield f"{path}: cache_control cannot be set for empty text blocks"
+    if count > MOST_BREAKPOINTS:
+        yield f"a maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided, found {count}"
+
+
+def _cacheable(request: dict[str, Any]) -> Iterator[tuple[str, Block]]:
+    yield from _objects(request.get("tools"), "tools")
+    yield from _objects(request.get("system"), "system")
+    for index, message in enumerate(request["messages"]):
+        if not isinstance(message, dict):
+            continue
+        for path, block in _objects(message.get("content"), f"messages.{index}.content"):
+            yield path, block
+            yield from _objects(block.get("content"), f"{path}.content")
+
+
+def _objects(value: Any, path: str) -> Iterator[tuple[str, Block]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield f"{path}.{index}", item
