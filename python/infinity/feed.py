@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -134,7 +134,7 @@ class Feed:
             for watcher in watchers:
                 watcher.close()
 
-    async def watch(self, thread: str, after: int | None = None) -> AsyncIterator[FeedEvent]:
+    async def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
         """Durable rows behind the cursor ``after`` (``None``: from the beginning), then everything as it happens, until closed.
 
         Store errors pass through: a watcher that cannot be served is told so, and never skips a row (I8).

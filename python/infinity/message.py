@@ -49,7 +49,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind: ClassVar[Kind]
 
 
-class UserText(Body):
+class UserText(Body, frozen=True, omit_defaults=True, kw_only=True):
     """What a person (or the API) says; ``user_id`` is theirs and stays with the calls it causes (S11)."""
 
     kind = Kind.USER
@@ -57,7 +57,7 @@ class UserText(Body):
     user_id: str | None = None
 
 
-class Result(Body):
+class Result(Body, frozen=True, omit_defaults=True, kw_only=True):
     """A ``tool_result``, or the runtime's own result for a call (failure, deadline). Its message id is the call id."""
 
     kind = Kind.RESULT
@@ -69,7 +69,7 @@ class Result(Body):
     """The runtime gave up on the call: dispatch failed for good."""
 
 
-class Event(Body):
+class Event(Body, frozen=True, omit_defaults=True, kw_only=True):
     """A ``subscription_event``."""
 
     kind = Kind.EVENT
@@ -80,7 +80,7 @@ class Event(Body):
     seq: int | None = None
 
 
-class Report(Body):
+class Report(Body, frozen=True, omit_defaults=True, kw_only=True):
     """A child's report; ``call_id`` is the parent's call that made the child (spawn or subscription)."""
 
     kind = Kind.REPORT
@@ -92,20 +92,20 @@ class Report(Body):
     closed: bool = False
 
 
-class ParentText(Body):
+class ParentText(Body, frozen=True, omit_defaults=True, kw_only=True):
     """``send_message_to_child``, as the child gets it."""
 
     kind = Kind.PARENT
     text: str
 
 
-class OAuth(Body):
+class OAuth(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.OAUTH
     call_id: str
     auth_url: str
 
 
-class Choice(Body):
+class Choice(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CHOICE
     call_id: str
     prompt: str
@@ -114,7 +114,7 @@ class Choice(Body):
     response_url: str
 
 
-class Chosen(Body):
+class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
     """A user's answer to a prompt; ``selected`` is the index of the choice, the default when it was dismissed."""
 
     kind = Kind.CHOSEN
@@ -126,7 +126,7 @@ class Chosen(Body):
     user_id: str | None = None
 
 
-class Timer(Body):
+class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.TIMER
     purpose: TimerPurpose
     call_id: str | None = None
@@ -135,7 +135,7 @@ class Timer(Body):
     """A retry is stale once the thread has another version: whatever committed since has tried again itself."""
 
 
-class Control(Body):
+class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,10 +14,17 @@ from infinity.settings import Limits
 class Stage(Protocol):
     """What a built-in may touch: the thread of the running slice, nothing outside of it (I6)."""
 
-    thread: Thread
-    now: int
-    ids: Ids
-    limits: Limits
+    @property
+    def thread(self) -> Thread: ...
+
+    @property
+    def now(self) -> int: ...
+
+    @property
+    def ids(self) -> Ids: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     async def spawn(self, call: Call, instructions: str) -> str:
         """Fork a child that runs the instructions; its id. ``LimitReached`` says what was hit."""
@@ -35,9 +42,11 @@ class Stage(Protocol):
 
 
 class Builtin(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    async def run(self, stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    @property
+    def run(self) -> Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]:
         """The result's text; ``Error: …`` for what the model did wrong; ``None`` leaves the call open."""
         ...
 

@@ -100,16 +100,24 @@ class Loop:
         slice = await load(self._services, self._hot, thread, batch)
         self.running[thread] = slice
         prepare(slice, batch)
+        await self._rounds(slice)
+        while slice.signal is not None:
+            # The interrupt's or stop's own message is queued by now: it belongs to this slice.
+            slice.signal = None
+            prepare(slice, self._services.mailbox.more(thread))
+            await self._rounds(slice)
+        committed = await commit(slice)
+        self._hot.keep(slice.thread)
+        if committed is not None:
+            self.follow(committed)
+
+    async def _rounds(self, slice: Slice) -> None:
         while slice.ready and self._another_round(slice):
             turn = await complete(slice)
             if turn is not None:
                 await dispatch(slice, turn)
             if slice.ready:
-                prepare(slice, self._services.mailbox.more(thread))
-        committed = await commit(slice)
-        self._hot.keep(slice.thread)
-        if committed is not None:
-            self.follow(committed)
+                prepare(slice, self._services.mailbox.more(slice.thread.id))
 
     def _another_round(self, slice: Slice) -> bool:
         limit = slice.limits.rounds

@@ -19,6 +19,9 @@ from infinity.message import Action, Control, Kind, Result, encode, text_blocks
 
 log = logging.getLogger("infinity.engine")
 
+IN_PROCESS = "python:"
+"""Targets that are functions of this process: their POST ends with their work, and cancelling it cancels them."""
+
 
 class Outbox:
     def __init__(self, services: Services) -> None:
@@ -98,7 +101,8 @@ class Outbox:
         return row._replace(due_at=-1)
 
     async def _post(self, row: OutboxRow) -> OutboxRow:
-        self._posting.add(row.key)
+        if not row.target.startswith(IN_PROCESS):
+            self._posting.add(row.key)
         try:
             delivery = await self._services.transport.post(row.target, row.body, key=row.key)
         finally:

@@ -136,7 +136,7 @@ def _interrupted(slice: Slice, shown: _Shown) -> Turn | None:
 def _wait(error: ModelError, attempt: int) -> float:
     if error.retry_after is not None:
         return error.retry_after
-    longest = min(RETRY_FIRST * 2 ** (attempt - 1), RETRY_LONGEST)
+    longest: float = min(RETRY_FIRST * 2 ** (attempt - 1), RETRY_LONGEST)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311
 
 

@@ -34,9 +34,11 @@ def prepare(slice: Slice, batch: Sequence[Message]) -> None:
     started_at = slice.now
     fresh = [pair for message in batch if (pair := _open(slice, message)) is not None]
     attached = {call.id for call in slice.thread.attached()}
-    first = [pair for pair in fresh if isinstance(pair[1], Result) and pair[1].call_id in attached]
-    for message, body in first:
-        _result(slice, message, body)
+    first = [
+        (message, body) for message, body in fresh if isinstance(body, Result) and body.call_id in attached
+    ]
+    for message, result in first:
+        _result(slice, message, result)
     if first:
         slice.wake_sleepers(prompts.SLEEP_INTERRUPTED)
     for message, body in fresh:

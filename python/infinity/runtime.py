@@ -1,0 +1,274 @@
+"""The runtime: one engine with its store, mailboxes, models and tools, as hosts and programs use it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from infinity._core import Message, Thread
+from infinity.abc import Accepted, Clock, Expect, Mailbox, Models, PromptRow, Status, Store
+from infinity.engine import prompts
+from infinity.engine.loop import Loop
+from infinity.engine.outbox import Outbox
+from infinity.engine.services import Services
+from infinity.engine.slice.commit import Committed
+from infinity.engine.timers import Timers
+from infinity.errors import BadRequest, Conflict, LimitReached, UnknownThread
+from infinity.explanation import Explanation, explain
+from infinity.feed import Feed, FeedEvent
+from infinity.ids import Ids, RandomIds, is_id
+from infinity.message import Action, Block, Body, Chosen, Control, Kind, Result, UserText, encode, text_blocks
+from infinity.rap.callbacks import ViewUpdate, parse
+from infinity.rap.capability import Capabilities
+from infinity.rap.client import HttpTransport
+from infinity.rap.discovery import Toolsets
+from infinity.settings import Settings
+from infinity.tools.catalog import TreeCatalogs
+from infinity.tools.functions import Functions, Tool
+from infinity.toolsets import RapWire, Routes, ToolServers
+
+log = logging.getLogger("infinity.runtime")
+
+_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+
+class Runtime:
+    """Accepts messages, runs slices, delivers what they record. Host-independent: a host brings the contracts of ``infinity.abc``.
+
+    Everything raises ``infinity.errors``; a ``StoreError`` means that nothing happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        mailbox: Mailbox,
+        models: Models,
+        transport: HttpTransport,
+        toolsets: Toolsets,
+        capabilities: Capabilities,
+        clock: Clock,
+        feed: Feed,
+        settings: Settings,
+        ids: Ids | None = None,
+        functions: Sequence[Tool[..., Any]] = (),
+        sole_writer: bool = True,
+    ) -> None:
+        self.store = store
+        self.feed = feed
+        self.settings = settings
+        self.models = models
+        self.servers = ToolServers(toolsets)
+        self.capabilities = capabilities
+        self._mailbox = mailbox
+        self._clock = clock
+        self._ids = ids or RandomIds()
+        own = Functions(functions, self._answer)
+        self._transport = Routes(transport, own)
+        self.catalogs = TreeCatalogs(store, [self.servers, own])
+        services = Services(
+            store=store,
+            mailbox=mailbox,
+            models=models,
+            catalogs=self.catalogs,
+            transport=self._transport,
+            wire=RapWire(self.servers, capabilities, transport),
+            clock=clock,
+            ids=self._ids,
+            observer=feed,
+            settings=settings,
+        )
+        self.outbox = Outbox(services)
+        self.timers = Timers(services)
+        self.loop = Loop(services, self.outbox, self.timers, sole_writer=sole_writer)
+
+    # life
+
+    async def start(self) -> None:
+        """Go on where the last process ended: requeue the inbox, arm the timers, resend the outbox, at once (L15)."""
+        after = 0
+        while messages := await self.store.inbox(after):
+            self._mailbox.put(messages)
+            after = messages[-1].seq
+        self.loop.start()
+        await self.timers.start()
+        await self.outbox.start()
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take nothing more, let slices commit for ``grace`` seconds; whatever is left is on record and goes on at the next start (L17)."""
+        await self.timers.stop()
+        await self.loop.stop(grace)
+        await self.outbox.stop()
+        self.feed.close()
+        await self.servers.toolsets.close()
+        await self._transport.close()
+
+    @property
+    def running(self) -> set[str]:
+        """Threads whose slice runs now."""
+        return set(self.loop.running)
+
+    # threads
+
+    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str:
+        """A new root thread; its id. An ``id`` of the caller's own makes the call repeatable: an existing thread is left as it is."""
+        if id is not None and not is_id(id):
+            raise BadRequest("a thread's id is 1 to 128 of A-Z a-z 0-9 _ . : @ + -")
+        name = model if model is not None else self.settings.default_model
+        self.models.resolve(name)
+        thread_id = id or self._ids.mint("thread")
+        seed = msgspec.json.encode(text_blocks(prompts.root_seed(thread_id)))
+        thread = Thread.create(thread_id, now=self._clock.now(), model=name, title=title, seed=seed)
+        delta = thread.delta(self._clock.now())
+        try:
+            messages = await self.store.commit(delta)
+        except Conflict:
+            if id is None:
+                raise
+            return thread_id
+        self.loop.follow(Committed(delta, messages))
+        return thread_id
+
+    async def send(
+        self, thread: str, content: str | list[Block], *, key: str | None = None, user_id: str | None = None
+    ) -> Accepted:
+        """User text for a thread. Durable when this returns; ``key`` makes a repeat harmless (I3). ``UnknownThread`` if there is none."""
+        blocks = text_blocks(content) if isinstance(content, str) else content
+        _check_content(blocks)
+        return await self._known(
+            thread, self._keyed("message", key), UserText(content=blocks, user_id=user_id)
+        )
+
+    async def control(
+        self, thread: str, action: Action, argument: str | None = None, *, key: str | None = None
+    ) -> Accepted:
+        """Interrupt, stop, resume, close, compact, or change the model. An interrupt or stop also ends the running stream at once."""
+        if action is Action.MODEL:
+            self.models.resolve(argument or "")
+        body = Control(action=action, argument=argument)
+        accepted = await self._known(thread, self._keyed("control", key), body)
+        if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
+            self.loop.interrupt(thread, action)
+        return accepted
+
+    async def choose(
+        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
+    ) -> Accepted:
+        """Answer a pending prompt; ``None`` dismisses it, which selects its default (CHO-1)."""
+        row = await self._prompt(thread, choice_id)
+        prompt = msgspec.json.decode(row.body)
+        choices = prompt.get("choices")
+        if not choices:
+            raise BadRequest(f"{choice_id} is not a question with choices; follow its link instead")
+        index = prompt["default"] if selected is None else selected
+        if not 0 <= index < len(choices):
+            raise BadRequest(f"selected must be 0 to {len(choices) - 1}, the index of a choice")
+        body = Chosen(
+            choice_id=choice_id,
+            call_id=prompt["call_id"],
+            prompt_kind=row.kind,
+            selected=index,
+            response_url=prompt.get("response_url", ""),
+            user_id=user_id,
+        )
+        return await self._known(thread, f"chosen.{prompt['message_id']}", body)
+
+    # callbacks
+
+    async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted:
+        """A tool server's message for this thread and call; the capability was checked before the body was read (CB-5)."""
+        limit = self.settings.limits.message_bytes
+        incoming = parse(thread, call_id, body, max_bytes=limit, fresh_id=lambda: self._ids.mint("event"))
+        if isinstance(incoming, ViewUpdate):
+            return await self._view(incoming)
+        if incoming.message.kind == Kind.CHOICE:
+            self.servers.require_known(msgspec.json.decode(incoming.message.body)["response_url"])
+        message = incoming.message
+        stamped = Message(
+            message.thread, message.id, message.kind, message.body, accepted_at=self._clock.now()
+        )
+        return await self._accept(stamped, incoming.expect, incoming.call_id)
+
+    async def _view(self, update: ViewUpdate) -> Accepted:
+        """Kept and shown, never a message (VIEW-1)."""
+        if not await self.store.put_view(update.thread, update.view_type, update.content):
+            return Accepted(Status.UNKNOWN_THREAD)
+        content = msgspec.Raw(update.content)
+        self.feed.live(update.thread, "view", {"view_type": update.view_type, "content": content})
+        return Accepted(Status.ACCEPTED)
+
+    # looking
+
+    def watch(self, thread: str, after: int | None = None) -> AsyncIterator[FeedEvent]:
+        """The thread's event stream behind a cursor, then live."""
+        return self.feed.watch(thread, after)
+
+    async def explain(self, thread: str) -> Explanation:
+        """What the thread waits for, in words (I7)."""
+        return await explain(self, thread)
+
+    def failing(self, thread: str) -> str | None:
+        """Why the thread's last slice failed, while it is being tried again."""
+        found = self.loop.failing.get(thread)
+        return None if found is None else found[1]
+
+    # doors
+
+    async def _answer(self, thread: str, call_id: str, result: Result) -> None:
+        await self._accept(self._message(thread, call_id, result), Expect.CALL, call_id)
+
+    async def _known(self, thread: str, id: str, body: Body) -> Accepted:
+        accepted = await self._accept(self._message(thread, id, body), Expect.ANY, None)
+        if accepted.status is Status.UNKNOWN_THREAD:
+            raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        return accepted
+
+    async def _accept(self, message: Message, expect: Expect, call_id: str | None) -> Accepted:
+        """Durable first, then into the mailbox, then the sender hears of it (I2, L1)."""
+        if len(message.body) > self.settings.limits.message_bytes:
+            raise LimitReached(
+                f"the message has {len(message.body)} bytes, more than limits.message_bytes ({self.settings.limits.message_bytes})"
+            )
+        accepted = await self.store.accept(message, expect, call_id)
+        if accepted.message is not None:
+            self._mailbox.put([accepted.message])
+            self.feed.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
+        self.feed.gate("accepted")
+        return accepted
+
+    async def _prompt(self, thread: str, id: str) -> PromptRow:
+        for row in await self.store.prompts(thread):
+            if row.id == id:
+                return row
+        raise BadRequest(f"no prompt {id} is pending in {thread}; it may have been answered already")
+
+    def _message(self, thread: str, id: str, body: Body) -> Message:
+        return Message(thread, id, body.kind, encode(body), accepted_at=self._clock.now())
+
+    def _keyed(self, prefix: str, key: str | None) -> str:
+        if key is None:
+            return self._ids.mint(prefix)
+        if not is_id(key):
+            raise BadRequest("an Idempotency-Key is 1 to 128 of A-Z a-z 0-9 _ . : @ + -")
+        # Apart from the ids that calls and timers bring: a client's key must never collide with them.
+        return f"{prefix}.{key}"
+
+
+def _check_content(blocks: list[Block]) -> None:
+    """Content that any model takes: non-empty text and base64 images (I4)."""
+    if not blocks:
+        raise BadRequest("content is empty; send text")
+    for index, block in enumerate(blocks):
+        match block:
+            case {"type": "text", "text": str(text)} if text.strip() and len(block) == 2:
+                continue
+            case {"type": "image", "source": {"type": "base64", "media_type": str(kind), "data": str()}} if (
+                kind in _IMAGE_TYPES and len(block) == 2
+            ):
+                continue
+        raise BadRequest(
+            f"content[{index}]: expected {{'type': 'text', 'text': non-empty}} or {{'type': 'image', 'source': {{'type': 'base64', 'media_type', 'data'}}}}"
+        )

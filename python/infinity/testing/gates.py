@@ -1,0 +1,66 @@
+"""Crash gates: pull the plug at a step of the engine, for real, so that recovery is tested and not believed.
+
+``INFINITY_CRASH_GATE=committed:2`` kills the process with SIGKILL when the second commit is through; see ``abc.Observer.gate`` for the steps.
+``INFINITY_CRASH_AFTER_MS=137`` kills it that long after its start, wherever it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+from infinity.abc import Observer
+
+STEPS = (
+    "accepted",
+    "loaded",
+    "prepared",
+    "completed",
+    "dispatched",
+    "committed",
+    "sending",
+    "sent",
+    "yielded",
+)
+
+GATE = "INFINITY_CRASH_GATE"
+AFTER = "INFINITY_CRASH_AFTER_MS"
+
+
+class CrashGates:
+    """An observer in front of another one, which dies at the given gate."""
+
+    def __init__(self, behind: Observer, step: str, times: int) -> None:
+        if step not in STEPS:
+            raise ValueError(f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS)}")
+        self._behind = behind
+        self._step = step
+        self._left = times
+
+    def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
+        self._behind.live(thread, kind, data)
+
+    def committed(self, thread: str, position: int) -> None:
+        self._behind.committed(thread, position)
+
+    def gate(self, step: str) -> None:
+        self._behind.gate(step)
+        if step == self._step:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def armed(observer: Observer) -> Observer:
+    """The observer, behind the gate that the environment asks for, if it asks for one."""
+    if after := os.environ.get(AFTER):
+        timer = threading.Timer(int(after) / 1000, os.kill, (os.getpid(), signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
+    asked = os.environ.get(GATE)
+    if not asked:
+        return observer
+    step, _, times = asked.partition(":")
+    return CrashGates(observer, step, int(times or 1))

@@ -1,0 +1,1 @@
+"""Tools: the built-ins, what a thread tree is offered, functions of this process."""

@@ -1,0 +1,180 @@
+"""The built-in tools. They answer in place and only add to the slice's plan; every mistake is answered with what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from infinity._core import Call
+from infinity.abc import Stage
+from infinity.message import Kind, ParentText, Report, Timer, TimerPurpose, encode
+from infinity.tools.times import BadTime, local_instant, spoken
+
+Run = Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]
+
+LONGEST_SLEEP_SECONDS = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinTool:
+    name: str
+    description: str
+    schema: dict[str, Any]
+    run: Run
+
+
+def _schema(
+    required: dict[str, dict[str, Any]], optional: dict[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "description": description}
+
+
+def _sleep_timer(stage: Stage, call: Call, due_at: int) -> None:
+    timer = Timer(purpose=TimerPurpose.SLEEP, call_id=call.id)
+    stage.thread.set_timer(f"sleep.{call.id}", due_at, Kind.TIMER, encode(timer))
+
+
+async def _sleep(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    _sleep_timer(stage, call, stage.now + int(arguments["seconds"] * 1000))
+    return None
+
+
+async def _sleep_until(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    try:
+        due_at = local_instant(arguments["date"], arguments["time"], arguments["timezone"])
+    except BadTime as error:
+        return f"Error: {error}"
+    if due_at <= stage.now:
+        return f"That moment is already past; it is {spoken(stage.now, arguments['timezone'])} now."
+    if due_at > stage.now + LONGEST_SLEEP_SECONDS * 1000:
+        return "Error: that is more than a year ahead; sleep in shorter steps."
+    _sleep_timer(stage, call, due_at)
+    return None
+
+
+async def _sleep_until_event_or_input(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    return None
+
+
+async def _spawn_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    child = await stage.spawn(call, arguments["instructions"])
+    return f"The child thread {child} was created and works by itself. What it reports will reach you as events; do not wait for it in any other way."
+
+
+async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    thread = stage.thread
+    if thread.parent is None or thread.origin is None:
+        return "Error: this is a root thread, it has no parent. Say it to the user instead."
+    origin = msgspec.json.decode(thread.origin)
+    body = Report(
+        child=thread.id,
+        call_id=origin["call_id"],
+        tool=origin["tool"],
+        arguments=origin["arguments"],
+        text=arguments["report"],
+    )
+    thread.send(thread.parent, f"report.{call.id}", Kind.REPORT, encode(body))
+    return "Reported to the parent thread."
+
+
+async def _close_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    stage.close(arguments.get("report"))
+    return "This thread is closed."
+
+
+async def _send_message_to_child(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    child = arguments["thread_id"]
+    if not await stage.is_open_child(child):
+        return f"Error: {child} is not an open child of this thread. Use the id that spawn_thread gave."
+    stage.thread.send(child, f"parent.{call.id}", Kind.PARENT, encode(ParentText(text=arguments["message"])))
+    return f"Sent to {child}."
+
+
+async def _cancel_subscription(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    subscription = arguments["tool_call_id"]
+    if not stage.thread.end_subscription(subscription):
+        active = ", ".join(f"{each.id} ({each.tool})" for each in stage.thread.subscriptions()) or "none"
+        return f"Error: {subscription} is not an active subscription of this thread. Active: {active}."
+    stage.notify_cancelled(subscription)
+    stage.thread.note("subscription", msgspec.json.encode({"id": subscription, "active": False}))
+    return f"The subscription {subscription} is cancelled; no further events will come."
+
+
+BUILTINS: tuple[BuiltinTool, ...] = (
+    BuiltinTool(
+        "sleep",
+        "Sleep for a number of seconds, at no cost. The user or an event may wake you earlier.",
+        _schema(
+            {
+                "seconds": {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": LONGEST_SLEEP_SECONDS,
+                    "description": "How long, up to a year.",
+                }
+            }
+        ),
+        _sleep,
+    ),
+    BuiltinTool(
+        "sleep_until",
+        "Sleep until a local date and time, at no cost. A moment in the past answers at once. When a clock change makes the time occur twice, "
+        "the first is meant; when it skips the time, the same distance after the change is.",
+        _schema(
+            {
+                "date": {"type": "string", "description": "YYYY-MM-DD"},
+                "time": {"type": "string", "description": "HH:MM or HH:MM:SS, 24 hours"},
+                "timezone": {"type": "string", "description": "IANA name, such as Europe/Berlin or UTC"},
+            }
+        ),
+        _sleep_until,
+    ),
+    BuiltinTool(
+        "sleep_until_event_or_input",
+        "Sleep until anything arrives: user input, an event, a result, a report.",
+        _schema({}),
+        _sleep_until_event_or_input,
+    ),
+    BuiltinTool(
+        "spawn_thread",
+        "Create a child thread that knows this conversation and works on the instructions by itself, in parallel. Its reports reach you as events.",
+        _schema({"instructions": _text("What the child is to do and what to report.")}),
+        _spawn_thread,
+    ),
+    BuiltinTool(
+        "report_to_parent",
+        "In a child thread: tell the parent thread something; it is all the parent sees of this thread.",
+        _schema({"report": _text("The report.")}),
+        _report_to_parent,
+    ),
+    BuiltinTool(
+        "close_thread",
+        "End this thread for good: running calls and subscriptions are cancelled, child threads are closed.",
+        _schema({}, {"report": _text("In a child thread: a last report to the parent.")}),
+        _close_thread,
+    ),
+    BuiltinTool(
+        "send_message_to_child",
+        "Send a message to a child thread that is not closed.",
+        _schema({"thread_id": _text("The child's id."), "message": _text("The message.")}),
+        _send_message_to_child,
+    ),
+    BuiltinTool(
+        "cancel_subscription",
+        "End an active subscription of this thread.",
+        _schema({"tool_call_id": _text("The id that the subscription's result gave.")}),
+        _cancel_subscription,
+    ),
+)

@@ -1,0 +1,72 @@
+"""Checking a call's arguments against its tool's schema before anything is sent (INV-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, NoReturn
+
+import jsonschema_rs
+
+from infinity.errors import ToolsetError
+
+MAX_PROBLEMS = 8
+MAX_CHARACTERS = 300
+MAX_DEPTH = 128
+
+
+class ArgumentSchema:
+    """A tool's ``inputSchema``, compiled once. ``ToolsetError`` if it is not a JSON Schema (2020-12 unless ``$schema`` says otherwise)."""
+
+    __slots__ = ("_validator",)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        try:
+            # The mask keeps values, which may be long or secret, out of the texts.
+            self._validator = jsonschema_rs.validator_for(
+                dict(schema), retriever=_no_retrieval, mask="the value"
+            )
+        except ValueError as error:
+            text = getattr(error, "message", str(error))
+            raise ToolsetError(f"not a usable JSON Schema: {text[:MAX_CHARACTERS]}", "DISC-2") from error
+
+    def problems(self, arguments: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the arguments, for the model: where and what was expected; empty if nothing is. At most 8 texts of 300 characters."""
+        instance = dict(arguments)
+        if _deeper_than(MAX_DEPTH, instance):
+            return [f"arguments: nested more than {MAX_DEPTH} levels deep"]
+        try:
+            if self._validator.is_valid(instance):
+                return []
+            defects = list(islice(self._validator.iter_errors(instance), MAX_PROBLEMS + 1))
+        except ValueError as error:
+            return [f"the arguments cannot be checked: {error}"[:MAX_CHARACTERS]]
+        texts = [_text(defect.instance_path, defect.message) for defect in defects[:MAX_PROBLEMS]]
+        if len(defects) > MAX_PROBLEMS:
+            texts[-1] = "… and more"
+        return texts
+
+
+def _text(path: Sequence[str | int], message: str) -> str:
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    text = f"{steps.removeprefix('.') or 'arguments'}: {message}"
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    """The validator recurses on the native stack, which has no limit to catch: an exhausted one kills the process."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            child
+            for item in layer
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def _no_retrieval(uri: str) -> NoReturn:
+    raise ValueError(f"schemas are not fetched from elsewhere ({uri[:100]})")

@@ -1,0 +1,98 @@
+"""Tool servers as the runtime uses them: a source of tools, the outgoing bodies and notices, and the pinning of their addresses."""
+
+from __future__ import annotations
+
+import msgspec
+
+from infinity._core import Call, Thread
+from infinity.abc import Delivery, Transport
+from infinity.errors import BadRequest
+from infinity.rap import wire
+from infinity.rap.address import same_origin
+from infinity.rap.capability import Capabilities
+from infinity.rap.client import HttpTransport
+from infinity.rap.discovery import Toolsets
+from infinity.tools.catalog import Definitions, ToolDefinition
+from infinity.tools.functions import SCHEME, Functions
+
+
+class ToolServers:
+    """``tools.catalog.Source`` over the configured servers."""
+
+    def __init__(self, toolsets: Toolsets) -> None:
+        self.toolsets = toolsets
+
+    async def definitions(self) -> Definitions:
+        loaded = await self.toolsets.load()
+        tools = [
+            ToolDefinition(
+                each.name,
+                each.description,
+                each.input_schema,
+                each.annotations,
+                each.display_script,
+                toolset.name,
+                toolset.endpoint,
+            )
+            for toolset in loaded.toolsets
+            for each in toolset.tools
+        ]
+        return Definitions(tools, [f"{each.base_url}: {each.text}" for each in loaded.problems])
+
+    def base_urls(self) -> list[str]:
+        return [server.base_url for server in self.toolsets.servers]
+
+    def require_known(self, response_url: str) -> None:
+        """A prompt's answer goes to a configured server or nowhere (S3)."""
+        if not any(same_origin(response_url, base_url) for base_url in self.base_urls()):
+            raise BadRequest("response_url does not belong to a configured tool server", "CHO-1")
+
+
+class RapWire:
+    """``abc.Wire``: what goes out, in RAP's words, to the configured servers only."""
+
+    def __init__(self, servers: ToolServers, capabilities: Capabilities, transport: HttpTransport) -> None:
+        self._servers = servers
+        self._capabilities = capabilities
+        self._transport = transport
+
+    def invocation(self, thread: Thread, call: Call, operation: str) -> bytes:
+        ancestors = thread.ancestors
+        return wire.encode(
+            wire.Invocation(
+                operation=operation,
+                arguments=msgspec.Raw(call.arguments),
+                id=call.id,
+                callback_url=self._capabilities.url(thread.id, call.id),
+                group_id=thread.id,
+                thread_ancestors=ancestors or msgspec.UNSET,
+                user_id=call.user_id if call.user_id is not None else msgspec.UNSET,
+            )
+        )
+
+    def choice(self, call_id: str, selected: int) -> bytes:
+        return wire.encode(wire.ChoiceResponse(call_id, selected))
+
+    async def notify_cancelled(self, thread: str, call_id: str) -> None:
+        body = wire.encode(wire.CancelToolCall(thread, call_id))
+        await self._transport.notify(self._servers.base_urls(), "/cancel_tool_call", body)
+
+    async def notify_closed(self, thread: str) -> None:
+        await self._transport.notify(
+            self._servers.base_urls(), "/close_thread", wire.encode(wire.CloseThread(thread))
+        )
+
+
+class Routes:
+    """``abc.Transport`` that sends functions of this process one way and everything else another."""
+
+    def __init__(self, http: Transport, functions: Functions) -> None:
+        self._http = http
+        self._functions = functions
+
+    async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
+        chosen: Transport = self._functions if url.startswith(SCHEME) else self._http
+        return await chosen.post(url, body, key=key)
+
+    async def close(self) -> None:
+        await self._http.close()
