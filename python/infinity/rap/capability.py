@@ -1,0 +1,104 @@
+"""Callback URLs: each carries an unguessable token bound to one thread and one call (CB-5, S1).
+
+A token is ``v1.<key id>.<payload>.<mac>``: the payload names thread and call, the mac is HMAC-SHA256 over everything before it.
+
+Scope: whoever holds the URL may send callbacks of that call into that thread, and nothing else; thread and call in the body must
+agree with it. Lifetime: the token has no clock. It is worth something exactly as long as the call is open or is an active
+subscription, because the registry of calls decides what is accepted (CB-2, SUB-1); and no longer than its key is accepted.
+Keys persist across restarts (L19) and rotate: the first key signs, all keys are accepted; put a new one first, drop the old one when no
+call that it signed is left.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Sequence
+
+from infinity.errors import BadRequest, ConfigError
+
+from .address import url_problem
+
+MAX_TOKEN = 512
+_VERSION = "v1"
+_PURPOSE = b"infinity callback "
+_KEY_BYTES = 32
+_LEAST_KEY_BYTES = 16
+
+
+def generate_key() -> bytes:
+    """A new signing key: 32 random bytes."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+class Capabilities:
+    """Makes and opens callback URLs. ``keys``: at least one, of at least 16 bytes; ``base_url``: where tool servers reach this host."""
+
+    def __init__(self, keys: Sequence[bytes], base_url: str) -> None:
+        if not keys:
+            raise ConfigError("no key to sign callback URLs with; create one with generate_key() and keep it")
+        for key in keys:
+            if len(key) < _LEAST_KEY_BYTES:
+                raise ConfigError(
+                    f"a key of {len(key)} bytes is too short to sign callback URLs; use at least {_LEAST_KEY_BYTES}"
+                )
+        problem = url_problem(base_url)
+        if problem:
+            raise ConfigError(
+                f"the public URL for callbacks {problem}; write one such as http://127.0.0.1:8800"
+            )
+        self._base_url = base_url.rstrip("/")
+        self._keys = {_key_id(key): key for key in reversed(keys)}
+        self._signing = _key_id(keys[0])
+        self._decoy = generate_key()
+
+    def url(self, thread: str, call_id: str) -> str:
+        """``{base}/callback/{token}``. ``ValueError`` if the ids are too long for a token of 512 characters."""
+        payload = _encode(json.dumps([thread, call_id], separators=(",", ":")).encode())
+        signed = f"{_VERSION}.{self._signing}.{payload}"
+        token = f"{signed}.{_mac(self._keys[self._signing], signed)}"
+        if len(token) > MAX_TOKEN:
+            raise ValueError(
+                f"ids of {len(thread)} and {len(call_id)} characters do not fit into a callback token"
+            )
+        return f"{self._base_url}/callback/{token}"
+
+    def open(self, token: str) -> tuple[str, str]:
+        """Thread and call. ``BadRequest`` (CB-5) if we did not sign this; nothing of it is parsed before that is known."""
+        if len(token) > MAX_TOKEN or not token.isascii():
+            raise _refused()
+        signed, _, mac = token.rpartition(".")
+        version, key_id, payload = [*signed.split(".", 2), "", ""][:3]
+        key = self._keys.get(key_id)
+        expected = _mac(key if key is not None else self._decoy, signed)
+        genuine = hmac.compare_digest(expected.encode(), mac.encode())
+        if not genuine or key is None or version != _VERSION:
+            raise _refused()
+        try:
+            thread, call_id = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise _refused() from error
+        return thread, call_id
+
+
+def _refused() -> BadRequest:
+    return BadRequest(
+        "this callback URL was not issued by this runtime, or its key is no longer accepted; use the callback_url of the invocation as it is",
+        rule="CB-5",
+    )
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(b"infinity key id " + key).hexdigest()[:8]
+
+
+def _mac(key: bytes, signed: str) -> str:
+    return _encode(hmac.new(key, _PURPOSE + signed.encode(), hashlib.sha256).digest())
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,114 @@
+"""The way to tool servers over plain HTTP: one POST, one verdict, nothing read, nothing followed, nothing waited for for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from infinity.abc import Delivery, Verdict
+
+from .address import Server, origin, shown
+
+if TYPE_CHECKING:
+    import aiohttp
+
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 30.0
+NOTICE_SECONDS = 10.0
+PER_HOST = 32
+
+
+class HttpTransport:
+    """``abc.Transport`` on aiohttp. Connections are counted per host, so that a dead server holds up nobody else (B1).
+
+    ``servers``: a server's token goes to that server's origin alone (S7). Times in seconds: ``connect`` for the TCP and TLS handshake,
+    ``total`` for the whole exchange, waiting for a connection included.
+    """
+
+    def __init__(
+        self,
+        servers: Iterable[Server] = (),
+        *,
+        connect: float = CONNECT_SECONDS,
+        total: float = TOTAL_SECONDS,
+        per_host: int = PER_HOST,
+    ) -> None:
+        self._servers = tuple(servers)
+        self._connect = connect
+        self._total = total
+        self._per_host = per_host
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
+        """POST JSON once (INV-4). 200 is delivered; other answers below 500 are refused (INV-6); all else failed (INV-5)."""
+        return await self._post(url, body, {"Idempotency-Key": key}, self._total)
+
+    async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
+        """Tell every server at once, each once and within 10 s (THR-2, CAN-1, B2). Never raises; the outcome is for logs only."""
+        within = min(NOTICE_SECONDS, self._total)
+        urls = list(dict.fromkeys(base_url.rstrip("/") for base_url in base_urls))
+        deliveries = await asyncio.gather(*(self._post(url + path, body, {}, within) for url in urls))
+        return dict(zip(urls, deliveries, strict=True))
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
+        import aiohttp
+
+        server = shown(url)
+        try:
+            token = self._token(url)
+        except ValueError as error:
+            return Delivery(Verdict.REFUSED, f"{server}: the URL {error}")
+        if token:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
+        limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
+        try:
+            async with self._connections().post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=limits
+            ) as response:
+                return _verdict(response.status, server)
+        except TimeoutError:
+            return Delivery(Verdict.FAILED, f"{server} did not answer within {within:g} s")
+        except aiohttp.InvalidURL:
+            return Delivery(Verdict.REFUSED, f"{server} is not a URL that can be called")
+        except aiohttp.ServerDisconnectedError:
+            return Delivery(Verdict.FAILED, f"{server} closed the connection without an answer")
+        except (aiohttp.ClientError, OSError) as error:
+            return Delivery(Verdict.FAILED, f"cannot reach {server}: {error}")
+
+    def _token(self, url: str) -> str | None:
+        """Of the server that the URL belongs to; of several on one origin the one with the longest matching path."""
+        target = origin(url)
+        owners = [server for server in self._servers if origin(server.base_url) == target]
+        if len(owners) > 1:
+            owners = [server for server in owners if url.startswith(server.base_url + "/")]
+        owner = max(owners, key=lambda server: len(server.base_url), default=None)
+        return owner.token if owner is not None else None
+
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Content-Type": "application/json", "User-Agent": "infinity"},
+                skip_auto_headers=("Accept-Encoding",),
+                auto_decompress=False,
+            )
+        return self._session
+
+
+def _verdict(status: int, server: str) -> Delivery:
+    if status == 200:
+        return Delivery(Verdict.DELIVERED)
+    if status >= 500:
+        return Delivery(Verdict.FAILED, f"HTTP {status} from {server}")
+    if 300 <= status < 400:
+        return Delivery(Verdict.REFUSED, f"HTTP {status} from {server}: redirects are not followed")
+    return Delivery(Verdict.REFUSED, f"HTTP {status} from {server}")

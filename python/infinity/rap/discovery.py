@@ -1,0 +1,158 @@
+"""Fetching toolsets from their servers (DISC-1): all at once, each within its own time, one bad one never spoiling the others (B1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infinity.errors import ToolsetError
+
+from .address import Server, shown
+from .manifest import Toolset, parse_manifest
+
+if TYPE_CHECKING:
+    import aiohttp
+
+WELL_KNOWN = "/.well-known/rap-toolset"
+MAX_MANIFEST = 1 << 20
+CONNECT_SECONDS = 3.0
+TOTAL_SECONDS = 5.0
+
+
+async def fetch(
+    base_url: str, session: aiohttp.ClientSession, token: str | None = None, within: float = TOTAL_SECONDS
+) -> Toolset:
+    """One server's toolset, fresh and valid, or ``ToolsetError``. Bounded in time (seconds) and size; follows no redirect (S3)."""
+    import aiohttp
+
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    limits = aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_SECONDS, within))
+    server = shown(base_url)
+    try:
+        async with session.get(
+            base_url.rstrip("/") + WELL_KNOWN,
+            headers=headers,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=limits,
+        ) as response:
+            if response.status != 200:
+                raise ToolsetError(_status_text(server, response.status), "DISC-1")
+            body = await _read(response, server)
+    except TimeoutError as error:
+        raise ToolsetError(
+            f"{server} did not answer {WELL_KNOWN} within {within:g} s; is the tool server stuck?", "DISC-6"
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ToolsetError(
+            f"cannot reach {server}: {error}; is the tool server running?", "DISC-6"
+        ) from error
+    return parse_manifest(body, base_url.rstrip("/"))
+
+
+async def _read(response: aiohttp.ClientResponse, server: str) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_MANIFEST:
+            raise ToolsetError(f"the toolset of {server} is larger than {MAX_MANIFEST} bytes", "DISC-2")
+    return bytes(body)
+
+
+def _status_text(server: str, status: int) -> str:
+    if 300 <= status < 400:
+        return f"{server} redirects {WELL_KNOWN} (HTTP {status}), which is not followed; configure the address it leads to"
+    return f"{server} answered {WELL_KNOWN} with HTTP {status}; expected 200"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a server's toolset is not there, or not fresh. ``cached``: an earlier copy is in use (DISC-6)."""
+
+    base_url: str
+    text: str
+    rule: str | None
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a session starts with: toolsets in the order of the configuration, and what went wrong. ``fresh``: base URLs just fetched."""
+
+    toolsets: tuple[Toolset, ...]
+    problems: tuple[Problem, ...] = ()
+    fresh: frozenset[str] = frozenset()
+
+
+class Toolsets:
+    """The configured servers as one source. ``cached``: durable copies from earlier runs, used only when a fetch fails (DISC-6).
+
+    Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
+    """
+
+    def __init__(
+        self, servers: Sequence[Server], *, cached: Iterable[Toolset] = (), within: float = TOTAL_SECONDS
+    ) -> None:
+        self.servers = tuple({server.base_url: server for server in servers}.values())
+        self._within = within
+        self._copies = {toolset.base_url: toolset for toolset in cached}
+        self._fetching: dict[str, asyncio.Task[Toolset]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def load(self) -> Loaded:
+        """Fetch all servers' definitions (DISC-5), concurrently; takes no longer than one time-out. Never raises for what servers do."""
+        results = await asyncio.gather(
+            *(self._fetch(server) for server in self.servers), return_exceptions=True
+        )
+        toolsets: list[Toolset] = []
+        problems: list[Problem] = []
+        fresh: set[str] = set()
+        for server, result in zip(self.servers, results, strict=True):
+            if isinstance(result, Toolset):
+                self._copies[server.base_url] = result
+                toolsets.append(result)
+                fresh.add(server.base_url)
+                continue
+            if not isinstance(result, ToolsetError):
+                raise result
+            copy = self._copies.get(server.base_url)
+            problems.append(Problem(server.base_url, str(result), result.rule, copy is not None))
+            if copy is not None:
+                toolsets.append(copy)
+        return Loaded(tuple(toolsets), tuple(problems), frozenset(fresh))
+
+    async def close(self) -> None:
+        """Stop fetching and release the connections."""
+        running = list(self._fetching.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _fetch(self, server: Server) -> Toolset:
+        """Join a fetch of this server that is under way: a hundred new sessions at once are one request."""
+        task = self._fetching.get(server.base_url)
+        if task is None:
+            task = asyncio.create_task(
+                fetch(server.base_url, self._connections(), server.token, self._within),
+                name=f"discover {shown(server.base_url)}",
+            )
+            self._fetching[server.base_url] = task
+            task.add_done_callback(lambda _: self._fetching.pop(server.base_url, None))
+        return await asyncio.shield(task)
+
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=4, force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
