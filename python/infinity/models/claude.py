@@ -6,6 +6,7 @@ From platform.claude.com/docs/en/models and …/build-with-claude/thinking, as o
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import Enum
 
 from infinity.abc.model import ModelInfo
@@ -55,6 +56,8 @@ MODELS: tuple[ModelInfo, ...] = (
     _model("claude-haiku-4-5", window=200_000, output=64_000, price=(1, 5, 0.1, 1.25)),
 )
 
+_BY_ID = {model.id: model for model in MODELS}
+
 ALIASES: dict[str, str] = {
     "opus": f"{PROVIDER}/claude-opus-5-5",
     "sonnet": f"{PROVIDER}/claude-sonnet-5-5",
@@ -66,6 +69,7 @@ DEFAULT = ALIASES["sonnet"]
 _VERSION = re.compile(
     r"claude-(?P<line>[a-z]+)-(?P<major>\d{1,2})(?:-(?P<minor>\d{1,2}))?(?:$|-\d{8}$|-latest$)"
 )
+_SNAPSHOT = re.compile(r"-\d{8}$")
 _ALWAYS = {("opus", (5, 5))}
 
 
@@ -75,6 +79,23 @@ def _version(id: str) -> tuple[str, tuple[int, int]]:
     if found is None:
         return "", (0, 0)
     return found["line"], (int(found["major"]), int(found["minor"] or 0))
+
+
+def info(id: str) -> ModelInfo:
+    """What is known of a model: from the table, for a dated snapshot too; else what its generation has in common, without a price."""
+    known = _BY_ID.get(id) or _BY_ID.get(_SNAPSHOT.sub("", id))
+    if known is not None:
+        return replace(known, name=f"{PROVIDER}/{id}", id=id)
+    _, version = _version(id)
+    if version < (4, 6):
+        return _model(id, window=200_000, output=8_192, price=(0, 0, 0, 0))
+    return _model(
+        id,
+        window=_MILLION,
+        output=64_000,
+        price=(0, 0, 0, 0),
+        thinking=_ON if version >= (5, 0) else 0,
+    )
 
 
 def thinking_of(id: str) -> Thinking:

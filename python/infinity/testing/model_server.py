@@ -141,7 +141,9 @@ class ModelServer:
         await self._arrivals.announce()
         body = self.requests[-1].body
         reply = await self._reply(body)
-        playback = Playback(reply, hear(body), content, model=body["model"])
+        # Whatever the order of its keys, the same request gets the same ids.
+        seed = msgspec.json.encode(body, order="sorted")
+        playback = Playback(reply, hear(body), seed, model=body["model"])
         try:
             if body.get("stream") is True:
                 response = await self._stream(request, playback)

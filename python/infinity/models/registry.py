@@ -1,0 +1,117 @@
+"""The models that are configured: from a name that users write to a provider and what is known of the model.
+
+Names: ``provider/id``; an alias or a Claude id alone (``sonnet``, ``claude-opus-5-5``); a name from ``[models.named]``. Nothing of a
+provider is imported before one of its models is resolved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from infinity.abc.model import Model, ModelInfo
+from infinity.errors import ConfigError
+
+from . import claude
+from .providers import BUILT_IN, Factory, has_anthropic_key
+from .settings import ModelsSection, read
+
+ENTRY_POINTS = "infinity.models"
+SCRIPTED = "scripted/default"
+
+NO_KEY = (
+    "No model provider is configured, so the scripted model answers: it echoes and calls tools on command, nothing more. "
+    "Set ANTHROPIC_API_KEY and start again to talk to Claude."
+)
+
+
+class Models:
+    """``config``: the ``[models]`` table. ``providers``: ready-made ones by name, before all others.
+
+    ``notice`` tells users what they should know of the choice that was made for them; else it is ``None``.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        providers: Mapping[str, Model] | None = None,
+    ) -> None:
+        self._section = read(ModelsSection, config or {}, "models")
+        self._environment = os.environ if environment is None else environment
+        self._made: dict[str, Model] = dict(providers or {})
+        self._third_parties: dict[str, Callable[[], Factory]] | None = None
+        self.notice: str | None = None
+        self.default = self._section.default or self._choose()
+
+    def resolve(self, name: str) -> tuple[Model, ModelInfo]:
+        info = self._info(name or self.default)
+        return self._provider(info.provider), info
+
+    def known(self) -> list[ModelInfo]:
+        """Named models, then those of the built-in table; providers take other ids, too."""
+        named = [self._info(name) for name in self._section.named]
+        return [*named, *claude.MODELS, self._info(SCRIPTED)]
+
+    def names(self) -> list[str]:
+        return [*self._section.named, *claude.ALIASES, *(info.name for info in claude.MODELS), SCRIPTED]
+
+    async def close(self) -> None:
+        made, self._made = list(self._made.values()), {}
+        results = await asyncio.gather(*(model.close() for model in made), return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            raise errors[0]
+
+    def _choose(self) -> str:
+        """Claude where there is a key, else the script (and ``notice`` says so). A single ready-made provider is meant to be used."""
+        if len(self._made) == 1:
+            return f"{next(iter(self._made))}/default"
+        if has_anthropic_key(self._section.providers.get("anthropic", {}), self._environment):
+            return claude.DEFAULT
+        self.notice = NO_KEY
+        return SCRIPTED
+
+    def _info(self, name: str) -> ModelInfo:
+        named = self._section.named.get(name)
+        if named is not None:
+            if named.model in self._section.named:
+                raise ConfigError(
+                    f"[models.named.{name}] model: {named.model!r} is a named model, too; write provider/id"
+                )
+            return named.apply(name, self._info(named.model))
+        full = claude.ALIASES.get(name, name)
+        if "/" not in full and full.startswith("claude-"):
+            full = f"{claude.PROVIDER}/{full}"
+        provider, _, id = full.partition("/")
+        if not provider or not id:
+            raise ConfigError(
+                f"there is no model {name!r}; write provider/id or one of: {', '.join(self.names())}"
+            )
+        if provider in ("anthropic", "anthropic-sdk"):
+            return replace(claude.info(id), name=full, provider=provider)
+        describe = getattr(self._provider(provider), "info", None)
+        return describe(id) if describe is not None else ModelInfo(full, provider, id)
+
+    def _provider(self, name: str) -> Model:
+        model = self._made.get(name)
+        if model is None:
+            factory = BUILT_IN.get(name) or self._third_party(name)
+            model = factory(self._section.providers.get(name, {}), self._environment)
+            self._made[name] = model
+        return model
+
+    def _third_party(self, name: str) -> Factory:
+        if self._third_parties is None:
+            from importlib.metadata import entry_points
+
+            self._third_parties = {entry.name: entry.load for entry in entry_points(group=ENTRY_POINTS)}
+        load = self._third_parties.get(name)
+        if load is None:
+            known = ", ".join(sorted({*BUILT_IN, *self._third_parties, *self._made}))
+            raise ConfigError(f"there is no model provider {name!r}; there are: {known}")
+        return load()

@@ -1,0 +1,87 @@
+"""The ``[models]`` section of the configuration.
+
+::
+
+    [models]
+    default = "fast"
+
+    [models.providers.anthropic]
+    base_url = "https://gateway.example/anthropic"
+
+    [models.named.fast]
+    model = "anthropic/claude-haiku-5-5"
+    output_limit = 16000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from infinity.abc.model import ModelInfo
+from infinity.errors import ConfigError
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Named(Section):
+    """A model under a name of the user's choice. What is not set is as the provider's model has it."""
+
+    model: str
+    context_window: int | None = None
+    output_limit: int | None = None
+    images: bool | None = None
+    thinking: int | None = None
+    price: tuple[float, float, float, float] | None = None
+
+    def apply(self, name: str, info: ModelInfo) -> ModelInfo:
+        changes = {
+            field: value
+            for field in ("context_window", "output_limit", "images", "thinking", "price")
+            if (value := getattr(self, field)) is not None
+        }
+        return replace(info, name=name, **changes)
+
+
+class ModelsSection(Section):
+    default: str = ""
+    providers: dict[str, dict[str, Any]] = {}
+    """Each provider's own settings; the provider reads them."""
+    named: dict[str, Named] = {}
+
+
+class AnthropicSettings(Section):
+    """``[models.providers.anthropic]``. Keys come from the environment unless they stand here."""
+
+    api_key: str | None = None
+    api_key_env: str = "ANTHROPIC_API_KEY"
+    auth_token: str | None = None
+    auth_token_env: str = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105
+    base_url: str | None = None
+    connect_timeout: float | None = None
+    stall_timeout: float | None = None
+    total_timeout: float | None = None
+
+
+class ScriptedSettings(Section):
+    """``[models.providers.scripted]``. ``script``: ``module:name`` of a function that makes a ``Script``."""
+
+    script: str | None = None
+    pace: float = 0.0
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read(section: type[S], table: Mapping[str, Any], path: str) -> S:
+    """``ConfigError`` names the setting that is wrong, never its value: it may be a key (S9)."""
+    try:
+        return msgspec.convert(dict(table), section)
+    except msgspec.ValidationError as error:
+        known = ", ".join(sorted(section.__struct_fields__))
+        raise ConfigError(f"[{path}]: {error}. Settings of this section: {known}") from None
