@@ -41,6 +41,21 @@ pub struct Delta {
     pub feed: Vec<(i64, String, Vec<u8>)>,
 }
 
+impl Delta {
+    /// Bytes of all records and bodies, children included: what the commit writes, more or less.
+    pub fn size(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|(_, record)| record.len()).sum();
+        let calls: usize = self.calls.iter().map(|row| row.record.len()).sum();
+        let timers: usize = self.timers.iter().map(|row| row.body.len()).sum();
+        let outbox: usize = self.outbox.iter().map(|row| row.body.len()).sum();
+        let sends: usize = self.sends.iter().map(|row| row.body.len()).sum();
+        let prompts: usize = self.prompts.iter().map(|row| row.body.len()).sum();
+        let feed: usize = self.feed.iter().map(|(_, _, body)| body.len()).sum();
+        let children: usize = self.children.iter().map(Delta::size).sum();
+        self.header.len() + entries + calls + timers + outbox + sends + prompts + feed + children
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallRow {
     pub id: CallId,

@@ -1,0 +1,40 @@
+//! A thread's state and its rules (I3, I4). A map:
+//!
+//! | file | noun | what it decides |
+//! |---|---|---|
+//! | [`thread`] | thread | what is in memory, its properties, status |
+//! | [`turns`], [`answers`], [`events`] | entries | what may enter history, when, and what it changes |
+//! | [`forks`], [`summaries`] | children, compaction | inheriting by reference, replacing what is rendered |
+//! | [`plans`] | timers, outbox, sends, prompts | what rides in the same commit |
+//! | [`loading`], [`commits`] | snapshot, delta | state ⇄ store |
+//! | [`header`], [`entry`], [`call`] | records | what is stored |
+//! | [`blocks`], [`lineage`], [`registry`] | parts | content blocks, whose entries, which calls |
+//!
+//! Every method that could break a rule checks first and changes nothing when it fails.
+
+mod answers;
+pub mod blocks;
+pub mod call;
+mod commits;
+pub mod entry;
+mod events;
+mod forks;
+pub mod header;
+pub mod lineage;
+mod loading;
+mod plans;
+pub mod registry;
+mod summaries;
+pub mod thread;
+mod turns;
+
+pub use answers::{Answer, Answered};
+pub use call::{Call, CallState};
+pub use entry::{Entry, EntryKind, entry_json};
+pub use events::Event;
+pub use forks::Fork;
+pub use header::{Header, Usage, header_json, live_ranges};
+pub use lineage::Segment;
+pub use loading::Snapshot;
+pub use thread::{Shared, Status, Thread, lock};
+pub use turns::Plan;

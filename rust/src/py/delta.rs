@@ -1,0 +1,169 @@
+use crate::delta::Delta;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::sync::Arc;
+
+type Bytes<'py> = Bound<'py, PyBytes>;
+type OutboxTuple<'py> = (String, String, String, Bytes<'py>, Option<String>);
+
+/// One atomic commit as data (I6). Frozen.
+#[pyclass(name = "Delta", module = "infinity._core", frozen)]
+pub struct PyDelta(pub Arc<Delta>);
+
+#[pymethods]
+impl PyDelta {
+    #[getter]
+    fn thread(&self) -> &str {
+        &self.0.thread
+    }
+
+    #[getter]
+    fn root(&self) -> &str {
+        &self.0.root
+    }
+
+    #[getter]
+    fn parent(&self) -> Option<&str> {
+        self.0.parent.as_deref()
+    }
+
+    #[getter]
+    fn expected_version(&self) -> i64 {
+        self.0.expected_version
+    }
+
+    #[getter]
+    fn new_version(&self) -> i64 {
+        self.0.new_version
+    }
+
+    #[getter]
+    fn status(&self) -> &str {
+        &self.0.status
+    }
+
+    #[getter]
+    fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    #[getter]
+    fn created_at(&self) -> i64 {
+        self.0.created_at
+    }
+
+    #[getter]
+    fn updated_at(&self) -> i64 {
+        self.0.updated_at
+    }
+
+    #[getter]
+    fn header<'py>(&self, py: Python<'py>) -> Bytes<'py> {
+        PyBytes::new(py, &self.0.header)
+    }
+
+    #[getter]
+    fn entries<'py>(&self, py: Python<'py>) -> Vec<(i64, Bytes<'py>)> {
+        let pairs = self.0.entries.iter();
+        pairs.map(|(position, record)| (*position, PyBytes::new(py, record))).collect()
+    }
+
+    /// id, state, subscription, tool, record.
+    #[getter]
+    fn calls<'py>(&self, py: Python<'py>) -> Vec<(String, String, bool, String, Bytes<'py>)> {
+        let rows = self.0.calls.iter();
+        rows.map(|row| {
+            let record = PyBytes::new(py, &row.record);
+            (row.id.to_string(), row.state.clone(), row.subscription, row.tool.clone(), record)
+        })
+        .collect()
+    }
+
+    /// seq, message id, outcome.
+    #[getter]
+    fn consumed(&self) -> Vec<(i64, String, String)> {
+        let rows = self.0.consumed.iter();
+        rows.map(|row| (row.seq, row.id.to_string(), row.outcome.clone())).collect()
+    }
+
+    #[getter]
+    fn children(&self) -> Vec<PyDelta> {
+        self.0.children.iter().map(|child| PyDelta(Arc::new(child.clone()))).collect()
+    }
+
+    /// id, due_at, kind, body.
+    #[getter]
+    fn timers<'py>(&self, py: Python<'py>) -> Vec<(String, i64, String, Bytes<'py>)> {
+        let rows = self.0.timers.iter();
+        rows.map(|row| (row.id.clone(), row.due_at, row.kind.clone(), PyBytes::new(py, &row.body))).collect()
+    }
+
+    #[getter]
+    fn timers_cancelled(&self) -> Vec<String> {
+        self.0.timers_cancelled.clone()
+    }
+
+    /// key, kind, target, body, call id.
+    #[getter]
+    fn outbox<'py>(&self, py: Python<'py>) -> Vec<OutboxTuple<'py>> {
+        let rows = self.0.outbox.iter();
+        rows.map(|row| {
+            let call = row.call.as_ref().map(ToString::to_string);
+            (row.key.clone(), row.kind.clone(), row.target.clone(), PyBytes::new(py, &row.body), call)
+        })
+        .collect()
+    }
+
+    #[getter]
+    fn outbox_cancelled(&self) -> Vec<String> {
+        self.0.outbox_cancelled.clone()
+    }
+
+    /// thread, id, kind, body.
+    #[getter]
+    fn sends<'py>(&self, py: Python<'py>) -> Vec<(String, String, String, Bytes<'py>)> {
+        let rows = self.0.sends.iter();
+        rows.map(|row| (row.thread.to_string(), row.id.to_string(), row.kind.clone(), PyBytes::new(py, &row.body)))
+            .collect()
+    }
+
+    /// id, kind, body.
+    #[getter]
+    fn prompts<'py>(&self, py: Python<'py>) -> Vec<(String, String, Bytes<'py>)> {
+        let rows = self.0.prompts.iter();
+        rows.map(|row| (row.id.clone(), row.kind.clone(), PyBytes::new(py, &row.body))).collect()
+    }
+
+    #[getter]
+    fn prompts_closed(&self) -> Vec<String> {
+        self.0.prompts_closed.clone()
+    }
+
+    /// position, kind, JSON.
+    #[getter]
+    fn feed<'py>(&self, py: Python<'py>) -> Vec<(i64, String, Bytes<'py>)> {
+        let rows = self.0.feed.iter();
+        rows.map(|(position, kind, body)| (*position, kind.clone(), PyBytes::new(py, body))).collect()
+    }
+
+    /// Bytes of all records and bodies, children included.
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn __repr__(&self) -> String {
+        let delta = &self.0;
+        format!(
+            "Delta(thread={:?}, version={}→{}, status={:?}, size={})",
+            delta.thread,
+            delta.expected_version,
+            delta.new_version,
+            delta.status,
+            delta.size()
+        )
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyDelta>()
+}
