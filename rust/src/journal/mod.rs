@@ -1,1 +1,101 @@
-//! (being written)
+//! The local durable store: one SQLite file in write-ahead mode.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`open`], [`schema`] | one owner, known tables, a damaged file refused |
+//! | [`write`], [`group`], [`writer`] | operations that change something, many to one transaction and one fsync |
+//! | [`read`], [`reader`] | operations that only look, beside the writer |
+//! | [`lane`], [`ticket`], [`value`] | a thread per kind; every operation is answered once |
+//! | [`failure`] | what went wrong, in the words of the core |
+//! | [`checksum`], [`digest`] | torn bodies are noticed; ids take 16 bytes |
+//! | [`repair`] | what can be read of a damaged file, as a new one |
+
+mod checksum;
+mod digest;
+mod failure;
+mod group;
+mod lane;
+mod open;
+pub mod read;
+mod reader;
+mod schema;
+mod ticket;
+pub mod value;
+pub mod write;
+mod writer;
+
+pub use read::Read;
+pub use read::threads::Filter;
+pub use ticket::Ticket;
+pub use value::Value;
+pub use write::Write;
+pub use write::inbox::Expect;
+
+use crate::error::Result;
+use crate::wake::Wake;
+use lane::Lane;
+use reader::Reader;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use ticket::Finished;
+use writer::Writer;
+
+/// Which entries a thread's header says must be read: thread, start, end; ascending. The journal does not read headers itself.
+pub type LiveRanges = fn(&[u8]) -> Result<Vec<(String, i64, i64)>>;
+
+/// An open journal. Operations return a ticket at once; outcomes are collected with [`Journal::finished`] after the wake was signalled.
+pub struct Journal {
+    finished: Arc<Finished>,
+    writes: Lane<Write>,
+    reads: Lane<Read>,
+    /// Held for its lock.
+    owner: Mutex<Option<File>>,
+}
+
+impl Journal {
+    /// Open or create.
+    ///
+    /// # Errors
+    /// `damaged`, `too_new`, `locked` or `storage`; the text says what to do.
+    pub fn open(path: &Path, wake: Arc<Wake>, live_ranges: LiveRanges) -> Result<Self> {
+        let owner = open::lock(path)?;
+        let finished = Arc::new(Finished::new(wake));
+        let writer = Writer { connection: open::writer(path)?, path: path.into(), finished: Arc::clone(&finished) };
+        let reader =
+            Reader { connection: open::reader(path)?, path: path.into(), live_ranges, finished: Arc::clone(&finished) };
+        Ok(Self {
+            writes: Lane::start("infinity-writer", Arc::clone(&finished), |jobs| writer.run(jobs))?,
+            reads: Lane::start("infinity-reader", Arc::clone(&finished), |jobs| reader.run(jobs))?,
+            finished,
+            owner: Mutex::new(Some(owner)),
+        })
+    }
+
+    /// Durable (fsync) once finished.
+    pub fn write(&self, operation: Write) -> Ticket {
+        self.writes.submit(operation)
+    }
+
+    pub fn read(&self, operation: Read) -> Ticket {
+        self.reads.submit(operation)
+    }
+
+    /// The outcomes of all that finished since the last call.
+    pub fn finished(&self) -> Vec<(Ticket, Result<Value>)> {
+        self.finished.collect()
+    }
+
+    /// Finish what is queued, checkpoint, release the file. Operations submitted later are answered with `closed`.
+    pub fn close(&self) {
+        self.reads.close();
+        self.writes.close();
+        drop(self.owner.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,178 @@
+//! Opening: one owner at a time, nothing but our own files, and never a damaged file taken for an empty one (I8, L16).
+
+use super::failure::{damaged, describe};
+use super::{checksum, schema};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OpenFlags};
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Prepared statements that a connection keeps: more than there are.
+const STATEMENTS: usize = 128;
+
+/// The journal's file with something appended to its name.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Become the journal's only owner until the file is dropped, or the process ends in whatever way.
+///
+/// # Errors
+/// `locked`, naming the process that holds it.
+pub fn lock(path: &Path) -> Result<File> {
+    let name = beside(path, ".lock");
+    let unusable = |error: io::Error| {
+        let name = name.display();
+        Error::Storage(format!("{name} cannot be used ({error}); check that its directory exists and can be written"))
+    };
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&name).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked(held(path, &mut file))),
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    }
+    let owner = format!("{}\n", std::process::id());
+    file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())).map_err(unusable)?;
+    Ok(file)
+}
+
+fn held(path: &Path, lock: &mut File) -> String {
+    let mut owner = String::new();
+    // Only for the text: without a number it still says what to do.
+    let known = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();
+    let owner = if known { format!("process {}", owner.trim()) } else { "another process".into() };
+    format!("the journal {} is held by {owner}; stop that one (`infinity daemon stop`), then try again", path.display())
+}
+
+/// The connection that writes. The caller holds the lock.
+///
+/// # Errors
+/// `damaged`, `too_new`, `locked` or `storage`; the text says what to do.
+pub fn writer(path: &Path) -> Result<Connection> {
+    if !exists(path)? {
+        create(path)?;
+    }
+    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        return Err(damaged(path, "it is empty, which a journal never is"));
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check(path, &connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub fn reader(path: &Path) -> Result<Connection> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    let there = |path: &Path| {
+        path.try_exists().map_err(|error| Error::Storage(format!("{} cannot be looked at ({error})", path.display())))
+    };
+    if there(path)? {
+        return Ok(true);
+    }
+    if there(&beside(path, "-wal"))? {
+        // SQLite would replay the log into the new file.
+        return Err(damaged(path, "the file is gone, but its write-ahead log (-wal) is there"));
+    }
+    Ok(false)
+}
+
+/// Under another name first, so that a crash on the way leaves no half-made journal.
+fn create(path: &Path) -> Result<()> {
+    let draft = beside(path, ".new");
+    make(&draft)?;
+    let directory = path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let settled = fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
+    settled.map_err(|error| Error::Storage(format!("the journal {} cannot be created ({error})", path.display())))
+}
+
+/// A complete, empty journal in a single, synced file.
+pub fn make(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::Storage(format!("{} is in the way and cannot be removed ({error})", path.display())));
+        }
+        _ => {}
+    }
+    let build = || {
+        let connection = Connection::open(path)?;
+        let (size, application, version) = (schema::PAGE_SIZE, schema::APPLICATION_ID, schema::VERSION);
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = {size}; PRAGMA synchronous = FULL; PRAGMA application_id = {application};
+             PRAGMA user_version = {version}; BEGIN; {} COMMIT;",
+            schema::TABLES
+        ))?;
+        for table in schema::TALLIED {
+            connection.execute("INSERT INTO tallies (name, rows) VALUES (?1, 0)", [table])?;
+        }
+        let creator = env!("CARGO_PKG_VERSION").as_bytes();
+        let sql = "INSERT INTO meta (key, value, crc) VALUES ('created_by', ?1, ?2)";
+        connection.execute(sql, (creator, checksum::of(creator)))?;
+        connection.pragma_update(None, "journal_mode", "WAL")
+    };
+    build().map_err(|error| describe(path, &error))
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
+    let open = || {
+        // No mutex inside SQLite: one thread uses the connection.
+        let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(Duration::from_millis(100))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = OFF;
+             PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;
+             PRAGMA journal_size_limit = 67108864;",
+        )?;
+        Ok(connection)
+    };
+    open().map_err(|error| describe(path, &error))
+}
+
+/// Is it ours, of a version that we know, whole in its outline, and can it be written?
+fn check(path: &Path, connection: &Connection) -> Result<()> {
+    let sqlite = |error| describe(path, &error);
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(sqlite);
+    if pragma("application_id")? != schema::APPLICATION_ID {
+        return Err(damaged(path, "it is not a journal of Infinity"));
+    }
+    let version = pragma("user_version")?;
+    if version > schema::VERSION {
+        return Err(Error::TooNew(format!(
+            "the journal {} has format {version}, this Infinity reads up to {}; install the version that wrote it, or a newer one",
+            path.display(),
+            schema::VERSION
+        )));
+    }
+    let tables = Connection::open_in_memory().and_then(|fresh| {
+        fresh.execute_batch(schema::TABLES)?;
+        outline(&fresh)
+    });
+    if version < schema::VERSION || outline(connection).map_err(sqlite)? != tables.map_err(sqlite)? {
+        return Err(damaged(path, "its tables are not those of its format"));
+    }
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" {
+        return Err(damaged(path, &format!("its journal mode is {mode}, not wal")));
+    }
+    let creator = connection
+        .query_row("SELECT value, crc FROM meta WHERE key = 'created_by'", [], |row| checksum::checked(row, 0));
+    creator.map_err(|error| match error {
+        rusqlite::Error::QueryReturnedNoRows => damaged(path, "its first row is missing"),
+        other => describe(path, &other),
+    })?;
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(sqlite)
+}
+
+/// The definitions of all tables and indices.
+fn outline(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+    let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
+    all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

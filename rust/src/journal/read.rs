@@ -1,0 +1,104 @@
+//! Everything that only looks. Each operation sees one consistent picture of the journal, and never waits for the writer.
+
+pub mod facts;
+pub mod queues;
+pub mod records;
+pub mod state;
+pub mod threads;
+
+use super::LiveRanges;
+use super::failure::Failure;
+use super::value::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
+use std::path::Path;
+use threads::Filter;
+
+pub enum Read {
+    Load { thread: String, known_version: i64, message_ids: Vec<String> },
+    Inbox { after: i64, limit: i64 },
+    Outbox { after: String, limit: i64 },
+    NextTimer,
+    Thread(String),
+    Threads(Filter),
+    Entries { thread: String, after: i64, limit: i64 },
+    Feed { thread: String, after: i64, limit: i64 },
+    Calls { thread: String, open_only: bool },
+    FindCall(String),
+    Prompts { thread: Option<String> },
+    Timers { thread: Option<String> },
+    Views { thread: String },
+    Discards { thread: String, limit: i64 },
+    Meta(String),
+    Counts,
+}
+
+impl Read {
+    pub fn answer(&self, on: &Picture<'_>) -> Result<Value, Failure> {
+        Ok(match self {
+            Read::Load { thread, known_version, message_ids } => {
+                Value::Loaded(state::load(on, thread, *known_version, message_ids)?)
+            }
+            Read::Inbox { after, limit } => Value::Messages(queues::inbox(on, *after, *limit)?),
+            Read::Outbox { after, limit } => Value::Outbox(queues::outbox(on, after, *limit)?),
+            Read::NextTimer => Value::Integer(queues::next_timer(on)?),
+            Read::Thread(id) => Value::Thread(threads::one(on, id)?),
+            Read::Threads(filter) => Value::Threads(threads::list(on, filter)?),
+            Read::Entries { thread, after, limit } => Value::Entries(records::entries(on, thread, *after, *limit)?),
+            Read::Feed { thread, after, limit } => Value::Feed(records::feed(on, thread, *after, *limit)?),
+            Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
+            Read::FindCall(id) => Value::Call(records::find_call(on, id)?),
+            Read::Prompts { thread } => Value::Prompts(queues::prompts(on, thread.as_deref())?),
+            Read::Timers { thread } => Value::Timers(queues::timers(on, thread.as_deref())?),
+            Read::Views { thread } => Value::Views(facts::views(on, thread)?),
+            Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
+            Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),
+            Read::Counts => Value::Counts(facts::counts(on)?),
+        })
+    }
+}
+
+/// The journal as it was at one moment.
+pub struct Picture<'c> {
+    transaction: Transaction<'c>,
+    pub path: &'c Path,
+    pub live_ranges: LiveRanges,
+}
+
+impl<'c> Picture<'c> {
+    pub fn take(connection: &'c mut Connection, path: &'c Path, live_ranges: LiveRanges) -> rusqlite::Result<Self> {
+        Ok(Self { transaction: connection.transaction()?, path, live_ranges })
+    }
+
+    pub fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.transaction.prepare_cached(sql)?.query_row(params, read)
+    }
+
+    /// The first row, if there is one.
+    pub fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        self.one(sql, params, read).optional()
+    }
+
+    pub fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.transaction.prepare_cached(sql)?.query_map(params, read)?.collect()
+    }
+
+    /// The key of a thread inside the journal.
+    pub fn key(&self, thread: &str) -> rusqlite::Result<Option<i64>> {
+        self.find("SELECT key FROM threads WHERE id = ?1", [thread], |row| row.get(0))
+    }
+}

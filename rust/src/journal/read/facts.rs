@@ -1,0 +1,33 @@
+//! Views, discards, settings and sizes.
+
+use super::Picture;
+use crate::journal::checksum::checked;
+use crate::journal::failure::Failure;
+use rusqlite::params;
+
+pub fn views(picture: &Picture<'_>, thread: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let sql = "SELECT view_type, content, crc FROM views WHERE thread = ?1 ORDER BY view_type";
+    Ok(picture.all(sql, [key], |row| Ok((row.get(0)?, checked(row, 1)?)))?)
+}
+
+/// Message id, reason and time; newest first.
+pub fn discards(picture: &Picture<'_>, thread: &str, limit: i64) -> Result<Vec<(String, String, i64)>, Failure> {
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let sql = "SELECT message, reason, at FROM discards WHERE thread = ?1 ORDER BY key DESC LIMIT ?2";
+    Ok(picture.all(sql, params![key, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+}
+
+pub fn meta(picture: &Picture<'_>, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(picture.find("SELECT value, crc FROM meta WHERE key = ?1", [key], |row| checked(row, 0))?)
+}
+
+/// Tables that only grow are tallied by the writer; the queues are short and counted here.
+pub fn counts(picture: &Picture<'_>) -> Result<Vec<(String, i64)>, Failure> {
+    let sql = "SELECT name, rows FROM tallies
+               UNION ALL SELECT 'inbox', count(*) FROM inbox
+               UNION ALL SELECT 'outbox', count(*) FROM outbox
+               UNION ALL SELECT 'timers', count(*) FROM timers
+               UNION ALL SELECT 'prompts', count(*) FROM prompts";
+    Ok(picture.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}

@@ -1,0 +1,65 @@
+//! A thread's own records: entries, feed, calls.
+
+use super::Picture;
+use crate::journal::checksum::checked;
+use crate::journal::failure::{Failure, damaged};
+use crate::journal::schema::{POSITIONS, place, position};
+use crate::journal::value::FeedRow;
+use rusqlite::params;
+use serde::Deserialize;
+
+/// Places of a thread beyond `after`, as a half-open range.
+fn beyond(key: i64, after: i64) -> (i64, i64) {
+    let first = after.saturating_add(1).clamp(0, POSITIONS);
+    (place(key, first), place(key, POSITIONS))
+}
+
+pub fn entries(picture: &Picture<'_>, thread: &str, after: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, Failure> {
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let (start, end) = beyond(key, after);
+    let sql = "SELECT place, record FROM entries WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3";
+    Ok(picture.all(sql, params![start, end, limit], |row| Ok((position(row.get(0)?), row.get(1)?)))?)
+}
+
+pub fn feed(picture: &Picture<'_>, thread: &str, after: i64, limit: i64) -> Result<Vec<FeedRow>, Failure> {
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let (start, end) = beyond(key, after);
+    let sql = "SELECT place, kind, body, crc FROM feed WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3";
+    let mut rows = picture.all(sql, params![start, end, limit], |row| {
+        Ok(FeedRow { position: position(row.get(0)?), kind: row.get(1)?, body: checked(row, 2)?, record: None })
+    })?;
+    for row in rows.iter_mut().filter(|row| row.kind == "entry") {
+        row.record = Some(referred(picture, thread, key, row)?);
+    }
+    Ok(rows)
+}
+
+/// The body of a feed row of kind `entry`.
+#[derive(Deserialize)]
+struct Reference {
+    position: i64,
+}
+
+fn referred(picture: &Picture<'_>, thread: &str, key: i64, row: &FeedRow) -> Result<Vec<u8>, Failure> {
+    let lost = || {
+        let text = format!("thread {thread}: item {} of its feed speaks of an entry that is not there", row.position);
+        Failure::Refused(damaged(picture.path, &text))
+    };
+    let reference: Reference = serde_json::from_slice(&row.body).map_err(|_| lost())?;
+    let sql = "SELECT record FROM entries WHERE place = ?1";
+    picture.find(sql, [place(key, reference.position)], |row| row.get(0))?.ok_or_else(lost)
+}
+
+/// Oldest first.
+pub fn calls(picture: &Picture<'_>, thread: &str, open_only: bool) -> Result<Vec<(Vec<u8>, String)>, Failure> {
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let sql = match open_only {
+        true => "SELECT record, state FROM calls WHERE thread = ?1 AND live = 1 ORDER BY key",
+        false => "SELECT record, state FROM calls WHERE thread = ?1 ORDER BY key",
+    };
+    Ok(picture.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+pub fn find_call(picture: &Picture<'_>, id: &str) -> Result<Option<(Vec<u8>, String)>, Failure> {
+    Ok(picture.find("SELECT record, state FROM calls WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}

@@ -1,0 +1,124 @@
+//! What an operation answers with.
+
+use crate::message::Message;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Nothing,
+    Flag(bool),
+    Accepted(Accepted),
+    Messages(Vec<Message>),
+    /// `None`: the caller's copy is of the stored version.
+    Loaded(Option<Loaded>),
+    Integer(Option<i64>),
+    Bytes(Option<Vec<u8>>),
+    Thread(Option<ThreadRow>),
+    Threads(Vec<ThreadRow>),
+    Outbox(Vec<OutboxRow>),
+    /// Position and record.
+    Entries(Vec<(i64, Vec<u8>)>),
+    Feed(Vec<FeedRow>),
+    Call(Option<(Vec<u8>, String)>),
+    /// Record and state.
+    Calls(Vec<(Vec<u8>, String)>),
+    Prompts(Vec<PromptRow>),
+    Timers(Vec<TimerRow>),
+    /// View type and content.
+    Views(Vec<(String, Vec<u8>)>),
+    /// Message id, reason, time.
+    Discards(Vec<(String, String, i64)>),
+    /// Table and number of rows.
+    Counts(Vec<(String, i64)>),
+}
+
+/// What became of a message that was offered (I2).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Accepted {
+    /// Durable in the inbox, with its place.
+    Yes(Message),
+    /// Queued or consumed before: nothing to do (I3).
+    Duplicate,
+    /// Recorded as discarded: the thread is closed or the call was cancelled.
+    Discarded,
+    UnknownThread,
+    UnknownCall,
+    NotPending,
+    NotSubscribed,
+}
+
+impl Accepted {
+    pub fn status(&self) -> &'static str {
+        match self {
+            Accepted::Yes(_) => "accepted",
+            Accepted::Duplicate => "duplicate",
+            Accepted::Discarded => "discarded",
+            Accepted::UnknownThread => "unknown_thread",
+            Accepted::UnknownCall => "unknown_call",
+            Accepted::NotPending => "not_pending",
+            Accepted::NotSubscribed => "not_subscribed",
+        }
+    }
+}
+
+/// A thread's records as they were written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub header: Vec<u8>,
+    /// Of all live ranges, ascending.
+    pub entries: Vec<(i64, Vec<u8>)>,
+    /// Open calls and active subscriptions, oldest first.
+    pub calls: Vec<Vec<u8>>,
+    /// Those of the ids asked about that the thread has consumed.
+    pub seen: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThreadRow {
+    pub id: String,
+    pub root: String,
+    pub parent: Option<String>,
+    pub status: String,
+    pub title: String,
+    pub version: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub header: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxRow {
+    pub key: String,
+    pub kind: String,
+    pub target: String,
+    pub body: Vec<u8>,
+    pub call: Option<String>,
+    pub thread: String,
+    pub attempts: i64,
+    pub due_at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeedRow {
+    pub position: i64,
+    pub kind: String,
+    pub body: Vec<u8>,
+    /// Of the entry that a row of kind `entry` refers to.
+    pub record: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptRow {
+    pub id: String,
+    pub thread: String,
+    pub kind: String,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimerRow {
+    pub id: String,
+    pub thread: String,
+    pub due_at: i64,
+    pub kind: String,
+    pub body: Vec<u8>,
+}

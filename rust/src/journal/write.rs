@@ -1,0 +1,85 @@
+//! Everything that changes the journal. Each operation runs inside a group's transaction.
+
+pub mod commit;
+pub mod inbox;
+pub mod outbox;
+pub mod timers;
+
+use super::checksum;
+use super::failure::Failure;
+use super::group::Group;
+use super::value::Value;
+use crate::delta::Delta;
+use crate::message::Message;
+use inbox::{Expect, Target};
+use rusqlite::params;
+use std::sync::Arc;
+
+pub enum Write {
+    Accept {
+        message: Message,
+        expect: Expect,
+    },
+    Commit(Arc<Delta>),
+    FireTimers {
+        now: i64,
+        limit: i64,
+    },
+    OutboxDone {
+        key: String,
+        sent_call: Option<String>,
+        failure: Option<Message>,
+    },
+    OutboxRetry {
+        key: String,
+        due_at: i64,
+    },
+    PutView {
+        thread: String,
+        view_type: String,
+        content: Vec<u8>,
+    },
+    PutMeta {
+        key: String,
+        value: Vec<u8>,
+    },
+    /// Faults that a test injects.
+    #[cfg(test)]
+    Inject(Box<dyn Fn(&Group<'_>) -> Result<Value, Failure> + Send>),
+}
+
+impl Write {
+    pub fn apply(&self, group: &Group<'_>) -> Result<Value, Failure> {
+        Ok(match self {
+            Write::Accept { message, expect } => Value::Accepted(inbox::accept(group, message, expect)?),
+            Write::Commit(delta) => Value::Messages(commit::commit(group, delta)?),
+            Write::FireTimers { now, limit } => Value::Messages(timers::fire(group, *now, *limit)?),
+            Write::OutboxDone { key, sent_call, failure } => {
+                match outbox::done(group, key, sent_call.as_deref(), failure.as_ref())? {
+                    Some(accepted) => Value::Accepted(accepted),
+                    None => Value::Nothing,
+                }
+            }
+            Write::OutboxRetry { key, due_at } => {
+                outbox::retry(group, key, *due_at)?;
+                Value::Nothing
+            }
+            Write::PutView { thread, view_type, content } => Value::Flag(put_view(group, thread, view_type, content)?),
+            Write::PutMeta { key, value } => {
+                let sql = "REPLACE INTO meta (key, value, crc) VALUES (?1, ?2, ?3)";
+                group.execute(sql, params![key, value, checksum::of(value)])?;
+                Value::Nothing
+            }
+            #[cfg(test)]
+            Write::Inject(fault) => fault(group)?,
+        })
+    }
+}
+
+/// The latest content of a view (VIEW-1). False if there is no such thread.
+fn put_view(group: &Group<'_>, thread: &str, view_type: &str, content: &[u8]) -> Result<bool, Failure> {
+    let Some(target) = Target::find(group, thread)? else { return Ok(false) };
+    let sql = "REPLACE INTO views (thread, view_type, content, crc) VALUES (?1, ?2, ?3, ?4)";
+    group.execute(sql, params![target.key, view_type, content, checksum::of(content)])?;
+    Ok(true)
+}

@@ -1,0 +1,181 @@
+//! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
+
+use super::inbox;
+use crate::delta::{CallRow, Consumed, Delta, OutboxRow, PromptRow, TimerRow};
+use crate::error::Error;
+use crate::id::ThreadId;
+use crate::journal::checksum;
+use crate::journal::digest::digest;
+use crate::journal::failure::Failure;
+use crate::journal::group::Group;
+use crate::message::Message;
+use rusqlite::params;
+
+/// The messages that entered inboxes.
+///
+/// # Errors
+/// `conflict` if a stored version, or a consumed message, is not what the slice saw.
+pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure> {
+    let key = claim(group, delta)?;
+    for child in &delta.children {
+        claim_all(group, child)?;
+    }
+    write(group, delta, key)?;
+    let mut sent = Vec::new();
+    send(group, delta, &mut sent)?;
+    Ok(sent)
+}
+
+/// Compare the stored version with the one that the slice loaded. The thread's key, `None` for a new one.
+fn claim(group: &Group<'_>, delta: &Delta) -> Result<Option<i64>, Failure> {
+    let sql = "SELECT key, version FROM threads WHERE id = ?1";
+    let stored = group.find(sql, [&delta.thread], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: i64 = stored.map_or(0, |(_, version)| version);
+    if found == delta.expected_version {
+        return Ok(stored.map(|(key, _)| key));
+    }
+    let Delta { thread, expected_version, .. } = delta;
+    Err(Failure::Refused(Error::Conflict(format!(
+        "thread {thread} is at version {found}, not {expected_version}: another slice committed first; load it again"
+    ))))
+}
+
+fn claim_all(group: &Group<'_>, delta: &Delta) -> Result<(), Failure> {
+    claim(group, delta)?;
+    delta.children.iter().try_for_each(|child| claim_all(group, child))
+}
+
+fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>) -> Result<(), Failure> {
+    let key = match key {
+        Some(key) => update(group, delta, key)?,
+        None => insert(group, delta)?,
+    };
+    consume(group, delta, key)?;
+    add_records(group, delta, key)?;
+    for call in &delta.calls {
+        put_call(group, key, call)?;
+    }
+    put_timers(group, delta, key)?;
+    put_outbox(group, delta, key)?;
+    put_prompts(group, delta, key)?;
+    // A child that exists already was refused by `claim_all`, or breaks on the unique id here.
+    delta.children.iter().try_for_each(|child| write(group, child, None))
+}
+
+fn insert(group: &Group<'_>, delta: &Delta) -> Result<i64, Failure> {
+    let sql = "INSERT INTO threads (id, root, parent, status, title, version, created_at, updated_at, header)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let Delta { thread, root, parent, status, title, new_version, created_at, updated_at, header, .. } = delta;
+    group.execute(sql, params![thread, root, parent, status, title, new_version, created_at, updated_at, header])?;
+    group.grew("threads", 1);
+    Ok(group.last_key())
+}
+
+fn update(group: &Group<'_>, delta: &Delta, key: i64) -> Result<i64, Failure> {
+    let sql = "UPDATE threads SET status = ?2, title = ?3, version = ?4, updated_at = ?5, header = ?6 WHERE key = ?1";
+    let Delta { status, title, new_version, updated_at, header, .. } = delta;
+    group.execute(sql, params![key, status, title, new_version, updated_at, header])?;
+    Ok(key)
+}
+
+fn consume(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
+    for Consumed { seq, id, outcome } in &delta.consumed {
+        let id = id.as_str();
+        let digest = digest(id);
+        let sql = "DELETE FROM inbox WHERE seq = ?1 AND thread = ?2 AND digest = ?3";
+        let queued = group.execute(sql, params![seq, key, digest])?;
+        let new = group.execute("INSERT OR IGNORE INTO seen (thread, digest) VALUES (?1, ?2)", params![key, digest])?;
+        if queued == 0 || new == 0 {
+            let thread = &delta.thread;
+            let text =
+                format!("message {id} of thread {thread} is not queued any more: it was consumed before; load again");
+            return Err(Failure::broken(Error::Conflict(text)));
+        }
+        group.grew("seen", 1);
+        if outcome != "applied" {
+            inbox::discard(group, key, id, outcome, delta.updated_at)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_records(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
+    for (position, record) in &delta.entries {
+        let place = Group::place(key, *position)?;
+        group.execute("INSERT INTO entries (place, record) VALUES (?1, ?2)", params![place, record])?;
+    }
+    group.grew("entries", delta.entries.len());
+    for (position, kind, body) in &delta.feed {
+        let place = Group::place(key, *position)?;
+        let sql = "INSERT INTO feed (place, kind, body, crc) VALUES (?1, ?2, ?3, ?4)";
+        group.execute(sql, params![place, kind, body, checksum::of(body)])?;
+    }
+    Ok(())
+}
+
+fn put_call(group: &Group<'_>, thread: i64, call: &CallRow) -> Result<(), Failure> {
+    // The slice does not know `sent`; a row that is on its way must not go back to `planned`.
+    let sql =
+        "INSERT INTO calls (id, thread, state, subscription, live, tool, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               ON CONFLICT (id) DO UPDATE SET
+                 state = iif(excluded.state = 'planned' AND calls.state = 'sent', 'sent', excluded.state),
+                 subscription = excluded.subscription, live = excluded.live, record = excluded.record
+               WHERE calls.thread = excluded.thread";
+    let CallRow { id, state, subscription, tool, record } = call;
+    let live = *subscription || state == "planned";
+    let rows = group.execute(sql, params![id.as_str(), thread, state, subscription, live, tool, record])?;
+    if rows == 1 {
+        return Ok(());
+    }
+    Err(Failure::broken(Error::Rule(format!("call {id} belongs to another thread"))))
+}
+
+fn put_timers(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
+    for id in &delta.timers_cancelled {
+        group.execute("DELETE FROM timers WHERE thread = ?1 AND id = ?2", params![key, id])?;
+    }
+    for TimerRow { id, due_at, kind, body } in &delta.timers {
+        let sql = "REPLACE INTO timers (thread, id, due_at, kind, body, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        group.execute(sql, params![key, id, due_at, kind, body, checksum::of(body)])?;
+    }
+    Ok(())
+}
+
+fn put_outbox(group: &Group<'_>, delta: &Delta, thread: i64) -> Result<(), Failure> {
+    for key in &delta.outbox_cancelled {
+        group.execute("DELETE FROM outbox WHERE key = ?1 AND thread = ?2", params![key, thread])?;
+    }
+    for OutboxRow { key, kind, target, body, call } in &delta.outbox {
+        let sql = "INSERT INTO outbox (key, thread, kind, target, body, crc, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let call = call.as_ref().map(|call| call.as_str());
+        group.execute(sql, params![key, thread, kind, target, body, checksum::of(body), call])?;
+    }
+    Ok(())
+}
+
+fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
+    for id in &delta.prompts_closed {
+        group.execute("DELETE FROM prompts WHERE thread = ?1 AND id = ?2", params![key, id])?;
+    }
+    for PromptRow { id, kind, body } in &delta.prompts {
+        let sql = "REPLACE INTO prompts (thread, id, kind, body, crc) VALUES (?1, ?2, ?3, ?4, ?5)";
+        group.execute(sql, params![key, id, kind, body, checksum::of(body)])?;
+    }
+    Ok(())
+}
+
+/// After everything else: a message may go to a thread of this very commit.
+fn send(group: &Group<'_>, delta: &Delta, sent: &mut Vec<Message>) -> Result<(), Failure> {
+    for row in &delta.sends {
+        let message = Message {
+            thread: ThreadId::clone(&row.thread),
+            id: row.id.clone(),
+            kind: row.kind.as_str().into(),
+            body: row.body.as_slice().into(),
+            seq: 0,
+            accepted_at: delta.updated_at,
+        };
+        sent.extend(inbox::deliver(group, &message)?);
+    }
+    delta.children.iter().try_for_each(|child| send(group, child, sent))
+}

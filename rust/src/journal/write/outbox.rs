@@ -1,0 +1,29 @@
+//! What was recorded has left, or never will, or is tried again later (I5).
+
+use super::inbox::{self, Expect};
+use crate::journal::failure::Failure;
+use crate::journal::group::Group;
+use crate::journal::value::Accepted;
+use crate::message::Message;
+use rusqlite::params;
+
+/// Forget a row; mark its call as sent, or tell its thread that it failed.
+pub fn done(
+    group: &Group<'_>,
+    key: &str,
+    sent_call: Option<&str>,
+    failure: Option<&Message>,
+) -> Result<Option<Accepted>, Failure> {
+    group.execute("DELETE FROM outbox WHERE key = ?1", [key])?;
+    if let Some(call) = sent_call {
+        // Only from `planned`: its result may have been faster than the answer to the request.
+        group.execute("UPDATE calls SET state = 'sent' WHERE id = ?1 AND state = 'planned'", [call])?;
+    }
+    failure.map(|message| inbox::accept(group, message, &Expect::Any)).transpose()
+}
+
+pub fn retry(group: &Group<'_>, key: &str, due_at: i64) -> Result<(), Failure> {
+    let sql = "UPDATE outbox SET attempts = attempts + 1, due_at = ?2 WHERE key = ?1";
+    group.execute(sql, params![key, due_at])?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+use super::delta::PyDelta;
+use super::message::PyMessage;
+use super::outcome;
+use super::wake::PyWake;
+use crate::codec;
+use crate::journal::{Expect, Filter, Journal, Read, Ticket, Write};
+use crate::message::Message;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The local durable store. One writer thread with group commit; one reader thread.
+#[pyclass(name = "Journal", module = "infinity._core", frozen)]
+pub struct PyJournal(Journal);
+
+#[pymethods]
+impl PyJournal {
+    /// Open or create. ``damaged``, ``too_new``, ``locked`` or ``storage`` with a text that says what to do.
+    #[staticmethod]
+    fn open(py: Python<'_>, path: PathBuf, wake: &Bound<'_, PyWake>) -> PyResult<Self> {
+        let wake = Arc::clone(&wake.get().0);
+        Ok(Self(py.detach(|| Journal::open(&path, wake, codec::live_ranges))?))
+    }
+
+    /// Finish what is queued, checkpoint, release the file.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+
+    /// ``(ticket, value, error)`` of all that finished since the last call.
+    fn finished(&self, py: Python<'_>) -> PyResult<Vec<outcome::Outcome>> {
+        self.0.finished().into_iter().map(|(ticket, result)| outcome::from(py, ticket, result)).collect()
+    }
+
+    /// Append to the inbox.
+    #[pyo3(signature = (message, expect = "any", call_id = None))]
+    fn accept(&self, message: &Bound<'_, PyMessage>, expect: &str, call_id: Option<&str>) -> PyResult<Ticket> {
+        let expect = Expect::parse(expect, call_id)?;
+        Ok(self.0.write(Write::Accept { message: message.get().0.clone(), expect }))
+    }
+
+    /// One atomic commit (I6).
+    fn commit(&self, delta: &Bound<'_, PyDelta>) -> Ticket {
+        self.0.write(Write::Commit(Arc::clone(&delta.get().0)))
+    }
+
+    /// Move due timers into their threads' inboxes.
+    #[pyo3(signature = (now, limit = 1000))]
+    fn fire_timers(&self, now: i64, limit: i64) -> Ticket {
+        self.0.write(Write::FireTimers { now, limit })
+    }
+
+    /// Delete the row; mark ``sent_call`` as ``sent``; or accept ``failure`` in the same transaction.
+    #[pyo3(signature = (key, sent_call = None, failure = None))]
+    fn outbox_done(&self, key: String, sent_call: Option<String>, failure: Option<&Bound<'_, PyMessage>>) -> Ticket {
+        let failure: Option<Message> = failure.map(|message| message.get().0.clone());
+        self.0.write(Write::OutboxDone { key, sent_call, failure })
+    }
+
+    /// Count an attempt; not due before ``due_at``.
+    fn outbox_retry(&self, key: String, due_at: i64) -> Ticket {
+        self.0.write(Write::OutboxRetry { key, due_at })
+    }
+
+    /// Keep the latest content of a view (VIEW-1).
+    fn put_view(&self, thread: String, view_type: String, content: Vec<u8>) -> Ticket {
+        self.0.write(Write::PutView { thread, view_type, content })
+    }
+
+    fn put_meta(&self, key: String, value: Vec<u8>) -> Ticket {
+        self.0.write(Write::PutMeta { key, value })
+    }
+
+    /// A thread's records.
+    #[pyo3(signature = (thread, known_version = -1, message_ids = Vec::new()))]
+    fn load(&self, thread: String, known_version: i64, message_ids: Vec<String>) -> Ticket {
+        self.0.read(Read::Load { thread, known_version, message_ids })
+    }
+
+    /// Queued messages, by seq: what a start requeues.
+    #[pyo3(signature = (after_seq = 0, limit = 10_000))]
+    fn inbox(&self, after_seq: i64, limit: i64) -> Ticket {
+        self.0.read(Read::Inbox { after: after_seq, limit })
+    }
+
+    /// What has not left yet, by key.
+    #[pyo3(signature = (after_key = "", limit = 10_000))]
+    fn outbox(&self, after_key: &str, limit: i64) -> Ticket {
+        self.0.read(Read::Outbox { after: after_key.into(), limit })
+    }
+
+    /// Due time of the earliest timer.
+    fn next_timer(&self) -> Ticket {
+        self.0.read(Read::NextTimer)
+    }
+
+    /// One row of the listing.
+    fn thread(&self, id: String) -> Ticket {
+        self.0.read(Read::Thread(id))
+    }
+
+    /// Newest ``updated_at`` first.
+    #[pyo3(signature = (root = None, parent = None, status = None, after = "", limit = 100))]
+    fn threads(
+        &self,
+        root: Option<String>,
+        parent: Option<String>,
+        status: Option<String>,
+        after: &str,
+        limit: i64,
+    ) -> Ticket {
+        self.0.read(Read::Threads(Filter { root, parent, status, after: after.into(), limit }))
+    }
+
+    /// The thread's own entries.
+    #[pyo3(signature = (thread, after = -1, limit = 1000))]
+    fn entries(&self, thread: String, after: i64, limit: i64) -> Ticket {
+        self.0.read(Read::Entries { thread, after, limit })
+    }
+
+    /// The thread's durable event stream.
+    #[pyo3(signature = (thread, after = -1, limit = 1000))]
+    fn feed(&self, thread: String, after: i64, limit: i64) -> Ticket {
+        self.0.read(Read::Feed { thread, after, limit })
+    }
+
+    /// The thread's calls with their state, which may be ``sent``.
+    #[pyo3(signature = (thread, open_only = true))]
+    fn calls(&self, thread: String, open_only: bool) -> Ticket {
+        self.0.read(Read::Calls { thread, open_only })
+    }
+
+    fn find_call(&self, call_id: String) -> Ticket {
+        self.0.read(Read::FindCall(call_id))
+    }
+
+    /// Pending prompts.
+    #[pyo3(signature = (thread = None))]
+    fn prompts(&self, thread: Option<String>) -> Ticket {
+        self.0.read(Read::Prompts { thread })
+    }
+
+    #[pyo3(signature = (thread = None))]
+    fn timers(&self, thread: Option<String>) -> Ticket {
+        self.0.read(Read::Timers { thread })
+    }
+
+    fn views(&self, thread: String) -> Ticket {
+        self.0.read(Read::Views { thread })
+    }
+
+    /// Newest first.
+    #[pyo3(signature = (thread, limit = 100))]
+    fn discards(&self, thread: String, limit: i64) -> Ticket {
+        self.0.read(Read::Discards { thread, limit })
+    }
+
+    fn meta(&self, key: String) -> Ticket {
+        self.0.read(Read::Meta(key))
+    }
+
+    /// Rows by table.
+    fn counts(&self) -> Ticket {
+        self.0.read(Read::Counts)
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyJournal>()
+}

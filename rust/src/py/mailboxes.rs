@@ -1,0 +1,91 @@
+use super::message::{self, PyMessage};
+use super::wake::PyWake;
+use crate::id::ThreadId;
+use crate::mailbox::{Batch, Mailboxes, Ring};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// A thread's whole queue at the moment it was taken, in arrival order. Frozen.
+#[pyclass(name = "Batch", module = "infinity._core", frozen)]
+pub struct PyBatch(Batch);
+
+#[pymethods]
+impl PyBatch {
+    #[getter]
+    fn thread(&self) -> &str {
+        self.0.thread.as_str()
+    }
+
+    #[getter]
+    fn messages(&self, py: Python<'_>) -> PyResult<Vec<Py<PyMessage>>> {
+        message::list(py, self.0.messages.clone())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Batch(thread={:?}, messages=<{}>)", self.0.thread, self.0.messages.len())
+    }
+}
+
+/// Per-thread FIFO channels. Many senders on any OS thread; one taker per thread at a time.
+#[pyclass(name = "Mailboxes", module = "infinity._core", frozen)]
+pub struct PyMailboxes(Mailboxes);
+
+#[pymethods]
+impl PyMailboxes {
+    #[new]
+    #[pyo3(signature = (wake = None, *, capacity = 10_000))]
+    fn new(wake: Option<&Bound<'_, PyWake>>, capacity: usize) -> Self {
+        let ring: Ring = match wake {
+            None => Arc::new(|| {}),
+            Some(wake) => {
+                let wake = Arc::clone(&wake.get().0);
+                Arc::new(move || wake.signal())
+            }
+        };
+        Self(Mailboxes::new(ring, capacity))
+    }
+
+    /// Append; false if a message with this thread and id is queued or taken already.
+    fn put(&self, message: &Bound<'_, PyMessage>) -> PyResult<bool> {
+        Ok(self.0.put(message.get().0.clone())?)
+    }
+
+    /// The longest-ready thread with its whole queue, exclusively, until ``release``; ``None`` if none is ready.
+    fn take(&self) -> Option<PyBatch> {
+        self.0.take().map(PyBatch)
+    }
+
+    /// The same for one thread; ``None`` if it has nothing queued or is taken.
+    fn take_thread(&self, thread: &str) -> Option<PyBatch> {
+        self.0.take_thread(&ThreadId::from(thread)).map(PyBatch)
+    }
+
+    /// What has arrived for a taken thread since; appended to its batch.
+    fn more(&self, py: Python<'_>, thread: &str) -> PyResult<Vec<Py<PyMessage>>> {
+        message::list(py, self.0.more(&ThreadId::from(thread)))
+    }
+
+    /// End the taking. ``keep``: the batch goes back to the front, in order.
+    #[pyo3(signature = (thread, *, keep = false))]
+    fn release(&self, thread: &str, keep: bool) {
+        self.0.release(&ThreadId::from(thread), keep);
+    }
+
+    /// How many messages wait (not counting a taken batch).
+    fn queued(&self, thread: &str) -> usize {
+        self.0.queued(&ThreadId::from(thread))
+    }
+
+    fn taken(&self, thread: &str) -> bool {
+        self.0.taken(&ThreadId::from(thread))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyBatch>()?;
+    module.add_class::<PyMailboxes>()
+}

@@ -1,0 +1,93 @@
+//! SIGKILL at any moment: whatever was told to the caller is there, and every commit is there whole or not at all (I2, I6).
+
+use crate::desk::{Desk, consumed, created, next, outbox, send, timer};
+use _core::delta::Delta;
+use _core::journal::{Read, Value};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const HOME: &str = "INFINITY_CRASH_TEST_HOME";
+
+/// A slice's commit with a share in every table.
+fn slice(version: i64, queued: &_core::message::Message) -> Delta {
+    Delta {
+        header: format!("t:0-{version}").into_bytes(),
+        entries: vec![(version - 1, b"entry".to_vec())],
+        feed: vec![(version - 1, "note".into(), b"{}".to_vec())],
+        consumed: vec![consumed(queued)],
+        timers: vec![timer(&format!("timer {version}"), version)],
+        outbox: vec![outbox(&format!("out {version}"), None)],
+        sends: vec![send("u", &format!("report {version}"))],
+        children: vec![created(&format!("child {version}"))],
+        ..next("t", version)
+    }
+}
+
+/// What the child process does: commit as fast as it goes, and print each version once it is durable.
+fn write_until_killed(home: &Path) {
+    let desk = Desk::at(&home.join("infinity.db"));
+    let first = desk.version("t").unwrap_or(0);
+    if first == 0 {
+        desk.commit(created("u")).unwrap();
+        desk.commit(created("t")).unwrap();
+    }
+    for version in first.max(1).. {
+        let left = desk.inbox().into_iter().find(|message| message.thread.as_str() == "t");
+        let queued = left.unwrap_or_else(|| desk.queue("t", &format!("message {version}")));
+        desk.commit(slice(version, &queued)).unwrap();
+        println!("durable {}", version + 1);
+    }
+}
+
+/// Run the child for a while and kill it. The last version that it said was durable.
+fn run_and_kill(home: &Path, patience: Duration) -> i64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "crashing::a_kill_between_any_two_instructions_leaves_whole_commits_only",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(HOME, home)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let parse = |line: std::io::Result<String>| line.ok()?.strip_prefix("durable ")?.parse::<i64>().ok();
+    let mut durable = lines.by_ref().find_map(parse).expect("the child wrote nothing");
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        durable = lines.by_ref().find_map(parse).expect("the child ended by itself");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines.filter_map(parse).last().unwrap_or(durable)
+}
+
+#[test]
+fn a_kill_between_any_two_instructions_leaves_whole_commits_only() {
+    if let Some(home) = std::env::var_os(HOME) {
+        return write_until_killed(Path::new(&home));
+    }
+    let home = TempDir::new().unwrap();
+    for round in 0..8 {
+        let durable = run_and_kill(home.path(), Duration::from_millis(7 * round));
+        let desk = Desk::at(&home.path().join("infinity.db"));
+        let version = desk.version("t").unwrap();
+        assert!(version >= durable, "version {durable} was told to be durable; {version} is there");
+        let slices = version - 1;
+        let tables = ["entries", "timers", "outbox", "seen"].map(|table| desk.count(table));
+        assert_eq!(tables, [slices; 4]);
+        assert_eq!(desk.count("threads"), slices + 2);
+        let (mine, reports): (Vec<_>, Vec<_>) =
+            desk.inbox().into_iter().partition(|message| message.thread.as_str() == "t");
+        assert_eq!(reports.len() as i64, slices);
+        assert!(mine.len() <= 1);
+        let load = Read::Load { thread: "t".into(), known_version: -1, message_ids: vec![] };
+        let Value::Loaded(Some(loaded)) = desk.read(load).unwrap() else { panic!() };
+        assert_eq!(loaded.entries.len() as i64, slices);
+    }
+}

@@ -1,0 +1,9 @@
+//! The journal, through its public face: submit, wait, collect.
+
+mod accepting;
+mod committing;
+mod crashing;
+mod desk;
+mod opening;
+mod reading;
+mod waiting;
