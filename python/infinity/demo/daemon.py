@@ -109,13 +109,16 @@ class Daemon:
             process.kill()
             return process.wait()
 
+    def connect(self) -> httpx.Client:
+        """A client of one's own, authenticated."""
+        token = (self.home / "token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.address, headers=headers, timeout=15.0)
+
     def client(self) -> httpx.Client:
-        """Authenticated; one for all requests until the daemon ends."""
+        """One for all requests of this run of the daemon."""
         if self._http is None:
-            token = (self.home / "token").read_text().strip()
-            self._http = httpx.Client(
-                base_url=self.address, headers={"Authorization": f"Bearer {token}"}, timeout=15.0
-            )
+            self._http = self.connect()
         return self._http
 
     def get(self, path: str, **parameters: Any) -> Any:

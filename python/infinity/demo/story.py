@@ -1,0 +1,216 @@
+"""The demo's story, step by step. Everything in it is real but the model: the daemon, the crash, the tools, GitHub's webhook bodies."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from infinity.demo.daemon import Daemon
+from infinity.demo.github_events import GitHub
+from infinity.demo.rest import Rest
+from infinity.demo.script import ASK, CHAT
+from infinity.demo.tally import Tally
+from infinity.demo.timeline import Timeline
+from infinity.demo.tool_process import ToolProcess
+from infinity.demo.watcher import Entry, Watcher, texts
+from infinity.errors import InfinityError
+
+SCRIPTED = "scripted/demo"
+SETTLE = 0.5
+MEASURE = 2.0
+
+CONFIG = """\
+[agent]
+instructions = "You look after a small software project. Be brief."
+
+[models]
+default = "{model}"
+
+[models.providers.scripted]
+script = "infinity.demo.script:script"
+pace = 0.01
+
+[toolsets.tests]
+url = "{tests}"
+
+[toolsets.repository]
+url = "{repository}"
+"""
+
+
+def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = None) -> int:
+    """The whole story; 0 if everything that was accepted is in the history exactly once."""
+    timeline = Timeline()
+    with ExitStack() as stack:
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="infinity-demo-")))
+        timeline.heading("An agent that is killed in the middle of its work, and loses nothing.")
+        try:
+            story = Story.set_up(stack, timeline, home, model, port)
+            story.tell()
+            tally = story.tally()
+        except (TimeoutError, InfinityError, httpx.HTTPError) as error:
+            timeline.verdict(f"The demo stopped: {error}", good=False)
+            log = home / "daemon" / "output.log"
+            if log.exists():
+                timeline.plain(f"The daemon's last words ({log}):\n{log.read_text(errors='replace')[-2000:]}")
+            return 1
+    good = tally.lost == 0 and tally.repeated == 0 and tally.duplicates >= 2
+    timeline.plain()
+    timeline.verdict(tally.line(), good=good)
+    return 0 if good else 1
+
+
+@dataclass(slots=True)
+class Story:
+    timeline: Timeline
+    daemon: Daemon
+    tests: ToolProcess
+    repository: ToolProcess
+    github: GitHub
+    thread: str
+    watcher: Watcher
+    patience: float
+    said: list[tuple[str, str]] = field(default_factory=list)
+
+    @staticmethod
+    def set_up(stack: ExitStack, timeline: Timeline, home: Path, model: str, port: int | None) -> Story:
+        secret = secrets.token_hex(16)
+        tests = ToolProcess("tests", "infinity.demo.tests_server", home / "tests", timeline)
+        repository = ToolProcess(
+            "repo",
+            "infinity.demo.repository_server",
+            home / "repository",
+            timeline,
+            GITHUB_WEBHOOK_SECRET=secret,
+        )
+        stack.enter_context(tests)
+        stack.enter_context(repository)
+        config = CONFIG.format(model=model, tests=tests.url, repository=repository.url)
+        daemon = stack.enter_context(Daemon(home / "daemon", config, port=port))
+        timeline.plain(f"home {home} · daemon {daemon.address} · model {model}\n")
+        thread = daemon.post("/v1/threads", {"title": "demo"})["id"]
+        watcher = Watcher(daemon, thread, timeline)
+        stack.callback(watcher.close)
+        github = GitHub(f"{repository.url}/webhook", secret.encode())
+        patience = 20.0 if model == SCRIPTED else 180.0
+        return Story(timeline, daemon, tests, repository, github, thread, watcher, patience)
+
+    def tell(self) -> None:
+        self.ask()
+        self.rest()
+        self.chat()
+        self.crash()
+        self.recover()
+        self.webhook()
+
+    def ask(self) -> None:
+        self.say(ASK)
+        self.tests.until("invoked", self.patience)
+        self.repository.until("posted", self.patience)
+
+    def rest(self) -> None:
+        """Two calls are open and a test suite is running. Meanwhile the daemon does nothing, as the kernel sees it (I9)."""
+        time.sleep(SETTLE)
+        before = Rest.of(self.daemon.pid)
+        time.sleep(MEASURE)
+        after = Rest.of(self.daemon.pid)
+        if before is None or after is None:
+            self.timeline.line("rest", "this system does not tell what a process does while it rests")
+            return
+        rest = after.since(before)
+        self.timeline.line(
+            "rest",
+            f"the daemon over the last {MEASURE:g} s: {rest.cpu_ns / 1e6:.1f} ms of CPU, "
+            f"{rest.switches} context switches in {rest.threads} threads",
+        )
+
+    def chat(self) -> None:
+        """Talking while a tool runs: the agent answers, the tool goes on (I2: sent twice, it counts once)."""
+        turns = _turns(self.watcher.entries)
+        key = self.say(CHAT)
+        self.until(lambda entries: _turns(entries) > turns, "the agent's answer")
+        self.say(CHAT, key=key)
+
+    def crash(self) -> None:
+        pid = self.daemon.pid
+        self.daemon.kill()
+        self.timeline.line(
+            "kill -9", f"the daemon (pid {pid}) is gone, while the tests run and a subscription is active"
+        )
+        self.tests.until("refused", self.patience)
+
+    def recover(self) -> None:
+        seconds = self.daemon.start()
+        self.timeline.line("daemon", f"started again (pid {self.daemon.pid}), ready after {seconds:.1f} s")
+        self.tests.until("posted", self.patience, count=2)
+        self.until(lambda entries: _answered(entries, "run_tests"), "the agent's word on the tests")
+
+    def webhook(self) -> None:
+        """GitHub delivers a pull request twice, as it does when it is not sure."""
+        name, delivery = "pull_request.opened", secrets.token_hex(16)
+        self.timeline.line(
+            "github", f"delivers {name} (delivery {delivery[:8]}…) and, a moment later, delivers it again"
+        )
+        for _ in range(2):
+            self.github.deliver(name, delivery)
+        self.repository.until("posted", self.patience, count=3)
+        self.until(lambda entries: _answered(entries, "watch_repo"), "the agent's word on the pull request")
+
+    # what the steps do
+
+    def say(self, text: str, *, key: str | None = None) -> str:
+        """As the user, under an Idempotency-Key; with one that was used before, the same message once more."""
+        if key is None:
+            self.timeline.line("you", text)
+        else:
+            self.timeline.line("again", "the same message is sent once more, under the same Idempotency-Key")
+        key = key or secrets.token_hex(8)
+        self.daemon.post(f"/v1/threads/{self.thread}/messages", {"content": text}, key=key)
+        self.said.append((key, text))
+        return key
+
+    def until(self, enough: Callable[[list[Entry]], bool], what: str) -> None:
+        self.watcher.until(enough, self.patience, what)
+
+    def tally(self) -> Tally:
+        posted = [*self.tests.reports("posted"), *self.repository.reports("posted")]
+        entries: list[Entry] = self.daemon.get(f"/v1/threads/{self.thread}/entries", limit=1000)["entries"]
+        return Tally(
+            said=self.said,
+            results=[each["id"] for each in posted if each["type"] == "tool_result"],
+            events=[each["event_id"] for each in posted if each["type"] == "subscription_event"],
+            entries=entries,
+        )
+
+
+def _turns(entries: list[Entry]) -> int:
+    return sum(entry["kind"] == "turn" for entry in entries)
+
+
+def _answered(entries: list[Entry], tool: str) -> bool:
+    """The agent has spoken, and called nothing, after the last news from this tool."""
+    news = [number for number, entry in enumerate(entries) if _is_news(entry, tool)]
+    if not news or entries[-1]["kind"] != "turn":
+        return False
+    last = entries[-1]["assistant"]
+    silent = not any(block["type"] == "tool_use" for block in last)
+    return len(entries) - 1 > news[-1] and silent and bool(texts(last))
+
+
+def _is_news(entry: Entry, tool: str) -> bool:
+    """An event about a call of this tool, or its result if the conversation had not gone on without it."""
+    if entry["kind"] == "event":
+        return any(
+            block["input"].get("original_tool_name") == tool
+            for block in entry["assistant"]
+            if block["type"] == "tool_use"
+        )
+    return entry["kind"] == "result" and tool == "run_tests" and entry["meta"].get("tool") == tool

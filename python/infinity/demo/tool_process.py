@@ -1,0 +1,85 @@
+"""A tool server as a child process. What it does it says on its standard output, one JSON object a line; that is where counts come from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infinity.demo.daemon import free_port
+from infinity.demo.timeline import Timeline
+
+Report = dict[str, Any]
+
+
+class ToolProcess:
+    """``module`` is run with ``--port`` and ``--state``; ``reports`` is everything it said, by kind, in order.
+
+    A report of the kind ``say`` goes to the timeline under ``actor``. ``environment``: variables it gets besides ours.
+    """
+
+    def __init__(self, actor: str, module: str, state: Path, timeline: Timeline, **environment: str) -> None:
+        self.actor = actor
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self._timeline = timeline
+        self._changed = threading.Condition()
+        self._reports: list[tuple[str, Report]] = []
+        state.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, "--port", str(port), "--state", str(state)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        self.until("ready", 20.0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def reports(self, kind: str) -> list[Report]:
+        with self._changed:
+            return [report for found, report in self._reports if found == kind]
+
+    def until(self, kind: str, seconds: float, count: int = 1) -> Report:
+        """The report number ``count`` of this kind, once it is there; ``TimeoutError`` if it does not come or the process ends."""
+
+        def there() -> bool:
+            return sum(found == kind for found, _ in self._reports) >= count
+
+        with self._changed:
+            self._changed.wait_for(lambda: there() or self._process.poll() is not None, seconds)
+            if not there():
+                raise TimeoutError(
+                    f"the tool server '{self.actor}' did not report '{kind}' within {seconds:g} s"
+                )
+        return self.reports(kind)[count - 1]
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            report = json.loads(line)
+            kind = report.pop("kind")
+            if kind == "say":
+                self._timeline.line(self.actor, report["text"])
+            with self._changed:
+                self._reports.append((kind, report))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
