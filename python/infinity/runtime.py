@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from infinity._core import Message, Thread
-from infinity.abc import Accepted, Clock, Expect, Mailbox, Models, PromptRow, Status, Store
+from infinity._core import Message, Thread, header_json
+from infinity.abc import Accepted, Clock, Expect, Mailbox, Models, Observer, PromptRow, Status, Store
 from infinity.engine import prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
-from infinity.errors import BadRequest, Conflict, LimitReached, UnknownThread
+from infinity.errors import BadRequest, Conflict, LimitReached, Stopped, UnknownThread
 from infinity.explanation import Explanation, explain
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
@@ -55,10 +56,13 @@ class Runtime:
         settings: Settings,
         ids: Ids | None = None,
         functions: Sequence[Tool[..., Any]] = (),
+        observer: Observer | None = None,
         sole_writer: bool = True,
     ) -> None:
+        """``observer`` stands in front of ``feed`` (tracing, crash gates) and must pass on what it gets."""
         self.store = store
         self.feed = feed
+        self.observer = observer if observer is not None else feed
         self.settings = settings
         self.models = models
         self.servers = ToolServers(toolsets)
@@ -78,7 +82,7 @@ class Runtime:
             wire=RapWire(self.servers, capabilities, transport),
             clock=clock,
             ids=self._ids,
-            observer=feed,
+            observer=self.observer,
             settings=settings,
         )
         self.outbox = Outbox(services)
@@ -176,6 +180,25 @@ class Runtime:
         )
         return await self._known(thread, f"chosen.{prompt['message_id']}", body)
 
+    async def ask(self, thread: str, content: str | list[Block], *, user_id: str | None = None) -> str:
+        """Send user text and wait until the thread rests; what the agent said last.
+
+        Tools may take as long as they take, and a prompt waits for whoever answers it. A thread that subscribed to events rests, too.
+        """
+        header = await self._header(thread)
+        accepted = await self.send(thread, content, user_id=user_id)
+        message_id = accepted.message.id if accepted.message is not None else ""
+        said, folded = "", False
+        async with aclosing(self.watch(thread, header["feed"] - 1)) as events:
+            async for event in events:
+                if event.kind == "entry":
+                    entry = msgspec.json.decode(event.data)
+                    folded = folded or entry["meta"].get("message_id") == message_id
+                    said = _visible(entry) if folded and entry["kind"] == "turn" else said
+                elif event.kind == "slice" and folded and await self._rests(thread):
+                    return said
+        raise Stopped(f"the runtime stopped while {thread} was being asked")
+
     # callbacks
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted:
@@ -197,12 +220,12 @@ class Runtime:
         if not await self.store.put_view(update.thread, update.view_type, update.content):
             return Accepted(Status.UNKNOWN_THREAD)
         content = msgspec.Raw(update.content)
-        self.feed.live(update.thread, "view", {"view_type": update.view_type, "content": content})
+        self.observer.live(update.thread, "view", {"view_type": update.view_type, "content": content})
         return Accepted(Status.ACCEPTED)
 
     # looking
 
-    def watch(self, thread: str, after: int | None = None) -> AsyncIterator[FeedEvent]:
+    def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
         """The thread's event stream behind a cursor, then live."""
         return self.feed.watch(thread, after)
 
@@ -235,9 +258,23 @@ class Runtime:
         accepted = await self.store.accept(message, expect, call_id)
         if accepted.message is not None:
             self._mailbox.put([accepted.message])
-            self.feed.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
-        self.feed.gate("accepted")
+            self.observer.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
+        self.observer.gate("accepted")
         return accepted
+
+    async def _header(self, thread: str) -> dict[str, Any]:
+        row = await self.store.thread(thread)
+        if row is None:
+            raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
+        return header
+
+    async def _rests(self, thread: str) -> bool:
+        """Nothing more comes without user text or an event: no open call, no timer, nothing for the model."""
+        if (await self._header(thread))["pending"]:
+            return False
+        open_calls = [call for call, _ in await self.store.calls(thread) if not call.subscription]
+        return not open_calls
 
     async def _prompt(self, thread: str, id: str) -> PromptRow:
         for row in await self.store.prompts(thread):
@@ -255,6 +292,10 @@ class Runtime:
             raise BadRequest("an Idempotency-Key is 1 to 128 of A-Z a-z 0-9 _ . : @ + -")
         # Apart from the ids that calls and timers bring: a client's key must never collide with them.
         return f"{prefix}.{key}"
+
+
+def _visible(entry: dict[str, Any]) -> str:
+    return "".join(block["text"] for block in entry["assistant"] if block["type"] == "text")
 
 
 def _check_content(blocks: list[Block]) -> None:

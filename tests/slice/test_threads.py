@@ -1,0 +1,162 @@
+"""Threads: children inherit by reference, report by message, and everything about them is one commit (L12, L13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.slice.world import World, call, say, texts
+
+from infinity.message import Action
+from infinity.settings import Limits, Settings
+from infinity.testing.tool_server import ToolServer
+
+
+def _last(request: dict[str, Any]) -> str:
+    return texts(request["messages"][-1])
+
+
+async def _children(world: World, thread: str) -> list[str]:
+    return [row.id for row in await world.store.threads(parent=thread)]
+
+
+@pytest.mark.trap("L12", "L13", "G4")
+async def test_a_spawned_child_works_and_reports_and_its_parent_hears_of_it(world: World) -> None:
+    world.model.then(call(("spawn_thread", {"instructions": "count the beans"}), text="Let me split this."))
+    world.model.when("was created and works by itself", say("started it"))
+    world.model.when("count the beans", call(("close_thread", {"report": "seven beans"})))
+    world.model.when("seven beans", say("there are seven"))
+    parent = await world.thread("how many beans?")
+    await world.said(parent, "there are seven")
+    (child,) = await _children(world, parent)
+    row = await world.store.thread(child)
+    assert row is not None and row.status == "closed" and row.parent == parent
+    by_child = next(each for each in world.model.requests if "count the beans" in _last(each))
+    by_parent = world.model.requests[0]
+    assert by_child["system"] == by_parent["system"] and by_child["tools"] == by_parent["tools"]
+    assert by_child["messages"][0]["content"][0] == by_parent["messages"][0]["content"][0]
+    assert child in _last(by_child) and parent in _last(by_child)
+
+
+async def test_other_calls_of_the_spawning_turn_stay_with_the_parent(
+    tooled: World, server: ToolServer
+) -> None:
+    tooled.model.then(call(("a", {}), ("spawn_thread", {"instructions": "look around"})))
+    tooled.model.when("look around", call(("close_thread", {})))
+    tooled.model.when("closed without a report", say("the child is gone"))
+    parent = await tooled.thread("go")
+    await tooled.said(parent, "the child is gone")
+    by_child = next(each for each in tooled.model.requests if "look around" in _last(each))
+    assert "belongs to the parent thread" in _last(by_child)
+    assert len(server.invocations) == 1
+    tooled.model.when("42", say("and 42"))
+    await server.answer(server.invocations[0].id, text="42")
+    await tooled.said(parent, "and 42")
+
+
+async def test_parent_and_child_can_talk(world: World) -> None:
+    world.model.then(call(("spawn_thread", {"instructions": "wait for word"})))
+    world.model.when("was created and works by itself", say("child is there"))
+    world.model.when("wait for word", say("waiting"))
+    parent = await world.thread("go")
+    await world.said(parent, "child is there")
+    (child,) = await _children(world, parent)
+    await world.said(child, "waiting")
+    world.model.when(
+        "tell it", call(("send_message_to_child", {"thread_id": child, "message": "the word is owl"}))
+    )
+    world.model.when(f"Sent to {child}", say("sent"))
+    world.model.when("the word is owl", call(("report_to_parent", {"report": "heard owl"})))
+    world.model.when("Reported to the parent", say("reported"))
+    world.model.when("heard owl", say("it heard"))
+    await world.runtime.send(parent, "tell it")
+    await world.said(parent, "it heard")
+    await world.said(child, "reported")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "part"),
+    [
+        ("report_to_parent", {"report": "x"}, "root thread"),
+        ("send_message_to_child", {"thread_id": "thread_none", "message": "x"}, "not an open child"),
+        ("cancel_subscription", {"tool_call_id": "call_none"}, "not an active subscription"),
+        ("spawn_thread", {"instructions": ""}, "instructions"),
+        ("sleep", {"seconds": -1}, "seconds"),
+        ("sleep", {"seconds": "long"}, "seconds"),
+    ],
+)
+async def test_a_mistake_with_a_built_in_is_answered_with_what_was_wrong(
+    world: World, tool: str, arguments: dict[str, Any], part: str
+) -> None:
+    world.model.then(call((tool, arguments)), say("I see"))
+    thread = await world.thread("go")
+    await world.said(thread, "I see")
+    result = _last(world.model.requests[1])
+    assert result.startswith("Error: ") and part in result
+
+
+@pytest.mark.parametrize("limits", [Limits(depth=1), Limits(children=1)])
+async def test_the_limits_of_trees_are_told_to_the_model(open_world: Any, limits: Limits) -> None:
+    world = await open_world(settings=Settings(limits=limits)).start()
+    spawn = call(("spawn_thread", {"instructions": "go deeper"}))
+    if limits.depth == 1:
+        world.model.then(spawn)
+        world.model.when("was created and works by itself", say("spawned"))
+        world.model.when("go deeper", spawn)
+        world.model.when("nested 1 deep", say("too deep"))
+        parent = await world.thread("go")
+        await world.said(parent, "spawned")
+        await world.said((await _children(world, parent))[0], "too deep")
+    else:
+        world.model.then(
+            call(("spawn_thread", {"instructions": "one"}), ("spawn_thread", {"instructions": "two"}))
+        )
+        world.model.when("may create 1 children", say("only one"))
+        world.model.when("one", say("working"))
+        parent = await world.thread("go")
+        await world.said(parent, "only one")
+        assert len(await _children(world, parent)) == 1
+    await world.close()
+
+
+async def test_closing_a_parent_closes_its_children(world: World) -> None:
+    world.model.then(call(("spawn_thread", {"instructions": "wait"})))
+    world.model.when("was created and works by itself", say("child is there"))
+    world.model.when("wait", say("waiting"))
+    parent = await world.thread("go")
+    await world.said(parent, "child is there")
+    (child,) = await _children(world, parent)
+    await world.said(child, "waiting")
+    await world.runtime.control(parent, Action.CLOSE)
+    await world.noted(child, "status", status="closed")
+
+
+async def test_a_closed_root_says_so_to_the_model_and_takes_nothing_more(world: World) -> None:
+    world.model.then(call(("close_thread", {}), text="Goodbye."))
+    thread = await world.thread("close yourself")
+    await world.noted(thread, "status", status="closed")
+    await world.settled(thread)
+    assert len(world.model.requests) == 1
+
+
+async def test_a_child_of_a_child_is_loaded_across_its_whole_lineage(world: World) -> None:
+    world.model.then(say("remembered"))
+    root = await world.thread("the password is owl")
+    await world.said(root, "remembered")
+    world.model.when("spawn now", call(("spawn_thread", {"instructions": "first level"})))
+    world.model.when("was created and works by itself", say("ok root"))
+    world.model.when("first level", call(("spawn_thread", {"instructions": "second level"})))
+    world.model.when("was created and works by itself", say("ok child"))
+    world.model.when("second level", say("deep"))
+    await world.runtime.send(root, "spawn now")
+    await world.said(root, "ok root")
+    (child,) = await _children(world, root)
+    await world.said(child, "ok child")
+    (grandchild,) = await _children(world, child)
+    await world.said(grandchild, "deep")
+    await world.restart()
+    world.model.then(say("owl"))
+    await world.runtime.send(grandchild, "the password?")
+    await world.said(grandchild, "owl")
+    request = world.model.requests[-1]
+    assert "the password is owl" in str(request["messages"]) and "second level" in str(request["messages"])
