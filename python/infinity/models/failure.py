@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -98,6 +97,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         if value.strip()[0].isdigit():
             return max(0.0, float(value))
+        from email.utils import parsedate_to_datetime
+
         # The answer's own date, where there is one, is free of our clock's error.
         sent = headers.get("date")
         now = parsedate_to_datetime(sent).timestamp() if sent else time.time()

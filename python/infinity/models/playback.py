@@ -15,7 +15,7 @@ from .script import Break, CallTool, Fail, Pause, Redacted, Reply, Say, Step, Th
 StreamEvent = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
-_WORD = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+$")
+_WORD = re.compile(r"\S+\s*|\s+")
 _ARGUMENTS_PIECE = 24
 
 
@@ -118,9 +118,8 @@ class Playback:
 
 
 def _pieces(text: str) -> list[str]:
-    """Words with the space before them; joined they are the text."""
-    pieces = _WORD.findall(text)
-    return pieces if "".join(pieces) == text else [text] if text else []
+    """Words with the space after them; joined they are the text."""
+    return _WORD.findall(text)
 
 
 def _signature(text: str) -> str:

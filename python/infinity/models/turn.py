@@ -34,7 +34,8 @@ class _OpenBlock:
                 self.words.append(delta.text)
                 return Text(delta.text) if delta.text else None
             case "input_json_delta":
-                self.arguments.append(delta.partial_json)
+                if delta.partial_json:
+                    self.arguments.append(delta.partial_json)
             case "thinking_delta":
                 self.thinking.append(delta.thinking)
                 return Reasoning(delta.thinking) if delta.thinking else None

@@ -173,7 +173,7 @@ class ModelServer:
             headers.get("authorization", "").removeprefix("Bearer "),
         ):
             return Fail(401, "authentication_error", "invalid x-api-key", None)
-        if "anthropic-version" not in headers:
+        if not headers.get("anthropic-version"):
             violations.append("anthropic-version: header is required")
         if violations:
             return Fail(400, "invalid_request_error", "; ".join(violations), None)
