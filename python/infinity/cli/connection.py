@@ -1,0 +1,103 @@
+"""The way from a command to the running daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from infinity.errors import InfinityError
+
+from .exits import FAILED, NOT_FOUND, NOT_RUNNING, REFUSED, Failure, from_error
+from .options import the_home
+
+if TYPE_CHECKING:
+    import httpx
+
+    from infinity.local.home import DaemonState, Home
+
+__all__ = ["Connection", "check", "connect", "find_daemon", "headers"]
+
+SECONDS = 30.0
+
+
+def find_daemon(home: Home) -> DaemonState:
+    """Who holds the home. ``Failure`` (3) if nobody does."""
+    try:
+        state = home.holder()
+    except InfinityError as error:
+        raise from_error(error) from None
+    if state is None:
+        raise Failure(
+            f"no daemon is running for {home.path}; start it with 'infinity daemon start'", NOT_RUNNING
+        )
+    if not state.address.startswith("http"):
+        raise Failure(
+            f"the daemon for {home.path} is starting or stopping; try again in a moment", NOT_RUNNING
+        )
+    return state
+
+
+def headers(home: Home) -> dict[str, str]:
+    try:
+        token = home.token()
+    except InfinityError as error:
+        raise from_error(error) from None
+    if token is None:
+        raise Failure(
+            f"{home.path} has no token; start the daemon once with 'infinity daemon start'", NOT_RUNNING
+        )
+    return {"Authorization": f"Bearer {token}"}
+
+
+class Connection:
+    """Requests to one daemon; what it refuses ends the command with the exit code for it."""
+
+    def __init__(self, home: Home, state: DaemonState) -> None:
+        import httpx
+
+        self.state = state
+        # Straight to this machine: a proxy from the environment must not get the token.
+        self._http = httpx.Client(
+            base_url=state.address, headers=headers(home), timeout=SECONDS, trust_env=False
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._request("GET", path, params=wanted)
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        return self._request("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
+
+    def _request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **options: Any) -> Any:
+        import httpx
+
+        try:
+            return check(self._http.request(method, path, headers=dict(headers), **options))
+        except httpx.ConnectError:
+            raise Failure(
+                f"the daemon at {self.state.address} does not listen any more; see 'infinity daemon status'",
+                NOT_RUNNING,
+            ) from None
+        except httpx.TransportError as error:
+            raise Failure(
+                f"the daemon at {self.state.address} did not answer ({type(error).__name__}); see its daemon.log"
+            ) from None
+
+
+def connect() -> Connection:
+    """To the daemon of the chosen home."""
+    home = the_home()
+    return Connection(home, find_daemon(home))
+
+
+def check(response: httpx.Response) -> Any:
+    """The JSON of a good answer; ``Failure`` for any other."""
+    if response.is_success:
+        return response.json()
+    try:
+        text = response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        text = f"the daemon answered HTTP {response.status_code}"
+    if response.status_code == 404:
+        raise Failure(text, NOT_FOUND)
+    raise Failure(text, REFUSED if response.status_code < 500 else FAILED)

@@ -1,0 +1,140 @@
+"""``infinity doctor``: what is wrong, and what every thread that waits is waiting for (I7)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infinity.errors import InfinityError
+from infinity.local.home import Home
+
+from .connection import Connection, connect
+from .display import clean, dim, print_json, strong, warn
+from .exits import FAILED, NOT_RUNNING, Failure
+from .options import as_json, home_option, the_home
+from .threads import reason_line
+
+__all__ = ["doctor"]
+
+
+@dataclass
+class Examination:
+    """``problems``: what somebody has to do something about."""
+
+    facts: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    servers: list[dict[str, Any]] = field(default_factory=list)
+    threads: list[dict[str, Any]] = field(default_factory=list)
+
+
+@click.command(epilog="Example: infinity doctor --json | jq '.problems[]'")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many threads."
+)
+@as_json
+@home_option
+def doctor(limit: int, as_json: bool) -> None:
+    """Check the home, the configuration, the database and the tool servers, and explain every waiting thread. Exit code 1 if anything is wrong."""
+    home = the_home()
+    found = Examination()
+    _examine_home(home, found)
+    _examine_config(home, found)
+    try:
+        connection: Connection | None = connect()
+    except Failure as failure:
+        connection = None
+        found.problems.append(failure.message) if failure.exit_code != NOT_RUNNING else found.facts.append(
+            failure.message
+        )
+        _examine_database(home, found)
+    if connection is not None:
+        _examine_daemon(connection, found, limit)
+    _report(found, as_json)
+    if found.problems:
+        click.get_current_context().exit(FAILED)
+
+
+def _examine_home(home: Home, found: Examination) -> None:
+    if home.path.exists():
+        found.facts.append(f"home {home.path}")
+        found.problems += home.problems()
+    else:
+        found.facts.append(f"home {home.path} does not exist yet; the first start makes it")
+
+
+def _examine_config(home: Home, found: Examination) -> None:
+    from infinity.local.daemon import plan
+
+    try:
+        planned = plan(home, os.environ, Path.cwd())
+        found.facts.append(f"{home.config} is {'right' if home.config.exists() else 'absent: defaults'}")
+        found.problems += planned.notices
+    except InfinityError as error:
+        found.problems.append(str(error))
+
+
+def _examine_database(home: Home, found: Examination) -> None:
+    """Open it as a start would; only while nobody else has it."""
+    if not home.database.exists():
+        return
+    from infinity._core import CoreError, Journal, Wake
+    from infinity.errors import from_core
+
+    try:
+        Journal.open(str(home.database), Wake()).close()
+        found.facts.append(f"{home.database} opens and is sound")
+    except CoreError as error:
+        found.problems.append(f"{home.database}: {from_core(error)}")
+
+
+def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:
+    try:
+        health = connection.get("/healthz")
+        found.facts.append(f"the daemon runs: {connection.state}, version {health['version']}")
+        found.servers = connection.get("/v1/toolsets")["toolsets"]
+        found.problems += [
+            f"tool server {server['name']}: {server['problem']}"
+            for server in found.servers
+            if server["problem"]
+        ]
+        for status in ("waiting", "stopped"):
+            for row in connection.get("/v1/threads", status=status, limit=limit)["threads"]:
+                found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
+    except Failure as failure:
+        found.problems.append(failure.message)
+    for thread in found.threads:
+        found.problems += [
+            f"thread {thread['id']}: {reason['text']}"
+            for reason in thread["explanation"]["reasons"]
+            if reason["kind"] in ("problem", "failing")
+        ]
+        if thread["explanation"]["state"] == "waiting" and not thread["explanation"]["reasons"]:
+            found.problems.append(
+                f"thread {thread['id']} waits for nothing that is on record; please report this"
+            )
+
+
+def _report(found: Examination, as_json: bool) -> None:
+    if as_json:
+        waiting = [{"id": thread["id"], **thread["explanation"]} for thread in found.threads]
+        print_json(
+            {"problems": found.problems, "facts": found.facts, "toolsets": found.servers, "threads": waiting}
+        )
+        return
+    for fact in found.facts:
+        click.echo(f"  {fact}")
+    for server in found.servers:
+        click.echo(f"  tool server {server['name']} at {server['url']}: {len(server['tools'])} tools")
+    for thread in found.threads:
+        click.echo(
+            f"{strong(thread['id'])}  {thread['explanation']['state']}  {clean(thread['title'])}".rstrip()
+        )
+        for reason in thread["explanation"]["reasons"]:
+            click.echo(f"  • {reason_line(reason)}")
+    for problem in found.problems:
+        click.echo(warn(f"! {clean(problem)}"))
+    click.echo(dim("nothing is wrong" if not found.problems else f"{len(found.problems)} to look at"))

@@ -1,0 +1,44 @@
+"""Options that every command has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from infinity.local.home import Home
+
+__all__ = ["as_json", "home_option", "the_home"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_KEY = "infinity.home"
+
+
+def _remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.meta[_KEY] = value
+
+
+def home_option(command: F) -> F:
+    """``--home``, here or before the command's name; else ``INFINITY_HOME``, else ``~/.infinity``."""
+    return click.option(
+        "--home",
+        metavar="DIR",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        help="The daemon's home directory. [env: INFINITY_HOME; default: ~/.infinity]",
+    )(command)
+
+
+def as_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def the_home() -> Home:
+    from infinity.local.home import Home
+
+    return Home(click.get_current_context().meta.get(_KEY))

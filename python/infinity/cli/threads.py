@@ -1,0 +1,114 @@
+"""``infinity threads`` and ``infinity show``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .connection import connect
+from .display import ago, clean, dim, print_json, strong, table, text_of, until, warn
+from .options import as_json, home_option
+
+__all__ = ["show", "threads"]
+
+
+@click.command(epilog="Example: infinity threads --status waiting --json | jq -r '.threads[].id'")
+@click.option("--status", type=click.Choice(["idle", "waiting", "stopped", "closed"]), help="Only those.")
+@click.option("--root", metavar="THREAD", help="Only the tree of this thread.")
+@click.option("--all", "everything", is_flag=True, help="Closed ones and children, too.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--after", metavar="CURSOR", help="Go on where an earlier list ended ('next' of --json).")
+@as_json
+@home_option
+def threads(
+    status: str | None, root: str | None, everything: bool, limit: int, after: str | None, as_json: bool
+) -> None:
+    """List threads, newest activity first."""
+    found = connect().get("/v1/threads", status=status, root=root, limit=limit, after=after)
+    if not (everything or status or root):
+        found["threads"] = [
+            row for row in found["threads"] if row["status"] != "closed" and row["parent"] is None
+        ]
+    if as_json:
+        print_json(found)
+        return
+    if not found["threads"]:
+        click.echo("no threads; 'infinity chat' begins one")
+        return
+    rows = [
+        (row["id"], row["status"], ago(row["updated_at"]), clean(row["title"]).replace("\n", " "))
+        for row in found["threads"]
+    ]
+    click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
+    if found["next"]:
+        click.echo(dim(f"more: --after {found['next']}"))
+
+
+@click.command(epilog="Example: infinity show thread_1 --last 5")
+@click.argument("thread")
+@click.option(
+    "--last", type=click.IntRange(0), default=20, show_default=True, help="So many entries of its history."
+)
+@as_json
+@home_option
+def show(thread: str, last: int, as_json: bool) -> None:
+    """A thread: its state, everything it waits for, and the end of its history."""
+    connection = connect()
+    found = connection.get(f"/v1/threads/{thread}")
+    after = max(found["position"] - last - 1, -1)
+    entries = (
+        connection.get(f"/v1/threads/{thread}/entries", after=after, limit=1000)["entries"] if last else []
+    )
+    if as_json:
+        print_json({**found, "entries": entries})
+        return
+    click.echo(f"{strong(found['id'])}  {found['explanation']['state']}  {clean(found['title'])}".rstrip())
+    if found["parent"]:
+        click.echo(dim(f"child of {found['parent']}, tree of {found['root']}"))
+    click.echo(
+        dim(
+            f"model {found['model'] or '(default)'}, created {ago(found['created_at'])}, active {ago(found['updated_at'])}"
+        )
+    )
+    for reason in found["explanation"]["reasons"]:
+        click.echo(f"  • {reason_line(reason)}")
+    for prompt in found["prompts"]:
+        click.echo(prompt_lines(thread, prompt))
+    for entry in entries:
+        click.echo(entry_line(entry))
+
+
+def reason_line(reason: dict[str, Any]) -> str:
+    text = clean(reason["text"])
+    line = warn(text) if reason["kind"] in ("problem", "failing") else text
+    if reason.get("until"):
+        line += f", {until(reason['until'])}"
+    return f"{line} {dim(reason['id'])}" if reason.get("id") else line
+
+
+def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:
+    if prompt.get("auth_url"):
+        return f"  ? {prompt.get('tool', 'a tool')} wants you to sign in: {clean(prompt['auth_url'])}"
+    lines = [f"  ? {clean(prompt.get('prompt', ''))}"]
+    lines += [f"      {index}: {clean(choice)}" for index, choice in enumerate(prompt.get("choices", ()))]
+    return "\n".join([*lines, dim(f"      answer with: infinity choose {thread} {prompt['id']} INDEX")])
+
+
+def entry_line(entry: dict[str, Any]) -> str:
+    """One entry: who, and what was said or called."""
+    kind = entry["kind"]
+    if kind == "turn":
+        calls = [block for block in entry["assistant"] if block["type"] == "tool_use"]
+        lines = (
+            [f"{strong('agent')}  {text_of(entry['assistant'])}".rstrip()]
+            if text_of(entry["assistant"])
+            else []
+        )
+        lines += [dim(f"  → {clean(call['name'])} {call['id']}") for call in calls]
+        return "\n".join(lines) or dim("agent  (nothing to say)")
+    text = text_of(entry["user"])
+    if kind == "user":
+        return f"{strong('user')}   {text}"
+    shown = text if len(text) <= 500 else f"{text[:500]}…"
+    return f"{dim({'result': 'result', 'event': 'event '}.get(kind, kind))} {shown}"

@@ -1,0 +1,57 @@
+"""``infinity tools``: what agents can call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .connection import connect
+from .display import clean, dim, print_json, strong, warn
+from .options import as_json, home_option
+
+__all__ = ["tools"]
+
+
+@click.command(epilog="Example: infinity tools --json | jq '.toolsets[].tools[].name'")
+@as_json
+@home_option
+def tools(as_json: bool) -> None:
+    """Every configured tool server, how it is, and what it offers. Starts those that are started on demand."""
+    found = connect().get("/v1/toolsets")
+    if as_json:
+        print_json(found)
+        return
+    if not found["toolsets"]:
+        click.echo(
+            'no tool servers are configured; add one to infinity.toml:\n\n  [toolsets.NAME]\n  url = "http://127.0.0.1:8801"'
+        )
+    for server in found["toolsets"]:
+        click.echo(server_line(server))
+        for tool in server["tools"]:
+            marks = [name for name, value in tool["annotations"].items() if value is True]
+            click.echo(
+                f"  {clean(tool['name'])}  {dim(_first_line(tool['description']))}"
+                + (f"  [{', '.join(marks)}]" if marks else "")
+            )
+
+
+def server_line(server: dict[str, Any]) -> str:
+    line = f"{strong(server['name'])}  {server['url']}"
+    if process := server.get("process"):
+        line += dim(
+            f"  {process['state']}"
+            + (f", pid {process['pid']}" if process["pid"] else "")
+            + (f", {process['restarts']} restarts" if process["restarts"] else "")
+        )
+    if server["problem"]:
+        line += (
+            "\n  "
+            + warn(clean(server["problem"]))
+            + (dim(" (an earlier copy of its tools is in use)") if server["cached"] else "")
+        )
+    return line
+
+
+def _first_line(text: str) -> str:
+    return clean(text).strip().partition("\n")[0][:100]

@@ -1,0 +1,219 @@
+"""What a conversation looks like while it happens: live text first, then what was recorded, each word once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .display import clean, dim, strong, text_of, until, warn
+from .stream import Event
+
+__all__ = ["Transcript"]
+
+
+class Transcript:
+    """Prints events. ``write`` gets pieces of text as they are to appear.
+
+    A turn is shown live round by round and recorded at the end of its slice: what was shown is compared with what was recorded, and only
+    the difference is printed. Text of a broken attempt is marked as void (M5).
+    """
+
+    def __init__(self, write: Callable[[str], None], *, reasoning: bool = False) -> None:
+        self._write = write
+        self._reasoning = reasoning
+        self._rounds: deque[str] = deque()
+        self._fresh_line = True
+        self.sent: set[str] = set()
+        """Ids of messages that this client sent: shown by whoever typed them."""
+        self.calls: dict[str, str] = {}
+        """Open calls: id → what it looks like."""
+        self.prompts: dict[str, dict[str, Any]] = {}
+        """Open questions, by id."""
+        self.busy = False
+        """A slice runs, or something is queued."""
+        self.closed = False
+        self._shows: dict[str, Callable[[dict[str, Any]], None]] = {
+            "queued": self._queued,
+            "slice": self._slice,
+            "text": self._text,
+            "reasoning": self._thought,
+            "retract": self._retract,
+            "lost": self._lost,
+            "entry": self._entry,
+            "call": self._call,
+            "call_ended": self._call_ended,
+            "prompt": self._prompt,
+            "prompt_closed": self._prompt_closed,
+            "problem": self._problem,
+            "status": self._status,
+            "subscription": self._subscription,
+            "child": self._child,
+            "view": self._view,
+            "disconnected": self._disconnected,
+            "connected": self._connected,
+        }
+
+    def show(self, event: Event) -> None:
+        """Kinds that this version does not know are passed over."""
+        if event.kind == "slice" and event.cursor is not None:
+            self._committed()
+        elif event.kind == "call" and event.cursor is None:
+            return  # its arguments are not there yet; the recorded call follows
+        elif (shows := self._shows.get(event.kind)) is not None:
+            shows(event.data)
+
+    def line(self, text: str) -> None:
+        self._write(("" if self._fresh_line else "\n") + text + "\n")
+        self._fresh_line = True
+
+    # -- live
+
+    def _queued(self, _: dict[str, Any]) -> None:
+        self.busy = True
+
+    def _slice(self, data: dict[str, Any]) -> None:
+        self.busy = True
+        if data.get("state") == "started":
+            self._rounds.append("")
+        elif data.get("state") == "retrying":
+            self.line(dim(f"(the model: {data.get('code')}; trying again)"))
+
+    def _text(self, data: dict[str, Any]) -> None:
+        if not self._rounds:
+            self._rounds.append("")
+        text = clean(data["text"])
+        self._rounds[-1] += text
+        if text:
+            self._write(text)
+            self._fresh_line = text.endswith("\n")
+
+    def _thought(self, data: dict[str, Any]) -> None:
+        if self._reasoning:
+            self._write(dim(clean(data["text"])))
+            self._fresh_line = False
+
+    def _retract(self, _: dict[str, Any]) -> None:
+        if self._rounds and self._rounds[-1]:
+            self.line(dim("(that was cut off and does not count)"))
+            self._rounds[-1] = ""
+
+    def _lost(self, _: dict[str, Any]) -> None:
+        self._void()
+
+    def _view(self, data: dict[str, Any]) -> None:
+        self.line(dim(f"(view {clean(str(data['view_type']))} changed)"))
+
+    def _disconnected(self, _: dict[str, Any]) -> None:
+        self._void()
+        self.line(dim("(the daemon is away; waiting for it …)"))
+
+    def _connected(self, _: dict[str, Any]) -> None:
+        self.line(dim("(connected again)"))
+
+    def _void(self) -> None:
+        """What was shown live is not all there was: the record will be shown whole."""
+        if any(self._rounds):
+            self.line(dim("…"))
+        self._rounds.clear()
+
+    # -- recorded
+
+    def _entry(self, data: dict[str, Any]) -> None:
+        kind = data["kind"]
+        if kind == "turn":
+            self._turn(text_of(data["assistant"]))
+        elif kind == "user":
+            if data["meta"].get("message_id") not in self.sent and "message_id" in data["meta"]:
+                self.line(f"{strong('>')} {text_of(data['user'])}")
+        elif kind in ("result", "event"):
+            self.line(dim(f"  ↳ {self._shown(data)}"))
+
+    def _turn(self, text: str) -> None:
+        live = self._rounds.popleft() if self._rounds else ""
+        if live and text.startswith(live):
+            text = text[len(live) :]
+        elif live.strip() and live.strip() == text.strip():
+            text = ""
+        elif live:
+            self.line("")
+        if text:
+            self._write(text)
+        if text or live:
+            self._write("\n")
+            self._fresh_line = True
+
+    def _shown(self, data: dict[str, Any]) -> str:
+        """The first kind of segment that a terminal knows, else what the model saw (RES-3)."""
+        for segment in data["meta"].get("display") or ():
+            if segment.get("type") == "text":
+                return _short(clean(str(segment["content"])))
+            if segment.get("type") == "diff":
+                return f"{clean(str(segment['content'].get('path')))}\n{clean(str(segment['content'].get('patch')))}"
+        tool = clean(str(data["meta"].get("tool", "")))
+        return f"{tool}: {_short(text_of(data['user']))}" if tool else _short(text_of(data["user"]))
+
+    def _call(self, data: dict[str, Any]) -> None:
+        shown = clean(data.get("display") or data["tool"])
+        self.calls[data["id"]] = shown
+        self.line(dim(f"  → {shown}"))
+
+    def _call_ended(self, data: dict[str, Any]) -> None:
+        shown = self.calls.pop(data["id"], None)
+        if shown is not None and data["state"] != "answered":
+            self.line(dim(f"  ✗ {shown}: {data['state']}"))
+
+    def _prompt(self, data: dict[str, Any]) -> None:
+        self.prompts[data["id"]] = data
+        if data.get("prompt_kind") == "oauth":
+            self.line(
+                f"{strong('?')} {clean(data.get('tool', 'a tool'))} wants you to sign in; 'infinity show THREAD' has the link"
+            )
+            return
+        self.line(f"{strong('?')} {clean(data.get('prompt', ''))}")
+        for index, choice in enumerate(data.get("choices", ())):
+            default = " (default)" if index == data.get("default") else ""
+            self.line(f"    {index}: {clean(choice)}{dim(default)}")
+        self.line(dim("    type the number"))
+
+    def _prompt_closed(self, data: dict[str, Any]) -> None:
+        self.prompts.pop(data["id"], None)
+
+    def _problem(self, data: dict[str, Any]) -> None:
+        self.line(warn(f"! {clean(data['text'])} ({data['code']})"))
+
+    def _status(self, data: dict[str, Any]) -> None:
+        self.line(dim(f"({data['status']})"))
+        self.closed = self.closed or data["status"] == "closed"
+
+    def _subscription(self, data: dict[str, Any]) -> None:
+        self.line(dim("(subscribed)" if data["active"] else "(subscription ended)"))
+
+    def _child(self, data: dict[str, Any]) -> None:
+        self.line(dim(f"  + thread {data['id']}"))
+
+    def _committed(self) -> None:
+        """The slice has ended; say what is still open."""
+        self._rounds.clear()
+        self.busy = False
+        if self.calls:
+            self.line(dim(f"(waiting for {', '.join(self.calls.values())}; you can go on talking)"))
+
+    # -- a thread that was there before
+
+    def catch_up(self, thread: dict[str, Any]) -> None:
+        """What is open already: from the thread as the daemon describes it."""
+        for reason in thread["explanation"]["reasons"]:
+            if reason["kind"] == "call":
+                self.calls[reason["id"]] = clean(reason["text"])
+            if reason["kind"] in ("call", "timer", "subscription", "problem", "failing"):
+                due = f", {until(reason['until'])}" if reason.get("until") else ""
+                self.line(dim(f"(waiting: {clean(reason['text'])}{due})"))
+        self.busy = thread["explanation"]["state"] in ("running", "queued")
+        for prompt in thread["prompts"]:
+            self._prompt({**prompt, "prompt_kind": prompt["kind"]})
+
+
+def _short(text: str, limit: int = 300) -> str:
+    text = text.strip()
+    return text if len(text) <= limit else f"{text[:limit]}…"

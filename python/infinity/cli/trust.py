@@ -1,0 +1,45 @@
+"""``infinity trust``: the user's word that a project's file may set tools, models and instructions, commands included (S5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infinity.errors import InfinityError
+
+from .exits import NOT_FOUND, Failure, from_error
+from .options import home_option, the_home
+
+__all__ = ["trust"]
+
+
+@click.command(epilog="Example: cd my-project && infinity trust && infinity daemon start")
+@click.argument("path", type=click.Path(path_type=Path), default=Path("."))
+@click.option("--withdraw", is_flag=True, help="Do not trust it any more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+def trust(path: Path, withdraw: bool, yes: bool) -> None:
+    """Trust PATH, a project's infinity.toml or its directory, as it is now. A file that changes must be trusted again."""
+    from infinity.local.trust import Trust, find_project_file
+
+    home = the_home()
+    directory = path if path.is_dir() else path.parent
+    try:
+        home.prepare()
+        decisions = Trust(home)
+        if withdraw:
+            done = decisions.withdraw(directory / "infinity.toml")
+            click.echo("not trusted any more" if done else "it was not trusted")
+            return
+        file = find_project_file(directory, home)
+        if file is None or (path.name != "infinity.toml" and not path.is_dir()):
+            raise Failure(f"there is no infinity.toml at {path}", NOT_FOUND)
+        if not yes and not decisions.holds(file):
+            click.echo(f"{file.path} says:\n")
+            click.echo("\n".join(f"  {line}" for line in file.data.decode("utf-8", "replace").splitlines()))
+            click.confirm("\nIts commands will run as you. Trust it?", abort=True)
+        decisions.record(file)
+    except InfinityError as error:
+        raise from_error(error) from None
+    click.echo(f"trusted: {file.path}\nA running daemon uses it after a restart from that directory.")

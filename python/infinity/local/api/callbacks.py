@@ -1,0 +1,49 @@
+"""Callbacks: what tool servers send back. The capability in the path is checked before anything else is looked at (CB-5, S1)."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from infinity.abc import Status
+from infinity.errors import BadRequest, InfinityError
+
+from .answers import accepted
+from .backend import BACKEND
+from .body import check_json, read_body
+from .failure import Refused
+
+__all__ = ["post_callback"]
+
+logger = logging.getLogger("infinity.callbacks")
+
+_RULES = {
+    Status.UNKNOWN_THREAD: "CB-2",
+    Status.UNKNOWN_CALL: "CB-2",
+    Status.NOT_PENDING: "CB-2",
+    Status.NOT_SUBSCRIBED: "SUB-1",
+}
+
+
+async def post_callback(request: web.Request) -> web.Response:
+    """200 once it is durable, or was (CB-3, CB-4); 4xx tells the sender to stop, 5xx to try again."""
+    backend = request.app[BACKEND]
+    try:
+        thread, call = backend.capabilities.open(request.match_info["token"])
+    except BadRequest as error:
+        backend.metrics.callback("refused")
+        raise Refused(403, "capability", str(error), error.rule) from None
+    try:
+        check_json(request, "CB-6")
+        body = await read_body(request, "CB-6")
+        outcome = await backend.runtime.accept_callback(thread, call, body)
+    except InfinityError as error:
+        backend.metrics.callback("malformed" if isinstance(error, (BadRequest, Refused)) else "failed")
+        logger.info("callback for call %s of thread %s: %s", call, thread, error.code)
+        raise
+    backend.metrics.callback(outcome.status.value)
+    logger.info(
+        "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
+    )
+    return accepted(outcome, rule=_RULES.get(outcome.status))

@@ -1,0 +1,33 @@
+"""Choices: a person's answer to a prompt."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from infinity.errors import BadRequest
+from infinity.ids import is_id
+
+from .answers import accepted
+from .backend import BACKEND
+from .body import path_id, read_json
+
+__all__ = ["Selection", "post_choice"]
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    """``selected``: index of the choice; null dismisses the prompt, which stands for its default."""
+
+    selected: int | None
+    user_id: str | None = None
+
+
+async def post_choice(request: web.Request) -> web.Response:
+    thread, choice = path_id(request), path_id(request, "choice_id")
+    selection = await read_json(request, Selection)
+    if selection.user_id is not None and not is_id(selection.user_id):
+        raise BadRequest("'user_id' must be 1 to 128 of letters, digits and _.:@+-")
+    outcome = await request.app[BACKEND].runtime.choose(
+        thread, choice, selection.selected, user_id=selection.user_id
+    )
+    return accepted(outcome)

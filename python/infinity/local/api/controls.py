@@ -1,0 +1,55 @@
+"""Controls: interrupt, stop, resume, compact, close; and the choice of another model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from infinity.message import Action
+
+from .answers import accepted
+from .backend import BACKEND
+from .body import idempotency_key, path_id, read_json
+
+__all__ = ["Closing", "NewModel", "Nothing", "close_thread", "control", "set_model"]
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """No members."""
+
+
+class Closing(msgspec.Struct, forbid_unknown_fields=True):
+    """``report``: a last word for the parent thread."""
+
+    report: str | None = None
+
+
+class NewModel(msgspec.Struct, forbid_unknown_fields=True):
+    model: str
+
+
+def control(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler for an action without an argument."""
+
+    async def handler(request: web.Request) -> web.Response:
+        await read_json(request, Nothing, optional=True)
+        return await _send(request, action, None)
+
+    return handler
+
+
+async def close_thread(request: web.Request) -> web.Response:
+    closing = await read_json(request, Closing, optional=True)
+    return await _send(request, Action.CLOSE, closing.report)
+
+
+async def set_model(request: web.Request) -> web.Response:
+    chosen = await read_json(request, NewModel)
+    return await _send(request, Action.MODEL, chosen.model)
+
+
+async def _send(request: web.Request, action: Action, argument: str | None) -> web.Response:
+    runtime = request.app[BACKEND].runtime
+    return accepted(await runtime.control(path_id(request), action, argument, key=idempotency_key(request)))

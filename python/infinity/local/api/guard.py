@@ -1,0 +1,110 @@
+"""Who may talk to the daemon: token, Host and Origin (S4), before anything of the request is read."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from .backend import BACKEND, Address, Backend
+from .failure import Refused, failure
+
+__all__ = ["guard"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bound
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Check, count, and give every failure its shape."""
+    backend = request.app[BACKEND]
+    response: web.StreamResponse
+    try:
+        if not request.path.startswith("/callback/"):
+            _check_origin(request, backend.address)
+        if request.path.startswith("/v1/"):
+            _check_token(request, backend.token)
+        response = await handler(request)
+    except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
+        response = failure(error, backend.home)
+    _count(request, backend, response.status)
+    return response
+
+
+def _check_token(request: web.Request, token: str) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    genuine = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+    if scheme.lower() != "bearer" or not genuine:
+        raise Refused(
+            401,
+            "unauthorized",
+            "send 'Authorization: Bearer TOKEN' with the token from the file 'token' in the daemon's home",
+        )
+
+
+def _check_origin(request: web.Request, address: Address) -> None:
+    """A web page in a browser on this machine must not reach the daemon, by its own name or by one that it points here."""
+    host = _name(request.headers.get("Host", ""))
+    if host is None or not _is_ours(host, address):
+        raise Refused(
+            403,
+            "host",
+            "this daemon does not answer to that Host; use its own address, or add the name to [daemon] hosts",
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and not _same_site(origin, address):
+        raise Refused(403, "origin", "requests from web pages of other origins are refused")
+    if origin is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Refused(403, "origin", "requests from web pages of other origins are refused")
+
+
+def _name(host: str) -> str | None:
+    """The name in a Host header, without its port."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return None
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        return None
+    return (parts.hostname or "").lower() or None
+
+
+def _is_ours(name: str, address: Address) -> bool:
+    public = urlsplit(address.public_url).hostname
+    if name in _LOOPBACK_NAMES or name in (address.host.lower(), public) or name in address.hosts:
+        return True
+    # Bound to every interface, it is called by addresses that it does not know; no page can rebind an address.
+    return address.host in _ANY_ADDRESS and _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_site(origin: str, address: Address) -> bool:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return False
+    public = urlsplit(address.public_url)
+    if (parts.scheme, parts.netloc) == (public.scheme, public.netloc):
+        return True
+    name = (parts.hostname or "").lower()
+    return parts.scheme == "http" and port == address.port and bool(name) and _is_ours(name, address)
+
+
+def _count(request: web.Request, backend: Backend, status: int) -> None:
+    resource = request.match_info.route.resource
+    backend.metrics.request(request.method, resource.canonical if resource else "other", status)

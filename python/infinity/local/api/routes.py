@@ -1,0 +1,119 @@
+"""Every route of the daemon, in one table: what is served and what ``/openapi.json`` describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from infinity.message import Action
+
+from .callbacks import post_callback
+from .choices import Selection, post_choice
+from .controls import Closing, NewModel, Nothing, close_thread, control, set_model
+from .entries import list_entries
+from .events import stream_events
+from .health import get_health, get_metrics
+from .messages import NewMessage, post_message
+from .threads import NewThread, create_thread, get_thread, list_threads
+from .toolsets import list_toolsets
+
+__all__ = ["ROUTES", "Route"]
+
+_PAGED = ("after", "limit")
+_KEYED = ("Idempotency-Key",)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``body``: the shape of the request's JSON; ``optional``: it may be absent; ``query`` and ``headers``: names."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    body: type[msgspec.Struct] | None = None
+    optional: bool = False
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    produces: str = "application/json"
+    created: bool = False
+
+    @property
+    def authenticated(self) -> bool:
+        return self.path.startswith("/v1/")
+
+
+def _control(action: Action, summary: str) -> Route:
+    path = f"/v1/threads/{{id}}/{action.value}"
+    return Route("POST", path, control(action), summary, Nothing, optional=True, headers=_KEYED)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/v1/threads",
+        create_thread,
+        "Create a thread",
+        NewThread,
+        optional=True,
+        headers=_KEYED,
+        created=True,
+    ),
+    Route(
+        "GET",
+        "/v1/threads",
+        list_threads,
+        "List threads, newest activity first",
+        query=("root", "parent", "status", *_PAGED),
+    ),
+    Route("GET", "/v1/threads/{id}", get_thread, "A thread and everything it waits for"),
+    Route(
+        "POST",
+        "/v1/threads/{id}/messages",
+        post_message,
+        "Say something to a thread",
+        NewMessage,
+        headers=_KEYED,
+    ),
+    Route("GET", "/v1/threads/{id}/entries", list_entries, "A thread's own history", query=_PAGED),
+    Route(
+        "GET",
+        "/v1/threads/{id}/events",
+        stream_events,
+        "A thread's event stream; resumes by cursor without gap or repeat",
+        query=("after",),
+        headers=("Last-Event-ID",),
+        produces="text/event-stream",
+    ),
+    _control(Action.INTERRUPT, "End the running completion and cancel open calls"),
+    _control(Action.STOP, "Stop the thread until it is resumed or spoken to"),
+    _control(Action.RESUME, "Go on after a stop or a problem"),
+    _control(Action.COMPACT, "Summarise the history in the background"),
+    Route(
+        "POST",
+        "/v1/threads/{id}/close",
+        close_thread,
+        "Close a thread for good",
+        Closing,
+        optional=True,
+        headers=_KEYED,
+    ),
+    Route(
+        "POST", "/v1/threads/{id}/model", set_model, "Use another model from now on", NewModel, headers=_KEYED
+    ),
+    Route(
+        "POST", "/v1/threads/{id}/choices/{choice_id}", post_choice, "Answer or dismiss a prompt", Selection
+    ),
+    Route("GET", "/v1/toolsets", list_toolsets, "Configured tool servers and their tools"),
+    Route(
+        "POST",
+        "/callback/{token}",
+        post_callback,
+        "A tool server's callback; the token in the path is its credential",
+    ),
+    Route("GET", "/healthz", get_health, "Whether the daemon works"),
+    Route("GET", "/metrics", get_metrics, "Counters and gauges for Prometheus", produces="text/plain"),
+)

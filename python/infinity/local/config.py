@@ -1,0 +1,169 @@
+"""What ``infinity.toml`` may say. Secrets are never in it: it names the environment variables that hold them.
+
+Times are seconds and sizes bytes, as in ``infinity.settings``, whose values ``[limits]``, ``[timeouts]`` and ``[retries]`` set by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from infinity.rap.address import url_problem
+from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
+
+__all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "ToolsetConfig"]
+
+DEFAULT_PORT = 7345
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Port = Annotated[int, Field(ge=0, le=65535, examples=[DEFAULT_PORT])]
+Verdict = Literal["allow", "ask", "deny"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _of(name: str, values: type[Any]) -> type[Section]:
+    """A section with the names, types and defaults of a class of settings; every number must be positive."""
+    hints = get_type_hints(values)
+    members: dict[str, Any] = {}
+    for item in fields(values):
+        assert item.default is not MISSING
+        members[item.name] = (Annotated[hints[item.name], Field(gt=0, examples=[item.default])], item.default)
+    return create_model(name, __base__=Section, **members)
+
+
+LimitsConfig = _of("LimitsConfig", Limits)
+TimeoutsConfig = _of("TimeoutsConfig", Timeouts)
+RetriesConfig = _of("RetriesConfig", Retries)
+
+
+class DaemonConfig(Section):
+    """Where the daemon listens, and where tool servers reach it."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, examples=["127.0.0.1"])
+    port: Port = DEFAULT_PORT
+    """Fixed, so that callback URLs stay valid across restarts (L19). 0 takes any free port: for tests."""
+    public_url: str | None = Field(default=None, examples=["https://agent.example"])
+    """What tool servers call back to, if not ``http://host:port``."""
+    hosts: tuple[str, ...] = Field(default=(), strict=False, examples=[["agent.lan"]])
+    """Further names that a ``Host`` header may carry (S4)."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        problem = url_problem(value) if value is not None else None
+        if problem:
+            raise ValueError(problem)
+        return value
+
+
+class AgentConfig(Section):
+    instructions: str = Field(default="", examples=["You look after the repository infinity/infinity."])
+    """What the agent is for; part of the system prompt of every thread."""
+
+
+class ToolsetConfig(Section):
+    """One tool server: reached by ``url``, or started by ``command`` on demand."""
+
+    url: str | None = Field(default=None, examples=["https://tools.example"])
+    command: str | None = Field(default=None, min_length=1, examples=["python3"])
+    args: tuple[str, ...] = Field(default=(), strict=False, examples=[["server.py", "--port", "{port}"]])
+    """``{port}`` stands for the port that the server is to listen on; it is in the environment as ``PORT`` too."""
+    env: dict[str, str] = Field(default={}, examples=[{"LOG_LEVEL": "info"}])
+    env_from: tuple[str, ...] = Field(default=(), strict=False, examples=[["GITHUB_TOKEN"]])
+    """Variables that are passed on from the daemon's environment; the command sees no other ones but PATH, HOME and the like."""
+    cwd: str | None = Field(default=None, examples=["/srv/tools"])
+    port: Port | None = None
+    """Of a started server; without it one is chosen once and kept."""
+    token_env: str | None = Field(default=None, examples=["TOOLS_TOKEN"])
+    """The environment variable with the bearer token that this server wants."""
+    start_timeout: Annotated[float, Field(gt=0, examples=[30])] = 30.0
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        problem = url_problem(value) if value is not None else None
+        if problem:
+            raise ValueError(problem)
+        return value
+
+    @field_validator("token_env", "env_from")
+    @classmethod
+    def _variables(cls, value: Any) -> Any:
+        for name in (value,) if isinstance(value, str) else value or ():
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError("must be the name of an environment variable, not a secret itself")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> ToolsetConfig:
+        if (self.url is None) == (self.command is None):
+            raise ValueError(
+                "needs exactly one of 'url' (a running server) and 'command' (a server to start)"
+            )
+        started = [
+            name for name in ("args", "env", "env_from", "cwd", "port") if name in self.model_fields_set
+        ]
+        if self.url is not None and started:
+            raise ValueError(
+                f"'{started[0]}' is for servers that are started by 'command'; this one has a 'url'"
+            )
+        return self
+
+
+class PolicyConfig(Section):
+    """Consent: ``tools.NAME`` wins over ``destructive`` (tools so annotated), which wins over ``default``."""
+
+    tools: dict[str, Verdict] = Field(default={}, examples=[{"delete_branch": "ask"}])
+    destructive: Verdict = Field(default="ask", examples=["ask"])
+    default: Verdict = Field(default="allow", examples=["allow"])
+
+
+class LogConfig(Section):
+    level: Literal["error", "warning", "info", "debug"] = Field(default="info", examples=["info"])
+    format: Literal["text", "json"] = Field(default="text", examples=["json"])
+
+
+class Config(Section):
+    """The whole file. ``models`` is read by ``infinity.models``."""
+
+    daemon: DaemonConfig = DaemonConfig()
+    agent: AgentConfig = AgentConfig()
+    models: dict[str, Any] = {}
+    toolsets: dict[str, ToolsetConfig] = {}
+    limits: LimitsConfig = LimitsConfig()  # type: ignore[valid-type]
+    timeouts: TimeoutsConfig = TimeoutsConfig()  # type: ignore[valid-type]
+    retries: RetriesConfig = RetriesConfig()  # type: ignore[valid-type]
+    policy: PolicyConfig = PolicyConfig()
+    log: LogConfig = LogConfig()
+
+    @field_validator("toolsets")
+    @classmethod
+    def _names(cls, value: dict[str, ToolsetConfig]) -> dict[str, ToolsetConfig]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no name for a toolset; use 1 to 64 letters, digits, '-' and '_'"
+                )
+        return value
+
+    def settings(self) -> Settings:
+        """What the engine needs of it."""
+        return Settings(
+            limits=Limits(**_values(self.limits)),
+            timeouts=Timeouts(**_values(self.timeouts)),
+            retries=Retries(**_values(self.retries)),
+            policy=Policy(**self.policy.model_dump()),
+            instructions=self.agent.instructions,
+            default_model=str(self.models.get("default", "")),
+        )
+
+
+def _values(section: Section) -> dict[str, Any]:
+    return section.model_dump()

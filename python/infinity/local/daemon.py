@@ -1,0 +1,229 @@
+"""The daemon: one home, one journal, one runtime, one port. It sleeps on one descriptor until something is to do (I9)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from infinity._core import CoreError, Journal, Mailboxes, Wake, __version__
+from infinity.errors import from_core
+from infinity.models.registry import Models
+from infinity.rap.capability import Capabilities
+from infinity.runtime import Runtime
+
+from .api.app import make_app
+from .api.backend import Address, Backend
+from .api.metrics import Metrics
+from .clock import SystemClock
+from .config import Config
+from .config_file import read_config
+from .home import DaemonState, Home, HomeLock
+from .journal_store import JournalStore
+from .keys import callback_keys
+from .listener import listen
+from .mailboxes import LocalMailbox
+from .observing import MeteredFeed
+from .toolsets import LocalToolsets, LocalTransport, ServerSet
+from .trust import Trust, find_project_file
+from .wakeup import Wakeup
+
+__all__ = ["Daemon", "Plan", "plan"]
+
+logger = logging.getLogger("infinity.daemon")
+
+GRACE = 5.0
+"""Seconds that running slices get to commit when the daemon stops (L17)."""
+HANG_UP = 2.0
+"""Seconds that open connections get after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a daemon is to be: its home and configuration, and what its user should know before it starts."""
+
+    home: Home
+    config: Config
+    notices: tuple[str, ...] = ()
+
+
+def plan(home: Home, environment: Mapping[str, str], directory: Path | None = None) -> Plan:
+    """Read the configuration; of the project in ``directory`` only if the user trusts it (S5). Changes nothing."""
+    file = find_project_file(directory, home) if directory is not None else None
+    notices: list[str] = []
+    if file is not None and not Trust(home).holds(file):
+        changed = " any more, because it has changed" if Trust(home).knows(file) else ""
+        notices.append(
+            f"{file.path} is not used: you have not said that you trust it{changed}. Read it, then run: infinity trust {file.path}"
+        )
+        file = None
+    return Plan(home, read_config(home.config, environment, file), tuple(notices))
+
+
+class Daemon:
+    """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.home = plan.home
+        self.config = plan.config
+        self.notices = list(plan.notices)
+        self.metrics = Metrics()
+        self._undo = contextlib.AsyncExitStack()
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> DaemonState:
+        """Everything recorded goes on at once (L15). Whatever fails leaves nothing behind; the error says what to do."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self._undo.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Stop taking, let slices commit, close. Bounded (L17)."""
+        await self._undo.aclose()
+
+    async def run(self, ready: Callable[[DaemonState, list[str]], None]) -> None:
+        """Until SIGTERM or SIGINT; a second one does not wait for slices."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            ready(await self.start(), self.notices)
+            await self._stopping.wait()
+            logger.info("stopping")
+            await self.stop()
+            logger.info("stopped")
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _signalled(self, number: int) -> None:
+        if self._stopping.is_set():
+            # Whoever asks twice does not want to wait. Everything accepted is on disk.
+            os._exit(128 + number)
+        self._stopping.set()
+
+    async def _start(self) -> DaemonState:
+        self.home.prepare()
+        lock = self.home.lock()
+        self._undo.callback(lock.release)
+        listener = await self._listen()
+        store, wakeup = self._open_store()
+        mailbox = LocalMailbox(self._mailboxes(wakeup), wakeup, store.inbox)
+        self._undo.push_async_callback(mailbox.close)
+        store.orphaned = mailbox.put
+        runtime, backend = await self._assemble(store, mailbox, wakeup, self._address(listener))
+        runner = await self._serve(backend)
+        self._undo.push_async_callback(runtime.stop, GRACE)
+        await runtime.start()
+        # Only now: a message from outside must not overtake those that were queued before (THR-1).
+        site = web.SockSite(runner, listener, backlog=512)
+        await site.start()
+        self._undo.push_async_callback(site.stop)
+        return self._announce(lock, backend.address)
+
+    async def _listen(self) -> socket.socket:
+        listener = await listen(self.config.daemon.host, self.config.daemon.port)
+        self._undo.callback(listener.close)
+        return listener
+
+    def _open_store(self) -> tuple[JournalStore, Wakeup]:
+        wake = Wake()
+        try:
+            journal = Journal.open(str(self.home.database), wake)
+        except CoreError as error:
+            raise from_core(error) from None
+        wakeup = Wakeup(wake)
+        store = JournalStore(journal, wakeup)
+        self._undo.callback(wakeup.stop)
+        self._undo.push_async_callback(store.close)
+        wakeup.start()
+        return store, wakeup
+
+    def _mailboxes(self, wakeup: Wakeup) -> Mailboxes:
+        return Mailboxes(wakeup.wake, capacity=self.config.settings().limits.queued_messages)
+
+    def _address(self, listener: socket.socket) -> Address:
+        daemon = self.config.daemon
+        port = int(listener.getsockname()[1])
+        name = f"[{daemon.host}]" if ":" in daemon.host else daemon.host
+        public_url = daemon.public_url or f"http://{_reachable(name)}:{port}"
+        return Address(daemon.host, port, public_url, tuple(host.lower() for host in daemon.hosts))
+
+    async def _assemble(
+        self, store: JournalStore, mailbox: LocalMailbox, wakeup: Wakeup, address: Address
+    ) -> tuple[Runtime, Backend]:
+        clock = SystemClock(wakeup)
+        settings = self.config.settings()
+        models = Models(self.config.models)
+        self._undo.push_async_callback(models.close)
+        if models.notice:
+            self.notices.append(models.notice)
+        servers = await ServerSet.prepare(
+            self.config.toolsets, store, self.home.path, first_port=address.port + 1
+        )
+        self._undo.push_async_callback(servers.stop)
+        toolsets = await LocalToolsets.prepare(servers, store)
+        capabilities = Capabilities(await callback_keys(store, clock.now()), address.public_url)
+        feed = MeteredFeed(store, self.metrics)
+        runtime = Runtime(
+            store=store,
+            mailbox=mailbox,
+            models=models,
+            transport=LocalTransport(servers),
+            toolsets=toolsets,
+            capabilities=capabilities,
+            clock=clock,
+            feed=feed,
+            settings=settings,
+        )
+        servers.resume()
+        backend = Backend(
+            runtime=runtime,
+            store=store,
+            feed=feed,
+            capabilities=capabilities,
+            toolsets=toolsets.describe,
+            token=self.home.make_token(),
+            address=address,
+            home=self.home.path,
+            max_body=settings.limits.message_bytes,
+            version=__version__,
+            metrics=self.metrics,
+        )
+        return runtime, backend
+
+    async def _serve(self, backend: Backend) -> web.AppRunner:
+        # A body that says it is compressed is refused, not unpacked.
+        runner = web.AppRunner(
+            make_app(backend),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=HANG_UP,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        self._undo.push_async_callback(runner.cleanup)
+        return runner
+
+    def _announce(self, lock: HomeLock, address: Address) -> DaemonState:
+        name = f"[{address.host}]" if ":" in address.host else address.host
+        state = lock.announce(f"http://{_reachable(name)}:{address.port}", __version__)
+        logger.info("listening at %s, home %s", state.address, self.home.path)
+        for notice in self.notices:
+            logger.warning("%s", notice)
+        return state
+
+
+def _reachable(host: str) -> str:
+    """An address that this machine can call when the daemon listens on all of them."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 recognised, not bound

@@ -1,0 +1,52 @@
+"""The keys that sign callback URLs: made at the first start, kept in the store, renewed now and then (L19).
+
+A callback URL outlives its daemon, so that a key is accepted long after it stopped signing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from infinity.abc import Store
+from infinity.errors import DamagedStore
+from infinity.rap.capability import generate_key
+
+__all__ = ["callback_keys"]
+
+META = "capability_keys"
+RENEW_AFTER = 90 * 24 * 3600 * 1000
+"""Milliseconds that a key signs; at a start after that a new one takes over."""
+KEPT = 9
+"""Keys that are accepted: about two years of them."""
+
+
+class _Key(msgspec.Struct, frozen=True):
+    key: str
+    made_at: int
+
+
+async def callback_keys(store: Store, now: int) -> list[bytes]:
+    """The keys, the signing one first. ``now`` in ms since the epoch."""
+    keys = await _read(store)
+    if not keys or now - keys[0].made_at >= RENEW_AFTER:
+        keys = [_Key(base64.b64encode(generate_key()).decode(), now), *keys][:KEPT]
+        await store.put_meta(META, msgspec.json.encode(keys))
+    return [base64.b64decode(key.key) for key in keys]
+
+
+async def _read(store: Store) -> list[_Key]:
+    found = await store.meta(META)
+    if found is None:
+        return []
+    try:
+        keys = msgspec.json.decode(found, type=list[_Key])
+        for key in keys:
+            base64.b64decode(key.key, validate=True)
+    except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError) as error:
+        raise DamagedStore(
+            f"the record {META!r} cannot be read; callbacks on their way could not be checked. Restore the database from a copy"
+        ) from error
+    return keys

@@ -1,0 +1,232 @@
+"""The configured tool servers of one daemon: those with a URL, and those that it starts itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from infinity.abc import Delivery, Store, Verdict
+from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
+from infinity.rap.address import Server, origin
+from infinity.rap.client import HttpTransport
+from infinity.rap.discovery import Loaded, Problem, Toolsets
+from infinity.rap.manifest import Toolset
+
+from .config import DEFAULT_PORT, ToolsetConfig
+from .process import Identity
+from .servers import Record, StartedServer, free_port
+
+__all__ = ["LocalToolsets", "LocalTransport", "ServerSet"]
+
+logger = logging.getLogger("infinity.servers")
+
+_RECORDS = "tool_servers"
+_COPY = "toolset:"
+
+
+class ServerSet:
+    """Every configured server, by name; and by address those that are started here."""
+
+    def __init__(self, addresses: Mapping[str, Server], started: Sequence[StartedServer]) -> None:
+        self.addresses = dict(addresses)
+        self.started = {server.name: server for server in started}
+        self._by_origin = {origin(server.base_url): server for server in started}
+
+    @classmethod
+    async def prepare(
+        cls,
+        toolsets: Mapping[str, ToolsetConfig],
+        store: Store,
+        home: Path,
+        *,
+        first_port: int = DEFAULT_PORT + 1,
+    ) -> ServerSet:
+        """Give every started server its port, for good: what was recorded for it goes there after a restart too. Starts nothing."""
+        records = await _read_records(store)
+        lock = asyncio.Lock()
+
+        async def remember(name: str, record: Record) -> None:
+            async with lock:
+                records[name] = record
+                await store.put_meta(_RECORDS, msgspec.json.encode(records))
+
+        addresses: dict[str, Server] = {}
+        started: list[StartedServer] = []
+        taken = {record.port for record in records.values()} | {
+            each.port for each in toolsets.values() if each.port
+        }
+        for name, config in toolsets.items():
+            token = _token(name, config)
+            if config.url is not None:
+                addresses[name] = Server(config.url, token)
+                continue
+            record = records.get(name)
+            port = config.port or (record.port if record else free_port(taken, first_port))
+            taken.add(port)
+            if record is None or record.port != port:
+                record = Record(port, record.process if record else None)
+                await remember(name, record)
+            server = StartedServer(name, config, record, home=home, remember=remember)
+            addresses[name] = Server(server.base_url, token)
+            started.append(server)
+        return cls(addresses, started)
+
+    def at(self, url: str) -> StartedServer | None:
+        """The started server that this URL belongs to."""
+        try:
+            return self._by_origin.get(origin(url))
+        except ValueError:
+            return None
+
+    def resume(self) -> None:
+        """Start again, in the background, what ran before: calls and subscriptions may live in it."""
+        for server in self.started.values():
+            if server.used_before:
+                server.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(server.stop() for server in self.started.values()))
+
+
+class LocalToolsets(Toolsets):
+    """Discovery that starts servers first, and keeps the last good definitions in the store (DISC-6)."""
+
+    def __init__(self, servers: ServerSet, store: Store, cached: Sequence[Toolset]) -> None:
+        super().__init__(tuple(servers.addresses.values()), cached=cached)
+        self._own = servers
+        self._store = store
+        self._kept = {toolset.base_url: toolset.to_json() for toolset in cached}
+
+    @classmethod
+    async def prepare(cls, servers: ServerSet, store: Store) -> LocalToolsets:
+        copies = [await _copy(store, server.base_url) for server in servers.addresses.values()]
+        return cls(servers, store, [copy for copy in copies if copy is not None])
+
+    async def load(self) -> Loaded:
+        started = list(self._own.started.values())
+        failures = await asyncio.gather(*(server.ready() for server in started), return_exceptions=True)
+        loaded = await super().load()
+        reasons = {
+            server.base_url: str(failure)
+            for server, failure in zip(started, failures, strict=True)
+            if isinstance(failure, ToolsetError)
+        }
+        await self._keep(loaded)
+        problems = tuple(_because(problem, reasons.get(problem.base_url)) for problem in loaded.problems)
+        return Loaded(loaded.toolsets, problems, loaded.fresh)
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """For ``GET /v1/toolsets``: every server, how it is, and what it offers."""
+        loaded = await self.load()
+        offered = {toolset.base_url: toolset for toolset in loaded.toolsets}
+        problems = {problem.base_url: problem for problem in loaded.problems}
+        return [
+            self._describe(name, server.base_url, offered.get(server.base_url), problems.get(server.base_url))
+            for name, server in self._own.addresses.items()
+        ]
+
+    def _describe(
+        self, name: str, base_url: str, toolset: Toolset | None, problem: Problem | None
+    ) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "name": name,
+            "url": base_url,
+            "problem": problem.text if problem else None,
+            "rule": problem.rule if problem else None,
+            "cached": problem is not None and problem.cached,
+            "toolset": toolset.name if toolset else None,
+            "description": toolset.description if toolset else None,
+            "tools": [
+                {"name": tool.name, "description": tool.description, "annotations": tool.annotations}
+                for tool in (toolset.tools if toolset else ())
+            ],
+        }
+        server = self._own.started.get(name)
+        if server is not None:
+            described["process"] = {"state": server.state, "pid": server.pid, "restarts": server.restarts}
+        return described
+
+    async def _keep(self, loaded: Loaded) -> None:
+        for toolset in loaded.toolsets:
+            copy = toolset.to_json()
+            if toolset.base_url in loaded.fresh and self._kept.get(toolset.base_url) != copy:
+                try:
+                    await self._store.put_meta(_COPY + toolset.base_url, copy)
+                except StoreError as error:
+                    # A copy for bad days; the fresh one is in hand.
+                    logger.warning("the toolset of %s could not be kept: %s", toolset.base_url, error)
+                else:
+                    self._kept[toolset.base_url] = copy
+
+
+class LocalTransport(HttpTransport):
+    """Delivery that starts the server first where that is ours to do."""
+
+    def __init__(self, servers: ServerSet) -> None:
+        super().__init__(servers.addresses.values())
+        self._own = servers
+
+    async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
+        server = self._own.at(url)
+        if server is not None:
+            try:
+                await server.ready()
+            except InfinityError as error:
+                return Delivery(Verdict.FAILED, str(error))
+        return await super().post(url, body, key=key)
+
+    async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
+        """No server is started to be told that something is over."""
+        awake = [
+            url for url in base_urls if (server := self._own.at(url)) is None or server.state == "running"
+        ]
+        return await super().notify(awake, path, body)
+
+
+def _because(problem: Problem, reason: str | None) -> Problem:
+    """Why the server does not run says more than that it cannot be reached."""
+    return problem if reason is None else Problem(problem.base_url, reason, problem.rule, problem.cached)
+
+
+def _token(name: str, config: ToolsetConfig) -> str | None:
+    if config.token_env is None:
+        return None
+    token = os.environ.get(config.token_env)
+    if not token:
+        raise ConfigError(
+            f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the daemon's environment; export it and start again"
+        )
+    return token
+
+
+async def _read_records(store: Store) -> dict[str, Record]:
+    found = await store.meta(_RECORDS)
+    if found is None:
+        return {}
+    try:
+        rows = msgspec.json.decode(found, type=dict[str, dict[str, Any]])
+        return {
+            name: Record(int(row["port"]), Identity(*row["process"]) if row["process"] else None)
+            for name, row in rows.items()
+        }
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedStore(f"the record {_RECORDS!r} cannot be read; run 'infinity doctor'") from error
+
+
+async def _copy(store: Store, base_url: str) -> Toolset | None:
+    """The kept definitions; a damaged copy is reported and not used (I8)."""
+    found = await store.meta(_COPY + base_url)
+    if found is None:
+        return None
+    try:
+        return Toolset.from_json(found)
+    except ToolsetError as error:
+        logger.warning("the kept toolset of %s is not used: %s", urlsplit(base_url).netloc, error)
+        return None
