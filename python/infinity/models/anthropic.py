@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -115,9 +115,8 @@ class AnthropicModel:
 
     def _parts(
         self, chunk: bytes, splitter: EventSplitter, turn: OpenTurn, response: ClientResponse
-    ) -> builtins.list[Part]:
-        """What one piece of the answer adds."""
-        parts: builtins.list[Part] = []
+    ) -> Iterator[Part]:
+        """What one piece of the answer adds, up to where it goes wrong."""
         try:
             for data in splitter.feed(chunk):
                 event = decode(data)
@@ -126,10 +125,9 @@ class AnthropicModel:
                 if event.type == "error":
                     self._fail(failure.from_event(event.error, response.headers))
                 if (part := turn.apply(event)) is not None:
-                    parts.append(part)
+                    yield part
         except (msgspec.DecodeError, UnicodeDecodeError, EventTooLong) as error:
             raise self._unavailable(f"the answer cannot be read: {error}") from error
-        return parts
 
     def _open(self) -> ClientSession:
         if self._session is None or self._session.closed:

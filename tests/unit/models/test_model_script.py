@@ -88,7 +88,7 @@ def test_a_script_reads_like_the_conversation() -> None:
         said(script.reply_to(heard(user("x"), turn(EVENT), user(result("toolu_9", "it changed")))))
         == "It changed."
     )
-    deployed = ("t2", "deploy", {})
+    deployed: tuple[str, str, dict[str, Any]] = ("t2", "deploy", {})
     assert (
         said(script.reply_to(heard(user("x"), turn(deployed), user(result("t2", "ok: live"))))) == "Deployed."
     )

@@ -220,7 +220,7 @@ def test_token_counts_are_running_totals() -> None:
             }
         ],
         text(0, "x"),
-        end("end_turn", input_tokens=12, cache_read_input_tokens=None),
+        end("end_turn", input_tokens=12),
     )
     assert turn.usage == Usage(input=12, output=7, cache_read=300, cache_write=20)
 
