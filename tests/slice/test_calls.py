@@ -201,7 +201,7 @@ async def test_a_failing_server_is_tried_again_under_the_same_id_until_the_budge
     tries = tooled.settings.retries.dispatch
     for number in range(1, tries + 1):
         await server.invoked(number)
-        await tooled.eventually(lambda last=number == tries: last or tooled.clock.next_due() is not None)
+        await tooled.eventually(lambda last=number == tries: last or tooled.clock.sleeping() > 0)
         tooled.clock.advance(61)
     await tooled.said(thread, "it is down")
     assert len({each.id for each in server.invocations}) == 1
@@ -234,7 +234,7 @@ async def test_a_call_past_its_deadline_is_answered_with_an_error(tooled: World,
     tooled.clock.advance(tooled.settings.timeouts.call + 1)
     await tooled.said(thread, "too late")
     assert "3600 seconds" in _results(tooled.model.requests[1])[0]
-    assert await server.answer(invocation.id, text="finally") == 200
+    assert await server.answer(invocation.id, text="finally") == 409
     await tooled.settled(thread)
     assert len(tooled.model.requests) == 2
 
@@ -246,7 +246,7 @@ async def test_a_restart_sends_what_had_not_left_under_the_same_id(tooled: World
     tooled.model.then(call(("a", {})), say("done"))
     thread = await tooled.thread("go")
     await server.invoked()
-    await tooled.eventually(lambda: tooled.clock.next_due() is not None)
+    await tooled.eventually(lambda: tooled.clock.sleeping() > 0)
     del server.behaviours["a"]
     tooled.clock.advance(1)
     await tooled.restart()
@@ -268,13 +268,13 @@ async def test_an_interrupt_cancels_open_calls_and_their_late_results_are_droppe
     await tooled.noted(thread, "call_ended", id=invocation.id, state="cancelled")
     await server.until(lambda: len(server.notices) == 1, "a cancel notice")
     assert server.notices == [("/cancel_tool_call", {"thread_id": thread, "tool_call_id": invocation.id})]
-    assert await server.answer(invocation.id, text="late") == 200
+    assert await server.answer(invocation.id, text="LATE") == 200
     await tooled.settled(thread)
     assert len(tooled.model.requests) == 1
     await tooled.runtime.send(thread, "go on")
     await tooled.said(thread, "what now?")
-    assert "late" not in str(tooled.model.requests[-1])
-    assert ("late" not in str(await tooled.history(thread))) and await tooled.store.discards(thread)
+    assert "LATE" not in str(tooled.model.requests[-1])
+    assert ("LATE" not in str(await tooled.history(thread))) and await tooled.store.discards(thread)
 
 
 @pytest.mark.rap("RES-1", "RES-3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -68,12 +69,13 @@ async def test_a_model_that_always_fails_is_given_up_in_the_end_and_the_user_is_
     total = retries.completion * (retries.slices + 1)
     world.model.then(*[Overloaded("busy")] * total)
     thread = await world.thread("hi")
-    while len(world.model.requests) < total:
-        count = len(world.model.requests)
-        await _pass_time(world, thread)
-        await world.eventually(
-            lambda count=count: len(world.model.requests) > count or world.clock.next_due() is not None
-        )
+
+    def given_up() -> bool:
+        if (due := world.clock.next_due()) is not None:
+            world.clock.advance((due - world.clock.now() + 1) / 1000)
+        return len(world.model.requests) == total
+
+    await world.eventually(given_up)
     await world.until(thread, lambda event, data: event.kind == "problem" and "resume" in data["text"])
     await world.settled(thread)
     assert world.clock.next_due() is None
@@ -100,6 +102,18 @@ async def test_what_cannot_be_retried_is_shown_and_new_input_tries_again(
     assert "hi" in str(world.model.requests[1]["messages"])
 
 
+async def _until_the_turn(world: World, thread: str) -> list[tuple[str, dict[str, Any]]]:
+    """The live events before the turn is durable."""
+    live: list[tuple[str, dict[str, Any]]] = []
+    async for event in world.runtime.watch(thread):
+        data = msgspec.json.decode(event.data)
+        if event.position is None:
+            live.append((event.kind, data))
+        elif event.kind == "entry" and data["kind"] == "turn":
+            break
+    return live
+
+
 @pytest.mark.trap("L8", "M5")
 async def test_a_stream_that_breaks_after_a_call_was_shown_commits_and_sends_nothing_of_it(
     tooled: World,
@@ -111,17 +125,12 @@ async def test_a_stream_that_breaks_after_a_call_was_shown_commits_and_sends_not
 
     tooled.model.then(breaks, say("second try"))
     thread = await tooled.runtime.create()
-    live: list[tuple[str, dict[str, Any]]] = []
-    events = tooled.runtime.watch(thread)
+    watching = asyncio.create_task(_until_the_turn(tooled, thread))
+    await tooled.eventually(lambda: tooled.runtime.feed.watching() == 1)
     await tooled.runtime.send(thread, "go")
     await tooled.model.request(1)
     await _pass_time(tooled, thread)
-    async for event in events:
-        data = msgspec.json.decode(event.data)
-        if event.position is None:
-            live.append((event.kind, data))
-        elif event.kind == "entry" and data["kind"] == "turn":
-            break
+    live = await watching
     kinds = [(kind, data.get("attempt")) for kind, data in live if kind in ("text", "call", "retract")]
     assert kinds == [("text", 1), ("call", 1), ("retract", 1), ("text", 2)]
     assert await tooled.kinds(thread) == ["user", "user", "turn"]

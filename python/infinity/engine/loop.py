@@ -114,8 +114,9 @@ class Loop:
     async def _rounds(self, slice: Slice) -> None:
         while slice.ready and self._another_round(slice):
             turn = await complete(slice)
-            if turn is not None:
-                await dispatch(slice, turn)
+            if turn is None:
+                return
+            await dispatch(slice, turn)
             if slice.ready:
                 prepare(slice, self._services.mailbox.more(slice.thread.id))
 

@@ -37,6 +37,10 @@ class VirtualClock:
         self._now += int(seconds * 1000)
         self._ring()
 
+    def sleeping(self) -> int:
+        """How many wait in ``sleep``."""
+        return sum(not done.done() for _, _, done in self._sleepers)
+
     def next_due(self) -> int | None:
         """When the earliest sleeper or the alarm is due, in ms since the epoch."""
         while self._sleepers and self._sleepers[0][2].done():
