@@ -1,0 +1,28 @@
+"""The kit for writing tool servers: typed functions become tools, their answers find their way back, restarts included.
+
+tools = Toolset("ci", "What the build machines know.")
+
+@tools.tool
+async def status(branch: str) -> str:
+    \"\"\"The state of a branch's last build.\"\"\"
+    return await builds.status(branch)
+
+serve(tools, port=8801, state_path="ci.db")
+"""
+
+from .application import ToolsetServer, serve
+from .call import Call, Event, Image, Result, Subscription, ToolError
+from .toolset import Toolset, Webhook
+
+__all__ = [
+    "Call",
+    "Event",
+    "Image",
+    "Result",
+    "Subscription",
+    "ToolError",
+    "Toolset",
+    "ToolsetServer",
+    "Webhook",
+    "serve",
+]

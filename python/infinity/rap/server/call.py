@@ -1,0 +1,155 @@
+"""What a tool's function is given and what it may give back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class ToolError(Exception):
+    """Raise it to answer ``Error: <text>``; the model reads the text, so say what to do instead (RES-5, M2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a result. ``media_type``: such as ``image/png``."""
+
+    data: bytes
+    media_type: str
+
+    def item(self) -> dict[str, str]:
+        """As the protocol carries it."""
+        return {
+            "type": "image",
+            "data": base64.b64encode(self.data).decode(),
+            "mediaType": self.media_type,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result in full. ``content``: texts and images for the model, in order; ``display_as``: segments for people only (RES-3)."""
+
+    text: str | None = None
+    content: Sequence[str | Image] = ()
+    display_as: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a subscription. ``id``: its identity; an event sent again under the same id is the same event (R3).
+
+    ``associative``: for the subscribing conversation itself, not for a child of its own (SUB-4). ``final``: the last one (SUB-6).
+    """
+
+    text: str
+    id: str | None = None
+    associative: bool = False
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the runtime asked for. ``origin``: scheme and address under which it reached this server; ``problem``: why it cannot be done."""
+
+    operation: str
+    arguments: Mapping[str, Any]
+    id: str
+    group_id: str
+    callback_url: str
+    origin: str
+    call_id: str | None = None
+    ancestors: tuple[str, ...] = ()
+    user_id: str | None = None
+    problem: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.group_id, self.id)
+
+
+Key = tuple[str, str]
+"""Thread and call: what an invocation is known by. Runtimes mint ids without knowing of each other, so the thread belongs to it."""
+
+
+class Voice(Protocol):
+    """How a call speaks to its runtime."""
+
+    async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
+        """Send a callback, durably."""
+        ...
+
+    async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
+        """Send a ``user_choice`` and wait for the answer."""
+        ...
+
+    async def emit(self, invocation: Invocation, event: Event) -> bool:
+        """Send an event, durably; false if the subscription is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call in progress: annotate a parameter with it to get it. ``id`` is the idempotency key; the same one never runs twice (SRV-6)."""
+
+    invocation: Invocation = field(repr=False)
+    _voice: Voice = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.invocation.id
+
+    @property
+    def thread(self) -> str:
+        return self.invocation.group_id
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """Threads from the root to the parent; empty in a root thread."""
+        return self.invocation.ancestors
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose message caused the call."""
+        return self.invocation.user_id
+
+    async def choose(self, prompt: str, choices: Sequence[str], default: int = 0) -> int:
+        """Ask the user; the index of the answer. ``default`` is what a dismissal means (CHO-1)."""
+        return await self._voice.ask(
+            self.invocation,
+            {
+                "type": "user_choice",
+                "id": self.id,
+                "prompt": prompt,
+                "choices": list(choices),
+                "default": default,
+            },
+        )
+
+    async def authorize(self, auth_url: str) -> None:
+        """Show the user a page to grant access at (https only), then go on with the call when access is there (OAU-1)."""
+        await self._voice.say(self.invocation, {"type": "oauth", "id": self.id, "auth_url": auth_url})
+
+    async def view(self, view_type: str, content: Any) -> None:
+        """Replace what the thread's clients show under ``view_type``; JSON of any shape (VIEW-1)."""
+        message = {"type": "view_update", "view_type": view_type, "content": content}
+        await self._voice.say(self.invocation, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription(Call):
+    """An active subscription, or one that is being set up. It survives restarts of this server (SRV-4)."""
+
+    resumed: bool = False
+    """The server was restarted since the subscription began, and its generator runs again."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """As the model gave them: what the subscription is about."""
+        return self.invocation.arguments
+
+    async def send(self, event: str | Event) -> bool:
+        """Send an event; true once it is durable here. False, and nothing is sent, if the subscription is over (SRV-4)."""
+        return await self._voice.emit(self.invocation, Event(event) if isinstance(event, str) else event)

@@ -1,0 +1,296 @@
+"""What a tool server must not forget: invocations it acknowledged, callbacks not yet delivered, subscriptions (SRV-4, SRV-6).
+
+One SQLite file (WAL, synchronous=FULL) behind one thread. A call that returns has happened durably.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from infinity.errors import DamagedStore, NewerStore, StoreError, StoreLocked
+
+from .call import Invocation, Key
+
+T = TypeVar("T")
+
+VERSION = 1
+KEEP_DONE_SECONDS = 7 * 24 * 3600
+"""How long a finished invocation's id is remembered, so that it does not run again (SRV-6)."""
+KEEP_EVENT_IDS = 1_000
+LOCK_SECONDS = 2.0
+"""How long a starting server waits for the last one to let go of the file."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS invocations (
+  thread TEXT NOT NULL, id TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  state TEXT NOT NULL,      -- accepted, active (a subscription), done, cancelled
+  body TEXT NOT NULL,
+  events INTEGER NOT NULL DEFAULT 0,
+  accepted_at REAL NOT NULL,
+  PRIMARY KEY (thread, id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS open_invocations ON invocations (state, operation);
+CREATE TABLE IF NOT EXISTS callbacks (
+  place INTEGER PRIMARY KEY AUTOINCREMENT,
+  thread TEXT NOT NULL, id TEXT NOT NULL, url TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS callbacks_of ON callbacks (thread, id);
+CREATE TABLE IF NOT EXISTS event_ids (
+  place INTEGER PRIMARY KEY AUTOINCREMENT,
+  thread TEXT NOT NULL, id TEXT NOT NULL, event_id TEXT NOT NULL,
+  UNIQUE (thread, id, event_id)
+);
+"""
+
+
+class Letter(NamedTuple):
+    """A callback to deliver."""
+
+    place: int
+    key: Key
+    url: str
+    body: bytes
+
+
+class ServerStore:
+    """``path``: the file, made when it is not there. One server per file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = str(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tool-server-store")
+        self._database: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        await self._run(self._open)
+
+    async def close(self) -> None:
+        if self._database is not None:
+            await self._run(self._database.close)
+            self._database = None
+        self._thread.shutdown(wait=False)
+
+    async def accept(self, invocation: Invocation) -> bool:
+        """Record an invocation before it is acknowledged; false if it is known (SRV-6)."""
+        row = (
+            *invocation.key,
+            invocation.operation,
+            json.dumps(asdict(invocation)),
+            time.time(),
+        )
+        return await self._write(
+            lambda database: (
+                database.execute(
+                    "INSERT OR IGNORE INTO invocations (thread, id, operation, state, body, accepted_at) VALUES (?, ?, ?, 'accepted', ?, ?)",
+                    row,
+                ).rowcount
+                == 1
+            )
+        )
+
+    async def say(self, invocation: Invocation, body: bytes) -> Letter | None:
+        """Record a callback of a call that goes on. ``None`` if it was cancelled or is over."""
+
+        def write(database: sqlite3.Connection) -> Letter | None:
+            if _state(database, invocation.key) not in ("accepted", "active"):
+                return None
+            return _add(database, invocation, body)
+
+        return await self._write(write)
+
+    async def finish(self, invocation: Invocation, body: bytes, *, active: bool = False) -> Letter | None:
+        """Record a call's result; ``active``: it is a subscription from now on. ``None`` if the call was cancelled meanwhile."""
+
+        def write(database: sqlite3.Connection) -> Letter | None:
+            if _state(database, invocation.key) != "accepted":
+                return None
+            _set_state(database, invocation.key, "active" if active else "done")
+            return _add(database, invocation, body)
+
+        return await self._write(write)
+
+    async def correct(self, invocation_key: Key, url: str, body: bytes) -> Letter | None:
+        """A result in the place of one that the runtime refused."""
+
+        def write(database: sqlite3.Connection) -> Letter | None:
+            if _state(database, invocation_key) != "done":
+                return None
+            return _insert(database, invocation_key, url, body)
+
+        return await self._write(write)
+
+    async def emit(
+        self, invocation: Invocation, event_id: str | None, final: bool, body: Callable[[str, int], bytes]
+    ) -> tuple[bool, Letter | None]:
+        """Record an event; ``body`` gets its id and number (from 1). The first value is false if the subscription is over; no letter
+        if this event id was there before."""
+
+        def write(database: sqlite3.Connection) -> tuple[bool, Letter | None]:
+            key = invocation.key
+            if _state(database, key) != "active":
+                return False, None
+            count = (
+                1
+                + database.execute(
+                    "SELECT events FROM invocations WHERE thread = ? AND id = ?", key
+                ).fetchone()[0]
+            )
+            identity = event_id or f"event-{count}"
+            added = database.execute(
+                "INSERT OR IGNORE INTO event_ids (thread, id, event_id) VALUES (?, ?, ?)", (*key, identity)
+            )
+            if added.rowcount == 0:
+                return True, None
+            database.execute("UPDATE invocations SET events = ? WHERE thread = ? AND id = ?", (count, *key))
+            database.execute(
+                "DELETE FROM event_ids WHERE thread = ? AND id = ? AND place <= "
+                "(SELECT place FROM event_ids WHERE thread = ? AND id = ? ORDER BY place DESC LIMIT 1 OFFSET ?)",
+                (*key, *key, KEEP_EVENT_IDS),
+            )
+            letter = _add(database, invocation, body(identity, count))
+            if final:
+                _set_state(database, key, "done")
+            return True, letter
+
+        return await self._write(write)
+
+    async def delivered(self, place: int) -> None:
+        """The callback has arrived, or never will."""
+        await self._write(
+            lambda database: database.execute("DELETE FROM callbacks WHERE place = ?", (place,))
+        )
+
+    async def cancel(self, key: Key) -> None:
+        """End a call or subscription and forget what it still had to say. Unknown ones are fine (SRV-5)."""
+        await self._write(lambda database: _cancel(database, key))
+
+    async def cancel_thread(self, thread: str) -> list[Key]:
+        """The same for everything of a thread; what it was."""
+
+        def write(database: sqlite3.Connection) -> list[Key]:
+            rows = database.execute(
+                "SELECT thread, id FROM invocations WHERE thread = ? UNION SELECT thread, id FROM callbacks WHERE thread = ?",
+                (thread, thread),
+            ).fetchall()
+            for row in rows:
+                _cancel(database, (row[0], row[1]))
+            return [(row[0], row[1]) for row in rows]
+
+        return await self._write(write)
+
+    async def open_invocations(self, state: str, operation: str | None = None) -> list[Invocation]:
+        """All in this state, oldest first."""
+
+        def read(database: sqlite3.Connection) -> list[Invocation]:
+            rows = database.execute(
+                "SELECT body FROM invocations WHERE state = ? AND operation = coalesce(?, operation) ORDER BY accepted_at",
+                (state, operation),
+            )
+            return [_invocation(body) for (body,) in rows]
+
+        return await self._write(read)
+
+    async def letters(self) -> list[Letter]:
+        """Everything that is still to be delivered, in order."""
+
+        def read(database: sqlite3.Connection) -> list[Letter]:
+            rows = database.execute("SELECT place, thread, id, url, body FROM callbacks ORDER BY place")
+            return [Letter(place, (thread, id), url, body) for place, thread, id, url, body in rows]
+
+        return await self._write(read)
+
+    def _open(self) -> None:
+        database = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
+        )
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NewerStore(
+                f"{self._path} was written by a newer version of Infinity; upgrade, or use another file"
+            )
+        # A second server on this file would run everything twice.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        database.execute(
+            "DELETE FROM invocations WHERE state IN ('done', 'cancelled') AND accepted_at < ?",
+            (time.time() - KEEP_DONE_SECONDS,),
+        )
+        self._database = database
+
+    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """One transaction."""
+
+        def run() -> T:
+            if self._database is None:
+                raise StoreError(f"{self._path} is not open")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                value = change(self._database)
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            return value
+
+        return await self._run(run)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise _store_error(self._path, error) from error
+
+
+def _store_error(path: str, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreLocked(f"{path} is held by another process; one tool server per state file")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedStore(f"{path} is not a readable state file ({error}); move it away to start afresh")
+    return StoreError(f"{path}: {error}")
+
+
+def _state(database: sqlite3.Connection, key: Key) -> str | None:
+    row = database.execute("SELECT state FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _set_state(database: sqlite3.Connection, key: Key, state: str) -> None:
+    database.execute("UPDATE invocations SET state = ? WHERE thread = ? AND id = ?", (state, *key))
+    if state not in ("accepted", "active"):
+        # Only the id matters from now on; arguments may be large or private.
+        database.execute("UPDATE invocations SET body = '' WHERE thread = ? AND id = ?", key)
+        database.execute("DELETE FROM event_ids WHERE thread = ? AND id = ?", key)
+
+
+def _cancel(database: sqlite3.Connection, key: Key) -> None:
+    database.execute("DELETE FROM callbacks WHERE thread = ? AND id = ?", key)
+    if _state(database, key) in ("accepted", "active"):
+        _set_state(database, key, "cancelled")
+
+
+def _add(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> Letter:
+    return _insert(database, invocation.key, invocation.callback_url, body)
+
+
+def _insert(database: sqlite3.Connection, key: Key, url: str, body: bytes) -> Letter:
+    added = database.execute(
+        "INSERT INTO callbacks (thread, id, url, body) VALUES (?, ?, ?, ?)", (*key, url, body)
+    )
+    assert added.lastrowid is not None
+    return Letter(added.lastrowid, key, url, body)
+
+
+def _invocation(body: str) -> Invocation:
+    fields: dict[str, Any] = json.loads(body)
+    return Invocation(**{**fields, "ancestors": tuple(fields["ancestors"])})

@@ -1,0 +1,249 @@
+"""Running functions: once per invocation, each in a task of its own, each ending in a result (SRV-2, SRV-6)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from infinity.errors import StoreError
+
+from .call import Call, Event, Invocation, Key, Subscription, ToolError
+from .delivery import Backoff, Deliveries
+from .result import error_text, result_fields, text_of
+from .store import Letter, ServerStore
+from .toolset import Operation, Toolset
+
+log = logging.getLogger("infinity.rap.server")
+
+INTERRUPTED = (
+    "Error: the tool server was restarted while {operation} was running; it may or may not have taken effect. "
+    "Check before trying again."
+)
+ENDED = "The subscription has ended."
+REFUSED = (
+    "Error: the runtime refused the tool's result of {size} bytes with HTTP {status}; ask for less at once."
+)
+_UNREADABLE = frozenset({400, 413, 422})
+_GONE = frozenset({401, 403, 404, 409, 410})
+
+
+class Work:
+    """The functions in progress, the subscriptions, and what they have to say. ``Voice`` and ``Registry`` of the kit."""
+
+    def __init__(self, toolset: Toolset, store: ServerStore, backoff: Backoff) -> None:
+        self._toolset = toolset
+        self._store = store
+        self._deliveries = Deliveries(store, backoff, self._refused)
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._questions: dict[str, tuple[Invocation, asyncio.Future[int]]] = {}
+
+    async def start(self) -> None:
+        """Go on where the last process ended: unsent callbacks, subscriptions, interrupted calls (SRV-4)."""
+        self._deliveries.start()
+        for letter in await self._store.letters():
+            self._deliveries.add(letter)
+        for invocation in await self._store.open_invocations("active"):
+            operation = self._toolset.operations.get(invocation.operation)
+            if operation is not None and operation.generates:
+                self._spawn(invocation, self._generate(operation, invocation, resumed=True))
+        for invocation in await self._store.open_invocations("accepted"):
+            operation = self._toolset.operations.get(invocation.operation)
+            if operation is None or operation.repeatable or operation.generates:
+                self.begin(invocation)
+            else:
+                text = INTERRUPTED.format(operation=invocation.operation)
+                await self._answer(invocation, {"text": text})
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._deliveries.stop()
+
+    def begin(self, invocation: Invocation) -> None:
+        """Start the function of an invocation that is on record."""
+        self._spawn(invocation, self._run(invocation))
+
+    async def cancel(self, key: Key) -> None:
+        """Stop a call or subscription; nothing more is said for it (SRV-4, SRV-5)."""
+        await self._store.cancel(key)
+        self._stop(key)
+
+    async def cancel_thread(self, thread: str) -> None:
+        for key in await self._store.cancel_thread(thread):
+            self._stop(key)
+
+    def choose(self, question: str, call_id: Any, selected: Any) -> bool:
+        """An answer to ``ask``; false if nobody asked that."""
+        found = self._questions.get(question)
+        if found is None or found[0].id != call_id or not isinstance(selected, int) or found[1].done():
+            return False
+        found[1].set_result(selected)
+        return True
+
+    # Registry
+
+    async def active(self, operation: str) -> Sequence[Subscription]:
+        return [
+            Subscription(invocation, self)
+            for invocation in await self._store.open_invocations("active", operation)
+        ]
+
+    # Voice
+
+    async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
+        body = _encode({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
+        letter = await self._store.say(invocation, body)
+        if letter is not None:
+            self._deliveries.add(letter)
+
+    async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
+        question = secrets.token_urlsafe(18)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._questions[question] = (invocation, answer)
+        try:
+            url = f"{invocation.origin}/choice/{question}"
+            await self.say(invocation, {**message, "response_url": url, "event_id": question})
+            return await answer
+        finally:
+            del self._questions[question]
+
+    async def emit(self, invocation: Invocation, event: Event) -> bool:
+        def body(event_id: str, number: int) -> bytes:
+            return _encode(
+                {
+                    "type": "subscription_event",
+                    "group_id": invocation.group_id,
+                    "tool_call_id": invocation.id,
+                    "text": event.text,
+                    "associative": event.associative,
+                    "final": event.final,
+                    "event_id": event_id,
+                    "seq": number,
+                }
+            )
+
+        open_, letter = await self._store.emit(invocation, event.id, event.final, body)
+        if letter is not None:
+            self._deliveries.add(letter)
+        return open_
+
+    # running
+
+    async def _run(self, invocation: Invocation) -> None:
+        operation = self._toolset.operations.get(invocation.operation)
+        try:
+            if invocation.problem is not None:
+                raise ToolError(f"bad invocation: {invocation.problem}")
+            if operation is None:
+                raise ToolError(
+                    f"there is no tool {invocation.operation!r} here; there are: {', '.join(self._toolset.operations)}"
+                )
+            arguments = operation.signature.check(invocation.arguments)
+            if operation.generates:
+                if await self._answer(invocation, {"text": "Subscribed."}, active=True):
+                    await self._generate(operation, invocation)
+                return
+            fields = result_fields(await self._call(operation, invocation, arguments))
+            await self._answer(invocation, fields, active=operation.subscribes)
+        except asyncio.CancelledError:
+            raise
+        except StoreError:
+            # Still on record as accepted: the next start deals with it.
+            log.exception("call %s could not be recorded", invocation.id)
+        except Exception as error:  # whatever a tool raises is an answer (SRV-2)
+            if not isinstance(error, ToolError):
+                log.warning("call %s of %s failed", invocation.id, invocation.operation, exc_info=error)
+            await self._answer(invocation, {"text": error_text(invocation.operation, error)})
+
+    async def _call(self, operation: Operation, invocation: Invocation, arguments: dict[str, Any]) -> Any:
+        arguments = self._with_context(operation, invocation, arguments)
+        if inspect.iscoroutinefunction(operation.function):
+            return await operation.function(**arguments)
+        return await asyncio.to_thread(operation.function, **arguments)
+
+    async def _generate(self, operation: Operation, invocation: Invocation, *, resumed: bool = False) -> None:
+        try:
+            arguments = operation.signature.check(invocation.arguments)
+            arguments = self._with_context(operation, invocation, arguments, resumed=resumed)
+            async for item in operation.function(**arguments):
+                event = item if isinstance(item, Event) else Event(text_of(item))
+                if not await self.emit(invocation, event) or event.final:
+                    return
+            await self.emit(invocation, Event(ENDED, final=True))
+        except asyncio.CancelledError:
+            raise
+        except StoreError:
+            log.exception("an event of %s could not be recorded", invocation.id)
+        except Exception as error:  # a subscription that breaks says so (SRV-2)
+            log.warning("subscription %s broke", invocation.id, exc_info=error)
+            await self.emit(invocation, Event(error_text(invocation.operation, error), final=True))
+
+    def _with_context(
+        self,
+        operation: Operation,
+        invocation: Invocation,
+        arguments: dict[str, Any],
+        *,
+        resumed: bool = False,
+    ) -> dict[str, Any]:
+        if operation.signature.context is None:
+            return arguments
+        call = (
+            Subscription(invocation, self, resumed=resumed)
+            if operation.subscribes
+            else Call(invocation, self)
+        )
+        return {**arguments, operation.signature.context: call}
+
+    async def _answer(self, invocation: Invocation, fields: dict[str, Any], *, active: bool = False) -> bool:
+        message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
+        if active:
+            fields = {**fields, "subscription": True}
+        body = _encode({**message, "call_id": invocation.call_id, **fields})
+        letter = await self._store.finish(invocation, body, active=active)
+        if letter is not None:
+            self._deliveries.add(letter)
+        return letter is not None
+
+    async def _refused(self, letter: Letter, status: int) -> None:
+        """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
+        message = json.loads(letter.body)
+        if message["type"] == "subscription_event" and status in _GONE:
+            await self.cancel(letter.key)
+        if message["type"] != "tool_result" or status not in _UNREADABLE:
+            return
+        text = REFUSED.format(status=status, size=len(letter.body))
+        if len(letter.body) < len(text) + 1_000:
+            return  # as small as its replacement: that would be refused too
+        kept = {name: message[name] for name in ("type", "group_id", "id", "call_id") if name in message}
+        corrected = await self._store.correct(letter.key, letter.url, _encode({**kept, "text": text}))
+        if corrected is not None:
+            self._deliveries.add(corrected)
+
+    def _spawn(self, invocation: Invocation, work: Any) -> None:
+        task = asyncio.create_task(work, name=f"call {invocation.id}")
+        self._tasks[invocation.key] = task
+        task.add_done_callback(lambda done: self._ended(invocation.key, done))
+
+    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call %s ended without a result", key[1], exc_info=error)
+
+    def _stop(self, key: Key) -> None:
+        self._deliveries.drop(key)
+        task = self._tasks.get(key)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+
+def _encode(message: dict[str, Any]) -> bytes:
+    return json.dumps({name: value for name, value in message.items() if value is not None}).encode()
