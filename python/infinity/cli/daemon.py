@@ -18,6 +18,9 @@ from .exits import NOT_RUNNING, Failure, from_error
 from .options import as_json, home_option, the_home
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infinity.abc import Observer
     from infinity.local.home import DaemonState
 
 __all__ = ["daemon"]
@@ -62,11 +65,20 @@ def run(project: Path | None, no_project: bool, ready_fd: int | None) -> None:
         start_logging(
             home.log, level=log.level, form=log.format, terminal=sys.stderr if ready_fd is None else None
         )
-        asyncio.run(Daemon(planned).run(ready))
+        asyncio.run(Daemon(planned, observe=_crash_gates()).run(ready))
     except InfinityError as error:
         if ready_fd is not None:
             report_failure(ready_fd, error)
         raise from_error(error) from None
+
+
+def _crash_gates() -> Callable[[Observer], Observer] | None:
+    """Only where the environment asks for a crash: users' daemons never see the test kit."""
+    if not any(os.environ.get(name) for name in ("INFINITY_CRASH_GATE", "INFINITY_CRASH_AFTER_MS")):
+        return None
+    from infinity.testing.gates import armed
+
+    return armed
 
 
 @daemon.command(epilog="Example: infinity daemon start --json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from infinity.errors import InfinityError
+from infinity.errors import DamagedStore, InfinityError, from_core
 from infinity.local.home import Home
 
 from .connection import Connection, connect
@@ -35,9 +36,12 @@ class Examination:
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many threads."
 )
+@click.option(
+    "--repair", is_flag=True, help="Salvage a damaged database into a new one. Only while no daemon runs."
+)
 @as_json
 @home_option
-def doctor(limit: int, as_json: bool) -> None:
+def doctor(limit: int, repair: bool, as_json: bool) -> None:
     """Check the home, the configuration, the database and the tool servers, and explain every waiting thread. Exit code 1 if anything is wrong."""
     home = the_home()
     found = Examination()
@@ -50,7 +54,7 @@ def doctor(limit: int, as_json: bool) -> None:
         found.problems.append(failure.message) if failure.exit_code != NOT_RUNNING else found.facts.append(
             failure.message
         )
-        _examine_database(home, found)
+        _examine_database(home, found, repair)
     if connection is not None:
         _examine_daemon(connection, found, limit)
     _report(found, as_json)
@@ -77,18 +81,37 @@ def _examine_config(home: Home, found: Examination) -> None:
         found.problems.append(str(error))
 
 
-def _examine_database(home: Home, found: Examination) -> None:
+def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     """Open it as a start would; only while nobody else has it."""
     if not home.database.exists():
         return
-    from infinity._core import CoreError, Journal, Wake
-    from infinity.errors import from_core
+    from infinity._core import Wake
+    from infinity.local.daemon import open_journal
 
     try:
-        Journal.open(str(home.database), Wake()).close()
-        found.facts.append(f"{home.database} opens and is sound")
+        open_journal(home, Wake()).close()
+        found.facts.append(f"{home.database} opens")
+    except DamagedStore as error:
+        if repair:
+            _repair(home, found)
+        else:
+            found.problems.append(f"{error}. To salvage what can be read: infinity doctor --repair")
+    except InfinityError as error:
+        found.problems.append(str(error))
+
+
+def _repair(home: Home, found: Examination) -> None:
+    """Into a new file; the damaged one stays beside it."""
+    from infinity._core import CoreError, repair_journal
+
+    try:
+        report = json.loads(repair_journal(str(home.database)))
     except CoreError as error:
-        found.problems.append(f"{home.database}: {from_core(error)}")
+        found.problems.append(str(from_core(error)))
+        return
+    rows = ", ".join(f"{count} {table}" for table, count in report["rows"].items())
+    found.facts.append(f"{report['path']} was repaired: {rows}; the damaged files are at {report['damaged']}")
+    found.facts += [f"lost: {item}" for item in report["lost"]]
 
 
 def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from infinity._core import CoreError, Journal, Mailboxes, Wake, __version__
+from infinity.abc import Observer
 from infinity.errors import from_core
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
@@ -36,7 +37,7 @@ from .toolsets import LocalToolsets, LocalTransport, ServerSet
 from .trust import Trust, find_project_file
 from .wakeup import Wakeup
 
-__all__ = ["Daemon", "Plan", "plan"]
+__all__ = ["Daemon", "Plan", "open_journal", "plan"]
 
 logger = logging.getLogger("infinity.daemon")
 
@@ -69,13 +70,17 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
 
 
 class Daemon:
-    """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal."""
+    """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal.
 
-    def __init__(self, plan: Plan) -> None:
+    ``observe`` puts an observer in front of the feed: tracing, crash gates.
+    """
+
+    def __init__(self, plan: Plan, *, observe: Callable[[Observer], Observer] | None = None) -> None:
         self.home = plan.home
         self.config = plan.config
         self.notices = list(plan.notices)
         self.metrics = Metrics()
+        self._observe = observe
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
 
@@ -138,10 +143,7 @@ class Daemon:
 
     def _open_store(self) -> tuple[JournalStore, Wakeup]:
         wake = Wake()
-        try:
-            journal = Journal.open(str(self.home.database), wake)
-        except CoreError as error:
-            raise from_core(error) from None
+        journal = open_journal(self.home, wake)
         wakeup = Wakeup(wake)
         store = JournalStore(journal, wakeup)
         self._undo.callback(wakeup.stop)
@@ -185,6 +187,7 @@ class Daemon:
             clock=clock,
             feed=feed,
             settings=settings,
+            observer=self._observe(feed) if self._observe is not None else None,
         )
         servers.resume()
         backend = Backend(
@@ -222,6 +225,17 @@ class Daemon:
         for notice in self.notices:
             logger.warning("%s", notice)
         return state
+
+
+def open_journal(home: Home, wake: Wake) -> Journal:
+    """The home's database; nobody else may read it, whatever the mode of its directory will be."""
+    umask = os.umask(0o077)
+    try:
+        return Journal.open(str(home.database), wake)
+    except CoreError as error:
+        raise from_core(error) from None
+    finally:
+        os.umask(umask)
 
 
 def _reachable(host: str) -> str:

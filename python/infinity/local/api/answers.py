@@ -11,7 +11,7 @@ from infinity.abc import Accepted, Status
 
 from .failure import refusal
 
-__all__ = ["accepted", "answer"]
+__all__ = ["accepted", "answer", "taken"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,6 +25,13 @@ _REFUSALS: dict[Status, tuple[int, str]] = {
 
 def answer(value: Any, *, status: int = 200) -> web.Response:
     return web.Response(status=status, body=_encode(value), content_type="application/json")
+
+
+def taken(outcome: Accepted) -> web.Response:
+    """For people and programs that talk to a thread: what a closed thread discards has not been said."""
+    if outcome.status is Status.DISCARDED:
+        return refusal(409, "closed", "the thread is closed; nothing more can be said to it")
+    return accepted(outcome)
 
 
 def accepted(outcome: Accepted, *, rule: str | None = None) -> web.Response:

@@ -8,7 +8,7 @@ from aiohttp import web
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 
-from .answers import accepted
+from .answers import taken
 from .backend import BACKEND
 from .body import path_id, read_json
 
@@ -30,4 +30,4 @@ async def post_choice(request: web.Request) -> web.Response:
     outcome = await request.app[BACKEND].runtime.choose(
         thread, choice, selection.selected, user_id=selection.user_id
     )
-    return accepted(outcome)
+    return taken(outcome)

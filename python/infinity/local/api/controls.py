@@ -9,7 +9,7 @@ from aiohttp import web
 
 from infinity.message import Action
 
-from .answers import accepted
+from .answers import taken
 from .backend import BACKEND
 from .body import idempotency_key, path_id, read_json
 
@@ -52,4 +52,4 @@ async def set_model(request: web.Request) -> web.Response:
 
 async def _send(request: web.Request, action: Action, argument: str | None) -> web.Response:
     runtime = request.app[BACKEND].runtime
-    return accepted(await runtime.control(path_id(request), action, argument, key=idempotency_key(request)))
+    return taken(await runtime.control(path_id(request), action, argument, key=idempotency_key(request)))

@@ -10,7 +10,7 @@ from aiohttp import web
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 
-from .answers import accepted
+from .answers import taken
 from .backend import BACKEND
 from .body import idempotency_key, path_id, read_json
 
@@ -36,4 +36,4 @@ async def post_message(request: web.Request) -> web.Response:
     outcome = await request.app[BACKEND].runtime.send(
         thread, message.content, key=key, user_id=message.user_id
     )
-    return accepted(outcome)
+    return taken(outcome)

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from infinity._core import header_json
-from infinity.abc import ThreadRow
+from infinity.abc import PromptRow, ThreadRow
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import is_id
 
@@ -86,10 +86,7 @@ async def get_thread(request: web.Request) -> web.Response:
             **{name: header[name] for name in _FROM_HEADER if name in header},
             "cursor": header["feed"] - 1,
             "explanation": explanation,
-            "prompts": [
-                {"id": prompt.id, "kind": prompt.kind, **msgspec.json.decode(prompt.body)}
-                for prompt in prompts
-            ],
+            "prompts": [_prompt(prompt) for prompt in prompts],
         }
     )
 
@@ -107,6 +104,16 @@ def _summary(row: ThreadRow) -> dict[str, Any]:
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+    }
+
+
+def _prompt(row: PromptRow) -> dict[str, Any]:
+    """With the link to follow, which is nowhere else (OAU-1); without the address that the answer goes to, which is ours to call."""
+    body: dict[str, Any] = msgspec.json.decode(row.body)
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        **{key: value for key, value in body.items() if key != "response_url"},
     }
 
 
