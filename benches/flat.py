@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infinity.demo.daemon import Daemon
 from infinity.demo.rest import Rest
-from processes import free_port, get, script, wait_for
+from processes import free_port, get, model_config, script, wait_for
 from threads import NOW, conversation, write
 
 
@@ -78,7 +78,10 @@ def main() -> None:
         daemon.start()
         daemon.stop()
         threads = {entries: f"thread_flat_{entries}" for entries in chosen.entries}
-        write(home / "infinity.db", (conversation(id, entries).delta(NOW) for entries, id in threads.items()))
+        write(
+            home / "infinity.db",
+            (conversation(id, entries, "anthropic/bench").delta(NOW) for entries, id in threads.items()),
+        )
         with daemon:
             figures = [
                 measure(daemon, servers, id, entries, chosen.slices) for entries, id in threads.items()
@@ -90,18 +93,6 @@ def main() -> None:
             f"{figure.entries:8,} {figure.milliseconds:9.2f} {figure.cpu:8.2f} {figure.cpu / first.cpu:6.2f} x"
             f" {figure.written:14,.0f} {figure.written / first.written:6.2f} x"
         )
-
-
-def model_config(servers: str) -> str:
-    """A daemon whose model is the bench's own server."""
-    return f"""
-[models]
-default = "anthropic/bench"
-
-[models.anthropic]
-base_url = "{servers}"
-api_key = "none"
-"""
 
 
 if __name__ == "__main__":

@@ -51,3 +51,15 @@ def wait_for(url: str, name: str, value: int, seconds: float = 300.0) -> None:
         if time.monotonic() > limit:
             raise TimeoutError(f"{name} stopped at {count} of {value}")
         time.sleep(0.001)
+
+
+def model_config(servers: str) -> str:
+    """For a daemon whose model is the bench's own server."""
+    return f"""
+[models]
+default = "anthropic/bench"
+
+[models.providers.anthropic]
+base_url = "{servers}"
+api_key = "none"
+"""

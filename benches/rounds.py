@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from infinity.demo.daemon import Daemon
-from processes import free_port, get, script, wait_for
+from processes import free_port, get, model_config, script, wait_for
 
 ROUNDS = 20
 START = Callable[[], None]
@@ -75,16 +75,7 @@ def of_floor(servers: str, home: Path, plan: list[tuple[int, int]]) -> list[Figu
 
 
 def of_daemon(servers: str, home: Path, plan: list[tuple[int, int]]) -> list[Figure]:
-    config = f"""
-model = "anthropic/bench"
-
-[models."anthropic/bench"]
-base_url = "{servers}"
-api_key = "none"
-
-[servers.bench]
-url = "{servers}"
-"""
+    config = f'{model_config(servers)}\n[toolsets.bench]\nurl = "{servers}"\n'
     with Daemon(home, config) as daemon:
 
         def start() -> None:

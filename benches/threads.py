@@ -21,33 +21,26 @@ def parked(number: int) -> Delta:
     """A thread with a question, a call that was answered, and an active subscription: it waits for events."""
     thread = Thread.create(f"thread_parked_{number:06}", now=NOW, model="scripted/bench")
     thread.add_user(text("Watch the repository and tell me what happens there."), now=NOW)
-    provider_id = "toolu_1"
     call = thread.plan_call(
         f"call_parked_{number:06}",
-        provider_id=provider_id,
+        provider_id="toolu_1",
         tool="watch_repo",
         toolset="bench",
         arguments=b'{"repository":"octocat/hello"}',
         deadline=None,
         user_id=None,
     )
-    use = [
-        {
-            "type": "tool_use",
-            "id": provider_id,
-            "name": "watch_repo",
-            "input": {"repository": "octocat/hello"},
-        }
-    ]
+    arguments = {"repository": "octocat/hello"}
+    use = [{"type": "tool_use", "id": call.id, "name": "watch_repo", "input": arguments}]
     thread.add_turn(json.dumps(use).encode(), [call], now=NOW)
     thread.answer(call.id, text("Watching."), now=NOW, event_id=f"event_{number}", subscription=True)
     thread.add_turn(text("I watch it and will tell you."), [], now=NOW)
     return thread.delta(NOW)
 
 
-def conversation(id: str, entries: int) -> Thread:
+def conversation(id: str, entries: int, model: str = "scripted/bench") -> Thread:
     """A thread of ``entries`` short entries, user and assistant in turn; nothing is committed."""
-    thread = Thread.create(id, now=NOW, model="scripted/bench")
+    thread = Thread.create(id, now=NOW, model=model)
     for number in range(entries // 2):
         thread.add_user(text(f"Question {number}: how many parcels left the house today?"), now=NOW)
         thread.add_turn(text(f"Answer {number}: {number * 7} parcels, two of them by night."), [], now=NOW)

@@ -15,9 +15,7 @@ from typing import Any, Self
 
 import httpx
 
-from infinity.errors import ConfigError
-
-RUN = "from infinity.cli.main import daemon_main; daemon_main()"
+from infinity.errors import BadRequest, ConfigError
 
 
 def free_port() -> int:
@@ -28,13 +26,16 @@ def free_port() -> int:
 
 
 class Daemon:
-    """``config``: the text of its ``infinity.toml``. As a context manager it is started on entering and stopped on leaving."""
+    """``config``: the text of its ``infinity.toml`` but for ``[daemon]``. As a context manager it is started on entering and stopped on leaving."""
 
-    def __init__(self, home: Path, config: str = "", *, port: int | None = None) -> None:
+    def __init__(
+        self, home: Path, config: str = "", *, port: int | None = None, public_url: str | None = None
+    ) -> None:
         self.home = home
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._config = f"{config}\n[daemon]\nport = {self.port}\n"
+        public = f'public_url = "{public_url}"\n' if public_url else ""
+        self._config = f"{config}\n[daemon]\nport = {self.port}\n{public}"
         self._process: subprocess.Popen[bytes] | None = None
         self._http: httpx.Client | None = None
 
@@ -62,10 +63,12 @@ class Daemon:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.home / "infinity.toml").write_text(self._config)
         began = time.monotonic()
-        environment = {**os.environ, "INFINITY_HOME": str(self.home)}
+        # Settings in the caller's environment are meant for the caller's own daemon.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFINITY_")}
+        environment = {**inherited, "INFINITY_HOME": str(self.home)}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", RUN],
+                [sys.executable, "-m", "infinity.cli", "daemon", "run", "--no-project"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -122,12 +125,17 @@ class Daemon:
         return self._http
 
     def get(self, path: str, **parameters: Any) -> Any:
-        return self.client().get(path, params=parameters).raise_for_status().json()
+        return _body(self.client().get(path, params=parameters))
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Any:
         """``key``: the ``Idempotency-Key``; sent again under the same one, a message counts once."""
         headers = {"Idempotency-Key": key} if key else {}
-        answer = self.client().post(
-            path, content=json.dumps(body), headers={"Content-Type": "application/json", **headers}
-        )
-        return answer.raise_for_status().json()
+        headers["Content-Type"] = "application/json"
+        return _body(self.client().post(path, content=json.dumps(body), headers=headers))
+
+
+def _body(answer: httpx.Response) -> Any:
+    """The answer's JSON. ``BadRequest`` with the daemon's own words if it refused."""
+    if answer.is_success:
+        return answer.json()
+    raise BadRequest(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from infinity.demo.daemon import Daemon
+from infinity.demo.daemon import Daemon, free_port
 from infinity.demo.github_events import GitHub
 from infinity.demo.rest import Rest
 from infinity.demo.script import ASK, CHAT
@@ -20,6 +21,7 @@ from infinity.demo.tally import Tally
 from infinity.demo.timeline import Timeline
 from infinity.demo.tool_process import ToolProcess
 from infinity.demo.watcher import Entry, Watcher, texts
+from infinity.demo.wire import Delivery, Wire
 from infinity.errors import InfinityError
 
 SCRIPTED = "scripted/demo"
@@ -72,6 +74,7 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
 class Story:
     timeline: Timeline
     daemon: Daemon
+    wire: Wire
     tests: ToolProcess
     repository: ToolProcess
     github: GitHub
@@ -82,7 +85,7 @@ class Story:
 
     @staticmethod
     def set_up(stack: ExitStack, timeline: Timeline, home: Path, model: str, port: int | None) -> Story:
-        secret = secrets.token_hex(16)
+        secret, port = secrets.token_hex(16), port or free_port()
         tests = ToolProcess("tests", "infinity.demo.tests_server", home / "tests", timeline)
         repository = ToolProcess(
             "repo",
@@ -93,15 +96,18 @@ class Story:
         )
         stack.enter_context(tests)
         stack.enter_context(repository)
+        wire = stack.enter_context(
+            Wire(f"http://127.0.0.1:{port}", lambda delivery: _show(timeline, delivery))
+        )
         config = CONFIG.format(model=model, tests=tests.url, repository=repository.url)
-        daemon = stack.enter_context(Daemon(home / "daemon", config, port=port))
+        daemon = stack.enter_context(Daemon(home / "daemon", config, port=port, public_url=wire.url))
         timeline.plain(f"home {home} · daemon {daemon.address} · model {model}\n")
         thread = daemon.post("/v1/threads", {"title": "demo"})["id"]
         watcher = Watcher(daemon, thread, timeline)
         stack.callback(watcher.close)
         github = GitHub(f"{repository.url}/webhook", secret.encode())
         patience = 20.0 if model == SCRIPTED else 180.0
-        return Story(timeline, daemon, tests, repository, github, thread, watcher, patience)
+        return Story(timeline, daemon, wire, tests, repository, github, thread, watcher, patience)
 
     def tell(self) -> None:
         self.ask()
@@ -112,12 +118,13 @@ class Story:
         self.webhook()
 
     def ask(self) -> None:
+        self.timeline.begin()
         self.say(ASK)
-        self.tests.until("invoked", self.patience)
-        self.repository.until("posted", self.patience)
+        self.wire.repeat = self.tests.until("invoked", self.patience)["id"]
+        self.repository.until("invoked", self.patience)
 
     def rest(self) -> None:
-        """Two calls are open and a test suite is running. Meanwhile the daemon does nothing, as the kernel sees it (I9)."""
+        """A call is open and a test suite is running. Meanwhile the daemon does nothing, as the kernel sees it (I9)."""
         time.sleep(SETTLE)
         before = Rest.of(self.daemon.pid)
         time.sleep(MEASURE)
@@ -133,7 +140,7 @@ class Story:
         )
 
     def chat(self) -> None:
-        """Talking while a tool runs: the agent answers, the tool goes on (I2: sent twice, it counts once)."""
+        """Talking while a tool runs: the agent answers, the tool goes on (L4). Sent twice, it counts once (I3)."""
         turns = _turns(self.watcher.entries)
         key = self.say(CHAT)
         self.until(lambda entries: _turns(entries) > turns, "the agent's answer")
@@ -143,25 +150,24 @@ class Story:
         pid = self.daemon.pid
         self.daemon.kill()
         self.timeline.line(
-            "kill -9", f"the daemon (pid {pid}) is gone, while the tests run and a subscription is active"
+            "kill -9", f"the daemon (pid {pid}) is gone; the tests run on, nobody waits for them"
         )
-        self.tests.until("refused", self.patience)
+        self.wire.until(
+            lambda seen: any(each.status == 0 for each in seen), self.patience, "the end of the tests"
+        )
 
     def recover(self) -> None:
         seconds = self.daemon.start()
         self.timeline.line("daemon", f"started again (pid {self.daemon.pid}), ready after {seconds:.1f} s")
-        self.tests.until("posted", self.patience, count=2)
+        self.wire.until(
+            lambda seen: any(each.again for each in seen), self.patience, "the delivery of the result"
+        )
         self.until(lambda entries: _answered(entries, "run_tests"), "the agent's word on the tests")
 
     def webhook(self) -> None:
-        """GitHub delivers a pull request twice, as it does when it is not sure."""
-        name, delivery = "pull_request.opened", secrets.token_hex(16)
-        self.timeline.line(
-            "github", f"delivers {name} (delivery {delivery[:8]}…) and, a moment later, delivers it again"
-        )
-        for _ in range(2):
-            self.github.deliver(name, delivery)
-        self.repository.until("posted", self.patience, count=3)
+        delivery = str(uuid.uuid4())
+        self.timeline.line("github", f"delivers pull_request.opened to the webhook, delivery {delivery}")
+        self.github.deliver("pull_request.opened", delivery)
         self.until(lambda entries: _answered(entries, "watch_repo"), "the agent's word on the pull request")
 
     # what the steps do
@@ -181,14 +187,19 @@ class Story:
         self.watcher.until(enough, self.patience, what)
 
     def tally(self) -> Tally:
-        posted = [*self.tests.reports("posted"), *self.repository.reports("posted")]
-        entries: list[Entry] = self.daemon.get(f"/v1/threads/{self.thread}/entries", limit=1000)["entries"]
-        return Tally(
-            said=self.said,
-            results=[each["id"] for each in posted if each["type"] == "tool_result"],
-            events=[each["event_id"] for each in posted if each["type"] == "subscription_event"],
-            entries=entries,
-        )
+        entries = self.daemon.get(f"/v1/threads/{self.thread}/entries", limit=1000)["entries"]
+        events = self.wire.accepted("subscription_event")
+        return Tally(self.said, self.wire.accepted("tool_result"), events, entries)
+
+
+def _show(timeline: Timeline, delivery: Delivery) -> None:
+    what = "a result" if delivery.type == "tool_result" else "an event"
+    if delivery.status == 0:
+        timeline.line("wire", f"{what} arrives and the daemon is down; its sender keeps it and tries again")
+    elif delivery.again:
+        timeline.line("again", f"the same result is posted once more; the daemon answers {delivery.status}")
+    else:
+        timeline.line("wire", f"{what} arrives; the daemon answers {delivery.status}")
 
 
 def _turns(entries: list[Entry]) -> int:

@@ -13,6 +13,7 @@ _COLOURS = {
     "agent": "1;32",
     "tests": "33",
     "repo": "35",
+    "wire": "36",
     "github": "1;35",
     "daemon": "1",
     "rest": "1;34",
@@ -29,6 +30,10 @@ class Timeline:
         self._colour = out.isatty() if colour is None else colour
         self._began = time.monotonic()
         self._width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 110))
+
+    def begin(self) -> None:
+        """Time counts from here."""
+        self._began = time.monotonic()
 
     def seconds(self) -> float:
         return time.monotonic() - self._began

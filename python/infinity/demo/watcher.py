@@ -12,8 +12,12 @@ import httpx
 
 from infinity.demo.daemon import Daemon
 from infinity.demo.timeline import Timeline
+from infinity.tools.builtins import BUILTINS
 
 Entry = dict[str, Any]
+
+_BUILT_IN = frozenset(tool.name for tool in BUILTINS)
+"""They never leave, so no event of the kind ``call`` tells of them."""
 
 
 class Watcher:
@@ -76,16 +80,20 @@ class Watcher:
                 with self._changed:
                     self.entries.append(data)
                     self._changed.notify_all()
-            case "call":
+            case "call" if "display" in data:  # the durable one; the live one comes before the arguments
                 self._timeline.line("agent", f"calls {data['display']}")
             case "problem":
                 self.problem = str(data.get("text"))
                 self._timeline.line("problem", self.problem)
 
     def _tell(self, entry: Entry) -> None:
-        if entry["kind"] == "turn":
-            for text in texts(entry["assistant"]):
-                self._timeline.line("agent", text)
+        if entry["kind"] != "turn":
+            return
+        for text in texts(entry["assistant"]):
+            self._timeline.line("agent", text)
+        for block in entry["assistant"]:
+            if block["type"] == "tool_use" and block["name"] in _BUILT_IN:
+                self._timeline.line("agent", f"calls {block['name']}, which answers at once")
 
 
 def texts(blocks: list[dict[str, Any]]) -> list[str]:
