@@ -119,7 +119,7 @@ def _place(name: str) -> tuple[str, str] | None:
 def _value(section: str, key: str, text: str) -> Any:
     """A number where a number is wanted; TOML for lists and tables; else the text itself."""
     field = _fields((section,)).get(key)
-    if field is None or str in (field.annotation, *get_args(field.annotation)) or not text:
+    if field is None or not text or str in _alternatives(field.annotation):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -178,9 +178,12 @@ def _fields(keys: tuple[str, ...]) -> dict[str, FieldInfo]:
             at = get_args(at)[1]
         else:
             return {}
-        if get_origin(at) in (Union, UnionType):
-            at = next(option for option in get_args(at) if option is not type(None))
+        at = next(option for option in _alternatives(at) if option is not type(None))
     return at.model_fields if isinstance(at, type) and issubclass(at, BaseModel) else {}
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _shown(keys: tuple[str, ...]) -> str:
