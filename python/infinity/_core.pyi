@@ -7,6 +7,26 @@ shape of the Anthropic Messages API; "blocks" means a JSON array of them. Every 
 
 from typing import final
 
+__all__ = [
+    "Batch",
+    "Call",
+    "CoreError",
+    "DedupSet",
+    "Delta",
+    "Journal",
+    "Mailboxes",
+    "Message",
+    "Snapshot",
+    "Thread",
+    "Wake",
+    "__version__",
+    "display",
+    "entry_json",
+    "header_json",
+    "live_ranges",
+    "repair_journal",
+]
+
 __version__: str
 
 class CoreError(Exception):
@@ -86,7 +106,7 @@ class DedupSet:
     def __new__(cls) -> DedupSet: ...
     def add(self, id: str) -> bool:
         """True if it was not there."""
-    def __contains__(self, id: str) -> bool: ...
+    def __contains__(self, id: str, /) -> bool: ...
     def __len__(self) -> int: ...
     def memory(self) -> int:
         """Bytes held."""
@@ -468,3 +488,10 @@ class Journal:
         """Value: bytes or ``None``."""
     def counts(self) -> int:
         """Value: dict of ``threads``, ``entries``, ``inbox``, ``outbox``, ``timers``, ``seen``, ``discards``, ``prompts``."""
+
+def repair_journal(path: str) -> str:
+    """Salvage what can be read of a damaged journal into a new one, which takes its place; the damaged files stay beside it.
+
+    Returns a report as JSON: ``{"path", "damaged": where the old files are, "rows": {table: rows salvaged}, "lost": [what could not be read]}``.
+    ``locked`` if the journal is in use; ``storage`` if there is nothing to repair or no space to do it. Do not call it on a journal that opens.
+    """

@@ -8,7 +8,7 @@
 //! | [`lane`], [`ticket`], [`value`] | a thread per kind; every operation is answered once |
 //! | [`failure`] | what went wrong, in the words of the core |
 //! | [`checksum`], [`digest`] | torn bodies are noticed; ids take 16 bytes |
-//! | [`repair`] | what can be read of a damaged file, as a new one |
+//! | [`repair`], [`salvage`] | what can be read of a damaged file, as a new one |
 
 mod checksum;
 mod digest;
@@ -18,6 +18,8 @@ mod lane;
 mod open;
 pub mod read;
 mod reader;
+mod repair;
+mod salvage;
 mod schema;
 mod ticket;
 pub mod value;
@@ -26,6 +28,7 @@ mod writer;
 
 pub use read::Read;
 pub use read::threads::Filter;
+pub use repair::{Report, repair};
 pub use ticket::Ticket;
 pub use value::Value;
 pub use write::Write;
@@ -99,3 +102,6 @@ impl Drop for Journal {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

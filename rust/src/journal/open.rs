@@ -81,6 +81,9 @@ fn exists(path: &Path) -> Result<bool> {
         // SQLite would replay the log into the new file.
         return Err(damaged(path, "the file is gone, but its write-ahead log (-wal) is there"));
     }
+    if there(&beside(path, ".repaired"))? {
+        return Err(damaged(path, "a repair of it was interrupted"));
+    }
     Ok(false)
 }
 
@@ -88,9 +91,14 @@ fn exists(path: &Path) -> Result<bool> {
 fn create(path: &Path) -> Result<()> {
     let draft = beside(path, ".new");
     make(&draft)?;
-    let directory = path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let settled = fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
+    let settled = fs::rename(&draft, path).and_then(|()| sync_directory(path));
     settled.map_err(|error| Error::Storage(format!("the journal {} cannot be created ({error})", path.display())))
+}
+
+/// Make a rename survive a power cut.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 /// A complete, empty journal in a single, synced file.
@@ -172,7 +180,7 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
 }
 
 /// The definitions of all tables and indices.
-fn outline(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+pub fn outline(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
     let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
     all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

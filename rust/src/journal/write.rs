@@ -45,8 +45,11 @@ pub enum Write {
     },
     /// Faults that a test injects.
     #[cfg(test)]
-    Inject(Box<dyn Fn(&Group<'_>) -> Result<Value, Failure> + Send>),
+    Inject(Fault),
 }
+
+#[cfg(test)]
+pub type Fault = Box<dyn Fn(&Group<'_>) -> Result<Value, Failure> + Send>;
 
 impl Write {
     pub fn apply(&self, group: &Group<'_>) -> Result<Value, Failure> {

@@ -3,7 +3,7 @@ use super::message::PyMessage;
 use super::outcome;
 use super::wake::PyWake;
 use crate::codec;
-use crate::journal::{Expect, Filter, Journal, Read, Ticket, Write};
+use crate::journal::{self, Expect, Filter, Journal, Read, Report, Ticket, Write};
 use crate::message::Message;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -73,6 +73,7 @@ impl PyJournal {
 
     /// A thread's records.
     #[pyo3(signature = (thread, known_version = -1, message_ids = Vec::new()))]
+    #[pyo3(text_signature = "(self, /, thread, known_version=-1, message_ids=...)")]
     fn load(&self, thread: String, known_version: i64, message_ids: Vec<String>) -> Ticket {
         self.0.read(Read::Load { thread, known_version, message_ids })
     }
@@ -114,12 +115,14 @@ impl PyJournal {
 
     /// The thread's own entries.
     #[pyo3(signature = (thread, after = -1, limit = 1000))]
+    #[pyo3(text_signature = "(self, /, thread, after=-1, limit=1000)")]
     fn entries(&self, thread: String, after: i64, limit: i64) -> Ticket {
         self.0.read(Read::Entries { thread, after, limit })
     }
 
     /// The thread's durable event stream.
     #[pyo3(signature = (thread, after = -1, limit = 1000))]
+    #[pyo3(text_signature = "(self, /, thread, after=-1, limit=1000)")]
     fn feed(&self, thread: String, after: i64, limit: i64) -> Ticket {
         self.0.read(Read::Feed { thread, after, limit })
     }
@@ -165,6 +168,15 @@ impl PyJournal {
     }
 }
 
+/// Salvage what can be read of a damaged journal into a new one, which takes its place. Returns a report as JSON.
+#[pyfunction]
+fn repair_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    let Report { path, damaged, rows, lost } = py.detach(|| journal::repair(&path))?;
+    let rows: serde_json::Map<_, _> = rows.into_iter().map(|(table, rows)| (table, rows.into())).collect();
+    Ok(serde_json::json!({ "path": path, "damaged": damaged, "rows": rows, "lost": lost }).to_string())
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyJournal>()
+    module.add_class::<PyJournal>()?;
+    module.add_function(wrap_pyfunction!(repair_journal, module)?)
 }

@@ -4,6 +4,8 @@ mod accepting;
 mod committing;
 mod crashing;
 mod desk;
+mod failing;
 mod opening;
 mod reading;
+mod repairing;
 mod waiting;

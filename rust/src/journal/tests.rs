@@ -1,0 +1,184 @@
+//! Faults that only the inside can inject: a full disk, a panic, a held-up writer. The rest is tested from outside, in `rust/tests/journal`.
+
+use super::group::Group;
+use super::value::Accepted;
+use super::*;
+use crate::delta::Delta;
+use crate::id::{MessageId, ThreadId};
+use crate::message::Message;
+use std::collections::HashMap;
+use std::fs;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Desk {
+    journal: Journal,
+    directory: TempDir,
+}
+
+impl Desk {
+    /// A journal with the thread `t`.
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let wake = Arc::new(Wake::new().unwrap());
+        let journal = Journal::open(&directory.path().join("infinity.db"), wake, |_| Ok(Vec::new())).unwrap();
+        let desk = Self { journal, directory };
+        let delta = Delta { thread: "t".into(), new_version: 1, status: "idle".into(), ..Delta::default() };
+        desk.wait([desk.journal.write(Write::Commit(delta.into()))]).remove(0).unwrap();
+        desk
+    }
+
+    fn wait(&self, tickets: impl IntoIterator<Item = Ticket>) -> Vec<Result<Value>> {
+        let until = Instant::now() + PATIENCE;
+        let mut outcomes = HashMap::new();
+        tickets
+            .into_iter()
+            .map(|ticket| {
+                loop {
+                    if let Some(outcome) = outcomes.remove(&ticket) {
+                        return outcome;
+                    }
+                    assert!(Instant::now() < until, "no outcome within {PATIENCE:?}");
+                    outcomes.extend(self.journal.finished());
+                    std::thread::yield_now();
+                }
+            })
+            .collect()
+    }
+
+    fn inject(&self, fault: impl Fn(&Group<'_>) -> Result<Value, failure::Failure> + Send + 'static) -> Ticket {
+        self.journal.write(Write::Inject(Box::new(fault)))
+    }
+
+    /// Keep the writer busy until the guard is dropped, so that what is submitted meanwhile becomes one group.
+    fn hold_up(&self) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel();
+        let (begun, has_begun) = mpsc::channel();
+        self.inject(move |_| {
+            begun.send(()).unwrap();
+            // The sender is only ever dropped.
+            let _ = released.recv();
+            Ok(Value::Nothing)
+        });
+        has_begun.recv().unwrap();
+        release
+    }
+
+    fn accept(&self, id: &str, bytes: usize) -> Ticket {
+        let message = Message {
+            thread: ThreadId::from("t"),
+            id: MessageId::from(id),
+            kind: "user".into(),
+            body: vec![b'x'; bytes].into(),
+            seq: 0,
+            accepted_at: 1,
+        };
+        self.journal.write(Write::Accept { message, expect: Expect::Any })
+    }
+
+    fn limit_pages(&self, more: i64) {
+        let set = move |group: &Group<'_>| {
+            let pages: i64 = group.find("PRAGMA page_count", [], |row| row.get(0))?.unwrap();
+            group.find(&format!("PRAGMA max_page_count = {}", pages.saturating_add(more)), [], |_| Ok(()))?;
+            Ok(Value::Nothing)
+        };
+        self.wait([self.inject(set)]).remove(0).unwrap();
+    }
+
+    fn queued(&self) -> Vec<String> {
+        let read = Read::Inbox { after: 0, limit: 10_000 };
+        let Ok(Value::Messages(messages)) = self.wait([self.journal.read(read)]).remove(0) else { panic!("no inbox") };
+        messages.into_iter().map(|message| message.id.as_str().to_owned()).collect()
+    }
+
+    /// Transactions in the write-ahead log: frames whose header says that they end one.
+    fn commits(&self) -> usize {
+        const HEADER: usize = 32;
+        const FRAME: usize = 24 + 4096;
+        let log = fs::read(self.directory.path().join("infinity.db-wal")).unwrap();
+        log[HEADER..].chunks_exact(FRAME).filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+}
+
+fn accepted(outcome: &Result<Value>) -> bool {
+    matches!(outcome, Ok(Value::Accepted(Accepted::Yes(_))))
+}
+
+fn code(outcome: &Result<Value>) -> &'static str {
+    outcome.as_ref().unwrap_err().code()
+}
+
+#[test]
+fn whatever_queued_up_during_a_flush_shares_the_next_one() {
+    let desk = Desk::new();
+    let held = desk.hold_up();
+    let before = desk.commits();
+    let tickets: Vec<_> = (0..200).map(|number| desk.accept(&format!("m{number}"), 10)).collect();
+    drop(held);
+    assert!(desk.wait(tickets).iter().all(accepted));
+    assert_eq!(desk.commits() - before, 1, "200 operations, one transaction");
+    assert_eq!(desk.queued().len(), 200);
+}
+
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_takes_the_rest() {
+    let desk = Desk::new();
+    desk.limit_pages(4);
+    let held = desk.hold_up();
+    let tickets = [desk.accept("small", 10), desk.accept("large", 1 << 20), desk.accept("also small", 10)];
+    drop(held);
+    let outcomes = desk.wait(tickets);
+    assert!(accepted(&outcomes[0]) && accepted(&outcomes[2]), "{outcomes:?}");
+    assert_eq!(code(&outcomes[1]), "storage");
+    assert!(outcomes[1].as_ref().unwrap_err().text().contains("free some"));
+    assert_eq!(desk.queued(), ["small", "also small"]);
+
+    desk.limit_pages(1 << 20);
+    assert!(accepted(&desk.wait([desk.accept("large", 1 << 20)])[0]), "space is back");
+    assert_eq!(desk.queued(), ["small", "also small", "large"]);
+}
+
+#[test]
+fn a_panic_in_the_writer_is_told_to_everybody_and_the_journal_goes_on() {
+    let desk = Desk::new();
+    let held = desk.hold_up();
+    let tickets = [desk.accept("before", 10), desk.inject(|_| panic!("on purpose")), desk.accept("after", 10)];
+    drop(held);
+    for outcome in desk.wait(tickets) {
+        assert_eq!(code(&outcome), "storage");
+    }
+    assert!(desk.queued().is_empty(), "half a group was committed");
+    assert!(accepted(&desk.wait([desk.accept("later", 10)])[0]));
+}
+
+#[test]
+fn an_operation_that_breaks_half_way_leaves_nothing_of_itself() {
+    let desk = Desk::new();
+    let held = desk.hold_up();
+    let half = desk.inject(|group| {
+        group.execute("INSERT INTO meta (key, value, crc) VALUES ('half', x'', 0)", [])?;
+        Err(failure::Failure::broken(crate::error::Error::Rule("on purpose".into())))
+    });
+    let whole = desk.accept("whole", 10);
+    drop(held);
+    let outcomes = desk.wait([half, whole]);
+    assert_eq!(code(&outcomes[0]), "rule");
+    assert!(accepted(&outcomes[1]));
+    let half = desk.journal.read(Read::Meta("half".into()));
+    assert_eq!(desk.wait([half])[0], Ok(Value::Bytes(None)));
+}
+
+#[test]
+fn the_largest_group_is_bounded() {
+    let desk = Desk::new();
+    let held = desk.hold_up();
+    let before = desk.commits();
+    let tickets: Vec<_> = (0..1_200).map(|number| desk.accept(&format!("m{number}"), 1)).collect();
+    drop(held);
+    assert!(desk.wait(tickets).iter().all(accepted));
+    let commits = desk.commits() - before;
+    assert!((2..=10).contains(&commits), "{commits} transactions");
+}
