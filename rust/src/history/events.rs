@@ -54,11 +54,7 @@ impl Thread {
 
     /// Event ids may come from a stranger: one that the model's API would refuse, or that is taken, is replaced by a digest (I4).
     fn event_use_id(&self, id: &str) -> String {
-        let taken = |id: &str| {
-            let id = CallId::from(id);
-            self.used.contains(&id) || self.calls.get(&id).is_some()
-        };
-        if is_wire_id(id) && !taken(id) {
+        if is_wire_id(id) && !self.used.contains(&CallId::from(id)) {
             return id.to_owned();
         }
         let digest = Sha256::new()

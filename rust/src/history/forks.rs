@@ -20,6 +20,8 @@ pub struct Fork<'a> {
     /// Without `seed_call`: a user entry that tells the child its identity.
     pub seed: Option<&'a [u8]>,
     pub model: Option<&'a str>,
+    /// Inherit the entries before this position only; it must be a border (see `summary_range`). No call is open there.
+    pub upto: Option<i64>,
 }
 
 impl Thread {
@@ -40,12 +42,15 @@ impl Thread {
 
     fn child(&self, fork: &Fork<'_>) -> Result<Thread> {
         let parent = &self.header;
+        let position = fork.upto.unwrap_or(parent.position);
+        let inherited = self.inherited(position)?;
         let spawning = fork.seed_call.and_then(|id| self.calls.get(id));
         let actor = spawning.and_then(|call| call.user_id.clone());
         let mut child = Thread::from_header(Header {
             id: fork.id.clone(),
             ancestors: parent.ancestors.iter().chain([&parent.id]).cloned().collect(),
-            lineage: parent.lineage.fork(&parent.id, parent.position),
+            lineage: parent.lineage.fork(&parent.id, position),
+            position,
             feed: 0,
             version: 0,
             model: fork.model.unwrap_or(&parent.model).into(),
@@ -58,31 +63,44 @@ impl Thread {
             usage: Usage::default(),
             actor: actor.or_else(|| parent.actor.clone()),
             origin: Some(fork.origin.into()),
+            memo: NO_META.into(),
             ..parent.clone()
         });
         child.standing = Standing::Riding;
         child.summary = self.summary.clone();
-        child.live = self.live.clone();
+        child.live = self.live[..inherited].to_vec();
         child.used = self.used.clone();
         child.touch();
-        self.seed(&mut child, fork)?;
+        let whole = position == parent.position;
+        self.seed(&mut child, fork, whole)?;
         Ok(child)
     }
 
-    /// Close the inherited turn in the child, so that its history is valid from the start (I4).
-    fn seed(&self, child: &mut Thread, fork: &Fork<'_>) -> Result<()> {
+    /// How many live entries lie before `position`, which must be a border behind the summary in force.
+    fn inherited(&self, position: i64) -> Result<usize> {
+        let index = self.live.partition_point(|entry| entry.position() < position);
+        let last = self.header.position;
+        let behind_summary = self.header.summary.is_none_or(|summary| summary < position);
+        if position != last && (position > last || index == 0 || !behind_summary || !self.is_border(index)) {
+            return Err(self.rule(&format!("a child cannot inherit the history up to {position}: no border is there")));
+        }
+        Ok(index)
+    }
+
+    /// Close the inherited turn in the child, so that its history is valid from the start (I4). `whole`: it inherits the last turn too.
+    fn seed(&self, child: &mut Thread, fork: &Fork<'_>, whole: bool) -> Result<()> {
         if let Some(id) = fork.seed_call
-            && !self.calls.attached().any(|call| call.id == *id)
+            && !(whole && self.calls.attached().any(|call| call.id == *id))
         {
-            return Err(
-                self.rule(&format!("call {id} cannot seed a child: it is not an unanswered call of the last turn"))
-            );
+            return Err(self.rule(&format!(
+                "call {id} cannot seed a child: it is not an unanswered call of the last turn that the child inherits"
+            )));
         }
         let seed_call = fork.seed_call.zip(fork.seed);
         if fork.seed_call.is_some() && seed_call.is_none() {
             return Err(self.rule("a child with a seed_call needs a seed"));
         }
-        for call in self.calls.attached() {
+        for call in self.calls.attached().filter(|_| whole) {
             let blocks = match seed_call {
                 Some((id, seed)) if call.id == *id => seed,
                 _ => fork.placeholder,

@@ -50,6 +50,8 @@ pub struct Header {
     pub actor: Option<String>,
     /// Why a child exists: JSON.
     pub origin: Option<Vec<u8>>,
+    /// What the engine remembers about the thread from slice to slice: a small JSON object.
+    pub memo: Vec<u8>,
 }
 
 impl Header {
@@ -89,6 +91,7 @@ impl Header {
         out.signed(self.context_tokens);
         out.optional(self.actor.as_deref(), |out, text| out.text(text));
         out.optional(self.origin.as_deref(), |out, json| out.bytes(json));
+        out.bytes(&self.memo);
         out.seal()
     }
 
@@ -123,6 +126,7 @@ impl Header {
             context_tokens: from.signed()?,
             actor: from.optional(|from| from.text().map(String::from))?,
             origin: from.optional(|from| from.bytes().map(Vec::from))?,
+            memo: from.bytes()?.into(),
         };
         let summary = header.summary.unwrap_or(header.live_start);
         if header.lineage.own_start() > header.position
@@ -162,6 +166,7 @@ impl Header {
         out.number("context_tokens", Some(self.context_tokens));
         out.text("actor", self.actor.as_deref());
         out.raw("origin", self.origin.as_deref().unwrap_or(b"null"));
+        out.raw("memo", &self.memo);
         out.finish()
     }
 }

@@ -30,7 +30,10 @@ impl Lineage {
 
     /// The lineage of a child that forks from `thread` at `position`.
     pub fn fork(&self, thread: &ThreadId, position: i64) -> Self {
-        let mut segments = self.segments.clone();
+        let mut segments: Vec<_> = self.segments.iter().filter(|each| each.start < position).cloned().collect();
+        if let Some(last) = segments.last_mut() {
+            last.end = last.end.min(position);
+        }
         if position > self.own_start() {
             segments.push(Segment { thread: thread.clone(), start: self.own_start(), end: position });
         }

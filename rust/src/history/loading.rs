@@ -58,11 +58,9 @@ impl Thread {
 
     fn restore(&mut self, entry: Entry) -> Result<()> {
         match entry.kind() {
+            // The last one counts; earlier ones stay in the store but are no longer rendered.
             EntryKind::Summary => {
-                // Older summaries stay in the store but are no longer rendered.
-                if self.header.summary == Some(entry.position()) {
-                    self.summary = Some(entry);
-                }
+                self.summary = Some(entry);
                 return Ok(());
             }
             EntryKind::Turn | EntryKind::Event => self.used.extend(entry.details()?.calls),

@@ -3,7 +3,7 @@
 
 use crate::delta::{Consumed, OutboxRow, PromptRow, SendRow, TimerRow};
 use crate::error::Result;
-use crate::history::blocks::check_json;
+use crate::history::blocks::{check_json, check_object};
 use crate::history::thread::Thread;
 use crate::message::Message;
 
@@ -51,15 +51,20 @@ impl Thread {
         Ok(())
     }
 
+    /// Planning the same row twice is planning it once.
+    ///
     /// # Errors
-    /// `Rule` if the key is planned already: keys are unique for ever (I5).
+    /// `Rule` if the key stands for another row already: keys are unique for ever (I5).
     pub fn plan_outbox(&mut self, row: OutboxRow) -> Result<()> {
         self.check_usable()?;
-        let staged = &mut self.staged;
-        if staged.outbox.iter().any(|planned| planned.key == row.key) || staged.outbox_cancelled.contains(&row.key) {
-            return Err(self.rule(&format!("outbox key {} was used before", row.key)));
+        let planned = self.staged.outbox.iter().find(|planned| planned.key == row.key);
+        if planned == Some(&row) {
+            return Ok(());
         }
-        staged.outbox.push(row);
+        if planned.is_some() || self.staged.outbox_cancelled.contains(&row.key) {
+            return Err(self.rule(&format!("outbox key {} was used before; take a new one", row.key)));
+        }
+        self.staged.outbox.push(row);
         self.touch();
         Ok(())
     }
@@ -126,6 +131,13 @@ impl Thread {
 
     pub fn set_problem(&mut self, text: Option<&str>) -> Result<()> {
         self.set(|thread| &mut thread.header.problem, text.map(String::from))
+    }
+
+    /// # Errors
+    /// `Rule` if it is not a JSON object.
+    pub fn set_memo(&mut self, memo: &[u8]) -> Result<()> {
+        check_object(memo, "memo")?;
+        self.set(|thread| &mut thread.header.memo, memo.into())
     }
 
     pub fn set_stopped(&mut self, stopped: bool) -> Result<()> {

@@ -10,9 +10,11 @@ impl Thread {
     /// from its results.
     pub fn summary_range(&self, keep: usize) -> Option<(i64, i64)> {
         let most = self.live.len().checked_sub(keep)?;
-        let index = (1..=most).rev().find(|index| self.is_border(*index))?;
-        let end = self.live.get(index).map_or(self.header.position, Entry::position);
-        Some((self.header.live_start, end))
+        let end_at = |index: usize| self.live.get(index).map_or(self.header.position, Entry::position);
+        // A child that is to summarize the range must be able to inherit it, the summary in force included.
+        let reaches = |index: &usize| self.header.summary.is_none_or(|summary| summary < end_at(*index));
+        let index = (1..=most).rev().take_while(reaches).find(|index| self.is_border(*index))?;
+        Some((self.header.live_start, end_at(index)))
     }
 
     /// Replace `[start, end)` in what is rendered.
@@ -50,7 +52,7 @@ impl Thread {
     }
 
     /// True if no turn before the live entry at `index` has a result there or later.
-    fn is_border(&self, index: usize) -> bool {
+    pub(super) fn is_border(&self, index: usize) -> bool {
         match self.live.get(index) {
             Some(entry) if entry.kind() == EntryKind::Result => false,
             Some(_) => true,

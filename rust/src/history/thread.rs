@@ -111,6 +111,7 @@ impl Thread {
             context_tokens: 0,
             actor: None,
             origin: None,
+            memo: NO_META.into(),
         });
         thread.touch();
         if let Some(seed) = seed {
