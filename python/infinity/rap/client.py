@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
 NOTICE_SECONDS = 10.0
 PER_HOST = 32
+_AT_ONCE = 1 << 18
 
 
 class HttpTransport:
@@ -69,7 +71,7 @@ class HttpTransport:
         limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
         try:
             async with self._connections().post(
-                url, data=body, headers=headers, allow_redirects=False, timeout=limits
+                url, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
             ) as response:
                 return _verdict(response.status, server)
         except TimeoutError:
@@ -102,6 +104,11 @@ class HttpTransport:
                 auto_decompress=False,
             )
         return self._session
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """Small bodies go out at once; writing a large one must not hold up the event loop."""
+    return body if len(body) <= _AT_ONCE else io.BytesIO(body)
 
 
 def _verdict(status: int, server: str) -> Delivery:

@@ -11,6 +11,7 @@ What it counts, it counts from outside the runtime, so that "how often did the e
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -236,7 +237,7 @@ class ToolServer:
         try:
             async with self._session.post(
                 url,
-                data=body,
+                data=io.BytesIO(body),
                 headers={"Content-Type": content_type},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=PATIENCE),

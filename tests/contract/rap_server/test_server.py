@@ -694,14 +694,12 @@ async def test_a_token_keeps_strangers_out(runtime: FakeRuntime, state: Path) ->
         assert await runtime.post(f"{server.base_url}/close_thread", {}, Authorization="Bearer secret") == 200
 
 
-@pytest.mark.trap("B7")
 async def test_a_second_server_on_the_same_state_is_refused(state: Path) -> None:
     async with served(ci(), state):
         with pytest.raises(StoreLocked, match="another process"):
             await served(ci(), state).start()
 
 
-@pytest.mark.trap("L16")
 async def test_a_damaged_state_file_is_an_error_and_is_left_as_it_is(state: Path) -> None:
     state.write_bytes(b"not a database" * 1000)
     with pytest.raises(DamagedStore):

@@ -89,7 +89,7 @@ class Process:
 
 
 @pytest.mark.rap("SRV-2", "SRV-4", "SRV-6")
-@pytest.mark.trap("L1", "L14")
+@pytest.mark.trap("L14")
 async def test_what_was_acknowledged_survives_sigkill(
     runtime: FakeRuntime, tmp_path: Path, unused_tcp_port: int
 ) -> None:

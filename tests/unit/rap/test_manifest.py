@@ -231,7 +231,7 @@ def test_a_cached_copy_reads_back_as_the_same_toolset() -> None:
     assert Toolset.from_json(parse(GOOD).to_json()) == parse(GOOD)
 
 
-@pytest.mark.rap("DISC-6", "RUN-1")
+@pytest.mark.rap("DISC-6")
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b"null", b'{"baseUrl": "http://x"}', b'{"baseUrl": 5, "manifest": {}}']
 )

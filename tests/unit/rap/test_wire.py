@@ -324,7 +324,7 @@ def test_an_invocation_of_a_child_names_its_ancestors_from_the_root_and_its_user
     assert sent["call_id"] == "outer"
 
 
-@pytest.mark.rap("THR-2", "CAN-1", "CHO-1", "MIG-1")
+@pytest.mark.rap("THR-2", "CAN-1", "CHO-1")
 @pytest.mark.parametrize(
     ("message", "body"),
     [

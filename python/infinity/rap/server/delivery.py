@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import random
 from collections import deque
@@ -128,7 +129,7 @@ class Deliveries:
         assert self._session is not None
         try:
             async with self._session.post(
-                letter.url, data=letter.body, allow_redirects=False, timeout=TIMEOUT
+                letter.url, data=io.BytesIO(letter.body), allow_redirects=False, timeout=TIMEOUT
             ) as response:
                 return response.status
         except aiohttp.InvalidURL:

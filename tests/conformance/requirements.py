@@ -1,0 +1,289 @@
+"""The ledger: every rule of the protocol and every trap, what proves it, or why nothing does yet.
+
+Tests say what they prove with ``@pytest.mark.rap("INV-3")`` and ``@pytest.mark.trap("L1")``; ``test_ledger.py`` holds both sides together.
+``rust``: tests of the core that prove it, as ``file.rs::test_name`` under ``rust/``. ``gap``: why nothing does; gone when something does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """``level``: ``must``, ``should``, ``ours`` (beyond the protocol) or ``trap``."""
+
+    id: str
+    level: str
+    sentence: str
+    rust: tuple[str, ...] = ()
+    gap: str = ""
+
+
+def _rule(id: str, level: str, sentence: str, *rust: str, gap: str = "") -> Requirement:
+    return Requirement(id, level, sentence, rust, gap)
+
+
+def _trap(id: str, sentence: str, *rust: str, gap: str = "") -> Requirement:
+    return Requirement(id, "trap", sentence, rust, gap)
+
+
+NO_MIGRATION = (
+    "Moving a session to another host is not built yet; needsMigration is read and nothing acts on it."
+)
+
+RULES = [
+    # discovery
+    _rule(
+        "DISC-1",
+        "must",
+        "Toolsets come from the well-known address of each configured server and from nowhere else.",
+    ),
+    _rule("DISC-2", "must", "Name, endpoint, tools and their schemas are checked before a toolset is used."),
+    _rule("DISC-3", "must", "An invalid toolset is refused whole, and that is told."),
+    _rule(
+        "DISC-4",
+        "must",
+        "A tool name that two offer, or that is a built-in's, is offered by nobody, and that is told.",
+    ),
+    _rule("DISC-5", "must", "A new root thread gets fresh definitions; its tree keeps them."),
+    _rule(
+        "DISC-6",
+        "must",
+        "When a fetch fails, an earlier copy serves if there is one; either way the failure is told.",
+    ),
+    _rule("DISC-7", "should", "Descriptions reach the model as they are and change nothing in the runtime."),
+    _rule(
+        "DISC-8",
+        "should",
+        "A display script runs sandboxed and bounded, and its failure shows the plain call.",
+        "tests/state/display.rs::a_script_makes_a_line_of_the_arguments",
+        "tests/state/display.rs::any_failure_is_none",
+        "tests/state/display.rs::a_script_cannot_run_long_or_grow_large",
+    ),
+    _rule("DISC-9", "should", "The known annotations are read; a destructive tool asks the user first."),
+    # invocation
+    _rule("INV-1", "must", "A call goes to the endpoint of the toolset that offers the tool."),
+    _rule(
+        "INV-2",
+        "should",
+        "Arguments are checked before anything is sent; what is wrong is told to the model.",
+    ),
+    _rule(
+        "INV-3",
+        "must",
+        "An invocation carries a unique id, a callback URL, its thread, and the thread's ancestors if any.",
+    ),
+    _rule("INV-4", "must", "Nobody waits for the result, and the body of the acknowledgement is never read."),
+    _rule("INV-5", "should", "A lost connection or a 5xx is tried again, less and less often."),
+    _rule("INV-6", "must", "A 4xx is never tried again."),
+    _rule(
+        "INV-7",
+        "should",
+        "A call that could not be delivered ends in an error result that the model can react to.",
+    ),
+    _rule(
+        "INV-8", "ours", "A call is durable before it leaves, and leaves again under its id after a crash."
+    ),
+    # callbacks
+    _rule(
+        "CB-1",
+        "must",
+        "Every callback is checked against its shape; a malformed one gets a 4xx and touches nothing.",
+    ),
+    _rule(
+        "CB-2",
+        "must",
+        "A result for a call that is not pending never enters a conversation; its sender is told to stop.",
+    ),
+    _rule("CB-3", "should", "200 only once the message is durable, 5xx when it could not be made so."),
+    _rule("CB-4", "should", "A message that comes twice is accepted twice and happens once."),
+    _rule(
+        "CB-5",
+        "should",
+        "A callback URL opens one call of one thread, and is checked before the body is looked at.",
+    ),
+    _rule(
+        "CB-6",
+        "must",
+        "Unknown types, over-long bodies, wrong content types and bad encodings get a 4xx and crash nothing.",
+    ),
+    # results
+    _rule("RES-1", "must", "A result has text or content; of both, the model gets the content."),
+    _rule(
+        "RES-2",
+        "must",
+        "A model without eyes gets a text in the place of each image, and all the texts.",
+        "tests/state/rendering.rs::images_become_placeholders_for_a_model_without_eyes",
+    ),
+    _rule("RES-3", "must", "What is displayed to people never changes what the model sees."),
+    _rule("RES-4", "should", "A result that says so makes its call an active subscription of its thread."),
+    _rule("RES-5", "should", "An error is an ordinary result whose text says so."),
+    # subscriptions
+    _rule("SUB-1", "must", "An event for what is no active subscription of the thread is discarded."),
+    _rule(
+        "SUB-2",
+        "must",
+        "An event enters history as a synthetic call with its own result, never as a second result.",
+    ),
+    _rule(
+        "SUB-3", "must", "The synthetic tool is offered to nobody, and a model that calls it gets an error."
+    ),
+    _rule("SUB-4", "should", "An associative event enters the subscribing thread itself."),
+    _rule("SUB-5", "should", "Any other event gets a child thread of its own, several at once."),
+    _rule("SUB-6", "must", "A final event ends the subscription."),
+    _rule(
+        "SUB-7",
+        "must",
+        "The model can cancel an active subscription; the tool servers are told; the answer comes in the same turn.",
+    ),
+    _rule(
+        "SUB-8",
+        "should",
+        "Events for closed threads are recorded and dropped; subscriptions per thread are limited.",
+    ),
+    # prompts and views
+    _rule(
+        "OAU-1",
+        "must",
+        "An authorisation link is shown to the user, https only, while the call stays pending.",
+    ),
+    _rule(
+        "CHO-1",
+        "must",
+        "A question is shown; the answer, or the default on dismissal, goes to where it was asked.",
+    ),
+    _rule("CHO-2", "must", "A question has choices and a default among them, and survives a restart."),
+    _rule(
+        "VIEW-1",
+        "must",
+        "The latest content of each view is kept, shown to the thread's clients, and never interpreted.",
+    ),
+    # threads
+    _rule(
+        "THR-1",
+        "must",
+        "A thread's messages are processed one at a time in order; threads do not wait for each other.",
+    ),
+    _rule("THR-2", "must", "Closing a thread tells every tool server at once, once, and waits for none."),
+    _rule("THR-3", "must", "A tool server takes every such notice with 200."),
+    _rule("CAN-1", "should", "Cancelling a call tells every tool server at once, once, and waits for none."),
+    _rule("CAN-2", "must", "A result that comes for a cancelled call corrupts nothing."),
+    # lifecycle
+    _rule("RUN-1", "must", "State that cannot be read stops the slice; it is never taken for empty."),
+    _rule(
+        "RUN-2",
+        "should",
+        "When the model fails, the message stays, the error is told, and the work is tried again.",
+    ),
+    _rule(
+        "RUN-3",
+        "must",
+        "State that cannot be written is an error, and writing again is safe.",
+        "tests/journal/failing.rs::a_group_that_cannot_be_written_fails_whole_and_the_next_one_succeeds",
+    ),
+    _rule("RUN-4", "should", "The agent answers its user while tools run."),
+    _rule("RUN-5", "should", "A call has a deadline, after which the model gets an error."),
+    _rule(
+        "MIG-1",
+        "must",
+        "Servers that keep state of their own are asked to move it, and only those.",
+        gap=NO_MIGRATION,
+    ),
+    _rule("MIG-2", "must", "A move happens in order, or not at all.", gap=NO_MIGRATION),
+    # the kit for tool servers
+    _rule("SRV-1", "must", "A tool server describes itself, and acknowledges a call before doing the work."),
+    _rule("SRV-2", "must", "Whatever goes wrong with a call is acknowledged and answered with an error."),
+    _rule("SRV-3", "should", "A callback is sent again on 5xx and lost connections, and never after a 4xx."),
+    _rule(
+        "SRV-4",
+        "must",
+        "A subscription is durable before it is confirmed, goes on after a restart, and ends for good.",
+    ),
+    _rule("SRV-5", "should", "Notices of closing and cancelling are always taken, whatever they name."),
+    _rule("SRV-6", "ours", "An invocation that arrives twice runs once."),
+]
+
+TRAPS = [
+    _trap("L1", "A callback is acknowledged before it is durable."),
+    _trap("L2", "An input becomes durable only when the completion ends."),
+    _trap("L3", "A crash between commit and sending leaves a thread waiting for ever."),
+    _trap("L4", "Talking kills the running call."),
+    _trap("L5", "An event interrupts the call whose result is right behind it."),
+    _trap("L6", "Only the first call of a turn survives."),
+    _trap(
+        "L7",
+        "Compaction disconnects subscriptions, reports and late results.",
+        "tests/state/summaries.rs::compaction_does_not_disconnect_subscriptions_and_late_results",
+    ),
+    _trap("L8", "A call is sent out of a turn that then breaks."),
+    _trap("L9", "The model's call ids are taken for unique."),
+    _trap("L10", "An error on loading or configuration discards the message."),
+    _trap(
+        "L11",
+        "A failed append is counted all the same.",
+        "tests/journal/failing.rs::a_group_that_cannot_be_written_fails_whole_and_the_next_one_succeeds",
+    ),
+    _trap("L12", "A thread is closed first and its report saved second."),
+    _trap("L13", "A child is created, filled and seeded in several steps."),
+    _trap("L14", "Timers, retries and deferred messages live in memory."),
+    _trap("L15", "A start does not pick up what was going on."),
+    _trap(
+        "L16",
+        "A torn file loads as empty and is overwritten.",
+        "tests/journal/opening.rs::a_file_that_is_no_database_is_damaged",
+        "tests/journal/opening.rs::an_empty_file_is_damaged_and_not_a_new_journal",
+        "tests/state/records.rs::a_flipped_bit_or_a_torn_end_is_noticed_wherever_it_is",
+    ),
+    _trap("L17", "A graceful stop loses what it could have committed."),
+    _trap("L18", "The model fails for good and nobody is told."),
+    _trap("L19", "The address of callbacks changes with every start."),
+    _trap("R1", "Dedup state that cannot be read counts as empty."),
+    _trap(
+        "R2",
+        "Dedup state grows until writing it fails silently.",
+        "tests/state/dedup.rs::an_id_costs_at_most_32_bytes_at_any_size_from_a_thousand_on",
+        "tests/state/dedup.rs::a_set_that_cannot_be_read_is_an_error_and_never_empty",
+    ),
+    _trap("R3", "A retried event is a second event."),
+    _trap("R4", "Two slices drop each other's entries."),
+    _trap("R5", "A provider that always breaks late is paid for ever."),
+    _trap("R6", "Redelivery makes a second child for the same event."),
+    _trap("B1", "One server that never answers holds up others."),
+    _trap("B2", "Servers are told one after the other."),
+    _trap("B3", "A call that never returns blocks its thread for ever."),
+    _trap(
+        "B4",
+        "A display script runs without limits.",
+        "tests/state/display.rs::a_script_cannot_run_long_or_grow_large",
+        "tests/state/display.rs::a_greedy_script_does_not_spoil_the_next_one",
+    ),
+    _trap("B5", "A look-up for one thread delays all."),
+    _trap("B6", "A panic under a lock poisons the daemon."),
+    _trap("B7", "Two starts at once leave one daemon orphaned."),
+    _trap("B8", "Stopping does not stop; looking revives."),
+    _trap("B9", "Compaction overlaps, recurses or repeats after failing."),
+    _trap("G1", "History is copied or serialized anew for every request."),
+    _trap("G2", "Queues, bodies, threads or subscriptions have no bound."),
+    _trap("G3", "Every event leaves a thread that all listings walk."),
+    _trap("G4", "Children share no cached prefix with their parent."),
+    _trap("G5", "The whole transcript is sent again on every reconnect."),
+    _trap("S1", "The callback endpoint takes anything from anybody."),
+    _trap("S2", "Ids are used as file names."),
+    _trap("S3", "URLs and redirects are followed anywhere."),
+    _trap("S4", "A web page can reach the daemon."),
+    _trap("S5", "A project's configuration runs commands unasked."),
+    _trap("S6", "Events and results are taken for what is not pending."),
+    _trap("S7", "Signatures and tokens go to third parties."),
+    _trap("S8", "Webhooks are taken without a signature."),
+    _trap("S9", "Prompts, results or secrets end up in logs."),
+    _trap("S10", "Manifests are not checked."),
+    _trap("S11", "Whoever spoke last is taken for everybody."),
+    _trap("M1", "Malformed arguments end the turn and the model never hears of it."),
+    _trap("M2", "Failures reach the model as one generic sentence."),
+    _trap("M3", "Reasoning that the provider wants back is dropped."),
+    _trap("M4", "A user can forge the runtime's own markers."),
+    _trap("M5", "Discarded text stays on the screen."),
+]
+
+LEDGER = {requirement.id: requirement for requirement in (*RULES, *TRAPS)}
