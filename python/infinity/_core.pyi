@@ -186,12 +186,13 @@ class Thread:
         seed_call: str | None = None,
         seed: bytes | None = None,
         model: str | None = None,
+        upto: int | None = None,
     ) -> Thread:
         """A child that inherits this thread's entries up to now by reference, never by copy.
 
         In the child, every unanswered (attached) call of the inherited last turn gets the blocks ``placeholder`` as its result, except ``seed_call``
         (the spawning call), whose result is ``seed``; the child is then pending. Without ``seed_call`` the creator adds what wakes the child itself
-        (``add_event``, ``add_user``) on the returned object. ``origin``: JSON that the child keeps in its header (why it exists). The child's delta rides in this
+        (``add_event``, ``add_user``) on the returned object. ``upto``: inherit only the entries before this position, an ``end`` of ``summary_range``. ``origin``: JSON that the child keeps in its header (why it exists). The child's delta rides in this
         thread's next ``delta``, and carries whatever was done to the child object until then; after ``committed`` of the parent the child object is spent.
         """
     @property
@@ -205,6 +206,9 @@ class Thread:
         """Root → parent; empty for a root."""
     @property
     def origin(self) -> bytes | None: ...
+    @property
+    def memo(self) -> bytes:
+        """What the engine remembers about the thread from slice to slice: a small JSON object, ``{}`` at first."""
     @property
     def version(self) -> int:
         """Of the last commit; 0 before the first."""
@@ -331,6 +335,7 @@ class Thread:
     def set_model(self, model: str) -> None: ...
     def set_title(self, title: str) -> None: ...
     def set_problem(self, text: str | None) -> None: ...
+    def set_memo(self, memo: bytes) -> None: ...
     def set_stopped(self, stopped: bool) -> None: ...
     def set_pending(self, pending: bool) -> None:
         """Force the flag (an interrupt takes the reason to speak away; a retry gives it back)."""

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     CHOSEN = "chosen"
     TIMER = "timer"
     CONTROL = "control"
+    SUMMARY = "summary"
 
 
 class Action(StrEnum):
@@ -142,9 +143,20 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     """The new model of ``model``; the report of ``close``."""
 
 
+class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """What a compaction's child made of ``[start, end)`` of its parent's history, or why it failed."""
+
+    kind = Kind.SUMMARY
+    child: str
+    start: int
+    end: int
+    text: str
+    failed: bool = False
+
+
 BODIES: dict[str, type[Body]] = {
     body.kind: body
-    for body in (UserText, Result, Event, Report, ParentText, OAuth, Choice, Chosen, Timer, Control)
+    for body in (UserText, Result, Event, Report, ParentText, OAuth, Choice, Chosen, Timer, Control, Summary)
 }
 
 _decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}

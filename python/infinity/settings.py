@@ -22,6 +22,8 @@ class Limits:
     """Body of one message, callback or API call."""
     result_chars: int = 100_000
     """Text of one result that the model gets; of a longer one head and tail."""
+    compact_above: float = 0.75
+    """Share of the model's window that a context may fill before its older part is summarised."""
     queued_messages: int = 10_000
     """Messages one thread may have waiting."""
     concurrent_slices: int = 512

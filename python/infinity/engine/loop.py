@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from infinity._core import Batch, CoreError, Message
+from infinity.engine import compaction
 from infinity.engine.outbox import Outbox
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
@@ -114,9 +115,13 @@ class Loop:
     async def _rounds(self, slice: Slice) -> None:
         while slice.ready and self._another_round(slice):
             turn = await complete(slice)
+            if compaction.is_summariser(slice):
+                compaction.finish(slice, turn)
+                return
             if turn is None:
                 return
             await dispatch(slice, turn)
+            compaction.consider(slice)
             if slice.ready:
                 prepare(slice, self._services.mailbox.more(slice.thread.id))
 

@@ -107,6 +107,7 @@ class Outbox:
             delivery = await self._services.transport.post(row.target, row.body, key=row.key)
         finally:
             self._posting.discard(row.key)
+        self._services.observer.gate("posted")
         if delivery.verdict is Verdict.DELIVERED:
             await self._done(row)
             return row._replace(due_at=-1)

@@ -48,6 +48,7 @@ class Timers:
         try:
             self._armed = None
             messages = await self._services.store.fire_timers(self._services.clock.now())
+            self._services.observer.gate("fired")
             self._services.mailbox.put(messages)
             next_due = await self._services.store.next_timer()
         except StoreError as error:

@@ -175,27 +175,32 @@ class Slice:
         digest = hashlib.sha256(f"{self.thread.id}\0{cause}".encode()).hexdigest()
         return f"thread_{digest[:30]}"
 
-    def fork(self, child: str, call: Call, **how: Any) -> Thread:
-        """A child for this call; raises ``LimitReached``."""
+    def fork(self, child: str, origin: dict[str, Any], **how: Any) -> Thread:
+        """A child thread, started with this commit (L13); raises ``LimitReached``."""
         depth, children = len(self.thread.ancestors) + 1, self.thread.children
         if depth > self.limits.depth:
             raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
         if children >= self.limits.children:
             raise LimitReached(f"a thread may create {self.limits.children} children (limits.children)")
-        origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
         placeholder = text_blocks(prompts.inherited_call(self.thread.id))
         made = self.thread.fork(
             child, now=self.now, origin=encode_json(origin), placeholder=encode_json(placeholder), **how
         )
         self.spawned.add(child)
         self.thread.send(child, f"start.{child}", Kind.CONTROL, encode(Control(action=Action.START)))
+        return made
+
+    def fork_for(self, child: str, call: Call, **how: Any) -> Thread:
+        """A child that reports as an event of this call."""
+        origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
+        made = self.fork(child, origin, **how)
         self.note("child", id=child, call_id=call.id)
         return made
 
     async def spawn(self, call: Call, instructions: str) -> str:
         child = self.child_id(call.id)
         seed = text_blocks(prompts.spawned_seed(child, self.thread.id, instructions))
-        self.fork(child, call, seed_call=call.id, seed=encode_json(seed))
+        self.fork_for(child, call, seed_call=call.id, seed=encode_json(seed))
         return child
 
     async def is_open_child(self, thread: str) -> bool:

@@ -50,7 +50,7 @@ impl PyThread {
     }
 
     /// A child that inherits this thread's entries up to now by reference, never by copy.
-    #[pyo3(signature = (id, *, now, origin, placeholder, seed_call = None, seed = None, model = None))]
+    #[pyo3(signature = (id, *, now, origin, placeholder, seed_call = None, seed = None, model = None, upto = None))]
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python method")]
     fn fork(
         &self,
@@ -61,9 +61,10 @@ impl PyThread {
         seed_call: Option<&str>,
         seed: Option<&[u8]>,
         model: Option<&str>,
+        upto: Option<i64>,
     ) -> PyResult<Self> {
         let seed_call = seed_call.map(CallId::from);
-        let fork = Fork { id: id.into(), now, origin, placeholder, seed_call: seed_call.as_ref(), seed, model };
+        let fork = Fork { id: id.into(), now, origin, placeholder, seed_call: seed_call.as_ref(), seed, model, upto };
         self.with(|thread| thread.fork(fork)).map(Self)
     }
 
@@ -80,6 +81,12 @@ impl PyThread {
     #[getter]
     fn parent(&self) -> PyResult<Option<String>> {
         self.read(|thread| thread.header().parent().map(ToString::to_string))
+    }
+
+    #[getter]
+    fn memo<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let memo = self.read(|thread| thread.header().memo.clone())?;
+        Ok(PyBytes::new(py, &memo))
     }
 
     /// Root → parent; empty for a root.
@@ -372,6 +379,10 @@ impl PyThread {
 
     fn set_problem(&self, text: Option<&str>) -> PyResult<()> {
         self.with(|thread| thread.set_problem(text))
+    }
+
+    fn set_memo(&self, memo: &[u8]) -> PyResult<()> {
+        self.with(|thread| thread.set_memo(memo))
     }
 
     fn set_stopped(&self, stopped: bool) -> PyResult<()> {

@@ -12,9 +12,9 @@ from contextlib import aclosing
 from typing import Any
 
 from infinity.abc import Model, ModelInfo, ModelRequest, Reasoning, Text, ToolUse, Turn
-from infinity.engine import prompts
+from infinity.engine import compaction, prompts
 from infinity.engine.work import Slice
-from infinity.errors import ConfigError, ModelError, ModelUnavailable
+from infinity.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable
 from infinity.message import Action, Kind, Timer, TimerPurpose, encode
 
 RETRY_FIRST, RETRY_LONGEST = 1.0, 900.0
@@ -143,6 +143,12 @@ def _wait(error: ModelError, attempt: int) -> float:
 def _give_up(slice: Slice, error: ModelError) -> None:
     """End the slice without a turn. What can be retried is, by a timer that survives; the rest waits for the user (L18)."""
     retries = slice.services.settings.retries
+    if isinstance(error, ContextTooLong):
+        problem = compaction.unblock(slice)
+        if problem is None:
+            slice.problem(error.code, f"{error}; it goes on when the history has been compacted")
+            return
+        error = ContextTooLong(f"{error}, and it cannot be compacted: {problem}")
     if not error.retryable or slice.retries >= retries.slices:
         _park(slice, error.code, str(error))
         return

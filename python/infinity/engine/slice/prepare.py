@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Message
-from infinity.engine import prompts
+from infinity.engine import compaction, prompts
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
 from infinity.message import (
@@ -22,6 +22,7 @@ from infinity.message import (
     ParentText,
     Report,
     Result,
+    Summary,
     Timer,
     TimerPurpose,
     UserText,
@@ -139,7 +140,7 @@ def _child_for(slice: Slice, message: Message, event: dict[str, Any]) -> bool:
     assert call is not None
     child_id = slice.child_id(message.id)
     try:
-        child = slice.fork(child_id, call)
+        child = slice.fork_for(child_id, call)
     except LimitReached as error:
         slice.problem("limit", f"{error}; the event was given to this thread instead")
         return False
@@ -263,7 +264,11 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
         case Action.MODEL:
             slice.thread.set_model(body.argument or "")
             slice.note("status", status="model", model=body.argument)
-        case Action.START | Action.COMPACT:
+        case Action.COMPACT:
+            problem = compaction.start(slice)
+            if problem is not None:
+                slice.note("compaction", state="refused", text=problem)
+        case Action.START:
             pass
     slice.thread.consume(message)
 
@@ -306,4 +311,5 @@ _FOLD: dict[type[Body], Callable[[Slice, Message, Any], None]] = {
     Chosen: _chosen,
     Timer: _timer,
     Control: _control,
+    Summary: compaction.apply,
 }

@@ -1,0 +1,167 @@
+"""Compaction: an old part of history is summarised by a child thread in the background, while the thread goes on.
+
+The child inherits exactly the range, so that it shares the provider's prompt cache with its parent; its one turn is the summary. Entries stay; a
+``summary`` entry stands for the range in what is rendered. Applying it is a compare-and-swap on the range. At most one runs per thread, a failed one
+changes nothing and is not tried again at once (B9).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from infinity._core import CoreError, Message
+from infinity.abc import Turn
+from infinity.engine.work import Slice, decode_json, encode_json
+from infinity.errors import LimitReached
+from infinity.message import Kind, Summary, encode, text_blocks
+
+KEEP = 8
+"""Entries at the end that a compaction leaves as they are."""
+
+REST_FIRST, REST_LONGEST = 60, 3600
+"""Seconds before another try after a failure; doubling."""
+
+INSTRUCTIONS = """\
+Summarise the conversation up to here for yourself, so that you can go on with it when the original is left out. Keep: what the user wants and said about \
+how; facts, names, numbers, ids and paths that may matter again; decisions and their reasons; what was done and with what result; what is still open; the \
+tool_call_ids of running calls and active subscriptions and the ids of child threads. Write the summary only, as plain text, and call no tool."""
+
+HEADING = "Summary of the conversation so far; the original is left out.\n\n"
+
+
+class Memo(msgspec.Struct, omit_defaults=True):
+    """What a thread remembers of its compactions."""
+
+    child: str | None = None
+    """The compaction that is running."""
+    failures: int = 0
+    not_before: int = 0
+    """Milliseconds since the epoch."""
+    blocked: bool = False
+    """The thread cannot be completed without it: the provider says that the context is too long."""
+
+
+def is_summariser(slice: Slice) -> bool:
+    """Whether this thread is a compaction's child."""
+    return (
+        slice.thread.origin is not None
+        and b'"compaction"' in slice.thread.origin
+        and _task(slice) is not None
+    )
+
+
+def consider(slice: Slice) -> None:
+    """Start one if the context has outgrown its share of the model's window."""
+    _, info = slice.services.models.resolve(slice.thread.model)
+    if slice.thread.context_tokens > slice.limits.compact_above * info.context_window:
+        memo = _memo(slice)
+        if memo.child is None and slice.now >= memo.not_before:
+            start(slice)
+
+
+def start(slice: Slice, *, keep: int = KEEP) -> str | None:
+    """Fork the summariser; ``None``, or why that is not possible now."""
+    memo = _memo(slice)
+    if memo.child is not None:
+        return f"a compaction is running already ({memo.child})"
+    found = slice.thread.summary_range(keep)
+    if found is None:
+        return "there is nothing to compact: the history is too short"
+    begin, end = found
+    child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.failures}")
+    task = {"compaction": {"start": begin, "end": end}}
+    try:
+        child = slice.fork(child_id, task, upto=end)
+    except LimitReached as error:
+        return str(error)
+    child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=slice.now)
+    memo.child = child_id
+    _remember(slice, memo)
+    slice.note("compaction", state="started", child=child_id, start=begin, end=end)
+    return None
+
+
+def unblock(slice: Slice) -> str | None:
+    """The provider says that the context is too long: summarise the older half, which fits, and wait. Why not, if that cannot be."""
+    if is_summariser(slice):
+        return "even the part to be summarised is too long for the model"
+    if _memo(slice).child is None:
+        problem = start(slice, keep=max(KEEP, slice.thread.live_entries() // 2))
+        if problem is not None:
+            return problem
+    memo = _memo(slice)
+    memo.blocked = True
+    _remember(slice, memo)
+    return None
+
+
+def finish(slice: Slice, turn: Turn | None) -> None:
+    """In the summariser: its turn is the summary; without one, say what was wrong. Either way its work is done (L12)."""
+    if turn is None and slice.thread.pending:
+        return  # A timer wakes it to try again.
+    text = "".join(block["text"] for block in turn.blocks if block["type"] == "text").strip() if turn else ""
+    task = _task(slice)
+    assert task is not None and slice.thread.parent is not None
+    body = Summary(
+        child=slice.thread.id,
+        start=task["start"],
+        end=task["end"],
+        text=text or slice.thread.problem or "the model wrote nothing",
+        failed=not text,
+    )
+    if turn is not None:
+        usage = turn.usage
+        spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
+        slice.thread.add_turn(encode_json(text_blocks(body.text)), [], now=slice.now, usage=spent)
+    slice.thread.send(slice.thread.parent, f"summary.{slice.thread.id}", Kind.SUMMARY, encode(body))
+    slice.thread.close()
+    slice.note("status", status="closed")
+
+
+def apply(slice: Slice, message: Message, body: Summary) -> None:
+    """In the thread: put the summary in the place of its range, if that is still what it was."""
+    memo = _memo(slice)
+    if memo.child != body.child:
+        slice.discard(message, "another compaction has taken its place")
+        return
+    problem = body.text if body.failed else _replace(slice, body)
+    if problem is None:
+        memo = Memo()
+        slice.note("compaction", state="applied", child=body.child, start=body.start, end=body.end)
+    else:
+        rest = min(REST_FIRST * 2**memo.failures, REST_LONGEST)
+        slice.note("compaction", state="failed", child=body.child, text=problem)
+        if memo.blocked:
+            slice.thread.set_pending(False)
+            slice.problem(
+                "context_too_long",
+                f"the history is too long for the model and could not be compacted: {problem}",
+            )
+        memo = Memo(failures=memo.failures + 1, not_before=slice.now + rest * 1000)
+    _remember(slice, memo)
+    slice.thread.consume(message)
+
+
+def _replace(slice: Slice, body: Summary) -> str | None:
+    blocks = encode_json(text_blocks(HEADING + body.text))
+    try:
+        slice.thread.add_summary(body.start, body.end, blocks, now=slice.now)
+    except CoreError as error:
+        code, text = error.args
+        if code not in ("conflict", "rule"):
+            raise
+        return str(text)
+    return None
+
+
+def _memo(slice: Slice) -> Memo:
+    return msgspec.json.decode(slice.thread.memo, type=Memo)
+
+
+def _remember(slice: Slice, memo: Memo) -> None:
+    slice.thread.set_memo(encode_json(memo))
+
+
+def _task(slice: Slice) -> dict[str, int] | None:
+    task: dict[str, int] | None = decode_json(slice.thread.origin or b"{}").get("compaction")
+    return task
