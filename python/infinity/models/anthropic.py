@@ -164,6 +164,8 @@ class AnthropicModel:
 
 async def _drain(response: ClientResponse) -> None:
     """Read to the end of the body, so that the connection can serve the next request; not for long."""
+    if response.content.at_eof():
+        return
     import aiohttp
 
     try:

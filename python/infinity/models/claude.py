@@ -46,9 +46,14 @@ MODELS: tuple[ModelInfo, ...] = (
     _model("claude-sonnet-5-5", window=_MILLION, output=128_000, price=(2, 10, 0.2, 2.5), thinking=_ON),
     # The prices of prompts above 100,000 tokens, five times those below: money limits must not undercount.
     _model("claude-haiku-5-5", window=_MILLION, output=128_000, price=(0.5, 2.5, 0.05, 0.625), thinking=_ON),
-    _model("claude-fable-5-1", window=_MILLION, output=128_000, price=(10, 50, 1, 12.5), thinking=_ON),
+    # Nobody documents its cache prices yet: those of its line's older models, relative to its input price.
+    _model("claude-fable-5-2", window=_MILLION, output=128_000, price=(8, 40, 0.8, 10), thinking=_ON),
+    _model("claude-fable-5-1", window=_MILLION, output=128_000, price=(10, 50, 0.25, 12.5), thinking=_ON),
+    _model("claude-fable-5", window=_MILLION, output=128_000, price=(10, 50, 1, 12.5), thinking=_ON),
     _model("claude-opus-5", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25), thinking=_ON),
     _model("claude-sonnet-5", window=_MILLION, output=128_000, price=(2, 10, 0.2, 2.5), thinking=_ON),
+    _model("claude-opus-4-8", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25)),
+    _model("claude-opus-4-7", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25)),
     _model("claude-opus-4-6", window=_MILLION, output=128_000, price=(5, 25, 0.5, 6.25)),
     _model("claude-sonnet-4-6", window=_MILLION, output=128_000, price=(3, 15, 0.3, 3.75)),
     _model("claude-opus-4-5", window=200_000, output=64_000, price=(5, 25, 0.5, 6.25)),
