@@ -15,7 +15,8 @@ class Observer(Protocol):
         ...
 
     def gate(self, step: str) -> None:
-        """A slice or delivery reached this step: ``accepted``, ``loaded``, ``prepared``, ``completed``, ``dispatched``, ``committed``, ``sending``, ``sent``, ``yielded``.
+        """A slice or delivery reached this step: ``accepted``, ``loaded``, ``prepared``, ``completed``, ``dispatched``, ``committed``, ``sending``, ``posted``, ``sent``, ``yielded``;
+        the timers fired: ``fired``.
 
         Where tracing hooks in and where crash tests pull the plug.
         """

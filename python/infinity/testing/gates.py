@@ -1,7 +1,7 @@
 """Crash gates: pull the plug at a step of the engine, for real, so that recovery is tested and not believed.
 
 ``INFINITY_CRASH_GATE=committed:2`` kills the process with SIGKILL when the second commit is through; see ``abc.Observer.gate`` for the steps.
-``INFINITY_CRASH_AFTER_MS=137`` kills it that long after its start, wherever it is.
+``INFINITY_CRASH_AFTER_MS=137`` kills it that long after its parts are put together, wherever it is. ``infinity daemon run`` honours both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from infinity.abc import Observer
+from infinity.errors import ConfigError
 
 STEPS = (
     "accepted",
@@ -21,7 +22,9 @@ STEPS = (
     "dispatched",
     "committed",
     "sending",
+    "posted",
     "sent",
+    "fired",
     "yielded",
 )
 
@@ -34,7 +37,7 @@ class CrashGates:
 
     def __init__(self, behind: Observer, step: str, times: int) -> None:
         if step not in STEPS:
-            raise ValueError(f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS)}")
+            raise ConfigError(f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS)}")
         self._behind = behind
         self._step = step
         self._left = times
@@ -54,13 +57,20 @@ class CrashGates:
 
 
 def armed(observer: Observer) -> Observer:
-    """The observer, behind the gate that the environment asks for, if it asks for one."""
-    if after := os.environ.get(AFTER):
-        timer = threading.Timer(int(after) / 1000, os.kill, (os.getpid(), signal.SIGKILL))
+    """The observer, behind the gate that the environment asks for, if it asks for one. ``ConfigError`` if it asks for nonsense."""
+    after = os.environ.get(AFTER)
+    if after:
+        timer = threading.Timer(_number(AFTER, after) / 1000, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
     asked = os.environ.get(GATE)
     if not asked:
         return observer
     step, _, times = asked.partition(":")
-    return CrashGates(observer, step, int(times or 1))
+    return CrashGates(observer, step, _number(GATE, times or "1"))
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"{name}: {text!r} is not a positive whole number")
+    return int(text)

@@ -1,0 +1,219 @@
+"""What a user may live through, from the first word to the last. Each ends the same way however often the daemon dies on the way.
+
+A script answers by what it reads alone, so it says the same again when it is asked again. Whoever acts from outside waits for what it
+reacts to, and does not give up when nobody answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from infinity.models.script import Script
+from infinity.testing.tool_server import answering, failing
+
+from .host import Host
+from .watch import Watch
+
+ROOT = "thread-under-test"
+
+_SLICES = frozenset({"accepted", "loaded", "prepared", "completed", "dispatched", "committed", "yielded"})
+_CALLS = _SLICES | {"sending", "posted", "sent"}
+_NOTICES = _SLICES | {"sending", "sent"}
+_TIMERS = _SLICES | {"fired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """``steps``: the gates that it passes."""
+
+    name: str
+    script: Script
+    drive: Callable[[Host, Watch], Awaitable[None]]
+    steps: frozenset[str]
+
+
+async def _one_call(host: Host, root: Watch) -> None:
+    host.tools.behaviours["a"] = answering("what a found")
+    await host.say(ROOT, "begin")
+    await root.said("all done")
+
+
+ONE_CALL = Scenario(
+    "one call",
+    Script().when("begin").say("Looking.").call("a", n=1).when_result("a", "what a found").say("all done"),
+    _one_call,
+    _CALLS,
+)
+
+
+async def _three_calls(host: Host, root: Watch) -> None:
+    host.tools.behaviours |= {"a": answering("from a"), "b": failing(503), "c": answering("from c")}
+    await host.say(ROOT, "begin")
+    await host.tools.until(lambda: _invoked(host, "b"), "call of b")
+    host.tools.behaviours["b"] = answering("from b")
+    await root.said("all done")
+
+
+THREE_CALLS = Scenario(
+    "three calls, one refused at first",
+    Script()
+    .when("begin")
+    .call("a", n=1)
+    .call("b", n=2)
+    .call("c", n=3)
+    .when_heard(lambda heard: {result.text for result in heard.results} == {"from a", "from b", "from c"})
+    .say("all done"),
+    _three_calls,
+    _CALLS,
+)
+
+
+async def _child(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    await root.said("all done")
+    child = host.watch((await root.noted("child")).data["id"])
+    await child.noted("status", status="closed")
+    await host.tools.until(lambda: _noticed(host, "/close_thread"), "notice that the child has closed")
+
+
+CHILD = Scenario(
+    "a child that reports and closes",
+    Script()
+    .when_result("spawn_thread", "You are now in the child thread")
+    .call("report_to_parent", report="half way")
+    .when_result("report_to_parent")
+    .call("close_thread", report="found it")
+    .when("begin")
+    .call("spawn_thread", instructions="find it")
+    .when_result("spawn_thread")
+    .say("started")
+    .when_event("spawn_thread", "found it")
+    .say("all done"),
+    _child,
+    _NOTICES,
+)
+
+
+async def _subscription(host: Host, root: Watch) -> None:
+    tools = host.tools
+    await host.say(ROOT, "begin")
+    call = (await tools.invoked()).id
+    assert await host.tell(lambda: tools.answer(call, "watching x", subscription=True)) == 200
+    await root.said("I watch")
+    assert await host.tell(lambda: tools.event(call, "change 1", event_id="e1")) == 200
+    await root.said("noted")
+    assert await host.tell(lambda: tools.event(call, "change 2", event_id="e2", associative=True)) == 200
+    await root.said("seen")
+    last = await host.tell(lambda: tools.event(call, "the last", event_id="e3", associative=True, final=True))
+    assert last == 200
+    await root.said("all done")
+    # Only now is the subscription surely gone: until the commit, an event is rightly queued behind the last one.
+    await host.settled()
+    assert await host.tell(lambda: tools.event(call, "too late", event_id="e4")) == 409
+
+
+SUBSCRIPTION = Scenario(
+    "a subscription",
+    Script()
+    .when("created for the event above")
+    .call("close_thread", report="handled change 1")
+    .when("begin")
+    .call("watch", path="x")
+    .when_result("watch")
+    .say("I watch")
+    .when_event("watch", "handled change 1")
+    .say("noted")
+    .when_event("watch", "change 2")
+    .say("seen")
+    .when_event("watch", "the last")
+    .say("all done"),
+    _subscription,
+    _CALLS,
+)
+
+
+async def _talk(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    call = (await host.tools.invoked()).id
+    await host.say(ROOT, "are you there?")
+    await root.said("still here")
+    assert await host.tell(lambda: host.tools.answer(call, "what a found")) == 200
+    await root.said("all done")
+
+
+TALK = Scenario(
+    "talk while a tool runs",
+    Script()
+    .when("are you there?")
+    .say("still here")
+    .when("begin")
+    .call("a", n=1)
+    .when_event("a", "what a found")
+    .say("all done"),
+    _talk,
+    _CALLS,
+)
+
+
+async def _sleep(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    await root.said("all done")
+
+
+SLEEP = Scenario(
+    "sleep",
+    Script().when("begin").call("sleep", seconds=0.2).when_result("sleep", "slept").say("all done"),
+    _sleep,
+    _TIMERS,
+)
+
+
+async def _interrupt(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    call = (await host.tools.invoked()).id
+    await host.request("POST", f"/v1/threads/{ROOT}/interrupt", key="interrupt-1")
+    await root.noted("call_ended", id=call, state="cancelled")
+    await host.tools.until(lambda: _noticed(host, "/cancel_tool_call"), "notice of the cancelled call")
+    assert await host.tell(lambda: host.tools.answer(call, "too late")) == 200
+    await host.say(ROOT, "go on")
+    await root.said("all done")
+
+
+INTERRUPT = Scenario(
+    "interrupt", Script().when("go on").say("all done").when("begin").call("a", n=1), _interrupt, _CALLS
+)
+
+
+async def _choice(host: Host, root: Watch) -> None:
+    tools = host.tools
+    await host.say(ROOT, "begin")
+    call = (await tools.invoked()).id
+    assert await host.tell(lambda: tools.choice(call, "Which?", ["red", "blue"])) == 200
+    prompt = (await root.noted("prompt", prompt_kind="choice")).data["id"]
+    # A repeat may find the prompt closed by the try whose answer was lost.
+    path = f"/v1/threads/{ROOT}/choices/{prompt}"
+    await host.request("POST", path, {"selected": 1}, closed=(400, 404, 409))
+    await tools.until(lambda: bool(tools.choices), "choice")
+    assert await host.tell(lambda: tools.answer(call, "painted blue")) == 200
+    await root.said("all done")
+    await host.settled()
+    assert {(choice["id"], choice["selected"]) for choice in tools.choices} == {(call, 1)}
+
+
+CHOICE = Scenario(
+    "a choice",
+    Script().when("begin").call("a", n=1).when_result("a", "painted blue").say("all done"),
+    _choice,
+    _CALLS,
+)
+
+SCENARIOS = (ONE_CALL, THREE_CALLS, CHILD, SUBSCRIPTION, TALK, SLEEP, INTERRUPT, CHOICE)
+
+
+def _invoked(host: Host, tool: str) -> bool:
+    return any(invocation.operation == tool for invocation in host.tools.invocations)
+
+
+def _noticed(host: Host, path: str) -> bool:
+    return any(at == path for at, _ in host.tools.notices)

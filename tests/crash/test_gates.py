@@ -1,0 +1,77 @@
+"""The daemon dies at every step of every scenario, and nobody can tell afterwards.
+
+Each run pulls the plug at one occurrence of one step, starts the daemon again, and must end in the history of a run in which nobody died;
+every call reached its tool under one id and was answered once, and no request to the model broke a rule.
+By default a sample of the occurrences; ``INFINITY_SWEEP=full``: all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tests.crash.daemon import Forks
+from tests.crash.history import check, tell
+from tests.crash.host import Host
+from tests.crash.scenarios import ROOT, SCENARIOS, Scenario
+
+from infinity.testing.gates import GATE, STEPS
+
+FULL = os.environ.get("INFINITY_SWEEP") == "full"
+SAMPLED = (1, 2, 4)
+"""Occurrences of each step that a run without ``INFINITY_SWEEP`` tries."""
+MOST = 200
+"""No scenario passes a step more often than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    died: bool
+    told: list[tuple[str, list[str]]]
+
+
+async def live(scenario: Scenario, home: Path, forks: Forks, gate: str | None) -> Outcome:
+    """One run from the first word to the last, and everything that must hold at its end."""
+    environment = {} if gate is None else {GATE: gate}
+    async with Host(home, forks, scenario.script) as host:
+        await host.keep(**environment)
+        root = await host.create(ROOT)
+        await scenario.drive(host, root)
+        await host.settled()
+        found = await check(host)
+        assert set(host.deaths) <= {-signal.SIGKILL}
+        return Outcome(bool(host.deaths), [tell(history) for history in found])
+
+
+_undisturbed: dict[str, Outcome] = {}
+
+
+async def undisturbed(scenario: Scenario, home: Path, forks: Forks) -> Outcome:
+    """How the scenario ends when nobody dies; found out once."""
+    if scenario.name not in _undisturbed:
+        _undisturbed[scenario.name] = await live(scenario, home, forks, None)
+        assert not _undisturbed[scenario.name].died
+    return _undisturbed[scenario.name]
+
+
+@pytest.mark.rap("INV-8", "CB-3", "CB-4", "CAN-2", "CHO-2", "RUN-3", "SRV-6")
+@pytest.mark.trap("L1", "L2", "L3", "L12", "L13", "L14", "L15", "R6")
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_a_crash_at_any_step_changes_nothing_that_anybody_sees(
+    scenario: Scenario, step: str, tmp_path: Path, forks: Forks
+) -> None:
+    expected = await undisturbed(scenario, tmp_path / "undisturbed", forks)
+    deaths = 0
+    for occurrence in count(1) if FULL else SAMPLED:
+        outcome = await live(scenario, tmp_path / f"{occurrence}", forks, f"{step}:{occurrence}")
+        assert outcome.told == expected.told, f"after a crash at {step}:{occurrence}"
+        deaths += outcome.died
+        if not outcome.died:
+            break
+        assert occurrence < MOST, f"{step} is passed without end"
+    assert (deaths > 0) == (step in scenario.steps), f"{scenario.name} passes other steps than it says"
