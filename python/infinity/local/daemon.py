@@ -80,6 +80,8 @@ class Daemon:
         self.config = plan.config
         self.notices = list(plan.notices)
         self.metrics = Metrics()
+        self.runtime: Runtime
+        """Once it is started."""
         self._observe = observe
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
@@ -126,10 +128,10 @@ class Daemon:
         mailbox = LocalMailbox(self._mailboxes(wakeup), wakeup, store.inbox)
         self._undo.push_async_callback(mailbox.close)
         store.orphaned = mailbox.put
-        runtime, backend = await self._assemble(store, mailbox, wakeup, self._address(listener))
+        self.runtime, backend = await self._assemble(store, mailbox, wakeup, self._address(listener))
         runner = await self._serve(backend)
-        self._undo.push_async_callback(runtime.stop, GRACE)
-        await runtime.start()
+        self._undo.push_async_callback(self.runtime.stop, GRACE)
+        await self.runtime.start()
         # Only now: a message from outside must not overtake those that were queued before (THR-1).
         site = web.SockSite(runner, listener, backlog=512)
         await site.start()
