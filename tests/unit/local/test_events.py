@@ -1,0 +1,175 @@
+"""The event stream over HTTP: resumed by cursor without gap or repeat (G5), over restarts too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.boundary.daemons import SOON, Event, Running, running
+
+from infinity.local.api import events as events_module
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path / "home") as made:
+        yield made
+
+
+async def durable(daemon: Running, thread: str, until: int, **how: int) -> list[Event]:
+    """Recorded events up to this cursor."""
+    found: list[Event] = []
+    async with asyncio.timeout(SOON), daemon.events(thread, **how) as events:
+        async for event in events:
+            if event.id is not None:
+                found.append(event)
+                if event.id >= until:
+                    return found
+    return found
+
+
+async def talked(daemon: Running, times: int = 3) -> tuple[str, list[Event]]:
+    """A thread with some history, and its whole stream."""
+    thread = await daemon.thread()
+    for number in range(times):
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": f"word {number}"})
+        await daemon.said(thread, f"word {number}")
+    cursor = (await daemon.get(f"/v1/threads/{thread}")).body["cursor"]
+    return thread, await durable(daemon, thread, cursor)
+
+
+async def test_the_stream_is_whole_and_numbered_from_the_beginning(daemon: Running) -> None:
+    thread, events = await talked(daemon)
+    assert [event.id for event in events] == list(range(len(events)))
+    entries = [event.data for event in events if event.kind == "entry"]
+    listed = (await daemon.get(f"/v1/threads/{thread}/entries")).body["entries"]
+    assert [entry["position"] for entry in entries] == [entry["position"] for entry in listed]
+    assert [entry["kind"] for entry in entries] == [entry["kind"] for entry in listed]
+    assert all(event.data["cursor"] == event.id for event in events if event.kind == "entry")
+
+
+@pytest.mark.trap("G5")
+async def test_every_cursor_resumes_without_gap_or_repeat(daemon: Running) -> None:
+    thread, events = await talked(daemon)
+    last = len(events) - 1
+    for cursor in range(-1, last):
+        assert await durable(daemon, thread, last, after=cursor) == events[cursor + 1 :]
+    for cursor in range(last):
+        assert await durable(daemon, thread, last, header=cursor) == events[cursor + 1 :]
+
+
+async def test_the_header_wins_over_the_query(daemon: Running) -> None:
+    thread, events = await talked(daemon)
+    assert await durable(daemon, thread, len(events) - 1, after=0, header=4) == events[5:]
+
+
+@pytest.mark.trap("G5")
+async def test_a_watcher_that_reconnects_while_much_happens_sees_each_event_once(daemon: Running) -> None:
+    thread = await daemon.thread()
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while len(seen) < 60:
+            after = seen[-1] if seen else -1
+            async with daemon.events(thread, after=after) as events:
+                count = 0
+                async for event in events:
+                    if event.id is not None:
+                        seen.append(event.id)
+                        count += 1
+                    if count == 7 or len(seen) >= 60:
+                        break
+
+    async def talk() -> None:
+        for number in range(25):
+            await daemon.post(f"/v1/threads/{thread}/messages", {"content": f"word {number}"})
+            await daemon.said(thread, f"word {number}")
+
+    async with asyncio.timeout(3 * SOON):
+        await asyncio.gather(watch(), talk())
+    assert seen[:60] == list(range(60))
+
+
+async def test_the_stream_goes_on_after_a_restart_of_the_daemon(daemon: Running) -> None:
+    thread, events = await talked(daemon)
+    await daemon.restart()
+    await daemon.post(f"/v1/threads/{thread}/messages", {"content": "and after"})
+    await daemon.said(thread, "and after")
+    more = await durable(daemon, thread, len(events) + 2, after=len(events) - 1)
+    assert [event.id for event in more] == [len(events), len(events) + 1, len(events) + 2]
+
+
+async def test_latest_begins_with_what_comes_next(daemon: Running) -> None:
+    thread, events = await talked(daemon)
+    async with asyncio.timeout(SOON), daemon.events(thread, after="latest") as stream:
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "now"})
+        kinds = []
+        async for event in stream:
+            kinds.append(event.kind)
+            if event.id is not None:
+                assert event.id == len(events)
+                break
+    assert "queued" in kinds and "text" in kinds
+
+
+@pytest.mark.rap("VIEW-1")
+async def test_the_latest_views_come_first_on_every_connection(daemon: Running) -> None:
+    thread, events = await talked(daemon, 1)
+    store = daemon.daemon.runtime.store
+    await store.put_view(thread, "diff", b'{"n": 1}')
+    await store.put_view(thread, "diff", b'{"n": 2}')
+    async with asyncio.timeout(SOON), daemon.events(thread, after=len(events)) as stream:
+        first = await anext(stream)
+        assert (first.id, first.kind, first.data) == (
+            None,
+            "view",
+            {"view_type": "diff", "content": {"n": 2}},
+        )
+        daemon.daemon.runtime.feed.live(thread, "view", {"view_type": "diff", "content": {"n": 3}})
+        assert (await anext(stream)).data["content"] == {"n": 3}
+
+
+async def test_a_quiet_stream_shows_that_it_lives(daemon: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_module, "KEEP_ALIVE", 0.02)
+    thread = await daemon.thread()
+    async with (
+        asyncio.timeout(SOON),
+        daemon.http.get(f"/v1/threads/{thread}/events?after=latest") as response,
+    ):
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        lines = []
+        async for line in response.content:
+            lines.append(line)
+            if lines.count(b": waiting\n") == 3:
+                break
+    assert lines[0] == b"retry: 1000\n"
+
+
+async def test_text_with_line_breaks_stays_on_one_data_line(daemon: Running) -> None:
+    thread = await daemon.thread("one\ntwo\r\nthree\u2028four")
+    event = await daemon.until(thread, lambda event: "one" in json.dumps(event.data.get("user", "")))
+    assert event.data["user"][0]["text"] == "one\ntwo\r\nthree\u2028four"
+
+
+async def test_watchers_are_let_go_when_the_daemon_stops(daemon: Running) -> None:
+    thread = await daemon.thread()
+    async with daemon.events(thread) as events:
+        await anext(events)
+        await asyncio.wait_for(daemon.daemon.stop(), SOON)
+        rest = [event async for event in events]
+        assert all(event.id is None or event.id >= 0 for event in rest)
+
+
+async def test_a_watcher_that_leaves_is_forgotten(daemon: Running) -> None:
+    thread = await daemon.thread()
+    feed = daemon.daemon.runtime.feed
+    async with daemon.events(thread) as events:
+        await anext(events)
+        assert feed.watching() == 1
+    async with asyncio.timeout(SOON):
+        while feed.watching():
+            feed.live(thread, "text", {"text": "anybody?"})
+            await asyncio.sleep(0.01)
