@@ -81,7 +81,8 @@ class Daemon:
         self.notices = list(plan.notices)
         self.metrics = Metrics()
         self.runtime: Runtime
-        """Once it is started."""
+        """Once it is started, as ``servers``."""
+        self.servers: ServerSet
         self._observe = observe
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
@@ -172,7 +173,7 @@ class Daemon:
         self._undo.push_async_callback(models.close)
         if models.notice:
             self.notices.append(models.notice)
-        servers = await ServerSet.prepare(
+        servers = self.servers = await ServerSet.prepare(
             self.config.toolsets, store, self.home.path, first_port=address.port + 1
         )
         self._undo.push_async_callback(servers.stop)
