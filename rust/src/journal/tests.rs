@@ -182,3 +182,73 @@ fn the_largest_group_is_bounded() {
     let commits = desk.commits() - before;
     assert!((2..=10).contains(&commits), "{commits} transactions");
 }
+
+#[test]
+fn reads_do_not_wait_for_a_transaction_that_is_under_way() {
+    let desk = Desk::new();
+    desk.wait([desk.accept("before", 10)]);
+    let held = desk.hold_up();
+    let pending = desk.accept("after", 10);
+    assert_eq!(desk.queued(), ["before"]);
+    drop(held);
+    assert!(accepted(&desk.wait([pending])[0]));
+}
+
+#[test]
+fn writes_do_not_wait_for_a_reader_that_takes_its_time() {
+    let desk = Desk::new();
+    let mut slow = open::reader(&desk.directory.path().join("infinity.db")).unwrap();
+    let picture = read::Picture::take(&mut slow, std::path::Path::new("slow"), |_| Ok(Vec::new())).unwrap();
+    let count = || picture.one("SELECT count(*) FROM inbox", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 0);
+    assert!(accepted(&desk.wait([desk.accept("meanwhile", 10)])[0]));
+    assert_eq!(count(), 0, "the picture changed under its reader");
+}
+
+/// The SQL in the sources of this folder that is written out in one piece.
+fn statements() -> Vec<String> {
+    let sources = [
+        include_str!("read.rs"),
+        include_str!("read/facts.rs"),
+        include_str!("read/queues.rs"),
+        include_str!("read/records.rs"),
+        include_str!("read/state.rs"),
+        include_str!("write.rs"),
+        include_str!("write/commit.rs"),
+        include_str!("write/inbox.rs"),
+        include_str!("write/outbox.rs"),
+        include_str!("write/timers.rs"),
+        include_str!("group.rs"),
+    ];
+    let verbs = ["SELECT ", "INSERT ", "UPDATE ", "REPLACE ", "DELETE "];
+    let literals = sources.iter().flat_map(|source| source.split('"'));
+    let statements = literals.filter(|text| verbs.iter().any(|verb| text.starts_with(verb)) && !text.contains('{'));
+    statements.map(str::to_owned).collect()
+}
+
+/// I10: what a slice costs does not depend on how much there is.
+#[test]
+fn every_statement_finds_its_rows_by_key() {
+    let journal = rusqlite::Connection::open_in_memory().unwrap();
+    journal.execute_batch(schema::TABLES).unwrap();
+    let listings = ["", " AND status = :status", " AND root = :root"].map(|filter| {
+        format!(
+            "SELECT id FROM threads WHERE (updated_at, id) < (:updated_at, :id){filter} ORDER BY updated_at DESC, id DESC LIMIT 1"
+        )
+    });
+    let timers = "SELECT id FROM timers WHERE thread = ?1 ORDER BY due_at, id".to_owned();
+    let statements: Vec<String> = statements().into_iter().chain(listings).chain([timers]).collect();
+    assert!(statements.len() > 35, "the statements were not found");
+    for sql in statements {
+        let mut explain = journal.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> = explain.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
+        // Without a condition it is a listing of a whole queue, or a count of one.
+        let scans = plan.iter().any(|step| step.starts_with("SCAN ")) && sql.contains(" WHERE ");
+        // One tree's threads, one thread's timers, calls or discards: for people, and sorted on the spot.
+        let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
+        let may_sort = ["root =", "FROM timers WHERE thread", "FROM discards", "FROM calls WHERE thread = ?1 ORDER"]
+            .iter()
+            .any(|few| sql.contains(few));
+        assert!(!scans && (!sorts || may_sort), "{sql}\n{plan:#?}");
+    }
+}

@@ -3,26 +3,36 @@ use super::wake::PyWake;
 use crate::id::ThreadId;
 use crate::mailbox::{Batch, Mailboxes, Ring};
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 use std::sync::Arc;
 
 /// A thread's whole queue at the moment it was taken, in arrival order. Frozen.
 #[pyclass(name = "Batch", module = "infinity._core", frozen)]
-pub struct PyBatch(Batch);
+pub struct PyBatch {
+    thread: ThreadId,
+    messages: Vec<Py<PyMessage>>,
+}
+
+impl PyBatch {
+    fn from(py: Python<'_>, batch: Batch) -> PyResult<Self> {
+        Ok(Self { thread: batch.thread, messages: message::list(py, batch.messages)? })
+    }
+}
 
 #[pymethods]
 impl PyBatch {
     #[getter]
     fn thread(&self) -> &str {
-        self.0.thread.as_str()
+        self.thread.as_str()
     }
 
     #[getter]
-    fn messages(&self, py: Python<'_>) -> PyResult<Vec<Py<PyMessage>>> {
-        message::list(py, self.0.messages.clone())
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.messages.iter().map(|message| message.clone_ref(py)))
     }
 
     fn __repr__(&self) -> String {
-        format!("Batch(thread={:?}, messages=<{}>)", self.0.thread, self.0.messages.len())
+        format!("Batch(thread={:?}, messages=<{}>)", self.thread, self.messages.len())
     }
 }
 
@@ -51,13 +61,13 @@ impl PyMailboxes {
     }
 
     /// The longest-ready thread with its whole queue, exclusively, until ``release``; ``None`` if none is ready.
-    fn take(&self) -> Option<PyBatch> {
-        self.0.take().map(PyBatch)
+    fn take(&self, py: Python<'_>) -> PyResult<Option<PyBatch>> {
+        self.0.take().map(|batch| PyBatch::from(py, batch)).transpose()
     }
 
     /// The same for one thread; ``None`` if it has nothing queued or is taken.
-    fn take_thread(&self, thread: &str) -> Option<PyBatch> {
-        self.0.take_thread(&ThreadId::from(thread)).map(PyBatch)
+    fn take_thread(&self, py: Python<'_>, thread: &str) -> PyResult<Option<PyBatch>> {
+        self.0.take_thread(&ThreadId::from(thread)).map(|batch| PyBatch::from(py, batch)).transpose()
     }
 
     /// What has arrived for a taken thread since; appended to its batch.

@@ -166,17 +166,3 @@ fn settings_are_kept_as_bytes() {
     assert_eq!(desk.read(Read::Meta("secret".into())).unwrap(), Value::Bytes(Some(b"\x00\xff".to_vec())));
     assert_eq!(desk.read(Read::Meta("other".into())).unwrap(), Value::Bytes(None));
 }
-
-#[test]
-fn a_long_read_does_not_hold_up_a_write() {
-    let desk = Desk::new();
-    let record = vec![7; 1 << 20];
-    let big = (0..48).map(|position| (position, record.clone())).collect();
-    desk.commit(Delta { entries: big, header: b"t:0-48".to_vec(), ..created("t") }).unwrap();
-    let reads: Vec<_> = (0..8).map(|_| desk.journal.read(load("t", -1, &[]))).collect();
-    let write = desk.journal.write(Write::PutMeta { key: "k".into(), value: vec![] });
-    desk.outcome(write).unwrap();
-    let still_reading = desk.journal.read(Read::Counts);
-    let done: Vec<i64> = desk.journal.finished().into_iter().map(|(ticket, _)| ticket).collect();
-    assert!(!done.contains(reads.last().unwrap()) && !done.contains(&still_reading), "the write waited for the reads");
-}

@@ -49,6 +49,11 @@ fn record(thread: &str, position: i64) -> Vec<u8> {
     sealed(Kind::Entry, format!("{thread} entry {position} ").repeat(times).as_bytes())
 }
 
+/// In memory where the system has such a place: hundreds of repairs flush thousands of times.
+fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 fn spoil(path: &Path, page: usize) {
     let mut bytes = fs::read(path).unwrap();
     let noise = (0..PAGE).map(|at| (at * 31 + page * 7 + 13) as u8);
@@ -80,13 +85,13 @@ fn inspect(desk: &Desk) -> i64 {
 
 #[test]
 fn whichever_page_is_torn_the_rest_is_salvaged_as_it_was() {
-    let home = TempDir::new().unwrap();
+    let home = scratch();
     let original = fs::read(filled(home.path())).unwrap();
     let pages = original.len() / PAGE;
     assert!(pages > 60, "only {pages} pages");
     let whole = THREADS * (1 + 5 + 4);
     for page in 0..pages {
-        let directory = TempDir::new().unwrap();
+        let directory = scratch();
         let path = directory.path().join("infinity.db");
         fs::write(&path, &original).unwrap();
         spoil(&path, page);

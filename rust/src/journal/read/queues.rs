@@ -1,4 +1,6 @@
 //! What waits: messages, outgoing rows, timers, prompts. Read in full by a start, without reading any thread (L15).
+//!
+//! A row whose thread is gone is damage, not a row to leave out (I8): hence subqueries, where a join would drop it.
 
 use super::Picture;
 use crate::id::{MessageId, ThreadId};
@@ -6,11 +8,11 @@ use crate::journal::checksum::checked;
 use crate::journal::failure::Failure;
 use crate::journal::value::{OutboxRow, PromptRow, TimerRow};
 use crate::message::Message;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 pub fn inbox(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Vec<Message>, Failure> {
-    let sql = "SELECT seq, threads.id, inbox.id, kind, body, crc, accepted_at
-               FROM inbox JOIN threads ON threads.key = inbox.thread WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+               FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], |row| {
         Ok(Message {
             seq: row.get(0)?,
@@ -24,8 +26,8 @@ pub fn inbox(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Vec<Messag
 }
 
 pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<OutboxRow>, Failure> {
-    let sql = "SELECT outbox.key, kind, target, body, crc, call, threads.id, attempts, due_at
-               FROM outbox JOIN threads ON threads.key = outbox.thread WHERE outbox.key > ?1 ORDER BY outbox.key LIMIT ?2";
+    let sql = "SELECT key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread), attempts, due_at
+               FROM outbox WHERE key > ?1 ORDER BY key LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], |row| {
         Ok(OutboxRow {
             key: row.get(0)?,
@@ -46,24 +48,31 @@ pub fn next_timer(picture: &Picture<'_>) -> Result<Option<i64>, Failure> {
 
 /// Earliest first.
 pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRow>, Failure> {
-    let sql =
-        "SELECT timers.id, threads.id, due_at, kind, body, crc FROM timers JOIN threads ON threads.key = timers.thread
-               WHERE ?1 IS NULL OR threads.id = ?1 ORDER BY due_at, threads.id, timers.id";
-    Ok(picture.all(sql, [thread], |row| {
-        Ok(TimerRow {
-            id: row.get(0)?,
-            thread: row.get(1)?,
-            due_at: row.get(2)?,
-            kind: row.get(3)?,
-            body: checked(row, 4)?,
-        })
-    })?)
+    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), due_at, kind, body, crc";
+    let read = |row: &Row<'_>| {
+        let (id, thread, due_at, kind) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(TimerRow { id, thread, due_at, kind, body: checked(row, 4)? })
+    };
+    Ok(match thread {
+        None => picture.all(&format!("SELECT {COLUMNS} FROM timers ORDER BY due_at, thread, id"), [], read)?,
+        Some(thread) => {
+            let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+            let sql = format!("SELECT {COLUMNS} FROM timers WHERE thread = ?1 ORDER BY due_at, id");
+            picture.all(&sql, [key], read)?
+        }
+    })
 }
 
 pub fn prompts(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<PromptRow>, Failure> {
-    let sql = "SELECT prompts.id, threads.id, kind, body, crc FROM prompts JOIN threads ON threads.key = prompts.thread
-               WHERE ?1 IS NULL OR threads.id = ?1 ORDER BY prompts.thread, prompts.id";
-    Ok(picture.all(sql, [thread], |row| {
+    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), kind, body, crc";
+    let read = |row: &Row<'_>| {
         Ok(PromptRow { id: row.get(0)?, thread: row.get(1)?, kind: row.get(2)?, body: checked(row, 3)? })
-    })?)
+    };
+    Ok(match thread {
+        None => picture.all(&format!("SELECT {COLUMNS} FROM prompts ORDER BY thread, id"), [], read)?,
+        Some(thread) => {
+            let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+            picture.all(&format!("SELECT {COLUMNS} FROM prompts WHERE thread = ?1 ORDER BY id"), [key], read)?
+        }
+    })
 }

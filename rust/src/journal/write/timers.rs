@@ -9,8 +9,8 @@ use crate::message::Message;
 use rusqlite::params;
 
 pub fn fire(group: &Group<'_>, now: i64, limit: i64) -> Result<Vec<Message>, Failure> {
-    let sql = "SELECT timers.thread, timers.id, kind, body, crc, threads.id FROM timers JOIN threads ON threads.key = timers.thread
-               WHERE due_at <= ?1 ORDER BY due_at, timers.thread, timers.id LIMIT ?2";
+    let sql = "SELECT thread, id, kind, body, crc, (SELECT id FROM threads WHERE key = thread) FROM timers
+               WHERE due_at <= ?1 ORDER BY due_at, thread, id LIMIT ?2";
     let due = group.all(sql, params![now, limit], |row| {
         let id: String = row.get(1)?;
         let message = Message {
