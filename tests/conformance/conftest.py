@@ -129,7 +129,9 @@ class Agent:
                         return
         except TimeoutError:
             pass
-        raise AssertionError(f"{what} did not happen within {PATIENCE:g} s: {await self.thread(thread)}")
+        raise AssertionError(
+            f"{what} did not happen within {PATIENCE:g} s: {await self.thread(thread)} {await self.history(thread)}"
+        )
 
     async def until_said(self, thread: str, words: str) -> None:
         """Wait until the model has said something in which these words are."""
@@ -140,11 +142,21 @@ class Agent:
 
         await self.until(thread, said, f"saying {words!r}")
 
-    async def until_event(self, thread: str, kind: str) -> Any:
-        """The data of the thread's first event of this kind, old or new."""
+    async def until_children(self, thread: str, count: int) -> None:
+        """Wait until so many children of the thread were announced in its stream."""
+        seen: set[str] = set()
+        async with asyncio.timeout(PATIENCE):
+            async for kind, data in self.events(thread):
+                if kind == "child":
+                    seen.add(data["id"])
+                if len(seen) >= count:
+                    return
+
+    async def until_event(self, thread: str, kind: str, having: str = "") -> Any:
+        """The data of the thread's first event of this kind, old or new; of those with this field, if one is named."""
         async with asyncio.timeout(PATIENCE):
             async for found, data in self.events(thread):
-                if found == kind:
+                if found == kind and (not having or having in data):
                     return data
         raise AssertionError(f"the stream of {thread} ended without an event {kind!r}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from infinity.abc import Delivery, Verdict
 
 from .address import Server, origin, shown
+from .failure import why
 
 if TYPE_CHECKING:
     import aiohttp
@@ -81,7 +82,7 @@ class HttpTransport:
         except aiohttp.ServerDisconnectedError:
             return Delivery(Verdict.FAILED, f"{server} closed the connection without an answer")
         except (aiohttp.ClientError, OSError) as error:
-            return Delivery(Verdict.FAILED, f"cannot reach {server}: {error}")
+            return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}")
 
     def _token(self, url: str) -> str | None:
         """Of the server that the URL belongs to; of several on one origin the one with the longest matching path."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from infinity.errors import ToolsetError
 
 from .address import Server, shown
+from .failure import why
 from .manifest import Toolset, parse_manifest
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ async def fetch(
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise ToolsetError(
-            f"cannot reach {server}: {error}; is the tool server running?", "DISC-6"
+            f"cannot reach {server}: {why(error)}; is the tool server running?", "DISC-6"
         ) from error
     return parse_manifest(body, base_url.rstrip("/"))
 
