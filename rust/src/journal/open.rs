@@ -179,8 +179,9 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(sqlite)
 }
 
-/// The definitions of all tables and indices.
+/// The definitions of all tables and indices, but for the statistics that somebody's ANALYZE may have left.
 pub fn outline(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
-    let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
+    let mut all =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name")?;
     all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

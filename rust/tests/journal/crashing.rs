@@ -1,8 +1,10 @@
 //! SIGKILL at any moment: whatever was told to the caller is there, and every commit is there whole or not at all (I2, I6).
 
-use crate::desk::{Desk, consumed, created, next, outbox, send, timer};
+use crate::desk::{Desk, consumed, created, next, outbox, scratch, send, timer};
 use _core::delta::Delta;
 use _core::journal::{Read, Value};
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -67,6 +69,23 @@ fn run_and_kill(home: &Path, patience: Duration) -> i64 {
     lines.filter_map(parse).last().unwrap_or(durable)
 }
 
+/// Every table has its share of every slice up to the thread's version, which is returned.
+fn check_whole(desk: &Desk) -> i64 {
+    let version = desk.version("t").unwrap();
+    let slices = version - 1;
+    let tables = ["entries", "timers", "outbox", "seen"].map(|table| desk.count(table));
+    assert_eq!(tables, [slices; 4]);
+    assert_eq!(desk.count("threads"), slices + 2);
+    let (mine, reports): (Vec<_>, Vec<_>) =
+        desk.inbox().into_iter().partition(|message| message.thread.as_str() == "t");
+    assert_eq!(reports.len() as i64, slices);
+    assert!(mine.len() <= 1);
+    let load = Read::Load { thread: "t".into(), known_version: -1, message_ids: vec![] };
+    let Value::Loaded(Some(loaded)) = desk.read(load).unwrap() else { panic!() };
+    assert_eq!(loaded.entries.len() as i64, slices);
+    version
+}
+
 #[test]
 fn a_kill_between_any_two_instructions_leaves_whole_commits_only() {
     if let Some(home) = std::env::var_os(HOME) {
@@ -76,18 +95,33 @@ fn a_kill_between_any_two_instructions_leaves_whole_commits_only() {
     for round in 0..8 {
         let durable = run_and_kill(home.path(), Duration::from_millis(7 * round));
         let desk = Desk::at(&home.path().join("infinity.db"));
-        let version = desk.version("t").unwrap();
+        let version = check_whole(&desk);
         assert!(version >= durable, "version {durable} was told to be durable; {version} is there");
-        let slices = version - 1;
-        let tables = ["entries", "timers", "outbox", "seen"].map(|table| desk.count(table));
-        assert_eq!(tables, [slices; 4]);
-        assert_eq!(desk.count("threads"), slices + 2);
-        let (mine, reports): (Vec<_>, Vec<_>) =
-            desk.inbox().into_iter().partition(|message| message.thread.as_str() == "t");
-        assert_eq!(reports.len() as i64, slices);
-        assert!(mine.len() <= 1);
-        let load = Read::Load { thread: "t".into(), known_version: -1, message_ids: vec![] };
-        let Value::Loaded(Some(loaded)) = desk.read(load).unwrap() else { panic!() };
-        assert_eq!(loaded.entries.len() as i64, slices);
     }
+}
+
+/// A power cut: of the log, some bytes reached the disk and the rest did not.
+#[test]
+fn a_log_that_ends_anywhere_holds_whole_commits_only() {
+    let home = TempDir::new().unwrap();
+    let desk = Desk::at(&home.path().join("infinity.db"));
+    for thread in ["u", "t"] {
+        desk.commit(created(thread)).unwrap();
+    }
+    let begun = fs::metadata(home.path().join("infinity.db-wal")).unwrap().len() as usize;
+    for version in 1..4 {
+        let queued = desk.queue("t", &format!("message {version}"));
+        desk.commit(slice(version, &queued)).unwrap();
+    }
+    let file = fs::read(&desk.path).unwrap();
+    let log = fs::read(home.path().join("infinity.db-wal")).unwrap();
+    let mut versions = BTreeSet::new();
+    for end in (begun..log.len()).step_by(2_000).chain([log.len()]) {
+        let after = scratch();
+        let path = after.path().join("infinity.db");
+        fs::write(&path, &file).unwrap();
+        fs::write(after.path().join("infinity.db-wal"), &log[..end]).unwrap();
+        versions.insert(check_whole(&Desk::at(&path)));
+    }
+    assert_eq!(versions, BTreeSet::from([1, 2, 3, 4]));
 }

@@ -42,6 +42,11 @@ pub fn open(path: &Path) -> Result<(Journal, Arc<Wake>)> {
     Ok((Journal::open(path, Arc::clone(&wake), live_ranges)?, wake))
 }
 
+/// In memory where the system has such a place: for tests that open hundreds of journals.
+pub fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 /// The error of an open that must fail.
 pub fn refusal(path: &Path) -> Error {
     match open(path) {

@@ -163,3 +163,11 @@ fn a_journal_that_is_dropped_lets_go_of_its_file() {
     assert_eq!(Desk::at(&path).version("t"), Some(1));
     drop(directory);
 }
+
+#[test]
+fn statistics_that_a_database_tool_left_do_no_harm() {
+    let directory = TempDir::new().unwrap();
+    let path = closed(directory.path());
+    edit(&path, "ANALYZE");
+    assert_eq!(Desk::at(&path).version("t"), Some(1));
+}

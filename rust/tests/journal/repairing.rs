@@ -1,6 +1,6 @@
 //! A repair salvages what can be read, guesses nothing (I8), and keeps the evidence (L16).
 
-use crate::desk::{Desk, consumed, created, next, outbox, refusal, send, timer};
+use crate::desk::{Desk, consumed, created, next, outbox, refusal, scratch, send, timer};
 use _core::codec::{self, Kind};
 use _core::delta::Delta;
 use _core::journal::{Read, Value, repair};
@@ -47,11 +47,6 @@ fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
 fn record(thread: &str, position: i64) -> Vec<u8> {
     let times = if position == 4 { 500 } else { 12 };
     sealed(Kind::Entry, format!("{thread} entry {position} ").repeat(times).as_bytes())
-}
-
-/// In memory where the system has such a place: hundreds of repairs flush thousands of times.
-fn scratch() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 fn spoil(path: &Path, page: usize) {
