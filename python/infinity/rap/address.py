@@ -6,6 +6,7 @@ Whatever a server tells us to call (its endpoint, a ``response_url``) must have 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from infinity.errors import ConfigError
@@ -35,6 +36,7 @@ class Server:
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
 
+@lru_cache(maxsize=1024)
 def origin(url: str) -> Origin:
     """Scheme, host, port. ``ValueError`` if the URL is none of ours (see ``url_problem``)."""
     problem = url_problem(url)

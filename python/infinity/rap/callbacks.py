@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from infinity._core import Message
 from infinity.abc import Expect
-from infinity.abc.store import Message  # type: ignore[attr-defined]
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Block, Body, Choice, Event, OAuth, Result, encode
