@@ -1,0 +1,182 @@
+"""The daemon as processes: background start, stop, crash, second start; and what each of them says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import command, environment, prepared, process
+
+SOON = 20.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    made = prepared(tmp_path / "home")
+    yield made
+    process(made, "daemon", "stop", "--kill")
+
+
+def state(home: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(process(home, "daemon", "status", "--json").stdout)
+    return found
+
+
+def test_it_starts_in_the_background_serves_and_stops(home: Path) -> None:
+    started = process(home, "daemon", "start")
+    assert started.returncode == 0 and "started the daemon in the background" in started.stderr
+    assert "scripted model answers" in started.stderr, "the choice that was made for the user is said"
+    pid = int(str(state(home)["pid"]))
+    assert os.getsid(pid) == pid, "it outlives the terminal that started it"
+    assert os.readlink(f"/proc/{pid}/cwd") == str(home)
+    stopped = process(home, "daemon", "stop")
+    assert stopped.returncode == 0 and f"pid {pid}" in stopped.stdout
+    assert process(home, "daemon", "status").returncode == 3
+    assert process(home, "daemon", "stop").returncode == 3
+    assert not (home / "daemon.json").exists()
+
+
+@pytest.mark.trap("B7")
+def test_many_starts_at_once_make_one_daemon(home: Path) -> None:
+    starts = [
+        subprocess.Popen(
+            command("daemon", "start"),
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    outcomes = [(start.communicate(timeout=60), start.returncode) for start in starts]
+    assert [code for _, code in outcomes].count(0) >= 1
+    pid = str(state(home)["pid"])
+    for (_, said), code in outcomes:
+        assert code == 0 or "another daemon holds" in said
+    listening = subprocess.run(
+        ["pgrep", "-f", f"daemon run --home {home}"], capture_output=True, text=True, check=False
+    )
+    assert listening.stdout.split() == [pid]
+
+
+def test_a_second_daemon_in_the_foreground_is_refused_with_who_holds_the_home(home: Path) -> None:
+    process(home, "daemon", "start")
+    second = process(home, "daemon", "run")
+    assert second.returncode == 5
+    assert second.stderr.startswith(
+        f"infinity: another daemon holds {home}: pid {state(home)['pid']} at http://127.0.0.1:"
+    )
+
+
+def test_a_port_in_use_is_said_by_the_one_who_asked_for_the_start(home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        (home / "infinity.toml").write_text(f"[daemon]\nport = {other.getsockname()[1]}\n")
+        started = process(home, "daemon", "start")
+    assert (
+        started.returncode == 1
+        and "is in use by another program" in started.stderr
+        and "[daemon] port" in started.stderr
+    )
+
+
+def test_a_wrong_setting_is_said_by_the_one_who_asked_for_the_start(home: Path) -> None:
+    (home / "infinity.toml").write_text("[daemon]\nprot = 1\n")
+    for arguments in (("daemon", "start"), ("daemon", "run")):
+        found = process(home, *arguments)
+        assert (
+            found.returncode == 1
+            and "did you mean [daemon] port?" in found.stderr
+            and "Traceback" not in found.stderr
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(home: Path, number: signal.Signals) -> None:
+    running = subprocess.Popen(
+        command("daemon", "run"), env=environment(home), cwd=home, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    line = ""
+    while "infinity: listening at" not in line:
+        line = running.stderr.readline()
+        assert line, "it ended before it listened"
+    running.send_signal(number)
+    assert running.wait(SOON) == 0
+    assert process(home, "daemon", "status").returncode == 3
+
+
+@pytest.mark.trap("L15")
+def test_after_a_kill_everything_goes_on_and_a_tool_server_is_not_interrupted(
+    home: Path, tmp_path: Path
+) -> None:
+    from tests.unit.local.test_servers import SERVER
+
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    with (home / "infinity.toml").open("a") as text:
+        text.write(f"[toolsets.ci]\ncommand = '{sys.executable}'\nargs = ['{script}', '{{port}}']\n")
+    process(home, "daemon", "start")
+    thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
+    pid = _built_by(home, thread, 1)
+    os.kill(int(str(state(home)["pid"])), signal.SIGKILL)
+    deadline = time.monotonic() + SOON
+    while process(home, "daemon", "status").returncode != 3:
+        assert time.monotonic() < deadline
+    os.kill(pid, 0)
+    assert process(home, "daemon", "start").returncode == 0
+    process(home, "send", thread, "/call build {}")
+    assert _built_by(home, thread, 2) == pid
+    process(home, "daemon", "stop")
+    assert (
+        not Path(f"/proc/{pid}").exists()
+        or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
+    )
+
+
+def _built_by(home: Path, thread: str, times: int) -> int:
+    """Wait for the tool's result of that number; the pid in it."""
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        entries = json.loads(process(home, "show", thread, "--json").stdout)["entries"]
+        results = [entry for entry in entries if entry["kind"] == "result"]
+        if len(results) >= times:
+            return int(str(results[-1]["user"]).rpartition("built by ")[2].split("'")[0])
+    raise AssertionError("no result came")
+
+
+def test_the_log_can_be_json(home: Path) -> None:
+    with (home / "infinity.toml").open("a") as text:
+        text.write("[log]\nformat = 'json'\n")
+    process(home, "daemon", "start")
+    process(home, "daemon", "stop")
+    lines = [json.loads(line) for line in (home / "daemon.log").read_text().splitlines()]
+    assert lines[-1]["message"] == "stopped" and {"at", "level", "logger"} <= set(lines[0])
+    assert (home / "daemon.log").stat().st_mode & 0o077 == 0
+
+
+def test_a_damaged_database_is_repaired_on_demand(home: Path) -> None:
+    process(home, "daemon", "start")
+    thread = json.loads(process(home, "send", "--new", "remember me", "--json").stdout)["thread"]
+    process(home, "daemon", "stop")
+    database = home / "infinity.db"
+    data = bytearray(database.read_bytes())
+    data[0:16] = b"not a database!!"
+    database.write_bytes(data)
+    started = process(home, "daemon", "start")
+    assert started.returncode == 1 and "infinity.db" in started.stderr
+    examined = process(home, "doctor")
+    assert examined.returncode == 1 and "infinity doctor --repair" in examined.stdout
+    repaired = process(home, "doctor", "--repair")
+    assert "was repaired" in repaired.stdout, repaired.stdout
+    assert process(home, "daemon", "start").returncode == 0
+    assert process(home, "show", thread).returncode == 0
