@@ -38,7 +38,7 @@ struct Shape<'a> {
 
 impl Shape<'_> {
     fn is_empty_text(&self) -> bool {
-        self.kind == "text" && self.text.as_ref().is_none_or(|text| text.trim().is_empty())
+        self.kind == "text" && self.text.as_ref().is_none_or(|text| text.chars().all(is_blank))
     }
 
     fn is_reasoning(&self) -> bool {
@@ -48,6 +48,11 @@ impl Shape<'_> {
     fn is_unsigned_reasoning(&self) -> bool {
         self.kind == "thinking" && self.signature.as_ref().is_none_or(String::is_empty)
     }
+}
+
+/// What `str.strip` removes in Python, so that whatever passes there passes here.
+fn is_blank(char: char) -> bool {
+    char.is_whitespace() || ('\x1c'..='\x1f').contains(&char)
 }
 
 type Block<'a> = (&'a str, Shape<'a>);

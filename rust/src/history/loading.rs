@@ -108,7 +108,10 @@ impl Thread {
     }
 
     fn damaged(&self, what: &str) -> Error {
-        Error::Damaged(format!("thread {}: {what}; restore the store from a backup", self.header.id))
+        Error::Damaged(format!(
+            "thread {}: {what}; nothing was loaded; `infinity doctor` tells what can be repaired",
+            self.header.id
+        ))
     }
 }
 

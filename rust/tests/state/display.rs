@@ -6,18 +6,36 @@ use std::time::{Duration, Instant};
 #[test]
 fn a_script_makes_a_line_of_the_arguments() {
     assert_eq!(display(r##""PR #" + args.number"##, br#"{"number":42}"#).as_deref(), Some("PR #42"));
-    assert_eq!(display("`${args.a.b[1]} in ${args.c}`", br#"{"a":{"b":[1,2.5]},"c":"x"}"#).as_deref(), Some("2.5 in x"));
+    assert_eq!(
+        display("`${args.a.b[1]} in ${args.c}`", br#"{"a":{"b":[1,2.5]},"c":"x"}"#).as_deref(),
+        Some("2.5 in x")
+    );
     let branches = r#"if args.force { "force " + args.ref.to_upper() } else { args.ref }"#;
     assert_eq!(display(branches, br#"{"force":true,"ref":"main"}"#).as_deref(), Some("force MAIN"));
-    assert_eq!(display(r#"let n = 0; for x in args.l { n += x; } "sum " + n"#, br#"{"l":[1,2]}"#).as_deref(), Some("sum 3"));
+    assert_eq!(
+        display(r#"let n = 0; for x in args.l { n += x; } "sum " + n"#, br#"{"l":[1,2]}"#).as_deref(),
+        Some("sum 3")
+    );
 }
 
 #[test]
 fn any_failure_is_none() {
     let failing = [
-        "", "1", "()", "args", "args.missing.deep", "(", "throw 1", "args = 1; \"x\"", "unknown()", "1/0; \"x\"",
-        "9223372036854775807 + 1; \"x\"", "eval(\"1\"); \"x\"", "sleep(1); \"x\"",
-        "import \"x\" as x; \"x\"", "timestamp(); \"x\"",
+        "",
+        "1",
+        "()",
+        "args",
+        "args.missing.deep",
+        "(",
+        "throw 1",
+        "args = 1; \"x\"",
+        "unknown()",
+        "1/0; \"x\"",
+        "9223372036854775807 + 1; \"x\"",
+        "eval(\"1\"); \"x\"",
+        "sleep(1); \"x\"",
+        "import \"x\" as x; \"x\"",
+        "timestamp(); \"x\"",
     ];
     for script in failing {
         assert_eq!(display(script, b"{}"), None, "{script}");

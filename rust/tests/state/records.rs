@@ -98,7 +98,10 @@ fn an_entry_is_json_for_clients() {
     let delta = thread.delta(NOW).unwrap();
     let entry = |at: usize| serde_json::from_slice::<Value>(&entry_json(&delta.entries[at].1).unwrap()).unwrap();
     let words = json!([{"type": "text", "text": "hello"}]);
-    assert_eq!(entry(3), json!({"kind": "user", "at": NOW, "assistant": [], "user": words, "meta": {"user_id": "ada"}}));
+    assert_eq!(
+        entry(3),
+        json!({"kind": "user", "at": NOW, "assistant": [], "user": words, "meta": {"user_id": "ada"}})
+    );
     assert_eq!(entry(1)["assistant"][1], tool_use("a"));
     assert_eq!((&entry(2)["kind"], &entry(2)["user"][0]["tool_use_id"]), (&json!("result"), &json!("a")));
     assert_eq!((&entry(4)["kind"], &entry(4)["covers"]), (&json!("summary"), &json!([0, 1])));

@@ -94,7 +94,8 @@ fn signed_reasoning_is_kept_and_never_ends_a_message() {
 
 #[test]
 fn empty_text_of_a_turn_is_left_out() {
-    let content = json!([{"type": "text", "text": ""}, {"type": "text", "text": "yes"}, {"type": "text", "text": "\n"}]);
+    let content =
+        json!([{"type": "text", "text": ""}, {"type": "text", "text": "yes"}, {"type": "text", "text": "\n"}]);
     assert_eq!(outline(&said(content)), ["user: hello", "assistant: yes"]);
 }
 

@@ -251,7 +251,7 @@ fn empty_text_and_foreign_blocks_are_refused_from_users() {
         json!([["text", "hello"]]),
         json!([{"text": "hello"}]),
         json!([{"type": "text", "text": ""}]),
-        json!([{"type": "text", "text": " \n"}]),
+        json!([{"type": "text", "text": " \n\u{1f}\u{3000}"}]),
         json!([{"type": "text"}]),
         json!([{"type": "text", "text": "hello"}, {"type": "text", "text": ""}]),
         json!([{"type": "tool_result", "tool_use_id": "a", "content": []}]),
