@@ -43,7 +43,7 @@ async def post_callback(request: web.Request) -> web.Response:
         logger.info("callback for call %s of thread %s: %s", call, thread, error.code)
         raise
     backend.metrics.callback(outcome.status.value)
-    logger.info(
+    logger.debug(
         "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
     )
     return accepted(outcome, rule=_RULES.get(outcome.status))
