@@ -10,6 +10,7 @@ import asyncio
 import re
 import signal
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,23 @@ level = "warning"
     async def __aenter__(self) -> Host:
         return await self.open()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None:
+            await self._explain(error)
         await self.close()
+
+    async def _explain(self, error: BaseException) -> None:
+        """What the daemon has to say about a failure of the test."""
+        error.add_note(
+            f"daemon {self.process.pid}, after {len(self.deaths)} deaths, said:\n{self.process.log}"
+        )
+        error.add_note(
+            f"model: {len(self.model.requests)} requests, {self.model.effects}; tools: {self.tools.counts}"
+        )
+        with suppress(Exception):
+            async with asyncio.timeout(2):
+                for thread in await self.threads():
+                    error.add_note(str(await self.request("GET", f"/v1/threads/{thread['id']}")))
 
     # clients
 
@@ -203,6 +219,15 @@ level = "warning"
                 if 0 < status < 500:
                     return status
                 await asyncio.sleep(AGAIN)
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something that a server in this process can see, however often the daemon dies meanwhile."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    await asyncio.sleep(AGAIN)
+        except TimeoutError:
+            raise AssertionError(f"no {what} within {PATIENCE:g} s") from None
 
     # the end
 
