@@ -12,6 +12,10 @@ from .stream import Event
 __all__ = ["Transcript"]
 
 
+_BUILT_IN = dict.fromkeys(("sleep", "sleep_until", "sleep_until_event_or_input"), "asleep")
+"""Calls that stay open without leaving, in words."""
+
+
 class Transcript:
     """Prints events. ``write`` gets pieces of text as they are to appear.
 
@@ -123,6 +127,10 @@ class Transcript:
         kind = data["kind"]
         if kind == "turn":
             self._turn(text_of(data["assistant"]))
+            for block in data["assistant"]:
+                if block["type"] == "tool_use":
+                    # Calls that leave are recorded with what they look like; built-ins are only here.
+                    self.calls[block["id"]] = _BUILT_IN.get(block["name"], clean(block["name"]))
         elif kind == "user":
             if data["meta"].get("message_id") not in self.sent and "message_id" in data["meta"]:
                 self.line(f"{strong('>')} {text_of(data['user'])}")
@@ -197,7 +205,7 @@ class Transcript:
         self._rounds.clear()
         self.busy = False
         if self.calls:
-            self.line(dim(f"(waiting for {', '.join(self.calls.values())}; you can go on talking)"))
+            self.line(dim(f"(waiting: {', '.join(self.calls.values())}; you can go on talking)"))
 
     # -- a thread that was there before
 

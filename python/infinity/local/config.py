@@ -83,7 +83,7 @@ class ToolsetConfig(Section):
     """Of a started server; without it one is chosen once and kept."""
     token_env: str | None = Field(default=None, examples=["TOOLS_TOKEN"])
     """The environment variable with the bearer token that this server wants."""
-    start_timeout: Annotated[float, Field(gt=0, examples=[30])] = 30.0
+    start_timeout: Annotated[float, Field(gt=0, examples=[10])] = 10.0
 
     @field_validator("url")
     @classmethod
