@@ -27,10 +27,75 @@ enum Role {
     Assistant,
 }
 
+impl Role {
+    fn opening(self) -> &'static [u8] {
+        match self {
+            Role::User => br#"{"role":"user","content":["#,
+            Role::Assistant => br#"{"role":"assistant","content":["#,
+        }
+    }
+}
+
 /// Blocks that go into one message: consecutive parts of one role share it.
 struct Part<'a> {
     role: Role,
     blocks: Cow<'a, [u8]>,
+}
+
+/// A `messages` array that is not written yet: stored bytes by reference.
+pub struct Request<'a> {
+    parts: Vec<Part<'a>>,
+    breakpoints: usize,
+}
+
+impl Request<'_> {
+    /// How many bytes [`Request::write`] fills.
+    pub fn size(&self) -> usize {
+        let mut length = 0;
+        self.pieces(|piece| length += piece.len());
+        length
+    }
+
+    /// Fill a buffer of exactly [`Request::size`] bytes.
+    pub fn write(&self, mut into: &mut [u8]) {
+        self.pieces(|piece| {
+            let (place, rest) = std::mem::take(&mut into).split_at_mut(piece.len());
+            place.copy_from_slice(piece);
+            into = rest;
+        });
+    }
+
+    /// What the array is made of, in order.
+    fn pieces(&self, mut emit: impl FnMut(&[u8])) {
+        let messages = self.parts.chunk_by(|one, next| one.role == next.role);
+        let users = messages.clone().filter(|message| message[0].role == Role::User).count();
+        let mut unmarked = users.saturating_sub(self.breakpoints);
+        for (index, message) in messages.enumerate() {
+            emit(if index == 0 { b"[" } else { b"," });
+            let Some((last, others)) = message.split_last() else { continue };
+            emit(last.role.opening());
+            for part in others {
+                emit(&part.blocks);
+                emit(b",");
+            }
+            match last.role {
+                Role::User if unmarked == 0 => mark(&last.blocks, &mut emit),
+                Role::User => {
+                    unmarked -= 1;
+                    emit(&last.blocks);
+                }
+                Role::Assistant => emit(&last.blocks),
+            }
+            emit(b"]}");
+        }
+        emit(b"]");
+    }
+}
+
+/// Blocks with a cache breakpoint in the last one. Reading an entry has checked that they end in `}`.
+fn mark(blocks: &[u8], emit: &mut impl FnMut(&[u8])) {
+    emit(&blocks[..blocks.len() - 1]);
+    emit(BREAKPOINT);
 }
 
 impl Thread {
@@ -38,7 +103,7 @@ impl Thread {
     ///
     /// # Errors
     /// `Rule` if an attached call is open or there is nothing to render.
-    pub fn render(&self, options: RenderOptions) -> Result<Vec<u8>> {
+    pub fn request(&self, options: RenderOptions) -> Result<Request<'_>> {
         let id = &self.header().id;
         if let Some(call) = self.attached().next() {
             return Err(Error::Rule(format!(
@@ -50,7 +115,18 @@ impl Thread {
         if parts.is_empty() {
             return Err(Error::Rule(format!("thread {id}: it has no entries to render")));
         }
-        join(&parts, options.breakpoints)
+        Ok(Request { parts, breakpoints: options.breakpoints })
+    }
+
+    /// [`Thread::request`] as bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn render(&self, options: RenderOptions) -> Result<Vec<u8>> {
+        let request = self.request(options)?;
+        let mut out = Vec::with_capacity(request.size());
+        request.pieces(|piece| out.extend_from_slice(piece));
+        Ok(out)
     }
 }
 
@@ -82,44 +158,4 @@ fn settle<'a>(parts: &mut Vec<Part<'a>>, settled: Option<&'a [u8]>) {
         (Some(blocks), Some(last)) => last.blocks = blocks.into(),
         _ => {}
     }
-}
-
-fn join(parts: &[Part<'_>], breakpoints: usize) -> Result<Vec<u8>> {
-    let messages = parts.chunk_by(|one, next| one.role == next.role);
-    let users = messages.clone().filter(|message| message[0].role == Role::User).count();
-    let plain = users.saturating_sub(breakpoints);
-    let size: usize = parts.iter().map(|part| part.blocks.len() + 40).sum();
-    let mut out = Vec::with_capacity(size + breakpoints.min(users) * BREAKPOINT.len());
-    let mut user = 0;
-    for message in messages {
-        out.push(if out.is_empty() { b'[' } else { b',' });
-        out.extend_from_slice(match message[0].role {
-            Role::User => br#"{"role":"user","content":["#,
-            Role::Assistant => br#"{"role":"assistant","content":["#,
-        });
-        for (index, part) in message.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(&part.blocks);
-        }
-        if message[0].role == Role::User {
-            user += 1;
-            if user > plain {
-                mark(&mut out)?;
-            }
-        }
-        out.extend_from_slice(b"]}");
-    }
-    out.push(b']');
-    Ok(out)
-}
-
-/// Put a cache breakpoint into the block that was written last.
-fn mark(out: &mut Vec<u8>) -> Result<()> {
-    if out.pop() != Some(b'}') {
-        return Err(Error::Damaged("a stored content block is no JSON object".into()));
-    }
-    out.extend_from_slice(BREAKPOINT);
-    Ok(())
 }

@@ -111,6 +111,10 @@ impl Entry {
             if settled > assistant.len() {
                 return Err(from.damaged("reasoning at its end is longer than the turn"));
             }
+            let object = |span: &Range<usize>| matches!(&record[span.clone()], [] | [b'{', .., b'}']);
+            if !object(&assistant) || !object(&user) {
+                return Err(from.damaged("its content blocks are no JSON objects"));
+            }
             from.finish()?;
             (kind, position, assistant, user)
         };

@@ -403,8 +403,14 @@ impl PyThread {
     #[pyo3(signature = (*, images = true, breakpoints = 2))]
     fn render<'py>(&self, py: Python<'py>, images: bool, breakpoints: usize) -> PyResult<Bound<'py, PyBytes>> {
         let options = RenderOptions { images, breakpoints };
-        let messages = py.detach(|| self.with(|thread| thread.render(options)))?;
-        Ok(PyBytes::new(py, &messages))
+        let thread = lock(&self.0)?;
+        let request = thread.request(options)?;
+        // Written in place, because a copy of a long history costs more than all else here. Making bytes runs no Python code, so the
+        // lock is held for no longer than the writing takes.
+        PyBytes::new_with(py, request.size(), |buffer| {
+            request.write(buffer);
+            Ok(())
+        })
     }
 
     /// True if ``delta`` would carry anything.
