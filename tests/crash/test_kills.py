@@ -13,6 +13,7 @@ import random
 import re
 import signal
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from infinity.models.script import Reply
 from infinity.testing.tool_server import Invocation, answering
 
 KILLS = int(os.environ.get("INFINITY_KILLS", "40"))
+STOPS = max(5, KILLS // 8)
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 24
 """Threads that are talked to at the same time."""
@@ -160,22 +162,38 @@ WISHES = ("", "a", "a b c", "a a", "watch", "spawn", "sleep", "sleep b", "spawn 
 async def test_nothing_is_lost_and_nothing_is_doubled_however_often_the_daemon_is_killed(
     tmp_path: Path, forks: Forks
 ) -> None:
+    host = await _live(tmp_path / "home", forks, [signal.SIGKILL] * KILLS)
+    assert host.deaths == [-signal.SIGKILL] * KILLS
+
+
+@pytest.mark.slow
+@pytest.mark.trap("L17", "L15")
+async def test_nothing_is_lost_and_nothing_is_doubled_however_often_the_daemon_is_stopped(
+    tmp_path: Path, forks: Forks
+) -> None:
+    host = await _live(tmp_path / "home", forks, [signal.SIGTERM] * STOPS)
+    assert host.deaths == [0] * STOPS
+
+
+async def _live(home: Path, forks: Forks, endings: Sequence[signal.Signals]) -> Host:
+    """The whole workload, and everything that must hold after it."""
     print(f"INFINITY_SEED={SEED}")
-    async with Host(tmp_path / "home", forks, reply) as host:
+    async with Host(home, forks, reply) as host:
+        host.endings = {-signal.SIGKILL, 0}
         host.tools.behaviours |= {name: answering(_effect, times=2) for name in ("a", "b", "c")}
         workload = Workload(host, random.Random(SEED))
         await host.keep()
-        await workload.run(KILLS)
+        await workload.run(endings)
         await host.settled()
         await _rests(host)
         found = await check(host)
-        assert len(host.deaths) == KILLS
         print(
-            f"{KILLS} kills, {len(found)} threads, {len(host.model.requests)} requests, {len(host.tools.counts)} calls"
+            f"{len(endings)} deaths, {len(found)} threads, {len(host.model.requests)} requests, {len(host.tools.counts)} calls"
         )
         _check_texts(host, workload, found)
         _check_effects(host, found)
         _check_events(workload, found)
+    return host
 
 
 def _effect(invocation: Invocation) -> str:
