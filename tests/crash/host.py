@@ -204,9 +204,13 @@ level = "warning"
     def watch(self, thread: str) -> Watch:
         """Its event stream; one for each thread, kept over restarts."""
         if thread not in self.watches:
-            assert self._session is not None
-            self.watches[thread] = Watch(self._session, thread)
+            self.watches[thread] = self.new_watch(thread)
         return self.watches[thread]
+
+    def new_watch(self, thread: str, *, after: int = -1) -> Watch:
+        """One more, behind a cursor; whoever asks for it closes it."""
+        assert self._session is not None
+        return Watch(self._session, thread, after=after)
 
     async def say(self, thread: str, text: str) -> None:
         """User text; what a thread is told twice it is told once: the text is the Idempotency-Key, too."""

@@ -23,13 +23,14 @@ class Seen(NamedTuple):
 class Watch:
     """Follows ``GET /v1/threads/{id}/events``; reconnects with ``Last-Event-ID`` whenever the connection is lost."""
 
-    def __init__(self, session: aiohttp.ClientSession, thread: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, thread: str, *, after: int = -1) -> None:
         self.thread = thread
         self.events: list[Seen] = []
         """Durable events, in order, each once."""
         self.live: list[Seen] = []
-        self.connections = 0
-        self.cursor = -1
+        self.connections: list[list[Seen]] = []
+        """What each connection brought, durable or live, in order."""
+        self.cursor = after
         self._session = session
         self._changed = asyncio.Condition()
         self._task = asyncio.create_task(self._follow(), name=f"watch {thread}")
@@ -92,7 +93,7 @@ class Watch:
         async with self._session.get(f"/v1/threads/{self.thread}/events", headers=headers) as response:
             if response.status != 200:
                 raise aiohttp.ClientError(f"status {response.status}")
-            self.connections += 1
+            self.connections.append([])
             frame: dict[str, str] = {}
             async for raw in response.content:
                 line = raw.decode().rstrip("\n")
@@ -107,11 +108,12 @@ class Watch:
     async def _take(self, frame: dict[str, str]) -> None:
         position = int(frame["id"]) if "id" in frame else None
         seen = Seen(position, frame["event"], json.loads(frame["data"]))
+        self.connections[-1].append(seen)
         async with self._changed:
             if position is None:
                 self.live.append(seen)
             else:
-                assert not self.events or position == self.cursor + 1, (
+                assert position == self.cursor + 1, (
                     f"{self.thread}: event {position} came after event {self.cursor}"
                 )
                 self.cursor = position
