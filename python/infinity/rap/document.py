@@ -29,10 +29,9 @@ class Node:
     def parse(cls, body: bytes, error: type[BadRequest] | type[ToolsetError], rule: str) -> Node:
         """The document in ``body``: UTF-8 JSON, an object at the top."""
         try:
-            # msgspec skips strings that nobody reads without looking at their encoding.
-            value = _decode(body.decode("utf-8"))
+            value = _decode(body)
         except UnicodeDecodeError as defect:
-            raise error(f"not UTF-8: {defect.reason} at byte {defect.start}", rule) from defect
+            raise error(f"not UTF-8: {defect.reason}", rule) from defect
         except RecursionError as defect:
             raise error("not acceptable JSON: nested too deeply", rule) from defect
         except msgspec.DecodeError as defect:

@@ -239,15 +239,24 @@ async def test_many_sessions_at_once_are_one_request_to_a_server() -> None:
         assert server.discoveries == 1
 
 
-async def test_a_load_that_is_cancelled_does_not_spoil_the_one_beside_it() -> None:
-    async with ToolServer() as server:
-        toolsets = sources(server)
-        given_up = asyncio.create_task(toolsets.load())
-        waiting = asyncio.create_task(toolsets.load())
-        await asyncio.sleep(0)
-        given_up.cancel()
-        assert (await waiting).problems == ()
-        await toolsets.close()
+async def test_a_load_that_is_cancelled_does_not_spoil_the_one_beside_it(serve_raw: ServeRaw) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        asked.set()
+        await go_on.wait()
+        await peer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    server = await serve_raw(script)
+    toolsets = Toolsets([Server(server.url)])
+    given_up = asyncio.create_task(toolsets.load())
+    waiting = asyncio.create_task(toolsets.load())
+    await asked.wait()
+    given_up.cancel()
+    go_on.set()
+    assert "HTTP 404" in (await waiting).problems[0].text
+    await toolsets.close()
+    assert len(server.requests) == 1
 
 
 async def test_a_server_configured_twice_is_fetched_once() -> None:
