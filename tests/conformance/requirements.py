@@ -1,7 +1,7 @@
 """The ledger: every rule of the protocol and every trap, what proves it, or why nothing does yet.
 
 Tests say what they prove with ``@pytest.mark.rap("INV-3")`` and ``@pytest.mark.trap("L1")``; ``test_ledger.py`` holds both sides together.
-``rust``: tests of the core that prove it, as ``file.rs::test_name`` under ``rust/``. ``gap``: why nothing does; gone when something does.
+``rust``: tests of the core that prove it, as ``file.rs::test_name`` under ``rust/``. ``gap``: why nothing does; gone when something does. ``partly``: which part of it is not there, although tests prove the rest.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ class Requirement:
     sentence: str
     rust: tuple[str, ...] = ()
     gap: str = ""
+    partly: str = ""
 
 
-def _rule(id: str, level: str, sentence: str, *rust: str, gap: str = "") -> Requirement:
-    return Requirement(id, level, sentence, rust, gap)
+def _rule(id: str, level: str, sentence: str, *rust: str, gap: str = "", partly: str = "") -> Requirement:
+    return Requirement(id, level, sentence, rust, gap, partly)
 
 
 def _trap(id: str, sentence: str, *rust: str, gap: str = "") -> Requirement:
@@ -45,6 +46,7 @@ RULES = [
         "DISC-4",
         "must",
         "A tool name that two offer, or that is a built-in's, is offered by nobody, and that is told.",
+        partly="The catalogue of a thread tree knows its clashes; no interface shows them yet.",
     ),
     _rule("DISC-5", "must", "A new root thread gets fresh definitions; its tree keeps them."),
     _rule(

@@ -41,6 +41,8 @@ def verdict(requirement: Requirement, tests: list[str]) -> str | None:
     proved = tests or requirement.rust
     if not proved and not requirement.gap:
         return f"{requirement.id} has no test; write one, or a reason into 'gap'"
+    if requirement.partly and not proved:
+        return f"{requirement.id} has no test at all; 'partly' is for what tests leave out, 'gap' for this"
     if proved and requirement.gap:
         return f"{requirement.id} has tests now ({', '.join(proved)}); take its 'gap' out of the ledger"
     return None
