@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from tests.boundary.daemons import Answer, Running
+
+from infinity.local.api import body as body_module
 
 JSON = {"Content-Type": "application/json"}
 
@@ -121,6 +124,20 @@ async def test_a_body_that_is_too_large_is_refused_while_it_is_read(daemon: Runn
 
     answer = await daemon.ask("POST", f"/v1/threads/{thread}/messages", data=pieces(), headers=JSON)
     assert (answer.status, answer.code) == (413, "too_large")
+
+
+@pytest.mark.trap("B1")
+async def test_a_body_that_never_ends_is_not_waited_for(
+    daemon: Running, thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_module, "BODY_SECONDS", 0.1)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"content": "'
+        await asyncio.sleep(1)
+
+    answer = await daemon.ask("POST", f"/v1/threads/{thread}/messages", data=pieces(), headers=JSON)
+    assert (answer.status, answer.code) == (408, "slow")
 
 
 async def test_a_message_just_within_the_limit_is_accepted(daemon: Running, thread: str) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from infinity.errors import DamagedStore, InfinityError, from_core
+from infinity.errors import DamagedStore, InfinityError
 from infinity.local.home import Home
 
 from .connection import Connection, connect
@@ -46,7 +46,7 @@ def doctor(limit: int, repair: bool, as_json: bool) -> None:
     home = the_home()
     found = Examination()
     _examine_home(home, found)
-    _examine_config(home, found)
+    _trying(found, lambda: _examine_config(home, found))
     try:
         connection: Connection | None = connect()
     except Failure as failure:
@@ -54,12 +54,19 @@ def doctor(limit: int, repair: bool, as_json: bool) -> None:
         found.problems.append(failure.message) if failure.exit_code != NOT_RUNNING else found.facts.append(
             failure.message
         )
-        _examine_database(home, found, repair)
+        _trying(found, lambda: _examine_database(home, found, repair))
     if connection is not None:
         _examine_daemon(connection, found, limit)
     _report(found, as_json)
     if found.problems:
         click.get_current_context().exit(FAILED)
+
+
+def _trying(found: Examination, examine: Callable[[], None]) -> None:
+    try:
+        examine()
+    except InfinityError as error:
+        found.problems.append(str(error))
 
 
 def _examine_home(home: Home, found: Examination) -> None:
@@ -73,45 +80,26 @@ def _examine_home(home: Home, found: Examination) -> None:
 def _examine_config(home: Home, found: Examination) -> None:
     from infinity.local.daemon import plan
 
-    try:
-        planned = plan(home, os.environ, Path.cwd())
-        found.facts.append(f"{home.config} is {'right' if home.config.exists() else 'absent: defaults'}")
-        found.problems += planned.notices
-    except InfinityError as error:
-        found.problems.append(str(error))
+    planned = plan(home, os.environ, Path.cwd())
+    found.facts.append(f"{home.config} is {'right' if home.config.exists() else 'absent: defaults'}")
+    found.problems += planned.notices
 
 
 def _examine_database(home: Home, found: Examination, repair: bool) -> None:
-    """Open it as a start would; only while nobody else has it."""
-    if not home.database.exists():
-        return
-    from infinity._core import Wake
-    from infinity.local.daemon import open_journal
+    """Only while nobody else has it."""
+    from infinity.local.database import check_database, repair_database
 
     try:
-        open_journal(home, Wake()).close()
-        found.facts.append(f"{home.database} opens")
+        if check_database(home):
+            found.facts.append(f"{home.database} opens")
     except DamagedStore as error:
-        if repair:
-            _repair(home, found)
-        else:
+        if not repair:
             found.problems.append(f"{error}. To salvage what can be read: infinity doctor --repair")
-    except InfinityError as error:
-        found.problems.append(str(error))
-
-
-def _repair(home: Home, found: Examination) -> None:
-    """Into a new file; the damaged one stays beside it."""
-    from infinity._core import CoreError, repair_journal
-
-    try:
-        report = json.loads(repair_journal(str(home.database)))
-    except CoreError as error:
-        found.problems.append(str(from_core(error)))
-        return
-    rows = ", ".join(f"{count} {table}" for table, count in report["rows"].items())
-    found.facts.append(f"{report['path']} was repaired: {rows}; the damaged files are at {report['damaged']}")
-    found.facts += [f"lost: {item}" for item in report["lost"]]
+            return
+        done = repair_database(home)
+        rows = ", ".join(f"{count} {table}" for table, count in done.rows.items())
+        found.facts.append(f"{done.path} was repaired: {rows}; the damaged files are at {done.damaged}")
+        found.facts += [f"lost: {item}" for item in done.lost]
 
 
 def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
@@ -14,9 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from infinity._core import CoreError, Journal, Mailboxes, Wake, __version__
+from infinity._core import Mailboxes, Wake, __version__
 from infinity.abc import Observer
-from infinity.errors import from_core
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
@@ -27,6 +27,7 @@ from .api.metrics import Metrics
 from .clock import SystemClock
 from .config import Config
 from .config_file import read_config
+from .database import open_journal
 from .home import DaemonState, Home, HomeLock
 from .journal_store import JournalStore
 from .keys import callback_keys
@@ -37,7 +38,7 @@ from .toolsets import LocalToolsets, LocalTransport, ServerSet
 from .trust import Trust, find_project_file
 from .wakeup import Wakeup
 
-__all__ = ["Daemon", "Plan", "open_journal", "plan"]
+__all__ = ["Daemon", "Plan", "plan"]
 
 logger = logging.getLogger("infinity.daemon")
 
@@ -66,7 +67,12 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
             f"{file.path} is not used: you have not said that you trust it{changed}. Read it, then run: infinity trust {file.path}"
         )
         file = None
-    return Plan(home, read_config(home.config, environment, file), tuple(notices))
+    config = read_config(home.config, environment, file)
+    if not _is_loopback(config.daemon.host):
+        notices.append(
+            f"[daemon] host {config.daemon.host} can be reached from other machines, and nothing is encrypted: put a proxy with TLS in front of it and set public_url"
+        )
+    return Plan(home, config, tuple(notices))
 
 
 class Daemon:
@@ -230,15 +236,11 @@ class Daemon:
         return state
 
 
-def open_journal(home: Home, wake: Wake) -> Journal:
-    """The home's database; nobody else may read it, whatever the mode of its directory will be."""
-    umask = os.umask(0o077)
+def _is_loopback(host: str) -> bool:
     try:
-        return Journal.open(str(home.database), wake)
-    except CoreError as error:
-        raise from_core(error) from None
-    finally:
-        os.umask(umask)
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _reachable(host: str) -> str:

@@ -109,7 +109,7 @@ def test_ctrl_c_once_interrupts_and_twice_leaves(terminal: Terminal, home: Path)
     terminal.shows("You said: still there?")
     time.sleep(3.1)  # longer than two presses may be apart
     terminal.control_c()
-    terminal.shows("Ctrl-C again leaves")
+    terminal.shows("(Ctrl-C again leaves)")
     terminal.control_c()
     assert terminal.ends() == 0
     assert process(home, "daemon", "status").returncode == 0

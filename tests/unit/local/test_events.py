@@ -115,6 +115,16 @@ async def test_latest_begins_with_what_comes_next(daemon: Running) -> None:
     assert "queued" in kinds and "text" in kinds
 
 
+async def test_a_cursor_ahead_of_the_stream_skips_nothing(daemon: Running) -> None:
+    thread, events = await talked(daemon, 1)
+    async with asyncio.timeout(SOON), daemon.events(thread, header=10_000) as stream:
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "now"})
+        async for event in stream:
+            if event.id is not None:
+                assert event.id == len(events)
+                break
+
+
 @pytest.mark.rap("VIEW-1")
 async def test_the_latest_views_come_first_on_every_connection(daemon: Running) -> None:
     thread, events = await talked(daemon, 1)

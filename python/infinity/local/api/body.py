@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ __all__ = ["PAGE", "check_json", "idempotency_key", "number", "page", "path_id",
 
 T = TypeVar("T")
 
+BODY_SECONDS = 30.0
+"""How long a sender may take over a body (B1)."""
 PAGE = 100
 LONGEST_PAGE = 1000
 
@@ -38,10 +41,14 @@ async def read_body(request: web.Request, rule: str | None = None) -> bytes:
     """At most ``max_body`` bytes, whatever the sender announced."""
     limit = request.app[BACKEND].max_body
     pieces = bytearray()
-    async for piece in request.content.iter_any():
-        pieces += piece
-        if len(pieces) > limit:
-            raise _too_large(limit, rule)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.content.iter_any():
+                pieces += piece
+                if len(pieces) > limit:
+                    raise _too_large(limit, rule)
+    except TimeoutError:
+        raise Refused(408, "slow", f"the body did not arrive within {BODY_SECONDS:.0f} s", rule) from None
     return bytes(pieces)
 
 

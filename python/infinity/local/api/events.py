@@ -78,10 +78,12 @@ def _cursor(request: web.Request, row: ThreadRow) -> int | None:
     text = request.headers.get("Last-Event-ID") or request.query.get("after")
     if text is None:
         return None
+    end = int(msgspec.json.decode(header_json(row.header))["feed"]) - 1
     if text == "latest":
-        return int(msgspec.json.decode(header_json(row.header))["feed"]) - 1
+        return end
     if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 18:
-        return max(int(text), -1)
+        # A cursor from before a database was put back may be ahead of it; what comes next must not be skipped.
+        return min(max(int(text), -1), end)
     raise BadRequest("Last-Event-ID and 'after' must be the id of an event of this stream, or 'latest'")
 
 

@@ -9,12 +9,18 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .backend import BACKEND, Address, Backend
+from .backend import BACKEND, Address
 from .failure import Refused, failure
 
 __all__ = ["guard"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CALLBACKS = "/callback/{token}"
+"""Tool servers call it from anywhere, by whatever name; its credential is in the path (CB-5)."""
+
+_OPEN = frozenset({CALLBACKS, "/healthz", "/metrics", "/openapi.json", None})
+"""Everything else needs the token, routes of later versions included."""
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bound
@@ -26,14 +32,15 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     backend = request.app[BACKEND]
     response: web.StreamResponse
     try:
-        if not request.path.startswith("/callback/"):
+        route = _route(request)
+        if route != CALLBACKS:
             _check_origin(request, backend.address)
-        if request.path.startswith("/v1/"):
+        if route not in _OPEN:
             _check_token(request, backend.token)
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
         response = failure(error, backend.home)
-    _count(request, backend, response.status)
+    backend.metrics.request(request.method, _route(request) or "other", response.status)
     return response
 
 
@@ -105,6 +112,7 @@ def _same_site(origin: str, address: Address) -> bool:
     return parts.scheme == "http" and port == address.port and bool(name) and _is_ours(name, address)
 
 
-def _count(request: web.Request, backend: Backend, status: int) -> None:
+def _route(request: web.Request) -> str | None:
+    """The pattern that will serve the request, whatever its path is spelt like; ``None`` if nothing will."""
     resource = request.match_info.route.resource
-    backend.metrics.request(request.method, resource.canonical if resource else "other", status)
+    return resource.canonical if resource is not None else None
