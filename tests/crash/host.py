@@ -26,6 +26,9 @@ from .watch import Watch
 AGAIN = 0.02
 """Seconds between two tries of a client whose server is away."""
 
+KEPT = 100
+"""Requests to the model that a long run keeps for whoever has to explain a failure."""
+
 
 class Host:
     def __init__(
@@ -211,6 +214,12 @@ level = "warning"
         """One more, behind a cursor; whoever asks for it closes it."""
         assert self._session is not None
         return Watch(self._session, thread, after=after)
+
+    async def forget(self, thread: str) -> None:
+        """Nobody watches it any more, and only requests that broke a rule are kept: for long runs."""
+        await self.watches.pop(thread).close()
+        old = self.model.requests[:-KEPT]
+        self.model.requests[:-KEPT] = [request for request in old if request.violations]
 
     async def say(self, thread: str, text: str) -> None:
         """User text; what a thread is told twice it is told once: the text is the Idempotency-Key, too."""

@@ -7,7 +7,6 @@ and at the tool server (which invocation arrived); then against the history. ``I
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import re
@@ -40,14 +39,26 @@ WINDOW = (0.05, 0.4)
 _NUMBER = re.compile(r"<user-[0-9-]+>")
 
 
-def reply(request: dict[str, Any]) -> Reply:
-    """What to do stands in the texts that no turn has answered yet; everything else is answered with words."""
-    if "You are now in the child thread" in str(request["messages"][-1]["content"]):
-        return Reply().call("close_thread", report="the child is done")
-    text = _unanswered(request["messages"])
-    if "created for the event above" in text:
-        return Reply().call("close_thread", report="the event is handled")
-    wishes = re.findall(r"do: ([a-z ]+)\.", text)
+class Mind:
+    """The model: does what the texts say that no turn has answered yet, and remembers which text it has read in which root thread."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, set[str]] = defaultdict(set)
+
+    def __call__(self, request: dict[str, Any]) -> Reply:
+        messages = request["messages"]
+        if "You are now in the child thread" in str(messages[-1]["content"]):
+            return Reply().call("close_thread", report="the child is done")
+        text = _unanswered(messages)
+        if "created for the event above" in text:
+            return Reply().call("close_thread", report="the event is handled")
+        named = re.search(r"Its id is (user-[0-9-]+)\.", str(messages[0]["content"]))
+        assert named is not None, "a request without its root's seed"
+        self.read[named[1]].update(_NUMBER.findall(text))
+        return _do(re.findall(r"do: ([a-z ]+)\.", text), text)
+
+
+def _do(wishes: list[str], text: str) -> Reply:
     answer = Reply().say("At once." if wishes else "I see.")
     for wish in wishes[-1].split() if wishes else ():
         match wish:
@@ -83,21 +94,18 @@ class Workload:
         self.over = False
         self._chance = chance
 
-    async def run(self, kills: int) -> None:
+    async def run(self, endings: Sequence[signal.Signals]) -> None:
+        """Until the daemon has ended in each of these ways, and everybody has finished what they were saying."""
         async with asyncio.TaskGroup() as group:
             for number in range(AT_ONCE):
                 group.create_task(self._user(number))
-            await self._kill(kills)
+            for ending in endings:
+                await self.host.running()
+                victim = self.host.process
+                await asyncio.sleep(self._chance.uniform(*WINDOW))  # its lifetime: what this test is about
+                victim.signal(ending)
+                await victim.ended()
             self.over = True
-
-    async def _kill(self, kills: int) -> None:
-        for _ in range(kills):
-            await self.host.running()
-            victim = self.host.process
-            await asyncio.sleep(
-                self._chance.uniform(*WINDOW)
-            )  # the daemon's lifetime: what this test is about
-            assert await victim.kill() == -signal.SIGKILL
 
     async def _user(self, number: int) -> None:
         chance = random.Random(self._chance.random())
@@ -106,6 +114,7 @@ class Workload:
             thread = f"user-{number}-{made}"
             made += 1
             await self._talk(thread, chance)
+            await self.host.forget(thread)
 
     async def _talk(self, thread: str, chance: random.Random) -> None:
         await self.host.create(thread)
@@ -178,7 +187,8 @@ async def test_nothing_is_lost_and_nothing_is_doubled_however_often_the_daemon_i
 async def _live(home: Path, forks: Forks, endings: Sequence[signal.Signals]) -> Host:
     """The whole workload, and everything that must hold after it."""
     print(f"INFINITY_SEED={SEED}")
-    async with Host(home, forks, reply) as host:
+    mind = Mind()
+    async with Host(home, forks, mind) as host:
         host.endings = {-signal.SIGKILL, 0}
         host.tools.behaviours |= {name: answering(_effect, times=2) for name in ("a", "b", "c")}
         workload = Workload(host, random.Random(SEED))
@@ -188,9 +198,9 @@ async def _live(home: Path, forks: Forks, endings: Sequence[signal.Signals]) -> 
         await _rests(host)
         found = await check(host)
         print(
-            f"{len(endings)} deaths, {len(found)} threads, {len(host.model.requests)} requests, {len(host.tools.counts)} calls"
+            f"{len(endings)} deaths, {len(found)} threads, {host.model.effects.completed} completions, {len(host.tools.counts)} calls"
         )
-        _check_texts(host, workload, found)
+        _check_texts(mind, workload, found)
         _check_effects(host, found)
         _check_events(workload, found)
     return host
@@ -202,46 +212,25 @@ def _effect(invocation: Invocation) -> str:
 
 async def _rests(host: Host) -> None:
     """Every thread is at its end: asleep without anything open, or closed (I7)."""
-
-    async def resting() -> bool:
-        states = [
-            (await host.request("GET", f"/v1/threads/{thread['id']}"))["explanation"]["state"]
-            for thread in await host.threads()
-        ]
-        return set(states) <= {"idle", "closed"}
-
+    restless = [thread["id"] for thread in await host.threads() if thread["status"] != "closed"]
     async with asyncio.timeout(PATIENCE):
-        while not await resting():
-            await asyncio.sleep(AGAIN)
+        while restless:
+            thread = await host.request("GET", f"/v1/threads/{restless[-1]}")
+            if thread["explanation"]["state"] in ("idle", "closed"):
+                restless.pop()
+            else:
+                await asyncio.sleep(AGAIN)
     await host.settled()
 
 
-def _check_texts(host: Host, workload: Workload, found: list[History]) -> None:
-    """Every accepted text was read by the model, in its thread, and is in that thread's history once (I2, I3)."""
-    read: dict[str, str] = defaultdict(str)
-    for request in host.model.bodies:
-        messages = json.dumps(request["messages"])
-        named = re.search(r"Its id is (user-[0-9-]+)\.", messages)
-        assert named is not None, "a request without its root's seed"
-        read[named[1]] += messages
+def _check_texts(mind: Mind, workload: Workload, found: list[History]) -> None:
+    """Every accepted text was read by the model, in its thread, and is in that thread's history once, in order (I2, I3, THR-1)."""
     stored = {history.thread["id"]: history for history in found}
     for thread, numbers in workload.texts.items():
-        said = Counter(
-            number
-            for entry in stored[thread].entries
-            if entry["kind"] == "user"
-            for number in _NUMBER.findall(str(entry["user"]))
-        )
-        assert said == Counter(numbers), f"{thread}: said {said}, accepted {numbers}"
-        unread = [number for number in numbers if number not in read[thread]]
-        assert not unread, f"{thread}: the model never read {unread}"
-        order = [
-            number
-            for entry in stored[thread].entries
-            if entry["kind"] == "user"
-            for number in _NUMBER.findall(str(entry["user"]))
-        ]
-        assert order == numbers, f"{thread}: out of order (THR-1)"
+        entries = [entry for entry in stored[thread].entries if entry["kind"] == "user"]
+        said = [number for entry in entries for number in _NUMBER.findall(str(entry["user"]))]
+        assert said == numbers, f"{thread}: its history says {said}, accepted was {numbers}"
+        assert mind.read[thread] == set(numbers), f"{thread}: the model has read {mind.read[thread]}"
 
 
 def _check_effects(host: Host, found: list[History]) -> None:
