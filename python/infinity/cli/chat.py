@@ -18,7 +18,7 @@ from .exits import NOT_RUNNING, REFUSED, Failure
 from .keyboard import Keyboard
 from .options import home_option, the_home
 from .stream import follow, stream_client
-from .transcript import Transcript
+from .transcript import ASLEEP, Transcript
 
 if TYPE_CHECKING:
     import httpx
@@ -144,8 +144,8 @@ class Chat:
             self._transcript.line(f"! {failure.message}")
 
     async def _settled(self) -> None:
-        """Input has ended: stay until the agent has nothing more to do at once."""
-        while self._transcript.busy or self._transcript.calls:
+        """Input has ended: stay while the agent or its tools work, not while it sleeps."""
+        while self._transcript.busy or set(self._transcript.calls.values()) - {ASLEEP}:
             self._quiet.clear()
             await self._quiet.wait()
 

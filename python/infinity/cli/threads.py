@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .connection import connect
+from .connection import Connection, connect
 from .display import ago, clean, dim, print_json, strong, table, text_of, until, warn
 from .options import as_json, home_option
 
@@ -25,11 +25,8 @@ def threads(
     status: str | None, root: str | None, everything: bool, limit: int, after: str | None, as_json: bool
 ) -> None:
     """List threads, newest activity first."""
-    found = connect().get("/v1/threads", status=status, root=root, limit=limit, after=after)
-    if not (everything or status or root):
-        found["threads"] = [
-            row for row in found["threads"] if row["status"] != "closed" and row["parent"] is None
-        ]
+    everything = everything or bool(status or root)
+    found = _listed(connect(), limit, after, everything, status=status, root=root)
     if as_json:
         print_json(found)
         return
@@ -43,6 +40,23 @@ def threads(
     click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
     if found["next"]:
         click.echo(dim(f"more: --after {found['next']}"))
+
+
+def _listed(
+    connection: Connection, limit: int, after: str | None, everything: bool, **filters: str | None
+) -> dict[str, Any]:
+    """A page of threads; without ``everything`` of open root threads, however many others lie between them."""
+    kept: list[dict[str, Any]] = []
+    while True:
+        page = connection.get("/v1/threads", limit=limit if everything else 1000, after=after, **filters)
+        for row in page["threads"]:
+            if everything or (row["status"] != "closed" and row["parent"] is None):
+                kept.append(row)
+            if len(kept) == limit and row is not page["threads"][-1]:
+                return {"threads": kept, "next": f"{row['updated_at']}:{row['id']}"}
+        after = page["next"]
+        if after is None or len(kept) >= limit:
+            return {"threads": kept, "next": after}
 
 
 @click.command(epilog="Example: infinity show thread_1 --last 5")

@@ -9,10 +9,11 @@ from typing import Any
 from .display import clean, dim, strong, text_of, until, warn
 from .stream import Event
 
-__all__ = ["Transcript"]
+__all__ = ["ASLEEP", "Transcript"]
 
 
-_BUILT_IN = dict.fromkeys(("sleep", "sleep_until", "sleep_until_event_or_input"), "asleep")
+ASLEEP = "asleep"
+_BUILT_IN = dict.fromkeys(("sleep", "sleep_until", "sleep_until_event_or_input"), ASLEEP)
 """Calls that stay open without leaving, in words."""
 
 

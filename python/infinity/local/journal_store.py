@@ -33,7 +33,7 @@ class JournalStore:
 
     def __init__(self, journal: Journal, wakeup: Wakeup) -> None:
         self._journal = journal
-        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._pending: dict[int, tuple[asyncio.Future[Any], bool]] = {}
         self._closing = False
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
         wakeup.on_signal(self._collect)
@@ -140,7 +140,7 @@ class JournalStore:
         # In a thread of its own: the journal writes its queue out and checkpoints before it returns.
         await asyncio.to_thread(self._journal.close)
         self._collect()
-        for future in self._pending.values():
+        for future, _ in self._pending.values():
             if not future.done():
                 future.set_exception(
                     Stopped("the store was closed before this was done; it has not happened")
@@ -150,18 +150,22 @@ class JournalStore:
     # -- tickets
 
     async def _outcome(self, submit: Callable[..., int], *arguments: object) -> Any:
-        return await self._submit(submit, arguments)
+        return await self._submit(submit, arguments, carries_messages=False)
 
     async def _messages(self, submit: Callable[..., int], *arguments: object) -> Any:
         """For what may put messages into inboxes: they reach a mailbox even when the caller is gone (I7)."""
-        future = self._submit(submit, arguments)
+        future = self._submit(submit, arguments, carries_messages=True)
         try:
-            return await asyncio.shield(future)
+            return await future
         except asyncio.CancelledError:
-            future.add_done_callback(self._left_behind)
+            # Cancelled in the same turn of the loop in which the outcome came.
+            if not future.cancelled() and future.exception() is None:
+                self._left_behind(future.result())
             raise
 
-    def _submit(self, submit: Callable[..., int], arguments: tuple[object, ...]) -> asyncio.Future[Any]:
+    def _submit(
+        self, submit: Callable[..., int], arguments: tuple[object, ...], *, carries_messages: bool
+    ) -> asyncio.Future[Any]:
         if self._closing:
             raise Stopped("the store is closed; start the daemon again")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -169,23 +173,21 @@ class JournalStore:
             ticket = submit(*arguments)
         except CoreError as error:
             raise from_core(error) from None
-        self._pending[ticket] = future
+        self._pending[ticket] = future, carries_messages
         return future
 
     def _collect(self) -> None:
         for ticket, value, error in self._journal.finished():
-            future = self._pending.pop(ticket)
+            future, carries_messages = self._pending.pop(ticket)
             if future.done():
-                continue
-            if error is None:
+                if error is None and carries_messages:
+                    self._left_behind(value)
+            elif error is None:
                 future.set_result(value)
             else:
                 future.set_exception(from_core(error))
 
-    def _left_behind(self, future: asyncio.Future[Any]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            return
-        value = future.result()
+    def _left_behind(self, value: Any) -> None:
         messages = [item for item in value if isinstance(item, Message)] if value else []
         if messages:
             self.orphaned(messages)

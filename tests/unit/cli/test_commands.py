@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import Result
 from tests.unit.cli.conftest import Run
+
+from infinity.cli.connection import Connection
+from infinity.cli.threads import _listed
 
 SOON = 10.0
 
@@ -243,3 +246,40 @@ def test_trust_asks_first_and_can_be_withdrawn(
     assert run("trust", str(project), input="y\n").exit_code == 0
     assert "trusted" in run("trust", str(project / "infinity.toml")).output
     assert "not trusted any more" in run("trust", str(project), "--withdraw").output
+
+
+@pytest.mark.trap("G3")
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+def test_open_root_threads_are_found_behind_any_number_of_others(limit: int) -> None:
+    rows = [
+        {
+            "id": f"t{n}",
+            "updated_at": n,
+            "status": "closed" if n % 5 else "idle",
+            "parent": None if n % 2 else "p",
+        }
+        for n in reversed(range(100))
+    ]
+
+    class Pages:
+        def get(self, _: str, *, limit: int, after: str | None, **__: object) -> object:
+            start = (
+                0
+                if after is None
+                else next(i for i, row in enumerate(rows) if f"{row['updated_at']}:{row['id']}" == after) + 1
+            )
+            page = rows[start : start + min(limit, 9)]
+            more = start + len(page) < len(rows)
+            return {"threads": page, "next": f"{page[-1]['updated_at']}:{page[-1]['id']}" if more else None}
+
+    wanted = [row["id"] for row in rows if row["status"] != "closed" and row["parent"] is None]
+    found: list[object] = []
+    after: str | None = None
+    while True:
+        page = _listed(cast(Connection, Pages()), limit, after, False)
+        assert len(page["threads"]) <= limit
+        found += [row["id"] for row in page["threads"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert found == wanted

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import command, environment, prepared, process
+from tests.unit.local.test_servers import SERVER
 
 SOON = 20.0
 
@@ -119,12 +120,7 @@ def test_a_signal_ends_it_in_order(home: Path, number: signal.Signals) -> None:
 def test_after_a_kill_everything_goes_on_and_a_tool_server_is_not_interrupted(
     home: Path, tmp_path: Path
 ) -> None:
-    from tests.unit.local.test_servers import SERVER
-
-    script = tmp_path / "server.py"
-    script.write_text(SERVER)
-    with (home / "infinity.toml").open("a") as text:
-        text.write(f"[toolsets.ci]\ncommand = '{sys.executable}'\nargs = ['{script}', '{{port}}']\n")
+    with_tool_server(home, tmp_path)
     process(home, "daemon", "start")
     thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
     pid = _built_by(home, thread, 1)
@@ -141,6 +137,50 @@ def test_after_a_kill_everything_goes_on_and_a_tool_server_is_not_interrupted(
         not Path(f"/proc/{pid}").exists()
         or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
     )
+
+
+def with_tool_server(home: Path, directory: Path) -> None:
+    script = directory / "server.py"
+    script.write_text(SERVER)
+    with (home / "infinity.toml").open("a") as text:
+        text.write(f"[toolsets.ci]\ncommand = '{sys.executable}'\nargs = ['{script}', '{{port}}']\n")
+
+
+@pytest.mark.rap("DISC-9")
+def test_a_question_is_answered_from_the_command_line(home: Path, tmp_path: Path) -> None:
+    with_tool_server(home, tmp_path)
+    with (home / "infinity.toml").open("a") as text:
+        text.write("[policy]\ndefault = 'ask'\n")
+    process(home, "daemon", "start")
+    thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
+    deadline = time.monotonic() + SOON
+    while not (prompts := json.loads(process(home, "show", thread, "--json").stdout)["prompts"]):
+        assert time.monotonic() < deadline
+    shown = process(home, "show", thread).stdout
+    assert (
+        "? Allow build" in shown
+        and "0: Allow" in shown
+        and f"infinity choose {thread} {prompts[0]['id']} INDEX" in shown
+    )
+    assert process(home, "choose", thread, "7").returncode == 5
+    chosen = process(home, "choose", thread, "0", "--json")
+    assert json.loads(chosen.stdout)["status"] == "accepted"
+    assert _built_by(home, thread, 1) > 0
+    assert process(home, "choose", thread, "0").returncode == 4
+
+
+def test_a_chat_answers_questions_by_their_number(home: Path, tmp_path: Path) -> None:
+    with_tool_server(home, tmp_path)
+    with (home / "infinity.toml").open("a") as text:
+        text.write("[policy]\ndefault = 'ask'\n")
+    process(home, "daemon", "start")
+    thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
+    deadline = time.monotonic() + SOON
+    while not json.loads(process(home, "show", thread, "--json").stdout)["prompts"]:
+        assert time.monotonic() < deadline
+    chat = process(home, "chat", thread, input="0\n")
+    assert chat.returncode == 0 and "? Allow build" in chat.stdout
+    assert _built_by(home, thread, 1) > 0
 
 
 def _built_by(home: Path, thread: str, times: int) -> int:
