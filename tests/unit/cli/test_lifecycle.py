@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -220,3 +221,41 @@ def test_a_damaged_database_is_repaired_on_demand(home: Path) -> None:
     assert "was repaired" in repaired.stdout, repaired.stdout
     assert process(home, "daemon", "start").returncode == 0
     assert process(home, "show", thread).returncode == 0
+
+
+@pytest.mark.rap("RUN-3")
+@pytest.mark.trap("L1")
+def test_when_no_more_can_be_written_nothing_is_accepted_and_nothing_accepted_is_lost(home: Path) -> None:
+    """The process may not make files larger than 1 MiB: for the journal as good as a full disk."""
+    limit = (1 << 20, 1 << 20)
+    running = subprocess.Popen(
+        command("daemon", "run"),
+        env=environment(home),
+        cwd=home,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+    assert running.stderr is not None
+    while "infinity: listening at" not in running.stderr.readline():
+        assert running.poll() is None
+    thread = json.loads(process(home, "send", "--new", "first", "--json").stdout)["thread"]
+    accepted, refused = [], None
+    for number in range(60):
+        sent = process(home, "send", thread, "-", "--key", f"k{number}", input="x" * 100_000)
+        if sent.returncode != 0:
+            refused = sent
+            break
+        accepted.append(f"message.k{number}")
+    assert refused is not None and refused.returncode == 1, "it is no fault of the request"
+    assert accepted and "Traceback" not in refused.stderr
+    assert process(home, "show", thread, "--last", "1").returncode == 0, "reading goes on"
+    running.kill()
+    running.communicate()
+    process(home, "daemon", "start")
+    deadline = time.monotonic() + SOON
+    missing = set(accepted)
+    while missing:
+        assert time.monotonic() < deadline, f"accepted and lost: {missing}"
+        entries = json.loads(process(home, "show", thread, "--last", "1000", "--json").stdout)["entries"]
+        missing -= {entry["meta"].get("message_id") for entry in entries}
