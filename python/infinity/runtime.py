@@ -22,6 +22,7 @@ from infinity.explanation import Explanation, explain
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
 from infinity.message import Action, Block, Body, Chosen, Control, Kind, Result, UserText, encode, text_blocks
+from infinity.rap.address import same_origin
 from infinity.rap.callbacks import ViewUpdate, parse
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
@@ -142,9 +143,11 @@ class Runtime:
         """User text for a thread. Durable when this returns; ``key`` makes a repeat harmless (I3). ``UnknownThread`` if there is none."""
         blocks = text_blocks(content) if isinstance(content, str) else content
         _check_content(blocks)
-        return await self._known(
-            thread, self._keyed("message", key), UserText(content=blocks, user_id=user_id)
-        )
+        body = UserText(content=blocks, user_id=user_id)
+        size, limit = len(encode(body)), self.settings.limits.message_bytes
+        if size > limit:
+            raise LimitReached(f"the message has {size} bytes, more than limits.message_bytes ({limit})")
+        return await self._known(thread, self._keyed("message", key), body)
 
     async def control(
         self, thread: str, action: Action, argument: str | None = None, *, key: str | None = None
@@ -195,7 +198,7 @@ class Runtime:
                     entry = msgspec.json.decode(event.data)
                     folded = folded or entry["meta"].get("message_id") == message_id
                     said = _visible(entry) if folded and entry["kind"] == "turn" else said
-                elif event.kind == "slice" and folded and await self._rests(thread):
+                elif event.kind == "slice" and folded and await self._rests(thread, event.position):
                     return said
         raise Stopped(f"the runtime stopped while {thread} was being asked")
 
@@ -207,13 +210,23 @@ class Runtime:
         incoming = parse(thread, call_id, body, max_bytes=limit, fresh_id=lambda: self._ids.mint("event"))
         if isinstance(incoming, ViewUpdate):
             return await self._view(incoming)
-        if incoming.message.kind == Kind.CHOICE:
-            self.servers.require_known(msgspec.json.decode(incoming.message.body)["response_url"])
         message = incoming.message
+        if message.kind == Kind.CHOICE:
+            await self._require_own_server(call_id, msgspec.json.decode(message.body)["response_url"])
         stamped = Message(
             message.thread, message.id, message.kind, message.body, accepted_at=self._clock.now()
         )
         return await self._accept(stamped, incoming.expect, incoming.call_id)
+
+    async def _require_own_server(self, call_id: str, response_url: str) -> None:
+        """A prompt's answer goes to the server of its call or nowhere (S3). An unknown call is left to ``accept``."""
+        found = await self.store.find_call(call_id)
+        row = await self.store.thread(found[0].thread) if found is not None else None
+        if found is None or row is None:
+            return
+        offer = (await self.catalogs.of(row.root)).find(found[0].tool)
+        if offer is None or not same_origin(response_url, offer.endpoint):
+            raise BadRequest("response_url does not belong to the tool server of this call", "CHO-1")
 
     async def _view(self, update: ViewUpdate) -> Accepted:
         """Kept and shown, never a message (VIEW-1)."""
@@ -241,7 +254,11 @@ class Runtime:
     # doors
 
     async def _answer(self, thread: str, call_id: str, result: Result) -> None:
-        await self._accept(self._message(thread, call_id, result), Expect.CALL, call_id)
+        message = self._message(thread, call_id, result)
+        if len(message.body) > self.settings.limits.message_bytes:
+            text = f"Error: the result has {len(message.body)} bytes, more than limits.message_bytes allows; return less"
+            message = self._message(thread, call_id, Result(call_id=call_id, content=text_blocks(text)))
+        await self._accept(message, Expect.CALL, call_id)
 
     async def _known(self, thread: str, id: str, body: Body) -> Accepted:
         accepted = await self._accept(self._message(thread, id, body), Expect.ANY, None)
@@ -251,10 +268,6 @@ class Runtime:
 
     async def _accept(self, message: Message, expect: Expect, call_id: str | None) -> Accepted:
         """Durable first, then into the mailbox, then the sender hears of it (I2, L1)."""
-        if len(message.body) > self.settings.limits.message_bytes:
-            raise LimitReached(
-                f"the message has {len(message.body)} bytes, more than limits.message_bytes ({self.settings.limits.message_bytes})"
-            )
         accepted = await self.store.accept(message, expect, call_id)
         if accepted.message is not None:
             self._mailbox.put([accepted.message])
@@ -269,9 +282,10 @@ class Runtime:
         header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
         return header
 
-    async def _rests(self, thread: str) -> bool:
-        """Nothing more comes without user text or an event: no open call, no timer, nothing for the model."""
-        if (await self._header(thread))["pending"]:
+    async def _rests(self, thread: str, position: int | None) -> bool:
+        """Nothing stands behind this position of the stream, and nothing comes without user text or an event."""
+        header = await self._header(thread)
+        if header["pending"] or header["feed"] - 1 != position:
             return False
         open_calls = [call for call, _ in await self.store.calls(thread) if not call.subscription]
         return not open_calls

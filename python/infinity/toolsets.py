@@ -6,9 +6,7 @@ import msgspec
 
 from infinity._core import Call, Thread
 from infinity.abc import Delivery, Transport
-from infinity.errors import BadRequest
 from infinity.rap import wire
-from infinity.rap.address import same_origin
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
@@ -37,15 +35,10 @@ class ToolServers:
             for toolset in loaded.toolsets
             for each in toolset.tools
         ]
-        return Definitions(tools, [f"{each.base_url}: {each.text}" for each in loaded.problems])
+        return Definitions(tools, [each.text for each in loaded.problems])
 
     def base_urls(self) -> list[str]:
         return [server.base_url for server in self.toolsets.servers]
-
-    def require_known(self, response_url: str) -> None:
-        """A prompt's answer goes to a configured server or nowhere (S3)."""
-        if not any(same_origin(response_url, base_url) for base_url in self.base_urls()):
-            raise BadRequest("response_url does not belong to a configured tool server", "CHO-1")
 
 
 class RapWire:

@@ -293,3 +293,41 @@ async def test_content_reaches_the_model_and_display_only_the_user(tooled: World
     assert "a.py" not in str(tooled.model.requests[1])
     result = next(entry for entry in await tooled.history(thread) if entry["kind"] == "result")
     assert result["meta"]["display"][0]["content"]["path"] == "a.py"
+
+
+@pytest.mark.rap("DISC-4", "DISC-3")
+@pytest.mark.trap("S10")
+async def test_tools_whose_names_clash_are_not_offered_and_the_user_of_the_thread_is_told(
+    open_world: Any,
+) -> None:
+    first = ToolServer([tool("deploy"), tool("mine")], name="first")
+    second = ToolServer([tool("deploy"), tool("sleep")], name="second")
+    async with first, second, ToolServer(manifest={"name": "broken"}) as broken:
+        world = await open_world(servers=[first, second, broken]).start()
+        world.model.then(say("hello"))
+        thread = await world.thread("hi")
+        told = await world.noted(thread, "problem", code="toolset")
+        assert "'deploy'" in told["text"] and "'sleep'" in told["text"] and "$" in told["text"]
+        offered = [each["name"] for each in (await world.model.request(1))["tools"]]
+        assert "deploy" not in offered and "mine" in offered and offered.count("sleep") == 1
+        await world.close()
+
+
+@pytest.mark.trap("S3")
+async def test_a_choice_may_not_send_its_answer_to_another_configured_server(open_world: Any) -> None:
+    async with ToolServer([tool("a")], name="one") as one, ToolServer([tool("b")], name="two") as two:
+        world = await open_world(servers=[one, two]).start()
+        world.model.then(call(("a", {})))
+        await world.thread("go")
+        invocation = await one.invoked()
+        status = await one.say(
+            invocation.id,
+            "user_choice",
+            id=invocation.id,
+            prompt="?",
+            choices=["a"],
+            default=0,
+            response_url=f"{two.base_url}/choice",
+        )
+        assert status == 400
+        await world.close()

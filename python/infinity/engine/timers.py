@@ -20,6 +20,7 @@ class Timers:
         self._armed: int | None = None
         self._firing: asyncio.Task[None] | None = None
         self._again = False
+        self._stopped = False
 
     async def start(self) -> None:
         """Arm for what the store has; whatever fell due while nobody ran fires at once (L15)."""
@@ -27,6 +28,7 @@ class Timers:
         self.arm([] if due_at is None else [due_at])
 
     async def stop(self) -> None:
+        self._stopped = True
         self._services.clock.wake_at(None, self._due)
         if self._firing is not None:
             self._firing.cancel()
@@ -39,6 +41,8 @@ class Timers:
             self._services.clock.wake_at(earliest, self._due)
 
     def _due(self) -> None:
+        if self._stopped:
+            return
         if self._firing is None:
             self._firing = asyncio.create_task(self._fire(), name="infinity-timers")
         else:

@@ -25,6 +25,8 @@ async def load(services: Services, hot: HotThreads, thread: str, batch: Sequence
     assert state is not None, "the store answered 'unchanged' for a version it was not asked about"
     slice = Slice(services, state, started_at)
     slice.catalog = await services.catalogs.of(state.root)
+    if state.parent is None and state.version <= 1 and slice.catalog.problems:
+        slice.note("problem", code="toolset", text="; ".join(slice.catalog.problems))
     slice.mark("load", started_at)
     services.observer.gate("loaded")
     return slice
