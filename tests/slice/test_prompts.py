@@ -117,3 +117,17 @@ async def test_a_view_is_kept_and_shown_and_never_wakes_the_thread(tooled: World
     ) == [("diff", b'{"number":2}')]
     await tooled.settled(thread)
     assert len(tooled.model.requests) == 1
+
+
+@pytest.mark.rap("OAU-1")
+async def test_the_model_is_told_what_a_call_waits_for_when_the_user_talks_meanwhile(
+    tooled: World, server: ToolServer
+) -> None:
+    tooled.model.then(call(("a", {})), say("please sign in"))
+    thread = await tooled.thread("go")
+    invocation = await server.invoked()
+    await server.oauth(invocation.id)
+    await tooled.noted(thread, "prompt", id=f"oauth.{invocation.id}")
+    await tooled.runtime.send(thread, "well?")
+    await tooled.said(thread, "please sign in")
+    assert "authorisation" in texts(tooled.model.requests[-1]["messages"][-1])

@@ -168,3 +168,15 @@ async def test_a_subscription_survives_a_restart(tooled: World, server: ToolServ
     tooled.model.then(say("still here"))
     await server.event(call_id, text="push", associative=True)
     await tooled.said(thread, "still here")
+
+
+@pytest.mark.trap("R3")
+async def test_a_gap_in_the_sequence_of_events_is_told_to_the_user(tooled: World, server: ToolServer) -> None:
+    thread, call_id = await subscribed(tooled, server)
+    tooled.model.then(say("one"), say("four"))
+    await server.event(call_id, text="one", associative=True, seq=1, event_id="1")
+    await tooled.said(thread, "one")
+    await server.event(call_id, text="four", associative=True, seq=4, event_id="4")
+    gap = await tooled.noted(thread, "gap")
+    assert (gap["expected"], gap["got"]) == (2, 4)
+    await tooled.said(thread, "four")

@@ -7,10 +7,9 @@ changes nothing and is not tried again at once (B9).
 
 from __future__ import annotations
 
-import msgspec
-
 from infinity._core import CoreError, Message
 from infinity.abc import Turn
+from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
 from infinity.message import Kind, Summary, encode, text_blocks
@@ -29,18 +28,6 @@ tool_call_ids of running calls and active subscriptions and the ids of child thr
 HEADING = "Summary of the conversation so far; the original is left out.\n\n"
 
 
-class Memo(msgspec.Struct, omit_defaults=True):
-    """What a thread remembers of its compactions."""
-
-    child: str | None = None
-    """The compaction that is running."""
-    failures: int = 0
-    not_before: int = 0
-    """Milliseconds since the epoch."""
-    blocked: bool = False
-    """The thread cannot be completed without it: the provider says that the context is too long."""
-
-
 def is_summariser(slice: Slice) -> bool:
     """Whether this thread is a compaction's child."""
     return (
@@ -54,29 +41,29 @@ def consider(slice: Slice) -> None:
     """Start one if the context has outgrown its share of the model's window."""
     _, info = slice.services.models.resolve(slice.thread.model)
     if slice.thread.context_tokens > slice.limits.compact_above * info.context_window:
-        memo = _memo(slice)
-        if memo.child is None and slice.now >= memo.not_before:
+        memo = recall(slice.thread)
+        if memo.compaction is None and slice.now >= memo.compact_not_before:
             start(slice)
 
 
 def start(slice: Slice, *, keep: int = KEEP) -> str | None:
     """Fork the summariser; ``None``, or why that is not possible now."""
-    memo = _memo(slice)
-    if memo.child is not None:
-        return f"a compaction is running already ({memo.child})"
+    memo = recall(slice.thread)
+    if memo.compaction is not None:
+        return f"a compaction is running already ({memo.compaction})"
     found = slice.thread.summary_range(keep)
     if found is None:
         return "there is nothing to compact: the history is too short"
     begin, end = found
-    child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.failures}")
+    child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
     task = {"compaction": {"start": begin, "end": end}}
     try:
         child = slice.fork(child_id, task, upto=end)
     except LimitReached as error:
         return str(error)
     child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=slice.now)
-    memo.child = child_id
-    _remember(slice, memo)
+    memo.compaction = child_id
+    remember(slice.thread, memo)
     slice.note("compaction", state="started", child=child_id, start=begin, end=end)
     return None
 
@@ -85,13 +72,13 @@ def unblock(slice: Slice) -> str | None:
     """The provider says that the context is too long: summarise the older half, which fits, and wait. Why not, if that cannot be."""
     if is_summariser(slice):
         return "even the part to be summarised is too long for the model"
-    if _memo(slice).child is None:
+    if recall(slice.thread).compaction is None:
         problem = start(slice, keep=max(KEEP, slice.thread.live_entries() // 2))
         if problem is not None:
             return problem
-    memo = _memo(slice)
+    memo = recall(slice.thread)
     memo.blocked = True
-    _remember(slice, memo)
+    remember(slice.thread, memo)
     return None
 
 
@@ -120,16 +107,16 @@ def finish(slice: Slice, turn: Turn | None) -> None:
 
 def apply(slice: Slice, message: Message, body: Summary) -> None:
     """In the thread: put the summary in the place of its range, if that is still what it was."""
-    memo = _memo(slice)
-    if memo.child != body.child:
+    memo = recall(slice.thread)
+    if memo.compaction != body.child:
         slice.discard(message, "another compaction has taken its place")
         return
     problem = body.text if body.failed else _replace(slice, body)
     if problem is None:
-        memo = Memo()
+        memo.compaction_failures = memo.compact_not_before = 0
         slice.note("compaction", state="applied", child=body.child, start=body.start, end=body.end)
     else:
-        rest = min(REST_FIRST * 2**memo.failures, REST_LONGEST)
+        rest = min(REST_FIRST * 2**memo.compaction_failures, REST_LONGEST)
         slice.note("compaction", state="failed", child=body.child, text=problem)
         if memo.blocked:
             slice.thread.set_pending(False)
@@ -137,8 +124,10 @@ def apply(slice: Slice, message: Message, body: Summary) -> None:
                 "context_too_long",
                 f"the history is too long for the model and could not be compacted: {problem}",
             )
-        memo = Memo(failures=memo.failures + 1, not_before=slice.now + rest * 1000)
-    _remember(slice, memo)
+        memo.compaction_failures += 1
+        memo.compact_not_before = slice.now + rest * 1000
+    memo.compaction, memo.blocked = None, False
+    remember(slice.thread, memo)
     slice.thread.consume(message)
 
 
@@ -152,14 +141,6 @@ def _replace(slice: Slice, body: Summary) -> str | None:
             raise
         return str(text)
     return None
-
-
-def _memo(slice: Slice) -> Memo:
-    return msgspec.json.decode(slice.thread.memo, type=Memo)
-
-
-def _remember(slice: Slice, memo: Memo) -> None:
-    slice.thread.set_memo(encode_json(memo))
 
 
 def _task(slice: Slice) -> dict[str, int] | None:

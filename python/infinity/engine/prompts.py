@@ -45,8 +45,15 @@ def inherited_call(parent: str) -> str:
     return f"This call belongs to the parent thread {parent}; its result goes there, not here."
 
 
-def still_running(tool: str, note: str = "") -> str:
-    return f"{tool} is still running. Its result will reach you as an event when it is there; do not call it again for that.{note}"
+PENDING = {
+    "oauth": " It waits for the user's authorisation, who was asked for it.",
+    "choice": " It waits for the user's answer to a question of the tool.",
+    "consent": " It was not sent yet: the user was asked to allow it.",
+}
+
+
+def still_running(tool: str, prompt: str | None) -> str:
+    return f"{tool} is still running. Its result will reach you as an event when it is there; do not call it again for that.{PENDING.get(prompt or '', '')}"
 
 
 SLEEP_INTERRUPTED = "Woken: something arrived. It follows."

@@ -12,6 +12,7 @@ import msgspec
 from infinity._core import Call, Message, Thread
 from infinity.abc import Catalog, Offer, Turn
 from infinity.engine import prompts
+from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
 from infinity.ids import Ids
@@ -120,6 +121,9 @@ class Slice:
         """Timers and prompts of an ended call."""
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
+        memo = recall(self.thread)
+        if memo.prompts.pop(call.id, None) is not None or memo.sequences.pop(call.id, None) is not None:
+            remember(self.thread, memo)
         for kind in ("choice", "oauth", "consent"):
             self.thread.close_prompt(f"{kind}.{call.id}")
 
@@ -140,13 +144,26 @@ class Slice:
 
     def detach_all(self) -> None:
         """Make room for something else: attached calls get a placeholder and go on (L4); sleepers are woken."""
-        for call in self.thread.attached():
+        attached = self.thread.attached()
+        waiting = recall(self.thread).prompts if attached else {}
+        for call in attached:
             if call.tool == SLEEPER:
                 self.answer(call, text_blocks(prompts.SLEEP_INTERRUPTED))
             else:
-                self.thread.detach(
-                    call.id, encode_json(text_blocks(prompts.still_running(call.tool))), now=self.now
-                )
+                text = prompts.still_running(call.tool, waiting.get(call.id))
+                self.thread.detach(call.id, encode_json(text_blocks(text)), now=self.now)
+
+    def open_prompt(self, kind: str, call: Call, prompt: dict[str, Any]) -> None:
+        """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
+        id = f"{kind}.{call.id}"
+        prompt = {"call_id": call.id, "tool": call.tool, **prompt}
+        self.thread.open_prompt(id, kind, encode_json(prompt))
+        memo = recall(self.thread)
+        memo.prompts[call.id] = kind
+        remember(self.thread, memo)
+        # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
+        shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
+        self.note("prompt", id=id, prompt_kind=kind, **shown)
 
     def wake_sleepers(self, text: str) -> None:
         for call in self.thread.attached():

@@ -148,13 +148,13 @@ def _consent(slice: Slice, offer: Offer) -> str:
 
 def _ask(slice: Slice, call: Call) -> None:
     """The runtime's own question before a call leaves (DISC-9): durable, answered like any other prompt."""
-    prompt = {
-        "message_id": call.id,
-        "call_id": call.id,
-        "tool": call.tool,
-        "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
-        "choices": ["Allow", "Deny"],
-        "default": 1,
-    }
-    slice.thread.open_prompt(f"consent.{call.id}", "consent", encode_json(prompt))
-    slice.note("prompt", id=f"consent.{call.id}", prompt_kind="consent", **prompt)
+    slice.open_prompt(
+        "consent",
+        call,
+        {
+            "message_id": call.id,
+            "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
+            "choices": ["Allow", "Deny"],
+            "default": 1,
+        },
+    )

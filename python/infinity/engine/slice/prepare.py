@@ -8,6 +8,7 @@ from typing import Any
 
 from infinity._core import Message
 from infinity.engine import compaction, prompts
+from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
 from infinity.message import (
@@ -114,6 +115,8 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
     if call is None or not call.subscription:
         slice.discard(message, "not an active subscription")
         return
+    if body.seq is not None:
+        _follow(slice, call.id, body.seq)
     content, _ = _shortened(_speakable(body.content), slice.limits.result_chars)
     event: dict[str, Any] = {
         "tool": call.tool,
@@ -132,6 +135,17 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
         slice.thread.end_subscription(call.id)
         slice.note("subscription", id=call.id, active=False)
     slice.thread.consume(message)
+
+
+def _follow(slice: Slice, subscription: str, seq: int) -> None:
+    """Events that carry a ``seq`` count up by one; a gap is told to the user, nothing more can be known of it (R3)."""
+    memo = recall(slice.thread)
+    last = memo.sequences.get(subscription)
+    if last is not None and seq > last + 1:
+        slice.note("gap", id=subscription, expected=last + 1, got=seq)
+        slice.problem("gap", f"{seq - last - 1} events of subscription {subscription} did not arrive")
+    memo.sequences[subscription] = max(seq, last or 0)
+    remember(slice.thread, memo)
 
 
 def _child_for(slice: Slice, message: Message, event: dict[str, Any]) -> bool:
@@ -200,11 +214,7 @@ def _prompt(slice: Slice, message: Message, kind: str, call_id: str, about: dict
     if call is None or call.state not in ("planned", "sent"):
         slice.discard(message, "the call is not open")
         return
-    prompt = {"message_id": message.id, "call_id": call_id, "tool": call.tool, **about}
-    slice.thread.open_prompt(f"{kind}.{call_id}", kind, encode_json(prompt))
-    # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
-    shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
-    slice.note("prompt", id=f"{kind}.{call_id}", prompt_kind=kind, **shown)
+    slice.open_prompt(kind, call, {"message_id": message.id, **about})
     slice.thread.consume(message)
 
 
@@ -214,6 +224,9 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
         slice.discard(message, "the call is not open")
         return
     slice.thread.close_prompt(body.choice_id)
+    memo = recall(slice.thread)
+    memo.prompts.pop(call.id, None)
+    remember(slice.thread, memo)
     slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id)
     if body.prompt_kind == "consent":
         if body.selected == 0:
