@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-PATIENCE = float(__import__("os").environ.get("PAT", "30"))
+PATIENCE = 30.0
 """Seconds after which something that should happen is taken never to happen."""
 
 REPOSITORY = Path(__file__).parents[2]

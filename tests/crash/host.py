@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ class Host:
     ) -> None:
         self.home = home
         self.model = ModelServer(respond, api_key="key-for-tests")
-        self.tools = ToolServer([tool(name) for name in tools], port=fixed_port())
+        destructive = tool("destroy", annotations={"destructive": True})
+        self.tools = ToolServer([*(tool(name) for name in tools), destructive], port=fixed_port())
         self.port = fixed_port()
         self.deaths: list[int] = []
         """How every daemon before the present one ended."""
@@ -49,6 +51,7 @@ class Host:
         self.process: Process
         self.watches: dict[str, Watch] = {}
         self._launch = launch
+        self._environments: deque[Mapping[str, str]] = deque()
         self._keeper: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._running = asyncio.Event()
@@ -75,6 +78,7 @@ api_key = "key-for-tests"
 [toolsets.tests]
 url = "{self.tools.base_url}"
 [timeouts]
+short_wait = 0.05
 dispatch_first = 0.05
 dispatch_longest = 0.2
 [log]
@@ -100,9 +104,10 @@ level = "warning"
             )
         self._running.set()
 
-    async def keep(self, **environment: str) -> None:
-        """Start a daemon and, from now on, another one whenever it is killed. Only the first sees ``environment``."""
-        await self.start(**environment)
+    async def keep(self, *environments: Mapping[str, str]) -> None:
+        """Start a daemon and, from now on, another one whenever it is killed; each with the next of the environments, while there are any."""
+        self._environments = deque(environments)
+        await self._next()
         self._keeper = asyncio.create_task(self._keep(), name="keeper")
         await self.running()
 
@@ -114,7 +119,10 @@ level = "warning"
             await asyncio.gather(serving, return_exceptions=True)
             assert status in self.endings, f"the daemon ended with {status}:\n{self.process.log}"
             self.deaths.append(status)
-            await self.start()
+            await self._next()
+
+    async def _next(self) -> None:
+        await self.start(**(self._environments.popleft() if self._environments else {}))
 
     async def running(self) -> None:
         """Wait until a daemon serves; fails if there is none that could."""

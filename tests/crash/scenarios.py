@@ -6,10 +6,15 @@ reacts to, and does not give up when nobody answers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from infinity.models.script import Script
+from infinity.models.heard import Heard
+from infinity.models.script import Reply, Script
+from infinity.testing.model_server import Respond
 from infinity.testing.tool_server import answering, failing
 
 from .host import Host
@@ -25,12 +30,15 @@ _TIMERS = _SLICES | {"fired"}
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``steps``: the gates that it passes."""
+    """``steps``: the gates that it passes. ``model``: a script, or what makes a model for one run."""
 
     name: str
-    script: Script
+    model: Script | type[_Overloaded]
     drive: Callable[[Host, Watch], Awaitable[None]]
     steps: frozenset[str]
+
+    def respond(self) -> Script | Respond:
+        return self.model if isinstance(self.model, Script) else self.model()
 
 
 async def _one_call(host: Host, root: Watch) -> None:
@@ -208,7 +216,169 @@ CHOICE = Scenario(
     _CALLS,
 )
 
-SCENARIOS = (ONE_CALL, THREE_CALLS, CHILD, SUBSCRIPTION, TALK, SLEEP, INTERRUPT, CHOICE)
+
+async def _consent(host: Host, root: Watch) -> None:
+    host.tools.behaviours["destroy"] = answering("it is gone")
+    await host.say(ROOT, "begin")
+    prompt = (await root.noted("prompt", prompt_kind="consent")).data["id"]
+    await host.settled()
+    assert not host.tools.invocations, "it left before anybody allowed it"
+    await host.request(
+        "POST", f"/v1/threads/{ROOT}/choices/{prompt}", {"selected": 0}, closed=(400, 404, 409)
+    )
+    await root.said("all done")
+
+
+CONSENT = Scenario(
+    "consent",
+    Script().when("begin").call("destroy", what="x").when_result("destroy", "it is gone").say("all done"),
+    _consent,
+    _CALLS,
+)
+
+
+async def _stop(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    call = (await host.tools.invoked()).id
+    await host.request("POST", f"/v1/threads/{ROOT}/stop", key="stop-1")
+    await root.noted("status", status="stopped")
+    assert await host.tell(lambda: host.tools.answer(call, "what a found")) == 200
+    await root.noted("call_ended", id=call, state="answered")
+    await host.settled()
+    assert root.turns() == 1, "a stopped thread asked the model"
+    await host.request("POST", f"/v1/threads/{ROOT}/resume", key="resume-1")
+    await root.said("all done")
+
+
+STOP = Scenario(
+    "stop and resume",
+    Script().when("begin").call("a", n=1).when_result("a", "what a found").say("all done"),
+    _stop,
+    _CALLS,
+)
+
+
+async def _close(host: Host, root: Watch) -> None:
+    tools = host.tools
+    await host.say(ROOT, "begin")
+    await tools.until(lambda: _invoked(host, "a") and _invoked(host, "b"), "calls of both threads")
+    child = host.watch((await root.noted("child")).data["id"])
+    await host.request("POST", f"/v1/threads/{ROOT}/close", key="close-1")
+    await root.noted("status", status="closed")
+    await child.noted("status", status="closed")
+    await tools.until(lambda: _told(host, "/cancel_tool_call") == 2, "notice of both cancelled calls")
+    await tools.until(lambda: _told(host, "/close_thread") == 2, "notice that both threads have closed")
+    for call in list(tools.counts):
+        assert await host.tell(partial(tools.answer, call, "too late")) == 200
+
+
+CLOSE = Scenario(
+    "close while calls and a child are open",
+    Script()
+    .when_result("spawn_thread", "You are now in the child thread")
+    .call("b", n=2)
+    .when("begin")
+    .call("a", n=1)
+    .call("spawn_thread", instructions="wait"),
+    _close,
+    _CALLS,
+)
+
+
+async def _parent(host: Host, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    child = host.watch((await root.noted("child")).data["id"])
+    await child.said("ready")
+    await host.say(ROOT, "tell it")
+    await root.said("all done")
+    await child.noted("status", status="closed")
+    await host.tools.until(lambda: _noticed(host, "/close_thread"), "notice that the child has closed")
+
+
+def _tell_the_child(heard: Heard) -> Reply:
+    child = re.findall(r"thread_[0-9a-f]{30}", str(heard.messages))[0]
+    return Reply().call("send_message_to_child", thread_id=child, message="go")
+
+
+PARENT = Scenario(
+    "a message to a child",
+    Script()
+    .when_event("spawn_thread", "Message from the parent")
+    .call("close_thread", report="heard")
+    .when_result("spawn_thread", "You are now in the child thread")
+    .say("ready")
+    .when("begin")
+    .call("spawn_thread", instructions="wait for word")
+    .when_result("spawn_thread")
+    .say("started")
+    .when("tell it")
+    .answer(_tell_the_child)
+    .when_result("send_message_to_child")
+    .say("told")
+    .when_event("spawn_thread", "heard")
+    .say("all done"),
+    _parent,
+    _NOTICES,
+)
+
+
+class _Overloaded:
+    """A model that has no time for the first few requests, whoever asks."""
+
+    def __init__(self) -> None:
+        self._left = 3
+
+    def __call__(self, request: dict[str, Any]) -> Reply:
+        self._left -= 1
+        return Reply().fail(529, retry_after=0.1) if self._left >= 0 else Reply().say("all done")
+
+
+OVERLOADED = Scenario("an overloaded model", _Overloaded, _sleep, _TIMERS)
+
+
+async def _compaction(host: Host, root: Watch) -> None:
+    for number in range(7):
+        await host.say(ROOT, f"word {number}")
+        await root.said(f"heard {number}")
+    await host.request("POST", f"/v1/threads/{ROOT}/compact", key="compact-1")
+    await root.noted("compaction", state="applied")
+    await host.settled()
+    await host.say(ROOT, "begin")
+    await root.said("all done")
+    read = str(host.model.bodies[-1]["messages"])
+    assert "what it came to" in read
+    assert "word 0" not in read
+
+
+COMPACTION = Scenario(
+    "compaction",
+    Script()
+    .when("Summarise the conversation")
+    .say("what it came to")
+    .when("word")
+    .say(lambda heard: f"heard {heard.text[-1]}")
+    .when("begin")
+    .say("all done"),
+    _compaction,
+    _SLICES,
+)
+
+SCENARIOS = (
+    ONE_CALL,
+    THREE_CALLS,
+    CHILD,
+    SUBSCRIPTION,
+    TALK,
+    SLEEP,
+    INTERRUPT,
+    CHOICE,
+    CONSENT,
+    STOP,
+    CLOSE,
+    PARENT,
+    OVERLOADED,
+    COMPACTION,
+)
 
 
 def _invoked(host: Host, tool: str) -> bool:
@@ -216,4 +386,9 @@ def _invoked(host: Host, tool: str) -> bool:
 
 
 def _noticed(host: Host, path: str) -> bool:
-    return any(at == path for at, _ in host.tools.notices)
+    return _told(host, path) > 0
+
+
+def _told(host: Host, path: str) -> int:
+    """How many threads or calls a notice named; the same notice may come again after a crash."""
+    return len({tuple(sorted(body.items())) for at, body in host.tools.notices if at == path})

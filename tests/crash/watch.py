@@ -65,6 +65,9 @@ class Watch:
             f"{kind} {fields}",
         )
 
+    def turns(self) -> int:
+        return sum(seen.kind == "entry" and seen.data["kind"] == "turn" for seen in self.events)
+
     async def reached(self, cursor: int) -> None:
         await self.until(
             lambda seen: seen.position is not None and seen.position >= cursor, f"event {cursor}"

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,7 @@ async def test_a_stream_that_is_cut_off_by_crashes_goes_on_without_gap_or_repeat
         group.create_task(_kill_at(host, watch))
         for number in range(TEXTS):
             await host.say(ROOT, f"number {number}")
-            await watch.until(
-                lambda _, number=number: len(_answers(watch)) > number, f"answer to number {number}"
-            )
+            await host.until(partial(_answered, watch, number), f"answer to number {number}")
     assert len(host.deaths) == len(KILLED_AT)
     await host.settled()
     cursor = (await host.request("GET", f"/v1/threads/{ROOT}"))["cursor"]
@@ -85,10 +84,11 @@ async def test_a_stream_that_is_cut_off_by_crashes_goes_on_without_gap_or_repeat
     assert brought == watch.events, "a connection brought what another one had brought already"
 
 
-def _answers(watch: Watch) -> list[Seen]:
-    return [
+def _answered(watch: Watch, number: int) -> bool:
+    answers = [
         seen for seen in watch.events if seen.kind == "entry" and "That is it." in str(seen.data["assistant"])
     ]
+    return len(answers) > number
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ async def test_the_latest_view_of_each_kind_is_replayed_before_anything_else_aft
     await host.say(ROOT, "number 1")
     call = (await host.tools.invoked()).id
     for step in range(3):
-        assert await host.tell(lambda step=step: host.tools.view(call, "progress", {"step": step})) == 200
+        assert await host.tell(partial(host.tools.view, call, "progress", {"step": step})) == 200
     assert await host.tell(lambda: host.tools.view(call, "log", ["begun"])) == 200
     await _kill(host)
     assert await host.tell(lambda: host.tools.answer(call, "looked")) == 200
