@@ -35,7 +35,7 @@ test-python: $(DEPS) $(CORE)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests with far more rounds (INFINITY_KILLS, INFINITY_SEEDS)
-	INFINITY_KILLS=$${INFINITY_KILLS:-2000} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
+	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
 	$(BIN)/python -m pytest tests/crash tests/property $(ARGS)
 
 conformance: $(DEPS) $(CORE) ## the protocol rules, one line for each, with the tests that prove it
