@@ -12,9 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from infinity.demo.daemon import Daemon
-from infinity.demo.rest import Rest
-from processes import free_port, get, model_config, script, wait_for
+from infinity.demo.daemon import Daemon, free_port
+from processes import bytes_written, get, model_config, rest_of, script, wait_for
 from threads import NOW, conversation, write
 
 
@@ -24,21 +23,6 @@ class Figure:
     milliseconds: float
     cpu: float
     written: float
-
-
-def bytes_written(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
-        name, _, value = line.partition(": ")
-        if name == "wchar":
-            return int(value)
-    raise SystemExit("this system does not count bytes written by process; run the bench on Linux")
-
-
-def cpu_of(pid: int) -> int:
-    rest = Rest.of(pid)
-    if rest is None:
-        raise SystemExit("this system does not count CPU time by thread; run the bench on Linux")
-    return rest.cpu_ns
 
 
 def measure(daemon: Daemon, servers: str, thread: str, entries: int, slices: int) -> Figure:
@@ -51,13 +35,13 @@ def measure(daemon: Daemon, servers: str, thread: str, entries: int, slices: int
 
     slice_once(0)  # opens the thread: from now on it is in memory
     pid = daemon.pid
-    began, cpu, written = time.perf_counter(), cpu_of(pid), bytes_written(pid)
+    began, cpu, written = time.perf_counter(), rest_of(pid).cpu_ns, bytes_written(pid)
     for number in range(slices):
         slice_once(number + 1)
     return Figure(
         entries,
         (time.perf_counter() - began) * 1000 / slices,
-        (cpu_of(pid) - cpu) / 1e6 / slices,
+        (rest_of(pid).cpu_ns - cpu) / 1e6 / slices,
         (bytes_written(pid) - written) / slices,
     )
 

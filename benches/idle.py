@@ -11,10 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from infinity.demo.daemon import Daemon
-from infinity.demo.rest import Rest
+from processes import resident, rest_of
 from threads import parked, write
 
 
@@ -38,16 +36,15 @@ def measure(home: Path, threads: int, seconds: float) -> Figure:
         write(home / "infinity.db", (parked(number) for number in range(threads)))
         print(f"wrote {threads:,} parked threads in {time.perf_counter() - began:.1f} s")
     ready = daemon.start(seconds=120)
-    with daemon:
-        resident = psutil.Process(daemon.pid).memory_info().rss
+    try:
+        held = resident(daemon.pid)
         time.sleep(2)  # what a start has left to do (checkpoint, garbage) is no idling
-        before = Rest.of(daemon.pid)
+        before = rest_of(daemon.pid)
         time.sleep(seconds)
-        after = Rest.of(daemon.pid)
-    if before is None or after is None:
-        raise SystemExit("this system does not count context switches by thread; run the bench on Linux")
-    rest = after.since(before)
-    return Figure(threads, ready, resident, rest.switches, rest.cpu_ns)
+        rest = rest_of(daemon.pid).since(before)
+    finally:
+        daemon.stop()
+    return Figure(threads, ready, held, rest.switches, rest.cpu_ns)
 
 
 def main() -> None:

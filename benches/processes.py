@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
+import os
 import subprocess
 import sys
 import time
@@ -13,14 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from infinity.demo.rest import Rest
+
 BENCHES = Path(__file__).parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager
@@ -51,6 +46,28 @@ def wait_for(url: str, name: str, value: int, seconds: float = 300.0) -> None:
         if time.monotonic() > limit:
             raise TimeoutError(f"{name} stopped at {count} of {value}")
         time.sleep(0.001)
+
+
+def rest_of(pid: int) -> Rest:
+    rest = Rest.of(pid)
+    if rest is None:
+        raise SystemExit("this system does not count CPU time and switches by thread; run the bench on Linux")
+    return rest
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def bytes_written(pid: int) -> int:
+    """By write calls, to files."""
+    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+        name, _, value = line.partition(": ")
+        if name == "wchar":
+            return int(value)
+    raise SystemExit("this system does not count bytes written by process; run the bench on Linux")
 
 
 def model_config(servers: str) -> str:

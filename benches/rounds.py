@@ -15,10 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from infinity.demo.daemon import Daemon
-from processes import free_port, get, model_config, script, wait_for
+from infinity.demo.daemon import Daemon, free_port
+from processes import get, model_config, rest_of, script, wait_for
 
 ROUNDS = 20
 START = Callable[[], None]
@@ -43,15 +41,10 @@ def post(url: str, body: object, headers: dict[str, str] | None = None) -> dict[
     return found
 
 
-def cpu_of(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
 def measure(subject: str, pid: int, servers: str, start: START, *, concurrency: int, batches: int) -> Figure:
     """``batches`` times: ``concurrency`` threads at once, each making ``ROUNDS`` rounds and a last answer."""
     requests = get(f"{servers}/counts")["requests"]
-    began, cpu = time.perf_counter(), cpu_of(pid)
+    began, cpu = time.perf_counter(), rest_of(pid).cpu_ns
     for _ in range(batches):
         for _ in range(concurrency):
             start()
@@ -59,7 +52,7 @@ def measure(subject: str, pid: int, servers: str, start: START, *, concurrency: 
         wait_for(f"{servers}/counts", "requests", requests)
     rounds = concurrency * batches * ROUNDS
     seconds = time.perf_counter() - began
-    return Figure(subject, concurrency, rounds / seconds, (cpu_of(pid) - cpu) * 1000 / rounds)
+    return Figure(subject, concurrency, rounds / seconds, (rest_of(pid).cpu_ns - cpu) / 1e6 / rounds)
 
 
 def of_floor(servers: str, home: Path, plan: list[tuple[int, int]]) -> list[Figure]:

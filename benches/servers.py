@@ -42,7 +42,7 @@ def delta(index: int, **data: Any) -> bytes:
 
 
 def opening(block: dict[str, Any]) -> bytes:
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",

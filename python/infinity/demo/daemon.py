@@ -60,6 +60,8 @@ class Daemon:
 
     def start(self, seconds: float = 30.0) -> float:
         """Start it in its home and wait until it answers; how long that took. ``ConfigError`` with its last words if it ends."""
+        if self._process is not None:
+            raise RuntimeError("the daemon is running already")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.home / "infinity.toml").write_text(self._config)
         began = time.monotonic()
