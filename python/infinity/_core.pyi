@@ -237,8 +237,11 @@ class Thread:
     def usage(self) -> tuple[int, int, int, int]:
         """Tokens so far: input, output, cache read, cache write."""
     @property
+    def cost(self) -> int:
+        """Microdollars so far: the sum of what ``add_turn`` was told."""
+    @property
     def context_tokens(self) -> int:
-        """Input + output tokens of the last completion: the size of the context now."""
+        """Tokens of the last completion, cached input included: the size of the context now."""
     @property
     def actor(self) -> str | None:
         """The user whose message was folded in last."""
@@ -265,10 +268,11 @@ class Thread:
         *,
         now: int,
         usage: tuple[int, int, int, int] = (0, 0, 0, 0),
+        cost: int = 0,
         meta: bytes = b"{}",
     ) -> int:
         """What the model produced. ``calls`` match the blocks' ``tool_use`` ids one to one, in order; ids are new for ever.
-        Trailing reasoning without a signature is dropped. Empty blocks are recorded (the model had nothing to say)."""
+        ``cost`` is in microdollars (millionths of a US dollar). Trailing reasoning without a signature is dropped. Empty blocks are recorded (the model had nothing to say)."""
     def plan_call(
         self,
         id: str,
@@ -311,7 +315,8 @@ class Thread:
         now: int,
         meta: bytes = b"{}",
     ) -> int:
-        """A synthetic call of ``receive_event__injected`` and its result (SUB-2)."""
+        """A synthetic call of ``receive_event__injected`` and its result (SUB-2). An ``event_id`` that the model's API would refuse as a
+        tool_use id, or that is taken, is replaced by a digest of it. ``rule`` if an attached call is open or nothing came before."""
     def end_subscription(self, call_id: str) -> bool:
         """False if it is not an active subscription."""
     def summary_range(self, keep: int) -> tuple[int, int] | None:
@@ -408,6 +413,9 @@ class Delta:
     @property
     def feed(self) -> list[tuple[int, str, bytes]]:
         """position, kind, JSON."""
+    @property
+    def spent(self) -> tuple[int, int]:
+        """Tokens (all four kinds) and microdollars of this thread's turns in this delta; children carry their own."""
     def size(self) -> int:
         """Bytes of all records and bodies, children included."""
 
@@ -415,7 +423,8 @@ def live_ranges(header: bytes) -> list[tuple[str, int, int]]:
     """``(thread, start, end)`` of every range of entries that loading this thread must read, ascending; a summary's own entry included."""
 
 def entry_json(record: bytes) -> bytes:
-    """``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients."""
+    """``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients; a summary also has
+    ``"covers": [start, end]``."""
 
 def header_json(header: bytes) -> bytes:
     """The header as JSON, for clients and diagnosis."""
@@ -491,6 +500,8 @@ class Journal:
         """Value: list of ``(message_id, reason, at)``, newest first."""
     def meta(self, key: str) -> int:
         """Value: bytes or ``None``."""
+    def spent(self, root: str) -> int:
+        """Value: ``(tokens, microdollars)`` of the whole tree; ``(0, 0)`` before its first completion."""
     def counts(self) -> int:
         """Value: dict of ``threads``, ``entries``, ``inbox``, ``outbox``, ``timers``, ``seen``, ``discards``, ``prompts``."""
 

@@ -5,9 +5,6 @@
 
 use crate::error::{Error, Result};
 
-/// What stores and clients may learn from a record without loading its thread.
-pub use crate::history::{entry_json, header_json, live_ranges};
-
 /// The newest payload format that this version reads and the one that it writes.
 pub const FORMAT: u8 = 1;
 

@@ -11,13 +11,13 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("message", &["id"]),
     ("wake", &["error"]),
     ("mailbox", &["error", "id", "message"]),
-    // Records are made and read by the nouns that they hold; the codec passes three of their readers on to the stores.
-    ("codec", &["error", "history"]),
+    // Records are made and read by the nouns that they hold.
+    ("codec", &["error"]),
     ("dedup", &["codec", "error"]),
     ("delta", &["id"]),
     ("display", &["error"]),
     ("render", &["error", "history"]),
-    ("history", &["codec", "dedup", "delta", "error", "id", "message", "render"]),
+    ("history", &["codec", "dedup", "delta", "error", "id", "message"]),
     ("journal", &["codec", "delta", "error", "id", "message", "wake"]),
     ("lib", &[]),
     (

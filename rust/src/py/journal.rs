@@ -2,7 +2,7 @@ use super::delta::PyDelta;
 use super::message::PyMessage;
 use super::outcome;
 use super::wake::PyWake;
-use crate::codec;
+use crate::history::live_ranges;
 use crate::journal::{self, Expect, Filter, Journal, Read, Report, Ticket, Write};
 use crate::message::Message;
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ impl PyJournal {
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf, wake: &Bound<'_, PyWake>) -> PyResult<Self> {
         let wake = Arc::clone(&wake.get().0);
-        Ok(Self(py.detach(|| Journal::open(&path, wake, codec::live_ranges))?))
+        Ok(Self(py.detach(|| Journal::open(&path, wake, live_ranges))?))
     }
 
     /// Finish what is queued, checkpoint, release the file.
@@ -160,6 +160,11 @@ impl PyJournal {
 
     fn meta(&self, key: String) -> Ticket {
         self.0.read(Read::Meta(key))
+    }
+
+    /// Tokens and microdollars of a whole tree.
+    fn spent(&self, root: String) -> Ticket {
+        self.0.read(Read::Spent(root))
     }
 
     /// Rows by table.

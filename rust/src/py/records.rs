@@ -1,25 +1,25 @@
 //! What stores and clients may learn from a record without loading its thread.
 
-use crate::codec;
+use crate::history;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// ``(thread, start, end)`` of every range of entries that loading this thread must read, ascending.
 #[pyfunction]
 fn live_ranges(header: &[u8]) -> PyResult<Vec<(String, i64, i64)>> {
-    Ok(codec::live_ranges(header)?)
+    Ok(history::live_ranges(header)?)
 }
 
 /// ``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients.
 #[pyfunction]
 fn entry_json<'py>(py: Python<'py>, record: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &codec::entry_json(record)?))
+    Ok(PyBytes::new(py, &history::entry_json(record)?))
 }
 
 /// The header as JSON, for clients and diagnosis.
 #[pyfunction]
 fn header_json<'py>(py: Python<'py>, header: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &codec::header_json(header)?))
+    Ok(PyBytes::new(py, &history::header_json(header)?))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

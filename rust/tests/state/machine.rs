@@ -167,19 +167,8 @@ impl World {
                 self.turn(at, &mut thread, *calls, *frame, *mismatch, *reuse)
             }
             Operation::Answer { call, state, subscription, said } => {
-                let (marker, content) = self.speak(*said);
-                let event_id = self.mint("late");
-                let answer = Answer {
-                    state: *state,
-                    blocks: &content,
-                    now: NOW,
-                    event_id: &event_id,
-                    error: false,
-                    subscription: *subscription,
-                    meta: EMPTY,
-                };
                 let id = self.pick(at, *call);
-                thread.answer(&id, answer).map(|_| (!matches!(said, Said::Nothing)).then_some(marker))
+                self.answer(&mut thread, &id, *state, *subscription, *said)
             }
             Operation::Detach(call) => {
                 let (marker, content) = self.speak(Said::Text);
@@ -187,38 +176,55 @@ impl World {
             }
             Operation::CancelDetached(call) => thread.cancel_detached(&self.pick(at, *call)).map(|()| None),
             Operation::EndSubscription(call) => thread.end_subscription(&self.pick(at, *call)).map(|_| None),
-            Operation::Event { id, said } => {
-                let (marker, content) = self.speak(*said);
-                let event = Event {
-                    // Few of them, so that they collide with each other and with calls.
-                    id: ["news", "call-1", "call-2", "no id", "", "é", "x", "y"][*id],
-                    tool: "watch \"it\"",
-                    call: &CallId::from("old"),
-                    arguments: b"null",
-                    blocks: &content,
-                    now: NOW,
-                    meta: EMPTY,
-                };
-                thread.add_event(event).map(|_| (!matches!(said, Said::Nothing)).then_some(marker))
-            }
+            Operation::Event { id, said } => self.event(&mut thread, *id, *said),
             Operation::Summary { keep, stale } => {
                 drop(thread);
                 self.summarize(at, *keep, *stale).map(|()| None)
             }
-            Operation::Consume { id, discard } => {
-                let seq = self.minted as i64 + 1;
-                let name = thread.header().id.to_string();
-                let seen = thread.seen(&format!("m{id}"));
-                let outcome = if *discard { "duplicate" } else { "applied" };
-                let result = thread.consume(&message(&name, &format!("m{id}"), seq), outcome);
-                assert_eq!(result.is_err(), seen && !*discard, "a message is applied once");
-                self.minted += 1;
-                result.map(|()| None)
-            }
+            Operation::Consume { id, discard } => self.consume(&mut thread, &format!("m{id}"), *discard),
             Operation::Pending(pending) => thread.set_pending(*pending).map(|()| None),
             Operation::Close => thread.close().map(|()| None),
             Operation::Commit | Operation::Reload | Operation::Fork { .. } => unreachable!("applied before"),
         }
+    }
+
+    fn answer(
+        &mut self,
+        thread: &mut Thread,
+        id: &CallId,
+        state: CallState,
+        subscription: bool,
+        said: Said,
+    ) -> Result<Option<String>> {
+        let (marker, content) = self.speak(said);
+        let event_id = self.mint("late");
+        let answer =
+            Answer { state, blocks: &content, now: NOW, event_id: &event_id, error: false, subscription, meta: EMPTY };
+        thread.answer(id, answer).map(|_| (!matches!(said, Said::Nothing)).then_some(marker))
+    }
+
+    fn event(&mut self, thread: &mut Thread, id: usize, said: Said) -> Result<Option<String>> {
+        let (marker, content) = self.speak(said);
+        let event = Event {
+            // Few of them, so that they collide with each other and with calls.
+            id: ["news", "call-1", "call-2", "no id", "", "é", "x", "y"][id],
+            tool: "watch \"it\"",
+            call: &CallId::from("old"),
+            arguments: b"null",
+            blocks: &content,
+            now: NOW,
+            meta: EMPTY,
+        };
+        thread.add_event(event).map(|_| (!matches!(said, Said::Nothing)).then_some(marker))
+    }
+
+    fn consume(&mut self, thread: &mut Thread, id: &str, discard: bool) -> Result<Option<String>> {
+        self.minted += 1;
+        let message = message(thread.header().id.as_str(), id, self.minted as i64);
+        let seen = thread.seen(id);
+        let result = thread.consume(&message, if discard { "duplicate" } else { "applied" });
+        assert_eq!(result.is_err(), seen && !discard, "a message is applied once");
+        result.map(|()| None)
     }
 
     fn pick(&self, at: usize, call: usize) -> CallId {
@@ -360,7 +366,7 @@ fn markers(rendered: &[u8]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 2, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_operations_keeps_history_valid_and_durable(

@@ -122,7 +122,7 @@ fn a_header_is_json_for_clients() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 8, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes_are_never_read_as_a_record(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
