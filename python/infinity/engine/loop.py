@@ -152,6 +152,7 @@ class Loop:
 
     async def _rest(self, thread: str, error: Exception) -> None:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
+        self.running.pop(thread, None)
         times = self.failing.get(thread, (0, ""))[0] + 1
         self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}")
         wait = min(BACKOFF_FIRST * 2 ** (times - 1), BACKOFF_LONGEST)

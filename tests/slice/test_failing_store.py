@@ -1,0 +1,69 @@
+"""A store that fails: the message stays queued, the error is visible, nothing is guessed (I8, L10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.slice.world import World, say
+
+from infinity._core import Delta
+from infinity.errors import Conflict, DamagedStore, StoreError
+
+
+@pytest.mark.rap("RUN-1", "RUN-3")
+@pytest.mark.trap("L10", "B6", "R1")
+@pytest.mark.parametrize("step", ["load", "commit"])
+@pytest.mark.parametrize(
+    "error", [StoreError("the disk is full"), DamagedStore("entry 3 is damaged"), Conflict("too late")]
+)
+async def test_a_slice_whose_store_fails_is_tried_again_and_says_why(
+    world: World, monkeypatch: Any, step: str, error: Exception
+) -> None:
+    world.model.then(say("first"), say("second"))
+    thread = await world.runtime.create()
+    genuine = getattr(world.store, step)
+    failures = iter([error])
+
+    async def failing(*args: Any) -> Any:
+        about = args[0].thread if isinstance(args[0], Delta) else args[0]
+        if about == thread and (planned := next(failures, None)) is not None:
+            raise planned
+        return await genuine(*args)
+
+    monkeypatch.setattr(world.store, step, failing)
+    await world.runtime.send(thread, "hi")
+    await world.eventually(lambda: world.runtime.failing(thread) is not None)
+    explanation = await world.runtime.explain(thread)
+    assert str(error) in explanation.reasons[0].text
+    assert explanation.state == "waiting"
+    monkeypatch.undo()
+    other = await world.runtime.create()
+    await world.eventually(lambda: world.clock.sleeping() == 1)
+    world.clock.advance(1)
+    await world.said(thread, "second" if step == "commit" else "first")
+    assert world.runtime.failing(thread) is None
+    assert (await world.kinds(thread)).count("user") == 2
+    del other
+
+
+@pytest.mark.trap("B6")
+async def test_a_bug_in_one_slice_does_not_stop_the_others(world: World, monkeypatch: Any) -> None:
+    from infinity.engine import loop
+
+    broken = await world.runtime.create()
+    genuine = loop.dispatch
+
+    async def buggy(slice: Any, turn: Any) -> None:
+        if slice.thread.id == broken:
+            raise ZeroDivisionError("a bug")
+        await genuine(slice, turn)
+
+    monkeypatch.setattr(loop, "dispatch", buggy)
+    world.model.when("to the broken one", say("never"))
+    world.model.when("to the other one", say("fine"))
+    await world.runtime.send(broken, "to the broken one")
+    await world.eventually(lambda: world.runtime.failing(broken) is not None)
+    other = await world.thread("to the other one")
+    await world.said(other, "fine")
+    assert "a bug" in (world.runtime.failing(broken) or "")

@@ -1,0 +1,55 @@
+"""Hot threads: what is kept in memory between slices, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.slice.world import say
+
+from infinity._core import Thread
+from infinity.engine import threads
+from infinity.engine.threads import HotThreads
+from infinity.settings import Limits, Settings
+
+
+def _thread(id: str, entries: int) -> Thread:
+    thread = Thread.create(id, now=0, model="m")
+    for _ in range(entries):
+        thread.add_user(b'[{"type":"text","text":"x"}]', now=0)
+    return thread
+
+
+def test_the_threads_used_last_are_kept() -> None:
+    hot = HotThreads(2, sole_writer=True)
+    for id in ("a", "b", "c"):
+        hot.keep(_thread(id, 1))
+    assert hot.take("a") is None
+    assert hot.take("b") is not None
+    assert hot.take("b") is None, "a state is out while its slice runs"
+
+
+def test_a_few_long_threads_do_not_fill_the_memory(monkeypatch: Any) -> None:
+    monkeypatch.setattr(threads, "MOST_ENTRIES", 10)
+    hot = HotThreads(100, sole_writer=True)
+    for id in ("a", "b", "c"):
+        hot.keep(_thread(id, 4))
+    assert len(hot) == 2
+    hot.keep(_thread("enormous", 50))
+    assert len(hot) == 1, "the last one used stays, however long it is"
+
+
+async def test_a_thread_that_was_let_go_is_read_again(open_world: Any) -> None:
+    world = await open_world(settings=Settings(limits=Limits(hot_threads=1))).start()
+    world.model.then(say("one"), say("two"), say("one again"))
+    first = await world.thread("hi")
+    await world.said(first, "one")
+    second = await world.thread("hi")
+    await world.said(second, "two")
+    await world.runtime.send(first, "more")
+    await world.said(first, "one again")
+    assert [message["role"] for message in world.model.requests[2]["messages"]] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+    await world.close()
