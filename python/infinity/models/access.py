@@ -1,4 +1,4 @@
-"""How the Anthropic API is reached: where, as whom, with how much patience."""
+"""How a provider's API is reached: where, as whom, with how much patience."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BASE_URL = "https://api.anthropic.com"
 
 @dataclass(frozen=True, slots=True)
 class ModelTimeouts:
-    """Seconds. The API sends a ping every few seconds while a model thinks, so a silent stream is a dead one."""
+    """Seconds. The Messages API sends a ping every few seconds while a model thinks, so a silent stream is a dead one."""
 
     connect: float = 10.0
     stall: float = 120.0
@@ -27,6 +27,8 @@ class Access:
     api_key: str | None = None
     auth_token: str | None = None
     base_url: str = BASE_URL
+    provider: str = "Anthropic"
+    """What people call it, for messages."""
 
     def __post_init__(self) -> None:
         for name in ("api_key", "auth_token"):
@@ -35,7 +37,7 @@ class Access:
                 not secret or not all("!" <= character <= "~" for character in secret)
             ):
                 raise ConfigError(
-                    f"the Anthropic {name} is empty or holds characters that no key has; copy it again"
+                    f"the {self.provider} {name} is empty or holds characters that no key has; copy it again"
                 )
         url = urlsplit(self.base_url)
         if (
@@ -46,7 +48,7 @@ class Access:
             or url.fragment
         ):
             raise ConfigError(
-                f"the Anthropic base URL must look like {BASE_URL}, without user, query or fragment; "
+                f"the {self.provider} base URL must look like {BASE_URL}, without user, query or fragment; "
                 f"this one has the scheme {url.scheme!r} and the host {url.hostname!r}"
             )
 

@@ -14,6 +14,7 @@ from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
 from . import claude, failure
 from .access import Access, ModelTimeouts
+from .anthropic_list import listed
 from .events import decode
 from .request import API_VERSION, betas, body
 from .sse import EventSplitter, EventTooLong
@@ -51,7 +52,11 @@ class AnthropicModel:
             response.close()
 
     async def list(self) -> builtins.list[ModelInfo]:
-        return [*claude.MODELS]
+        """What the API says it has. Gateways often have no list: for them, and when nobody answers, the built-in table."""
+        try:
+            return await listed(self._get)
+        except (InvalidModelRequest, ModelUnavailable, msgspec.DecodeError):
+            return [*claude.MODELS]
 
     async def close(self) -> None:
         if self._session is not None:
@@ -80,6 +85,20 @@ class AnthropicModel:
             response.close()
             raise
         return response
+
+    async def _get(self, path: str) -> bytes:
+        import aiohttp
+
+        try:
+            async with self._open().get(
+                self._access.base_url.rstrip("/") + path, allow_redirects=False
+            ) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unavailable(f"the models cannot be listed: {error}") from error
+        if response.status != 200:
+            self._fail(failure.from_response(response.status, content, response.headers))
+        return content
 
     async def _check(self, response: ClientResponse) -> None:
         import aiohttp

@@ -75,12 +75,20 @@ _VERSION = re.compile(
     r"claude-(?P<line>[a-z]+)-(?P<major>\d{1,2})(?:-(?P<minor>\d{1,2}))?(?:$|-\d{8}$|-latest$)"
 )
 _SNAPSHOT = re.compile(r"-\d{8}$")
+# us.anthropic.claude-sonnet-4-5-20250929-v1:0
+_BEDROCK = re.compile(r"(?:[a-z-]+\.)?anthropic\.(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
 _ALWAYS = {("opus", (5, 5))}
+
+
+def plain(id: str) -> str:
+    """Anthropic's own id of a model that goes by its Bedrock id or the name of an inference profile; other ids as they are."""
+    found = _BEDROCK.search(id)
+    return id if found is None else found["id"]
 
 
 def _version(id: str) -> tuple[str, tuple[int, int]]:
     """The line and version of a model id; ``("", (0, 0))`` for ids of another form."""
-    found = _VERSION.match(id)
+    found = _VERSION.match(plain(id))
     if found is None:
         return "", (0, 0)
     return found["line"], (int(found["major"]), int(found["minor"] or 0))
@@ -88,7 +96,7 @@ def _version(id: str) -> tuple[str, tuple[int, int]]:
 
 def info(id: str) -> ModelInfo:
     """What is known of a model: from the table, for a dated snapshot too; else what its generation has in common, without a price."""
-    known = _BY_ID.get(id) or _BY_ID.get(_SNAPSHOT.sub("", id))
+    known = _BY_ID.get(plain(id)) or _BY_ID.get(_SNAPSHOT.sub("", plain(id)))
     if known is not None:
         return replace(known, name=f"{PROVIDER}/{id}", id=id)
     _, version = _version(id)

@@ -52,23 +52,30 @@ _ADVICE: dict[type[ModelError], str] = {
 _MESSAGE_CHARS = 500
 
 
+def by_status(status: int) -> type[ModelError]:
+    kind = _BY_STATUS.get(status)
+    if kind is None:
+        kind = ModelUnavailable if status >= 500 else InvalidModelRequest
+    return kind
+
+
 def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
     """The error for an answer other than 200. ``headers`` must be looked up without regard to case."""
     try:
         answer = msgspec.json.decode(body, type=ErrorBody)
     except msgspec.DecodeError:
         answer = ErrorBody()
-    kind = _BY_STATUS.get(status)
-    if kind is None:
-        kind = ModelUnavailable if status >= 500 else InvalidModelRequest
+    kind = by_status(status)
     request_id = headers.get("request-id") or answer.request_id
-    return _error(kind, answer.error, status=status, retry_after=retry_after(headers), request_id=request_id)
+    return error_of(
+        kind, answer.error, status=status, retry_after=retry_after(headers), request_id=request_id
+    )
 
 
 def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelError:
     """The error for an ``error`` event in the middle of a stream; unknown types are the provider's trouble."""
     failure = failure or Failure()
-    return _error(
+    return error_of(
         _BY_TYPE.get(failure.type, ModelUnavailable),
         failure,
         status=None,
@@ -80,11 +87,15 @@ def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelErro
 def is_context_too_long(failure: Failure) -> bool:
     """The one place that reads an error's text: a prompt beyond the window is a plain ``invalid_request_error``, told apart only by its words.
 
-    Known wordings: ``prompt is too long: 205668 tokens > 200000 maximum`` and ``input length and `max_tokens` exceed context limit: …``.
+    Known wordings: ``prompt is too long: 205668 tokens > 200000 maximum``, ``input length and `max_tokens` exceed context limit: …`` and, from
+    Bedrock, ``Input is too long for requested model.``
     Should they change, the error is an ``InvalidModelRequest``: shown to the user instead of compacting.
     """
     text = failure.message.lower()
-    return "prompt is too long" in text or "exceed context limit" in text
+    return any(
+        words in text
+        for words in ("prompt is too long", "exceed context limit", "input is too long for requested model")
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -107,14 +118,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None  # advice that cannot be read is no advice; the caller has its own back-off
 
 
-def _error(
+def error_of(
     kind: type[ModelError],
     failure: Failure,
     *,
-    status: int | None,
-    retry_after: float | None,
-    request_id: str | None,
+    status: int | None = None,
+    retry_after: float | None = None,
+    request_id: str | None = None,
 ) -> ModelError:
+    """An error whose text says what was answered and what to do about it."""
     if kind is InvalidModelRequest and is_context_too_long(failure):
         kind = ContextTooLong
     what = failure.type or (f"HTTP {status}" if status else "error")

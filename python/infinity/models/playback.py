@@ -63,9 +63,9 @@ class Playback:
                 yield from self._say(text if isinstance(text, str) else text(self._heard))
             case Think(text, signature):
                 yield from self._start("thinking", thinking="", signature="")
-                for piece in _pieces(text):
+                for piece in pieces(text):
                     yield self._delta("thinking_delta", thinking=piece)
-                sealed = signature if signature is not None else _signature(text)
+                sealed = signature if signature is not None else made_up_signature(text)
                 if sealed:
                     yield self._delta("signature_delta", signature=sealed)
             case Redacted(data):
@@ -78,7 +78,7 @@ class Playback:
                     yield self._delta("input_json_delta", partial_json=text[start : start + _ARGUMENTS_PIECE])
 
     def _say(self, text: str) -> Iterator[StreamEvent]:
-        for piece in _pieces(text):
+        for piece in pieces(text):
             yield self._delta("text_delta", text=piece)
 
     def _start(self, kind: str, **fields: Any) -> Iterator[StreamEvent]:
@@ -117,10 +117,10 @@ class Playback:
         return self._reply.stop_reason or ("tool_use" if self._reply.calls else "end_turn")
 
 
-def _pieces(text: str) -> list[str]:
+def pieces(text: str) -> list[str]:
     """Words with the space after them; joined they are the text."""
     return _WORD.findall(text)
 
 
-def _signature(text: str) -> str:
+def made_up_signature(text: str) -> str:
     return blake2b(text.encode(), digest_size=24).hexdigest()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from infinity.abc.model import Model
 from infinity.errors import ConfigError
 
-from .settings import AnthropicSettings, ScriptedSettings, read
+from .settings import AnthropicSettings, BedrockSettings, OpenAISettings, ScriptedSettings, read
 
 if TYPE_CHECKING:
     from .access import Access, ModelTimeouts
+    from .bedrock import AwsIdentity
     from .script import Script
 
 Table = Mapping[str, Any]
@@ -33,6 +35,28 @@ def anthropic_sdk(table: Table, environment: Environment) -> Model:
     return AnthropicSdkModel(*_anthropic_access(table, environment))
 
 
+def openai(table: Table, environment: Environment) -> Model:
+    from .openai import Api, OpenAIModel, OpenAIOptions
+
+    _installed("openai", "OpenAI", "openai")
+    settings = read(OpenAISettings, table, "models.providers.openai")
+    api = Api(settings.api) if settings.api else None
+    options = OpenAIOptions(api, settings.effort, settings.summary)
+    return OpenAIModel(_openai_access(settings, environment), _timeouts(settings), options)
+
+
+def bedrock(table: Table, environment: Environment) -> Model:
+    from .access import Access
+    from .bedrock import BedrockModel, endpoint
+
+    _installed("boto3", "Bedrock", "bedrock")
+    settings = read(BedrockSettings, table, "models.providers.bedrock")
+    identity = _aws_identity(settings, environment)
+    token = None if settings.profile else environment.get("AWS_BEARER_TOKEN_BEDROCK") or None
+    address = settings.base_url or environment.get("ANTHROPIC_BEDROCK_BASE_URL") or endpoint(identity.region)
+    return BedrockModel(identity, Access(token, base_url=address, provider="Bedrock"), _timeouts(settings))
+
+
 def scripted(table: Table, environment: Environment) -> Model:
     from .scripted import ScriptedModel
 
@@ -41,7 +65,13 @@ def scripted(table: Table, environment: Environment) -> Model:
     return ScriptedModel(script, pace=settings.pace)
 
 
-BUILT_IN: dict[str, Factory] = {"anthropic": anthropic, "anthropic-sdk": anthropic_sdk, "scripted": scripted}
+BUILT_IN: dict[str, Factory] = {
+    "anthropic": anthropic,
+    "anthropic-sdk": anthropic_sdk,
+    "bedrock": bedrock,
+    "openai": openai,
+    "scripted": scripted,
+}
 
 
 def has_anthropic_key(table: Table, environment: Environment) -> bool:
@@ -58,7 +88,7 @@ def _secrets(settings: AnthropicSettings, environment: Environment) -> tuple[str
 
 
 def _anthropic_access(table: Table, environment: Environment) -> tuple[Access, ModelTimeouts]:
-    from .access import BASE_URL, Access, ModelTimeouts
+    from .access import BASE_URL, Access
 
     settings = read(AnthropicSettings, table, "models.providers.anthropic")
     api_key, auth_token = _secrets(settings, environment)
@@ -68,13 +98,61 @@ def _anthropic_access(table: Table, environment: Environment) -> tuple[Access, M
             f"there is no key for Anthropic: set {settings.api_key_env} in the environment of the daemon, "
             "or choose the model scripted/default"
         )
+    return Access(api_key, auth_token, base_url), _timeouts(settings)
+
+
+def _openai_access(settings: OpenAISettings, environment: Environment) -> Access:
+    from .access import Access
+    from .openai_models import BASE_URL
+
+    name = settings.api_key_env or ("OPENAI_API_KEY" if settings.base_url is None else None)
+    key = settings.api_key or (environment.get(name) if name else None) or None
+    base_url = settings.base_url or environment.get("OPENAI_BASE_URL") or BASE_URL
+    if key is None and (settings.api_key_env or base_url == BASE_URL):
+        raise ConfigError(
+            f"there is no key for OpenAI: set {name} in the environment of the daemon, "
+            "or give [models.providers.openai] the base_url of an endpoint that needs none"
+        )
+    return Access(key, base_url=base_url, provider="OpenAI")
+
+
+def _aws_identity(settings: BedrockSettings, environment: Environment) -> AwsIdentity:
+    import boto3  # type: ignore[import-untyped]
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    from .bedrock import AwsIdentity
+
+    region = settings.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    try:
+        region = region or boto3.Session(profile_name=settings.profile).region_name
+    except BotoCoreError as error:
+        raise ConfigError(f"[models.providers.bedrock]: {error}") from error
+    if not region:
+        raise ConfigError(
+            "[models.providers.bedrock] region: there is none; write one, such as 'us-east-1', or set AWS_REGION"
+        )
+    keys = (environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY"))
+    if settings.profile or environment.get("AWS_BEARER_TOKEN_BEDROCK") or not all(keys):
+        return AwsIdentity(region, settings.profile)
+    return AwsIdentity(region, None, *keys, environment.get("AWS_SESSION_TOKEN") or None)
+
+
+def _timeouts(settings: AnthropicSettings | BedrockSettings | OpenAISettings) -> ModelTimeouts:
+    from .access import ModelTimeouts
+
     defaults = ModelTimeouts()
-    timeouts = ModelTimeouts(
+    return ModelTimeouts(
         connect=settings.connect_timeout or defaults.connect,
         stall=settings.stall_timeout or defaults.stall,
         total=settings.total_timeout or defaults.total,
     )
-    return Access(api_key, auth_token, base_url), timeouts
+
+
+def _installed(package: str, provider: str, extra: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"{provider} needs the package {package}, which is not installed: pip install 'infinity-runtime[{extra}]'"
+        )
 
 
 def _script(reference: str) -> Script:

@@ -60,6 +60,11 @@ class Models:
     def names(self) -> list[str]:
         return [*self._section.named, *claude.ALIASES, *(info.name for info in claude.MODELS), SCRIPTED]
 
+    async def offered(self, provider: str) -> list[ModelInfo]:
+        """What a provider says it has, under names that ``resolve`` takes. ``ModelError`` if it cannot be asked."""
+        models = await self._provider(provider).list()
+        return [replace(info, name=f"{provider}/{info.id}", provider=provider) for info in models]
+
     async def close(self) -> None:
         made, self._made = list(self._made.values()), {}
         results = await asyncio.gather(*(model.close() for model in made), return_exceptions=True)
@@ -95,13 +100,16 @@ class Models:
         if provider in ("anthropic", "anthropic-sdk"):
             return replace(claude.info(id), name=full, provider=provider)
         describe = getattr(self._provider(provider), "info", None)
-        return describe(id) if describe is not None else ModelInfo(full, provider, id)
+        known = describe(id) if describe is not None else ModelInfo(full, provider, id)
+        return replace(known, name=full, provider=provider)
 
     def _provider(self, name: str) -> Model:
         model = self._made.get(name)
         if model is None:
-            factory = BUILT_IN.get(name) or self._third_party(name)
-            model = factory(self._section.providers.get(name, {}), self._environment)
+            table = dict(self._section.providers.get(name, {}))
+            kind = str(table.pop("kind", name))
+            factory = BUILT_IN.get(kind) or self._third_party(kind)
+            model = factory(table, self._environment)
             self._made[name] = model
         return model
 
@@ -112,6 +120,8 @@ class Models:
             self._third_parties = {entry.name: entry.load for entry in entry_points(group=ENTRY_POINTS)}
         load = self._third_parties.get(name)
         if load is None:
-            known = ", ".join(sorted({*BUILT_IN, *self._third_parties, *self._made}))
+            known = ", ".join(
+                sorted({*BUILT_IN, *self._third_parties, *self._made, *self._section.providers} - {name})
+            )
             raise ConfigError(f"there is no model provider {name!r}; there are: {known}")
         return load()

@@ -9,6 +9,7 @@ import msgspec
 from infinity.abc.model import ModelInfo, ModelRequest
 
 from .claude import Thinking, is_bound, thinking_of
+from .reasoning import without_foreign
 
 API_VERSION = "2026-10-21"
 
@@ -54,7 +55,10 @@ def has_tools(tools: bytes) -> bool:
 
 
 def body(request: ModelRequest) -> bytes:
-    """One cache breakpoint goes to the end of system and tools; the history brings its own (at most three more are allowed)."""
+    """The request. Reasoning of providers that do not speak the Messages API stays behind.
+
+    One cache breakpoint goes to the end of system and tools; the history brings its own (at most three more are allowed).
+    """
     parts = [
         b'{"model":',
         _encode(request.model.id),
@@ -69,5 +73,5 @@ def body(request: ModelRequest) -> bytes:
         parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
     if config := thinking(request.model, request.max_tokens):
         parts += [b',"thinking":', _encode(config)]
-    parts += [b',"messages":', request.messages, b"}"]
+    parts += [b',"messages":', without_foreign(request.messages), b"}"]
     return b"".join(parts)

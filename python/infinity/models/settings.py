@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -51,7 +51,7 @@ class Named(Section):
 class ModelsSection(Section):
     default: str = ""
     providers: dict[str, dict[str, Any]] = {}
-    """Each provider's own settings; the provider reads them."""
+    """Each provider's own settings; the provider reads them. ``kind`` in one names the provider that it is another of."""
     named: dict[str, Named] = {}
 
 
@@ -62,6 +62,34 @@ class AnthropicSettings(Section):
     api_key_env: str = "ANTHROPIC_API_KEY"
     auth_token: str | None = None
     auth_token_env: str = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105
+    base_url: str | None = None
+    connect_timeout: float | None = None
+    stall_timeout: float | None = None
+    total_timeout: float | None = None
+
+
+class OpenAISettings(Section):
+    """``[models.providers.openai]``, and any provider with ``kind = "openai"``.
+
+    The key from ``OPENAI_API_KEY`` goes to OpenAI, or to the address in ``OPENAI_BASE_URL``. A ``base_url`` in a file names its own key.
+    """
+
+    api_key: str | None = None
+    api_key_env: str | None = None
+    base_url: str | None = None
+    api: Literal["responses", "chat"] | None = None
+    effort: str | None = None
+    summary: str | None = None
+    connect_timeout: float | None = None
+    stall_timeout: float | None = None
+    total_timeout: float | None = None
+
+
+class BedrockSettings(Section):
+    """``[models.providers.bedrock]``. Credentials are found as all AWS tools find them."""
+
+    region: str | None = None
+    profile: str | None = None
     base_url: str | None = None
     connect_timeout: float | None = None
     stall_timeout: float | None = None

@@ -66,7 +66,7 @@ class OpenTurn:
     __slots__ = ("_arguments_seen", "_blocks", "_counts", "_open", "_stop_reason", "complete")
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[dict[str, Any], ModelCall | None]] = []
+        self._blocks: Said = []
         self._open: dict[int, _OpenBlock] = {}
         self._arguments_seen = False
         self._counts = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0}
@@ -98,16 +98,10 @@ class OpenTurn:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
         if self._stop_reason in CUT_OFF:
             self._drop_unfinished_call()
-        # The API takes back neither a turn that ends in reasoning nor a text without anything but white space (I4).
-        blocks = [block for block, _ in self._blocks if block["type"] != "text" or block["text"].strip()]
-        while blocks and blocks[-1]["type"] in REASONING:
-            blocks.pop()
-        if not blocks and self._stop_reason == "model_context_window_exceeded":
+        turn = closed(self._blocks, self._stop_reason, Usage(**self._counts))
+        if not turn.blocks and self._stop_reason == "model_context_window_exceeded":
             raise ContextTooLong("the conversation fills the model's context window; compact it")
-        calls = tuple(call for _, call in self._blocks if call is not None)
-        if len({call.id for call in calls}) != len(calls):
-            raise ModelUnavailable("the model's answer uses one id for two tool calls; try again")
-        return Turn(blocks, calls, self._stop_reason, Usage(**self._counts))
+        return turn
 
     def _start(self, event: Event) -> Part | None:
         block = event.content_block
@@ -154,6 +148,22 @@ class OpenTurn:
             self._counts["cache_read"] = counts.cache_read_input_tokens
         if counts.cache_creation_input_tokens is not None:
             self._counts["cache_write"] = counts.cache_creation_input_tokens
+
+
+Said = list[tuple[dict[str, Any], ModelCall | None]]
+"""Content blocks in order; with each tool_use block its call."""
+
+
+def closed(said: Said, stop_reason: str, usage: Usage) -> Turn:
+    """The turn of an answer that is complete. ``ModelUnavailable`` if two of its calls have one id."""
+    # No API takes back a turn that ends in reasoning, or a text without anything but white space (I4).
+    blocks = [block for block, _ in said if block["type"] != "text" or block["text"].strip()]
+    while blocks and blocks[-1]["type"] in REASONING:
+        blocks.pop()
+    calls = tuple(call for _, call in said if call is not None)
+    if len({call.id for call in calls}) != len(calls):
+        raise ModelUnavailable("the model's answer uses one id for two tool calls; try again")
+    return Turn(blocks, calls, stop_reason, usage)
 
 
 _any = msgspec.json.Decoder().decode

@@ -13,6 +13,7 @@ from typing import Any
 
 _TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 _TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
+_SIGNATURE = re.compile(r"^[A-Za-z0-9+/=_-]+$")
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _USER_BLOCKS = frozenset({"text", "image", "tool_result", "document"})
 _ASSISTANT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
@@ -149,6 +150,8 @@ def _block(block: Any, allowed: frozenset[str], path: str) -> Iterator[str]:
                 yield f"{path}.thinking: field required"
             if not isinstance(block.get("signature"), str) or not block["signature"]:
                 yield f"{path}.signature: field required"
+            elif not _SIGNATURE.match(block["signature"]):
+                yield f"{path}: Invalid `signature` in `thinking` block"
         case "redacted_thinking":
             if not isinstance(block.get("data"), str) or not block["data"]:
                 yield f"{path}.data: field required"

@@ -107,7 +107,7 @@ def test_a_named_model_has_what_the_user_set_and_the_rest_of_its_model() -> None
         (
             {},
             "nobody/x",
-            "there is no model provider 'nobody'; there are: anthropic, anthropic-sdk, scripted",
+            "there is no model provider 'nobody'; there are: anthropic, anthropic-sdk, bedrock, openai, scripted",
         ),
         ({}, "scripted/", "there is no model"),
         ({"named": {"a": {"model": "b"}, "b": {"model": "sonnet"}}}, "a", "is a named model, too"),

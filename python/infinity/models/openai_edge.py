@@ -1,0 +1,118 @@
+"""From a Messages-shaped request to what both of OpenAI's APIs have in common: names, ids, images, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from infinity.abc.model import ModelRequest, ToolUse
+from infinity.errors import ModelUnavailable
+
+from . import reasoning
+from .turn import parse_arguments
+
+Block = dict[str, Any]
+
+NAME_LENGTH = 64
+ID_LENGTH = 40
+"""Of a call's id. The Responses API takes 64, older models behind Chat Completions 40."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One request, decoded. ``origin``: whose reasoning goes back (see ``reasoning``)."""
+
+    request: ModelRequest
+    origin: str
+    replays: bool = True
+    """Whether it does."""
+    messages: list[dict[str, Any]] = field(init=False)
+    tools: list[dict[str, Any]] = field(init=False)
+    _names: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.messages = _decode(self.request.messages)
+        self.tools = _decode(self.request.tools or b"[]")
+        self._names = {short_name(tool["name"]): tool["name"] for tool in self.tools}
+
+    def replayed(self, block: Block) -> Any | None:
+        """What the provider wants back of a thinking block."""
+        return reasoning.item_of(block, self.origin) if self.replays else None
+
+    def named(self, name: str) -> str:
+        """The tool that the model means by this name."""
+        return self._names.get(name, name)
+
+    def turns(self) -> Iterator[tuple[str, list[Block]]]:
+        """Role and content blocks of each message."""
+        for message in self.messages:
+            content = message["content"]
+            yield (
+                message["role"],
+                [{"type": "text", "text": content}] if isinstance(content, str) else content,
+            )
+
+
+def short_name(name: str) -> str:
+    """A tool's name as OpenAI takes it: at most 64 characters, the same for the same name."""
+    return _short(name, NAME_LENGTH)
+
+
+def short_id(id: str) -> str:
+    return _short(id, ID_LENGTH)
+
+
+def _short(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 13]}_{blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def arguments_of(block: Block) -> str:
+    return _encode(block["input"]).decode()
+
+
+def image_url(block: Block) -> str:
+    source = block["source"]
+    if source["type"] == "base64":
+        return f"data:{source['media_type']};base64,{source['data']}"
+    return str(source.get("url", ""))
+
+
+def result_blocks(block: Block) -> list[Block]:
+    """The content of a tool_result. OpenAI has no mark for failure, so the text says it."""
+    content = block.get("content") or []
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
+    if block.get("is_error") and not text_of(parts).startswith("Error"):
+        parts.insert(0, {"type": "text", "text": "Error:"})
+    return parts
+
+
+def text_of(blocks: list[Block]) -> str:
+    return "\n".join(block["text"] for block in blocks if block["type"] == "text")
+
+
+class OpenCall:
+    """A tool call that is being streamed."""
+
+    __slots__ = ("id", "name", "pieces")
+
+    def __init__(self, id: str, name: str) -> None:
+        self.id = id
+        self.name = name
+        self.pieces: list[str] = []
+
+    def begun(self) -> ToolUse:
+        if not self.name:
+            raise ModelUnavailable("the model's answer holds a tool call without a name")
+        return ToolUse(self.id, self.name)
+
+    def arguments(self) -> tuple[dict[str, Any] | None, str]:
+        return parse_arguments("".join(self.pieces))

@@ -1,0 +1,54 @@
+"""What is known of OpenAI's models: sizes by family, and who reasons. No prices: they change more often than this file; set ``price`` in ``[models.named]``."""
+
+from __future__ import annotations
+
+import re
+
+from infinity.abc.model import ModelInfo
+
+PROVIDER = "openai"
+BASE_URL = "https://api.openai.com/v1"
+
+_REASONS = 8_192
+"""Any budget above 0 means that the model reasons; the number is not sent."""
+
+# Family, context window, output limit, reasons. Where a family has several sizes the smallest: it only makes compaction come earlier.
+_FAMILIES: tuple[tuple[re.Pattern[str], int, int, bool], ...] = (
+    (re.compile(r"gpt-5[.\d]*-chat"), 128_000, 16_384, False),
+    (re.compile(r"gpt-(?:[5-9]|\d\d)"), 400_000, 128_000, True),
+    (re.compile(r"o\d"), 200_000, 100_000, True),
+    (re.compile(r"gpt-4\.1"), 1_047_576, 32_768, False),
+    (re.compile(r"gpt-4o"), 128_000, 16_384, False),
+)
+_UNKNOWN = (128_000, 8_192, False)
+
+_CHAT = re.compile(r"gpt-|o\d|chatgpt-|codex-")
+_SPECIAL = re.compile(r"audio|image|instruct|realtime|search|transcribe|tts")
+
+TABLE = ("gpt-6.2-sol", "gpt-6-sol", "gpt-6-luna", "gpt-5.5", "gpt-5.4", "gpt-5.4-mini")
+"""What ``list`` gives when OpenAI itself cannot be asked."""
+
+
+def info(id: str) -> ModelInfo:
+    """Of any id, those of other vendors behind compatible endpoints included."""
+    known = (family[1:] for family in _FAMILIES if family[0].match(id))
+    window, output, reasons = next(known, _UNKNOWN)
+    return ModelInfo(
+        f"{PROVIDER}/{id}",
+        PROVIDER,
+        id,
+        context_window=window,
+        output_limit=output,
+        thinking=_REASONS if reasons else 0,
+    )
+
+
+def is_chat_model(id: str) -> bool:
+    """Of OpenAI's own list, which holds models for speech, images and search, too."""
+    return _CHAT.match(id) is not None and _SPECIAL.search(id) is None
+
+
+def is_openai(host: str) -> bool:
+    """Whether OpenAI or Azure's copy of it answers there: they have the Responses API and want ``max_completion_tokens``."""
+    name = host.partition(":")[0]
+    return name.endswith((".openai.com", ".openai.azure.com", ".services.ai.azure.com"))

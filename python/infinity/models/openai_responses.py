@@ -1,0 +1,213 @@
+"""The Responses API: requests from Messages-shaped history, turns from its events. Nothing is stored at OpenAI; reasoning items come encrypted and go back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from infinity.abc.model import ModelCall, Part, Reasoning, Text, Turn, Usage
+from infinity.errors import ModelUnavailable
+
+from . import openai_failure, reasoning
+from .openai_edge import (
+    Block,
+    Conversation,
+    OpenCall,
+    arguments_of,
+    image_url,
+    result_blocks,
+    short_id,
+    short_name,
+    text_of,
+)
+from .turn import Said, closed
+
+_LEAST_OUTPUT = 16
+
+
+def body(
+    conversation: Conversation, *, effort: str | None = None, summary: str | None = None
+) -> dict[str, Any]:
+    """The request's parameters. ``effort`` and ``summary`` as the API names them; left out unless set."""
+    request = conversation.request
+    parameters: dict[str, Any] = {
+        "model": request.model.id,
+        "input": [
+            item for role, blocks in conversation.turns() for item in _items(role, blocks, conversation)
+        ],
+        "max_output_tokens": max(_LEAST_OUTPUT, request.max_tokens),
+        "store": False,
+        "stream": True,
+    }
+    if request.system.strip():
+        parameters["instructions"] = request.system
+    if conversation.tools:
+        parameters["tools"] = [_tool(tool) for tool in conversation.tools]
+    if request.model.thinking:
+        # Models that do not reason refuse it.
+        parameters["include"] = ["reasoning.encrypted_content"]
+        if chosen := {name: value for name, value in (("effort", effort), ("summary", summary)) if value}:
+            parameters["reasoning"] = chosen
+    return parameters
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": short_name(tool["name"]),
+        "description": tool.get("description", ""),
+        "parameters": tool["input_schema"],
+        "strict": False,
+    }
+
+
+def _items(role: str, blocks: list[Block], conversation: Conversation) -> Iterator[dict[str, Any]]:
+    """Input items. Results come first in their message, and so right behind the calls they answer."""
+    if role == "assistant":
+        for block in blocks:
+            if (item := _said(block, conversation)) is not None:
+                yield item
+        return
+    spoken: list[Block] = []
+    for block in blocks:
+        if block["type"] == "tool_result":
+            yield _result(block)
+        else:
+            spoken.append(block)
+    if spoken:
+        yield {"type": "message", "role": "user", "content": _parts(spoken)}
+
+
+def _said(block: Block, conversation: Conversation) -> dict[str, Any] | None:
+    match block["type"]:
+        case "text":
+            return {"type": "message", "role": "assistant", "content": block["text"]}
+        case "tool_use":
+            # Without the item's own id: with one, the API would insist on the reasoning that came with it.
+            return {
+                "type": "function_call",
+                "call_id": short_id(block["id"]),
+                "name": short_name(block["name"]),
+                "arguments": arguments_of(block),
+            }
+        case "thinking":
+            item: dict[str, Any] | None = conversation.replayed(block)
+            return item
+    return None
+
+
+def _result(block: Block) -> dict[str, Any]:
+    parts = result_blocks(block)
+    plain = all(part["type"] == "text" for part in parts)
+    return {
+        "type": "function_call_output",
+        "call_id": short_id(block["tool_use_id"]),
+        "output": text_of(parts) if plain else _parts(parts),
+    }
+
+
+def _parts(blocks: list[Block]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for block in blocks:
+        if block["type"] == "image":
+            parts.append({"type": "input_image", "image_url": image_url(block), "detail": "auto"})
+        elif block["type"] == "text":
+            parts.append({"type": "input_text", "text": block["text"]})
+        else:
+            parts.append(
+                {"type": "input_text", "text": f"[a {block['type']} that this model cannot be sent]"}
+            )
+    return parts
+
+
+class ResponsesTurn:
+    """Takes events one by one and gives back what can be shown live; ``finish`` gives the turn."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._items: dict[int, dict[str, Any]] = {}
+        self._response: dict[str, Any] = {}
+        self.complete = False
+
+    def apply(self, event: dict[str, Any]) -> list[Part]:
+        """Raises the error that an event tells of."""
+        match event.get("type"):
+            case "response.output_text.delta" | "response.refusal.delta":
+                return [Text(event["delta"])] if event["delta"] else []
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                return [Reasoning(event["delta"])] if event["delta"] else []
+            case "response.reasoning_summary_part.added" if event.get("summary_index"):
+                return [Reasoning("\n\n")]
+            case "response.output_item.added" if event["item"].get("type") == "function_call":
+                return [self._call(event["item"]).begun()]
+            case "response.output_item.done":
+                self._items[event.get("output_index", len(self._items))] = event["item"]
+            case "response.completed" | "response.incomplete":
+                self._response = event["response"]
+                self.complete = True
+            case "response.failed":
+                raise openai_failure.of(event["response"].get("error") or {})
+            case "error":
+                raise openai_failure.of(event.get("error") or event)
+        return []
+
+    def finish(self) -> Turn:
+        """The turn. ``ModelUnavailable`` if the stream ended early."""
+        if not self.complete:
+            raise ModelUnavailable("the model's answer broke off before its end; try again")
+        items = self._response.get("output") or [self._items[index] for index in sorted(self._items)]
+        said: Said = []
+        refused = False
+        for item in items:
+            # What was cut off: a call was never made, encrypted reasoning is not whole. Text was shown and stays.
+            if item.get("status") == "incomplete" and item.get("type") != "message":
+                continue
+            match item.get("type"):
+                case "reasoning":
+                    said.append((self._reasoning(item), None))
+                case "message":
+                    parts = item.get("content") or []
+                    refused = refused or any(part.get("type") == "refusal" for part in parts)
+                    said += [(_text(part), None) for part in parts]
+                case "function_call":
+                    said.append(self._use(item))
+        return closed(said, self._stop_reason(said, refused), _usage(self._response.get("usage") or {}))
+
+    def _call(self, item: dict[str, Any]) -> OpenCall:
+        call = OpenCall(str(item.get("call_id") or ""), self._conversation.named(str(item.get("name") or "")))
+        if not call.id:
+            raise ModelUnavailable("the model's answer holds a tool call without an id")
+        return call
+
+    def _use(self, item: dict[str, Any]) -> tuple[dict[str, Any], ModelCall]:
+        call = self._call(item)
+        call.pieces.append(str(item.get("arguments") or ""))
+        arguments, problem = call.arguments()
+        use = {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments or {}}
+        return use, ModelCall(call.id, call.name, arguments, problem)
+
+    def _reasoning(self, item: dict[str, Any]) -> dict[str, Any]:
+        parts = item.get("summary") or item.get("content") or []
+        text = "\n\n".join(str(part.get("text", "")) for part in parts)
+        # The status is for reading only; the rest goes back as it came.
+        kept = {name: value for name, value in item.items() if name != "status"}
+        return reasoning.block(text, self._conversation.origin, kept)
+
+    def _stop_reason(self, said: Said, refused: bool) -> str:
+        why = (self._response.get("incomplete_details") or {}).get("reason")
+        if refused or why == "content_filter":
+            return "refusal"
+        if why is not None:
+            return "max_tokens"
+        return "tool_use" if any(call is not None for _, call in said) else "end_turn"
+
+
+def _text(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": str(part.get("text") or part.get("refusal") or "")}
+
+
+def _usage(counts: dict[str, Any]) -> Usage:
+    details = counts.get("input_tokens_details") or {}
+    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    total = counts.get("input_tokens") or 0
+    return Usage(max(0, total - read - written), counts.get("output_tokens") or 0, read, written)

@@ -1,0 +1,54 @@
+"""Reasoning of providers with another wire format than the Messages API, kept in history (M3).
+
+It stands in a ``thinking`` block whose signature says whose it is and holds what that provider wants back. Only the same model at the same address
+gets it back: no other can read it, and some refuse a request that has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+TAG = "infinity-reasoning:"
+"""No signature of the Messages API begins like this: those are base64."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class _Kept(msgspec.Struct):
+    origin: str
+    item: Any
+
+
+_kept = msgspec.json.Decoder(_Kept).decode
+
+
+def block(text: str, origin: str, item: Any) -> dict[str, Any]:
+    """A thinking block. ``text``: what people may see; ``origin``: who takes it back; ``item``: what, as JSON."""
+    return {"type": "thinking", "thinking": text, "signature": TAG + _encode(_Kept(origin, item)).decode()}
+
+
+def item_of(block: dict[str, Any], origin: str) -> Any | None:
+    """What this origin wants back; ``None`` if the block is someone else's."""
+    signature = block.get("signature")
+    if not isinstance(signature, str) or not signature.startswith(TAG):
+        return None
+    kept = _kept(signature[len(TAG) :])
+    return kept.item if kept.origin == origin else None
+
+
+def without_foreign(messages: bytes) -> bytes:
+    """Messages as the Messages API takes them. Those without tagged reasoning, nearly all, are passed on as they are (G1)."""
+    if TAG.encode() not in messages:
+        return messages
+    decoded: list[dict[str, Any]] = _decode(messages)
+    for message in decoded:
+        if message["role"] == "assistant" and isinstance(message["content"], list):
+            message["content"] = [block for block in message["content"] if not _is_tagged(block)]
+    return _encode(decoded)
+
+
+def _is_tagged(block: dict[str, Any]) -> bool:
+    return block.get("type") == "thinking" and str(block.get("signature", "")).startswith(TAG)

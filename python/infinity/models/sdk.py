@@ -1,0 +1,71 @@
+"""Waiting for a provider's official SDK: within the time-outs, its errors as ours. The SDKs of Anthropic and OpenAI are built alike."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+
+from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
+
+from .access import Access, ModelTimeouts
+
+T = TypeVar("T")
+
+
+class SdkCalls:
+    """``package``: the SDK's name. ``translate``: from its ``APIError`` with an answer in it (a status error, or an error in a stream)."""
+
+    def __init__(
+        self, package: str, access: Access, timeouts: ModelTimeouts, translate: Callable[[Any], ModelError]
+    ) -> None:
+        self._package = package
+        self._access = access
+        self._timeouts = timeouts
+        self._translate = translate
+
+    def deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeouts.total
+
+    async def wait(self, step: Coroutine[Any, Any, T], deadline: float) -> T:
+        """One wait for the SDK."""
+        import httpx2
+
+        sdk = importlib.import_module(self._package)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await step
+        except sdk.APIStatusError as error:
+            raise self._redacted(self._translate(error)) from None
+        except (sdk.APITimeoutError, httpx2.TimeoutException) as error:
+            raise self.unavailable(f"no answer within {self._timeouts.stall:g} s") from error
+        except TimeoutError as error:
+            raise self.unavailable(f"the answer was not complete after {self._timeouts.total:g} s") from error
+        except sdk.APIError as error:
+            if isinstance(error.body, dict):
+                raise self._redacted(self._translate(error)) from None
+            raise self.unavailable(f"no connection, or it broke off: {error}") from error
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise self.unavailable(f"no connection, or it broke off: {error}") from error
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise self.unavailable(f"the answer cannot be read: {error}") from error
+
+    def check(self, response: Any, kind: str) -> None:
+        """``InvalidModelRequest`` for an answer that is no stream of this content type."""
+        given = response.headers.get("content-type", "")
+        if not given.startswith(kind):
+            raise InvalidModelRequest(
+                f"{self._access.host} answered {given or 'nothing'} instead of a stream; "
+                f"check that the base URL is that of {self._access.provider}'s API or of one like it",
+                status=response.status_code,
+            )
+
+    def unavailable(self, what: str) -> ModelUnavailable:
+        return ModelUnavailable(f"{self._access.host}: {self._access.redact(what)}")
+
+    def _redacted(self, error: ModelError) -> ModelError:
+        text = self._access.redact(str(error))
+        return type(error)(text, status=error.status, retry_after=error.retry_after)
