@@ -39,6 +39,8 @@ pub struct Delta {
     pub prompts_closed: Vec<String>,
     /// The durable event stream of the thread: position → (kind, JSON).
     pub feed: Vec<(i64, String, Vec<u8>)>,
+    /// What this thread's turns in this commit have used; children carry their own.
+    pub spent: Spent,
 }
 
 impl Delta {
@@ -54,6 +56,15 @@ impl Delta {
         let children: usize = self.children.iter().map(Delta::size).sum();
         self.header.len() + entries + calls + timers + outbox + sends + prompts + feed + children
     }
+}
+
+/// What completions have used, for the limits of a tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Of all kinds: input, output, cache read, cache write.
+    pub tokens: i64,
+    /// Millionths of a US dollar.
+    pub cost: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

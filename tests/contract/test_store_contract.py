@@ -435,6 +435,27 @@ async def test_threads_are_found_by_state_tree_and_parent(store: Store) -> None:
     assert await store.thread("nobody") is None
 
 
+async def test_a_tree_has_spent_what_its_threads_have(store: Store) -> None:
+    thread = await create(store)
+    assert await store.spent("t") == (0, 0)
+    thread.add_turn(blocks("hi"), [], now=NOW, usage=(10, 20, 30, 40), cost=1_500)
+    thread.add_user(blocks("go on"), now=NOW)
+    child = thread.fork("child", now=NOW, origin=b"{}", placeholder=blocks("later"))
+    child.add_user(blocks("x"), now=NOW)
+    child.add_turn(blocks("done"), [], now=NOW, usage=(1, 1, 0, 0), cost=500)
+    delta = thread.delta(NOW)
+    assert (delta.spent, [each.spent for each in delta.children]) == ((100, 1_500), [(2, 500)])
+    await commit(store, thread)
+    assert await store.spent("t") == (102, 2_000)
+    snapshot = await store.load("t")
+    assert snapshot is not None
+    loaded = Thread.load(snapshot)
+    assert (loaded.cost, loaded.delta(NOW).spent) == (1_500, (0, 0))
+    loaded.add_turn(blocks("more"), [], now=NOW, usage=(1, 0, 0, 0), cost=1)
+    await commit(store, loaded)
+    assert (loaded.cost, await store.spent("t")) == (1_501, (103, 2_001))
+
+
 async def test_counts_say_how_much_there_is(store: Store) -> None:
     thread = await create(store)
     await store.accept(message("t", "m"))

@@ -315,8 +315,22 @@ def test_records_tell_clients_what_is_in_them() -> None:
     }
     header = decode(header_json(delta.header))
     assert (header["id"], header["version"], header["usage"]) == ("root", 1, [1, 2, 3, 4])
+    assert header["cost"] == 0
     for read in (entry_json, header_json, live_ranges, Call.decode):
         assert code(lambda read=read: read(b"garbage")) == "damaged"  # type: ignore[misc]
+
+
+def test_turns_add_up_what_they_cost() -> None:
+    thread = Thread.create("root", now=NOW, model="m")
+    for cost in (300, 40):
+        thread.add_user(text("hello"), now=NOW)
+        thread.add_turn(text("hi"), [], now=NOW, usage=(1, 2, 3, 4), cost=cost)
+    assert (thread.cost, thread.usage, thread.delta(NOW).spent) == (340, (2, 4, 6, 8), (20, 340))
+    assert decode(header_json(thread.delta(NOW).header))["cost"] == 340
+    thread.committed()
+    assert (thread.cost, thread.delta(NOW).spent) == (340, (0, 0))
+    thread.add_user(text("hello"), now=NOW)
+    assert code(lambda: thread.add_turn(text("hi"), [], now=NOW, cost=-1)) == "rule"
 
 
 @pytest.mark.rap("RES-2")

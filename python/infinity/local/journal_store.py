@@ -129,6 +129,9 @@ class JournalStore:
     async def meta(self, key: str) -> bytes | None:
         return cast("bytes | None", await self._outcome(self._journal.meta, key))
 
+    async def spent(self, root: str) -> tuple[int, int]:
+        return cast("tuple[int, int]", await self._outcome(self._journal.spent, root))
+
     async def counts(self) -> dict[str, int]:
         return cast("dict[str, int]", await self._outcome(self._journal.counts))
 

@@ -61,6 +61,7 @@ impl Thread {
             problem: None,
             children: 0,
             usage: Usage::default(),
+            cost: 0,
             actor: actor.or_else(|| parent.actor.clone()),
             origin: Some(fork.origin.into()),
             memo: NO_META.into(),

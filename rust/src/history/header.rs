@@ -20,6 +20,20 @@ impl Usage {
     }
 }
 
+/// What a completion used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spending {
+    pub usage: Usage,
+    /// Millionths of a US dollar.
+    pub cost: i64,
+}
+
+impl From<Usage> for Spending {
+    fn from(usage: Usage) -> Self {
+        Self { usage, cost: 0 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     pub id: ThreadId,
@@ -46,6 +60,8 @@ pub struct Header {
     pub problem: Option<String>,
     pub children: i64,
     pub usage: Usage,
+    /// Of all turns so far, in millionths of a US dollar.
+    pub cost: i64,
     pub context_tokens: i64,
     pub actor: Option<String>,
     /// Why a child exists: JSON.
@@ -88,6 +104,7 @@ impl Header {
         out.optional(self.problem.as_deref(), |out, text| out.text(text));
         out.unsigned(self.children as u64);
         self.usage.0.iter().for_each(|tokens| out.signed(*tokens));
+        out.unsigned(self.cost as u64);
         out.signed(self.context_tokens);
         out.optional(self.actor.as_deref(), |out, text| out.text(text));
         out.optional(self.origin.as_deref(), |out, json| out.bytes(json));
@@ -123,6 +140,7 @@ impl Header {
                 }
                 Usage(tokens)
             },
+            cost: from.natural()?,
             context_tokens: from.signed()?,
             actor: from.optional(|from| from.text().map(String::from))?,
             origin: from.optional(|from| from.bytes().map(Vec::from))?,
@@ -163,6 +181,7 @@ impl Header {
         out.text("problem", self.problem.as_deref());
         out.number("children", Some(self.children));
         out.raw("usage", format!("{:?}", self.usage.0).as_bytes());
+        out.number("cost", Some(self.cost));
         out.number("context_tokens", Some(self.context_tokens));
         out.text("actor", self.actor.as_deref());
         out.raw("origin", self.origin.as_deref().unwrap_or(b"null"));

@@ -33,7 +33,7 @@ pub use call::{Call, CallState};
 pub use entry::{Entry, EntryKind, entry_json};
 pub use events::Event;
 pub use forks::Fork;
-pub use header::{Header, Usage, header_json, live_ranges};
+pub use header::{Header, Spending, Usage, header_json, live_ranges};
 pub use lineage::Segment;
 pub use loading::Snapshot;
 pub use thread::{Shared, Status, Thread, lock};

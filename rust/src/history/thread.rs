@@ -108,6 +108,7 @@ impl Thread {
             problem: None,
             children: 0,
             usage: Usage::default(),
+            cost: 0,
             context_tokens: 0,
             actor: None,
             origin: None,

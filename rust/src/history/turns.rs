@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::history::blocks::{Blocks, check_object};
 use crate::history::call::{Call, CallState};
 use crate::history::entry::EntryKind;
-use crate::history::header::Usage;
+use crate::history::header::{Spending, Usage};
 use crate::history::thread::{Content, Thread};
 use crate::id::CallId;
 
@@ -56,13 +56,14 @@ impl Thread {
     /// A turn and its calls; returns its position. Clears `pending`.
     ///
     /// # Errors
-    /// `Rule` if an attached call is open, nothing was said since the last turn, or calls and `tool_use` blocks do not match.
+    /// `Rule` if an attached call is open, nothing was said since the last turn, calls and `tool_use` blocks do not match, or the cost
+    /// is negative.
     pub fn add_turn(
         &mut self,
         blocks: &[u8],
         mut calls: Vec<Call>,
         now: i64,
-        usage: Usage,
+        spending: impl Into<Spending>,
         meta: &[u8],
     ) -> Result<i64> {
         self.check_free("a turn")?;
@@ -73,6 +74,10 @@ impl Thread {
             return Err(self.rule("nothing was said since the last turn"));
         }
         check_object(meta, "meta")?;
+        let Spending { usage, cost } = spending.into();
+        if cost < 0 {
+            return Err(self.rule(&format!("a turn cannot cost {cost} microdollars")));
+        }
         let assistant = Blocks::produced(blocks)?;
         self.check_calls(&assistant, &calls)?;
         for (ordinal, call) in calls.iter_mut().enumerate() {
@@ -91,6 +96,10 @@ impl Thread {
         self.calls.open_turn(calls);
         self.header.pending = false;
         self.header.usage = self.header.usage.plus(usage);
+        self.header.cost = self.header.cost.saturating_add(cost);
+        let spent = &mut self.staged.spent;
+        spent.tokens = spent.tokens.saturating_add(usage.total());
+        spent.cost = spent.cost.saturating_add(cost);
         // A turn that was broken off may come without figures: the last ones still hold then.
         if usage != Usage::default() {
             self.header.context_tokens = usage.total();

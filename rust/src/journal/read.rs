@@ -29,6 +29,7 @@ pub enum Read {
     Views { thread: String },
     Discards { thread: String, limit: i64 },
     Meta(String),
+    Spent(String),
     Counts,
 }
 
@@ -52,6 +53,7 @@ impl Read {
             Read::Views { thread } => Value::Views(facts::views(on, thread)?),
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
             Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),
+            Read::Spent(root) => Value::Spent(facts::spent(on, root)?),
             Read::Counts => Value::Counts(facts::counts(on)?),
         })
     }

@@ -139,6 +139,8 @@ fn transfer(source: &Connection, draft: &Path, lost: &mut Vec<String>) -> rusqli
                 &format!("DELETE FROM {} WHERE place >> 32 NOT IN (SELECT key FROM threads)", table.name),
                 [],
             )?,
+            "spending" | "retired" => transaction
+                .execute(&format!("DELETE FROM {} WHERE root NOT IN (SELECT id FROM threads)", table.name), [])?,
             name => {
                 transaction.execute(&format!("DELETE FROM {name} WHERE thread NOT IN (SELECT key FROM threads)"), [])?
             }

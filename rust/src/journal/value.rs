@@ -1,5 +1,6 @@
 //! What an operation answers with.
 
+use crate::delta::Spent;
 use crate::message::Message;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,7 @@ pub enum Value {
     Views(Vec<(String, Vec<u8>)>),
     /// Message id, reason, time.
     Discards(Vec<(String, String, i64)>),
+    Spent(Spent),
     /// Table and number of rows.
     Counts(Vec<(String, i64)>),
 }

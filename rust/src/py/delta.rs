@@ -1,4 +1,4 @@
-use crate::delta::Delta;
+use crate::delta::{Delta, Spent};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
@@ -144,6 +144,13 @@ impl PyDelta {
     fn feed<'py>(&self, py: Python<'py>) -> Vec<(i64, String, Bytes<'py>)> {
         let rows = self.0.feed.iter();
         rows.map(|(position, kind, body)| (*position, kind.clone(), PyBytes::new(py, body))).collect()
+    }
+
+    /// Tokens and microdollars of this thread's turns in this delta; children carry their own.
+    #[getter]
+    fn spent(&self) -> (i64, i64) {
+        let Spent { tokens, cost } = self.0.spent;
+        (tokens, cost)
     }
 
     /// Bytes of all records and bodies, children included.

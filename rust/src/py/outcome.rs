@@ -2,6 +2,7 @@
 
 use super::message::{self, PyMessage};
 use super::snapshot::PySnapshot;
+use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{Accepted, FeedRow, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow};
@@ -50,6 +51,7 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         }
         Value::Views(rows) => each(py, rows, |(view_type, content)| (view_type, bytes(&content))),
         Value::Discards(rows) => rows.into_py_any(py),
+        Value::Spent(Spent { tokens, cost }) => (tokens, cost).into_py_any(py),
         Value::Counts(counts) => {
             let dict = PyDict::new(py);
             for (table, rows) in counts {

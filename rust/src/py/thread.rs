@@ -4,7 +4,7 @@ use super::message::PyMessage;
 use super::snapshot::PySnapshot;
 use crate::delta::{OutboxRow, PromptRow, SendRow, TimerRow};
 use crate::error::{Error, Result};
-use crate::history::{Answer, Answered, CallState, Event, Fork, Plan, Shared, Thread, Usage, lock};
+use crate::history::{Answer, Answered, CallState, Event, Fork, Plan, Shared, Spending, Thread, Usage, lock};
 use crate::id::CallId;
 use crate::render::RenderOptions;
 use pyo3::prelude::*;
@@ -158,6 +158,12 @@ impl PyThread {
         self.read(|thread| thread.header().usage.0.into())
     }
 
+    /// Microdollars so far.
+    #[getter]
+    fn cost(&self) -> PyResult<i64> {
+        self.read(|thread| thread.header().cost)
+    }
+
     /// Tokens of the last completion, cached input included: the size of the context now.
     #[getter]
     fn context_tokens(&self) -> PyResult<i64> {
@@ -215,8 +221,8 @@ impl PyThread {
 
     /// What the model produced.
     #[pyo3(
-        signature = (blocks, calls, *, now, usage = (0, 0, 0, 0), meta = NO_META),
-        text_signature = "($self, blocks, calls, *, now, usage=(0, 0, 0, 0), meta=b'{}')"
+        signature = (blocks, calls, *, now, usage = (0, 0, 0, 0), cost = 0, meta = NO_META),
+        text_signature = "($self, blocks, calls, *, now, usage=(0, 0, 0, 0), cost=0, meta=b'{}')"
     )]
     fn add_turn(
         &self,
@@ -224,10 +230,12 @@ impl PyThread {
         calls: Vec<Bound<'_, PyCall>>,
         now: i64,
         usage: UsageTuple,
+        cost: i64,
         meta: &[u8],
     ) -> PyResult<i64> {
         let calls = calls.iter().map(|call| (*call.get().0).clone()).collect();
-        self.with(|thread| thread.add_turn(blocks, calls, now, Usage(usage.into()), meta))
+        let spending = Spending { usage: Usage(usage.into()), cost };
+        self.with(|thread| thread.add_turn(blocks, calls, now, spending, meta))
     }
 
     /// A row for ``add_turn``; changes nothing by itself.

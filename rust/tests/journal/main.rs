@@ -8,4 +8,5 @@ mod failing;
 mod opening;
 mod reading;
 mod repairing;
+mod spending;
 mod waiting;

@@ -1,6 +1,7 @@
 //! Views, discards, settings and sizes.
 
 use super::Picture;
+use crate::delta::Spent;
 use crate::journal::checksum::checked;
 use crate::journal::failure::Failure;
 use rusqlite::params;
@@ -20,6 +21,13 @@ pub fn discards(picture: &Picture<'_>, thread: &str, limit: i64) -> Result<Vec<(
 
 pub fn meta(picture: &Picture<'_>, key: &str) -> Result<Option<Vec<u8>>, Failure> {
     Ok(picture.find("SELECT value, crc FROM meta WHERE key = ?1", [key], |row| checked(row, 0))?)
+}
+
+/// Of a whole tree; nothing is recorded before its first completion.
+pub fn spent(picture: &Picture<'_>, root: &str) -> Result<Spent, Failure> {
+    let sql = "SELECT tokens, cost FROM spending WHERE root = ?1";
+    let spent = picture.find(sql, [root], |row| Ok(Spent { tokens: row.get(0)?, cost: row.get(1)? }))?;
+    Ok(spent.unwrap_or_default())
 }
 
 /// Tables that only grow are tallied by the writer; the queues are short and counted here.

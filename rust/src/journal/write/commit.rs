@@ -1,7 +1,7 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
 use super::inbox;
-use crate::delta::{CallRow, Consumed, Delta, OutboxRow, PromptRow, TimerRow};
+use crate::delta::{CallRow, Consumed, Delta, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
 use crate::journal::checksum;
@@ -58,6 +58,7 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>) -> Result<(), Failu
     put_timers(group, delta, key)?;
     put_outbox(group, delta, key)?;
     put_prompts(group, delta, key)?;
+    tally(group, delta)?;
     // A child that exists already was refused by `claim_all`, or breaks on the unique id here.
     delta.children.iter().try_for_each(|child| write(group, child, None))
 }
@@ -160,6 +161,17 @@ fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
     for PromptRow { id, kind, body } in &delta.prompts {
         let sql = "REPLACE INTO prompts (thread, id, kind, body, crc) VALUES (?1, ?2, ?3, ?4, ?5)";
         group.execute(sql, params![key, id, kind, body, checksum::of(body)])?;
+    }
+    Ok(())
+}
+
+/// What the whole tree has spent, so that a limit is checked with one look-up.
+fn tally(group: &Group<'_>, delta: &Delta) -> Result<(), Failure> {
+    let Spent { tokens, cost } = delta.spent;
+    if delta.spent != Spent::default() {
+        let sql = "INSERT INTO spending (root, tokens, cost) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (root) DO UPDATE SET tokens = tokens + excluded.tokens, cost = cost + excluded.cost";
+        group.execute(sql, params![delta.root, tokens, cost])?;
     }
     Ok(())
 }
