@@ -177,4 +177,4 @@ def decode(kind: str, body: bytes) -> Body:
 
 def text_blocks(text: str) -> list[Block]:
     """One text block; a placeholder where the text is empty, because the model API refuses empty text (I4)."""
-    return [{"type": "text", "text": text or "(empty)"}]
+    return [{"type": "text", "text": text if text.strip() else "(empty)"}]

@@ -11,9 +11,10 @@ import msgspec
 
 from infinity._core import Message, Thread, header_json
 from infinity.abc import Accepted, Clock, Expect, Mailbox, Models, Observer, PromptRow, Status, Store
-from infinity.engine import prompts
+from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
+from infinity.engine.pace import Pace
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
@@ -85,6 +86,7 @@ class Runtime:
             ids=self._ids,
             observer=self.observer,
             settings=settings,
+            pace=Pace(settings.limits.requests_per_minute),
         )
         self.outbox = Outbox(services)
         self.timers = Timers(services)
@@ -155,6 +157,8 @@ class Runtime:
         """Interrupt, stop, resume, close, compact, or change the model. An interrupt or stop also ends the running stream at once."""
         if action is Action.MODEL:
             self.models.resolve(argument or "")
+        if action is Action.RESUME:
+            await self._lift_budget(thread)
         body = Control(action=action, argument=argument)
         accepted = await self._known(thread, self._keyed("control", key), body)
         if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
@@ -274,6 +278,11 @@ class Runtime:
             self.observer.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
         self.observer.gate("accepted")
         return accepted
+
+    async def _lift_budget(self, thread: str) -> None:
+        header = await self._header(thread)
+        if (header["problem"] or "").startswith("budget:"):
+            await budget.lift(self.store, header["root"])
 
     async def _header(self, thread: str) -> dict[str, Any]:
         row = await self.store.thread(thread)

@@ -22,6 +22,12 @@ class Limits:
     """Body of one message, callback or API call."""
     result_chars: int = 100_000
     """Text of one result that the model gets; of a longer one head and tail."""
+    tree_tokens: int = 0
+    """Tokens that a root thread and all its descendants may use; 0: no limit."""
+    tree_dollars: float = 0.0
+    """The same in dollars, by the prices configured for the models; 0: no limit."""
+    requests_per_minute: int = 0
+    """Requests to one model, over all threads; more wait their turn. 0: no limit."""
     compact_above: float = 0.75
     """Share of the model's window that a context may fill before its older part is summarised."""
     queued_messages: int = 10_000

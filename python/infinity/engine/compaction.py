@@ -99,7 +99,9 @@ def finish(slice: Slice, turn: Turn | None) -> None:
     if turn is not None:
         usage = turn.usage
         spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-        slice.thread.add_turn(encode_json(text_blocks(body.text)), [], now=slice.now, usage=spent)
+        slice.thread.add_turn(
+            encode_json(text_blocks(body.text)), [], now=slice.now, usage=spent, cost=slice.spend(usage)
+        )
     slice.thread.send(slice.thread.parent, f"summary.{slice.thread.id}", Kind.SUMMARY, encode(body))
     slice.thread.close()
     slice.note("status", status="closed")

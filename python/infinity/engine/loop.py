@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from infinity._core import Batch, CoreError, Message
-from infinity.engine import compaction
+from infinity.engine import budget, compaction
 from infinity.engine.outbox import Outbox
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
@@ -113,7 +113,7 @@ class Loop:
             self.follow(committed)
 
     async def _rounds(self, slice: Slice) -> None:
-        while slice.ready and self._another_round(slice):
+        while slice.ready and await self._another_round(slice):
             turn = await complete(slice)
             if compaction.is_summariser(slice):
                 compaction.finish(slice, turn)
@@ -125,7 +125,7 @@ class Loop:
             if slice.ready:
                 prepare(slice, self._services.mailbox.more(slice.thread.id))
 
-    def _another_round(self, slice: Slice) -> bool:
+    async def _another_round(self, slice: Slice) -> bool:
         limit = slice.limits.rounds
         if slice.rounds >= limit:
             slice.thread.set_pending(False)
@@ -133,6 +133,10 @@ class Loop:
                 "limit",
                 f"the agent made {limit} completions in a row (limits.rounds); send a message or resume to go on",
             )
+            return False
+        if (used_up := await budget.exhausted(slice)) is not None:
+            slice.thread.set_pending(False)
+            slice.problem("budget", f"{used_up}; resume the thread to allow as much again")
             return False
         slice.rounds += 1
         state = {"state": "started", "round": slice.rounds}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
+from infinity.engine.pace import Pace
 from infinity.ids import Ids
 from infinity.settings import Settings
 
@@ -21,3 +22,4 @@ class Services:
     ids: Ids
     observer: Observer
     settings: Settings
+    pace: Pace

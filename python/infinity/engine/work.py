@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call, Message, Thread
-from infinity.abc import Catalog, Offer, Turn
+from infinity.abc import Catalog, Offer, Turn, Usage
 from infinity.engine import prompts
 from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
@@ -34,6 +34,9 @@ class Slice:
     started_at: int
     catalog: Catalog | None = None
     rounds: int = 0
+    spent_tokens: int = 0
+    spent_microdollars: int = 0
+    """By the completions of this slice, which are not committed yet."""
     retries: int = 0
     """Slices before this one that a timer woke to try the model again."""
     signal: Action | None = None
@@ -83,6 +86,15 @@ class Slice:
         """End a message that changes nothing, on the record (I2)."""
         self.thread.consume(message, reason)
         self.note("discard", id=message.id, kind=message.kind, reason=reason)
+
+    def spend(self, usage: Usage) -> int:
+        """What a completion cost, in microdollars: prices are in dollars per million tokens, so in microdollars per token."""
+        _, info = self.services.models.resolve(self.thread.model)
+        tokens = (usage.input, usage.output, usage.cache_read, usage.cache_write)
+        cost = round(sum(count * price for count, price in zip(tokens, info.price, strict=True)))
+        self.spent_tokens += sum(tokens)
+        self.spent_microdollars += cost
+        return cost
 
     # calls
 

@@ -94,6 +94,13 @@ class _Shown:
         self._anything = True
         self._slice.services.observer.live(self._slice.thread.id, kind, {"attempt": self._attempt, **data})
 
+    async def wait_for_its_turn(self, model: str) -> None:
+        """``limits.requests_per_minute``; an interrupt ends the wait like the stream."""
+        services = self._slice.services
+        wait = services.pace.reserve(model, services.clock.now())
+        if wait > 0:
+            await services.clock.sleep(wait)
+
     def text(self, text: str) -> None:
         self._text.append(text)
         self.live("text", text=text)
@@ -108,6 +115,7 @@ class _Shown:
 
 
 async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: float) -> Turn:
+    await shown.wait_for_its_turn(request.model.name)
     try:
         async with asyncio.timeout(seconds), aclosing(model.stream(request)) as parts:  # type: ignore[type-var]
             async for part in parts:

@@ -50,6 +50,7 @@ def _record(slice: Slice, turn: Turn) -> list[Call]:
         calls,
         now=slice.now,
         usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
+        cost=slice.spend(usage),
         meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason}),
     )
     if turn.stop_reason == "max_tokens":

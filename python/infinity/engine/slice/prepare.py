@@ -296,7 +296,7 @@ def _resume(slice: Slice) -> None:
 
 def _speakable(content: list[Block]) -> list[Block]:
     """Content that the model API accepts: never empty, no empty text (I4)."""
-    kept = [block for block in content if block.get("type") != "text" or block.get("text")]
+    kept = [block for block in content if block.get("type") != "text" or block.get("text", "").strip()]
     return kept or text_blocks("")
 
 
