@@ -121,7 +121,9 @@ class Workload:
         for index in range(TEXTS):
             number = f"<{thread}-{index}>"
             wishes = chance.choice(WISHES)
-            await self.host.say(thread, f"{number} do: {wishes}." if wishes else f"{number} nothing to do")
+            text = f"{number} do: {wishes}." if wishes else f"{number} nothing to do"
+            for _ in range(chance.choice((1, 1, 2))):  # as clients do that never heard the answer
+                await self.host.say(thread, text)
             self.texts[thread].append(number)
             if wishes == "watch":
                 await self._watched(thread, number)
