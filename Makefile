@@ -63,17 +63,20 @@ check-layers: $(DEPS)
 check-docs: $(DEPS) $(CORE)
 	$(BIN)/python -m pytest tests/docs
 
-# Model-checks the mailboxes over the interleavings of their threads. Its own folder: the flag rebuilds everything.
+# Model-checks the mailboxes over the interleavings of their threads. Its own folder, because the flag rebuilds everything; what it does
+# not use is built without optimising.
 loom: $(BASE)
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
-	cargo test --quiet --locked -p infinity-core --test loom_mailbox
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --quiet --locked -p infinity-core --test loom_mailbox \
+	--config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.package.loom.opt-level=2'
 
 # Coverage-guided runs need `cargo install cargo-fuzz` and a nightly toolchain; without them the property tests of `make test` stand.
 fuzz: $(BASE)
-	@if [ -d rust/fuzz ] && cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
+	@if cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
 	  cd rust && for target in $$(cargo +nightly fuzz list); do \
-	    cargo +nightly fuzz run "$$target" -- -max_total_time=$${FUZZ_SECONDS:-30} || exit 1; done; \
-	else echo "fuzz: no coverage-guided run (cargo-fuzz, nightly or rust/fuzz is not there); the property tests of 'make test' cover the decoders"; fi
+	    log=../target/fuzz-$$target.log; \
+	    cargo +nightly fuzz run "$$target" -- -max_total_time=$${FUZZ_SECONDS:-20} >$$log 2>&1 || { tail -n 60 $$log >&2; exit 1; }; \
+	    echo "fuzz: $$target: $$(tail -n 1 $$log)"; done; \
+	else echo "fuzz: no coverage-guided run, cargo-fuzz or nightly is not there; the property tests of 'make test' cover the decoders"; fi
 
 bench: $(DEPS) $(CORE) ## measurements with a floor in the same run; see benches/README.md
 	$(BIN)/python benches/run.py $(ARGS)
