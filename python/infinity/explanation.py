@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from infinity._core import header_json
+from infinity._core import Call, header_json
+from infinity.abc import Store
 from infinity.errors import UnknownThread
-
-if TYPE_CHECKING:
-    from infinity.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``kind``: ``running``, ``queued``, ``call``, ``subscription``, ``prompt``, ``timer``, ``problem``, ``failing``; times in ms since the epoch."""
+    """``kind``: ``running``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``failing``; times in ms since the epoch."""
 
     kind: str
     text: str
@@ -33,41 +30,64 @@ class Explanation:
     reasons: list[Reason] = field(default_factory=list)
 
 
-async def explain(runtime: Runtime, thread: str) -> Explanation:
-    row = await runtime.store.thread(thread)
+async def explain(
+    store: Store, thread: str, *, running: bool, queued: int, failing: str | None
+) -> Explanation:
+    """``running``, ``queued`` and ``failing`` are what only the process knows; all else is read from the store."""
+    row = await store.thread(thread)
     if row is None:
         raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
     header = msgspec.json.decode(header_json(row.header))
     reasons: list[Reason] = []
-    if (failure := runtime.failing(thread)) is not None:
-        reasons.append(Reason("failing", f"its last slice failed and is tried again: {failure}"))
-    if thread in runtime.loop.running:
+    if failing is not None:
+        reasons.append(Reason("failing", f"its last slice failed and is tried again: {failing}"))
+    elif running:
         reasons.append(Reason("running", "a slice runs now"))
-    reasons += await _durable(runtime, thread)
-    if problem := header.get("problem"):
-        reasons.append(Reason("problem", problem))
-    return Explanation(thread, _state(row.status, reasons, bool(header.get("pending"))), reasons)
+    if queued:
+        reasons.append(Reason("queued", f"{queued} message{'s' * (queued > 1)} in its mailbox"))
+    reasons += await _durable(store, thread)
+    if header["memo"].get("compaction"):
+        reasons.append(Reason("compaction", "its history is being summarised", header["memo"]["compaction"]))
+    if header["problem"]:
+        reasons.append(Reason("problem", header["problem"]))
+    return Explanation(thread, _state(row.status, reasons, bool(header["pending"])), reasons)
 
 
-async def _durable(runtime: Runtime, thread: str) -> list[Reason]:
+async def _durable(store: Store, thread: str) -> list[Reason]:
+    timers = {timer.id: timer for timer in await store.timers(thread)}
+    prompts = await store.prompts(thread)
+    asked = {prompt.id.partition(".")[2] for prompt in prompts if prompt.kind == "consent"}
     reasons = []
-    for call, state in await runtime.store.calls(thread):
-        if call.subscription:
-            reasons.append(Reason("subscription", f"subscribed by {call.tool}; its events wake it", call.id))
-        else:
-            reasons.append(Reason("call", f"{call.tool} is {_spoken(state)}", call.id, call.deadline))
-    reasons += [
-        Reason("prompt", f"a {prompt.kind} prompt awaits the user", prompt.id)
-        for prompt in await runtime.store.prompts(thread)
-    ]
-    for timer in await runtime.store.timers(thread):
+    for call, state in await store.calls(thread):
+        sleep = timers.pop(f"sleep.{call.id}", None)
+        timers.pop(f"deadline.{call.id}", None)
+        if sleep is not None:
+            reasons.append(Reason("sleep", f"sleeping ({call.tool})", call.id, sleep.due_at))
+        elif call.id not in asked:
+            reasons.append(_call(call, state))
+    for prompt in prompts:
+        reasons.append(Reason("prompt", _PROMPTS.get(prompt.kind, prompt.kind), prompt.id))
+    for timer in timers.values():
         purpose = timer.id.partition(".")[0]
-        reasons.append(Reason("timer", f"a {purpose} timer is set", timer.id, timer.due_at))
+        reasons.append(Reason("timer", _TIMERS.get(purpose, f"a {purpose} timer"), timer.id, timer.due_at))
     return reasons
 
 
-def _spoken(state: str) -> str:
-    return "about to be sent to its tool server" if state == "planned" else "running at its tool server"
+def _call(call: Call, state: str) -> Reason:
+    if call.subscription:
+        return Reason("subscription", f"subscribed by {call.tool}; its events wake it", call.id)
+    if not call.toolset:
+        return Reason("sleep", f"sleeping until anything arrives ({call.tool})", call.id)
+    where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
+    return Reason("call", f"{call.tool} is {where} ({call.toolset})", call.id, call.deadline)
+
+
+_PROMPTS = {
+    "consent": "the user is asked to allow a call",
+    "choice": "a tool asks the user a question",
+    "oauth": "a tool asks the user to sign in",
+}
+_TIMERS = {"retry": "the model is asked again"}
 
 
 def _state(status: str, reasons: list[Reason], pending: bool) -> str:
@@ -76,6 +96,10 @@ def _state(status: str, reasons: list[Reason], pending: bool) -> str:
     kinds = {reason.kind for reason in reasons}
     if "running" in kinds:
         return "running"
-    if kinds & {"call", "subscription", "prompt", "timer", "failing"} or pending:
-        return "waiting"
-    return "idle"
+    return (
+        "waiting"
+        if kinds - {"problem", "compaction", "queued"} or pending
+        else "queued"
+        if "queued" in kinds
+        else "idle"
+    )

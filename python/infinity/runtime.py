@@ -248,7 +248,13 @@ class Runtime:
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
-        return await explain(self, thread)
+        return await explain(
+            self.store,
+            thread,
+            running=thread in self.loop.running,
+            queued=self._mailbox.queued(thread),
+            failing=self.failing(thread),
+        )
 
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
@@ -293,11 +299,10 @@ class Runtime:
 
     async def _rests(self, thread: str, position: int | None) -> bool:
         """Nothing stands behind this position of the stream, and nothing comes without user text or an event."""
-        header = await self._header(thread)
-        if header["pending"] or header["feed"] - 1 != position:
-            return False
         open_calls = [call for call, _ in await self.store.calls(thread) if not call.subscription]
-        return not open_calls
+        # Read last: if the stream still ends here, the calls are those of this very state.
+        header = await self._header(thread)
+        return not open_calls and not header["pending"] and header["feed"] - 1 == position
 
     async def _prompt(self, thread: str, id: str) -> PromptRow:
         for row in await self.store.prompts(thread):

@@ -23,6 +23,10 @@ class Mailbox(Protocol):
         """What arrived for a taken thread since; joins the batch. Empty where the service cannot tell."""
         ...
 
+    def queued(self, thread: str) -> int:
+        """How many messages wait behind a taken batch; 0 where the service cannot tell."""
+        ...
+
     def release(self, thread: str, *, keep: bool = False) -> None:
         """End the taking; ``keep`` puts the batch back at the front."""
         ...
