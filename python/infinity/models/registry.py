@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infinity.abc.model import Model, ModelInfo
 from infinity.errors import ConfigError
@@ -18,6 +18,9 @@ from infinity.errors import ConfigError
 from . import claude
 from .providers import BUILT_IN, Factory, has_anthropic_key
 from .settings import ModelsSection, read
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "infinity.models"
 SCRIPTED = "scripted/default"
@@ -44,7 +47,7 @@ class Models:
         self._section = read(ModelsSection, config or {}, "models")
         self._environment = os.environ if environment is None else environment
         self._made: dict[str, Model] = dict(providers or {})
-        self._third_parties: dict[str, Callable[[], Factory]] | None = None
+        self._third_parties: dict[str, EntryPoint] | None = None
         self.notice: str | None = None
         self.default = self._section.default or self._choose()
 
@@ -117,11 +120,17 @@ class Models:
         if self._third_parties is None:
             from importlib.metadata import entry_points
 
-            self._third_parties = {entry.name: entry.load for entry in entry_points(group=ENTRY_POINTS)}
-        load = self._third_parties.get(name)
-        if load is None:
+            self._third_parties = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+        entry = self._third_parties.get(name)
+        if entry is None:
             known = ", ".join(
                 sorted({*BUILT_IN, *self._third_parties, *self._made, *self._section.providers} - {name})
             )
             raise ConfigError(f"there is no model provider {name!r}; there are: {known}")
-        return load()
+        try:
+            factory: Factory = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"the model provider {name!r} cannot be loaded from {entry.value}: {error}; reinstall the package that brings it"
+            ) from error
+        return factory

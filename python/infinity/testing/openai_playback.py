@@ -234,6 +234,13 @@ class ResponsesPlayback(_Playback):
             "model": self._model,
             "status": status,
             "error": None,
+            "instructions": None,
+            "metadata": {},
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": 1.0,
             "incomplete_details": {"reason": why[self._reply.stop_reason or ""]}
             if status == "incomplete"
             else None,

@@ -12,17 +12,23 @@ from infinity.testing.script import Reply
 
 from .providers import PROVIDERS, bedrock, openai, scripted
 
+# The traps that the contract as a whole guards against.
+proves = pytest.mark.trap("L6", "L8", "M1", "M3", "R5")
 
+
+@proves
 class TestAnthropic(ProviderContract):
     def connect(self) -> AbstractAsyncContextManager[Subject]:
         return PROVIDERS["anthropic"]()
 
 
+@proves
 class TestAnthropicSdk(ProviderContract):
     def connect(self) -> AbstractAsyncContextManager[Subject]:
         return PROVIDERS["anthropic-sdk"]()
 
 
+@proves
 class TestBedrock(ProviderContract):
     too_long = Reply().fail(400, message="Input is too long for requested model.")
 
@@ -30,6 +36,7 @@ class TestBedrock(ProviderContract):
         return bedrock()
 
 
+@proves
 class TestOpenAIResponses(ProviderContract):
     too_long = Reply().fail(400, type="context_length_exceeded")
 
@@ -37,6 +44,7 @@ class TestOpenAIResponses(ProviderContract):
         return openai(Api.RESPONSES)()
 
 
+@proves
 class TestOpenAIChat(ProviderContract):
     too_long = Reply().fail(400, message="This model's maximum context length is 8192 tokens.")
 
@@ -44,6 +52,7 @@ class TestOpenAIChat(ProviderContract):
         return openai(Api.CHAT)()
 
 
+@proves
 class TestScripted(ProviderContract):
     def connect(self) -> AbstractAsyncContextManager[Subject]:
         return scripted()
