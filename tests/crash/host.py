@@ -11,7 +11,7 @@ import re
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,16 +145,16 @@ level = "warning"
                     raise result
 
     async def close(self) -> None:
-        try:
-            for watch in self.watches.values():
-                await watch.close()
-            await self.unattended()
-        finally:
+        """Everything ends, whatever fails on the way; what a watcher or the keeper has found wrong is raised."""
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self.model.stop)
+            ending.push_async_callback(self.tools.close)
             if self._session is not None:
-                await self._session.close()
-            await self.process.kill()
-            await self.tools.close()
-            await self.model.stop()
+                ending.push_async_callback(self._session.close)
+            ending.push_async_callback(self.process.kill)
+            for watch in self.watches.values():
+                ending.push_async_callback(watch.close)
+            ending.push_async_callback(self.unattended)
 
     async def __aenter__(self) -> Host:
         return await self.open()
