@@ -22,7 +22,7 @@ def calling(*ids: str, arguments: str = "{}", name: str = "run") -> dict[str, An
 
 
 def chat(*messages: dict[str, Any], **fields: Any) -> list[str]:
-    return check_chat({"model": "m", "messages": messages, **fields})
+    return check_chat({"model": "m", "messages": [*messages], **fields})
 
 
 def test_a_conversation_with_calls_is_taken() -> None:
@@ -91,7 +91,7 @@ THOUGHT = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": 
 
 
 def responses(*items: dict[str, Any], model: str = "gpt-5.5", **fields: Any) -> list[str]:
-    return check_responses({"model": model, "input": items, "store": False, **fields}, {"e"})
+    return check_responses({"model": model, "input": [*items], "store": False, **fields}, {"e"})
 
 
 def test_items_in_order_are_taken() -> None:
