@@ -75,7 +75,6 @@ def _kill_when_left(connection: socket.socket, pid: int) -> None:
 def _become_daemon(connection: socket.socket, asked: dict[str, Any]) -> None:
     status = 1
     try:
-        os.setsid()
         os.dup2(connection.fileno(), 2)
         connection.close()
         os.environ.update(asked["environment"])
