@@ -60,6 +60,7 @@ def test_a_message_is_read_from_standard_input(run: Run) -> None:
 
 
 def test_threads_are_listed(run: Run) -> None:
+    new(run)
     thread = parsed(run("send", "--new", "x", "--title", "A title\nof two lines", "--json"))["thread"]
     listed = run("threads")
     assert listed.exit_code == 0 and thread in listed.output and "A title of two lines" in listed.output
