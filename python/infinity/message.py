@@ -38,6 +38,7 @@ class Action(StrEnum):
     COMPACT = "compact"
     CLOSE = "close"
     MODEL = "model"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 class TimerPurpose(StrEnum):
@@ -140,7 +141,7 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None
-    """The new model of ``model``; the report of ``close``."""
+    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe``."""
 
 
 class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -46,7 +46,6 @@ RULES = [
         "DISC-4",
         "must",
         "A tool name that two offer, or that is a built-in's, is offered by nobody, and that is told.",
-        partly="The catalogue of a thread tree knows its clashes; no interface shows them yet.",
     ),
     _rule("DISC-5", "must", "A new root thread gets fresh definitions; its tree keeps them."),
     _rule(

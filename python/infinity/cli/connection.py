@@ -68,6 +68,9 @@ class Connection:
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
         return self._request("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
+    def delete(self, path: str) -> Any:
+        return self._request("DELETE", path)
+
     def _request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **options: Any) -> Any:
         import httpx
 

@@ -17,6 +17,7 @@ from .connection import Connection, connect
 from .display import clean, dim, print_json, strong, warn
 from .exits import FAILED, NOT_RUNNING, Failure
 from .options import as_json, home_option, the_home
+from .states import state_line
 from .threads import reason_line
 
 __all__ = ["doctor"]
@@ -106,15 +107,13 @@ def _examine_daemon(connection: Connection, found: Examination, limit: int) -> N
     try:
         health = connection.get("/healthz")
         found.facts.append(f"the daemon runs: {connection.state}, version {health['version']}")
-        found.servers = connection.get("/v1/toolsets")["toolsets"]
-        found.problems += [
-            f"tool server {server['name']}: {server['problem']}"
-            for server in found.servers
-            if server["problem"]
-        ]
-        for status in ("waiting", "stopped"):
+        offered = connection.get("/v1/toolsets")
+        found.servers = offered["toolsets"]
+        found.problems += offered["problems"]
+        for status in ("waiting", "stopped", "idle"):
             for row in connection.get("/v1/threads", status=status, limit=limit)["threads"]:
-                found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
+                if status != "idle" or row["problem"]:
+                    found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
     except Failure as failure:
         found.problems.append(failure.message)
     for thread in found.threads:
@@ -141,9 +140,8 @@ def _report(found: Examination, as_json: bool) -> None:
     for server in found.servers:
         click.echo(f"  tool server {server['name']} at {server['url']}: {len(server['tools'])} tools")
     for thread in found.threads:
-        click.echo(
-            f"{strong(thread['id'])}  {thread['explanation']['state']}  {clean(thread['title'])}".rstrip()
-        )
+        click.echo(f"{strong(thread['id'])}  {clean(thread['title'])}".rstrip())
+        click.echo(f"  {state_line(thread['explanation'])}")
         for reason in thread["explanation"]["reasons"]:
             click.echo(f"  • {reason_line(reason)}")
     for problem in found.problems:

@@ -26,6 +26,9 @@ _COMMANDS = {
     "resume": LazyCommand(f"{_HERE}.control", "resume", "Let a thread go on."),
     "compact": LazyCommand(f"{_HERE}.control", "compact", "Summarise a thread's history."),
     "close": LazyCommand(f"{_HERE}.control", "close", "Close a thread for good."),
+    "subscriptions": LazyCommand(
+        f"{_HERE}.subscriptions", "subscriptions", "What wakes threads from outside, and how to end it."
+    ),
     "tools": LazyCommand(f"{_HERE}.tools", "tools", "Configured tool servers and their tools."),
     "doctor": LazyCommand(f"{_HERE}.doctor", "doctor", "What is wrong, and what every thread waits for."),
     "trust": LazyCommand(f"{_HERE}.trust", "trust", "Trust a project's infinity.toml."),

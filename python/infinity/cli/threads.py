@@ -9,6 +9,7 @@ import click
 from .connection import Connection, connect
 from .display import ago, clean, dim, print_json, strong, table, text_of, until, warn
 from .options import as_json, home_option
+from .states import advice, spent_line, state_line
 
 __all__ = ["show", "threads"]
 
@@ -34,10 +35,12 @@ def threads(
         click.echo("no threads; 'infinity chat' begins one")
         return
     rows = [
-        (row["id"], row["status"], ago(row["updated_at"]), clean(row["title"]).replace("\n", " "))
+        (row["id"], status_word(row), ago(row["updated_at"]), clean(row["title"]).replace("\n", " "))
         for row in found["threads"]
     ]
     click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
+    if any(row[1] == "problem" for row in rows):
+        click.echo(dim("problem: it could not go on and waits for you; infinity show THREAD says why"))
     if found["next"]:
         click.echo(dim(f"more: --after {found['next']}"))
 
@@ -77,7 +80,8 @@ def show(thread: str, last: int, as_json: bool) -> None:
     if as_json:
         print_json({**found, "entries": entries})
         return
-    click.echo(f"{strong(found['id'])}  {found['explanation']['state']}  {clean(found['title'])}".rstrip())
+    click.echo(f"{strong(found['id'])}  {clean(found['title'])}".rstrip())
+    click.echo(state_line(found["explanation"]))
     if found["parent"]:
         click.echo(dim(f"child of {found['parent']}, tree of {found['root']}"))
     click.echo(
@@ -85,12 +89,21 @@ def show(thread: str, last: int, as_json: bool) -> None:
             f"model {found['model'] or '(default)'}, created {ago(found['created_at'])}, active {ago(found['updated_at'])}"
         )
     )
+    if spent := spent_line(found):
+        click.echo(dim(spent))
     for reason in found["explanation"]["reasons"]:
         click.echo(f"  • {reason_line(reason)}")
+        if advised := advice(thread, reason):
+            click.echo(dim(f"      {advised}"))
     for prompt in found["prompts"]:
         click.echo(prompt_lines(thread, prompt))
     for entry in entries:
         click.echo(entry_line(entry))
+
+
+def status_word(row: dict[str, Any]) -> str:
+    """As the list shows it: an idle thread that could not go on is not like one that has answered."""
+    return "problem" if row["problem"] and row["status"] == "idle" else str(row["status"])
 
 
 def reason_line(reason: dict[str, Any]) -> str:

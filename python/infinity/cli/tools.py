@@ -33,7 +33,10 @@ def tools(as_json: bool) -> None:
             click.echo(
                 f"  {clean(tool['name'])}  {dim(_first_line(tool['description']))}"
                 + (f"  [{', '.join(marks)}]" if marks else "")
+                + ("" if tool["offered"] else warn("  not offered"))
             )
+    for problem in found["problems"]:
+        click.echo(warn(f"! {clean(problem)}"))
 
 
 def server_line(server: dict[str, Any]) -> str:

@@ -28,13 +28,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+_EXAMPLES = {"tree_tokens": 2_000_000, "tree_dollars": 5.0, "requests_per_minute": 50}
+"""For limits that are off by default."""
+
+
 def _of(name: str, values: type[Any]) -> type[Section]:
-    """A section with the names, types and defaults of a class of settings; every number must be positive."""
+    """A section with the names, types and defaults of a class of settings. Numbers are positive; 0 where it is the default and means no limit."""
     hints = get_type_hints(values)
     members: dict[str, Any] = {}
     for item in fields(values):
         assert item.default is not MISSING
-        members[item.name] = (Annotated[hints[item.name], Field(gt=0, examples=[item.default])], item.default)
+        bound = (
+            Field(gt=0, examples=[item.default])
+            if item.default
+            else Field(ge=0, examples=[_EXAMPLES[item.name]])
+        )
+        members[item.name] = (Annotated[hints[item.name], bound], item.default)
     return create_model(name, __base__=Section, **members)
 
 

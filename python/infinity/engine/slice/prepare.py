@@ -281,6 +281,8 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
             problem = compaction.start(slice)
             if problem is not None:
                 slice.note("compaction", state="refused", text=problem)
+        case Action.UNSUBSCRIBE:
+            _unsubscribe(slice, body.argument or "")
         case Action.START:
             pass
     slice.thread.consume(message)
@@ -292,6 +294,13 @@ def _resume(slice: Slice) -> None:
     if slice.thread.problem is not None and not slice.thread.attached():
         slice.thread.set_pending(True)
     slice.note("status", status="resumed")
+
+
+def _unsubscribe(slice: Slice, subscription: str) -> None:
+    """What the built-in ``cancel_subscription`` does, asked for by the user (SUB-7). One that has ended by itself needs nothing."""
+    if slice.thread.end_subscription(subscription):
+        slice.notify_cancelled(subscription)
+        slice.note("subscription", id=subscription, active=False)
 
 
 def _speakable(content: list[Block]) -> list[Block]:

@@ -13,6 +13,7 @@ from infinity.abc import Accepted, Store
 from infinity.feed import Feed
 from infinity.message import Action, Block
 from infinity.rap.capability import Capabilities
+from infinity.settings import Settings
 
 from .metrics import Metrics
 
@@ -39,6 +40,12 @@ class Runs(Protocol):
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted: ...
 
     async def explain(self, thread: str) -> Any: ...
+
+    @property
+    def catalogs(self) -> Any: ...
+
+    @property
+    def settings(self) -> Settings: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ _WHAT = {
     "limit": "At most so many items, up to 1000.",
     "root": "Only threads of this tree.",
     "parent": "Only children of this thread.",
+    "thread": "Only those of this thread.",
+    "call_id": "Only that of this call.",
     "status": "Only threads in this state: idle, waiting, stopped or closed.",
     "Idempotency-Key": "Sending the request again under the same key is harmless.",
     "Last-Event-ID": "The id of the last event received; wins over 'after'.",

@@ -17,6 +17,7 @@ from .entries import list_entries
 from .events import stream_events
 from .health import get_health, get_metrics
 from .messages import NewMessage, post_message
+from .subscriptions import delete_subscription, list_subscriptions
 from .threads import NewThread, create_thread, get_thread, list_threads
 from .toolsets import list_toolsets
 
@@ -106,6 +107,20 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/v1/threads/{id}/choices/{choice_id}", post_choice, "Answer or dismiss a prompt", Selection
+    ),
+    Route(
+        "GET",
+        "/v1/subscriptions",
+        list_subscriptions,
+        "Active subscriptions, of one thread or of all",
+        query=("thread", "call_id", *_PAGED),
+    ),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}/subscriptions/{call_id}",
+        delete_subscription,
+        "End a subscription",
+        headers=_KEYED,
     ),
     Route("GET", "/v1/toolsets", list_toolsets, "Configured tool servers and their tools"),
     Route(

@@ -14,7 +14,7 @@ from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import is_id
 
 from .answers import answer
-from .backend import BACKEND
+from .backend import BACKEND, Backend
 from .body import PAGE, idempotency_key, number, path_id, read_json
 
 __all__ = ["NewThread", "create_thread", "get_thread", "list_threads"]
@@ -87,11 +87,12 @@ async def get_thread(request: web.Request) -> web.Response:
             "cursor": header["feed"] - 1,
             "explanation": explanation,
             "prompts": [_prompt(prompt) for prompt in prompts],
+            **await _spending(backend, row.root),
         }
     )
 
 
-_FROM_HEADER = ("model", "problem", "usage", "context_tokens", "children", "ancestors", "position")
+_FROM_HEADER = ("model", "usage", "context_tokens", "children", "ancestors", "position")
 
 
 def _summary(row: ThreadRow) -> dict[str, Any]:
@@ -101,9 +102,20 @@ def _summary(row: ThreadRow) -> dict[str, Any]:
         "parent": row.parent,
         "status": row.status,
         "title": row.title,
+        "problem": msgspec.json.decode(header_json(row.header))["problem"],
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+    }
+
+
+async def _spending(backend: Backend, root: str) -> dict[str, Any]:
+    """Of the whole tree, and what it may spend; 0: no limit."""
+    tokens, microdollars = await backend.store.spent(root)
+    limits = backend.runtime.settings.limits
+    return {
+        "spent": {"tokens": tokens, "dollars": microdollars / 1_000_000},
+        "budget": {"tokens": limits.tree_tokens, "dollars": limits.tree_dollars},
     }
 
 

@@ -1,0 +1,73 @@
+"""States of a thread, in a sentence each, and what its user can do about what it waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .display import clean, warn
+
+__all__ = ["advice", "moved_line", "spent_line", "state_line"]
+
+_STATES = {
+    "running": "the agent is working right now",
+    "queued": "a message has arrived and is about to be read",
+    "idle": "nothing to do: it has answered and waits for you. Costs nothing",
+    "stopped": "stopped by you: messages and results are kept, nothing is done with them until you resume it",
+    "closed": "ended for good; what was said stays readable",
+}
+_WAITING = {
+    "failing": "the last step failed and is tried again by itself. Nothing is lost",
+    "prompt": "it needs an answer from you",
+    "call": "a tool is at work; its result wakes the agent. Nothing runs and nothing is charged meanwhile",
+    "sleep": "the agent sleeps; a message wakes it earlier. Nothing runs and nothing is charged meanwhile",
+    "timer": "it goes on by itself at the time below",
+    "compaction": "its history has become too long for the model; it goes on when the older part is summarised",
+    "subscription": "it listens for events; each one wakes it. Nothing runs and nothing is charged meanwhile",
+}
+"""In the order of what matters most to its user."""
+
+
+def state_line(explanation: dict[str, Any]) -> str:
+    """The state and what it means, for somebody who meets it for the first time."""
+    state = explanation["state"]
+    kinds = {reason["kind"] for reason in explanation["reasons"]}
+    if state == "waiting":
+        meaning = next((text for kind, text in _WAITING.items() if kind in kinds), "it goes on by itself")
+    else:
+        meaning = _STATES.get(state, "")
+        if state == "idle" and "problem" in kinds:
+            meaning = "it could not go on; the reason is below, and it waits for you"
+    return f"{state}: {meaning}" if meaning else str(state)
+
+
+def advice(thread: str, reason: dict[str, Any]) -> str | None:
+    """What to type, where something can be done."""
+    kind, text = reason["kind"], reason["text"]
+    if kind == "problem":
+        if text.startswith("budget:"):
+            return f"allow as much again: infinity resume {thread}   (or raise the limit in infinity.toml and restart)"
+        return f"try again: infinity resume {thread}   (or send it a message)"
+    if kind == "subscription":
+        return f"end it: infinity subscriptions cancel {reason['id']}"
+    if kind == "call":
+        return f"give up on it: infinity interrupt {thread}"
+    return None
+
+
+def spent_line(thread: dict[str, Any]) -> str | None:
+    """What the whole conversation has cost, and of how much."""
+    spent, budget = thread.get("spent"), thread.get("budget") or {}
+    if not spent or not (spent["tokens"] or budget.get("tokens") or budget.get("dollars")):
+        return None
+    tokens = (
+        f"{spent['tokens']:,}" + (f" of {budget['tokens']:,}" if budget.get("tokens") else "") + " tokens"
+    )
+    if not spent["dollars"] and not budget.get("dollars"):
+        return f"spent {tokens}, children included"
+    dollars = f"${spent['dollars']:.4f}" + (f" of ${budget['dollars']:.2f}" if budget.get("dollars") else "")
+    return f"spent {tokens}, {dollars}, children included"
+
+
+def moved_line(thread: dict[str, Any]) -> str | None:
+    retired = thread.get("retired")
+    return warn(clean(retired)) if retired else None
