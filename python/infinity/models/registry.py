@@ -27,7 +27,7 @@ SCRIPTED = "scripted/default"
 
 NO_KEY = (
     "No model provider is configured, so the scripted model answers: it echoes and calls tools on command, nothing more. "
-    "Set ANTHROPIC_API_KEY and start again to talk to Claude."
+    "Set ANTHROPIC_API_KEY and start again to talk to Claude, or name another provider's model as default in [models]."
 )
 
 
