@@ -134,3 +134,15 @@ async def test_the_model_of_a_thread_can_be_changed(world: World) -> None:
     await world.runtime.send(thread, "hi")
     await world.said(thread, "hello")
     assert "hi" in texts(world.model.requests[0]["messages"][-1])
+
+
+async def test_an_interrupt_ends_the_wait_for_another_try(world: World) -> None:
+    from infinity.errors import Overloaded
+
+    world.model.then(Overloaded("busy"), say("never asked"))
+    thread = await world.thread("hi")
+    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.runtime.control(thread, Action.INTERRUPT)
+    await world.noted(thread, "status", status="interrupted")
+    await world.settled(thread)
+    assert len(world.model.requests) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call, Message, Thread
-from infinity.abc import Catalog, Offer, Turn, Usage
+from infinity.abc import Catalog, Offer, Usage
 from infinity.engine import prompts
 from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
@@ -41,7 +41,8 @@ class Slice:
     """Slices before this one that a timer woke to try the model again."""
     signal: Action | None = None
     """``interrupt`` or ``stop`` was asked for while it runs."""
-    streaming: asyncio.Task[Turn] | None = None
+    waiting: asyncio.Task[Any] | None = None
+    """For the model; what an interrupt ends."""
     timings: dict[str, int] = field(default_factory=dict)
     spawned: set[str] = field(default_factory=set)
     closing: tuple[str | None] | None = None
@@ -67,8 +68,8 @@ class Slice:
     def interrupt(self, action: Action) -> None:
         """From outside, while the slice runs: end the stream now."""
         self.signal = action
-        if self.streaming is not None:
-            self.streaming.cancel()
+        if self.waiting is not None:
+            self.waiting.cancel()
 
     def mark(self, step: str, since: int) -> None:
         self.timings[step] = self.timings.get(step, 0) + self.now - since

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from infinity.abc import Model, ModelInfo, ModelRequest, Reasoning, Text, ToolUse, Turn
 from infinity.engine import compaction, prompts
 from infinity.engine.work import Slice
 from infinity.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable
 from infinity.message import Action, Kind, Timer, TimerPurpose, encode
+
+T = TypeVar("T")
 
 RETRY_FIRST, RETRY_LONGEST = 1.0, 900.0
 """Seconds between tries: doubling, with jitter, unless the provider says how long (retry-after)."""
@@ -42,33 +45,44 @@ async def complete(slice: Slice) -> Turn | None:
 async def _tries(slice: Slice) -> Turn | None:
     model, info = slice.services.models.resolve(slice.thread.model)
     request = _request(slice, info)
-    retries, waited = slice.services.settings.retries, slice.services.settings.timeouts
-    until = slice.now + int(waited.completion * 1000)
-    for attempt in range(1, retries.completion + 1):
+    tries, timeouts = slice.services.settings.retries.completion, slice.services.settings.timeouts
+    until = slice.now + int(timeouts.completion * 1000)
+    for attempt in range(1, tries + 1):
         shown = _Shown(slice, attempt)
-        slice.streaming = asyncio.ensure_future(_stream(model, request, shown, (until - slice.now) / 1000))
         try:
-            return await slice.streaming
-        except asyncio.CancelledError:
-            if slice.signal is None:
-                raise
-            return _interrupted(slice, shown)
+            return await _interruptible(slice, _stream(model, request, shown, (until - slice.now) / 1000))
+        except _Interrupted:
+            return _kept(slice, shown)
         except ModelError as error:
             shown.retract()
             wait = _wait(error, attempt)
-            if not error.retryable or attempt == retries.completion or wait > waited.short_wait:
+            if not error.retryable or attempt == tries or wait > timeouts.short_wait:
                 raise
-            slice.services.observer.live(
-                slice.thread.id,
-                "slice",
-                {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait},
-            )
-            await slice.services.clock.sleep(wait)
-            if slice.signal is not None:
-                return None
-        finally:
-            slice.streaming = None
+            retrying = {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait}
+            slice.services.observer.live(slice.thread.id, "slice", retrying)
+        try:
+            await _interruptible(slice, slice.services.clock.sleep(wait))
+        except _Interrupted:
+            return None
     raise AssertionError("a completion makes at least one try")
+
+
+class _Interrupted(Exception):
+    """The user interrupted or stopped the thread while it waited."""
+
+
+async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for something that an interrupt ends at once."""
+    task = asyncio.ensure_future(work)
+    slice.waiting = task
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if slice.signal is None:
+            raise
+        raise _Interrupted from None
+    finally:
+        slice.waiting = None
 
 
 def _request(slice: Slice, info: ModelInfo) -> ModelRequest:
@@ -133,7 +147,7 @@ async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: f
     raise ModelUnavailable("the model's stream ended without a turn")
 
 
-def _interrupted(slice: Slice, shown: _Shown) -> Turn | None:
+def _kept(slice: Slice, shown: _Shown) -> Turn | None:
     """An interrupt keeps what the user saw; a stop takes it back and asks again on resume."""
     if slice.signal is not Action.INTERRUPT or not shown.visible:
         shown.retract()
