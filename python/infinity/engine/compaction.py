@@ -39,8 +39,8 @@ def is_summariser(slice: Slice) -> bool:
 
 def consider(slice: Slice) -> None:
     """Start one if the context has outgrown its share of the model's window."""
-    _, info = slice.services.models.resolve(slice.thread.model)
-    if slice.thread.context_tokens > slice.limits.compact_above * info.context_window:
+    window = slice.model.context_window if slice.model is not None else 0
+    if window and slice.thread.context_tokens > slice.limits.compact_above * window:
         memo = recall(slice.thread)
         if memo.compaction is None and slice.now >= memo.compact_not_before:
             start(slice)

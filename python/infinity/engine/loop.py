@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from infinity._core import Batch, CoreError, Message
 from infinity.engine import budget, compaction
@@ -37,7 +37,9 @@ class Loop:
         self._hot = HotThreads(services.settings.limits.hot_threads, sole_writer=sole_writer)
         self._places = asyncio.Semaphore(services.settings.limits.concurrent_slices)
         self._taking: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._barred: set[str] = set()
+        """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
         """Threads whose slice runs now."""
         self.failing: dict[str, tuple[int, str]] = {}
@@ -52,7 +54,7 @@ class Loop:
             self._taking.cancel()
             await asyncio.wait([self._taking])
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+            await asyncio.wait(list(self._tasks), timeout=grace)
         abandoned = list(self._tasks)
         for task in abandoned:
             task.cancel()
@@ -65,6 +67,22 @@ class Loop:
         if slice is not None:
             slice.interrupt(action)
 
+    async def bar(self, threads: Collection[str]) -> None:
+        """Run no slice of these threads, and end those that run: their tree is out of service. Their messages are in the store."""
+        self._barred.update(threads)
+        ending = [task for task, thread in self._tasks.items() if thread in self._barred]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        for thread in threads:
+            self._hot.take(thread)
+            self.failing.pop(thread, None)
+
+    def admit(self, threads: Collection[str]) -> None:
+        """Their tree is in service again."""
+        self._barred.difference_update(threads)
+
     async def _take(self) -> None:
         while True:
             await self._places.acquire()
@@ -75,14 +93,15 @@ class Loop:
                 raise
             self.running[batch.thread] = None
             task = asyncio.create_task(self._run(batch), name=f"slice {batch.thread}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = batch.thread
+            task.add_done_callback(self._tasks.pop)
 
     async def _run(self, batch: Batch) -> None:
         """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""
         kept = True
         try:
-            await self.run_slice(batch.thread, batch.messages)
+            if batch.thread not in self._barred:
+                await self.run_slice(batch.thread, batch.messages)
             kept = False
             self.failing.pop(batch.thread, None)
         except (InfinityError, CoreError, OSError) as error:
@@ -92,7 +111,7 @@ class Loop:
             await self._rest(batch.thread, error)
         finally:
             self.running.pop(batch.thread, None)
-            self._services.mailbox.release(batch.thread, keep=kept)
+            self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
             self._places.release()
         self._services.observer.gate("yielded")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from infinity._core import Message
 from infinity.abc import OutboxRow, Verdict
@@ -27,15 +27,18 @@ class Outbox:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._owners: dict[str, str] = {}
+        """The thread of each row that is leaving."""
         self._posting: set[str] = set()
         self._stopped = False
 
-    async def start(self) -> None:
-        """Send again what had not left when the last process ended (L3, L15)."""
+    async def start(self, threads: Collection[str] | None = None) -> None:
+        """Send again what had not left when the last process ended (L3, L15); or what these threads have, whose tree is in service again."""
         after = ""
         while rows := await self._services.store.outbox(after):
             for row in rows:
-                self._add(row)
+                if threads is None or row.thread in threads:
+                    self._add(row)
             after = rows[-1].key
 
     async def stop(self) -> None:
@@ -46,6 +49,14 @@ class Outbox:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    async def withdraw(self, threads: Collection[str]) -> None:
+        """Deliver nothing more of these threads; what has not left is on record. A POST that is under way may have arrived (I5)."""
+        ending = [task for key, task in self._leaving.items() if self._owners[key] in threads]
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
 
     def add(self, thread: str, rows: Iterable[tuple[str, str, str, bytes, str | None]]) -> None:
         for key, kind, target, body, call_id in rows:
@@ -64,8 +75,12 @@ class Outbox:
         if self._stopped or row.key in self._leaving:
             return
         task = asyncio.create_task(self._leave(row), name=f"outbox {row.key}")
-        self._leaving[row.key] = task
-        task.add_done_callback(lambda _: self._leaving.pop(row.key, None))
+        self._leaving[row.key], self._owners[row.key] = task, row.thread
+        task.add_done_callback(lambda _: self._gone(row.key))
+
+    def _gone(self, key: str) -> None:
+        self._leaving.pop(key, None)
+        self._owners.pop(key, None)
 
     async def _leave(self, row: OutboxRow) -> None:
         while True:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call, Message, Thread
-from infinity.abc import Catalog, Offer, Usage
+from infinity.abc import Catalog, ModelInfo, Offer, Usage
 from infinity.engine import prompts
 from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
@@ -33,6 +33,8 @@ class Slice:
     thread: Thread
     started_at: int
     catalog: Catalog | None = None
+    model: ModelInfo | None = None
+    """The model that answers in this slice, once it was asked."""
     rounds: int = 0
     spent_tokens: int = 0
     spent_microdollars: int = 0
@@ -90,9 +92,9 @@ class Slice:
 
     def spend(self, usage: Usage) -> int:
         """What a completion cost, in microdollars: prices are in dollars per million tokens, so in microdollars per token."""
-        _, info = self.services.models.resolve(self.thread.model)
+        assert self.model is not None, "only a completion costs anything"
         tokens = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-        cost = round(sum(count * price for count, price in zip(tokens, info.price, strict=True)))
+        cost = round(sum(count * price for count, price in zip(tokens, self.model.price, strict=True)))
         self.spent_tokens += sum(tokens)
         self.spent_microdollars += cost
         return cost

@@ -44,6 +44,7 @@ async def complete(slice: Slice) -> Turn | None:
 
 async def _tries(slice: Slice) -> Turn | None:
     model, info = slice.services.models.resolve(slice.thread.model)
+    slice.model = info
     request = _request(slice, info)
     tries, timeouts = slice.services.settings.retries.completion, slice.services.settings.timeouts
     until = slice.now + int(timeouts.completion * 1000)
