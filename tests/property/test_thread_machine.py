@@ -121,7 +121,7 @@ class ThreadMachine(RuleBasedStateMachine):
         await self.world.start()
 
     def run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+        return self.loop.run_until_complete(asyncio.wait_for(work, 60))
 
     def _take(self, thread: str, accepted: Any) -> None:
         if accepted.message is not None:
@@ -226,17 +226,12 @@ class ThreadMachine(RuleBasedStateMachine):
 
     async def _settle(self) -> None:
         """Until nothing runs, nothing is queued and nothing is being delivered. Waits of failed tries pass at once."""
-        for _ in range(20_000):
-            runtime = self.world.runtime
-            busy = runtime.running or len(runtime.outbox) or await self.world.store.inbox(0)
-            if not busy:
-                return
-            if self.world.clock.sleeping():
-                self.world.clock.advance(1)
-            await asyncio.sleep(0)
-        raise AssertionError(
-            f"it never comes to rest: {runtime.running}, {len(runtime.outbox)} in the outbox"
-        )
+        runtime = self.world.runtime
+        async with asyncio.timeout(30):
+            while runtime.running or len(runtime.outbox) or await self.world.store.inbox(0):
+                if self.world.clock.sleeping():
+                    self.world.clock.advance(1)
+                await asyncio.sleep(0.0002)
 
     # what must hold
 
