@@ -448,10 +448,11 @@ class Journal:
     # writes; durable (fsync) when finished
     def accept(self, message: Message, expect: str = "any", call_id: str | None = None) -> int:
         """Append to the inbox. Value: ``(status, Message | None)`` with status ``accepted`` (the message carries its ``seq``), ``duplicate``, ``unknown_thread``,
-        ``unknown_call``, ``not_pending``, ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
+        ``unknown_call``, ``not_pending``, ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled), ``moved`` (its tree was retired here; nothing was written). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
         this thread); ``event`` (``call_id`` is a subscription of this thread, or an open call that may become one)."""
     def commit(self, delta: Delta) -> int:
-        """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match."""
+        """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match, or the tree
+        was retired (``retired`` tells)."""
     def fire_timers(self, now: int, limit: int = 1000) -> int:
         """Move due timers into their threads' inboxes. Value: list of messages."""
     def outbox_done(self, key: str, sent_call: str | None = None, failure: Message | None = None) -> int:
@@ -459,18 +460,33 @@ class Journal:
     def outbox_retry(self, key: str, due_at: int) -> int:
         """Count an attempt; not due before ``due_at``."""
     def put_view(self, thread: str, view_type: str, content: bytes) -> int:
-        """Value: false if there is no such thread."""
+        """Value: false if there is no such thread here, or its tree was retired."""
     def put_meta(self, key: str, value: bytes) -> int: ...
+    def retire_tree(self, root: str, note: str) -> int:
+        """Take a whole tree out of service, because it moves to another store: ``accept`` answers ``moved``, ``commit`` is a ``conflict``, and
+        ``fire_timers``, ``next_timer``, ``inbox`` and ``outbox`` leave it out. All of it stays and can be read and exported. ``note``: why, for people. Error
+        ``not_found`` if no thread is the root."""
+    def unretire_tree(self, root: str) -> int:
+        """Put it back into service; what it has queued is to be taken up again. Nothing happens if it was not retired."""
+    def delete_tree(self, root: str) -> int:
+        """Remove all there is of a tree, whether retired or not; its space is zeroed. Value: the number of threads, 0 if there were none."""
+    def import_tree(self, path: str) -> int:
+        """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. Value: dict of ``root``, ``messages`` (queued, with
+        new places in the same order), ``outbox`` (how many rows have not left), ``next_timer`` (or ``None``). Errors: ``damaged`` if the file is not exactly what
+        was exported, ``too_new``, ``conflict`` if one of its threads is here already."""
 
     # reads
+    def export_tree(self, root: str, path: str) -> int:
+        """Write a whole tree as it is at one moment to a new file, a journal that holds nothing else; the file appears when it is complete. Value: the
+        number of threads. Errors: ``not_found``, ``conflict`` if there is a file already, ``damaged`` if a row of the tree cannot be read."""
     def load(self, thread: str, known_version: int = -1, message_ids: list[str] = ...) -> int:
         """Value: ``Snapshot``; ``None`` if the stored version is ``known_version``. Error ``not_found``."""
     def inbox(self, after_seq: int = 0, limit: int = 10_000) -> int:
-        """Value: list of queued messages, by seq: what a start requeues."""
+        """Value: list of queued messages, by seq: what a start requeues. Not those of retired trees."""
     def outbox(self, after_key: str = "", limit: int = 10_000) -> int:
-        """Value: list of ``(key, kind, target, body, call_id, thread, attempts, due_at)``, by key."""
+        """Value: list of ``(key, kind, target, body, call_id, thread, attempts, due_at)``, by key. Not those of retired trees."""
     def next_timer(self) -> int:
-        """Value: due time of the earliest timer or ``None``."""
+        """Value: due time of the earliest timer that can fire, or ``None``."""
     def thread(self, id: str) -> int:
         """Value: ``(id, root, parent, status, title, version, created_at, updated_at, header)`` or ``None``."""
     def threads(
@@ -500,6 +516,8 @@ class Journal:
         """Value: list of ``(message_id, reason, at)``, newest first."""
     def meta(self, key: str) -> int:
         """Value: bytes or ``None``."""
+    def retired(self, root: str) -> int:
+        """Value: the note of ``retire_tree``; ``None`` if the tree is in service."""
     def spent(self, root: str) -> int:
         """Value: ``(tokens, microdollars)`` of the whole tree; ``(0, 0)`` before its first completion."""
     def counts(self) -> int:

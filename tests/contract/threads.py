@@ -33,7 +33,7 @@ async def create(store: Store, id: str = "t", *, now: int = NOW) -> Thread:
     return thread
 
 
-def call(thread: Thread, *ids: str, tool: str = "build") -> list[Call]:
+def call(thread: Thread, *ids: str, tool: str = "build", **spent: Any) -> list[Call]:
     """A turn with these calls, all of them open."""
     calls = [
         thread.plan_call(
@@ -42,7 +42,7 @@ def call(thread: Thread, *ids: str, tool: str = "build") -> list[Call]:
         for id in ids
     ]
     turn = [{"type": "tool_use", "id": id, "name": tool, "input": {}} for id in ids]
-    thread.add_turn(json.dumps(turn).encode(), calls, now=NOW)
+    thread.add_turn(json.dumps(turn).encode(), calls, now=NOW, **spent)
     return calls
 
 

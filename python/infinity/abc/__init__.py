@@ -16,7 +16,18 @@ from .model import (
     Usage,
 )
 from .observer import Observer
-from .store import Accepted, Expect, FeedRow, OutboxRow, PromptRow, Status, Store, ThreadRow, TimerRow
+from .store import (
+    Accepted,
+    Expect,
+    FeedRow,
+    Imported,
+    OutboxRow,
+    PromptRow,
+    Status,
+    Store,
+    ThreadRow,
+    TimerRow,
+)
 from .tools import Builtin, Catalog, Catalogs, Checker, Offer, Stage, Wire
 from .transport import Delivery, Transport, Verdict
 
@@ -30,6 +41,7 @@ __all__ = [
     "Delivery",
     "Expect",
     "FeedRow",
+    "Imported",
     "Mailbox",
     "Model",
     "ModelCall",

@@ -22,6 +22,8 @@ class Status(StrEnum):
     UNKNOWN_CALL = "unknown_call"
     NOT_PENDING = "not_pending"
     NOT_SUBSCRIBED = "not_subscribed"
+    MOVED = "moved"
+    """The thread's tree was retired here: nothing was written; ``Store.retired`` says where it went."""
 
 
 class Expect(StrEnum):
@@ -90,6 +92,15 @@ class TimerRow(NamedTuple):
     body: bytes
 
 
+class Imported(NamedTuple):
+    """A tree that came to live here, and what its host has to take up: put ``messages`` into mailboxes, look at the outbox, arm the timer."""
+
+    root: str
+    messages: list[Message]
+    outbox: int
+    next_timer: int | None
+
+
 class Store(Protocol):
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
@@ -104,14 +115,17 @@ class Store(Protocol):
         ...
 
     async def commit(self, delta: Delta) -> list[Message]:
-        """All of it or none (I6). Returns the messages it put into inboxes. ``Conflict`` if another commit came first (I1)."""
+        """All of it or none (I6). Returns the messages it put into inboxes. ``Conflict`` if another commit came first (I1)
+        or the thread's tree was retired (``retired`` tells which)."""
         ...
 
     async def fire_timers(self, now: int) -> list[Message]:
-        """Turn due timers into messages."""
+        """Turn due timers into messages; not those of retired trees."""
         ...
 
-    async def next_timer(self) -> int | None: ...
+    async def next_timer(self) -> int | None:
+        """When the earliest timer that can fire is due."""
+        ...
 
     async def outbox_done(
         self, key: str, sent_call: str | None = None, failure: Message | None = None
@@ -122,11 +136,11 @@ class Store(Protocol):
     async def outbox_retry(self, key: str, due_at: int) -> None: ...
 
     async def outbox(self, after: str = "") -> list[OutboxRow]:
-        """What has not left yet, by key, a page at a time."""
+        """What has not left yet, by key, a page at a time; not that of retired trees."""
         ...
 
     async def inbox(self, after: int = 0) -> list[Message]:
-        """What is queued, by place, a page at a time: for hosts whose mailboxes are in memory."""
+        """What is queued, by place, a page at a time, for hosts whose mailboxes are in memory; not what retired trees have."""
         ...
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool: ...
@@ -170,5 +184,44 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> dict[str, int]: ...
+
+    # -- whole trees; `root` is the id of a tree's root thread
+
+    async def retire_tree(self, root: str, note: str) -> None:
+        """Take a tree out of service, because it moves to another store.
+
+        From then on ``accept`` answers ``moved`` and writes nothing, ``commit`` is a ``Conflict``, its timers do not fire, and its queued
+        messages and outbox rows are not listed. All of it stays, to be read and exported. ``note`` says why, and where it went.
+        ``UnknownThread`` if no thread is the root.
+        """
+        ...
+
+    async def unretire_tree(self, root: str) -> None:
+        """Back into service, as it was: the end of a move that failed. The host takes up its inbox, outbox and timers again."""
+        ...
+
+    async def retired(self, root: str) -> str | None:
+        """The note of a retired tree; ``None`` while the tree is in service."""
+        ...
+
+    async def delete_tree(self, root: str) -> int:
+        """Remove all that there is of a tree, whether retired or not, for good. The number of its threads, 0 if there were none."""
+        ...
+
+    async def export_tree(self, root: str, path: str) -> int:
+        """Write a tree, as it is at one moment, to a new file that any store can import. The number of its threads.
+
+        Retire the tree first if it is to live elsewhere: otherwise two of it go on. The file holds the tree's conversations in the clear.
+        ``UnknownThread`` if no thread is the root; ``Conflict`` if there is a file of that name; ``DamagedStore`` if a part cannot be read.
+        """
+        ...
+
+    async def import_tree(self, path: str) -> Imported:
+        """Take in an exported tree, all of it or nothing. Messages keep their order and get new places; the tree is in service.
+
+        ``DamagedStore`` if the file is not exactly what was exported, ``NewerStore`` if a newer version wrote it, ``Conflict`` if one of its
+        threads is here already, retired or not.
+        """
+        ...
 
     async def close(self) -> None: ...

@@ -11,6 +11,7 @@ from infinity.abc import (
     Accepted,
     Expect,
     FeedRow,
+    Imported,
     OutboxRow,
     PromptRow,
     Status,
@@ -66,7 +67,25 @@ class JournalStore:
     async def put_meta(self, key: str, value: bytes) -> None:
         await self._outcome(self._journal.put_meta, key, value)
 
+    async def retire_tree(self, root: str, note: str) -> None:
+        await self._outcome(self._journal.retire_tree, root, note)
+
+    async def unretire_tree(self, root: str) -> None:
+        await self._outcome(self._journal.unretire_tree, root)
+
+    async def delete_tree(self, root: str) -> int:
+        return cast("int", await self._outcome(self._journal.delete_tree, root))
+
+    async def import_tree(self, path: str) -> Imported:
+        return Imported(**await self._messages(self._journal.import_tree, path))
+
     # -- reads
+
+    async def export_tree(self, root: str, path: str) -> int:
+        return cast("int", await self._outcome(self._journal.export_tree, root, path))
+
+    async def retired(self, root: str) -> str | None:
+        return cast("str | None", await self._outcome(self._journal.retired, root))
 
     async def load(
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
@@ -191,7 +210,8 @@ class JournalStore:
                 future.set_exception(from_core(error))
 
     def _left_behind(self, value: Any) -> None:
-        messages = [item for item in value if isinstance(item, Message)] if value else []
+        found = value["messages"] if isinstance(value, dict) else value or ()
+        messages = [item for item in found if isinstance(item, Message)]
         if messages:
             self.orphaned(messages)
 

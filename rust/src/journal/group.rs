@@ -51,8 +51,16 @@ impl<'c> Group<'c> {
 
     /// Count rows that were added to one of the tables that only grow.
     pub fn grew(&self, table: &'static str, rows: usize) {
+        self.tallied(table, rows as i64);
+    }
+
+    pub fn shrank(&self, table: &'static str, rows: usize) {
+        self.tallied(table, -(rows as i64));
+    }
+
+    fn tallied(&self, table: &str, rows: i64) {
         if let Some(at) = schema::TALLIED.iter().position(|name| *name == table) {
-            self.tally[at].set(self.tally[at].get() + rows as i64);
+            self.tally[at].set(self.tally[at].get() + rows);
         }
     }
 

@@ -8,10 +8,13 @@
 //! | [`lane`], [`ticket`], [`value`] | a thread per kind; every operation is answered once |
 //! | [`failure`] | what went wrong, in the words of the core |
 //! | [`checksum`], [`digest`] | torn bodies are noticed; ids take 16 bytes |
+//! | [`tree`], [`export`], [`write::import`] | a whole tree of threads as a file, and back |
 //! | [`repair`], [`salvage`] | what can be read of a damaged file, as a new one |
+//! | [`table`] | what both know of a table |
 
 mod checksum;
 mod digest;
+mod export;
 mod failure;
 mod group;
 mod lane;
@@ -21,7 +24,9 @@ mod reader;
 mod repair;
 mod salvage;
 mod schema;
+mod table;
 mod ticket;
+mod tree;
 pub mod value;
 pub mod write;
 mod writer;
@@ -36,10 +41,11 @@ pub use write::inbox::Expect;
 
 use crate::error::Result;
 use crate::wake::Wake;
+use export::{Export, Exporter};
 use lane::Lane;
 use reader::Reader;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use ticket::Finished;
 use writer::Writer;
@@ -52,6 +58,8 @@ pub struct Journal {
     finished: Arc<Finished>,
     writes: Lane<Write>,
     reads: Lane<Read>,
+    exports: Lane<Export>,
+    live_ranges: LiveRanges,
     /// Held for its lock.
     owner: Mutex<Option<File>>,
 }
@@ -67,9 +75,12 @@ impl Journal {
         let writer = Writer { connection: open::writer(path)?, path: path.into(), finished: Arc::clone(&finished) };
         let reader =
             Reader { connection: open::reader(path)?, path: path.into(), live_ranges, finished: Arc::clone(&finished) };
+        let exporter = Exporter { journal: path.into(), finished: Arc::clone(&finished) };
         Ok(Self {
             writes: Lane::start("infinity-writer", Arc::clone(&finished), |jobs| writer.run(jobs))?,
             reads: Lane::start("infinity-reader", Arc::clone(&finished), |jobs| reader.run(jobs))?,
+            exports: Lane::start("infinity-export", Arc::clone(&finished), |jobs| exporter.run(jobs))?,
+            live_ranges,
             finished,
             owner: Mutex::new(Some(owner)),
         })
@@ -84,6 +95,16 @@ impl Journal {
         self.reads.submit(operation)
     }
 
+    /// Write a whole tree to a new file.
+    pub fn export_tree(&self, root: String, path: PathBuf) -> Ticket {
+        self.exports.submit(Export { root, path })
+    }
+
+    /// Take in a tree from a file that an export wrote.
+    pub fn import_tree(&self, path: PathBuf) -> Ticket {
+        self.write(Write::ImportTree { path, live_ranges: self.live_ranges })
+    }
+
     /// The outcomes of all that finished since the last call.
     pub fn finished(&self) -> Vec<(Ticket, Result<Value>)> {
         self.finished.collect()
@@ -91,6 +112,7 @@ impl Journal {
 
     /// Finish what is queued, checkpoint, release the file. Operations submitted later are answered with `closed`.
     pub fn close(&self) {
+        self.exports.close();
         self.reads.close();
         self.writes.close();
         drop(self.owner.lock().unwrap_or_else(PoisonError::into_inner).take());

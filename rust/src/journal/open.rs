@@ -144,9 +144,12 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     open().map_err(|error| describe(path, &error))
 }
 
-/// Is it ours, of a version that we know, whole in its outline, and can it be written?
-fn check(path: &Path, connection: &Connection) -> Result<()> {
-    let sqlite = |error| describe(path, &error);
+/// Is it a journal, of a version that we know, and whole in its outline? `damaged` says what to do with a file that is not.
+pub fn recognize(path: &Path, connection: &Connection, damaged: fn(&Path, &str) -> Error) -> Result<()> {
+    let sqlite = |error: rusqlite::Error| match describe(path, &error) {
+        Error::Damaged(_) => damaged(path, &error.to_string()),
+        other => other,
+    };
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(sqlite);
     if pragma("application_id")? != schema::APPLICATION_ID {
         return Err(damaged(path, "it is not a journal of Infinity"));
@@ -166,6 +169,13 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
     if version < schema::VERSION || outline(connection).map_err(sqlite)? != tables.map_err(sqlite)? {
         return Err(damaged(path, "its tables are not those of its format"));
     }
+    Ok(())
+}
+
+/// Is it ours, whole as far as can be told at a glance, and can it be written?
+fn check(path: &Path, connection: &Connection) -> Result<()> {
+    let sqlite = |error| describe(path, &error);
+    recognize(path, connection, damaged)?;
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" {
         return Err(damaged(path, &format!("its journal mode is {mode}, not wal")));

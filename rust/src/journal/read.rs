@@ -29,6 +29,7 @@ pub enum Read {
     Views { thread: String },
     Discards { thread: String, limit: i64 },
     Meta(String),
+    Retired(String),
     Spent(String),
     Counts,
 }
@@ -53,6 +54,7 @@ impl Read {
             Read::Views { thread } => Value::Views(facts::views(on, thread)?),
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
             Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),
+            Read::Retired(root) => Value::Text(facts::retired(on, root)?),
             Read::Spent(root) => Value::Spent(facts::spent(on, root)?),
             Read::Counts => Value::Counts(facts::counts(on)?),
         })

@@ -4,8 +4,8 @@
 
 use super::failure::{damaged, describe};
 use super::open::{beside, lock, make, outline, sync_directory};
-use super::salvage::Table;
 use super::schema;
+use super::table::Table;
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{self, File};

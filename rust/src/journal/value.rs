@@ -13,6 +13,7 @@ pub enum Value {
     Loaded(Option<Loaded>),
     Integer(Option<i64>),
     Bytes(Option<Vec<u8>>),
+    Text(Option<String>),
     Thread(Option<ThreadRow>),
     Threads(Vec<ThreadRow>),
     Outbox(Vec<OutboxRow>),
@@ -29,6 +30,7 @@ pub enum Value {
     /// Message id, reason, time.
     Discards(Vec<(String, String, i64)>),
     Spent(Spent),
+    Imported(Imported),
     /// Table and number of rows.
     Counts(Vec<(String, i64)>),
 }
@@ -46,6 +48,8 @@ pub enum Accepted {
     UnknownCall,
     NotPending,
     NotSubscribed,
+    /// Its tree was retired here: nothing was written.
+    Moved,
 }
 
 impl Accepted {
@@ -58,8 +62,21 @@ impl Accepted {
             Accepted::UnknownCall => "unknown_call",
             Accepted::NotPending => "not_pending",
             Accepted::NotSubscribed => "not_subscribed",
+            Accepted::Moved => "moved",
         }
     }
+}
+
+/// A tree that came to live here, and what its host has to take up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    pub root: String,
+    /// Queued, with their places here.
+    pub messages: Vec<Message>,
+    /// How many rows have not left yet.
+    pub outbox: i64,
+    /// Milliseconds since the Unix epoch.
+    pub next_timer: Option<i64>,
 }
 
 /// A thread's records as they were written.

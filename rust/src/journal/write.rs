@@ -1,10 +1,13 @@
 //! Everything that changes the journal. Each operation runs inside a group's transaction.
 
 pub mod commit;
+pub mod import;
 pub mod inbox;
 pub mod outbox;
 pub mod timers;
+pub mod trees;
 
+use super::LiveRanges;
 use super::checksum;
 use super::failure::Failure;
 use super::group::Group;
@@ -13,6 +16,7 @@ use crate::delta::Delta;
 use crate::message::Message;
 use inbox::{Expect, Target};
 use rusqlite::params;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub enum Write {
@@ -42,6 +46,16 @@ pub enum Write {
     PutMeta {
         key: String,
         value: Vec<u8>,
+    },
+    RetireTree {
+        root: String,
+        note: String,
+    },
+    UnretireTree(String),
+    DeleteTree(String),
+    ImportTree {
+        path: PathBuf,
+        live_ranges: LiveRanges,
     },
     /// Faults that a test injects.
     #[cfg(test)]
@@ -73,15 +87,28 @@ impl Write {
                 group.execute(sql, params![key, value, checksum::of(value)])?;
                 Value::Nothing
             }
+            Write::RetireTree { root, note } => {
+                trees::retire(group, root, note)?;
+                Value::Nothing
+            }
+            Write::UnretireTree(root) => {
+                trees::unretire(group, root)?;
+                Value::Nothing
+            }
+            Write::DeleteTree(root) => Value::Integer(Some(trees::delete(group, root)?)),
+            Write::ImportTree { path, live_ranges } => Value::Imported(import::import(group, path, *live_ranges)?),
             #[cfg(test)]
             Write::Inject(fault) => fault(group)?,
         })
     }
 }
 
-/// The latest content of a view (VIEW-1). False if there is no such thread.
+/// The latest content of a view (VIEW-1). False if there is no such thread, or it has moved.
 fn put_view(group: &Group<'_>, thread: &str, view_type: &str, content: &[u8]) -> Result<bool, Failure> {
-    let Some(target) = Target::find(group, thread)? else { return Ok(false) };
+    let target = match Target::find(group, thread)? {
+        Some(target) if !target.retired => target,
+        _ => return Ok(false),
+    };
     let sql = "REPLACE INTO views (thread, view_type, content, crc) VALUES (?1, ?2, ?3, ?4)";
     group.execute(sql, params![target.key, view_type, content, checksum::of(content)])?;
     Ok(true)

@@ -71,6 +71,31 @@ impl PyJournal {
         self.0.write(Write::PutMeta { key, value })
     }
 
+    /// Take a whole tree out of service here.
+    fn retire_tree(&self, root: String, note: String) -> Ticket {
+        self.0.write(Write::RetireTree { root, note })
+    }
+
+    /// Put a retired tree back into service.
+    fn unretire_tree(&self, root: String) -> Ticket {
+        self.0.write(Write::UnretireTree(root))
+    }
+
+    /// Remove a whole tree.
+    fn delete_tree(&self, root: String) -> Ticket {
+        self.0.write(Write::DeleteTree(root))
+    }
+
+    /// Take in a tree from a file that ``export_tree`` wrote.
+    fn import_tree(&self, path: PathBuf) -> Ticket {
+        self.0.import_tree(path)
+    }
+
+    /// Write a whole tree to a new file.
+    fn export_tree(&self, root: String, path: PathBuf) -> Ticket {
+        self.0.export_tree(root, path)
+    }
+
     /// A thread's records.
     #[pyo3(signature = (thread, known_version = -1, message_ids = Vec::new()))]
     #[pyo3(text_signature = "(self, /, thread, known_version=-1, message_ids=...)")]
@@ -160,6 +185,11 @@ impl PyJournal {
 
     fn meta(&self, key: String) -> Ticket {
         self.0.read(Read::Meta(key))
+    }
+
+    /// Why a tree is out of service here, or ``None``.
+    fn retired(&self, root: String) -> Ticket {
+        self.0.read(Read::Retired(root))
     }
 
     /// Tokens and microdollars of a whole tree.

@@ -5,7 +5,7 @@ use super::snapshot::PySnapshot;
 use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
-use crate::journal::value::{Accepted, FeedRow, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow};
+use crate::journal::value::{Accepted, FeedRow, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow};
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -31,6 +31,7 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Loaded(loaded) => loaded.map(snapshot).into_py_any(py),
         Value::Integer(integer) => integer.into_py_any(py),
         Value::Bytes(value) => value.map(|value| bytes(&value)).into_py_any(py),
+        Value::Text(value) => value.into_py_any(py),
         Value::Thread(row) => row.map(|row| thread(py, row)).transpose()?.into_py_any(py),
         Value::Threads(rows) => {
             rows.into_iter().map(|row| thread(py, row)).collect::<PyResult<Vec<_>>>()?.into_py_any(py)
@@ -52,6 +53,14 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Views(rows) => each(py, rows, |(view_type, content)| (view_type, bytes(&content))),
         Value::Discards(rows) => rows.into_py_any(py),
         Value::Spent(Spent { tokens, cost }) => (tokens, cost).into_py_any(py),
+        Value::Imported(Imported { root, messages, outbox, next_timer }) => {
+            let dict = PyDict::new(py);
+            dict.set_item("root", root)?;
+            dict.set_item("messages", message::list(py, messages)?)?;
+            dict.set_item("outbox", outbox)?;
+            dict.set_item("next_timer", next_timer)?;
+            Ok(dict.into_any().unbind())
+        }
         Value::Counts(counts) => {
             let dict = PyDict::new(py);
             for (table, rows) in counts {

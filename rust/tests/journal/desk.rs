@@ -4,7 +4,7 @@ use _core::delta::{CallRow, Consumed, Delta, OutboxRow, SendRow, TimerRow};
 use _core::error::{Error, Result};
 use _core::id::{CallId, MessageId, ThreadId};
 use _core::journal::value::Accepted;
-use _core::journal::{Expect, Journal, Read, Ticket, Value, Write};
+use _core::journal::{Expect, Journal, LiveRanges, Read, Ticket, Value, Write};
 use _core::message::Message;
 use _core::wake::Wake;
 use std::collections::HashMap;
@@ -38,6 +38,10 @@ pub fn live_ranges(header: &[u8]) -> Result<Vec<(String, i64, i64)>> {
 }
 
 pub fn open(path: &Path) -> Result<(Journal, Arc<Wake>)> {
+    open_with(path, live_ranges)
+}
+
+fn open_with(path: &Path, live_ranges: LiveRanges) -> Result<(Journal, Arc<Wake>)> {
     let wake = Arc::new(Wake::new()?);
     Ok((Journal::open(path, Arc::clone(&wake), live_ranges)?, wake))
 }
@@ -73,7 +77,16 @@ impl Desk {
     }
 
     pub fn at(path: &Path) -> Self {
-        let (journal, wake) = open(path).unwrap();
+        Self::with(path, live_ranges)
+    }
+
+    /// A journal of real threads.
+    pub fn of_threads(path: &Path) -> Self {
+        Self::with(path, _core::history::live_ranges)
+    }
+
+    fn with(path: &Path, live_ranges: LiveRanges) -> Self {
+        let (journal, wake) = open_with(path, live_ranges).unwrap();
         Self { journal, wake, outcomes: Mutex::default(), directory: None, path: path.into() }
     }
 

@@ -72,6 +72,22 @@ async def test_messages_of_a_commit_whose_slice_was_abandoned_still_reach_a_mail
     assert orphan.id == "note"
 
 
+async def test_messages_of_an_import_that_was_abandoned_still_reach_a_mailbox(
+    store: JournalStore, tmp_path: Path
+) -> None:
+    await create(store)
+    await store.accept(message("t", "m"))
+    await store.export_tree("t", str(tmp_path / "tree"))
+    await store.delete_tree("t")
+    orphans: asyncio.Queue[Sequence[Message]] = asyncio.Queue()
+    store.orphaned = orphans.put_nowait
+    task = asyncio.create_task(store.import_tree(str(tmp_path / "tree")))
+    await asyncio.sleep(0)
+    task.cancel()
+    [orphan] = await asyncio.wait_for(orphans.get(), SOON)
+    assert orphan.id == "m"
+
+
 async def test_a_closed_store_says_so(store: JournalStore) -> None:
     await store.close()
     with pytest.raises(Stopped, match="closed"):

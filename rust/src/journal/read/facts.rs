@@ -23,6 +23,11 @@ pub fn meta(picture: &Picture<'_>, key: &str) -> Result<Option<Vec<u8>>, Failure
     Ok(picture.find("SELECT value, crc FROM meta WHERE key = ?1", [key], |row| checked(row, 0))?)
 }
 
+/// Why a tree is out of service here; `None` while it is not.
+pub fn retired(picture: &Picture<'_>, root: &str) -> Result<Option<String>, Failure> {
+    Ok(picture.find("SELECT note FROM retired WHERE root = ?1", [root], |row| row.get(0))?)
+}
+
 /// Of a whole tree; nothing is recorded before its first completion.
 pub fn spent(picture: &Picture<'_>, root: &str) -> Result<Spent, Failure> {
     let sql = "SELECT tokens, cost FROM spending WHERE root = ?1";

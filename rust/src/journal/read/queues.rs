@@ -1,4 +1,5 @@
-//! What waits: messages, outgoing rows, timers, prompts. Read in full by a start, without reading any thread (L15).
+//! What waits: messages, outgoing rows, timers, prompts. Read in full by a start, without reading any thread (L15). What a retired tree
+//! has queued rests: it is not taken up here.
 //!
 //! A row whose thread is gone is damage, not a row to leave out (I8): hence subqueries, where a join would drop it.
 
@@ -12,22 +13,27 @@ use rusqlite::{Row, params};
 
 pub fn inbox(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Vec<Message>, Failure> {
     let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
-               FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    Ok(picture.all(sql, params![after, limit], |row| {
-        Ok(Message {
-            seq: row.get(0)?,
-            thread: ThreadId::new(row.get::<_, String>(1)?),
-            id: MessageId::new(row.get::<_, String>(2)?),
-            kind: row.get::<_, String>(3)?.into(),
-            body: checked(row, 4)?.into(),
-            accepted_at: row.get(6)?,
-        })
-    })?)
+               FROM inbox WHERE seq > ?1 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = inbox.thread))
+               ORDER BY seq LIMIT ?2";
+    Ok(picture.all(sql, params![after, limit], message)?)
+}
+
+/// Of a row with seq, thread, id, kind, body, its checksum, and time.
+pub fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        seq: row.get(0)?,
+        thread: ThreadId::new(row.get::<_, String>(1)?),
+        id: MessageId::new(row.get::<_, String>(2)?),
+        kind: row.get::<_, String>(3)?.into(),
+        body: checked(row, 4)?.into(),
+        accepted_at: row.get(6)?,
+    })
 }
 
 pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<OutboxRow>, Failure> {
     let sql = "SELECT key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread), attempts, due_at
-               FROM outbox WHERE key > ?1 ORDER BY key LIMIT ?2";
+               FROM outbox WHERE key > ?1 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = outbox.thread))
+               ORDER BY key LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], |row| {
         Ok(OutboxRow {
             key: row.get(0)?,
@@ -43,7 +49,9 @@ pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<Outb
 }
 
 pub fn next_timer(picture: &Picture<'_>) -> Result<Option<i64>, Failure> {
-    Ok(picture.one("SELECT min(due_at) FROM timers", [], |row| row.get(0))?)
+    let sql = "SELECT due_at FROM timers WHERE NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = timers.thread))
+               ORDER BY due_at LIMIT 1";
+    Ok(picture.find(sql, [], |row| row.get(0))?)
 }
 
 /// Earliest first.

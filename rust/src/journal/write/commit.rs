@@ -1,6 +1,6 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::inbox;
+use super::{inbox, trees};
 use crate::delta::{CallRow, Consumed, Delta, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
@@ -14,8 +14,9 @@ use rusqlite::params;
 /// The messages that entered inboxes.
 ///
 /// # Errors
-/// `conflict` if a stored version, or a consumed message, is not what the slice saw.
+/// `conflict` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
 pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure> {
+    trees::check_in_service(group, &delta.root)?;
     let key = claim(group, delta)?;
     for child in &delta.children {
         claim_all(group, child)?;

@@ -38,12 +38,15 @@ impl Expect {
 pub struct Target {
     pub key: i64,
     pub closed: bool,
+    /// Its tree lives elsewhere.
+    pub retired: bool,
 }
 
 impl Target {
     pub fn find(group: &Group<'_>, thread: &str) -> rusqlite::Result<Option<Self>> {
-        let sql = "SELECT key, status = 'closed' FROM threads WHERE id = ?1";
-        group.find(sql, [thread], |row| Ok(Target { key: row.get(0)?, closed: row.get(1)? }))
+        let sql = "SELECT key, status = 'closed', EXISTS (SELECT 1 FROM retired WHERE retired.root = threads.root)
+                   FROM threads WHERE id = ?1";
+        group.find(sql, [thread], |row| Ok(Target { key: row.get(0)?, closed: row.get(1)?, retired: row.get(2)? }))
     }
 }
 
@@ -52,6 +55,9 @@ pub fn accept(group: &Group<'_>, message: &Message, expect: &Expect) -> Result<A
     let Some(target) = Target::find(group, message.thread.as_str())? else {
         return Ok(Accepted::UnknownThread);
     };
+    if target.retired {
+        return Ok(Accepted::Moved);
+    }
     if known(group, target.key, message.id.as_str())? {
         return Ok(Accepted::Duplicate);
     }
@@ -70,10 +76,18 @@ pub fn accept(group: &Group<'_>, message: &Message, expect: &Expect) -> Result<A
     }
 }
 
-/// Append a message that a commit or a timer sends. `None`: its thread has it already, or is closed (recorded), or does not exist.
+/// Append a message that a commit or a timer sends. `None`: its thread has it already, or is closed or has moved (recorded), or does not
+/// exist.
 pub fn deliver(group: &Group<'_>, message: &Message) -> Result<Option<Message>, Failure> {
     match accept(group, message, &Expect::Any)? {
         Accepted::Yes(message) => Ok(Some(message)),
+        Accepted::Moved => {
+            // Nobody will offer it again.
+            if let Some(target) = Target::find(group, message.thread.as_str())? {
+                discard(group, target.key, message.id.as_str(), "moved", message.accepted_at)?;
+            }
+            Ok(None)
+        }
         _ => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 //! What was recorded has left, or never will, or is tried again later (I5).
 
-use super::inbox::{self, Expect};
+use super::inbox::{self, Expect, Target};
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
 use crate::journal::value::Accepted;
@@ -14,6 +14,12 @@ pub fn done(
     sent_call: Option<&str>,
     failure: Option<&Message>,
 ) -> Result<Option<Accepted>, Failure> {
+    if let Some(message) = failure
+        && Target::find(group, message.thread.as_str())?.is_some_and(|target| target.retired)
+    {
+        // The row stays: what becomes of it is decided where the tree lives.
+        return Ok(Some(Accepted::Moved));
+    }
     group.execute("DELETE FROM outbox WHERE key = ?1", [key])?;
     if let Some(call) = sent_call {
         // Only from `planned`: its result may have been faster than the answer to the request.

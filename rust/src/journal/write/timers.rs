@@ -10,7 +10,9 @@ use rusqlite::params;
 
 pub fn fire(group: &Group<'_>, now: i64, limit: i64) -> Result<Vec<Message>, Failure> {
     let sql = "SELECT thread, id, kind, body, crc, (SELECT id FROM threads WHERE key = thread) FROM timers
-               WHERE due_at <= ?1 ORDER BY due_at, thread, id LIMIT ?2";
+               WHERE due_at <= ?1 AND NOT EXISTS (
+                 SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE key = timers.thread)
+               ) ORDER BY due_at, thread, id LIMIT ?2";
     let due = group.all(sql, params![now, limit], |row| {
         let id: String = row.get(1)?;
         let message = Message {

@@ -1,0 +1,98 @@
+//! A table as the schema describes it: what repairs, exports and imports copy row by row.
+
+use super::checksum;
+use crate::codec::{self, Kind};
+use crate::error::Error;
+use rusqlite::types::{Type, Value, ValueRef};
+use rusqlite::{Connection, Row};
+
+pub struct Table {
+    pub name: String,
+    pub columns: Vec<String>,
+    /// The column that is the row's number, where rows have one.
+    pub number: Option<String>,
+    /// The columns of the primary key.
+    pub key: Vec<String>,
+    /// The body that a checksum stands beside.
+    body: Option<usize>,
+    /// The record that carries its own.
+    record: Option<(usize, Kind)>,
+}
+
+impl Table {
+    /// All that hold data of their own, in the order of creation.
+    pub fn all(journal: &Connection) -> rusqlite::Result<Vec<Self>> {
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tallies', 'sqlite_sequence') ORDER BY rootpage";
+        let names: Vec<String> = journal.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        names.into_iter().map(|name| Self::describe(journal, name)).collect()
+    }
+
+    fn describe(journal: &Connection, name: String) -> rusqlite::Result<Self> {
+        let mut info = journal.prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
+        let columns: Vec<(String, String, i64)> =
+            info.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+        let mut key: Vec<_> = columns.iter().filter(|column| column.2 > 0).collect();
+        key.sort_by_key(|column| column.2);
+        let number = match key.as_slice() {
+            [(name, kind, _)] if kind == "INTEGER" => Some(name.clone()),
+            _ => None,
+        };
+        let key = key.into_iter().map(|column| column.0.clone()).collect();
+        let columns: Vec<_> = columns.into_iter().map(|column| column.0).collect();
+        let body = columns.iter().position(|column| column == "crc").map(|crc| crc - 1);
+        let record = columns.iter().enumerate().find_map(|(at, column)| match (&*name, &**column) {
+            ("threads", "header") => Some((at, Kind::Header)),
+            ("entries", "record") => Some((at, Kind::Entry)),
+            ("calls", "record") => Some((at, Kind::Call)),
+            _ => None,
+        });
+        Ok(Self { name, columns, number, key, body, record })
+    }
+
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+
+    /// The statement that writes a row; `verb` is an `INSERT` or a `REPLACE`.
+    pub fn write(&self, verb: &str) -> String {
+        let marks = vec!["?"; self.columns.len()].join(", ");
+        format!("{verb} INTO {} ({}) VALUES ({marks})", self.name, self.columns.join(", "))
+    }
+
+    /// A row that was selected with all columns in their order.
+    ///
+    /// # Errors
+    /// A text that is none, or a body that its checksum does not match.
+    pub fn values(&self, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for column in 0..self.columns.len() {
+            values.push(match row.get_ref(column)? {
+                ValueRef::Text(text) => Value::Text(std::str::from_utf8(text)?.to_owned()),
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(value) => Value::Integer(value),
+                ValueRef::Real(value) => Value::Real(value),
+                ValueRef::Blob(value) => Value::Blob(value.to_vec()),
+            });
+        }
+        match self.body.map(|body| (body, &values[body], &values[body + 1])) {
+            None => Ok(values),
+            Some((_, Value::Blob(body), Value::Integer(crc))) if checksum::of(body) == *crc => Ok(values),
+            Some((body, ..)) => {
+                let text = format!("the checksum of a {} of table {} does not match", self.columns[body], self.name);
+                Err(rusqlite::Error::FromSqlConversionFailure(body, Type::Blob, text.into()))
+            }
+        }
+    }
+
+    /// Is the record of a row, where it has one, whole and of a format that we know?
+    ///
+    /// # Errors
+    /// `damaged` or `too_new`.
+    pub fn check(&self, values: &[Value]) -> Result<(), Error> {
+        match self.record.map(|(at, kind)| (kind, &values[at])) {
+            Some((kind, Value::Blob(record))) => codec::open(kind, record).map(drop),
+            Some((_, other)) => Err(Error::Damaged(format!("a record is {:?}", other.data_type()))),
+            None => Ok(()),
+        }
+    }
+}

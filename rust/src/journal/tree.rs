@@ -1,0 +1,134 @@
+//! The rows of one tree, table by table, always in the same order: what an export writes and an import reads.
+
+use super::failure::{Failure, describe};
+use super::schema::place;
+use super::table::Table;
+use crate::error::{Error, Result};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Params, Transaction, params};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Of all rows of a tree, in order: two files with the same one hold the same tree.
+pub type Fingerprint = [u8; 32];
+
+/// Where an export says which tree it holds, and the tree's fingerprint.
+pub const ROOT: &str = "export.root";
+pub const FINGERPRINT: &str = "export.fingerprint";
+
+/// A file that is read, as it was at one moment.
+pub struct Source<'c> {
+    pub picture: Transaction<'c>,
+    pub path: &'c Path,
+    /// What an error of this file means, for people.
+    pub describe: fn(&Path, &rusqlite::Error) -> Error,
+}
+
+impl<'c> Source<'c> {
+    /// The journal itself.
+    pub fn journal(connection: &'c mut Connection, path: &'c Path) -> Result<Self> {
+        let picture = connection.transaction().map_err(|error| describe(path, &error))?;
+        Ok(Self { picture, path, describe })
+    }
+
+    pub fn describe(&self, error: rusqlite::Error) -> Error {
+        (self.describe)(self.path, &error)
+    }
+
+    /// Ids of the tree's threads, in order of their keys.
+    pub fn threads(&self, root: &str) -> Result<Vec<String>> {
+        self.column("SELECT id FROM threads WHERE root = ?1 ORDER BY key", root)
+    }
+
+    fn column<T: rusqlite::types::FromSql>(&self, sql: &str, root: &str) -> Result<Vec<T>> {
+        let read = || self.picture.prepare_cached(sql)?.query_map([root], |row| row.get(0))?.collect::<Result<_, _>>();
+        read().map_err(|error| self.describe(error))
+    }
+
+    /// Every row of the tree goes to `take`. A row that is torn ends it (I8).
+    pub fn read(
+        &self,
+        root: &str,
+        mut take: impl FnMut(&Table, Vec<Value>) -> Result<(), Failure>,
+    ) -> Result<Fingerprint, Failure> {
+        let broken = |error| Failure::broken(self.describe(error));
+        let keys: Vec<i64> =
+            self.column("SELECT key FROM threads WHERE root = ?1 ORDER BY key", root).map_err(Failure::broken)?;
+        let mut hash = Sha256::new();
+        for table in Table::all(&self.picture).map_err(broken)? {
+            // Whether the tree is in service is a fact about this place, not about the tree.
+            if table.name == "retired" {
+                continue;
+            }
+            hash.update(table.name.as_bytes());
+            let mut rows = Rows { source: self, table: &table, hash: &mut hash, take: &mut take };
+            match &*table.name {
+                "meta" => rows.select(
+                    "key IN ('catalog.' || ?1,
+                             'definitions.' || (SELECT CAST(value AS TEXT) FROM meta WHERE key = 'catalog.' || ?1))",
+                    [root],
+                )?,
+                "threads" | "spending" => rows.select("root = ?1", [root])?,
+                // Short, and in the order of all threads: of arrival, of planning.
+                "inbox" | "outbox" => rows.select("thread IN (SELECT key FROM threads WHERE root = ?1)", [root])?,
+                "entries" | "feed" => keys.iter().try_for_each(|key| {
+                    rows.select("place >= ?1 AND place < ?2", params![place(*key, 0), place(*key + 1, 0)])
+                })?,
+                _ => keys.iter().try_for_each(|key| rows.select("thread = ?1", [key]))?,
+            }
+        }
+        Ok(hash.finalize().into())
+    }
+}
+
+/// One table's rows on their way.
+struct Rows<'s, 'c, T> {
+    source: &'s Source<'c>,
+    table: &'s Table,
+    hash: &'s mut Sha256,
+    take: &'s mut T,
+}
+
+impl<T: FnMut(&Table, Vec<Value>) -> Result<(), Failure>> Rows<'_, '_, T> {
+    fn select(&mut self, condition: &str, params: impl Params) -> Result<(), Failure> {
+        let Self { source, table, hash, take } = self;
+        let broken = |error| Failure::broken(source.describe(error));
+        let (columns, name, order) = (table.columns.join(", "), &table.name, table.key.join(", "));
+        let sql = format!("SELECT {columns} FROM {name} WHERE {condition} ORDER BY {order}");
+        let mut statement = source.picture.prepare_cached(&sql).map_err(broken)?;
+        let mut rows = statement.query(params).map_err(broken)?;
+        while let Some(row) = rows.next().map_err(broken)? {
+            let values = table.values(row).map_err(broken)?;
+            table.check(&values).map_err(|error| Failure::broken(located(source, table, error)))?;
+            values.iter().for_each(|value| digest(hash, value));
+            take(table, values)?;
+        }
+        Ok(())
+    }
+}
+
+/// A record's own error says nothing of the file.
+fn located(source: &Source<'_>, table: &Table, error: Error) -> Error {
+    match error {
+        Error::TooNew(text) => Error::TooNew(format!("{}, table {}: {text}", source.path.display(), table.name)),
+        other => {
+            let text = format!("table {}: {}", table.name, other.text());
+            source.describe(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, text.into()))
+        }
+    }
+}
+
+fn digest(hash: &mut Sha256, value: &Value) {
+    let mut part = |kind: u8, bytes: &[u8]| {
+        hash.update([kind]);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    match value {
+        Value::Null => part(0, &[]),
+        Value::Integer(number) => part(1, &number.to_le_bytes()),
+        Value::Real(number) => part(2, &number.to_le_bytes()),
+        Value::Text(text) => part(3, text.as_bytes()),
+        Value::Blob(bytes) => part(4, bytes),
+    }
+}

@@ -1,0 +1,201 @@
+//! An exported tree comes to live here: all of it, or nothing (I6), and only if it is what was exported (I8).
+
+use crate::error::{Error, Result};
+use crate::journal::LiveRanges;
+use crate::journal::checksum::checked;
+use crate::journal::failure::{Failure, describe};
+use crate::journal::group::Group;
+use crate::journal::open::{beside, recognize};
+use crate::journal::read::queues::message;
+use crate::journal::schema::{self, POSITIONS};
+use crate::journal::table::Table;
+use crate::journal::tree::{FINGERPRINT, Fingerprint, ROOT, Source};
+use crate::journal::value::Imported;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// # Errors
+/// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `conflict` if a thread of it is here already.
+pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result<Imported, Failure> {
+    let mut connection = open(path).map_err(Failure::Refused)?;
+    let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
+    let source = Source { picture, path, describe: unreadable };
+    let (root, expected) = label(&source).map_err(Failure::Refused)?;
+    let threads = source.threads(&root).map_err(Failure::Refused)?;
+    if !threads.contains(&root) {
+        return Err(Failure::Refused(spoiled(path, "its root thread is missing")));
+    }
+    for id in &threads {
+        if group.exists("SELECT 1 FROM threads WHERE id = ?1", [id])? {
+            return Err(Failure::Refused(Error::Conflict(format!(
+                "thread {id} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+            ))));
+        }
+    }
+    let mut arrival =
+        Arrival { group, path, live_ranges, threads: threads.into_iter().collect(), keys: HashMap::new() };
+    let found = source.read(&root, |table, values| arrival.take(table, values))?;
+    if found != expected {
+        return Err(Failure::broken(spoiled(path, "its contents are not those that were exported")));
+    }
+    imported(group, root)
+}
+
+fn spoiled(path: &Path, what: &str) -> Error {
+    let name = path.display();
+    Error::Damaged(format!(
+        "{name} cannot be imported ({what}); nothing was. Copy the file again, or export the tree again where it lives"
+    ))
+}
+
+fn unreadable(path: &Path, error: &rusqlite::Error) -> Error {
+    match describe(path, error) {
+        Error::Damaged(_) => spoiled(path, &error.to_string()),
+        other => other,
+    }
+}
+
+/// The file as it is: SQLite neither makes a log beside it nor looks for one.
+fn open(path: &Path) -> Result<Connection> {
+    let file = fs::metadata(path).map_err(|error| unavailable(path, &error))?;
+    if file.len() == 0 {
+        return Err(spoiled(path, "it is empty"));
+    }
+    if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+        return Err(spoiled(path, "there is a write-ahead log beside it (-wal): somebody has it open, or changed it"));
+    }
+    let whole = fs::canonicalize(path).map_err(|error| unavailable(path, &error))?;
+    let escaped: Vec<String> = whole.as_os_str().as_bytes().iter().map(escape).collect();
+    let uri = format!("file:{}?immutable=1", escaped.concat());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connect = || {
+        let connection = Connection::open_with_flags(&uri, flags)?;
+        connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
+        Ok(connection)
+    };
+    let connection = connect().map_err(|error| unreadable(path, &error))?;
+    recognize(path, &connection, spoiled)?;
+    Ok(connection)
+}
+
+fn unavailable(path: &Path, error: &io::Error) -> Error {
+    Error::Storage(format!("{} cannot be read ({error}); check its name and its permissions", path.display()))
+}
+
+/// A byte of a path in a URI.
+fn escape(byte: &u8) -> String {
+    match byte {
+        b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    }
+}
+
+/// Which tree the file holds, and the fingerprint that it had.
+fn label(source: &Source<'_>) -> Result<(String, Fingerprint)> {
+    let note = |key| {
+        let sql = "SELECT value, crc FROM meta WHERE key = ?1";
+        let found = source.picture.query_row(sql, [key], |row| checked(row, 0)).optional();
+        found
+            .map_err(|error| source.describe(error))?
+            .ok_or_else(|| spoiled(source.path, "it is a journal, but no exported tree"))
+    };
+    let broken = || spoiled(source.path, "what it says of itself is no root and fingerprint");
+    let root = String::from_utf8(note(ROOT)?).map_err(|_| broken())?;
+    Ok((root, note(FINGERPRINT)?.try_into().map_err(|_| broken())?))
+}
+
+/// Rows on their way into this journal, under keys of this journal.
+struct Arrival<'g, 'c> {
+    group: &'g Group<'c>,
+    path: &'g Path,
+    live_ranges: LiveRanges,
+    threads: HashSet<String>,
+    /// Key there → key here.
+    keys: HashMap<i64, i64>,
+}
+
+impl Arrival<'_, '_> {
+    fn take(&mut self, table: &Table, mut values: Vec<Value>) -> Result<(), Failure> {
+        let old = values[0].clone();
+        self.rekey(table, &mut values).map_err(Failure::broken)?;
+        // Trees share definitions; a file must not change what others here go by.
+        let shared = table.name == "meta" && matches!(&values[0], Value::Text(key) if key.starts_with("definitions."));
+        let verb = match (shared, &*table.name) {
+            (true, _) => "INSERT OR IGNORE",
+            (false, "meta") => "REPLACE",
+            _ => "INSERT",
+        };
+        let rows = self.group.execute(&table.write(verb), params_from_iter(values))?;
+        if let Some(tallied) = schema::TALLIED.iter().find(|name| **name == table.name) {
+            self.group.grew(tallied, rows);
+        }
+        if let ("threads", Value::Integer(key)) = (&*table.name, old) {
+            self.keys.insert(key, self.group.last_key());
+        }
+        Ok(())
+    }
+
+    fn rekey(&self, table: &Table, values: &mut [Value]) -> Result<()> {
+        let here =
+            |key: i64| self.keys.get(&key).copied().ok_or_else(|| self.spoiled("a row of it belongs to no thread"));
+        if let Some(at) = table.column("thread")
+            && let Value::Integer(key) = &mut values[at]
+        {
+            *key = here(*key)?;
+        }
+        match (table.column("place"), &table.number) {
+            (Some(at), _) => {
+                if let Value::Integer(place) = &mut values[at] {
+                    *place = schema::place(here(*place / POSITIONS)?, schema::position(*place));
+                }
+            }
+            // A number of this journal's own, in the same order.
+            (None, Some(number)) => values[table.column(number).unwrap_or(0)] = Value::Null,
+            (None, None) => {}
+        }
+        if let (Some(at), "threads") = (table.column("header"), &*table.name)
+            && let Value::Blob(header) = &values[at]
+        {
+            self.check_lineage(header)?;
+        }
+        Ok(())
+    }
+
+    /// A thread reads entries of its own tree only: nobody else's here.
+    fn check_lineage(&self, header: &[u8]) -> Result<()> {
+        let ranges = (self.live_ranges)(header).map_err(|error| match error {
+            Error::TooNew(text) => Error::TooNew(format!("{}: {text}", self.path.display())),
+            other => self.spoiled(other.text()),
+        })?;
+        match ranges.iter().find(|(owner, ..)| !self.threads.contains(owner)) {
+            Some((owner, ..)) => Err(self.spoiled(&format!("it refers to thread {owner}, which it does not hold"))),
+            None => Ok(()),
+        }
+    }
+
+    fn spoiled(&self, what: &str) -> Error {
+        spoiled(self.path, what)
+    }
+}
+
+/// What the host has to take up now.
+fn imported(group: &Group<'_>, root: String) -> Result<Imported, Failure> {
+    const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
+    let sql = format!(
+        "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+         FROM inbox WHERE thread IN ({MEMBERS}) ORDER BY seq"
+    );
+    let messages = group.all(&sql, [&root], message)?;
+    let number = |what: &str| {
+        let sql = format!("SELECT {what} WHERE thread IN ({MEMBERS})");
+        group.find(&sql, [&root], |row| row.get::<_, Option<i64>>(0)).map(Option::flatten)
+    };
+    let outbox = number("count(*) FROM outbox")?.unwrap_or(0);
+    let next_timer = number("min(due_at) FROM timers")?;
+    Ok(Imported { root, messages, outbox, next_timer })
+}

@@ -1,0 +1,75 @@
+//! A whole tree at once: out of service while it lives elsewhere, back in service, gone.
+
+use crate::error::Error;
+use crate::journal::failure::Failure;
+use crate::journal::group::Group;
+use crate::journal::schema;
+use rusqlite::params;
+
+/// From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read.
+///
+/// # Errors
+/// `not_found` if no thread is its root.
+pub fn retire(group: &Group<'_>, root: &str, note: &str) -> Result<(), Failure> {
+    if !group.exists("SELECT 1 FROM threads WHERE root = ?1", [root])? {
+        let text = format!("there is no tree of threads whose root is {root}; give the id of its root thread");
+        return Err(Failure::Refused(Error::NotFound(text)));
+    }
+    group.execute("REPLACE INTO retired (root, note) VALUES (?1, ?2)", params![root, note])?;
+    Ok(())
+}
+
+pub fn unretire(group: &Group<'_>, root: &str) -> Result<(), Failure> {
+    group.execute("DELETE FROM retired WHERE root = ?1", [root])?;
+    Ok(())
+}
+
+/// Nothing commits to a tree that lives elsewhere: its history would part in two.
+///
+/// # Errors
+/// `conflict`.
+pub fn check_in_service(group: &Group<'_>, root: &str) -> Result<(), Failure> {
+    let note: Option<String> = group.find("SELECT note FROM retired WHERE root = ?1", [root], |row| row.get(0))?;
+    match note {
+        None => Ok(()),
+        Some(note) => Err(Failure::Refused(Error::Conflict(format!(
+            "the tree of thread {root} was retired here ({note}); nothing was committed, its messages are kept"
+        )))),
+    }
+}
+
+/// Remove all that there is of a tree; how many threads that was. What trees share (definitions of tools) stays.
+pub fn delete(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
+    // Freed space is zeroed, so that what somebody wants gone is not found in the file either.
+    group.find("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+    let outcome = remove(group, root);
+    group.find("PRAGMA secure_delete = OFF", [], |_| Ok(()))?;
+    outcome
+}
+
+fn remove(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
+    let keys: Vec<i64> = group.all("SELECT key FROM threads WHERE root = ?1", [root], |row| row.get(0))?;
+    // Its rows are found by their own key only; it is short.
+    const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
+    group.execute(&format!("DELETE FROM outbox WHERE thread IN ({MEMBERS})"), [root])?;
+    for key in &keys {
+        remove_rows(group, *key)?;
+    }
+    group.shrank("threads", group.execute("DELETE FROM threads WHERE root = ?1", [root])?);
+    group.execute("DELETE FROM spending WHERE root = ?1", [root])?;
+    group.execute("DELETE FROM retired WHERE root = ?1", [root])?;
+    group.execute("DELETE FROM meta WHERE key = 'catalog.' || ?1", [root])?;
+    Ok(keys.len() as i64)
+}
+
+fn remove_rows(group: &Group<'_>, key: i64) -> Result<(), Failure> {
+    let places = params![schema::place(key, 0), schema::place(key + 1, 0)];
+    group.shrank("entries", group.execute("DELETE FROM entries WHERE place >= ?1 AND place < ?2", places)?);
+    group.execute("DELETE FROM feed WHERE place >= ?1 AND place < ?2", places)?;
+    group.shrank("seen", group.execute("DELETE FROM seen WHERE thread = ?1", [key])?);
+    group.shrank("discards", group.execute("DELETE FROM discards WHERE thread = ?1", [key])?);
+    for table in ["calls", "inbox", "timers", "prompts", "views"] {
+        group.execute(&format!("DELETE FROM {table} WHERE thread = ?1"), [key])?;
+    }
+    Ok(())
+}
