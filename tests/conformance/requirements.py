@@ -266,11 +266,7 @@ TRAPS = [
     _trap("B9", "Compaction overlaps, recurses or repeats after failing."),
     _trap("G1", "History is copied or serialized anew for every request."),
     _trap("G2", "Queues, bodies, threads or subscriptions have no bound."),
-    _trap(
-        "G3",
-        "Every event leaves a thread that all listings walk.",
-        gap="Listings are paged, filtered and indexed, so that closed threads cost them nothing; moving old ones out of the tables is not built.",
-    ),
+    _trap("G3", "Every event leaves a thread that all listings walk."),
     _trap("G4", "Children share no cached prefix with their parent."),
     _trap("G5", "The whole transcript is sent again on every reconnect."),
     _trap("S1", "The callback endpoint takes anything from anybody."),
