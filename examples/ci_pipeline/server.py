@@ -1,6 +1,7 @@
 """Runs a real command for as long as it takes, and tells the conversation what it prints. Three days or three seconds are the same to it."""
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +25,8 @@ async def run_pipeline(
     pipeline: Literal["build", "test"], call: Subscription, report_every_seconds: float = 60.0
 ) -> AsyncIterator[Event]:
     """Run a pipeline. What it prints comes as events, at most one in report_every_seconds; the last one tells its exit status."""
-    run = Run(Path("runs") / call.id)
+    # Ids come from outside and never become file names as they are.
+    run = Run(Path("runs") / hashlib.sha256(f"{call.thread} {call.id}".encode()).hexdigest()[:32])
     run.start(PIPELINES[pipeline])
     if call.resumed and (part := run.last()):
         yield output(run, part)

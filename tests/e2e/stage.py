@@ -68,7 +68,7 @@ class Stage:
         }
         return kept | {
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": os.pathsep.join([str(self.folder), *filter(None, [kept.get("PYTHONPATH")])]),
             "INFINITY_HOME": str(self.home.path),
             "INFINITY_DAEMON_PORT": str(self._port),
             "INFINITY_MODEL": os.environ.get("INFINITY_EXAMPLES_MODEL", OFFLINE),
@@ -182,6 +182,9 @@ async def stage(example: str, directory: Path, **environment: str) -> AsyncItera
     made = await Stage(example, directory, **environment).start()
     try:
         yield made
+    except BaseException as error:
+        error.add_note(made.log)
+        raise
     finally:
         await made.close()
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from tests.e2e.stage import Stage, event_texts, eventually, is_event, stage
+from tests.e2e.stage import EXAMPLES, PATIENCE, Stage, event_texts, eventually, is_event, stage
 
 from infinity.demo.github_events import GitHub, body_of
 
@@ -64,3 +69,58 @@ def deliver_unsigned(url: str) -> list[int]:
     body = body_of("pull_request.opened")
     wrong = {**headers, "X-Hub-Signature-256": "sha256=" + "0" * 64}
     return [httpx.post(url, content=body, headers=each, timeout=20).status_code for each in (headers, wrong)]
+
+
+PIPELINE = "for n in $(seq 1 40); do echo step $n; sleep 0.1; done; exit 3"
+
+
+@pytest.mark.trap("L15", "L19")
+async def test_a_pipeline_s_output_arrives_complete_and_once_though_everything_is_killed(
+    tmp_path: Path,
+) -> None:
+    async with stage("ci_pipeline", tmp_path, CI_TEST=PIPELINE) as made:
+        watch = await made.thread("Run the tests, please.")
+        await watch.until(is_event("step 1\n"), "first output")
+        await made.kill_server("ci")
+        await made.kill_daemon()
+        await made.kill_server("ci")
+        ended = await watch.until(is_event("has ended"), "end of the pipeline")
+        assert "exit status 3" in str(ended.data)
+        output = "".join(event_texts(watch)).partition("\nThe pipeline")[0]
+        assert output.split("\n")[:40] == [f"step {number}" for number in range(1, 41)]
+        assert len(list((made.folder / "runs").iterdir())) == 1, "the command was started once"
+        assert await watch.noted("subscription", active=False)
+
+
+@pytest.mark.trap("L13", "L15", "R6")
+async def test_research_that_is_killed_again_and_again_ends_with_one_report(tmp_path: Path) -> None:
+    folder = tmp_path / "research"
+    shutil.copytree(EXAMPLES / "research", folder)
+    for lines in (1, 3, 5):
+        said, status = await research(folder, lines=lines)
+        assert status == -signal.SIGKILL, said
+        await research(folder, seconds=random.uniform(0.1, 0.8))
+    said, status = await research(folder)
+    assert status == 0, said
+    assert said.count("  thread ") == 3, "no child was made twice"
+    report = (folder / "report.md").read_text()
+    assert [report.count(f"On {subject}: ") for subject in ("journals", "queues", "agents")] == [1, 1, 1]
+    again, status = await research(folder)
+    assert (again, status) == (said, 0), "what has ended is told again and does not happen again"
+
+
+async def research(folder: Path, *, lines: int = 0, seconds: float = PATIENCE) -> tuple[str, int]:
+    """One run of it, killed after so many lines or seconds; what it said and how it ended."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "agent.py"), cwd=folder, stdout=PIPE, stderr=STDOUT
+    )
+    assert process.stdout is not None
+    timer = asyncio.get_running_loop().call_later(seconds, process.kill)
+    said = b""
+    async for line in process.stdout:
+        said += line
+        if lines and said.count(b"\n") == lines:
+            process.kill()
+    status = await process.wait()
+    timer.cancel()
+    return said.decode(), status
