@@ -7,13 +7,21 @@ import random
 import shutil
 import signal
 import sys
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import httpx
 import pytest
-from tests.e2e.stage import EXAMPLES, PATIENCE, Stage, event_texts, eventually, is_event, stage
+from aiohttp import web
+from tests.crash.daemon import fixed_port
+from tests.crash.watch import Watch
+from tests.e2e.stage import EXAMPLES, PATIENCE, Stage, event_texts, eventually, is_event, spoken, stage
 
 from infinity.demo.github_events import GitHub, body_of
 
@@ -124,3 +132,125 @@ async def research(folder: Path, *, lines: int = 0, seconds: float = PATIENCE) -
     status = await process.wait()
     timer.cancel()
     return said.decode(), status
+
+
+async def test_a_feed_wakes_the_agent_at_its_thresholds_only_and_once_each(tmp_path: Path) -> None:
+    module = load("prices", "feed")
+    exchange = module.Exchange(interval=0.02, last=160)
+    async with served(exchange.application()) as url, stage("prices", tmp_path, PRICE_FEED=url) as made:
+        trading = asyncio.create_task(exchange.trade())
+        watch = await made.thread("Watch ACME between 95 and 105.")
+        await watch.until(is_event("above"), "first crossing")
+        await made.kill_server("prices")
+        await made.kill_daemon()
+        await watch.until(is_event("below"), "crossing to the other side")
+        await made.kill_server("prices")
+        await trading
+        expected = crossings([module.price(number) for number in range(1, 161)], 95, 105)
+        await watch.until(is_event(f"at tick {expected[-1]}"), "last crossing")
+        assert [int(text.rpartition(" ")[2]) for text in event_texts(watch)] == expected
+        assert watch.turns() <= len(expected) + 2, "160 ticks, and the model was asked for crossings only"
+
+
+def crossings(prices: list[float], low: float, high: float) -> list[int]:
+    """The numbers of the ticks at which the price got above, below or back."""
+    places = [0, *((price > high) - (price < low) for price in prices)]
+    return [number for number in range(1, len(places)) if places[number] != places[number - 1]]
+
+
+@pytest.mark.trap("L15", "S1")
+async def test_an_approval_comes_by_link_or_command_line_after_restarts_and_counts_once(
+    tmp_path: Path,
+) -> None:
+    port = fixed_port()
+    desk_at = {"APPROVAL_SECRET": "s3cret", "APPROVAL_DESK": f"http://127.0.0.1:{port}"}
+    async with stage("approval", tmp_path, **desk_at) as made, program(made, "desk.py", DESK_PORT=str(port)):
+        watch = await made.thread("Please deploy 1.4.2.")
+        await watch.noted("prompt")
+        link = (made.folder / "links.log").read_text().split()[1]
+        await eventually(lambda: shows(link, "Deploy 1.4.2 to production?"), "page of the desk")
+        await made.kill_daemon()
+        await made.kill_server("deployments")
+        forged = link[:-4] + ("0000" if not link.endswith("0000") else "1111")
+        async with aiohttp.ClientSession() as http, http.post(forged, data={"selected": "0"}) as response:
+            assert response.status == 403
+        await eventually(
+            lambda: shows(link, "Deploy 1.4.2 to production?"), "the same question after restarts"
+        )
+        await until_decided(watch, "1.4.2 is deployed", lambda: press(link, 0))
+
+        await made.say(watch.thread, "Now deploy 1.5.0.")
+        await until_decided(watch, "1.5.0 was not deployed", lambda: choose(made, watch.thread, 1))
+        assert (made.folder / "deployments.log").read_text().count("\n") == 1
+
+
+async def until_decided(watch: Watch, said: str, decide: Callable[[], Awaitable[None]]) -> None:
+    """Decide as often as it is asked: a server that was killed between question and answer asks again."""
+
+    async def decided() -> bool:
+        if said in spoken(watch):
+            return True
+        await decide()
+        return False
+
+    await eventually(decided, f"{said!r}")
+
+
+async def shows(link: str, text: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as http, http.get(link) as response:
+            return text in await response.text()
+    except aiohttp.ClientError:
+        return False
+
+
+async def press(link: str, selected: int) -> None:
+    async with aiohttp.ClientSession() as http, http.post(link, data={"selected": str(selected)}) as response:
+        assert response.status in (200, 503), await response.text()
+
+
+async def choose(made: Stage, thread: str, selected: int) -> None:
+    command = Path(sys.executable).with_name("infinity")
+    process = await asyncio.create_subprocess_exec(
+        *(command, "choose", thread, str(selected)), env=made.environment, stdout=DEVNULL, stderr=DEVNULL
+    )
+    await process.wait()  # it fails while there is no question
+
+
+@asynccontextmanager
+async def program(made: Stage, file: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One of the example's own programs."""
+    with (made.home.path / "output.log").open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, file),
+            cwd=made.folder,
+            env={**made.environment, **environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def served(application: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def load(example: str, name: str) -> Any:
+    """A module of an example, which is in no package."""
+    spec = spec_from_file_location(f"{example}_{name}", EXAMPLES / example / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,27 @@
+"""What answers where no model is configured: enough to see the example work, and to test it."""
+
+import re
+
+from infinity.models.heard import Heard
+from infinity.models.script import Reply, Script
+
+
+def script() -> Script:
+    return (
+        Script()
+        .when_event("deploy")
+        .say(lambda heard: f"About the deployment: {heard.events[-1].text}")
+        .when_result("deploy", "still running")
+        .say("I asked for approval and wait for it. Is there anything else?")
+        .when_result("deploy")
+        .say(lambda heard: f"About the deployment: {heard.results[-1].text}")
+        .when("deploy")
+        .answer(deploy)
+        .otherwise()
+        .say("Say: deploy 1.2.3.")
+    )
+
+
+def deploy(heard: Heard) -> Reply:
+    version = re.search(r"deploy v?(\d[\w.]*\w)", heard.text, re.IGNORECASE)
+    return Reply().call("deploy", version=version[1]) if version else Reply().say("Which version?")
