@@ -15,7 +15,7 @@ import pytest
 from .conftest import FakeRuntime
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, threading
 from infinity.rap.server import Subscription, Toolset, Webhook, serve
 
 tools = Toolset("killed")
@@ -25,6 +25,17 @@ async def pay() -> str:
     "Pays."
     print("paying", flush=True)
     await asyncio.Event().wait()
+
+@tools.tool
+async def block() -> str:
+    "Blocks the event loop."
+    return sys.stdin.readline().strip()
+
+@tools.tool
+def stuck() -> None:
+    "Blocks a thread for good."
+    print("stuck", flush=True)
+    threading.Event().wait()
 
 @tools.tool
 async def quick() -> str:
@@ -52,7 +63,19 @@ def test_the_kit_needs_neither_the_core_nor_the_engine_nor_a_model() -> None:
     )
     loaded = set(json.loads(ran.stdout))
     foreign = {"infinity._core", "infinity.abc", "infinity.engine", "infinity.models", "anthropic", "boto3"}
+    foreign |= {"aiohttp", "httpx", "click", "jsonschema_rs", "infinity.runtime", "infinity.local"}
     assert not foreign & loaded
+
+
+def test_the_kits_names_are_names_of_the_protocols_package() -> None:
+    import infinity.rap
+    import infinity.rap.server
+
+    assert infinity.rap.Toolset is infinity.rap.server.Toolset
+    assert set(infinity.rap.__all__) == set(infinity.rap.server.__all__)
+    assert set(infinity.rap.__all__) <= set(dir(infinity.rap))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = infinity.rap.nothing
 
 
 class Process:
@@ -61,7 +84,10 @@ class Process:
     def __init__(self, port: int, state: Path) -> None:
         self.base_url = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(port), str(state)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PROGRAM, str(port), str(state)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     async def ready(self, runtime: FakeRuntime) -> None:
@@ -80,11 +106,17 @@ class Process:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
     async def end(self, number: int) -> int:
         os.kill(self._process.pid, number)
         code = await asyncio.to_thread(self._process.wait, 10)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         return code
 
 
@@ -119,3 +151,26 @@ async def test_what_was_acknowledged_survives_sigkill(
     assert (event["type"], event["tool_call_id"]) == ("subscription_event", "call_sub")
     assert await process.end(signal.SIGTERM) == 0
     assert len(runtime.callbacks) == before + 3
+
+
+@pytest.mark.rap("SRV-1")
+async def test_a_call_is_acknowledged_even_if_its_function_blocks_the_event_loop(
+    runtime: FakeRuntime, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    process = Process(unused_tcp_port, tmp_path / "tools.db")
+    await process.ready(runtime)
+    assert await asyncio.wait_for(runtime.invoke(process.base_url, "block"), 10) == 200
+    process.say("unblocked")
+    assert (await runtime.called_back())["text"] == "unblocked"
+    assert await process.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.trap("L17")
+async def test_a_function_that_is_stuck_does_not_keep_the_server_from_stopping(
+    runtime: FakeRuntime, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    process = Process(unused_tcp_port, tmp_path / "tools.db")
+    await process.ready(runtime)
+    assert await runtime.invoke(process.base_url, "stuck") == 200
+    assert await asyncio.to_thread(process.said) == "stuck"
+    assert await process.end(signal.SIGTERM) == 0

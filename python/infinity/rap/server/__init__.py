@@ -10,14 +10,16 @@ async def status(branch: str) -> str:
 serve(tools, port=8801, state_path="ci.db")
 """
 
-from .application import ToolsetServer, serve
 from .call import Call, Event, Image, Result, Subscription, ToolError
+from .limits import Limits
+from .serving import ToolsetServer, serve
 from .toolset import Toolset, Webhook
 
 __all__ = [
     "Call",
     "Event",
     "Image",
+    "Limits",
     "Result",
     "Subscription",
     "ToolError",

@@ -1,24 +1,24 @@
-"""The HTTP side of a tool server: discovery, invocations, notices, answers to questions, webhooks."""
+"""What a tool server answers, whatever carries it: discovery, invocations, notices, answers to questions, webhooks.
+
+Requests come from a listener (``serving``), from any ASGI server (``asgi``) or, without state on disk, from Lambda (``aws``).
+"""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
-import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from aiohttp import web
-
-from infinity.errors import BadRequest, StoreError
+from infinity.errors import BadRequest, ConfigError, StoreError
 from infinity.rap.address import url_problem
 from infinity.rap.document import Node
 
 from .call import Invocation
 from .delivery import Backoff
+from .limits import Limits
 from .store import ServerStore
 from .toolset import Toolset, Webhook, WebhookFunction
 from .work import Work
@@ -28,145 +28,152 @@ log = logging.getLogger("infinity.rap.server")
 MAX_BODY = 8 << 20
 MAX_ID = 256
 MAX_ANCESTORS = 1_000
+WELL_KNOWN = "/.well-known/rap-toolset"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+class BodyTooLarge(Exception):
+    """Raised by ``Request.read``."""
 
 
-class ToolsetServer:
-    """A toolset on a port. ``state_path``: the SQLite file that keeps what was acknowledged; one server per file.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``base``: under which address the caller reached this server; ``path`` is below it. ``headers``: names in lower case."""
 
-    ``token``: what callers must send as ``Authorization: Bearer``, where the runtime is configured with it. Port 0 takes a free one.
-    """
+    method: str
+    path: str
+    base: str
+    headers: Mapping[str, str]
+    read: Callable[[], Awaitable[bytes]]
+    """The body, at most ``MAX_BODY``; asked for only once the caller is known."""
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``body``: JSON, if any. ``after``: to be called when the reply is out, so that no function can hold up its acknowledgement (SRV-1)."""
+
+    status: int = 200
+    body: Mapping[str, Any] | None = field(default_factory=dict)
+    after: Callable[[], None] | None = None
+
+
+class Guard:
+    """Checks who calls. ``token``: what callers must send as ``Authorization: Bearer``; ``None`` lets everybody in."""
+
+    def __init__(self, token: str | None) -> None:
+        if token is not None and not token.strip():
+            raise ConfigError("the token of a tool server is empty; set one, or none at all")
+        self._expected = None if token is None else f"Bearer {token}".encode()
+
+    def refusal(self, headers: Mapping[str, str]) -> Reply | None:
+        given = headers.get("authorization", "").encode(errors="surrogateescape")
+        if self._expected is None or hmac.compare_digest(given, self._expected):
+            return None
+        return error_reply(401, "a bearer token is needed; configure it for this server")
+
+
+class Application:
+    """A toolset with its state. ``public_url``: the base URL that runtimes use, where proxies hide it; else what each request came to."""
 
     def __init__(
         self,
         toolset: Toolset,
         state_path: Path | str,
         *,
-        port: int = 0,
-        host: str = "127.0.0.1",
         token: str | None = None,
         backoff: Backoff | None = None,
+        limits: Limits | None = None,
+        public_url: str | None = None,
     ) -> None:
-        self._toolset = toolset
-        self._host = host
-        self._port = port
-        self._token = token
+        if public_url is not None and (problem := url_problem(public_url)):
+            raise ConfigError(f"the public URL {problem}; write one such as https://tools.example")
+        self.toolset = toolset
+        self._guard = Guard(token)
+        self._public_url = public_url.rstrip("/") if public_url else None
         self._store = ServerStore(state_path)
-        self._work = Work(toolset, self._store, backoff or Backoff())
-        self._runner: web.AppRunner | None = None
+        self._work = Work(toolset, self._store, backoff or Backoff(), limits or Limits())
 
-    @property
-    def base_url(self) -> str:
-        """What a runtime is configured with. The port is known once the server has started."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
-
-    async def start(self) -> Self:
-        """Open the state, go on with what the last run left, serve."""
-        self._toolset.manifest(self.base_url)
+    async def start(self) -> None:
+        """Open the state, go on with what the last run left."""
+        self.toolset.manifest("")
         await self._store.open()
         await self._work.start()
-        self._toolset.registry = self._work
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self._port = self._runner.addresses[0][1]
-        log.info("toolset %s at %s", self._toolset.name, self.base_url)
-        return self
+        self.toolset.registry = self._work
 
     async def stop(self) -> None:
-        """Stop listening, stop the functions; what they still owe is on record."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._toolset.registry = None
+        """Stop the functions; what they still owe is on record."""
+        self.toolset.registry = None
         await self._work.stop()
         await self._store.close()
 
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    def _application(self) -> web.Application:
-        application = web.Application(client_max_size=MAX_BODY)
-        routes = application.router
-        routes.add_get("/.well-known/rap-toolset", self._guarded(self._discover))
-        routes.add_post("/invoke", self._guarded(self._invoke))
-        routes.add_post("/close_thread", self._guarded(self._close_thread))
-        routes.add_post("/cancel_tool_call", self._guarded(self._cancel_tool_call))
-        routes.add_post("/choice/{question}", self._choice)
-        for path, function in self._toolset.webhooks.items():
-            routes.add_post(path, _webhook(function))
-        return application
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            expected = f"Bearer {self._token}"
-            given = request.headers.get("Authorization", "")
-            if self._token is not None and not hmac.compare_digest(given.encode(), expected.encode()):
-                return _error(401, "a bearer token is needed; configure it for this server")
-            return await handler(request)
-
-        return guarded
-
-    async def _discover(self, request: web.Request) -> web.Response:
-        # Calls may only go to the address that the runtime was configured with, so the answer repeats it.
-        return web.json_response(self._toolset.manifest(f"{request.url.origin()}/invoke"))
-
-    async def _invoke(self, request: web.Request) -> web.Response:
+    async def answer(self, request: Request) -> Reply:
+        """Any request. Never raises for what a caller sends."""
         try:
-            invocation = _read_invocation(await request.read(), str(request.url.origin()))
+            return await self._route(request)
+        except BodyTooLarge:
+            return error_reply(413, f"at most {MAX_BODY} bytes are accepted")
+
+    async def _route(self, request: Request) -> Reply:
+        if request.method == "POST" and (function := self.toolset.webhooks.get(request.path)):
+            return await _webhook(function, request)
+        if request.method == "POST" and request.path.startswith("/choice/"):
+            return await self._choice(request)
+        found = self._routes().get(request.path)
+        if found is None:
+            return error_reply(404, f"nothing is here; tools are described at {WELL_KNOWN}")
+        method, handler = found
+        if request.method not in (method, "HEAD" if method == "GET" else method):
+            return error_reply(405, f"expected {method}")
+        return self._guard.refusal(request.headers) or await handler(request)
+
+    def _routes(self) -> dict[str, tuple[str, Callable[[Request], Awaitable[Reply]]]]:
+        return {
+            WELL_KNOWN: ("GET", self._discover),
+            "/invoke": ("POST", self._invoke),
+            "/close_thread": ("POST", self._close_thread),
+            "/cancel_tool_call": ("POST", self._cancel_tool_call),
+        }
+
+    def _base(self, request: Request) -> str:
+        # Calls may only go to the address that the runtime was configured with, so the answers repeat it.
+        return self._public_url or request.base
+
+    async def _discover(self, request: Request) -> Reply:
+        return Reply(body=self.toolset.manifest(f"{self._base(request)}/invoke"))
+
+    async def _invoke(self, request: Request) -> Reply:
+        if self._work.full:
+            return error_reply(503, "too many calls wait already; send it again later")
+        try:
+            invocation = _read_invocation(await request.read(), self._base(request))
         except BadRequest as error:
-            return _error(400, str(error), error.rule)
+            return error_reply(400, str(error), error.rule)
         try:
             new = await self._store.accept(invocation)
         except StoreError as error:
             log.error("call %s could not be recorded: %s", invocation.id, error)
-            return _error(503, "the invocation could not be recorded; send it again")
-        if new:
-            self._work.begin(invocation)
-        return web.json_response({})
+            return error_reply(503, "the invocation could not be recorded; send it again")
+        return Reply(after=(lambda: self._work.begin(invocation)) if new else None)
 
-    async def _close_thread(self, request: web.Request) -> web.Response:
+    async def _close_thread(self, request: Request) -> Reply:
         match await _json(request):
             case {"thread_id": str(thread)}:
                 await _quietly(self._work.cancel_thread(thread))
-        return web.json_response({})
+        return Reply()
 
-    async def _cancel_tool_call(self, request: web.Request) -> web.Response:
+    async def _cancel_tool_call(self, request: Request) -> Reply:
         match await _json(request):
             case {"thread_id": str(thread), "tool_call_id": str(call_id)}:
                 await _quietly(self._work.cancel((thread, call_id)))
-        return web.json_response({})
+        return Reply()
 
-    async def _choice(self, request: web.Request) -> web.Response:
+    async def _choice(self, request: Request) -> Reply:
+        """Guarded by the question's own secret, which only its runtime knows."""
         match await _json(request):
             case {"id": call_id, "selected": selected}:
-                if self._work.choose(request.match_info["question"], call_id, selected):
-                    return web.json_response({})
-        return _error(404, "nobody waits for this answer")
-
-
-def serve(
-    toolset: Toolset,
-    port: int = 8801,
-    state_path: Path | str = "tool-server.db",
-    *,
-    host: str = "127.0.0.1",
-    token: str | None = None,
-) -> None:
-    """Serve a toolset until SIGINT or SIGTERM."""
-    asyncio.run(_serve(ToolsetServer(toolset, state_path, port=port, host=host, token=token)))
-
-
-async def _serve(server: ToolsetServer) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with server:
-        await stopped.wait()
+                if self._work.choose(request.path.removeprefix("/choice/"), call_id, selected):
+                    return Reply()
+        return error_reply(404, "nobody waits for this answer")
 
 
 def _read_invocation(body: bytes, origin: str) -> Invocation:
@@ -203,20 +210,21 @@ def _ancestors(node: Node) -> tuple[str, ...]:
     return tuple(item.text("INV-3", 1, MAX_ID) for item in node.items("INV-3", MAX_ANCESTORS))
 
 
-def _webhook(function: WebhookFunction) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        status = await function(Webhook(headers, await request.read(), dict(request.query)))
-        return web.Response(status=status or 200)
+async def _webhook(function: WebhookFunction, request: Request) -> Reply:
+    body = await request.read()
+    try:
+        status = await function(Webhook(request.headers, body, request.query))
+    except Exception:
+        log.exception("the webhook at %s failed", request.path)
+        return error_reply(500, "the webhook failed; send it again")
+    return Reply(status or 200, None)
 
-    return handler
 
-
-async def _json(request: web.Request) -> Any:
+async def _json(request: Request) -> Any:
     """The body as JSON, or nothing: ids in notices are untrusted and unknown ones are fine (SRV-5)."""
     try:
         return Node.parse(await request.read(), BadRequest, "SRV-5").value
-    except BadRequest:
+    except (BadRequest, BodyTooLarge):
         return None
 
 
@@ -228,5 +236,5 @@ async def _quietly(work: Awaitable[None]) -> None:
         log.error("a notice could not be carried out: %s", error)
 
 
-def _error(status: int, text: str, rule: str | None = None) -> web.Response:
-    return web.json_response({"error": {"text": text, "rule": rule}}, status=status)
+def error_reply(status: int, text: str, rule: str | None = None) -> Reply:
+    return Reply(status, {"error": {"text": text, "rule": rule}})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 
 class ToolError(Exception):
@@ -96,6 +98,12 @@ class Call:
 
     invocation: Invocation = field(repr=False)
     _voice: Voice = field(repr=False)
+    _cancelled: threading.Event | None = field(default=None, repr=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """For functions in threads: nobody waits for the result any more. A coroutine gets ``asyncio.CancelledError`` instead."""
+        return self._cancelled is not None and self._cancelled.is_set()
 
     @property
     def id(self) -> str:
@@ -115,8 +123,20 @@ class Call:
         """Whose message caused the call."""
         return self.invocation.user_id
 
+    async def ask(self, prompt: str, choices: Sequence[str], default: int = 0) -> str:
+        """Ask the user to choose; the choice. ``default``: index of what a dismissal means (CHO-1).
+
+        As long as it takes: a function that waits for people takes up neither time nor a place. ``ToolError`` if the runtime
+        does not take the question, ``ValueError`` if it is none.
+        """
+        return choices[await self.choose(prompt, choices, default)]
+
     async def choose(self, prompt: str, choices: Sequence[str], default: int = 0) -> int:
-        """Ask the user; the index of the answer. ``default`` is what a dismissal means (CHO-1)."""
+        """As ``ask``, but the index of the choice."""
+        if not prompt or not choices or not all(isinstance(choice, str) and choice for choice in choices):
+            raise ValueError("a question needs a prompt and choices, each of them a text (CHO-2)")
+        if not 0 <= default < len(choices):
+            raise ValueError(f"the default must be an index of the choices, 0 to {len(choices) - 1} (CHO-2)")
         return await self._voice.ask(
             self.invocation,
             {
@@ -129,7 +149,9 @@ class Call:
         )
 
     async def authorize(self, auth_url: str) -> None:
-        """Show the user a page to grant access at (https only), then go on with the call when access is there (OAU-1)."""
+        """Show the user a page to grant access at, then go on with the call when access is there (OAU-1). ``ValueError``: not https."""
+        if urlsplit(auth_url).scheme != "https":
+            raise ValueError("an authorisation page must have an https:// URL (OAU-1)")
         await self._voice.say(self.invocation, {"type": "oauth", "id": self.id, "auth_url": auth_url})
 
     async def view(self, view_type: str, content: Any) -> None:
@@ -150,6 +172,17 @@ class Subscription(Call):
         """As the model gave them: what the subscription is about."""
         return self.invocation.arguments
 
+    async def emit(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
+        """Send an event; see ``Event``. True once it is durable here; false, and nothing is sent, if the subscription is over (SRV-4).
+
+        What is emitted before the function has returned follows its confirmation.
+        """
+        return await self.send(Event(text, id=id, associative=associative))
+
+    async def final(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
+        """Send the last event (SUB-6)."""
+        return await self.send(Event(text, id=id, associative=associative, final=True))
+
     async def send(self, event: str | Event) -> bool:
-        """Send an event; true once it is durable here. False, and nothing is sent, if the subscription is over (SRV-4)."""
+        """As ``emit``, for an event that is made already."""
         return await self._voice.emit(self.invocation, Event(event) if isinstance(event, str) else event)

@@ -6,22 +6,28 @@ import asyncio
 import io
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from infinity.errors import StoreError
 from infinity.rap.address import shown
 
 from .call import Key
-from .store import Letter, ServerStore
+from .store import KEEP_DONE_SECONDS, Letter, ServerStore
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger("infinity.rap.server")
 
 GRACE_SECONDS = 2.0
-TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+TOTAL_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+GIVE_UP_SECONDS = KEEP_DONE_SECONDS
+"""How long a callback is tried: a runtime that is gone for so long does not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,7 @@ class Deliveries:
         self._session: aiohttp.ClientSession | None = None
 
     def start(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=64),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", "User-Agent": "infinity-tool-server"},
-        )
+        self._session = session()
 
     async def stop(self) -> None:
         """Let what is being sent arrive; abandon the rest, which is on record and goes on at the next start."""
@@ -111,6 +113,10 @@ class Deliveries:
                 log.error("callback of %s: %s", letter.key[1], error)
             if self._stopping:
                 return
+            if time.time() - letter.written_at > GIVE_UP_SECONDS:
+                log.error("callback of %s given up: nobody took it at %s", letter.key[1], shown(letter.url))
+                await self._store.delivered(letter.place)
+                return
             self._waiting.add(letter.key)
             try:
                 await asyncio.sleep(self._backoff.wait(tries))
@@ -125,15 +131,31 @@ class Deliveries:
             await self._refused(letter, status)
 
     async def _post(self, letter: Letter) -> int:
-        """The status; 0 if nobody answered."""
         assert self._session is not None
-        try:
-            async with self._session.post(
-                letter.url, data=io.BytesIO(letter.body), allow_redirects=False, timeout=TIMEOUT
-            ) as response:
-                return response.status
-        except aiohttp.InvalidURL:
-            return 400
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.info("callback of %s not delivered: %s", letter.key[1], type(error).__name__)
-            return 0
+        return await post(self._session, letter.url, letter.body, letter.key[1])
+
+
+def session() -> aiohttp.ClientSession:
+    """The way to runtimes. aiohttp is imported here, when the first server starts."""
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=64),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Content-Type": "application/json", "User-Agent": "infinity-tool-server"},
+        timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS),
+    )
+
+
+async def post(connections: aiohttp.ClientSession, url: str, body: bytes, call_id: str) -> int:
+    """Send a callback once. The status; 0 if nobody answered."""
+    import aiohttp
+
+    try:
+        async with connections.post(url, data=io.BytesIO(body), allow_redirects=False) as response:
+            return response.status
+    except aiohttp.InvalidURL:
+        return 400
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.info("callback of %s not delivered: %s", call_id, type(error).__name__)
+        return 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from .call import Image, Result, ToolError
 
@@ -13,7 +14,10 @@ NOTHING = "Done."
 
 
 def result_fields(value: Any) -> dict[str, Any]:
-    """``text``, ``content`` and ``display_as`` of a tool_result. Texts stay texts, images become items, all else JSON text."""
+    """``text``, ``content`` and ``display_as`` of a tool_result. Texts stay texts, images become items, all else JSON text.
+
+    ``ToolError`` for a value that is none of these.
+    """
     if isinstance(value, Result):
         return _fields(value)
     if isinstance(value, Image):
@@ -27,7 +31,15 @@ def text_of(value: Any) -> str:
     """One text for the model."""
     if value is None:
         return NOTHING
-    return value if isinstance(value, str) else to_json(value, fallback=str).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return to_json(value).decode()
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ToolError(
+            f"the tool returned a value that has no JSON form ({type(value).__name__}: {str(error)[:200]}); "
+            "this is a mistake in the tool, other arguments may work"
+        ) from error
 
 
 def error_text(operation: str, error: BaseException) -> str:
@@ -35,9 +47,29 @@ def error_text(operation: str, error: BaseException) -> str:
     if isinstance(error, ToolError):
         text = str(error) or "the tool refused"
     else:
-        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        text = f"{operation} failed: {cause}"
+        words = _words(error)
+        text = f"{operation} failed: {type(error).__name__}" + (f": {words}" if words else "")
     return f"Error: {text}"[:MAX_ERROR]
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """A callback as it is sent. ``ToolError`` if something in it has no JSON form."""
+    try:
+        body = json.dumps(
+            _sound({name: value for name, value in message.items() if value is not None}), allow_nan=False
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolError(
+            f"the tool made a {message['type']} that has no JSON form ({str(error)[:200]}); this is a mistake in the tool"
+        ) from error
+    return body.encode()
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  an error that cannot even say what it is
+        return ""
 
 
 def _fields(result: Result) -> dict[str, Any]:
@@ -45,10 +77,28 @@ def _fields(result: Result) -> dict[str, Any]:
     if result.text is not None:
         fields["text"] = result.text
     if result.content:
-        fields["content"] = [
-            item.item() if isinstance(item, Image) else {"type": "text", "text": item}
-            for item in result.content
-        ]
+        fields["content"] = [_item(item) for item in result.content]
     if result.display_as:
         fields["display_as"] = list(result.display_as)
     return fields if "text" in fields or "content" in fields else {**fields, "text": NOTHING}
+
+
+def _item(item: str | Image) -> dict[str, str]:
+    if isinstance(item, Image):
+        return item.item()
+    if isinstance(item, str):
+        return {"type": "text", "text": item}
+    raise ToolError(
+        f"the tool made a result with a {type(item).__name__} in its content; expected str or Image; this is a mistake in the tool"
+    )
+
+
+def _sound(value: Any) -> Any:
+    """Without lone surrogates, which JSON readers refuse: a callback that nobody can read leaves the call unanswered."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode() if not value.isascii() else value
+    if isinstance(value, dict):
+        return {_sound(key): _sound(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sound(item) for item in value]
+    return value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
 from infinity.errors import ConfigError
 
@@ -40,9 +41,7 @@ class Signature:
                 raise ConfigError(f"tool {name!r}: parameter {parameter.name!r} has no type hint; write one")
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hint, default)
-        self._model: type[BaseModel] = create_model(
-            f"{name} arguments", __config__=ConfigDict(extra="forbid"), **fields
-        )
+        self._model = _model(name, fields)
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of the arguments."""
@@ -56,7 +55,22 @@ class Signature:
             checked = self._model.model_validate(dict(arguments))
         except ValidationError as error:
             raise ToolError(f"bad arguments: {_problems(error)}") from error
-        return {name: getattr(checked, name) for name in type(checked).model_fields}
+        return {name: checked.__dict__[name] for name in type(checked).model_fields}
+
+
+def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    try:
+        with warnings.catch_warnings():
+            # Parameters may be called "schema" or "copy"; nobody but us sees the model.
+            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
+            model: type[BaseModel] = create_model(
+                f"{name} arguments", __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields
+            )
+        model.model_json_schema()
+    except (PydanticUserError, NameError, ValueError) as error:
+        problem = str(error).partition("\n")[0]
+        raise ConfigError(f"tool {name!r}: its parameters have no JSON schema ({problem})") from error
+    return model
 
 
 def _problems(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -21,10 +21,12 @@ from .call import Invocation, Key
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 KEEP_DONE_SECONDS = 7 * 24 * 3600
 """How long a finished invocation's id is remembered, so that it does not run again (SRV-6)."""
 KEEP_EVENT_IDS = 1_000
+PRUNE_EVERY = 1_024
+"""After how many accepted invocations old ones are forgotten."""
 LOCK_SECONDS = 2.0
 """How long a starting server waits for the last one to let go of the file."""
 
@@ -41,7 +43,8 @@ CREATE TABLE IF NOT EXISTS invocations (
 CREATE INDEX IF NOT EXISTS open_invocations ON invocations (state, operation);
 CREATE TABLE IF NOT EXISTS callbacks (
   place INTEGER PRIMARY KEY AUTOINCREMENT,
-  thread TEXT NOT NULL, id TEXT NOT NULL, url TEXT NOT NULL, body BLOB NOT NULL
+  thread TEXT NOT NULL, id TEXT NOT NULL, url TEXT NOT NULL, body BLOB NOT NULL,
+  written_at REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS callbacks_of ON callbacks (thread, id);
 CREATE TABLE IF NOT EXISTS event_ids (
@@ -59,6 +62,16 @@ class Letter(NamedTuple):
     key: Key
     url: str
     body: bytes
+    written_at: float
+    """Seconds since the epoch."""
+
+
+class NewEvent(NamedTuple):
+    """An event to record; ``body`` gets its id and number (from 1) and makes the callback of them."""
+
+    id: str | None
+    final: bool
+    body: Callable[[str, int], bytes]
 
 
 class ServerStore:
@@ -68,6 +81,7 @@ class ServerStore:
         self._path = str(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tool-server-store")
         self._database: sqlite3.Connection | None = None
+        self._accepted = 0
 
     async def open(self) -> None:
         await self._run(self._open)
@@ -86,15 +100,18 @@ class ServerStore:
             json.dumps(asdict(invocation)),
             time.time(),
         )
-        return await self._write(
-            lambda database: (
-                database.execute(
-                    "INSERT OR IGNORE INTO invocations (thread, id, operation, state, body, accepted_at) VALUES (?, ?, ?, 'accepted', ?, ?)",
-                    row,
-                ).rowcount
-                == 1
+
+        def write(database: sqlite3.Connection) -> bool:
+            self._accepted += 1
+            if self._accepted % PRUNE_EVERY == 0:
+                _prune(database)
+            added = database.execute(
+                "INSERT OR IGNORE INTO invocations (thread, id, operation, state, body, accepted_at) VALUES (?, ?, ?, 'accepted', ?, ?)",
+                row,
             )
-        )
+            return added.rowcount == 1
+
+        return await self._write(write)
 
     async def say(self, invocation: Invocation, body: bytes) -> Letter | None:
         """Record a callback of a call that goes on. ``None`` if it was cancelled or is over."""
@@ -106,14 +123,21 @@ class ServerStore:
 
         return await self._write(write)
 
-    async def finish(self, invocation: Invocation, body: bytes, *, active: bool = False) -> Letter | None:
-        """Record a call's result; ``active``: it is a subscription from now on. ``None`` if the call was cancelled meanwhile."""
+    async def finish(
+        self, invocation: Invocation, body: bytes, *, active: bool = False, events: Sequence[NewEvent] = ()
+    ) -> list[Letter]:
+        """Record a call's result; ``active``: it is a subscription from now on, with ``events`` already. Empty if the call was cancelled."""
 
-        def write(database: sqlite3.Connection) -> Letter | None:
+        def write(database: sqlite3.Connection) -> list[Letter]:
             if _state(database, invocation.key) != "accepted":
-                return None
+                return []
             _set_state(database, invocation.key, "active" if active else "done")
-            return _add(database, invocation, body)
+            letters = [_add(database, invocation, body)]
+            for event in events:
+                letter = _emit(database, invocation, event)[1]
+                if letter is not None:
+                    letters.append(letter)
+            return letters
 
         return await self._write(write)
 
@@ -127,40 +151,9 @@ class ServerStore:
 
         return await self._write(write)
 
-    async def emit(
-        self, invocation: Invocation, event_id: str | None, final: bool, body: Callable[[str, int], bytes]
-    ) -> tuple[bool, Letter | None]:
-        """Record an event; ``body`` gets its id and number (from 1). The first value is false if the subscription is over; no letter
-        if this event id was there before."""
-
-        def write(database: sqlite3.Connection) -> tuple[bool, Letter | None]:
-            key = invocation.key
-            if _state(database, key) != "active":
-                return False, None
-            count = (
-                1
-                + database.execute(
-                    "SELECT events FROM invocations WHERE thread = ? AND id = ?", key
-                ).fetchone()[0]
-            )
-            identity = event_id or f"event-{count}"
-            added = database.execute(
-                "INSERT OR IGNORE INTO event_ids (thread, id, event_id) VALUES (?, ?, ?)", (*key, identity)
-            )
-            if added.rowcount == 0:
-                return True, None
-            database.execute("UPDATE invocations SET events = ? WHERE thread = ? AND id = ?", (count, *key))
-            database.execute(
-                "DELETE FROM event_ids WHERE thread = ? AND id = ? AND place <= "
-                "(SELECT place FROM event_ids WHERE thread = ? AND id = ? ORDER BY place DESC LIMIT 1 OFFSET ?)",
-                (*key, *key, KEEP_EVENT_IDS),
-            )
-            letter = _add(database, invocation, body(identity, count))
-            if final:
-                _set_state(database, key, "done")
-            return True, letter
-
-        return await self._write(write)
+    async def emit(self, invocation: Invocation, event: NewEvent) -> tuple[bool, Letter | None]:
+        """Record an event. The first value is false if the subscription is over; no letter if this event id was there before."""
+        return await self._write(lambda database: _emit(database, invocation, event))
 
     async def delivered(self, place: int) -> None:
         """The callback has arrived, or never will."""
@@ -202,8 +195,10 @@ class ServerStore:
         """Everything that is still to be delivered, in order."""
 
         def read(database: sqlite3.Connection) -> list[Letter]:
-            rows = database.execute("SELECT place, thread, id, url, body FROM callbacks ORDER BY place")
-            return [Letter(place, (thread, id), url, body) for place, thread, id, url, body in rows]
+            rows = database.execute(
+                "SELECT place, thread, id, url, body, written_at FROM callbacks ORDER BY place"
+            )
+            return [Letter(place, (thread, id), url, body, at) for place, thread, id, url, body, at in rows]
 
         return await self._write(read)
 
@@ -220,11 +215,12 @@ class ServerStore:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        database.execute(
-            "DELETE FROM invocations WHERE state IN ('done', 'cancelled') AND accepted_at < ?",
-            (time.time() - KEEP_DONE_SECONDS,),
+        database.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {version or VERSION}; COMMIT;"
         )
+        if version == 1:
+            _upgrade(database)
+        _prune(database)
         self._database = database
 
     async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
@@ -279,16 +275,62 @@ def _cancel(database: sqlite3.Connection, key: Key) -> None:
         _set_state(database, key, "cancelled")
 
 
+def _emit(
+    database: sqlite3.Connection, invocation: Invocation, event: NewEvent
+) -> tuple[bool, Letter | None]:
+    key = invocation.key
+    if _state(database, key) != "active":
+        return False, None
+    (told,) = database.execute("SELECT events FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
+    count = told + 1
+    identity = event.id or f"event-{count}"
+    added = database.execute(
+        "INSERT OR IGNORE INTO event_ids (thread, id, event_id) VALUES (?, ?, ?)", (*key, identity)
+    )
+    if added.rowcount == 0:
+        return True, None
+    database.execute("UPDATE invocations SET events = ? WHERE thread = ? AND id = ?", (count, *key))
+    database.execute(
+        "DELETE FROM event_ids WHERE thread = ? AND id = ? AND place <= "
+        "(SELECT place FROM event_ids WHERE thread = ? AND id = ? ORDER BY place DESC LIMIT 1 OFFSET ?)",
+        (*key, *key, KEEP_EVENT_IDS),
+    )
+    letter = _add(database, invocation, event.body(identity, count))
+    if event.final:
+        _set_state(database, key, "done")
+    return True, letter
+
+
 def _add(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> Letter:
     return _insert(database, invocation.key, invocation.callback_url, body)
 
 
 def _insert(database: sqlite3.Connection, key: Key, url: str, body: bytes) -> Letter:
+    now = time.time()
     added = database.execute(
-        "INSERT INTO callbacks (thread, id, url, body) VALUES (?, ?, ?, ?)", (*key, url, body)
+        "INSERT INTO callbacks (thread, id, url, body, written_at) VALUES (?, ?, ?, ?, ?)",
+        (*key, url, body, now),
     )
     assert added.lastrowid is not None
-    return Letter(added.lastrowid, key, url, body)
+    return Letter(added.lastrowid, key, url, body, now)
+
+
+def _prune(database: sqlite3.Connection) -> None:
+    database.execute(
+        "DELETE FROM invocations WHERE state IN ('done', 'cancelled') AND accepted_at < ?",
+        (time.time() - KEEP_DONE_SECONDS,),
+    )
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """From version 1, where callbacks did not know how old they are: they count from now."""
+    columns = [row[1] for row in database.execute("PRAGMA table_info(callbacks)")]
+    database.execute("BEGIN IMMEDIATE")
+    if "written_at" not in columns:
+        database.execute("ALTER TABLE callbacks ADD COLUMN written_at REAL NOT NULL DEFAULT 0")
+    database.execute("UPDATE callbacks SET written_at = ?", (time.time(),))
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
 
 
 def _invocation(body: str) -> Invocation:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from infinity.errors import ConfigError
 
 from .call import Subscription
 from .signature import Signature
 
+if TYPE_CHECKING:
+    from .asgi import AsgiApplication
+    from .aws import LambdaHandler
+    from .limits import Limits
+
 MAX_NAME = 128
+_TAKEN = ("/invoke", "/close_thread", "/cancel_tool_call", "/migrate")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +66,13 @@ class Operation:
     subscribes: bool
     annotations: dict[str, Any]
     display_script: str | None
+    timeout: float | None
+
+    def seconds(self, default: float) -> float | None:
+        """How long the function may take; ``None``: as long as it likes."""
+        if self.timeout is None and self.annotations.get("longRunning"):
+            return None
+        return default if self.timeout is None else self.timeout
 
     @property
     def generates(self) -> bool:
@@ -109,6 +123,7 @@ class Toolset:
         *,
         name: str | None = None,
         display_script: str | None = None,
+        timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Callable[[F], F]: ...
     def tool(
@@ -117,16 +132,18 @@ class Toolset:
         *,
         name: str | None = None,
         display_script: str | None = None,
+        timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Any:
         """Make a function a tool: type hints become its schema, the docstring its description, the return value its result.
 
         A function that was interrupted by a crash of this server runs again only if it is ``idempotent`` or ``read_only``; otherwise
-        its call is answered with an error. A plain function runs in a thread.
+        its call is answered with an error. A plain function runs in a thread. ``timeout``: seconds that it may take, instead of
+        ``Limits.seconds``; ``long_running`` ones may take as long as they like.
         """
 
         def add(function: F) -> F:
-            self._add(function, name, False, annotations, display_script)
+            self._add(function, name, False, annotations, display_script, timeout)
             return function
 
         return add if function is None else add(function)
@@ -139,6 +156,7 @@ class Toolset:
         *,
         name: str | None = None,
         display_script: str | None = None,
+        timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Callable[[F], F]: ...
     def subscription(
@@ -147,6 +165,7 @@ class Toolset:
         *,
         name: str | None = None,
         display_script: str | None = None,
+        timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Any:
         """Make a function a tool that subscribes (RES-4). Two kinds:
@@ -162,7 +181,7 @@ class Toolset:
                 raise ConfigError(
                     f"subscription {function.__name__!r} must be 'async def', with 'yield' for each event or without"
                 )
-            self._add(function, name, True, annotations, display_script)
+            self._add(function, name, True, annotations, display_script, timeout)
             return function
 
         return add if function is None else add(function)
@@ -171,7 +190,7 @@ class Toolset:
         """Serve ``POST <path>`` with a coroutine that returns a status, or nothing for 200. It must check signatures itself (S8)."""
 
         def add(function: WebhookFunction) -> WebhookFunction:
-            if not path.startswith("/") or path in self.webhooks:
+            if not path.startswith("/") or path in (*self.webhooks, *_TAKEN):
                 raise ConfigError(f"webhook path {path!r} must begin with a slash and be used once")
             self.webhooks[path] = function
             return function
@@ -182,6 +201,30 @@ class Toolset:
         """The active subscriptions of one tool, from all threads and runtimes; empty while no server runs."""
         name = operation if isinstance(operation, str) else self._name_of(operation)
         return await self.registry.active(name) if self.registry is not None else []
+
+    def asgi(
+        self,
+        state_path: Path | str = "tool-server.db",
+        *,
+        token: str | None = None,
+        limits: Limits | None = None,
+        public_url: str | None = None,
+    ) -> AsgiApplication:
+        """An application for any ASGI server, one worker process for each state file. See ``ToolsetServer`` for the arguments."""
+        from .application import Application
+        from .asgi import AsgiApplication
+
+        return AsgiApplication(
+            Application(self, state_path, token=token, limits=limits, public_url=public_url)
+        )
+
+    def lambda_handler(
+        self, *, token: str | None = None, limits: Limits | None = None, table: str | None = None
+    ) -> LambdaHandler:
+        """A handler for AWS Lambda behind a Function URL. ``table``: DynamoDB table that remembers which calls ran; see ``LambdaHandler``."""
+        from .aws import LambdaHandler
+
+        return LambdaHandler(self, token=token, limits=limits, table=table)
 
     def manifest(self, endpoint: str) -> dict[str, Any]:
         """The discovery document. ``ConfigError`` if there is no tool in it (DISC-2)."""
@@ -202,6 +245,7 @@ class Toolset:
         subscribes: bool,
         annotations: Annotations,
         display_script: str | None,
+        timeout: float | None,
     ) -> None:
         name = name or function.__name__
         description = inspect.getdoc(function)
@@ -216,12 +260,14 @@ class Toolset:
             raise ConfigError(
                 f"tool {name!r}: unknown annotations {sorted(unknown)}; known: {sorted(_SPELLING)}"
             )
+        if timeout is not None and timeout <= 0:
+            raise ConfigError(f"tool {name!r}: the timeout must be above zero seconds")
         signature = Signature(function, name)
         if signature.subscribes and not subscribes:
             raise ConfigError(f"tool {name!r} takes a Subscription; make it one with @tools.subscription")
         spelled = {_SPELLING[key]: value for key, value in annotations.items()}
         self.operations[name] = Operation(
-            name, description, function, signature, subscribes, spelled, display_script
+            name, description, function, signature, subscribes, spelled, display_script, timeout
         )
 
     def _name_of(self, function: Callable[..., Any]) -> str:

@@ -1,22 +1,24 @@
-"""Running functions: once per invocation, each in a task of its own, each ending in a result (SRV-2, SRV-6)."""
+"""Calls in progress: once per invocation, each in a task of its own, each ending in a result (SRV-2, SRV-6)."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
-import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from infinity.errors import StoreError
 
 from .call import Call, Event, Invocation, Key, Subscription, ToolError
 from .delivery import Backoff, Deliveries
-from .result import error_text, result_fields, text_of
-from .store import Letter, ServerStore
+from .limits import Limits
+from .questions import Questions
+from .result import encode, error_text, result_fields, text_of
+from .running import Functions
+from .store import Letter, NewEvent, ServerStore
 from .toolset import Operation, Toolset
+from .turn import Turn
 
 log = logging.getLogger("infinity.rap.server")
 
@@ -24,10 +26,13 @@ INTERRUPTED = (
     "Error: the tool server was restarted while {operation} was running; it may or may not have taken effect. "
     "Check before trying again."
 )
+TOO_LARGE = "{what} has {size} bytes, and at most {most} are sent; ask for less at once"
+SUBSCRIBED = "Subscribed."
 ENDED = "The subscription has ended."
 REFUSED = (
     "Error: the runtime refused the tool's result of {size} bytes with HTTP {status}; ask for less at once."
 )
+GRACE_SECONDS = 2.0
 _UNREADABLE = frozenset({400, 413, 422})
 _GONE = frozenset({401, 403, 404, 409, 410})
 
@@ -35,12 +40,19 @@ _GONE = frozenset({401, 403, 404, 409, 410})
 class Work:
     """The functions in progress, the subscriptions, and what they have to say. ``Voice`` and ``Registry`` of the kit."""
 
-    def __init__(self, toolset: Toolset, store: ServerStore, backoff: Backoff) -> None:
+    def __init__(self, toolset: Toolset, store: ServerStore, backoff: Backoff, limits: Limits) -> None:
         self._toolset = toolset
         self._store = store
+        self._limits = limits
         self._deliveries = Deliveries(store, backoff, self._refused)
+        self._functions = Functions()
+        self._places = asyncio.Semaphore(limits.concurrent)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._questions: dict[str, tuple[Invocation, asyncio.Future[int]]] = {}
+        self._turns: dict[Key, Turn] = {}
+        self._early: dict[Key, list[NewEvent]] = {}
+        """Events of subscriptions that are not confirmed yet; the confirmation goes first (SRV-4)."""
+        self._generating: set[Key] = set()
+        self._questions = Questions()
 
     async def start(self) -> None:
         """Go on where the last process ended: unsent callbacks, subscriptions, interrupted calls (SRV-4)."""
@@ -64,7 +76,14 @@ class Work:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._functions.stop(GRACE_SECONDS)
         await self._deliveries.stop()
+
+    @property
+    def full(self) -> bool:
+        """Whether no more calls are taken; the runtime comes back later (INV-5). Generators of subscriptions do not count."""
+        calls = len(self._tasks) - len(self._generating)
+        return calls >= self._limits.concurrent + self._limits.waiting
 
     def begin(self, invocation: Invocation) -> None:
         """Start the function of an invocation that is on record."""
@@ -81,11 +100,7 @@ class Work:
 
     def choose(self, question: str, call_id: Any, selected: Any) -> bool:
         """An answer to ``ask``; false if nobody asked that."""
-        found = self._questions.get(question)
-        if found is None or found[0].id != call_id or not isinstance(selected, int) or found[1].done():
-            return False
-        found[1].set_result(selected)
-        return True
+        return self._questions.answer(question, call_id, selected)
 
     # Registry
 
@@ -98,25 +113,24 @@ class Work:
     # Voice
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
-        body = _encode({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
+        body = self._fitting({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
         letter = await self._store.say(invocation, body)
         if letter is not None:
             self._deliveries.add(letter)
 
     async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
-        question = secrets.token_urlsafe(18)
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._questions[question] = (invocation, answer)
-        try:
+        turn = self._turns.get(invocation.key)
+        with self._questions.asked(invocation.id, len(message["choices"])) as (question, answer):
             url = f"{invocation.origin}/choice/{question}"
             await self.say(invocation, {**message, "response_url": url, "event_id": question})
-            return await answer
-        finally:
-            del self._questions[question]
+            if turn is None:
+                return await answer
+            async with turn.paused():
+                return await answer
 
     async def emit(self, invocation: Invocation, event: Event) -> bool:
         def body(event_id: str, number: int) -> bytes:
-            return _encode(
+            return self._fitting(
                 {
                     "type": "subscription_event",
                     "group_id": invocation.group_id,
@@ -129,7 +143,15 @@ class Work:
                 }
             )
 
-        open_, letter = await self._store.emit(invocation, event.id, event.final, body)
+        body(event.id or "event", 0)  # what is wrong with it is told to the function, not to the store
+        new = NewEvent(event.id, event.final, body)
+        early = self._early.get(invocation.key)
+        if early is not None:
+            over = bool(early) and early[-1].final
+            if not over:
+                early.append(new)
+            return not over
+        open_, letter = await self._store.emit(invocation, new)
         if letter is not None:
             self._deliveries.add(letter)
         return open_
@@ -147,7 +169,7 @@ class Work:
                 )
             arguments = operation.signature.check(invocation.arguments)
             if operation.generates:
-                if await self._answer(invocation, {"text": "Subscribed."}, active=True):
+                if await self._answer(invocation, {"text": SUBSCRIBED}, active=True):
                     await self._generate(operation, invocation)
                 return
             fields = result_fields(await self._call(operation, invocation, arguments))
@@ -160,15 +182,25 @@ class Work:
         except Exception as error:  # whatever a tool raises is an answer (SRV-2)
             if not isinstance(error, ToolError):
                 log.warning("call %s of %s failed", invocation.id, invocation.operation, exc_info=error)
+            self._early.pop(invocation.key, None)
             await self._answer(invocation, {"text": error_text(invocation.operation, error)})
+        finally:
+            self._early.pop(invocation.key, None)
 
     async def _call(self, operation: Operation, invocation: Invocation, arguments: dict[str, Any]) -> Any:
-        arguments = self._with_context(operation, invocation, arguments)
-        if inspect.iscoroutinefunction(operation.function):
-            return await operation.function(**arguments)
-        return await asyncio.to_thread(operation.function, **arguments)
+        turn = Turn(self._places, self._limits.seconds)
+        if operation.subscribes:
+            self._early[invocation.key] = []
+        self._turns[invocation.key] = turn
+        arguments = self._with_context(operation, invocation, arguments, turn=turn)
+        seconds = operation.seconds(self._limits.seconds)
+        try:
+            return await self._functions.run(operation.name, operation.function, arguments, turn, seconds)
+        finally:
+            del self._turns[invocation.key]
 
     async def _generate(self, operation: Operation, invocation: Invocation, *, resumed: bool = False) -> None:
+        self._generating.add(invocation.key)
         try:
             arguments = operation.signature.check(invocation.arguments)
             arguments = self._with_context(operation, invocation, arguments, resumed=resumed)
@@ -177,13 +209,15 @@ class Work:
                 if not await self.emit(invocation, event) or event.final:
                     return
             await self.emit(invocation, Event(ENDED, final=True))
-        except asyncio.CancelledError:
-            raise
         except StoreError:
             log.exception("an event of %s could not be recorded", invocation.id)
-        except Exception as error:  # a subscription that breaks says so (SRV-2)
+        except (Exception, asyncio.CancelledError, SystemExit) as error:  # one that breaks says so (SRV-2)
+            if _cancelled():
+                raise
             log.warning("subscription %s broke", invocation.id, exc_info=error)
             await self.emit(invocation, Event(error_text(invocation.operation, error), final=True))
+        finally:
+            self._generating.discard(invocation.key)
 
     def _with_context(
         self,
@@ -191,43 +225,58 @@ class Work:
         invocation: Invocation,
         arguments: dict[str, Any],
         *,
+        turn: Turn | None = None,
         resumed: bool = False,
     ) -> dict[str, Any]:
         if operation.signature.context is None:
             return arguments
+        cancelled = turn.cancelled if turn is not None else None
         call = (
-            Subscription(invocation, self, resumed=resumed)
+            Subscription(invocation, self, cancelled, resumed=resumed)
             if operation.subscribes
-            else Call(invocation, self)
+            else Call(invocation, self, cancelled)
         )
         return {**arguments, operation.signature.context: call}
+
+    # answering
 
     async def _answer(self, invocation: Invocation, fields: dict[str, Any], *, active: bool = False) -> bool:
         message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
         if active:
             fields = {**fields, "subscription": True}
-        body = _encode({**message, "call_id": invocation.call_id, **fields})
-        letter = await self._store.finish(invocation, body, active=active)
-        if letter is not None:
+        body = self._fitting({**message, "call_id": invocation.call_id, **fields})
+        events = self._early.pop(invocation.key, []) if active else []
+        letters = await self._store.finish(invocation, body, active=active, events=events)
+        for letter in letters:
             self._deliveries.add(letter)
-        return letter is not None
+        return bool(letters)
+
+    def _fitting(self, message: dict[str, Any]) -> bytes:
+        """A callback's body. ``ToolError`` if it cannot be sent."""
+        body = encode(message)
+        if len(body) > self._limits.result_bytes:
+            what = f"the tool's {message['type'].replace('_', ' ')}"
+            raise ToolError(TOO_LARGE.format(what=what, size=len(body), most=self._limits.result_bytes))
+        return body
 
     async def _refused(self, letter: Letter, status: int) -> None:
         """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
         message = json.loads(letter.body)
         if message["type"] == "subscription_event" and status in _GONE:
             await self.cancel(letter.key)
+        if message["type"] == "user_choice":
+            self._questions.refuse(message["event_id"], status)
         if message["type"] != "tool_result" or status not in _UNREADABLE:
             return
         text = REFUSED.format(status=status, size=len(letter.body))
         if len(letter.body) < len(text) + 1_000:
             return  # as small as its replacement: that would be refused too
         kept = {name: message[name] for name in ("type", "group_id", "id", "call_id") if name in message}
-        corrected = await self._store.correct(letter.key, letter.url, _encode({**kept, "text": text}))
+        corrected = await self._store.correct(letter.key, letter.url, encode({**kept, "text": text}))
         if corrected is not None:
             self._deliveries.add(corrected)
 
-    def _spawn(self, invocation: Invocation, work: Any) -> None:
+    def _spawn(self, invocation: Invocation, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"call {invocation.id}")
         self._tasks[invocation.key] = task
         task.add_done_callback(lambda done: self._ended(invocation.key, done))
@@ -245,5 +294,7 @@ class Work:
             task.cancel()
 
 
-def _encode(message: dict[str, Any]) -> bytes:
-    return json.dumps({name: value for name, value in message.items() if value is not None}).encode()
+def _cancelled() -> bool:
+    """Whether it was us who cancelled; what a function waits for may be cancelled by others."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,39 @@
+"""``python -m infinity.rap.mcp --port PORT --state FILE``: the bridge as the daemon runs it, its specification in the environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from infinity.errors import InfinityError
+
+from .specification import ENVIRONMENT, read_specification
+
+MISSING = "infinity: the bridge to MCP needs the MCP SDK; install it: pip install 'infinity-runtime[mcp]'"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infinity.rap.mcp")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--state", required=True)
+    options = parser.parse_args()
+    try:
+        specification = read_specification(os.environ.pop(ENVIRONMENT, ""))
+        from .server import prepare_logging, serve
+
+        prepare_logging()
+        asyncio.run(serve(specification, options.state, options.port))
+    except ModuleNotFoundError as error:
+        ours = (error.name or "").startswith(("mcp", "httpx2"))
+        sys.stderr.write(f"{MISSING if ours else f'infinity: {error}'}\n")
+        return 1
+    except InfinityError as error:
+        sys.stderr.write(f"infinity: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

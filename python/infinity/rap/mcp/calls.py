@@ -1,0 +1,85 @@
+"""A call while the MCP server works on it: its time, its progress, what is to be told to the model besides the result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from infinity.rap.server import Call, ToolError
+
+PROGRESS = "progress"
+"""The view under which clients see how far a call is."""
+BETWEEN_VIEWS = 1.0
+
+
+class RunningCall:
+    """One call in a session. Use it as ``async with``: it ends with ``ToolError`` when the server shows no sign of life for too long."""
+
+    def __init__(self, call: Call, tool: str, patience: float) -> None:
+        self.call = call
+        self.notes: list[str] = []
+        """Sentences for the model, put after the result."""
+        self.http_status: int | None = None
+        """Of the last answer that was an error."""
+        self._tool = tool
+        self._patience = patience
+        self._waiting = 0
+        self._limit = asyncio.timeout(None)
+        self._viewed = float("-inf")
+
+    async def __aenter__(self) -> RunningCall:
+        await self._limit.__aenter__()
+        self._wind_up()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await self._limit.__aexit__(*error)  # type: ignore[arg-type]
+        except TimeoutError:
+            raise ToolError(
+                f"{self._tool} gave no sign of life for {self._patience:g} s and was cancelled; it may or may not have taken effect"
+            ) from None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While a person is asked, the server's time stands still."""
+        self._waiting += 1
+        self._wind_up()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._wind_up()
+
+    def alive(self) -> None:
+        """The server has given a sign of life."""
+        self._wind_up()
+
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None:
+        """What the server reports: shown to people, at most once a second and when it is complete."""
+        self._wind_up()
+        now = asyncio.get_running_loop().time()
+        if now - self._viewed < BETWEEN_VIEWS and progress != total:
+            return
+        self._viewed = now
+        await self.call.view(
+            PROGRESS,
+            {
+                "call_id": self.call.id,
+                "tool": self._tool,
+                "progress": progress,
+                "total": total,
+                "message": message,
+            },
+        )
+
+    def _wind_up(self) -> None:
+        if not self._limit.expired():
+            now = asyncio.get_running_loop().time()
+            self._limit.reschedule(None if self._waiting else now + self._patience)
+
+
+current: ContextVar[RunningCall | None] = ContextVar("mcp_call", default=None)
+"""The call on whose behalf something is sent. The HTTP transport hands what comes back the same context."""

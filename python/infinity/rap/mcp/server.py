@@ -1,0 +1,90 @@
+"""The bridge as a tool server: the kit's, on loopback, closed to web pages, its manifest fetched from the MCP server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from infinity.errors import ToolsetError
+from infinity.rap.server import ToolsetServer
+from infinity.rap.server.application import WELL_KNOWN, Application, Reply, Request, error_reply
+from infinity.rap.server.delivery import Backoff
+from infinity.rap.server.limits import Limits
+
+from .bridge import Bridge
+from .ledger import Ledger
+from .specification import ServerSpecification
+from .toolset import BridgedToolset
+
+log = logging.getLogger("infinity.mcp")
+
+HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+LIMITS = Limits(concurrent=256)
+
+
+class BridgeServer(ToolsetServer):
+    """Port 0 takes a free one; ``state_path``: the file of what was acknowledged."""
+
+    def __init__(
+        self,
+        specification: ServerSpecification,
+        state_path: Path | str,
+        *,
+        port: int = 0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._ledger = Ledger(f"{state_path}.calls")
+        self.bridge = Bridge(specification, self._ledger)
+        toolset = BridgedToolset(self.bridge)
+        super().__init__(toolset, state_path, port=port)
+        self._application = _BridgeApplication(toolset, state_path, backoff=backoff, limits=LIMITS)
+        self._application.bridge = self.bridge
+
+    async def start(self) -> Self:
+        """Open the state first: the kit begins interrupted calls at once."""
+        await self._ledger.open()
+        return await super().start()
+
+    async def stop(self) -> None:
+        """Calls in progress are cancelled at the MCP server; the next start tells their callers."""
+        self.bridge.stopping.set()
+        await super().stop()
+        await self.bridge.stop()
+        await self._ledger.close()
+
+
+class _BridgeApplication(Application):
+    bridge: Bridge
+
+    async def answer(self, request: Request) -> Reply:
+        # What an MCP server may do, a web page that knows the port must not (S4).
+        if "origin" in request.headers or urlsplit(request.base).hostname not in HOSTS:
+            return error_reply(403, "not for web pages")
+        if request.path == WELL_KNOWN:
+            try:
+                await self.bridge.refresh()
+            except ToolsetError as error:
+                return error_reply(503, str(error))
+        return await super().answer(request)
+
+
+async def serve(specification: ServerSpecification, state_path: Path | str, port: int) -> None:
+    """Until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with BridgeServer(specification, state_path, port=port) as server:
+        log.info("MCP server %s is offered at %s, pid %d", specification.name, server.base_url, os.getpid())
+        await stopped.wait()
+
+
+def prepare_logging() -> None:
+    """Ours with ids and sizes; the SDK's only when it gives up, because it logs what servers say (S9)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("mcp", "client", "httpx2", "aiohttp.access"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,46 @@
+"""What one MCP server is: how it is reached and how it is offered. The daemon passes it on as JSON, in the environment: it may hold secrets."""
+
+from __future__ import annotations
+
+import msgspec
+
+from infinity.errors import ConfigError
+
+ENVIRONMENT = "INFINITY_MCP_SERVER"
+"""The variable that carries a specification to the bridge."""
+
+
+class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``command`` with ``args``, ``env`` and ``cwd`` (stdio), or ``url`` with ``headers`` (streamable HTTP). Times in seconds."""
+
+    name: str
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    prefix: str = ""
+    """Put before the names of its tools, where they clash with others (DISC-4)."""
+    resources: bool = True
+    """Whether its resources are offered too, as tools that list and read them."""
+    start_timeout: float = 30.0
+    """For starting, connecting and the first list of tools."""
+    call_timeout: float = 600.0
+    """For one call, counted anew with each sign of progress; the time in which a person is asked does not count."""
+    redirect_url: str | None = None
+    """Where a browser reaches this bridge after granting access, if not on this machine."""
+
+    def encode(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+def read_specification(text: str) -> ServerSpecification:
+    """``ConfigError`` if it is none."""
+    try:
+        found = msgspec.json.decode(text, type=ServerSpecification)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{ENVIRONMENT} is not the specification of an MCP server: {error}") from error
+    if (found.command is None) == (found.url is None):
+        raise ConfigError(f"MCP server {found.name} needs exactly one of 'command' and 'url'")
+    return found

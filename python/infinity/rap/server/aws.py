@@ -1,0 +1,292 @@
+"""A toolset on AWS Lambda, behind a Function URL.
+
+A Lambda function cannot answer first and work later, so it acknowledges and invokes itself asynchronously (``InvocationType=Event``): the
+invocation is in Lambda's durable queue before the caller hears 200 (SRV-1). The second invocation runs the function and delivers
+its result; what cannot be delivered goes through the queue once more, without the function, and is retried by Lambda.
+
+There is no state of its own here: no subscriptions and no questions. Lambda delivers an event at least once; with ``table``, a DynamoDB
+table with the string key ``call``, each call runs once (SRV-6), and a call that is cancelled before it begins does not run (SRV-5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+from urllib.parse import parse_qsl
+
+from infinity.errors import BadRequest, ConfigError
+
+from .application import (
+    MAX_BODY,
+    WELL_KNOWN,
+    BodyTooLarge,
+    Guard,
+    Reply,
+    Request,
+    _read_invocation,
+    error_reply,
+)
+from .call import Call, Event, Invocation, ToolError
+from .delivery import Backoff, post, session
+from .limits import Limits
+from .result import encode, error_text, result_fields
+from .running import Functions
+from .toolset import Toolset
+from .turn import Turn
+from .work import TOO_LARGE
+
+log = logging.getLogger("infinity.rap.server")
+
+TASK = "infinity.rap"
+"""What an event that this function sent to itself is known by."""
+MARGIN_SECONDS = 10.0
+"""Of the invocation's time, kept for telling that the function took too long."""
+LATEST_SECONDS = 2.0
+KEEP_SECONDS = 7 * 24 * 3600
+MAX_EVENT = 1_000_000
+
+
+class LambdaHandler:
+    """``handler = tools.lambda_handler(token=…)``. ``clients(name)`` gives an AWS client; boto3's, imported when first needed."""
+
+    def __init__(
+        self,
+        toolset: Toolset,
+        *,
+        token: str | None = None,
+        limits: Limits | None = None,
+        table: str | None = None,
+        clients: Callable[[str], Any] | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        toolset.manifest("")
+        for operation in toolset.operations.values():
+            if operation.subscribes:
+                raise ConfigError(
+                    f"tool {operation.name!r} subscribes, and subscriptions live in a process; serve it with 'infinity rap serve'"
+                )
+        self._toolset = toolset
+        self._guard = Guard(token)
+        self._limits = limits or Limits()
+        self._table = table
+        self._clients = clients or _boto3_client
+        self._backoff = backoff or Backoff()
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        match event.get(TASK):
+            case {"run": dict(fields)}:
+                invocation = Invocation(**{**fields, "ancestors": tuple(fields["ancestors"])})
+                return asyncio.run(self._run(invocation, context))
+            case {"deliver": {"url": str(url), "body": str(body), "id": str(call_id)}}:
+                return asyncio.run(self._deliver_or_fail(url, body.encode(), call_id, context))
+        reply = asyncio.run(self._answer(_request(event), context))
+        return {
+            "statusCode": reply.status,
+            "headers": {"Content-Type": "application/json"},
+            "body": "" if reply.body is None else json.dumps(reply.body),
+        }
+
+    # requests
+
+    async def _answer(self, request: Request, context: Any) -> Reply:
+        refused = self._guard.refusal(request.headers)
+        if refused is not None:
+            return refused
+        try:
+            match request.method, request.path:
+                case "GET", path if path == WELL_KNOWN:
+                    return Reply(body=self._toolset.manifest(f"{request.base}/invoke"))
+                case "POST", "/invoke":
+                    return self._accept(_read_invocation(await request.read(), request.base), context)
+                case "POST", "/cancel_tool_call":
+                    self._cancel(await request.read())
+                    return Reply()
+                case "POST", "/close_thread":
+                    return Reply()
+        except BodyTooLarge:
+            return error_reply(413, f"at most {MAX_EVENT} bytes are accepted")
+        except BadRequest as error:
+            return error_reply(400, str(error), error.rule)
+        return error_reply(404, f"nothing is here; tools are described at {WELL_KNOWN}")
+
+    def _accept(self, invocation: Invocation, context: Any) -> Reply:
+        try:
+            self._send_to_self({"run": asdict(invocation)}, context)
+        except BodyTooLarge:
+            raise
+        except Exception:
+            log.exception("call %s could not be queued", invocation.id)
+            return error_reply(503, "the invocation could not be queued; send it again")
+        return Reply()
+
+    def _cancel(self, body: bytes) -> None:
+        """A mark that keeps a call from beginning. Whatever the notice says, it is answered with 200 (SRV-5)."""
+        try:
+            notice = json.loads(body)
+            thread, call_id = str(notice["thread_id"]), str(notice["tool_call_id"])
+        except (ValueError, TypeError, KeyError):
+            return
+        try:
+            self._mark((thread, call_id))
+        except Exception:
+            log.exception("the cancellation of %s could not be recorded", call_id[:256])
+
+    def _send_to_self(self, task: Mapping[str, Any], context: Any) -> None:
+        payload = json.dumps({TASK: task}).encode()
+        if len(payload) > MAX_EVENT:
+            raise BodyTooLarge
+        self._client("lambda").invoke(
+            FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=payload
+        )
+
+    # work
+
+    async def _run(self, invocation: Invocation, context: Any) -> None:
+        if not self._mark(invocation.key):
+            log.info("call %s has run already, or was cancelled", invocation.id)
+            return
+        message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
+        try:
+            body = self._fitting(
+                {**message, "call_id": invocation.call_id, **await self._fields(invocation, context)}
+            )
+        except Exception as error:  # whatever a tool raises is an answer (SRV-2)
+            if not isinstance(error, ToolError):
+                log.warning("call %s of %s failed", invocation.id, invocation.operation, exc_info=error)
+            text = error_text(invocation.operation, error)
+            body = encode({**message, "call_id": invocation.call_id, "text": text})
+        until = time.monotonic() + min(LATEST_SECONDS * 10, _left(context) - LATEST_SECONDS)
+        if not await self._deliver(invocation.callback_url, body, invocation.id, until):
+            letter = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
+            self._send_to_self({"deliver": letter}, context)
+
+    async def _fields(self, invocation: Invocation, context: Any) -> dict[str, Any]:
+        if invocation.problem is not None:
+            raise ToolError(f"bad invocation: {invocation.problem}")
+        operation = self._toolset.operations.get(invocation.operation)
+        if operation is None:
+            names = ", ".join(self._toolset.operations)
+            raise ToolError(f"there is no tool {invocation.operation!r} here; there are: {names}")
+        arguments = operation.signature.check(invocation.arguments)
+        turn = Turn(asyncio.Semaphore(1), self._limits.seconds)
+        if operation.signature.context is not None:
+            call = Call(invocation, _Voice(invocation, self._limits), turn.cancelled)
+            arguments = {**arguments, operation.signature.context: call}
+        left = max(_left(context) - MARGIN_SECONDS, 1.0)
+        seconds = min(operation.seconds(self._limits.seconds) or left, left)
+        functions = Functions()
+        return result_fields(
+            await functions.run(operation.name, operation.function, arguments, turn, seconds)
+        )
+
+    def _fitting(self, message: dict[str, Any]) -> bytes:
+        body = encode(message)
+        most = min(self._limits.result_bytes, MAX_EVENT * 3 // 4)  # so that it can be queued, escaped
+        if len(body) > most:
+            raise ToolError(TOO_LARGE.format(what="the tool's result", size=len(body), most=most))
+        return body
+
+    # delivery
+
+    async def _deliver_or_fail(self, url: str, body: bytes, call_id: str, context: Any) -> None:
+        if not await self._deliver(url, body, call_id, time.monotonic() + _left(context) - LATEST_SECONDS):
+            raise ConnectionError(f"the result of {call_id} could not be delivered; Lambda tries again")
+
+    async def _deliver(self, url: str, body: bytes, call_id: str, until: float) -> bool:
+        """Again and again on 5xx and lost connections, until it is taken, refused or time is up (SRV-3)."""
+        async with session() as connections:
+            for tries in range(1_000_000):
+                status = await post(connections, url, body, call_id)
+                if 0 < status < 500:
+                    if status >= 300:
+                        log.warning("callback of %s refused: HTTP %d", call_id, status)
+                    return True
+                wait = self._backoff.wait(tries)
+                if time.monotonic() + wait >= until:
+                    return False
+                await asyncio.sleep(wait)
+        return False
+
+    # what ran
+
+    def _mark(self, key: tuple[str, str]) -> bool:
+        """Remember a call; false if it is known. Without a table none is."""
+        if self._table is None:
+            return True
+        client = self._client("dynamodb")
+        try:
+            client.put_item(
+                TableName=self._table,
+                Item={"call": {"S": json.dumps(key)}, "expires": {"N": str(int(time.time()) + KEEP_SECONDS)}},
+                ConditionExpression="attribute_not_exists(#call)",
+                ExpressionAttributeNames={"#call": "call"},
+            )
+        except client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _client(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = self._clients(name)
+        return self._known[name]
+
+
+class _Voice:
+    """What a function on Lambda can say while it runs: pages and views, sent once. It cannot wait for people."""
+
+    def __init__(self, invocation: Invocation, limits: Limits) -> None:
+        self._limits = limits
+
+    async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
+        body = encode({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
+        if len(body) > self._limits.result_bytes:
+            what = f"the tool's {message['type']}"
+            raise ToolError(TOO_LARGE.format(what=what, size=len(body), most=self._limits.result_bytes))
+        async with session() as connections:
+            await post(connections, invocation.callback_url, body, invocation.id)
+
+    async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
+        raise ToolError("this tool asks its user, which a tool server on Lambda cannot wait for")
+
+    async def emit(self, invocation: Invocation, event: Event) -> bool:
+        return False
+
+
+def _request(event: Mapping[str, Any]) -> Request:
+    """A Function URL's event, payload version 2.0."""
+    http = event.get("requestContext", {}).get("http", {})
+    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+    domain = event.get("requestContext", {}).get("domainName") or headers.get("host", "")
+
+    async def read() -> bytes:
+        raw = event.get("body") or ""
+        body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+        if len(body) > MAX_BODY:
+            raise BodyTooLarge
+        return body
+
+    return Request(
+        method=http.get("method", ""),
+        path=event.get("rawPath", ""),
+        base=f"https://{domain}",
+        headers=headers,
+        read=read,
+        query=dict(parse_qsl(event.get("rawQueryString", ""))),
+    )
+
+
+def _left(context: Any) -> float:
+    """Seconds that this invocation has."""
+    return float(context.get_remaining_time_in_millis()) / 1000
+
+
+def _boto3_client(name: str) -> Any:
+    return import_module("boto3").client(name)

@@ -1,0 +1,140 @@
+"""A toolset on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from .application import MAX_BODY, Application, BodyTooLarge, Request
+from .delivery import Backoff
+from .limits import Limits
+from .toolset import Toolset
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger("infinity.rap.server")
+
+
+class ToolsetServer:
+    """A toolset on a port. ``state_path``: the SQLite file that keeps what was acknowledged; one server per file.
+
+    ``token``: what callers must send as ``Authorization: Bearer``, where the runtime is configured with it. Port 0 takes a free one.
+    ``public_url``: the base URL that runtimes use, where a proxy stands in between.
+    """
+
+    def __init__(
+        self,
+        toolset: Toolset,
+        state_path: Path | str,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        backoff: Backoff | None = None,
+        limits: Limits | None = None,
+        public_url: str | None = None,
+    ) -> None:
+        self._application = Application(
+            toolset, state_path, token=token, backoff=backoff, limits=limits, public_url=public_url
+        )
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What a runtime is configured with. The port is known once the server has started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> Self:
+        """Open the state, go on with what the last run left, serve."""
+        from aiohttp import web
+
+        await self._application.start()
+        application = web.Application(client_max_size=MAX_BODY)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._port = self._runner.addresses[0][1]
+        log.info("toolset %s at %s", self._application.toolset.name, self.base_url)
+        return self
+
+    async def stop(self) -> None:
+        """Stop listening, stop the functions; what they still owe is on record."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._application.stop()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        async def read() -> bytes:
+            try:
+                return await request.read()
+            except web.HTTPRequestEntityTooLarge as error:
+                raise BodyTooLarge from error
+
+        reply = await self._application.answer(
+            Request(
+                method=request.method,
+                path=request.path,
+                base=str(request.url.origin()),
+                headers={name.lower(): value for name, value in request.headers.items()},
+                read=read,
+                query=dict(request.query),
+            )
+        )
+        if reply.body is None:
+            response = web.Response(status=reply.status)
+        else:
+            response = web.json_response(reply.body, status=reply.status, dumps=json.dumps)
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        finally:
+            # On record, so it runs even where the caller did not wait for the acknowledgement.
+            if reply.after is not None:
+                reply.after()
+        return response
+
+
+def serve(
+    toolset: Toolset,
+    port: int = 8801,
+    state_path: Path | str = "tool-server.db",
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    limits: Limits | None = None,
+    public_url: str | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a toolset until SIGINT or SIGTERM. ``ready`` is told the base URL once requests are taken."""
+    server = ToolsetServer(
+        toolset, state_path, port=port, host=host, token=token, limits=limits, public_url=public_url
+    )
+    asyncio.run(_serve(server, ready))
+
+
+async def _serve(server: ToolsetServer, ready: Callable[[str], None] | None) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        if ready is not None:
+            ready(server.base_url)
+        await stopped.wait()
