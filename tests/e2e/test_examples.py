@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
 import random
 import shutil
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -254,3 +258,96 @@ def load(example: str, name: str) -> Any:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class FakeSlack:
+    """As much of Slack's Web API as the bridge uses. ``messages``: what was posted."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.refusals = 0
+        """How many posts are kept, and answered with a lost connection."""
+
+    def application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_post("/chat.postMessage", self._post)
+        application.router.add_post("/conversations.replies", self._replies)
+        return application
+
+    async def _post(self, request: web.Request) -> web.Response:
+        self.messages.append(await request.json())
+        if self.refusals:
+            self.refusals -= 1
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response({"ok": True})
+
+    async def _replies(self, request: web.Request) -> web.Response:
+        thread = (await request.json())["ts"]
+        found = [message for message in self.messages if message["thread_ts"] == thread]
+        return web.json_response({"ok": True, "messages": found})
+
+    def texts(self, thread: str) -> list[str]:
+        return [message["text"] for message in self.messages if message["thread_ts"] == thread]
+
+
+def mention(event_id: str, text: str, *, ts: str, thread: str | None = None) -> bytes:
+    event = {"type": "app_mention", "user": "U1", "channel": "C1", "text": text, "ts": ts}
+    if thread is not None:
+        event["thread_ts"] = thread
+    return json.dumps({"type": "event_callback", "event_id": event_id, "event": event}).encode()
+
+
+async def send_as_slack(url: str, body: bytes, *, age: int = 0, secret: str = SECRET) -> int:
+    stamp = str(int(time.time()) - age)
+    signature = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, "sha256").hexdigest()
+    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={signature}"}
+    async with aiohttp.ClientSession() as http:
+        try:
+            async with http.post(f"{url}/slack/events", data=body, headers=headers) as response:
+                return response.status
+        except aiohttp.ClientError:
+            return 0
+
+
+@pytest.mark.trap("S8", "R3", "G5")
+async def test_slack_threads_go_on_over_crashes_and_every_message_is_answered_once(tmp_path: Path) -> None:
+    slack = FakeSlack()
+    url = f"http://127.0.0.1:{(port := fixed_port())}"
+    async with served(slack.application()) as api, stage("slack", tmp_path) as made:
+        settings = {
+            "SLACK_SIGNING_SECRET": SECRET,
+            "SLACK_BOT_TOKEN": "x",
+            "SLACK_API": api,
+            "PORT": str(port),
+        }
+
+        async def taken(body: bytes) -> bool:
+            return await send_as_slack(url, body) == 200
+
+        async with program(made, "bridge.py", **settings) as bridge:
+            first = mention("Ev1", "one", ts="1.1")
+            await eventually(lambda: taken(first), "answer of the bridge")
+            assert await send_as_slack(url, first, age=600) == 401
+            assert await send_as_slack(url, first, secret="guessed") == 401
+            await eventually(lambda: replied(slack, "1.1", "You said: one"), "first reply")
+            slack.refusals = 1
+            assert await taken(mention("Ev2", "two", ts="1.2", thread="1.1"))
+            await eventually(lambda: replied(slack, "1.1", "You said: two"), "reply whose answer was lost")
+            bridge.kill()
+        async with program(made, "bridge.py", **settings):
+            await made.kill_daemon()
+            for body in (
+                first,
+                mention("Ev3", "three", ts="1.3", thread="1.1"),
+                mention("Ev4", "new", ts="2.1"),
+            ):
+                await eventually(partial(taken, body), "answer of the new bridge")
+            await eventually(lambda: replied(slack, "1.1", "You said: three"), "reply after the crash")
+            await eventually(lambda: replied(slack, "2.1", "You said: new"), "reply in the other thread")
+    assert slack.texts("1.1") == ["You said: one", "You said: two", "You said: three"]
+    assert slack.texts("2.1") == ["You said: new"]
+
+
+async def replied(slack: FakeSlack, thread: str, text: str) -> bool:
+    return text in slack.texts(thread)

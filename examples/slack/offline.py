@@ -1,0 +1,7 @@
+"""What answers where no model is configured: enough to see the example work, and to test it."""
+
+from infinity.models.script import Script
+
+
+def script() -> Script:
+    return Script().otherwise().say(lambda heard: f"You said: {heard.text.splitlines()[-1]}")
