@@ -35,6 +35,22 @@ def thinking(model: ModelInfo, max_tokens: int) -> dict[str, Any] | None:
     return config
 
 
+_ASSISTANT = b'{"role":"assistant","content":[{"type":"'
+_RESULT = b'{"role":"user","content":[{"type":"tool_result"'
+
+
+def continues_without_reasoning(messages: bytes) -> bool:
+    """The request answers calls of a turn that does not begin with reasoning: an event (SUB-2), or a turn of another model.
+
+    With a reasoning budget the API refuses that, so such a request goes without. The marks cannot stand in text: JSON escapes its quotes.
+    """
+    user, assistant = messages.rfind(b'{"role":"user"'), messages.rfind(_ASSISTANT)
+    if assistant < 0 or not messages.startswith(_RESULT, user):
+        return False
+    kind = messages[assistant + len(_ASSISTANT) : assistant + len(_ASSISTANT) + 18]
+    return not kind.startswith((b"thinking", b"redacted_thinking"))
+
+
 def betas(model: ModelInfo) -> str | None:
     """The ``anthropic-beta`` header that ``thinking`` needs."""
     return _BINDING_CONTROLS if is_bound(model.id) else None
@@ -71,7 +87,8 @@ def body(request: ModelRequest) -> bytes:
         parts += [b',"system":', _encode(system(request.system))]
     if has_tools(request.tools):
         parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
-    if config := thinking(request.model, request.max_tokens):
+    config = thinking(request.model, request.max_tokens)
+    if config and not (config["type"] == "enabled" and continues_without_reasoning(request.messages)):
         parts += [b',"thinking":', _encode(config)]
     parts += [b',"messages":', without_foreign(request.messages), b"}"]
     return b"".join(parts)

@@ -58,8 +58,21 @@ def _envelope(request: dict[str, Any]) -> Iterator[str]:
         budget = thinking.get("budget_tokens")
         if not isinstance(budget, int) or not _LEAST_BUDGET <= budget < most:
             yield f"thinking.budget_tokens: must be at least {_LEAST_BUDGET} and less than max_tokens"
+        yield from _continued_turn(request.get("messages"))
     elif kind not in ("adaptive", "disabled", "between_tools"):
         yield f"thinking.type: unknown value {kind!r}"
+
+
+def _continued_turn(messages: Any) -> Iterator[str]:
+    """With a reasoning budget, a turn whose calls are being answered must have begun with reasoning."""
+    if not isinstance(messages, list) or len(messages) < 2:
+        return
+    asked, answered = (each.get("content") if isinstance(each, dict) else None for each in messages[-2:])
+    if not (isinstance(asked, list) and isinstance(answered, list) and asked and answered):
+        return
+    first, result = asked[0], answered[0]
+    if result.get("type") == "tool_result" and first.get("type") not in _REASONING:
+        yield f"messages.{len(messages) - 2}.content.0: expected thinking or redacted_thinking, found {first.get('type')}"
 
 
 def _system(system: Any) -> Iterator[str]:

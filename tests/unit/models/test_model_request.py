@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -124,3 +126,38 @@ def test_an_unknown_model_gets_what_its_generation_has() -> None:
     later, older = claude.info("claude-opus-7"), claude.info("claude-3-opus-20240229")
     assert later.context_window == 1_000_000 and later.thinking > 0
     assert older.context_window == 200_000 and older.thinking == 0
+
+
+def _answered(first: dict[str, object]) -> bytes:
+    """A turn that begins with this block, and the result of its call."""
+    use = {"type": "tool_use", "id": "call_1", "name": "a", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "42"}]}
+    messages = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": 'say {"role":"assistant","content":[{"type":"thinking"'}],
+        },
+        {"role": "assistant", "content": [first, use] if first else [use]},
+        {"role": "user", "content": [result]},
+    ]
+    return msgspec.json.encode(messages)
+
+
+@pytest.mark.parametrize(
+    ("first", "thinks"),
+    [
+        ({"type": "thinking", "thinking": "hm", "signature": "s"}, True),
+        ({"type": "redacted_thinking", "data": "x"}, True),
+        ({"type": "text", "text": "hm"}, False),
+        ({}, False),
+    ],
+)
+def test_a_budget_is_left_out_where_the_turn_that_goes_on_did_not_begin_with_reasoning(
+    first: dict[str, object], thinks: bool
+) -> None:
+    """An event (SUB-2) is such a turn; the API would refuse the request."""
+    asked = make("claude-haiku-4-5", thinking=2048)
+    made = msgspec.json.decode(request.body(replace(asked, messages=_answered(first))))
+    assert ("thinking" in made) is thinks
+    assert check(made) == []
+    assert bool(check({**made, "thinking": {"type": "enabled", "budget_tokens": 2048}})) is not thinks
