@@ -14,7 +14,7 @@ pub fn text(text: &str) -> Vec<u8> {
 }
 
 /// A turn that calls tools.
-fn call(thread: &mut Thread, ids: &[&str]) {
+pub fn call(thread: &mut Thread, ids: &[&str]) {
     let plan = |id: &&str| {
         let plan = Plan {
             id: (*id).into(),
@@ -35,7 +35,7 @@ fn call(thread: &mut Thread, ids: &[&str]) {
     thread.add_turn(blocks.as_bytes(), calls, NOW, spending, NOTHING).unwrap();
 }
 
-fn commit(desk: &Desk, thread: &mut Thread) {
+pub fn commit(desk: &Desk, thread: &mut Thread) {
     let delta = thread.delta(NOW).unwrap();
     desk.commit((*delta).clone()).unwrap();
     thread.committed().unwrap();

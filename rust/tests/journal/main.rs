@@ -6,6 +6,8 @@ mod crashing;
 mod desk;
 mod failing;
 mod family;
+mod frozen;
+mod growing;
 mod moving;
 mod opening;
 mod reading;
