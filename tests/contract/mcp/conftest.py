@@ -1,0 +1,168 @@
+"""Bridges as a runtime sees them, over the kit's listener, with scripted MCP servers behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.contract.rap_server.conftest import FakeRuntime
+
+from infinity.rap.mcp.server import BridgeServer
+from infinity.rap.mcp.specification import ServerSpecification
+from infinity.rap.server.delivery import Backoff
+
+SCRIPT = str(Path(__file__).with_name("scripted_mcp_server.py"))
+PATIENCE = 20.0
+
+
+class Bridged:
+    """One bridge and the runtime that calls it."""
+
+    def __init__(self, runtime: FakeRuntime, specification: ServerSpecification, state: Path) -> None:
+        self.runtime = runtime
+        self.specification = specification
+        self._state = state
+        self.server = self._made()
+
+    def _made(self) -> BridgeServer:
+        return BridgeServer(self.specification, self._state, backoff=Backoff(0.01, 0.05))
+
+    async def restart(self) -> None:
+        await self.server.stop()
+        self.server = self._made()
+        await self.server.start()
+
+    async def discover(self) -> tuple[int, Any]:
+        address = f"{self.server.base_url}/.well-known/rap-toolset"
+        async with aiohttp.ClientSession() as session, session.get(address) as response:
+            return response.status, await response.json()
+
+    async def tools(self) -> dict[str, Any]:
+        """The tools by name, once they are there; a busy machine may need a while."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                status, manifest = await self.discover()
+                if status == 200:
+                    return {tool["name"]: tool for tool in manifest["tools"]}
+                assert "still starting" in manifest["error"]["text"], manifest
+
+    async def begin(self, tool: str, id: str = "call_1", thread: str = "thread_1", **arguments: Any) -> None:
+        assert (
+            await self.runtime.invoke(self.server.base_url, tool, id, arguments=arguments, group_id=thread)
+            == 200
+        )
+
+    async def message(self, kind: str, id: str = "call_1") -> dict[str, Any]:
+        """The first callback of this kind for this call."""
+
+        def found() -> dict[str, Any] | None:
+            for each in self.runtime.callbacks:
+                if each["type"] == kind and each.get("id", id) == id:
+                    return each
+            return None
+
+        await self.runtime.until(lambda: found() is not None)
+        message = found()
+        assert message is not None
+        return message
+
+    async def call(self, tool: str, id: str = "call_1", **arguments: Any) -> dict[str, Any]:
+        await self.begin(tool, id, **arguments)
+        return await self.message("tool_result", id)
+
+    async def choose(self, count: int, selected: int) -> dict[str, Any]:
+        """Answer the ``count``-th question."""
+
+        def asked() -> list[dict[str, Any]]:
+            return [each for each in self.runtime.callbacks if each["type"] == "user_choice"]
+
+        await self.runtime.until(lambda: len(asked()) >= count)
+        question = asked()[count - 1]
+        answer = {"id": question["id"], "selected": selected}
+        assert await self.runtime.post(question["response_url"], answer) == 200
+        return question
+
+    async def notice(self, path: str, **body: Any) -> int:
+        return await self.runtime.post(f"{self.server.base_url}/{path}", body)
+
+
+Bridge = Callable[..., Any]
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[FakeRuntime]:
+    runtime = FakeRuntime()
+    await runtime.start()
+    yield runtime
+    await runtime.stop()
+
+
+@pytest.fixture
+async def bridge(runtime: FakeRuntime, tmp_path: Path) -> AsyncIterator[Bridge]:
+    """``await bridge(*ways, **specification)``: a bridge to the scripted server."""
+    made: list[Bridged] = []
+
+    async def make(*ways: str, **specification: Any) -> Bridged:
+        if "url" not in specification:
+            specification = {"command": sys.executable, "args": (SCRIPT, "stdio", *ways), **specification}
+        state = tmp_path / f"bridge{len(made)}.db"
+        bridged = Bridged(runtime, ServerSpecification(**{"name": "scripted", **specification}), state)
+        made.append(bridged)
+        await bridged.server.start()
+        return bridged
+
+    yield make
+    for each in made:
+        await each.server.stop()
+
+
+class WebProcess:
+    """The scripted server over HTTP; ``stop`` and ``start`` on the same port."""
+
+    def __init__(self, ways: tuple[str, ...]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self._ways = ways
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, SCRIPT, "http", str(self.port), *self._ways, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except OSError:
+                    assert self._process.returncode is None, "the MCP server did not start"
+                    await asyncio.sleep(0.02)
+                else:
+                    writer.close()
+                    return
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@pytest.fixture
+async def web_server() -> AsyncIterator[Callable[..., Any]]:
+    async with AsyncExitStack() as stack:
+
+        async def make(*ways: str) -> WebProcess:
+            process = WebProcess(ways)
+            stack.push_async_callback(process.stop)
+            await process.start()
+            return process
+
+        yield make
