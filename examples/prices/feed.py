@@ -40,7 +40,8 @@ class Exchange:
         number = int(request.query.get("after", "0"))
         while True:
             async with self._ticked:
-                await self._ticked.wait_for(lambda seen=number: self.number > seen)
+                while self.number <= number:
+                    await self._ticked.wait()
             while number < self.number:
                 number += 1
                 await response.write(json.dumps({"number": number, "price": price(number)}).encode() + b"\n")
