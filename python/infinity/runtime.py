@@ -206,6 +206,40 @@ class Runtime:
                     return said
         raise Stopped(f"the runtime stopped while {thread} was being asked")
 
+    # moving
+
+    async def retire(self, root: str, note: str) -> list[str]:
+        """Take a whole tree out of service (MIG-2): nothing of it is accepted, run or sent until ``unretire``. Its threads."""
+        await self.store.retire_tree(root, note)
+        threads = await self.tree(root)
+        await self.loop.bar(threads)
+        await self.outbox.withdraw(threads)
+        return threads
+
+    async def unretire(self, root: str) -> None:
+        await self.store.unretire_tree(root)
+        await self.take_up(root)
+
+    async def take_up(self, root: str) -> None:
+        """Go on at once with what a tree has queued, unsent and timed: it has come here, or is in service again (L15)."""
+        threads = frozenset(await self.tree(root))
+        self.loop.admit(threads)
+        after = 0
+        while messages := await self.store.inbox(after):
+            self._mailbox.put([message for message in messages if message.thread in threads])
+            after = messages[-1].seq
+        await self.outbox.start(threads)
+        await self.timers.start()
+
+    async def tree(self, root: str) -> list[str]:
+        """Ids of all threads of a tree."""
+        found: list[str] = []
+        after = ""
+        while rows := await self.store.threads(root=root, after=after, limit=1000):
+            found += [row.id for row in rows]
+            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+        return found
+
     # callbacks
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from infinity.errors import InfinityError
 
@@ -65,8 +65,28 @@ class Connection:
         wanted = {name: value for name, value in query.items() if value is not None}
         return self._request("GET", path, params=wanted)
 
-    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        return self._request("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
+    def post(self, path: str, body: Any = None, *, key: str | None = None, within: float = SECONDS) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._request("POST", path, json=body, headers=headers, timeout=within)
+
+    def upload(self, path: str, file: IO[bytes], *, within: float) -> Any:
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._request("POST", path, content=file, headers=headers, timeout=within)
+
+    def download(self, path: str, body: Any, file: IO[bytes], *, within: float) -> int:
+        """Its size. A file that ends too early is a failure."""
+        import httpx
+
+        try:
+            with self._http.stream("POST", path, json=body, timeout=within) as response:
+                if not response.is_success:
+                    response.read()
+                    check(response)
+                return sum(file.write(piece) for piece in response.iter_raw())
+        except httpx.TransportError as error:
+            raise Failure(
+                f"the daemon at {self.state.address} did not send it all ({type(error).__name__})"
+            ) from None
 
     def delete(self, path: str) -> Any:
         return self._request("DELETE", path)

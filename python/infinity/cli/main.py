@@ -29,6 +29,9 @@ _COMMANDS = {
     "subscriptions": LazyCommand(
         f"{_HERE}.subscriptions", "subscriptions", "What wakes threads from outside, and how to end it."
     ),
+    "export": LazyCommand(f"{_HERE}.moving", "export", "Write a conversation to a file, to live elsewhere."),
+    "import": LazyCommand(f"{_HERE}.moving", "import_", "Take in a conversation from a file."),
+    "migrate": LazyCommand(f"{_HERE}.moving", "migrate", "Move a conversation to another daemon."),
     "tools": LazyCommand(f"{_HERE}.tools", "tools", "Configured tool servers and their tools."),
     "doctor": LazyCommand(f"{_HERE}.doctor", "doctor", "What is wrong, and what every thread waits for."),
     "trust": LazyCommand(f"{_HERE}.trust", "trust", "Trust a project's infinity.toml."),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .display import clean, warn
-
-__all__ = ["advice", "moved_line", "spent_line", "state_line"]
+__all__ = ["advice", "spent_line", "state_line"]
 
 _STATES = {
     "running": "the agent is working right now",
@@ -66,8 +64,3 @@ def spent_line(thread: dict[str, Any]) -> str | None:
         return f"spent {tokens}, children included"
     dollars = f"${spent['dollars']:.4f}" + (f" of ${budget['dollars']:.2f}" if budget.get("dollars") else "")
     return f"spent {tokens}, {dollars}, children included"
-
-
-def moved_line(thread: dict[str, Any]) -> str | None:
-    retired = thread.get("retired")
-    return warn(clean(retired)) if retired else None

@@ -81,7 +81,9 @@ def show(thread: str, last: int, as_json: bool) -> None:
         print_json({**found, "entries": entries})
         return
     click.echo(f"{strong(found['id'])}  {clean(found['title'])}".rstrip())
-    click.echo(state_line(found["explanation"]))
+    click.echo(
+        warn(clean(found["out_of_service"])) if found["out_of_service"] else state_line(found["explanation"])
+    )
     if found["parent"]:
         click.echo(dim(f"child of {found['parent']}, tree of {found['root']}"))
     click.echo(

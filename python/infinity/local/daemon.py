@@ -34,6 +34,7 @@ from .journal_store import JournalStore
 from .keys import callback_keys
 from .listener import listen
 from .mailboxes import LocalMailbox
+from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
 from .trust import Trust, find_project_file
@@ -92,6 +93,7 @@ class Daemon:
         self.runtime: Runtime
         """Once it is started, as ``servers``."""
         self.servers: ServerSet
+        self.moves: Moves
         self._observe = observe
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
@@ -203,6 +205,9 @@ class Daemon:
             settings=settings,
             observer=self._observe(feed) if self._observe is not None else None,
         )
+        moves = self.moves = Moves(runtime, servers, clock, self.home.path)
+        self._undo.push_async_callback(moves.close)
+        await moves.recover()
         servers.resume()
         backend = Backend(
             runtime=runtime,
@@ -216,6 +221,7 @@ class Daemon:
             max_body=settings.limits.message_bytes,
             version=__version__,
             metrics=self.metrics,
+            moves=moves,
         )
         return runtime, backend
 

@@ -15,7 +15,7 @@ import msgspec
 from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
 from infinity.rap.address import Server, origin
-from infinity.rap.client import HttpTransport
+from infinity.rap.client import TOTAL_SECONDS, HttpTransport
 from infinity.rap.discovery import Loaded, Problem, Toolsets
 from infinity.rap.manifest import Toolset
 
@@ -141,6 +141,7 @@ class LocalToolsets(Toolsets):
             "problem": problem.text if problem else None,
             "rule": problem.rule if problem else None,
             "cached": problem is not None and problem.cached,
+            "needs_migration": toolset is not None and toolset.needs_migration,
             "toolset": toolset.name if toolset else None,
             "description": toolset.description if toolset else None,
             "tools": [
@@ -169,8 +170,8 @@ class LocalToolsets(Toolsets):
 class LocalTransport(HttpTransport):
     """Delivery that starts the server first where that is ours to do."""
 
-    def __init__(self, servers: ServerSet) -> None:
-        super().__init__(servers.addresses.values())
+    def __init__(self, servers: ServerSet, *, total: float = TOTAL_SECONDS) -> None:
+        super().__init__(servers.addresses.values(), total=total)
         self._own = servers
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:

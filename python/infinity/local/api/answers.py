@@ -17,6 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 _REFUSALS: dict[Status, tuple[int, str]] = {
     Status.UNKNOWN_THREAD: (404, "there is no such thread"),
+    Status.MOVED: (410, "the conversation is out of service here"),
     Status.UNKNOWN_CALL: (404, "this thread has no such call"),
     Status.NOT_PENDING: (409, "this is not pending any more"),
     Status.NOT_SUBSCRIBED: (409, "this call has no active subscription"),

@@ -15,6 +15,7 @@ from infinity.message import Action, Block
 from infinity.rap.capability import Capabilities
 from infinity.settings import Settings
 
+from ..moving.moves import Moves
 from .metrics import Metrics
 
 __all__ = ["BACKEND", "Address", "Backend", "Runs"]
@@ -73,6 +74,8 @@ class Backend:
     max_body: int = 1 << 20
     version: str = ""
     metrics: Metrics = field(default_factory=Metrics)
+    moves: Moves | None = None
+    """Conversations that leave and arrive; ``None`` for a host that moves none."""
 
 
 BACKEND = web.AppKey("backend", Backend)

@@ -10,9 +10,9 @@ from infinity.abc import Status
 from infinity.errors import BadRequest, InfinityError
 
 from .answers import accepted
-from .backend import BACKEND
+from .backend import BACKEND, Backend
 from .body import check_json, read_body
-from .failure import Refused
+from .failure import Refused, refusal
 
 __all__ = ["post_callback"]
 
@@ -42,8 +42,26 @@ async def post_callback(request: web.Request) -> web.Response:
         backend.metrics.callback("malformed" if isinstance(error, (BadRequest, Refused)) else "failed")
         logger.info("callback for call %s of thread %s: %s", call, thread, error.code)
         raise
+    if outcome.status in (Status.MOVED, Status.UNKNOWN_THREAD):
+        passed_on = await _pass_on(backend, thread, call, body)
+        if passed_on is not None:
+            backend.metrics.callback("moved")
+            return passed_on
     backend.metrics.callback(outcome.status.value)
     logger.debug(
         "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
     )
     return accepted(outcome, rule=_RULES.get(outcome.status))
+
+
+async def _pass_on(backend: Backend, thread: str, call: str, body: bytes) -> web.Response | None:
+    """For a conversation that has moved: the answer of its new home, 410 where it takes nothing more, 503 while it moves."""
+    if backend.moves is None or (absent := await backend.moves.absent(thread)) is None:
+        return None
+    if not absent.for_good:
+        return refusal(503, "moving", absent.text)
+    answered = await backend.moves.departures.forward(thread, call, body)
+    if answered is None:
+        return refusal(410, "moved", absent.text)
+    status, said = answered
+    return web.Response(status=status, body=said, content_type="application/json")

@@ -24,6 +24,8 @@ from infinity.errors import (
     UnknownThread,
 )
 
+from ..moving.failure import MoveFailed, Unconfirmed
+
 __all__ = ["Refused", "failure", "refusal"]
 
 logger = logging.getLogger("infinity.api")
@@ -33,6 +35,8 @@ _STATUS: tuple[tuple[type[InfinityError], int], ...] = (
     (BadRequest, 400),
     (ConfigError, 400),
     (LimitReached, 429),
+    (Unconfirmed, 502),
+    (MoveFailed, 409),
     (ToolsetError, 502),
     (ModelError, 502),
     (Stopped, 503),

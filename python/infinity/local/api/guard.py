@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .backend import BACKEND, Address
-from .failure import Refused, failure
+from .backend import BACKEND, Address, Backend
+from .failure import Refused, failure, refusal
 
 __all__ = ["guard"]
 
@@ -40,8 +40,21 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
         response = failure(error, backend.home)
+    if response.status in (404, 410):
+        response = await _moved(request, backend) or response
     backend.metrics.request(request.method, _route(request) or "other", response.status)
     return response
+
+
+async def _moved(request: web.Request, backend: Backend) -> web.Response | None:
+    """What is not here may be elsewhere: 410 says where, 503 that a move is under way."""
+    thread = request.match_info.get("id")
+    if backend.moves is None or thread is None or not (_route(request) or "").startswith("/v1/threads/"):
+        return None
+    absent = await backend.moves.absent(thread)
+    if absent is None:
+        return None
+    return refusal(410, "moved", absent.text) if absent.for_good else refusal(503, "moving", absent.text)
 
 
 def _check_token(request: web.Request, token: str) -> None:

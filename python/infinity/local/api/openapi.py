@@ -90,6 +90,8 @@ def _operation(route: Route) -> dict[str, Any]:
             "required": not route.optional,
             "content": {"application/json": {"schema": schema}},
         }
+    if route.uploads:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if route.authenticated:
         operation["security"] = [{"token": []}]
     return operation

@@ -17,6 +17,17 @@ from .entries import list_entries
 from .events import stream_events
 from .health import get_health, get_metrics
 from .messages import NewMessage, post_message
+from .moving import (
+    Export,
+    Migration,
+    export_thread,
+    forget_import,
+    import_file,
+    migrate_thread,
+    put_import,
+    start_import,
+    undo_export,
+)
 from .subscriptions import delete_subscription, list_subscriptions
 from .threads import NewThread, create_thread, get_thread, list_threads
 from .toolsets import list_toolsets
@@ -41,6 +52,8 @@ class Route:
     headers: tuple[str, ...] = ()
     produces: str = "application/json"
     created: bool = False
+    uploads: bool = False
+    """The request's body is a file."""
 
     @property
     def authenticated(self) -> bool:
@@ -122,6 +135,34 @@ ROUTES: tuple[Route, ...] = (
         "End a subscription",
         headers=_KEYED,
     ),
+    Route(
+        "POST", "/v1/threads/{id}/migrate", migrate_thread, "Move a conversation to another daemon", Migration
+    ),
+    Route(
+        "POST",
+        "/v1/threads/{id}/export",
+        export_thread,
+        "A conversation as a file; it leaves service here unless 'keep' is set",
+        Export,
+        optional=True,
+        produces="application/octet-stream",
+    ),
+    Route(
+        "DELETE", "/v1/threads/{id}/export", undo_export, "Take an exported conversation back into service"
+    ),
+    Route("POST", "/v1/imports", import_file, "Take in an exported conversation", uploads=True, created=True),
+    Route(
+        "PUT",
+        "/v1/imports/{id}",
+        put_import,
+        "Take in a conversation that moves here; it rests until it is started",
+        uploads=True,
+        created=True,
+    ),
+    Route(
+        "POST", "/v1/imports/{id}/start", start_import, "Put a conversation that has moved here into service"
+    ),
+    Route("DELETE", "/v1/imports/{id}", forget_import, "Forget a conversation that was not started here"),
     Route("GET", "/v1/toolsets", list_toolsets, "Configured tool servers and their tools"),
     Route(
         "POST",

@@ -88,6 +88,7 @@ async def get_thread(request: web.Request) -> web.Response:
             "explanation": explanation,
             "prompts": [_prompt(prompt) for prompt in prompts],
             **await _spending(backend, row.root),
+            "out_of_service": await _out_of_service(backend, id),
         }
     )
 
@@ -107,6 +108,11 @@ def _summary(row: ThreadRow) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
+
+
+async def _out_of_service(backend: Backend, thread: str) -> str | None:
+    absent = await backend.moves.absent(thread) if backend.moves is not None else None
+    return absent.text if absent is not None else None
 
 
 async def _spending(backend: Backend, root: str) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""Moving: a conversation to another daemon, to a file, and from one."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from infinity.errors import BadRequest, Conflict, DamagedStore, NewerStore
+
+from ..moving.moves import Moves
+from .answers import answer
+from .backend import BACKEND
+from .body import path_id, read_json
+from .failure import Refused
+
+__all__ = [
+    "Export",
+    "Migration",
+    "export_thread",
+    "forget_import",
+    "import_file",
+    "migrate_thread",
+    "put_import",
+    "start_import",
+    "undo_export",
+]
+
+LARGEST_FILE = 8 << 30
+SLOWEST_PIECE = 60.0
+"""Seconds that a sender may be silent."""
+_PIECE = 1 << 18
+
+
+class Migration(msgspec.Struct, forbid_unknown_fields=True):
+    """``destination``: the other daemon's address; ``token``: from the file ``token`` in its home."""
+
+    destination: str
+    token: str
+
+
+class Export(msgspec.Struct, forbid_unknown_fields=True):
+    """``keep``: a copy, and the conversation goes on here; else it is out of service here, to live elsewhere."""
+
+    keep: bool = False
+
+
+async def migrate_thread(request: web.Request) -> web.Response:
+    """200 when it runs at the destination; any failure before that leaves it here, in service (MIG-2)."""
+    root = path_id(request)
+    migration = await read_json(request, Migration)
+    moved = await _moves(request).departures.migrate(root, migration.destination, migration.token)
+    return answer({"status": "moved", "root": root, "to": moved.to, "threads": len(moved.threads)})
+
+
+async def export_thread(request: web.Request) -> web.StreamResponse:
+    """The whole tree as one file. If it cannot be sent to its end, the conversation stays in service here."""
+    root = path_id(request)
+    wanted = await read_json(request, Export, optional=True)
+    response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+    try:
+        async with _moves(request).departures.export(root, keep=wanted.keep) as file:
+            response.content_length = file.stat().st_size
+            await response.prepare(request)
+            with file.open("rb") as content:
+                while piece := content.read(_PIECE):
+                    await response.write(piece)
+            await response.write_eof()
+    except ConnectionError:
+        if not response.prepared:
+            raise
+    return response
+
+
+async def undo_export(request: web.Request) -> web.Response:
+    root = path_id(request)
+    await _moves(request).departures.undo_export(root)
+    return answer({"status": "in service", "root": root})
+
+
+async def import_file(request: web.Request) -> web.Response:
+    """Into service at once: what it has queued, unsent and timed goes on here."""
+    async with _uploaded(request) as file, _explained():
+        root, callbacks = await _moves(request).arrivals.take_in(file)
+    return answer({"status": "imported", "root": root, "callbacks": callbacks}, status=201)
+
+
+async def put_import(request: web.Request) -> web.Response:
+    """The first half of a move: it rests here until it is started."""
+    root = path_id(request)
+    async with _uploaded(request) as file, _explained():
+        callbacks = await _moves(request).arrivals.take_in_resting(root, file)
+    return answer({"status": "resting", "root": root, "callbacks": callbacks}, status=201)
+
+
+async def start_import(request: web.Request) -> web.Response:
+    root = path_id(request)
+    await _moves(request).arrivals.start(root)
+    return answer({"status": "in service", "root": root})
+
+
+async def forget_import(request: web.Request) -> web.Response:
+    root = path_id(request)
+    await _moves(request).arrivals.forget(root)
+    return answer({"status": "forgotten", "root": root})
+
+
+def _moves(request: web.Request) -> Moves:
+    moves = request.app[BACKEND].moves
+    assert moves is not None, "the routes are served by hosts that move conversations"
+    return moves
+
+
+@asynccontextmanager
+async def _uploaded(request: web.Request) -> AsyncIterator[Path]:
+    """The body as a file in the home, closed to others, for the time of the block."""
+    if request.content_type != "application/octet-stream":
+        raise Refused(
+            415, "content_type", "send the exported file with 'Content-Type: application/octet-stream'"
+        )
+    with tempfile.TemporaryDirectory(prefix=".moving.", dir=request.app[BACKEND].home) as directory:
+        path = Path(directory) / "tree.db"
+        await _receive(request, path)
+        yield path
+
+
+async def _receive(request: web.Request, path: Path) -> None:
+    size = 0
+    with path.open("xb") as file:
+        while True:
+            try:
+                piece = await asyncio.wait_for(request.content.readany(), SLOWEST_PIECE)
+            except TimeoutError:
+                raise Refused(408, "slow", f"nothing of the file came for {SLOWEST_PIECE:.0f} s") from None
+            if not piece:
+                break
+            size += len(piece)
+            if size > LARGEST_FILE:
+                raise Refused(413, "too_large", f"the file is larger than {LARGEST_FILE} bytes")
+            file.write(piece)
+    if not size:
+        raise BadRequest("the body is empty; send a file that 'infinity export' wrote")
+
+
+@asynccontextmanager
+async def _explained() -> AsyncIterator[None]:
+    """What is wrong with a file is its sender's affair."""
+    try:
+        yield
+    except Conflict as error:
+        raise Refused(409, "conflict", str(error)) from error
+    except (DamagedStore, NewerStore) as error:
+        raise Refused(400, "bad_file", str(error)) from error
