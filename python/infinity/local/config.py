@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from infinity.rap.address import url_problem
 from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
 
-__all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "ToolsetConfig"]
+__all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "McpServerConfig", "ToolsetConfig"]
 
 DEFAULT_PORT = 7345
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -126,6 +126,42 @@ class ToolsetConfig(Section):
         return self
 
 
+class McpServerConfig(Section):
+    """One MCP server, bridged: started by ``command`` (stdio) or reached by ``url`` (streamable HTTP).
+
+    ``${NAME}`` in ``args``, ``env``, ``url`` and ``headers`` stands for a variable of the daemon's environment.
+    """
+
+    type: Literal["stdio", "http", "streamable-http"] | None = None
+    command: str | None = Field(default=None, min_length=1, examples=["uvx"])
+    args: tuple[str, ...] = Field(default=(), strict=False, examples=[["mcp-server-time"]])
+    env: dict[str, str] = Field(default={}, examples=[{"API_KEY": "${API_KEY}"}])
+    env_from: tuple[str, ...] = Field(default=(), strict=False, examples=[["API_KEY"]])
+    cwd: str | None = Field(default=None, examples=["/srv/project"])
+    url: str | None = Field(default=None, examples=["https://mcp.example/mcp"])
+    headers: dict[str, str] = Field(default={}, examples=[{"Authorization": "Bearer ${TOKEN}"}])
+    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$", examples=["time_"])
+    """Put before the names of its tools, where they clash with others."""
+    resources: bool = True
+    start_timeout: Annotated[float, Field(gt=0, examples=[30])] = 30.0
+    call_timeout: Annotated[float, Field(gt=0, examples=[600])] = 600.0
+    redirect_url: str | None = Field(default=None, examples=["https://agent.example/oauth/callback"])
+
+    @model_validator(mode="after")
+    def _one_of(self) -> McpServerConfig:
+        if (self.url is None) == (self.command is None):
+            raise ValueError(
+                "needs exactly one of 'command' (a server to start) and 'url' (a running server)"
+            )
+        foreign = ("args", "env", "env_from", "cwd") if self.url else ("headers", "redirect_url")
+        for name in foreign:
+            if name in self.model_fields_set:
+                raise ValueError(f"'{name}' does not go with '{'url' if self.url else 'command'}'")
+        if self.type is not None and (self.type == "stdio") != (self.command is not None):
+            raise ValueError(f"type \"{self.type}\" does not go with '{'url' if self.url else 'command'}'")
+        return self
+
+
 class PolicyConfig(Section):
     """Consent: ``tools.NAME`` wins over ``destructive`` (tools so annotated), which wins over ``default``."""
 
@@ -146,21 +182,28 @@ class Config(Section):
     agent: AgentConfig = AgentConfig()
     models: dict[str, Any] = {}
     toolsets: dict[str, ToolsetConfig] = {}
+    mcp_servers: dict[str, McpServerConfig] = {}
     limits: LimitsConfig = LimitsConfig()  # type: ignore[valid-type]
     timeouts: TimeoutsConfig = TimeoutsConfig()  # type: ignore[valid-type]
     retries: RetriesConfig = RetriesConfig()  # type: ignore[valid-type]
     policy: PolicyConfig = PolicyConfig()
     log: LogConfig = LogConfig()
 
-    @field_validator("toolsets")
+    @field_validator("toolsets", "mcp_servers")
     @classmethod
-    def _names(cls, value: dict[str, ToolsetConfig]) -> dict[str, ToolsetConfig]:
+    def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not _NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!r} is no name for a toolset; use 1 to 64 letters, digits, '-' and '_'"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Config:
+        for name in self.toolsets.keys() & self.mcp_servers.keys():
+            raise ValueError(f"[mcp_servers.{name}] has the name of [toolsets.{name}]; rename one of them")
+        return self
 
     def settings(self) -> Settings:
         """What the engine needs of it."""

@@ -25,7 +25,7 @@ from .trust import ProjectFile
 __all__ = ["PROJECT_SECTIONS", "read_config", "read_table"]
 
 _FROM_ENVIRONMENT = ("daemon", "agent", "limits", "timeouts", "retries", "policy", "log")
-PROJECT_SECTIONS = ("agent", "models", "toolsets")
+PROJECT_SECTIONS = ("agent", "models", "toolsets", "mcp_servers")
 """What a project's own file may set: nothing that concerns the daemon or consent."""
 
 _PLAIN = (
@@ -86,10 +86,11 @@ def _with_project(table: dict[str, Any], path: Path, project: ProjectFile) -> di
         merged[section] = (
             {**below, **values} if isinstance(below, dict) and isinstance(values, dict) else values
         )
-    toolsets = own.get("toolsets")
-    for toolset in toolsets.values() if isinstance(toolsets, dict) else ():
-        if isinstance(toolset, dict) and "command" in toolset:
-            toolset["cwd"] = str(project.path.parent / str(toolset.get("cwd", "")))
+    for section in ("toolsets", "mcp_servers"):
+        servers = own.get(section)
+        for server in servers.values() if isinstance(servers, dict) else ():
+            if isinstance(server, dict) and "command" in server:
+                server["cwd"] = str(project.path.parent / str(server.get("cwd", "")))
     return merged
 
 

@@ -34,6 +34,7 @@ from .journal_store import JournalStore
 from .keys import callback_keys
 from .listener import listen
 from .mailboxes import LocalMailbox
+from .mcp_servers import tool_servers
 from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
@@ -187,7 +188,7 @@ class Daemon:
         if models.notice:
             self.notices.append(models.notice)
         servers = self.servers = await ServerSet.prepare(
-            self.config.toolsets, store, self.home.path, first_port=address.port + 1
+            tool_servers(self.config), store, self.home.path, first_port=address.port + 1
         )
         self._undo.push_async_callback(servers.stop)
         toolsets = await LocalToolsets.prepare(servers, store)

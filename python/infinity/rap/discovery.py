@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from infinity.errors import ToolsetError
 
 from .address import Server, shown
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = "/.well-known/rap-toolset"
 MAX_MANIFEST = 1 << 20
+MAX_REASON = 500
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 5.0
 
@@ -42,7 +45,8 @@ async def fetch(
             timeout=limits,
         ) as response:
             if response.status != 200:
-                raise ToolsetError(_status_text(server, response.status), "DISC-1")
+                reason = await _reason(response, server)
+                raise ToolsetError(_status_text(server, response.status, reason), "DISC-1")
             body = await _read(response, server)
     except TimeoutError as error:
         raise ToolsetError(
@@ -64,9 +68,28 @@ async def _read(response: aiohttp.ClientResponse, server: str) -> bytes:
     return bytes(body)
 
 
-def _status_text(server: str, status: int) -> str:
+async def _reason(response: aiohttp.ClientResponse, server: str) -> str:
+    """What a server says of its own accord, in the form that the kit uses; a stranger's text, so little of it and on one line."""
+    try:
+        said = msgspec.json.decode(await _read(response, server), type=_Refusal).error.text
+    except (msgspec.DecodeError, UnicodeDecodeError, ToolsetError):
+        return ""
+    return "".join(character if character.isprintable() else " " for character in said)[:MAX_REASON]
+
+
+class _Reason(msgspec.Struct):
+    text: str
+
+
+class _Refusal(msgspec.Struct):
+    error: _Reason
+
+
+def _status_text(server: str, status: int, reason: str) -> str:
     if 300 <= status < 400:
         return f"{server} redirects {WELL_KNOWN} (HTTP {status}), which is not followed; configure the address it leads to"
+    if reason:
+        return f"{server} answered {WELL_KNOWN} with HTTP {status}: {reason}"
     return f"{server} answered {WELL_KNOWN} with HTTP {status}; expected 200"
 
 

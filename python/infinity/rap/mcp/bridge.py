@@ -22,7 +22,7 @@ from .calls import RunningCall
 from .connection import Connection, Lost, Web
 from .content import resource_result, result_of
 from .ledger import Ledger
-from .listing import LONGEST_DESCRIPTION, list_resources, list_tools, offered
+from .listing import LONGEST_DESCRIPTION, EndlessList, list_resources, list_tools, offered
 from .specification import ServerSpecification
 from .tasks import Tasks, follow
 from .web import WebServer
@@ -105,6 +105,8 @@ class Bridge:
             ) from error
         except ToolsetError as error:
             raise ToolError(str(error)) from error
+        except EndlessList as error:
+            raise ToolError(f"{operation}: {error}") from error
         except MCPError as error:
             status = f" (HTTP {running.http_status})" if running.http_status is not None else ""
             raise ToolError(
@@ -194,6 +196,8 @@ class Bridge:
         except TimeoutError:
             self._connection.discard(client)
             raise ToolsetError(f"MCP server {name} did not list its tools within {within:g} s") from None
+        except EndlessList as error:
+            raise ToolsetError(f"MCP server {name} cannot be used: {error}") from error
         except (Lost, MCPError) as error:
             raise ToolsetError(f"MCP server {name} did not list its tools: {error}") from error
         except ValidationError as error:

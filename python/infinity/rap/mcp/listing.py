@@ -24,6 +24,10 @@ LONGEST_DESCRIPTION = 8_000
 _HERE = "http://127.0.0.1"
 
 
+class EndlessList(Exception):
+    """The pages of a list go on for ever."""
+
+
 class Page(Protocol):
     next_cursor: str | None
 

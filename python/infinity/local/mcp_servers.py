@@ -1,0 +1,72 @@
+"""MCP servers as tool servers: each configured one becomes a bridge, a process of its own, so that neither the SDK nor a crash gets into the daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+
+from infinity.errors import ConfigError
+from infinity.rap.mcp.specification import ENVIRONMENT, ServerSpecification
+
+from .config import Config, McpServerConfig, ToolsetConfig
+
+__all__ = ["specification", "tool_servers"]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+
+
+def tool_servers(config: Config) -> dict[str, ToolsetConfig]:
+    """The configured tool servers and the bridges to the configured MCP servers, by name."""
+    bridges = {name: _bridge(name, server) for name, server in config.mcp_servers.items()}
+    return {**config.toolsets, **bridges}
+
+
+def specification(
+    name: str, config: McpServerConfig, environment: Mapping[str, str] = os.environ
+) -> ServerSpecification:
+    """With its variables filled in. ``ConfigError`` names one that is not set."""
+
+    def filled(text: str, key: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            found = environment.get(match[1], match[2])
+            if found is None:
+                raise ConfigError(
+                    f"[mcp_servers.{name}] {key} names {match[1]}, which is not set in the daemon's environment; export it and start again"
+                )
+            return found
+
+        return _VARIABLE.sub(value, text)
+
+    missing = [each for each in config.env_from if each not in environment]
+    if missing:
+        raise ConfigError(
+            f"[mcp_servers.{name}] env_from names {missing[0]}, which is not set in the daemon's environment; export it and start again"
+        )
+    passed_on = {each: environment[each] for each in config.env_from}
+    return ServerSpecification(
+        name=name,
+        command=config.command and os.path.expanduser(config.command),
+        args=tuple(filled(each, "args") for each in config.args),
+        env={**passed_on, **{key: filled(value, "env") for key, value in config.env.items()}},
+        cwd=config.cwd and os.path.expanduser(config.cwd),
+        url=config.url and filled(config.url, "url"),
+        headers={key: filled(value, "headers") for key, value in config.headers.items()},
+        prefix=config.prefix,
+        resources=config.resources,
+        start_timeout=config.start_timeout,
+        call_timeout=config.call_timeout,
+        redirect_url=config.redirect_url,
+    )
+
+
+def _bridge(name: str, config: McpServerConfig) -> ToolsetConfig:
+    """The state is in the daemon's home, where its tool servers run."""
+    return ToolsetConfig(
+        command=sys.executable,
+        args=("-m", "infinity.rap.mcp", "--port", "{port}", "--state", f"servers/{name}.db"),
+        env={ENVIRONMENT: specification(name, config).encode()},
+        env_from=PROXIES if config.url is not None else (),
+    )

@@ -1,0 +1,47 @@
+"""An agent that uses MCP servers: a real daemon, its bridges, real processes behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.conftest import Agent
+from tests.contract.mcp.conftest import SCRIPT
+
+
+def server(*ways: str, **more: Any) -> dict[str, Any]:
+    return {"command": sys.executable, "args": [SCRIPT, "stdio", *ways], **more}
+
+
+async def answer(agent: Agent, thread: str, words: str, selected: int) -> None:
+    """Choose, once the thread asks the question with these words."""
+    async with asyncio.timeout(20):
+        async for kind, data in agent.events(thread):
+            if kind == "prompt" and words in data["prompt"]:
+                await agent.post(f"/v1/threads/{thread}/choices/{data['id']}", {"selected": selected})
+                return
+
+
+async def test_an_agent_uses_an_mcp_server_beside_one_that_hangs(tmp_path: Path) -> None:
+    servers = {
+        "good": server(),
+        "hangs": server("hang", prefix="h_", start_timeout=60.0),
+        "crashes": server("crash", prefix="c_"),
+    }
+    agent = Agent(tmp_path, [], {"mcp_servers": servers})
+    await agent.start()
+    try:
+        described = {each["name"]: each for each in (await agent.get("/v1/toolsets"))["toolsets"]}
+        assert "add" in [tool["name"] for tool in described["good"]["tools"]]
+        assert "MCP server crashes exited with status 7" in described["crashes"]["problem"]
+        assert "MCP server hangs is still starting" in described["hangs"]["problem"]
+        thread = await agent.begin('/call add {"a": 20, "b": 22}')
+        await agent.until_said(thread, "42")
+        asking = await agent.begin("/call ask_first {}")
+        await answer(agent, asking, "Are you sure?", 0)
+        await answer(agent, asking, "Which size?", 1)
+        await agent.until_said(asking, "sure=True size=large")
+    finally:
+        await agent.stop()
