@@ -82,6 +82,11 @@ def _operation(route: Route) -> dict[str, Any]:
             },
         },
     }
+    if route.created and "Idempotency-Key" in route.headers:
+        operation["responses"]["200"] = {
+            "description": "It was there already.",
+            "content": {route.produces: {}},
+        }
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
