@@ -16,6 +16,7 @@ BASE := $(VENV)/.stamp-base
 DEPS := $(VENV)/.stamp-deps
 CORE := $(VENV)/.stamp-core
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python sweep conformance check check-rust check-python check-types check-layers check-docs loom fuzz bench wheel sdist format clean
@@ -78,8 +79,8 @@ fuzz: $(BASE)
 	    echo "fuzz: $$target: $$(tail -n 1 $$log)"; done; \
 	else echo "fuzz: no coverage-guided run, cargo-fuzz or nightly is not there; the property tests of 'make test' cover the decoders"; fi
 
-bench: $(DEPS) $(CORE) ## measurements with a floor in the same run; see benches/README.md
-	$(BIN)/python benches/run.py $(ARGS)
+bench: target/bench/.stamp ## measurements of a release build, each with a floor in the same run; see benches/README.md
+	target/bench/bin/python benches/run.py $(ARGS)
 
 # manylinux2014 (glibc 2.17) is what Lambda's Python 3.11 needs; zig links for it on any Linux.
 ifeq ($(shell uname -s),Linux)
@@ -95,6 +96,15 @@ wheel: $(BASE) ## a wheel in dist/ (manylinux2014 on Linux), then the demo from 
 
 sdist: $(BASE) ## the sources as one archive in dist/
 	$(BIN)/maturin sdist --out dist
+
+target/bench/.stamp: $(BASE) $(RUST) $(PYTHON_SOURCES)
+	@echo "Building a release"
+	@$(BIN)/maturin build --release --locked --quiet --out target/bench-wheel
+	@[ -x target/bench/bin/python ] || $(BIN)/python -m venv target/bench
+	@wheel="$$(ls -t target/bench-wheel/*.whl | head -n 1)"; \
+	target/bench/bin/python -m pip install --quiet "$$wheel" pytest pytest-benchmark && \
+	target/bench/bin/python -m pip install --quiet --force-reinstall --no-deps "$$wheel"
+	@touch $@
 
 format: $(DEPS) ## put the sources in shape
 	cargo fmt --all

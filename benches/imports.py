@@ -11,7 +11,7 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "import infinity": [sys.executable, "-c", "import infinity"],
     "import infinity.runtime": [sys.executable, "-c", "import infinity.runtime"],
-    "infinity --help": [sys.executable, "-c", "from infinity.cli.main import main; main(['--help'])"],
+    "infinity --help": [sys.executable, "-m", "infinity.cli", "--help"],
 }
 
 

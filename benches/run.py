@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CORE = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", str(HERE / "test_core.py")]
+# Not the project's configuration: it is for tests, and this environment has no plug-ins but the one.
+PYTEST = [
+    sys.executable,
+    "-m",
+    "pytest",
+    "-q",
+    "-c",
+    os.devnull,
+    "--rootdir",
+    str(HERE),
+    "-p",
+    "no:cacheprovider",
+]
+CORE = [*PYTEST, str(HERE / "test_core.py")]
 BENCHES = {
     "core": [*CORE, "--benchmark-columns=min,median,ops", "--benchmark-sort=min", "--benchmark-warmup=on"],
     **{name: [sys.executable, str(HERE / f"{name}.py")] for name in ("imports", "flat", "rounds", "idle")},
