@@ -17,7 +17,7 @@ PAGES = sorted(
         *ROOT.glob("examples/**/*.md"),
     ]
 )
-EXAMPLES = sorted(ROOT.glob("examples/*"))
+EXAMPLES = sorted(ROOT.glob("examples/**/*"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 

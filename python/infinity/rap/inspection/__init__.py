@@ -1,0 +1,10 @@
+"""Does a tool server, in whatever language, keep the protocol? Reads its description, then calls it as a runtime would.
+
+report = await inspect_server("http://127.0.0.1:8801")
+"""
+
+from .inspector import Trial, inspect_server
+from .report import Finding, Outcome, Report
+from .visit import Pace
+
+__all__ = ["Finding", "Outcome", "Pace", "Report", "Trial", "inspect_server"]
