@@ -1,5 +1,53 @@
 """The test kit: users test their agents offline with the same parts that Infinity's own tests use.
 
-``script``: what a scripted model answers. ``model_server``: the Messages API over real HTTP, driven by a script. ``messages_rules``: what
-that API refuses. ``openai_server``, ``bedrock_server``: the same for those APIs. ``provider_contract``: tests for anyone's model provider.
+``Kit``: a whole agent in a test. ``Script``, ``Reply``: what a scripted model answers. ``ToolServer``: one that answers on command.
+``VirtualClock``: time that passes when the test says so. ``Recorder``, ``Replay``: real conversations, once recorded, without a network.
+Names only; each is imported when it is first used.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infinity.models.heard import Heard
+    from infinity.models.script import Reply, Script
+
+    from .clock import VirtualClock
+    from .kit import Conversation, Kit
+    from .record import Recorder, Replay
+    from .tool_server import ToolServer
+
+__all__ = [
+    "Conversation",
+    "Heard",
+    "Kit",
+    "Recorder",
+    "Replay",
+    "Reply",
+    "Script",
+    "ToolServer",
+    "VirtualClock",
+]
+
+_HOMES = {
+    "Conversation": "infinity.testing.kit",
+    "Heard": "infinity.models.heard",
+    "Kit": "infinity.testing.kit",
+    "Recorder": "infinity.testing.record",
+    "Replay": "infinity.testing.record",
+    "Reply": "infinity.models.script",
+    "Script": "infinity.models.script",
+    "ToolServer": "infinity.testing.tool_server",
+    "VirtualClock": "infinity.testing.clock",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'infinity.testing' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,304 @@
+"""A whole agent in a test: the real runtime and journal, a scripted model, tool servers if need be, and time that passes when the test says so.
+
+::
+
+    async with Kit(tmp_path / "agent.db", Agent(tools=[parcels]), script) as kit:
+        chat = await kit.conversation()
+        assert await chat.ask("How many parcels left on Monday?") == "12 parcels left on Monday."
+        await kit.advance(days=3)
+        await kit.crash()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from infinity._core import Journal, Mailboxes, Wake, entry_json
+from infinity.abc import Model, ModelInfo, ModelRequest, Part
+from infinity.agent import Agent
+from infinity.explanation import Explanation
+from infinity.feed import Feed
+from infinity.local.callback_server import listen
+from infinity.local.journal_store import JournalStore
+from infinity.local.mailboxes import LocalMailbox
+from infinity.local.wakeup import Wakeup
+from infinity.message import Action
+from infinity.models.heard import text_of
+from infinity.models.script import Script
+from infinity.models.scripted import ScriptedModel
+from infinity.rap.address import Server
+from infinity.rap.capability import Capabilities, generate_key
+from infinity.rap.client import HttpTransport
+from infinity.rap.discovery import Toolsets
+from infinity.runtime import Runtime
+
+from .clock import VirtualClock
+from .messages_rules import check
+from .tool_server import ToolServer
+
+__all__ = ["CheckedModel", "Conversation", "Kit"]
+
+PATIENCE = 30.0
+"""Seconds of real time after which something that should happen is taken never to happen."""
+
+Entry = dict[str, Any]
+
+
+class CheckedModel:
+    """Any model, under every name. Keeps the requests, and in ``violations`` what the real API would have refused (I4)."""
+
+    def __init__(self, model: Model) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.violations: list[str] = []
+        self._model = model
+
+    def resolve(self, name: str) -> tuple[CheckedModel, ModelInfo]:
+        return self, ModelInfo(name or "test/model", "test", "model")
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
+        body = {
+            "model": request.model.id,
+            "max_tokens": request.max_tokens,
+            "system": request.system,
+            "tools": msgspec.json.decode(request.tools),
+            "messages": msgspec.json.decode(request.messages),
+        }
+        self.requests.append(body)
+        self.violations += check(body)
+        async with aclosing(self._model.stream(request)) as parts:  # type: ignore[type-var]
+            async for part in parts:
+                yield part
+
+    async def list(self) -> list[ModelInfo]:
+        return await self._model.list()
+
+    async def close(self) -> None:
+        await self._model.close()
+
+
+class Kit:
+    """``path``: the journal's file. ``model``: a ``Script`` or any model; without one the default script. ``servers``: fake tool servers.
+
+    Everything is real but the model and the clock. Leaving the block raises ``AssertionError`` if the real API would have refused a request.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        agent: Agent | None = None,
+        model: Script | Model | None = None,
+        *,
+        servers: Sequence[ToolServer] = (),
+    ) -> None:
+        self.clock = VirtualClock()
+        self.runtime: Runtime
+        self.servers = list(servers)
+        self._path = str(path)
+        self._agent = agent or Agent()
+        self.model = CheckedModel(
+            ScriptedModel(model) if isinstance(model, Script | None) else model,
+        )
+        # Kept over crashes, as a daemon keeps them: answers to earlier calls still arrive (L19).
+        self._key = generate_key()
+        self._port = _free_port()
+        self._started = AsyncExitStack()
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.runtime.stop()
+        await self._started.aclose()
+        await self.model.close()
+        if error is None:
+            self._require_valid()
+
+    async def crash(self) -> None:
+        """Lose everything that is in memory, slices and deliveries in progress included, and start again on the same journal."""
+        await self.runtime.stop(0)
+        await self._started.aclose()
+        await self._start()
+
+    async def _start(self) -> None:
+        wakeup = Wakeup(Wake())
+        store = JournalStore(Journal.open(self._path, wakeup.wake), wakeup)
+        self._started.callback(wakeup.stop)
+        self._started.push_async_callback(store.close)
+        mailbox = LocalMailbox(Mailboxes(wakeup.wake), wakeup, store.inbox)
+        self._started.push_async_callback(mailbox.close)
+        store.orphaned = mailbox.put
+        wakeup.start()
+        addresses = [Server(agent_url) for agent_url in self._agent.toolsets]
+        addresses += [Server(server.base_url) for server in self.servers]
+        self.runtime = Runtime(
+            store=store,
+            mailbox=mailbox,
+            models=self.model,
+            transport=HttpTransport(addresses),
+            toolsets=Toolsets(addresses),
+            capabilities=Capabilities([self._key], f"http://127.0.0.1:{self._port}"),
+            clock=self.clock,
+            feed=Feed(store),
+            settings=self._agent.settings,
+            functions=self._agent.tools,
+        )
+        if addresses:
+            self._started.push_async_callback(await listen(self.runtime, "127.0.0.1", self._port))
+        await self.runtime.start()
+
+    # talking
+
+    async def conversation(self, text: str | None = None, *, id: str | None = None) -> Conversation:
+        """A new root thread; with ``text``, its first message is accepted already. An ``id`` that is there already is that thread."""
+        made = Conversation(self, await self.runtime.create(id=id))
+        if text is not None:
+            await made.say(text)
+        return made
+
+    # time
+
+    async def advance(
+        self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+    ) -> None:
+        """Let time pass, from one thing that is due to the next, and everything happen that happens meanwhile."""
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        until = self.clock.now() + int(span.total_seconds() * 1000)
+        await self.rest()
+        while (due := self.clock.next_due()) is not None and due <= until:
+            self.clock.advance(max(0, due - self.clock.now()) / 1000)
+            await self.rest()
+        self.clock.advance((until - self.clock.now()) / 1000)
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Wait until nothing happens any more without a message, an answer or time."""
+        await self.until(self._rests, "rest")
+
+    async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+        """Wait for a condition; ``AssertionError`` after 30 s of real time names ``what`` did not come."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    holds = condition()
+                    if await holds if isinstance(holds, Awaitable) else holds:
+                        return
+                    self._require_valid()
+                    # Gives way to the journal and the loop; bounded by the time-out above.
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            raise AssertionError(
+                f"no {what} within {PATIENCE:g} s; running: {self.runtime.running or 'nothing'}"
+            ) from None
+
+    async def _rests(self) -> bool:
+        store = self.runtime.store
+        next_timer = await store.next_timer()
+        if next_timer is not None and next_timer <= self.clock.now():
+            return False
+        if self.clock.sleeping():
+            return True  # a back-off waits for time, and time is the test's
+        return not (self.runtime.running or len(self.runtime.outbox) or await store.inbox())
+
+    def _require_valid(self) -> None:
+        if self.model.violations:
+            raise AssertionError(f"the real API would refuse a request: {self.model.violations}")
+
+
+class Conversation:
+    """One thread, as someone who talks to it sees it."""
+
+    def __init__(self, kit: Kit, id: str) -> None:
+        self.id = id
+        self._kit = kit
+
+    async def say(self, text: str, *, key: str | None = None, user_id: str | None = None) -> None:
+        """User text; durable when this returns. The same ``key`` again counts once."""
+        await self._kit.runtime.send(self.id, text, key=key, user_id=user_id)
+
+    async def ask(self, text: str) -> str:
+        """User text, and what the agent said last when the thread rests again."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._kit.runtime.ask(self.id, text)
+
+    async def hears(self, text: str) -> str:
+        """Wait until the agent has said this; the whole of what it said then."""
+        found: list[str] = []
+
+        async def said() -> bool:
+            found[:] = [each for each in await self.said() if text in each]
+            return bool(found)
+
+        await self._kit.until(said, f"turn with {text!r} in {self.id}")
+        return found[0]
+
+    async def said(self) -> list[str]:
+        """Everything that the agent said, turn by turn."""
+        spoken = [_texts(entry["assistant"]) for entry in await self.history() if entry["kind"] == "turn"]
+        return [text for text in spoken if text]
+
+    async def events(self) -> list[str]:
+        """What subscriptions, late results and children told, in order."""
+        return [
+            text_of(block)
+            for entry in await self.history()
+            if entry["kind"] == "event"
+            for block in entry["user"]
+            if block["type"] == "tool_result"
+        ]
+
+    async def history(self) -> list[Entry]:
+        """All entries: ``kind``, ``user`` and ``assistant`` blocks, ``meta``."""
+        records = await self._kit.runtime.store.entries(self.id)
+        return [msgspec.json.decode(entry_json(record)) for _, record in records]
+
+    async def status(self) -> Explanation:
+        """What it waits for (I7)."""
+        return await self._kit.runtime.explain(self.id)
+
+    async def prompts(self) -> list[dict[str, Any]]:
+        """Open questions to the user: ``prompt``, ``choices``, ``call_id``, …, and ``id``."""
+        rows = await self._kit.runtime.store.prompts(self.id)
+        return [{"id": row.id, **msgspec.json.decode(row.body)} for row in rows]
+
+    async def choose(self, selected: int | None) -> None:
+        """Answer the open question; ``None`` dismisses it. Waits for the question."""
+        open_prompts: list[dict[str, Any]] = []
+
+        async def asked() -> bool:
+            open_prompts[:] = await self.prompts()
+            return bool(open_prompts)
+
+        await self._kit.until(asked, f"question in {self.id}")
+        await self._kit.runtime.choose(self.id, open_prompts[0]["id"], selected)
+
+    async def interrupt(self) -> None:
+        await self._kit.runtime.control(self.id, Action.INTERRUPT)
+
+    async def children(self) -> list[Conversation]:
+        """Its child threads, oldest first."""
+        rows = await self._kit.runtime.store.threads(parent=self.id)
+        return [Conversation(self._kit, row.id) for row in sorted(rows, key=lambda row: row.created_at)]
+
+
+def _texts(blocks: list[dict[str, Any]]) -> str:
+    return "".join(block["text"] for block in blocks if block["type"] == "text").strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
