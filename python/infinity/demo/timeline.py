@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+import threading
 import time
 from typing import TextIO
 
@@ -27,6 +28,7 @@ _ACTOR_WIDTH = 8
 class Timeline:
     def __init__(self, out: TextIO = sys.stdout, *, colour: bool | None = None) -> None:
         self._out = out
+        self._lock = threading.Lock()
         self._colour = out.isatty() if colour is None else colour
         self._began = time.monotonic()
         self._width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 110))
@@ -43,9 +45,8 @@ class Timeline:
         indent = 8 + _ACTOR_WIDTH + 1
         first, *rest = textwrap.wrap(text, self._width - indent) or [""]
         stamp = self._paint(f"{self.seconds():6.1f}s ", "2")
-        self._write(f"{stamp}{self._paint(actor.ljust(_ACTOR_WIDTH), _COLOURS.get(actor, '0'))} {first}")
-        for more in rest:
-            self._write(" " * indent + more)
+        told = f"{stamp}{self._paint(actor.ljust(_ACTOR_WIDTH), _COLOURS.get(actor, '0'))} {first}"
+        self._write("\n".join([told, *(" " * indent + more for more in rest)]))
 
     def plain(self, text: str = "") -> None:
         self._write(text)
@@ -60,4 +61,7 @@ class Timeline:
         return f"\x1b[{style}m{text}\x1b[0m" if self._colour else text
 
     def _write(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        """Whole lines, whichever thread they come from."""
+        with self._lock:
+            self._out.write(f"{text}\n")
+            self._out.flush()
