@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from tests.contract.databases import postgres, postgres_with_conflicts
+
 from infinity._core import Journal, Wake
 from infinity.abc import Store
 from infinity.local.journal_store import JournalStore
@@ -26,4 +28,8 @@ async def journal(directory: Path) -> AsyncIterator[Store]:
         wakeup.stop()
 
 
-STORES: dict[str, Opened] = {"journal": journal}
+STORES: dict[str, Opened] = {
+    "journal": journal,
+    "postgres": postgres,
+    "postgres_with_conflicts": postgres_with_conflicts,
+}

@@ -1,0 +1,114 @@
+"""A database by its URL: ``postgresql://user@host/database``, or a cluster of Aurora DSQL by its host name."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from infinity.errors import ConfigError
+
+from .connections import Connection, Connections
+from .platform import DSQL, POSTGRESQL, Platform
+
+__all__ = ["Address", "Signer", "connections", "open_address"]
+
+_CLUSTER = re.compile(r"[a-z0-9]+\.dsql\.(?P<region>[a-z0-9-]+)\.on\.aws")
+_CONNECT_TIMEOUT = 10.0
+_COMMAND_TIMEOUT = 60.0
+_TOKEN_LIFETIME = 900
+
+Signer = Callable[[str, str, str], str]
+"""Host, region and user → a token that is the password of the next login. Made offline; reads the credentials of the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``where`` names it in errors and logs: without the password."""
+
+    url: str
+    platform: Platform
+    where: str
+
+
+def open_address(url: str) -> Address:
+    """``ConfigError`` if it is none."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ConfigError(
+            f"the store's URL begins with {parts.scheme or 'nothing'}://; write postgresql://user@host/database"
+        )
+    host = parts.hostname or "the local socket"
+    where = f"{parts.path.lstrip('/') or parts.username or 'postgres'} at {host}"
+    return Address(url, DSQL if _CLUSTER.fullmatch(host) else POSTGRESQL, where)
+
+
+def connections(
+    address: Address, *, signer: Signer | None = None, now: Callable[[], float] = time.monotonic
+) -> Connections:
+    """``ConfigError`` if asyncpg, or boto3 where it is needed, is not installed. Connects when a connection is needed."""
+    connect = _driver()
+    how = _to_cluster(address, signer or _sign) if address.platform is DSQL else _plainly(address)
+
+    async def one() -> Connection:
+        return await connect(
+            **how(),
+            server_settings=dict(address.platform.settings),
+            timeout=_CONNECT_TIMEOUT,
+            command_timeout=_COMMAND_TIMEOUT,
+        )
+
+    return Connections(one, lifetime=address.platform.lifetime, now=now)
+
+
+def _plainly(address: Address) -> Callable[[], Mapping[str, Any]]:
+    return lambda: {"dsn": address.url}
+
+
+def _to_cluster(address: Address, signer: Signer) -> Callable[[], Mapping[str, Any]]:
+    """A token for each login: it is good for minutes, the connection for as long as the cluster allows."""
+    parts = urlsplit(address.url)
+    host, user = parts.hostname or "", unquote(parts.username or "admin")
+    found = _CLUSTER.fullmatch(host)
+    region = found["region"] if found else ""
+    # verify-full: the certificate must be of a known authority, and of this very host.
+    context = ssl.create_default_context()
+
+    def how() -> Mapping[str, Any]:
+        return {
+            "host": host,
+            "port": parts.port or 5432,
+            "user": user,
+            "database": unquote(parts.path.lstrip("/")) or "postgres",
+            "password": signer(host, region, user),
+            "ssl": context,
+            "direct_tls": False,
+        }
+
+    return how
+
+
+def _sign(host: str, region: str, user: str) -> str:
+    try:
+        import boto3  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError("Aurora DSQL needs boto3; run: pip install 'infinity-runtime[aws]'") from error
+    client = boto3.client("dsql", region_name=region)
+    admin = user == "admin"
+    sign = client.generate_db_connect_admin_auth_token if admin else client.generate_db_connect_auth_token
+    return str(sign(Hostname=host, Region=region, ExpiresIn=_TOKEN_LIFETIME))
+
+
+def _driver() -> Callable[..., Awaitable[Connection]]:
+    try:
+        import asyncpg  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError(
+            "a store on PostgreSQL needs asyncpg; run: pip install 'infinity-runtime[postgres]'"
+        ) from error
+    connect: Callable[..., Awaitable[Connection]] = asyncpg.connect
+    return connect

@@ -1,0 +1,211 @@
+"""What one slice changed, all of it or none (I6), and only if nobody else was faster (I1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+from infinity._core import Delta, Message
+from infinity.errors import Conflict, LimitReached, RuleBroken
+
+from .connections import Connection
+from .inbox import check_size, deliver, discard, queued
+from .platform import Platform
+from .trees import check_in_service
+from .words import affected, digest, text
+
+__all__ = ["check_delta", "commit"]
+
+_CALLS_A_COMMIT = 1 << 20
+"""More than a delta can hold: a call's number is its commit's version and its place in it."""
+
+
+def check_delta(platform: Platform, delta: Delta) -> None:
+    """``LimitReached`` if one transaction cannot take it."""
+    for each in _family(delta):
+        records = [record for _, record in each.entries] + [row[-1] for row in each.calls]
+        bodies = [row[-1] for row in each.feed] + [row[-1] for row in each.prompts]
+        bodies += [row[3] for row in (*each.timers, *each.sends)] + [row[3] for row in each.outbox]
+        check_size(platform, f"a record of thread {each.thread}", each.header, *records, *bodies)
+    rows, size = sum(map(_rows, _family(delta))), delta.size()
+    for found, most, unit in ((rows, platform.rows, "rows"), (size, platform.size, "bytes")):
+        if most is not None and found > most:
+            raise LimitReached(
+                f"what thread {delta.thread} did in one slice changes {found} {unit}; {platform.name} takes {most} in one transaction. Nothing was written; let it start fewer calls or children at a time"
+            )
+
+
+async def commit(connection: Connection, delta: Delta, stamp: str, uncertain: bool = False) -> list[Message]:
+    """The messages that entered inboxes. ``stamp``: unique to this commit.
+
+    ``Conflict`` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
+    """
+    if uncertain and await _happened(connection, delta, stamp):
+        found = [await queued(connection, message) for message in _sends(delta)]
+        return [message for message in found if message is not None]
+    await check_in_service(connection, delta.root)
+    await _claim(connection, delta)
+    for each in _family(delta):
+        await _write(connection, each, stamp)
+    # After everything else: a message may go to a thread of this very commit.
+    sent = [await deliver(connection, message) for message in _sends(delta)]
+    return [message for message in sent if message is not None]
+
+
+def _family(delta: Delta) -> Iterator[Delta]:
+    yield delta
+    for child in delta.children:
+        yield from _family(child)
+
+
+def _rows(delta: Delta) -> int:
+    """At the most: what one thread's share of a commit inserts, changes or deletes."""
+    short: tuple[Sized, ...] = (delta.timers, delta.timers_cancelled, delta.outbox, delta.outbox_cancelled)
+    once: tuple[Sized, ...] = (
+        delta.entries,
+        delta.feed,
+        delta.calls,
+        delta.prompts,
+        delta.prompts_closed,
+        *short,
+    )
+    discarded = sum(outcome != "applied" for _, _, outcome in delta.consumed)
+    return 1 + sum(map(len, once)) + 2 * len(delta.consumed) + discarded + 2 * len(delta.sends)
+
+
+def _sends(delta: Delta) -> Iterator[Message]:
+    for each in _family(delta):
+        for thread, id, kind, body in each.sends:
+            yield Message(thread, id, kind, body, accepted_at=delta.updated_at)
+
+
+async def _happened(connection: Connection, delta: Delta, stamp: str) -> bool:
+    """Did an earlier try of this very commit become durable? Later commits cannot have come between: the slice still runs."""
+    found = await connection.fetchval("SELECT stamp FROM threads WHERE id = $1", delta.thread)
+    return bool(found == stamp)
+
+
+async def _claim(connection: Connection, delta: Delta) -> None:
+    """Compare the stored versions with those that the slice loaded."""
+    family = {each.thread: each.expected_version for each in _family(delta)}
+    rows = await connection.fetch("SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(family))
+    stored = dict(map(tuple, rows))
+    for thread, expected in family.items():
+        found = stored.get(thread, 0)
+        if found != expected:
+            raise Conflict(
+                f"thread {thread} is at version {found}, not {expected}: another slice committed first; load it again"
+            )
+
+
+async def _write(connection: Connection, delta: Delta, stamp: str) -> None:
+    await (_update if delta.expected_version else _insert)(connection, delta, stamp)
+    if delta.consumed:
+        await _consume(connection, delta)
+    await _add_records(connection, delta)
+    if delta.calls:
+        await _put_calls(connection, delta)
+    await _put_timers(connection, delta)
+    await _put_outbox(connection, delta)
+    await _put_prompts(connection, delta)
+
+
+async def _insert(connection: Connection, delta: Delta, stamp: str) -> None:
+    sql = """INSERT INTO threads (id, root, parent, status, title, version, stamp, created_at, updated_at, tokens, cost, header)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
+    tree = (delta.thread, delta.root, delta.parent, delta.status, text(delta.title), delta.new_version, stamp)
+    await connection.execute(sql, *tree, delta.created_at, delta.updated_at, *delta.spent, delta.header)
+
+
+async def _update(connection: Connection, delta: Delta, stamp: str) -> None:
+    sql = """UPDATE threads SET status = $3, title = $4, version = $5, stamp = $6, updated_at = $7, tokens = tokens + $8, cost = cost + $9,
+             header = $10 WHERE id = $1 AND version = $2"""
+    state = (delta.status, text(delta.title), delta.new_version, stamp, delta.updated_at)
+    tag = await connection.execute(
+        sql, delta.thread, delta.expected_version, *state, *delta.spent, delta.header
+    )
+    if affected(tag) != 1:
+        raise Conflict(f"thread {delta.thread} was changed by another slice; load it again")
+
+
+async def _consume(connection: Connection, delta: Delta) -> None:
+    expected = {(seq, digest(id)) for seq, id, _ in delta.consumed}
+    sql = "DELETE FROM inbox WHERE thread = $1 AND seq = ANY($2::bigint[]) RETURNING seq, digest"
+    rows = await connection.fetch(sql, delta.thread, [seq for seq, _ in expected])
+    sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[]) AND consumed = 0"
+    tag = await connection.execute(sql, delta.thread, [key for _, key in expected])
+    if set(map(tuple, rows)) != expected or affected(tag) != len(expected):
+        raise Conflict(
+            f"messages of thread {delta.thread} are not queued any more: they were consumed before; load it again"
+        )
+    for _, id, outcome in delta.consumed:
+        if outcome != "applied":
+            await discard(connection, delta.thread, id, outcome, delta.updated_at)
+
+
+async def _add_records(connection: Connection, delta: Delta) -> None:
+    if delta.entries:
+        positions, records = zip(*delta.entries, strict=True)
+        sql = "INSERT INTO entries (thread, position, record) SELECT $1, * FROM unnest($2::bigint[], $3::bytea[])"
+        await connection.execute(sql, delta.thread, positions, records)
+    if delta.feed:
+        sql = "INSERT INTO feed (thread, position, kind, body) SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bytea[])"
+        await connection.execute(sql, delta.thread, *zip(*delta.feed, strict=True))
+
+
+async def _put_calls(connection: Connection, delta: Delta) -> None:
+    first = delta.new_version * _CALLS_A_COMMIT
+    rows = [
+        (
+            id,
+            first + index,
+            state,
+            int(subscription),
+            int(subscription or state == "planned"),
+            text(tool),
+            record,
+        )
+        for index, (id, state, subscription, tool, record) in enumerate(delta.calls)
+    ]
+    # The slice does not know `sent`; a row that is on its way must not go back to `planned`.
+    sql = """INSERT INTO calls (thread, id, number, state, subscription, live, tool, record)
+             SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])
+             ON CONFLICT (id) DO UPDATE SET
+               state = CASE WHEN excluded.state = 'planned' AND calls.state = 'sent' THEN 'sent' ELSE excluded.state END,
+               subscription = excluded.subscription, live = excluded.live, record = excluded.record
+             WHERE calls.thread = excluded.thread"""
+    tag = await connection.execute(sql, delta.thread, *zip(*rows, strict=True))
+    if affected(tag) != len(rows):
+        raise RuleBroken(f"a call that thread {delta.thread} changes belongs to another thread")
+
+
+async def _put_timers(connection: Connection, delta: Delta) -> None:
+    if delta.timers_cancelled:
+        sql = "DELETE FROM timers WHERE thread = $1 AND id = ANY($2::text[])"
+        await connection.execute(sql, delta.thread, delta.timers_cancelled)
+    if delta.timers:
+        sql = """INSERT INTO timers (thread, id, due_at, kind, body)
+                 SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bytea[])
+                 ON CONFLICT (thread, id) DO UPDATE SET due_at = excluded.due_at, kind = excluded.kind, body = excluded.body"""
+        latest = {row[0]: row for row in delta.timers}
+        await connection.execute(sql, delta.thread, *zip(*latest.values(), strict=True))
+
+
+async def _put_outbox(connection: Connection, delta: Delta) -> None:
+    if delta.outbox_cancelled:
+        sql = "DELETE FROM outbox WHERE thread = $1 AND key = ANY($2::text[])"
+        await connection.execute(sql, delta.thread, delta.outbox_cancelled)
+    if delta.outbox:
+        sql = """INSERT INTO outbox (thread, attempts, due_at, key, kind, target, body, call)
+                 SELECT $1, 0, 0, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[])"""
+        await connection.execute(sql, delta.thread, *zip(*delta.outbox, strict=True))
+
+
+async def _put_prompts(connection: Connection, delta: Delta) -> None:
+    if delta.prompts_closed:
+        sql = "DELETE FROM prompts WHERE thread = $1 AND id = ANY($2::text[])"
+        await connection.execute(sql, delta.thread, delta.prompts_closed)
+    if delta.prompts:
+        sql = """INSERT INTO prompts (thread, id, kind, body) SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])
+                 ON CONFLICT (thread, id) DO UPDATE SET kind = excluded.kind, body = excluded.body"""
+        latest = {row[0]: row for row in delta.prompts}
+        await connection.execute(sql, delta.thread, *zip(*latest.values(), strict=True))

@@ -1,0 +1,34 @@
+"""What was recorded has left, or never will, or is tried again later (I5)."""
+
+from __future__ import annotations
+
+from infinity._core import Message
+from infinity.abc import Accepted, Expect, Status
+
+from .connections import Connection
+from .inbox import accept
+from .words import text
+
+__all__ = ["done", "retry"]
+
+_RETIRED = "SELECT 1 FROM threads t JOIN retired r ON r.root = t.root WHERE t.id = $1"
+
+
+async def done(
+    connection: Connection, key: str, sent_call: str | None, failure: Message | None, uncertain: bool = False
+) -> Accepted | None:
+    """Forget a row; mark its call as sent, or tell its thread that it failed."""
+    if failure is not None and await connection.fetchval(_RETIRED, text(failure.thread)):
+        # The row stays: what becomes of it is decided where the tree lives.
+        return Accepted(Status.MOVED)
+    await connection.execute("DELETE FROM outbox WHERE key = $1", key)
+    if sent_call is not None:
+        # Only from `planned`: its result may have been faster than the answer to the request.
+        sql = "UPDATE calls SET state = 'sent' WHERE id = $1 AND state = 'planned'"
+        await connection.execute(sql, sent_call)
+    return None if failure is None else await accept(connection, failure, Expect.ANY, None, uncertain)
+
+
+async def retry(connection: Connection, key: str, due_at: int) -> None:
+    sql = "UPDATE outbox SET attempts = attempts + 1, due_at = $2 WHERE key = $1"
+    await connection.execute(sql, key, due_at)

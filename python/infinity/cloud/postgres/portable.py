@@ -1,0 +1,219 @@
+"""A tree as a file that any store can import: out of the database as it is at one moment, and into it all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from infinity._core import Message
+from infinity.abc import Imported
+from infinity.errors import Conflict
+
+from . import trees
+from .connections import Connection
+from .inbox import check_size
+from .scratch import Row, Rows, fold, unfold
+from .transactions import Transactions
+from .words import digest, text
+
+__all__ = ["export_tree", "import_tree"]
+
+_IMPORTING = "it is being imported; delete it, then import it again if that was broken off"
+_ROWS, _BYTES = 2_500, 4 << 20
+"""In one transaction, of a tree that is too large for one: well within what DSQL takes."""
+
+_TABLES = {
+    "meta": "key text, value bytea",
+    "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, tokens bigint, cost bigint, stamp text",
+    "entries": "thread text, position bigint, record bytea",
+    "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, number bigint",
+    "inbox": "thread text, digest bytea, id bytea, kind text, body bytea, accepted_at bigint, seq bigint",
+    "known": "thread text, digest bytea, consumed bigint",
+    "outbox": "thread text, key text, kind text, target text, body bytea, call text, attempts bigint, due_at bigint",
+    "timers": "thread text, id text, due_at bigint, kind text, body bytea",
+    "prompts": "thread text, id text, kind text, body bytea",
+    "views": "thread text, view_type bytea, content bytea, digest bytea",
+    "discards": "thread text, digest bytea, message bytea, reason text, at bigint, number bigint",
+    "feed": "thread text, position bigint, kind text, body bytea",
+}
+
+
+async def export_tree(transactions: Transactions, root: str, path: str) -> int:
+    async def read(connection: Connection, _: bool) -> Rows:
+        return await _read(connection, root)
+
+    rows = await transactions.picture(read)
+    return await asyncio.to_thread(fold, rows, path)
+
+
+async def import_tree(
+    transactions: Transactions, path: str, delete_tree: Callable[[str], Awaitable[int]]
+) -> Imported:
+    rows = await asyncio.to_thread(unfold, path)
+    check_size(transactions.platform, f"a record of {path}", *_values(rows))
+    places = await _places(transactions, len(rows.inbox) + len(rows.discards))
+    parts = list(_parts(rows, places))
+    small = len(parts) == 1 or transactions.platform.rows is None
+    if small:
+        await transactions.write(_arrival(rows, parts, marker=False))
+    else:
+        await _in_parts(transactions, rows, parts, delete_tree)
+    messages = [
+        Message(thread, id, kind, body, seq=seq, accepted_at=accepted_at)
+        for (thread, _, id, kind, body, accepted_at), seq in zip(rows.inbox, places, strict=False)
+    ]
+    next_timer = min((row[2] for row in rows.timers), default=None)
+    return Imported(rows.threads[0][0], messages, len(rows.outbox), next_timer)
+
+
+async def _read(connection: Connection, root: str) -> Rows:
+    threads = await trees.members(connection, root)
+    if not threads:
+        raise trees.no_tree(root)
+
+    async def all_of(table: str, columns: str, order: str, condition: str = "") -> list[Row]:
+        sql = f"SELECT {columns} FROM {table} WHERE thread = ANY($1::text[]) {condition} ORDER BY {order}"
+        return [tuple(row) for row in await connection.fetch(sql, threads)]
+
+    sql = """SELECT id, root, parent, status, title, version, created_at, updated_at, header FROM threads WHERE root = $1
+             ORDER BY id <> root, created_at, id"""
+    spent = await connection.fetchrow(
+        "SELECT sum(tokens)::bigint, sum(cost)::bigint FROM threads WHERE root = $1", root
+    )
+    inbox = await all_of("inbox", "thread, digest, id, kind, body, accepted_at", "seq")
+    views = await all_of("views", "thread, view_type, content", "thread, digest")
+    discards = await all_of("discards", "thread, digest, message, reason, at", "number")
+    return Rows(
+        meta=await _meta(connection, root),
+        threads=[tuple(row) for row in await connection.fetch(sql, root)],
+        spent=tuple(spent),
+        entries=await all_of("entries", "thread, position, record", "thread, position"),
+        calls=await all_of("calls", "thread, id, state, subscription, live, tool, record", "thread, number"),
+        inbox=[(thread, key, id.decode(), *rest) for thread, key, id, *rest in inbox],
+        seen=await all_of("known", "thread, digest", "thread, digest", "AND consumed = 1"),
+        outbox=await all_of("outbox", "thread, key, kind, target, body, call, attempts, due_at", "key"),
+        timers=await all_of("timers", "thread, id, due_at, kind, body", "thread, id"),
+        prompts=await all_of("prompts", "thread, id, kind, body", "thread, id"),
+        views=[(thread, view_type.decode(), content) for thread, view_type, content in views],
+        discards=[(thread, key, message.decode(), *rest) for thread, key, message, *rest in discards],
+        feed=await all_of("feed", "thread, position, kind, body", "thread, position"),
+    )
+
+
+async def _meta(connection: Connection, root: str) -> list[Row]:
+    """The tree's catalogue, and the definitions that it names."""
+    sql = "SELECT key, value FROM meta WHERE key = $1"
+    catalog = await connection.fetchrow(sql, f"catalog.{root}")
+    if catalog is None:
+        return []
+    definitions = await connection.fetchrow(sql, f"definitions.{catalog[1].decode()}")
+    return [tuple(row) for row in (catalog, definitions) if row is not None]
+
+
+def _values(rows: Rows) -> Iterator[bytes]:
+    for table in rows:
+        for row in table:
+            if isinstance(row, tuple):
+                yield from (value for value in row if isinstance(value, bytes))
+
+
+async def _places(transactions: Transactions, count: int) -> list[int]:
+    async def take(connection: Connection, _: bool) -> list[int]:
+        rows = await connection.fetch("SELECT nextval('places') FROM generate_series(1, $1)", count)
+        return sorted(place for (place,) in rows)
+
+    return await transactions.look(take)
+
+
+def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
+    """Every row to insert, the threads first. ``places``: for the inbox, then for the discards."""
+    root = rows.threads[0][0]
+    for row in rows.threads:
+        # What the tree has spent is kept per thread, and was told in one sum.
+        yield "threads", (*row[:4], text(row[4]), *row[5:], *(rows.spent if row[0] == root else (0, 0)), "")
+    for table in ("meta", "entries", "outbox", "timers", "prompts", "feed"):
+        for row in getattr(rows, table):
+            yield table, row
+    for number, row in enumerate(rows.calls):
+        yield "calls", (*row[:5], text(row[5]), row[6], number)
+    for (thread, key, id, *rest), seq in zip(rows.inbox, places, strict=False):
+        yield "inbox", (thread, key, id.encode(), *rest, seq)
+        yield "known", (thread, key, 0)
+    for thread, key in rows.seen:
+        yield "known", (thread, key, 1)
+    for thread, view_type, content in rows.views:
+        yield "views", (thread, view_type.encode(), content, digest(view_type))
+    for (thread, key, message, *rest), number in zip(rows.discards, places[len(rows.inbox) :], strict=True):
+        yield "discards", (thread, key, message.encode(), *rest, number)
+
+
+def _parts(rows: Rows, places: list[int]) -> Iterator[dict[str, list[Row]]]:
+    """Rows by table, as much at a time as one transaction may hold."""
+    part: dict[str, list[Row]] = {}
+    count = size = 0
+    for table, row in _all(rows, places):
+        length = sum(len(value) for value in row if isinstance(value, bytes))
+        if part and (count == _ROWS or size + length > _BYTES):
+            yield part
+            part, count, size = {}, 0, 0
+        part.setdefault(table, []).append(row)
+        count, size = count + 1, size + length
+    yield part
+
+
+def _arrival(
+    rows: Rows, parts: list[dict[str, list[Row]]], *, marker: bool
+) -> Callable[[Connection, bool], Awaitable[None]]:
+    """A transaction that inserts these parts, if nobody has the threads yet. ``marker``: out of service for now."""
+
+    async def work(connection: Connection, uncertain: bool) -> None:
+        sql = "SELECT id FROM threads WHERE id = ANY($1::text[]) LIMIT 1"
+        there = await connection.fetchval(sql, [row[0] for row in rows.threads])
+        if there is not None:
+            if uncertain:
+                return
+            raise Conflict(
+                f"thread {there} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+            )
+        if marker:
+            await trees.mark(connection, rows.threads[0][0], _IMPORTING)
+        for part in parts:
+            await _insert(connection, part)
+
+    return work
+
+
+async def _in_parts(
+    transactions: Transactions,
+    rows: Rows,
+    parts: list[dict[str, list[Row]]],
+    delete_tree: Callable[[str], Awaitable[int]],
+) -> None:
+    """Out of service until its last row is there. If that fails, all of it goes again."""
+    root = rows.threads[0][0]
+    await transactions.write(_arrival(rows, parts[:1], marker=True))
+    try:
+        for part in parts[1:]:
+            await transactions.write(partial(_more, part))
+        await transactions.write(lambda connection, _: trees.unretire(connection, root))
+    except BaseException:
+        await delete_tree(root)
+        raise
+
+
+async def _more(part: dict[str, list[Row]], connection: Connection, uncertain: bool) -> None:
+    await _insert(connection, part, uncertain)
+
+
+async def _insert(connection: Connection, part: dict[str, list[Row]], again: bool = False) -> None:
+    """``again``: an earlier try may have inserted it."""
+    for table, rows in part.items():
+        columns, types = zip(*(column.split() for column in _TABLES[table].split(", ")), strict=True)
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
+        # Trees share definitions; a file must not change what others here go by.
+        keep = "ON CONFLICT DO NOTHING" if again or table == "meta" else ""
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}) {keep}"
+        values: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
+        await connection.execute(sql, *values)

@@ -1,0 +1,100 @@
+"""A thread's own records: entries, feed, calls; and listings of threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from infinity._core import Call
+from infinity.abc import FeedRow, ThreadRow
+from infinity.errors import DamagedStore, RuleBroken
+
+from .connections import Connection
+from .words import text
+
+__all__ = ["calls", "entries", "feed", "find_call", "thread", "threads"]
+
+_COLUMNS = "id, root, parent, status, title, version, created_at, updated_at, header"
+
+
+async def entries(connection: Connection, thread: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+    sql = (
+        "SELECT position, record FROM entries WHERE thread = $1 AND position > $2 ORDER BY position LIMIT $3"
+    )
+    return [tuple(row) for row in await connection.fetch(sql, text(thread), after, limit)]
+
+
+class _Reference(msgspec.Struct):
+    """The body of a feed row of kind ``entry``."""
+
+    position: int
+
+
+async def feed(connection: Connection, thread: str, after: int, limit: int) -> list[FeedRow]:
+    sql = (
+        "SELECT position, kind, body FROM feed WHERE thread = $1 AND position > $2 ORDER BY position LIMIT $3"
+    )
+    rows = await connection.fetch(sql, text(thread), after, limit)
+    referred = {
+        position: msgspec.json.decode(body, type=_Reference).position
+        for position, kind, body in rows
+        if kind == "entry"
+    }
+    records: dict[int, bytes] = {}
+    if referred:
+        sql = "SELECT position, record FROM entries WHERE thread = $1 AND position = ANY($2::bigint[])"
+        found = await connection.fetch(sql, thread, list(referred.values()))
+        records = dict(map(tuple, found))
+    if missing := sorted(set(referred.values()) - set(records)):
+        raise DamagedStore(
+            f"the database is damaged: the feed of thread {thread} speaks of entry {missing[0]}, which is not there; restore it from a backup"
+        )
+    return [
+        FeedRow(position, kind, body, records[referred[position]] if position in referred else None)
+        for position, kind, body in rows
+    ]
+
+
+async def calls(connection: Connection, thread: str, open_only: bool) -> list[tuple[Call, str]]:
+    """Oldest first."""
+    live = "AND live = 1" if open_only else ""
+    sql = f"SELECT record, state FROM calls WHERE thread = $1 {live} ORDER BY number"
+    rows = await connection.fetch(sql, text(thread))
+    return [(Call.decode(record), state) for record, state in rows]
+
+
+async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | None:
+    row = await connection.fetchrow("SELECT record, state FROM calls WHERE id = $1", text(call_id))
+    return None if row is None else (Call.decode(row[0]), row[1])
+
+
+async def thread(connection: Connection, id: str) -> ThreadRow | None:
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1", text(id))
+    return None if row is None else ThreadRow(*row)
+
+
+async def threads(connection: Connection, after: str, limit: int, **filters: str | None) -> list[ThreadRow]:
+    """Newest first. ``filters``: column → value, ``None`` for any."""
+    values: list[Any] = [*_cursor(after), limit]
+    conditions = ["(updated_at, id) < ($1, $2)"]
+    for column, value in filters.items():
+        if value is not None:
+            values.append(text(value))
+            conditions.append(f"{column} = ${len(values)}")
+    where = " AND ".join(conditions)
+    sql = f"SELECT {_COLUMNS} FROM threads WHERE {where} ORDER BY updated_at DESC, id DESC LIMIT $3"
+    return [ThreadRow(*row) for row in await connection.fetch(sql, *values)]
+
+
+def _cursor(after: str) -> tuple[int, str]:
+    if not after:
+        return (1 << 63) - 1, ""
+    updated_at, colon, id = after.partition(":")
+    try:
+        place = int(updated_at)
+    except ValueError:
+        colon, place = "", 0
+    if not colon or not -(1 << 63) <= place < 1 << 63:
+        raise RuleBroken(f"{after!r} is no cursor; give back the one that came with the last page")
+    return place, text(id)

@@ -1,0 +1,129 @@
+"""The tables, for PostgreSQL and DSQL alike: TEXT, BYTEA and BIGINT, no foreign keys, triggers, partial or expression indexes, no arrays.
+
+Threads are known by their ids. Whether a message id was ever accepted is remembered for good in ``known`` (I3): its key is never freed, so
+that two transactions that take the same message collide, whatever each of them sees. Records carry checksums of their own; the server has
+its own for the rest.
+"""
+
+from __future__ import annotations
+
+from infinity.errors import ConfigError, NewerStore
+
+from .connections import Connection, Connections
+from .failure import MIGRATE, translate
+from .platform import Platform
+from .transactions import Retries, Transactions
+
+__all__ = ["VERSION", "check", "migrate", "statements"]
+
+VERSION = 1
+"""Raised by every change of the tables; ``STEPS[n]`` goes from version n to the next."""
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BYTEA NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS threads (
+  id TEXT PRIMARY KEY, root TEXT NOT NULL, parent TEXT, status TEXT NOT NULL, title TEXT NOT NULL, version BIGINT NOT NULL, stamp TEXT NOT NULL,
+  created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, tokens BIGINT NOT NULL, cost BIGINT NOT NULL, header BYTEA NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS entries (
+  thread TEXT NOT NULL, position BIGINT NOT NULL, record BYTEA NOT NULL, PRIMARY KEY (thread, position))""",
+    """CREATE TABLE IF NOT EXISTS calls (
+  id TEXT PRIMARY KEY, thread TEXT NOT NULL, number BIGINT NOT NULL, state TEXT NOT NULL, subscription BIGINT NOT NULL, live BIGINT NOT NULL,
+  tool TEXT NOT NULL, record BYTEA NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS inbox (
+  seq BIGINT PRIMARY KEY, thread TEXT NOT NULL, digest BYTEA NOT NULL, id BYTEA NOT NULL, kind TEXT NOT NULL, body BYTEA NOT NULL,
+  accepted_at BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS known (
+  thread TEXT NOT NULL, digest BYTEA NOT NULL, consumed BIGINT NOT NULL, PRIMARY KEY (thread, digest))""",
+    """CREATE TABLE IF NOT EXISTS outbox (
+  key TEXT PRIMARY KEY, thread TEXT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, body BYTEA NOT NULL, call TEXT, attempts BIGINT NOT NULL,
+  due_at BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS timers (
+  thread TEXT NOT NULL, id TEXT NOT NULL, due_at BIGINT NOT NULL, kind TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (thread, id))""",
+    """CREATE TABLE IF NOT EXISTS prompts (
+  thread TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (thread, id))""",
+    """CREATE TABLE IF NOT EXISTS views (
+  thread TEXT NOT NULL, digest BYTEA NOT NULL, view_type BYTEA NOT NULL, content BYTEA NOT NULL, PRIMARY KEY (thread, digest))""",
+    """CREATE TABLE IF NOT EXISTS discards (
+  thread TEXT NOT NULL, digest BYTEA NOT NULL, number BIGINT NOT NULL, message BYTEA NOT NULL, reason TEXT NOT NULL, at BIGINT NOT NULL,
+  PRIMARY KEY (thread, digest))""",
+    """CREATE TABLE IF NOT EXISTS feed (
+  thread TEXT NOT NULL, position BIGINT NOT NULL, kind TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (thread, position))""",
+    "CREATE TABLE IF NOT EXISTS retired (root TEXT PRIMARY KEY, note TEXT NOT NULL)",
+    "CREATE SEQUENCE IF NOT EXISTS places CACHE 1",
+)
+
+_INDEXES = (
+    ("threads_by_update", "threads (updated_at, id)"),
+    ("threads_by_status", "threads (status, updated_at, id)"),
+    ("threads_by_root", "threads (root)"),
+    ("threads_by_parent", "threads (parent)"),
+    ("calls_by_thread", "calls (thread, live)"),
+    ("inbox_by_thread", "inbox (thread)"),
+    ("outbox_by_thread", "outbox (thread)"),
+    ("timers_by_due", "timers (due_at)"),
+)
+
+_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS infinity_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL)"
+
+
+def statements(platform: Platform) -> list[str]:
+    """All of the DDL, in order; each goes in a transaction of its own."""
+    indexes = [f"{platform.index} IF NOT EXISTS {name} ON {columns}" for name, columns in _INDEXES]
+    return [_VERSION_TABLE, *_TABLES, *indexes]
+
+
+async def migrate(connections: Connections, platform: Platform, where: str) -> int:
+    """Make or bring up to date the tables; the version they had. Harmless if there is nothing to do, or if it was broken off before.
+
+    ``NewerStore`` if a newer version of Infinity has been here.
+    """
+    transactions = Transactions(connections, platform, where, Retries(tries=8, pause=0.05))
+
+    async def version(connection: Connection, _: bool) -> int:
+        return await _stored(connection)
+
+    async def record(connection: Connection, _: bool) -> None:
+        sql = """INSERT INTO infinity_schema (name, version) VALUES ('infinity', $1)
+                 ON CONFLICT (name) DO UPDATE SET version = excluded.version"""
+        await connection.execute(sql, VERSION)
+
+    await _define(transactions, _VERSION_TABLE)
+    before = await transactions.look(version)
+    _refuse_newer(before, where)
+    if before < VERSION:
+        for statement in statements(platform):
+            await _define(transactions, statement)
+        # Last: a migration that was broken off is not taken for a finished one.
+        await transactions.write(record)
+    return before
+
+
+async def check(connection: Connection, where: str) -> None:
+    """``ConfigError`` if the tables are missing or old, ``NewerStore`` if a newer version made them."""
+    try:
+        found = await _stored(connection)
+    except Exception as error:
+        raise translate(error, where) from error
+    _refuse_newer(found, where)
+    if found < VERSION:
+        what = f"are of version {found}, not {VERSION}" if found else "were not all made"
+        raise ConfigError(f"the tables of the database {where} {what}; run: {MIGRATE}")
+
+
+async def _define(transactions: Transactions, statement: str) -> None:
+    async def define(connection: Connection, _: bool) -> None:
+        # By itself: DSQL takes one DDL statement a transaction, and waits for nobody.
+        await connection.execute(statement)
+
+    await transactions.look(define)
+
+
+async def _stored(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT version FROM infinity_schema WHERE name = 'infinity'") or 0)
+
+
+def _refuse_newer(found: int, where: str) -> None:
+    if found > VERSION:
+        raise NewerStore(
+            f"the database {where} was written by a newer version of Infinity (tables {found}, this one knows {VERSION}); update this one"
+        )

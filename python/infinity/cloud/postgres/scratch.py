@@ -1,0 +1,190 @@
+"""A local journal in a directory of its own, for as long as a tree is on its way: what it writes and reads is the file that every store
+can import, and its checks are the core's (I8). Blocking: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import select
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infinity._core import CoreError, Journal, Wake
+from infinity.errors import StoreError, from_core
+
+__all__ = ["POSITIONS", "Row", "Rows", "fold", "unfold"]
+
+POSITIONS = 1 << 32
+"""An entry's place in the journal is its thread's key times this, and its position."""
+
+Row = tuple[Any, ...]
+
+
+class Rows(NamedTuple):
+    """A tree, table by table, as PostgreSQL holds it, without what a place alone decides (keys, seqs, stamps). Threads: root first."""
+
+    meta: list[Row]
+    """key, value"""
+    threads: list[Row]
+    """id, root, parent, status, title, version, created_at, updated_at, header"""
+    spent: tuple[int, int]
+    entries: list[Row]
+    """thread, position, record"""
+    calls: list[Row]
+    """thread, id, state, subscription, live, tool, record; oldest first"""
+    inbox: list[Row]
+    """thread, digest, id, kind, body, accepted_at; in order of arrival"""
+    seen: list[Row]
+    """thread, digest"""
+    outbox: list[Row]
+    """thread, key, kind, target, body, call, attempts, due_at"""
+    timers: list[Row]
+    """thread, id, due_at, kind, body"""
+    prompts: list[Row]
+    """thread, id, kind, body"""
+    views: list[Row]
+    """thread, view_type, content"""
+    discards: list[Row]
+    """thread, digest, message, reason, at; oldest first"""
+    feed: list[Row]
+    """thread, position, kind, body"""
+
+
+_KEYED = {
+    "calls": "thread, id, state, subscription, live, tool, record",
+    "inbox": "thread, digest, id, kind, body, accepted_at",
+    "seen": "thread, digest",
+    "outbox": "thread, key, kind, target, body, call, attempts, due_at",
+    "timers": "thread, id, due_at, kind, body",
+    "prompts": "thread, id, kind, body",
+    "views": "thread, view_type, content",
+    "discards": "thread, digest, message, reason, at",
+}
+"""The journal's tables whose rows say their thread's key, and columns in the order of ``Rows``."""
+_PLACED = {"entries": "record", "feed": "kind, body"}
+_SUMMED = {
+    "inbox": "body",
+    "outbox": "body",
+    "timers": "body",
+    "prompts": "body",
+    "views": "content",
+    "feed": "body",
+    "meta": "value",
+}
+"""Bodies that the journal keeps a checksum beside."""
+_THREADS = "id, root, parent, status, title, version, created_at, updated_at, header"
+_ORDER = {"calls": "key", "inbox": "seq", "outbox": "row", "discards": "key"}
+
+
+def fold(rows: Rows, path: str) -> int:
+    """Write the tree to a new file; how many threads. ``Conflict`` if there is a file of that name."""
+    with _directory(Path(path).parent) as directory:
+        file = directory / "journal"
+        _use(file, lambda _: None)
+        connection = sqlite3.connect(file)
+        try:
+            with connection:
+                _fill(connection, rows)
+        finally:
+            connection.close()
+        root = rows.threads[0][0]
+        return int(_use(file, lambda journal: journal.export_tree(root, path)))
+
+
+def unfold(path: str) -> Rows:
+    """Read what ``export_tree`` of any store wrote. ``DamagedStore`` if it is not exactly that, ``NewerStore``."""
+    with _directory(None) as directory:
+        file = directory / "journal"
+        _use(file, lambda journal: journal.import_tree(path))
+        connection = sqlite3.connect(file)
+        try:
+            return _empty(connection)
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _directory(parent: Path | None) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".infinity-", dir=parent) as name:
+            yield Path(name)
+    except OSError as error:
+        raise StoreError(
+            f"no room for a tree on its way ({error}); check the directory, its permissions and the space"
+        ) from error
+
+
+def _use(file: Path, submit: Callable[[Journal], int | None]) -> Any:
+    """Open the journal, have one thing done, close it. What it answers."""
+    wake = Wake()
+    try:
+        journal = Journal.open(str(file), wake)
+        try:
+            ticket = submit(journal)
+            return None if ticket is None else _outcome(journal, wake, ticket)
+        finally:
+            journal.close()
+    except CoreError as error:
+        raise from_core(error) from None
+
+
+def _outcome(journal: Journal, wake: Wake, ticket: int) -> Any:
+    while True:
+        for finished, value, error in journal.finished():
+            if finished == ticket:
+                if error is not None:
+                    raise error
+                return value
+        select.select([wake.fileno()], [], [])
+        wake.drain()
+
+
+def _fill(connection: sqlite3.Connection, rows: Rows) -> None:
+    keys = {row[0]: key for key, row in enumerate(rows.threads, 1)}
+    _insert(connection, "meta", "key, value", rows.meta)
+    _insert(connection, "threads", f"key, {_THREADS}", [(keys[row[0]], *row) for row in rows.threads])
+    if rows.spent != (0, 0):
+        _insert(connection, "spending", "root, tokens, cost", [(rows.threads[0][0], *rows.spent)])
+    for table, columns in _KEYED.items():
+        found: list[Row] = getattr(rows, table)
+        _insert(connection, table, columns, [(keys[thread], *row) for thread, *row in found])
+    for table, columns in _PLACED.items():
+        placed: list[Row] = getattr(rows, table)
+        places = [(keys[thread] * POSITIONS + position, *row) for thread, position, *row in placed]
+        _insert(connection, table, f"place, {columns}", places)
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: str, rows: Sequence[Row]) -> None:
+    names = columns.split(", ")
+    if table in _SUMMED:
+        body = names.index(_SUMMED[table])
+        names.append("crc")
+        rows = [(*row, zlib.crc32(row[body])) for row in rows]
+    marks = ", ".join("?" * len(names))
+    connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
+
+
+def _empty(connection: sqlite3.Connection) -> Rows:
+    def all_of(table: str, columns: str) -> list[Row]:
+        order = f"ORDER BY {_ORDER[table]}" if table in _ORDER else ""
+        return connection.execute(f"SELECT {columns} FROM {table} {order}").fetchall()
+
+    ids = dict(connection.execute("SELECT key, id FROM threads").fetchall())
+    keyed = {
+        table: [(ids[key], *row) for key, *row in all_of(table, columns)] for table, columns in _KEYED.items()
+    }
+    placed = {
+        table: [
+            (ids[place // POSITIONS], place % POSITIONS, *row)
+            for place, *row in all_of(table, f"place, {columns}")
+        ]
+        for table, columns in _PLACED.items()
+    }
+    threads = sorted(all_of("threads", _THREADS), key=lambda row: row[0] != row[1])
+    of_the_tree = "meta WHERE key LIKE 'catalog.%' OR key LIKE 'definitions.%'"
+    spent = connection.execute("SELECT tokens, cost FROM spending").fetchone() or (0, 0)
+    return Rows(meta=all_of(of_the_tree, "key, value"), threads=threads, spent=spent, **keyed, **placed)

@@ -1,0 +1,57 @@
+"""A thread's state, as one consistent picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infinity._core import CoreError, Snapshot, live_ranges
+from infinity.errors import DamagedStore, UnknownThread, from_core
+
+from .connections import Connection
+from .words import digest, text
+
+__all__ = ["load"]
+
+
+async def load(
+    connection: Connection, thread: str, known_version: int, message_ids: Sequence[str]
+) -> Snapshot | None:
+    """``None`` if the stored version is ``known_version``. ``DamagedStore`` if entries that the header speaks of are not there (I8)."""
+    version = await connection.fetchval("SELECT version FROM threads WHERE id = $1", text(thread))
+    if version is None:
+        raise UnknownThread(f"there is no thread {thread}")
+    if version == known_version:
+        return None
+    header = await connection.fetchval("SELECT header FROM threads WHERE id = $1", thread)
+    entries: list[tuple[int, bytes]] = []
+    for owner, start, end in _ranges(header):
+        entries += await _read_range(connection, owner, start, end)
+    sql = "SELECT record FROM calls WHERE thread = $1 AND live = 1 ORDER BY number"
+    calls = [record for (record,) in await connection.fetch(sql, thread)]
+    return Snapshot(header, entries, calls, await _seen(connection, thread, message_ids))
+
+
+def _ranges(header: bytes) -> list[tuple[str, int, int]]:
+    try:
+        return live_ranges(header)
+    except CoreError as error:
+        raise from_core(error) from None
+
+
+async def _read_range(connection: Connection, owner: str, start: int, end: int) -> list[tuple[int, bytes]]:
+    sql = "SELECT position, record FROM entries WHERE thread = $1 AND position >= $2 AND position < $3 ORDER BY position"
+    rows = await connection.fetch(sql, owner, start, end)
+    if len(rows) != end - start:
+        raise DamagedStore(
+            f"the database is damaged: of entries {start} to {end} of thread {owner}, only {len(rows)} are there; restore it from a backup"
+        )
+    return [(position, record) for position, record in rows]
+
+
+async def _seen(connection: Connection, thread: str, message_ids: Sequence[str]) -> list[str]:
+    if not message_ids:
+        return []
+    sql = "SELECT digest FROM known WHERE thread = $1 AND digest = ANY($2::bytea[]) AND consumed = 1"
+    rows = await connection.fetch(sql, thread, [digest(id) for id in message_ids])
+    found = {key for (key,) in rows}
+    return [id for id in message_ids if digest(id) in found]

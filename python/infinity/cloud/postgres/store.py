@@ -1,0 +1,251 @@
+"""The store: every operation one transaction, tried again as a whole (I6)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from infinity._core import Call, Delta, Message, Snapshot
+from infinity.abc import (
+    Accepted,
+    Expect,
+    FeedRow,
+    Imported,
+    OutboxRow,
+    PromptRow,
+    ThreadRow,
+    TimerRow,
+)
+from infinity.errors import Stopped
+
+from . import facts, inbox, outbox, portable, queues, records, state, timers, trees
+from .commit import check_delta, commit
+from .connections import Connection
+from .transactions import Transactions
+
+__all__ = ["PostgresStore"]
+
+T = TypeVar("T")
+
+_ROWS_AT_ONCE = 2_500
+"""Of what may be any number of rows: fewer than a transaction of DSQL may change."""
+
+
+class PostgresStore:
+    """Implements ``abc.Store`` over ``Transactions``. Several processes may use one database: commits are fenced by the thread's version (I1).
+    Mailboxes in memory need one process, whose runtime is told ``sole_writer=False`` if others commit as well.
+
+    A caller that stops waiting (is cancelled) takes nothing back: what it submitted still happens. Messages that became durable that
+    way would rest in their inbox until the next start; ``orphaned`` gets them instead.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._platform = transactions.platform
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
+
+    # -- writes
+
+    async def accept(
+        self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
+    ) -> Accepted:
+        inbox.check_size(self._platform, f"message {message.id}", message.body)
+
+        async def work(connection: Connection, uncertain: bool) -> Accepted:
+            return await inbox.accept(connection, message, expect, call_id, uncertain)
+
+        return await self._write(work, _accepted_one)
+
+    async def commit(self, delta: Delta) -> list[Message]:
+        check_delta(self._platform, delta)
+        stamp = secrets.token_hex(8)
+
+        async def work(connection: Connection, uncertain: bool) -> list[Message]:
+            return await commit(connection, delta, stamp, uncertain)
+
+        return await self._write(work, list)
+
+    async def fire_timers(self, now: int) -> list[Message]:
+        tried: list[Message] = []
+
+        async def work(connection: Connection, uncertain: bool) -> list[Message]:
+            return await timers.fire(connection, now, tried, uncertain)
+
+        return await self._write(work, list)
+
+    async def outbox_done(
+        self, key: str, sent_call: str | None = None, failure: Message | None = None
+    ) -> Accepted | None:
+        async def work(connection: Connection, uncertain: bool) -> Accepted | None:
+            return await outbox.done(connection, key, sent_call, failure, uncertain)
+
+        return await self._write(work, _accepted_one)
+
+    async def outbox_retry(self, key: str, due_at: int) -> None:
+        await self._change(outbox.retry, key, due_at)
+
+    async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
+        inbox.check_size(self._platform, f"view {view_type} of thread {thread}", content)
+        return await self._change(facts.put_view, thread, view_type, content)
+
+    async def put_meta(self, key: str, value: bytes) -> None:
+        inbox.check_size(self._platform, f"the setting {key}", value)
+        await self._change(facts.put_meta, key, value)
+
+    # -- reads
+
+    async def load(
+        self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
+    ) -> Snapshot | None:
+        return await self._see(state.load, thread, known_version, message_ids)
+
+    async def next_timer(self) -> int | None:
+        return await self._look(timers.next_due)
+
+    async def outbox(self, after: str = "") -> list[OutboxRow]:
+        return await self._look(queues.outbox, after)
+
+    async def inbox(self, after: int = 0) -> list[Message]:
+        return await self._look(queues.inbox, after)
+
+    async def thread(self, id: str) -> ThreadRow | None:
+        return await self._look(records.thread, id)
+
+    async def threads(
+        self,
+        *,
+        root: str | None = None,
+        parent: str | None = None,
+        status: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> list[ThreadRow]:
+        read = partial(records.threads, root=root, parent=parent, status=status)
+        return await self._look(read, after, limit)
+
+    async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
+        return await self._look(records.entries, thread, after, limit)
+
+    async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]:
+        return await self._see(records.feed, thread, after, limit)
+
+    async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
+        return await self._look(records.calls, thread, open_only)
+
+    async def find_call(self, call_id: str) -> tuple[Call, str] | None:
+        return await self._look(records.find_call, call_id)
+
+    async def prompts(self, thread: str | None = None) -> list[PromptRow]:
+        return await self._look(queues.prompts, thread)
+
+    async def timers(self, thread: str | None = None) -> list[TimerRow]:
+        return await self._look(queues.timers, thread)
+
+    async def views(self, thread: str) -> list[tuple[str, bytes]]:
+        return await self._look(facts.views, thread)
+
+    async def discards(self, thread: str) -> list[tuple[str, str, int]]:
+        return await self._look(facts.discards, thread)
+
+    async def meta(self, key: str) -> bytes | None:
+        return await self._look(facts.meta, key)
+
+    async def spent(self, root: str) -> tuple[int, int]:
+        return await self._look(facts.spent, root)
+
+    async def counts(self) -> dict[str, int]:
+        return await self._look(facts.counts)
+
+    # -- whole trees
+
+    async def retired(self, root: str) -> str | None:
+        return await self._look(trees.retired, root)
+
+    async def retire_tree(self, root: str, note: str) -> None:
+        await self._change(trees.retire, root, note)
+        # Whatever began before and did not see it: of this process it is waited for, of others every commit is met.
+        if writing := set(self._writing):
+            await asyncio.wait(writing)
+        threads = await self._look(trees.members, root)
+        for start in range(0, len(threads), _ROWS_AT_ONCE):
+            await self._change(trees.touch, threads[start : start + _ROWS_AT_ONCE])
+
+    async def unretire_tree(self, root: str) -> None:
+        await self._change(trees.unretire, root)
+
+    async def delete_tree(self, root: str) -> int:
+        """In several transactions, for any number of rows: out of service first, and to be called again if it was broken off."""
+        threads = await self._look(trees.members, root)
+        if not threads:
+            return 0
+        await self.retire_tree(root, "it is being deleted; delete it again if that was broken off")
+        for table in trees.TABLES:
+            while await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
+                pass
+        while await self._change(trees.remove_root, root, _ROWS_AT_ONCE):
+            pass
+        return len(threads)
+
+    async def export_tree(self, root: str, path: str) -> int:
+        return await portable.export_tree(self._transactions, root, path)
+
+    async def import_tree(self, path: str) -> Imported:
+        return await portable.import_tree(self._transactions, path, self.delete_tree)
+
+    async def close(self) -> None:
+        """Finish what was submitted, then hang up. Later calls raise ``Stopped``."""
+        if self._closing:
+            return
+        self._closing = True
+        while self._writing:
+            await asyncio.wait(self._writing)
+        await self._transactions.close()
+
+    # -- transactions
+
+    async def _look(self, read: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """One statement."""
+        self._check_open()
+        return await self._transactions.look(lambda connection, _: read(connection, *arguments))
+
+    async def _see(self, read: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Several, of one moment."""
+        self._check_open()
+        return await self._transactions.picture(lambda connection, _: read(connection, *arguments))
+
+    async def _change(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Puts no message anywhere, and does no harm if it happens twice."""
+        return await self._write(lambda connection, _: work(connection, *arguments), lambda _: [])
+
+    async def _write(
+        self,
+        work: Callable[[Connection, bool], Awaitable[T]],
+        messages: Callable[[Any], list[Message]],
+    ) -> T:
+        """In a task of its own, so that it happens whether or not the caller waits for it; ``messages`` are those of its outcome."""
+        self._check_open()
+        task = asyncio.ensure_future(self._transactions.write(work))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda task: self._left_behind(task, messages))
+            raise
+
+    def _left_behind(self, task: asyncio.Task[Any], messages: Callable[[Any], list[Message]]) -> None:
+        if not task.cancelled() and task.exception() is None and (found := messages(task.result())):
+            self.orphaned(found)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Stopped("the store is closed; start the daemon again")
+
+
+def _accepted_one(accepted: Accepted | None) -> list[Message]:
+    return [] if accepted is None or accepted.message is None else [accepted.message]

@@ -1,0 +1,119 @@
+"""One transaction, tried again as a whole when it met another one. Rules out half a commit (I6) and a lost fence (I1)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from infinity.errors import InfinityError, StoreError
+
+from .connections import Connection, Connections
+from .failure import Verdict, judge, translate
+from .platform import Platform
+
+__all__ = ["Retries", "Transactions"]
+
+T = TypeVar("T")
+
+Work = Callable[[Connection, bool], Awaitable[T]]
+"""What a transaction does. The flag: an earlier try may have become durable, because the connection broke during its COMMIT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """``tries`` more after the first, after ``pause`` seconds, twice as long each time, half of it by chance."""
+
+    tries: int = 5
+    pause: float = 0.05
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    async def wait(self, tried: int) -> None:
+        longest = self.pause * 2**tried
+        await self.sleep(longest * (0.5 + self.chance() / 2))
+
+
+class Transactions:
+    """``where``: the server and database, for errors."""
+
+    def __init__(
+        self, connections: Connections, platform: Platform, where: str, retries: Retries | None = None
+    ) -> None:
+        self.platform = platform
+        self.where = where
+        self._connections = connections
+        self._retries = retries or Retries(pause=platform.pause)
+
+    async def write(self, work: Work[T]) -> T:
+        """Durable when it returns. ``work`` is run anew at each try, and must not keep anything of an earlier one."""
+        return await self._try(self._transact, work)
+
+    async def picture(self, work: Work[T]) -> T:
+        """Several looks at the database as it was at one moment."""
+        return await self._try(self._transact, work)
+
+    async def look(self, work: Work[T]) -> T:
+        """One statement that changes nothing."""
+        return await self._try(self._plainly, work)
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def _try(self, how: Callable[[Work[T], _Outcome], Awaitable[T]], work: Work[T]) -> T:
+        outcome = _Outcome()
+        for tried in range(self._retries.tries + 1):
+            try:
+                return await how(work, outcome)
+            except InfinityError:
+                raise
+            except Exception as error:
+                if judge(error) is Verdict.LOST and outcome.committing:
+                    outcome.uncertain = True
+                if judge(error) is Verdict.FINAL or tried == self._retries.tries:
+                    raise self._final(error, outcome) from error
+            await self._retries.wait(tried)
+        raise AssertionError("unreachable")
+
+    def _final(self, error: Exception, outcome: _Outcome) -> InfinityError:
+        if outcome.uncertain:
+            return StoreError(
+                f"the connection to the database {self.where} broke during a commit and could not be had again ({error}): whether it happened is found out by the next load"
+            )
+        return translate(error, self.where)
+
+    async def _transact(self, work: Work[T], outcome: _Outcome) -> T:
+        outcome.committing = False
+        async with self._connections.one() as connection:
+            await connection.execute("BEGIN")
+            try:
+                value = await work(connection, outcome.uncertain)
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            outcome.committing = True
+            await connection.execute("COMMIT")
+            return value
+
+    async def _plainly(self, work: Work[T], outcome: _Outcome) -> T:
+        async with self._connections.one() as connection:
+            return await work(connection, outcome.uncertain)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """Of the tries so far."""
+
+    committing: bool = False
+    uncertain: bool = False
+
+
+async def _roll_back(connection: Connection) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001 the error that led here tells more; the server rolls back what it hears nothing of
+        connection.terminate()

@@ -1,0 +1,101 @@
+"""A whole tree at once: out of service while it lives elsewhere, back in service, gone."""
+
+from __future__ import annotations
+
+from infinity.errors import Conflict, UnknownThread
+
+from .connections import Connection
+from .words import affected, text
+
+__all__ = [
+    "TABLES",
+    "check_in_service",
+    "mark",
+    "members",
+    "no_tree",
+    "remove_root",
+    "remove_some",
+    "retire",
+    "retired",
+    "touch",
+    "unretire",
+]
+
+TABLES = {
+    "outbox": "key",
+    "entries": "thread, position",
+    "feed": "thread, position",
+    "known": "thread, digest",
+    "discards": "thread, digest",
+    "calls": "id",
+    "inbox": "seq",
+    "timers": "thread, id",
+    "prompts": "thread, id",
+    "views": "thread, digest",
+}
+"""Every table with rows of threads, and its key."""
+
+
+def no_tree(root: str) -> UnknownThread:
+    return UnknownThread(f"there is no tree of threads whose root is {root}; give the id of its root thread")
+
+
+async def check_in_service(connection: Connection, root: str) -> None:
+    """Nothing commits to a tree that lives elsewhere: its history would part in two. ``Conflict``."""
+    note = await retired(connection, root)
+    if note is not None:
+        raise Conflict(
+            f"the tree of thread {root} was retired here ({note}); nothing was committed, its messages are kept"
+        )
+
+
+async def retire(connection: Connection, root: str, note: str) -> None:
+    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``UnknownThread``."""
+    if not await members(connection, root):
+        raise no_tree(root)
+    await mark(connection, root, note)
+
+
+async def mark(connection: Connection, root: str, note: str) -> None:
+    sql = "INSERT INTO retired (root, note) VALUES ($1, $2) ON CONFLICT (root) DO UPDATE SET note = excluded.note"
+    await connection.execute(sql, root, text(note))
+
+
+async def touch(connection: Connection, threads: list[str]) -> None:
+    """Meet every commit that began before the tree was retired: of the two, the later one begins anew, and sees what the other did."""
+    sql = "UPDATE threads SET stamp = stamp WHERE id = ANY($1::text[])"
+    await connection.execute(sql, threads)
+
+
+async def unretire(connection: Connection, root: str) -> None:
+    await connection.execute("DELETE FROM retired WHERE root = $1", text(root))
+
+
+async def retired(connection: Connection, root: str) -> str | None:
+    note: str | None = await connection.fetchval("SELECT note FROM retired WHERE root = $1", text(root))
+    return note
+
+
+async def members(connection: Connection, root: str) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT id FROM threads WHERE root = $1 ORDER BY created_at, id", text(root)
+    )
+    return [id for (id,) in rows]
+
+
+async def remove_some(connection: Connection, root: str, table: str, most: int) -> bool:
+    """Remove rows of a tree from one table; true if there were as many as one transaction may remove, and so may be more."""
+    key = TABLES[table]
+    sql = f"""DELETE FROM {table} WHERE ({key}) IN (
+                SELECT {key} FROM {table} WHERE thread IN (SELECT id FROM threads WHERE root = $1) LIMIT $2)"""
+    return affected(await connection.execute(sql, root, most)) == most
+
+
+async def remove_root(connection: Connection, root: str, most: int) -> bool:
+    """The same for the threads themselves; with the last ones goes what is recorded of the tree as such."""
+    sql = "DELETE FROM threads WHERE id IN (SELECT id FROM threads WHERE root = $1 LIMIT $2)"
+    if affected(await connection.execute(sql, root, most)) == most:
+        return True
+    await connection.execute("DELETE FROM retired WHERE root = $1", root)
+    await connection.execute("DELETE FROM meta WHERE key = 'catalog.' || $1", root)
+    return False
