@@ -25,7 +25,10 @@ PYTEST = [
 CORE = [*PYTEST, str(HERE / "test_core.py")]
 BENCHES = {
     "core": [*CORE, "--benchmark-columns=min,median,ops", "--benchmark-sort=min", "--benchmark-warmup=on"],
-    **{name: [sys.executable, str(HERE / f"{name}.py")] for name in ("imports", "flat", "rounds", "idle")},
+    **{
+        name: [sys.executable, str(HERE / f"{name}.py")]
+        for name in ("imports", "flat", "rounds", "idle", "subscriptions")
+    },
 }
 
 
