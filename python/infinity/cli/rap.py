@@ -12,6 +12,7 @@ import click
 
 from .display import clean, dim, print_json, strong, warn
 from .exits import FAILED, NOT_FOUND, Failure
+from .mcp import mcp
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ TOKEN_VARIABLE = "INFINITY_TOOLS_TOKEN"  # noqa: S105  the name, not the secret
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def rap() -> None:
-    """Serve tools written with infinity.rap.server, or inspect any tool server.
+    """Serve tools written with infinity.rap.server or those of an MCP server, or inspect any tool server.
 
     \b
     Examples:
       infinity rap serve tools:tools --port 8801
       infinity rap inspect http://127.0.0.1:8801
     """
+
+
+rap.add_command(mcp)
 
 
 @rap.command(epilog="Example: infinity rap serve tools:tools --port 8801")

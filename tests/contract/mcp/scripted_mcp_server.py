@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import anyio
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
+from mcp.server.extension import Extension, MethodBinding
 from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import Elicit, Resolve
@@ -29,6 +30,7 @@ from mcp_types import (
     ErrorData,
     JSONRPCError,
     JSONRPCRequest,
+    RequestParams,
     ResourceLink,
     TextContent,
     TextResourceContents,
@@ -37,7 +39,77 @@ from mcp_types import (
 from pixel import PIXEL
 from pydantic import BaseModel, Field
 
-server = MCPServer("scripted", instructions="Does what tests need.")
+TASKS = "io.modelcontextprotocol/tasks"
+
+
+class TaskParams(RequestParams):
+    task_id: str = Field(alias="taskId")
+    input_responses: dict[str, Any] | None = Field(default=None, alias="inputResponses")
+
+
+class LongWork(Extension):
+    """Calls of ``long_work`` become tasks: done when the file ``finish`` is there, ``ask`` lets them ask before."""
+
+    identifier = TASKS
+
+    def __init__(self) -> None:
+        self.asked: dict[str, bool] = {}
+        self.answers: dict[str, Any] = {}
+        self.cancelled: set[str] = set()
+        self.files: dict[str, Path] = {}
+
+    async def intercept_tool_call(self, params: Any, ctx: Any, call_next: Any) -> Any:
+        if params.name != "long_work":
+            return await call_next(ctx)
+        task = f"task-{len(self.asked)}"
+        note(f"began {task}")
+        self.asked[task] = bool(params.arguments.get("ask"))
+        self.files[task] = Path(params.arguments["finish"])
+        return {**self.state(task), "resultType": "task"}
+
+    def methods(self) -> list[MethodBinding]:
+        async def get(_: Any, params: TaskParams) -> Any:
+            note(f"asked for {params.task_id}")
+            return self.state(params.task_id)
+
+        async def update(_: Any, params: TaskParams) -> Any:
+            self.answers[params.task_id] = params.input_responses
+            return {}
+
+        async def cancel(_: Any, params: TaskParams) -> Any:
+            note(f"cancelled {params.task_id}")
+            self.cancelled.add(params.task_id)
+            return {}
+
+        return [
+            MethodBinding("tasks/get", TaskParams, get),
+            MethodBinding("tasks/update", TaskParams, update),
+            MethodBinding("tasks/cancel", TaskParams, cancel),
+        ]
+
+    def state(self, task: str) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "taskId": task,
+            "status": "working",
+            "statusMessage": "counting",
+            "createdAt": "2026-08-01T00:00:00Z",
+            "lastUpdatedAt": "2026-08-01T00:00:00Z",
+            "ttlMs": None,
+            "pollIntervalMs": 200,
+        }
+        if self.asked[task] and task not in self.answers:
+            schema = {"type": "object", "properties": {"go": {"type": "boolean"}}, "required": ["go"]}
+            question = {"mode": "form", "message": "Go on?", "requestedSchema": schema}
+            state["status"] = "input_required"
+            state["inputRequests"] = {"q1": {"method": "elicitation/create", "params": question}}
+        elif self.files[task].exists():
+            said = f"finished {task} {self.answers.get(task) or ''}".strip()
+            state["status"] = "completed"
+            state["result"] = {"content": [{"type": "text", "text": said}], "isError": False}
+        return state
+
+
+server = MCPServer("scripted", instructions="Does what tests need.", extensions=[LongWork()])
 journal: Path | None = None
 
 
@@ -175,6 +247,12 @@ async def ask_visit(ctx: Context[Any, Any]) -> str:
     """Send the user to a page."""
     answer = await ctx.elicit_url("Pay first.", "https://pay.example/1", "pay-1")
     return f"payment: {answer.action}"
+
+
+@server.tool(structured_output=False)
+async def long_work(finish: str, ask: bool = False) -> str:
+    """Takes days, as a task."""
+    return "this client knows no tasks"
 
 
 @server.tool()

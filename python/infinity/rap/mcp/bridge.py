@@ -258,10 +258,13 @@ async def _list_resources(client: Client) -> Result:
         kind = f" ({each.mime_type})" if each.mime_type else ""
         about = f": {each.description}" if each.description else ""
         lines.append(f"{each.uri} {each.name}{kind}{about}")
-    templates = await client.list_resource_templates()
-    lines += [
-        f"{each.uri_template} {each.name} (fill in the braces)" for each in templates.resource_templates
-    ]
+    try:
+        templates = (await client.list_resource_templates()).resource_templates
+    except MCPError as error:  # not every server with resources has templates
+        if error.code != METHOD_NOT_FOUND:
+            raise
+        templates = []
+    lines += [f"{each.uri_template} {each.name} (fill in the braces)" for each in templates]
     return Result(text="\n".join(lines) or "There are none.")
 
 
