@@ -11,7 +11,7 @@ from typing import Any
 from mcp.client import Client
 from mcp.client.extension import ClientExtension
 from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
-from mcp_types import URL_ELICITATION_REQUIRED, CallToolResult
+from mcp_types import METHOD_NOT_FOUND, URL_ELICITATION_REQUIRED, CallToolResult
 from pydantic import ValidationError
 
 from infinity.errors import ToolsetError
