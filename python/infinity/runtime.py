@@ -29,7 +29,7 @@ from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.settings import Settings
-from infinity.tools.catalog import TreeCatalogs
+from infinity.tools.catalog import TreeCatalog, TreeCatalogs
 from infinity.tools.functions import Functions, Tool
 from infinity.toolsets import RapWire, Routes, ToolServers
 
@@ -279,6 +279,10 @@ class Runtime:
     def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
         """The thread's event stream behind a cursor, then live."""
         return self.feed.watch(thread, after)
+
+    async def reload_tools(self, thread: str) -> TreeCatalog:
+        """Fetch the tools of the thread's tree again (DISC-5); its next slices use them. The tree's prompt cache starts anew."""
+        return await self.catalogs.reload((await self._header(thread))["root"])
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""

@@ -331,3 +331,26 @@ async def test_a_choice_may_not_send_its_answer_to_another_configured_server(ope
         )
         assert status == 400
         await world.close()
+
+
+@pytest.mark.rap("DISC-5", "DISC-1")
+async def test_a_tree_keeps_its_tools_until_they_are_reloaded_and_a_new_one_gets_fresh_ones(
+    tooled: World, server: ToolServer
+) -> None:
+    tooled.model.then(*[say("hello")] * 4)
+    thread = await tooled.thread("hi")
+    await tooled.said(thread, "hello")
+    server.tools = [tool("brand_new")]
+    await tooled.restart()
+    await tooled.runtime.send(thread, "again")
+    await tooled.model.request(2)
+    other = await tooled.thread("hi")
+    await tooled.said(other, "hello")
+    reloaded = await tooled.runtime.reload_tools(thread)
+    assert "brand_new" in reloaded.names()
+    await tooled.settled(thread)
+    await tooled.runtime.send(thread, "and now?")
+    await tooled.model.request(4)
+    offered = [{each["name"] for each in request["tools"]} for request in tooled.model.requests]
+    assert ["brand_new" in names for names in offered] == [False, False, True, True]
+    assert offered[0] == offered[1]

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from infinity._core import Journal, Mailboxes, Wake, entry_json
-from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Text, Turn, Usage
+from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Store, Text, Turn, Usage
 from infinity.errors import BadRequest, ConfigError
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import CountedIds, Ids
@@ -182,8 +182,7 @@ class World:
 
     async def _open(self) -> None:
         self._wakeup = Wakeup(Wake())
-        journal = Journal.open(str(self.path), self._wakeup.wake)
-        self.store = JournalStore(journal, self._wakeup)
+        self.store = await self._open_store()
         self.mailbox = LocalMailbox(Mailboxes(self._wakeup.wake), self._wakeup, self.store.inbox)
         self._wakeup.start()
         self.runtime = Runtime(
@@ -201,6 +200,9 @@ class World:
             observer=self.observer,
         )
         await self.runtime.start()
+
+    async def _open_store(self) -> Store:
+        return JournalStore(Journal.open(str(self.path), self._wakeup.wake), self._wakeup)
 
     async def _shut(self, grace: float) -> None:
         await self.runtime.stop(grace)

@@ -14,10 +14,17 @@ __all__ = ["tools"]
 
 
 @click.command(epilog="Example: infinity tools --json | jq '.toolsets[].tools[].name'")
+@click.option("--reload", "thread", metavar="THREAD", help="Fetch them again for a thread and its tree.")
 @as_json
 @home_option
-def tools(as_json: bool) -> None:
-    """Every configured tool server, how it is, and what it offers. Starts those that are started on demand."""
+def tools(thread: str | None, as_json: bool) -> None:
+    """Every configured tool server, how it is, and what it offers. Starts those that are started on demand.
+
+    A thread keeps the tools it began with; --reload gives it those of today.
+    """
+    if thread is not None:
+        _reload(thread, as_json)
+        return
     found = connect().get("/v1/toolsets")
     if as_json:
         print_json(found)
@@ -35,6 +42,18 @@ def tools(as_json: bool) -> None:
                 + (f"  [{', '.join(marks)}]" if marks else "")
                 + ("" if tool["offered"] else warn("  not offered"))
             )
+    for problem in found["problems"]:
+        click.echo(warn(f"! {clean(problem)}"))
+
+
+def _reload(thread: str, as_json: bool) -> None:
+    found = connect().post(f"/v1/threads/{thread}/tools")
+    if as_json:
+        print_json(found)
+        return
+    click.echo(
+        f"{thread} has {len(found['tools'])} tools now: {', '.join(clean(name) for name in found['tools'])}"
+    )
     for problem in found["problems"]:
         click.echo(warn(f"! {clean(problem)}"))
 

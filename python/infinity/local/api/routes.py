@@ -30,7 +30,7 @@ from .moving import (
 )
 from .subscriptions import delete_subscription, list_subscriptions
 from .threads import NewThread, create_thread, get_thread, list_threads
-from .toolsets import list_toolsets
+from .toolsets import list_toolsets, reload_tools
 
 __all__ = ["ROUTES", "Route"]
 
@@ -163,6 +163,14 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/v1/imports/{id}/start", start_import, "Put a conversation that has moved here into service"
     ),
     Route("DELETE", "/v1/imports/{id}", forget_import, "Forget a conversation that was not started here"),
+    Route(
+        "POST",
+        "/v1/threads/{id}/tools",
+        reload_tools,
+        "Fetch the tools of a thread's tree again",
+        body=Nothing,
+        optional=True,
+    ),
     Route("GET", "/v1/toolsets", list_toolsets, "Configured tool servers and their tools"),
     Route(
         "POST",

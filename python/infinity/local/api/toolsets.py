@@ -9,8 +9,10 @@ from aiohttp import web
 
 from .answers import answer
 from .backend import BACKEND
+from .body import path_id, read_json
+from .controls import Nothing
 
-__all__ = ["list_toolsets"]
+__all__ = ["list_toolsets", "reload_tools"]
 
 
 async def list_toolsets(request: web.Request) -> web.Response:
@@ -33,6 +35,13 @@ async def list_toolsets(request: web.Request) -> web.Response:
             ],
         }
     )
+
+
+async def reload_tools(request: web.Request) -> web.Response:
+    """Fetch the definitions for a thread's tree again; what it is offered now, and what is not and why."""
+    await read_json(request, Nothing, optional=True)
+    catalog = await request.app[BACKEND].runtime.reload_tools(path_id(request))
+    return answer({"tools": catalog.names(), "problems": list(catalog.problems)})
 
 
 def _with_offers(server: dict[str, Any], offered: set[tuple[str, str]]) -> dict[str, Any]:
