@@ -26,6 +26,7 @@ from aiohttp import web
 from tests.crash.daemon import fixed_port
 from tests.crash.watch import Watch
 from tests.e2e.stage import EXAMPLES, PATIENCE, Stage, event_texts, eventually, is_event, spoken, stage
+from tests.e2e.user_pytest import run_pytest
 
 from infinity.demo.github_events import GitHub, body_of
 
@@ -351,3 +352,9 @@ async def test_slack_threads_go_on_over_crashes_and_every_message_is_answered_on
 
 async def replied(slack: FakeSlack, thread: str, text: str) -> bool:
     return text in slack.texts(thread)
+
+
+def test_the_tests_of_the_guide_pass_in_a_pytest_of_their_own(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "testing", tmp_path / "testing")
+    ran = run_pytest(tmp_path / "testing")
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr

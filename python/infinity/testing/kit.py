@@ -230,9 +230,15 @@ class Conversation:
         await self._kit.runtime.send(self.id, text, key=key, user_id=user_id)
 
     async def ask(self, text: str) -> str:
-        """User text, and what the agent said last when the thread rests again."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._kit.runtime.ask(self.id, text)
+        """User text, and what the agent said last when the thread rests again, its tool calls included."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._kit.runtime.ask(self.id, text)
+        except TimeoutError:
+            waits = "; ".join(reason.text for reason in (await self.status()).reasons) or "nothing"
+            raise AssertionError(
+                f"{self.id} did not rest within {PATIENCE:g} s; it waits for: {waits}"
+            ) from None
 
     async def hears(self, text: str) -> str:
         """Wait until the agent has said this; the whole of what it said then."""

@@ -140,3 +140,17 @@ async def test_what_never_happens_is_named(tmp_path: Path, monkeypatch: pytest.M
         chat = await kit.conversation("Well?")
         with pytest.raises(AssertionError, match=r"no turn with 'No.'"):
             await chat.hears("No.")
+
+
+async def test_asking_an_agent_that_waits_for_a_tool_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infinity.testing.kit.PATIENCE", 0.3)
+    script = Script().when("build").call("build")
+    async with (
+        ToolServer([remote_tool("build")]) as server,
+        Kit(tmp_path / "agent.db", model=script, servers=[server]) as kit,
+    ):
+        chat = await kit.conversation()
+        with pytest.raises(AssertionError, match="it waits for: build is running at its tool server"):
+            await chat.ask("Build it.")
