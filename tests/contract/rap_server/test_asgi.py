@@ -15,6 +15,7 @@ import pytest
 from infinity.errors import StoreLocked
 from infinity.rap.discovery import fetch
 from infinity.rap.server import Call, Subscription, Toolset, Webhook
+from infinity.rap.server import store as store_module
 from infinity.rap.server.asgi import AsgiApplication
 
 from .conftest import FakeRuntime
@@ -168,7 +169,10 @@ async def test_without_a_lifespan_it_starts_with_the_first_request(
     await application.stop()
 
 
-async def test_a_second_worker_on_the_same_state_does_not_start(tmp_path: Path) -> None:
+async def test_a_second_worker_on_the_same_state_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.1)
     first, second = (toolset().asgi(tmp_path / "state.db") for _ in range(2))
     await first.start()
     with pytest.raises(StoreLocked):

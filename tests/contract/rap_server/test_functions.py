@@ -264,6 +264,25 @@ async def test_a_function_in_a_thread_learns_that_it_was_cancelled(runtime: Fake
     assert runtime.callbacks == []
 
 
+@pytest.mark.rap("SRV-5", "SRV-6")
+async def test_a_call_whose_cancellation_overtook_it_does_not_run(runtime: FakeRuntime, state: Path) -> None:
+    ran: list[str] = []
+
+    async def run(call: Call) -> str:
+        """Runs."""
+        ran.append(call.id)
+        return "ran"
+
+    async with served(one_tool(run), state) as server:
+        for odd in ("call_1", "x" * 100_000):
+            body = {"thread_id": "thread_1", "tool_call_id": odd}
+            assert await runtime.post(f"{server.base_url}/cancel_tool_call", body) == 200
+        assert await runtime.invoke(server.base_url, "do", "call_1") == 200
+        assert await runtime.invoke(server.base_url, "do", "call_2") == 200
+        await runtime.called_back()
+    assert ran == ["call_2"]
+
+
 # questions
 
 
@@ -438,6 +457,19 @@ async def test_state_of_the_first_version_is_still_read(runtime: FakeRuntime, st
     database = sqlite3.connect(state)
     assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
     database.close()
+
+
+async def test_a_server_that_cannot_listen_lets_go_of_its_state(
+    runtime: FakeRuntime, state: Path, tmp_path: Path
+) -> None:
+    tools = one_tool(lambda: "done")
+    async with served(tools, tmp_path / "other.db") as first:
+        port = int(first.base_url.rpartition(":")[2])
+        with pytest.raises(OSError, match="address already in use"):
+            await ToolsetServer(tools, state, port=port).start()
+    async with served(tools, state) as server:
+        assert await runtime.invoke(server.base_url, "do") == 200
+        assert (await runtime.called_back())["text"] == "done"
 
 
 # what is wrong with a toolset is told when it is written

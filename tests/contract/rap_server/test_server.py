@@ -24,6 +24,7 @@ from infinity.rap.server import (
     ToolsetServer,
     Webhook,
 )
+from infinity.rap.server import store as store_module
 from infinity.rap.server.delivery import Backoff
 from infinity.rap.wire import read_callback
 
@@ -694,7 +695,10 @@ async def test_a_token_keeps_strangers_out(runtime: FakeRuntime, state: Path) ->
         assert await runtime.post(f"{server.base_url}/close_thread", {}, Authorization="Bearer secret") == 200
 
 
-async def test_a_second_server_on_the_same_state_is_refused(state: Path) -> None:
+async def test_a_second_server_on_the_same_state_is_refused(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.1)
     async with served(ci(), state):
         with pytest.raises(StoreLocked, match="another process"):
             await served(ci(), state).start()

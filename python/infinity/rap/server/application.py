@@ -19,14 +19,13 @@ from infinity.rap.document import Node
 from .call import Invocation
 from .delivery import Backoff
 from .limits import Limits
-from .store import ServerStore
+from .store import MAX_ID, ServerStore
 from .toolset import Toolset, Webhook, WebhookFunction
 from .work import Work
 
 log = logging.getLogger("infinity.rap.server")
 
 MAX_BODY = 8 << 20
-MAX_ID = 256
 MAX_ANCESTORS = 1_000
 WELL_KNOWN = "/.well-known/rap-toolset"
 
@@ -97,7 +96,11 @@ class Application:
         """Open the state, go on with what the last run left."""
         self.toolset.manifest("")
         await self._store.open()
-        await self._work.start()
+        try:
+            await self._work.start()
+        except BaseException:
+            await self.stop()
+            raise
         self.toolset.registry = self._work
 
     async def stop(self) -> None:

@@ -55,22 +55,30 @@ class ToolsetServer:
 
     async def start(self) -> Self:
         """Open the state, go on with what the last run left, serve."""
+        await self._application.start()
+        try:
+            await self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("toolset %s at %s", self._application.toolset.name, self.base_url)
+        return self
+
+    async def _listen(self) -> None:
         from aiohttp import web
 
-        await self._application.start()
         application = web.Application(client_max_size=MAX_BODY)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = self._runner.addresses[0][1]
-        log.info("toolset %s at %s", self._application.toolset.name, self.base_url)
-        return self
 
     async def stop(self) -> None:
         """Stop listening, stop the functions; what they still owe is on record."""
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
         await self._application.stop()
 
     async def __aenter__(self) -> Self:

@@ -22,6 +22,7 @@ from .call import Invocation, Key
 T = TypeVar("T")
 
 VERSION = 2
+MAX_ID = 256
 KEEP_DONE_SECONDS = 7 * 24 * 3600
 """How long a finished invocation's id is remembered, so that it does not run again (SRV-6)."""
 KEEP_EVENT_IDS = 1_000
@@ -162,8 +163,18 @@ class ServerStore:
         )
 
     async def cancel(self, key: Key) -> None:
-        """End a call or subscription and forget what it still had to say. Unknown ones are fine (SRV-5)."""
-        await self._write(lambda database: _cancel(database, key))
+        """End a call or subscription and forget what it still had to say. Unknown ones are fine (SRV-5), and do not run should they
+        come later: notices overtake invocations that are sent again."""
+
+        def write(database: sqlite3.Connection) -> None:
+            _cancel(database, key)
+            if max(map(len, key)) <= MAX_ID:
+                database.execute(
+                    "INSERT OR IGNORE INTO invocations (thread, id, operation, state, body, accepted_at) VALUES (?, ?, '', 'cancelled', '', ?)",
+                    (*key, time.time()),
+                )
+
+        await self._write(write)
 
     async def cancel_thread(self, thread: str) -> list[Key]:
         """The same for everything of a thread; what it was."""
