@@ -86,8 +86,8 @@ def import_(file: Path, as_json: bool) -> None:
     if found["callbacks"]:
         click.echo(
             dim(
-                f"{len(found['callbacks'])} calls and subscriptions were open: their tool servers still answer to the old host, which refuses them. "
-                "'infinity migrate' moves those, too"
+                f"open calls and subscriptions: {len(found['callbacks'])}. Their tool servers still answer to the old host, which refuses them; "
+                "'infinity migrate' would have had them passed on"
             )
         )
 

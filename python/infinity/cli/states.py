@@ -10,7 +10,7 @@ _STATES = {
     "running": "the agent is working right now",
     "queued": "a message has arrived and is about to be read",
     "idle": "nothing to do: it has answered and waits for you. Costs nothing",
-    "stopped": "stopped by you: messages and results are kept, nothing is done with them until you resume it",
+    "stopped": "by you: messages and results are kept, nothing is done with them until you resume it or write to it",
     "closed": "ended for good; what was said stays readable",
 }
 _WAITING = {
@@ -31,6 +31,8 @@ def state_line(explanation: dict[str, Any]) -> str:
     kinds = {reason["kind"] for reason in explanation["reasons"]}
     if state == "waiting":
         meaning = next((text for kind, text in _WAITING.items() if kind in kinds), "it goes on by itself")
+        if "problem" in kinds and not kinds & {"timer", "compaction"}:
+            meaning = f"it could not go on, the reason is below. Meanwhile, {meaning}"
     else:
         meaning = _STATES.get(state, "")
         if state == "idle" and "problem" in kinds:

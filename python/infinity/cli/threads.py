@@ -113,7 +113,7 @@ def reason_line(reason: dict[str, Any]) -> str:
     line = warn(text) if reason["kind"] in ("problem", "failing") else text
     if reason.get("until"):
         line += f", {until(reason['until'])}"
-    return f"{line} {dim(reason['id'])}" if reason.get("id") else line
+    return f"{line} {dim('[' + reason['id'] + ']')}" if reason.get("id") else line
 
 
 def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:

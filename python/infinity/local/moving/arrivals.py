@@ -93,5 +93,6 @@ class Arrivals:
         capabilities, found = self._runtime.capabilities, {}
         for thread in await self._runtime.tree(root):
             for call, _ in await self._store.calls(thread):
-                found[call.id] = capabilities.url(thread, call.id)
+                if call.toolset:  # built-ins are called back by nobody
+                    found[call.id] = capabilities.url(thread, call.id)
         return found
