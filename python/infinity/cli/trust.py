@@ -38,7 +38,10 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
         if not yes and not decisions.holds(file):
             click.echo(f"{file.path} says:\n")
             click.echo("\n".join(f"  {line}" for line in file.data.decode("utf-8", "replace").splitlines()))
-            click.confirm("\nIts commands will run as you. Trust it?", abort=True)
+            click.confirm(
+                "\nIts commands will run as you, and a base_url of a model provider in it receives your key and all that is said. Trust it?",
+                abort=True,
+            )
         decisions.record(file)
     except InfinityError as error:
         raise from_error(error) from None
