@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 from tests.contract.dsql_rules import Conflicts, DsqlConnection
 from tests.contract.postgresql import server_url
 

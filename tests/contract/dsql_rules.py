@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 _REFUSED = re.compile(
     r"""\b(SAVEPOINT|LISTEN|NOTIFY|UNLISTEN|TRUNCATE|TEMP|TEMPORARY|ISOLATION|REFERENCES|TRIGGER|EXCLUDE|EXTENSION|JSONB|SERIAL|

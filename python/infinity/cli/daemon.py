@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,9 +19,10 @@ from .exits import NOT_RUNNING, Failure, from_error
 from .options import as_json, home_option, the_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from infinity.abc import Observer
+    from infinity.cloud.postgres.store import PostgresStore
     from infinity.local.home import DaemonState
 
 __all__ = ["daemon"]
@@ -30,6 +32,13 @@ _PROJECT = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Use the infinity.toml of this directory, if you trust it. [default: the current directory]",
 )
+
+_STORE: dict[str, Any] = {
+    "envvar": "INFINITY_STORE",
+    "show_envvar": True,
+    "metavar": "URL",
+    "help": "A PostgreSQL database that keeps everything, in place of the home's.",
+}
 
 
 @click.group(epilog="Example: infinity daemon start && infinity daemon status")
@@ -42,8 +51,9 @@ def daemon() -> None:
 @_PROJECT
 @click.option("--no-project", is_flag=True, help="Use the home's infinity.toml only.")
 @click.option("--ready-fd", type=int, hidden=True)
+@click.option("--store", **_STORE)
 @home_option
-def run(project: Path | None, no_project: bool, ready_fd: int | None) -> None:
+def run(project: Path | None, no_project: bool, ready_fd: int | None, store: str | None) -> None:
     """Run in the foreground until SIGTERM or Ctrl-C; logs to the terminal and to daemon.log."""
     from infinity.local.background import report_failure, report_ready
     from infinity.local.daemon import Daemon, plan
@@ -65,11 +75,35 @@ def run(project: Path | None, no_project: bool, ready_fd: int | None) -> None:
         start_logging(
             home.log, level=log.level, form=log.format, terminal=sys.stderr if ready_fd is None else None
         )
-        asyncio.run(Daemon(planned, observe=_crash_gates()).run(ready))
+        open_store = _opener(store or planned.config.daemon.store)
+        asyncio.run(Daemon(planned, observe=_crash_gates(), open_store=open_store).run(ready))
     except InfinityError as error:
         if ready_fd is not None:
             report_failure(ready_fd, error)
         raise from_error(error) from None
+
+
+def _opener(url: str | None) -> Callable[[], Awaitable[PostgresStore]] | None:
+    if url is None:
+        return None
+    from infinity.cloud.postgres.opening import open_store
+
+    return partial(open_store, url)
+
+
+@daemon.command(epilog="Example: infinity daemon migrate --store postgresql://infinity@db.example/infinity")
+@click.option("--store", required=True, **_STORE)
+def migrate(store: str) -> None:
+    """Make the tables of a PostgreSQL database, or bring them up to date. Harmless if there is nothing to do."""
+    from infinity.cloud.postgres.opening import migrate
+
+    try:
+        before, now = asyncio.run(migrate(store))
+    except InfinityError as error:
+        raise from_error(error) from None
+    click.echo(
+        f"the tables are of version {now}" + ("" if before == now else f" (before: {before or 'none'})")
+    )
 
 
 def _crash_gates() -> Callable[[Observer], Observer] | None:

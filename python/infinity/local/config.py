@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
@@ -62,6 +63,18 @@ class DaemonConfig(Section):
     """What tool servers call back to, if not ``http://host:port``."""
     hosts: tuple[str, ...] = Field(default=(), strict=False, examples=[["agent.lan"]])
     """Further names that a ``Host`` header may carry (S4)."""
+    store: str | None = Field(default=None, examples=["postgresql://infinity@db.example/infinity"])
+    """A PostgreSQL database that keeps everything, in place of the home's. Make its tables with ``infinity daemon migrate``."""
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "postgresql:")
+        if parts.scheme not in ("postgresql", "postgres"):
+            raise ValueError("must be a URL like postgresql://user@host/database")
+        if parts.password:
+            raise ValueError("must not contain the password: set PGPASSWORD, or name a PGPASSFILE")
+        return value
 
     @field_validator("public_url")
     @classmethod

@@ -10,14 +10,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
-from infinity._core import Mailboxes, Wake, __version__
-from infinity.abc import Observer
+from infinity._core import Mailboxes, Message, Wake, __version__
+from infinity.abc import Observer, Store
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
@@ -80,13 +81,26 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
     return Plan(home, config, tuple(notices))
 
 
+class HostedStore(Store, Protocol):
+    """``orphaned`` gets the messages of those who did not wait for them."""
+
+    orphaned: Callable[[Sequence[Message]], None]
+
+
 class Daemon:
     """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal.
 
-    ``observe`` puts an observer in front of the feed: tracing, crash gates.
+    ``observe`` puts an observer in front of the feed: tracing, crash gates. ``open_store`` opens a store elsewhere, in place of the home's
+    journal; others may commit to it.
     """
 
-    def __init__(self, plan: Plan, *, observe: Callable[[Observer], Observer] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        observe: Callable[[Observer], Observer] | None = None,
+        open_store: Callable[[], Awaitable[HostedStore]] | None = None,
+    ) -> None:
         self.home = plan.home
         self.config = plan.config
         self.notices = list(plan.notices)
@@ -96,6 +110,7 @@ class Daemon:
         self.servers: ServerSet
         self.moves: Moves
         self._observe = observe
+        self._open_elsewhere = open_store
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
 
@@ -139,7 +154,7 @@ class Daemon:
         lock = self.home.lock()
         self._undo.callback(lock.release)
         listener = await self._listen()
-        store, wakeup = self._open_store()
+        store, wakeup = await self._open_store()
         mailbox = LocalMailbox(self._mailboxes(wakeup), wakeup, store.inbox)
         self._undo.push_async_callback(mailbox.close)
         store.orphaned = mailbox.put
@@ -158,11 +173,15 @@ class Daemon:
         self._undo.callback(listener.close)
         return listener
 
-    def _open_store(self) -> tuple[JournalStore, Wakeup]:
+    async def _open_store(self) -> tuple[HostedStore, Wakeup]:
         wake = Wake()
-        journal = open_journal(self.home.database, wake)
-        wakeup = Wakeup(wake)
-        store = JournalStore(journal, wakeup)
+        store: HostedStore
+        if self._open_elsewhere is not None:
+            wakeup, store = Wakeup(wake), await self._open_elsewhere()
+        else:
+            journal = open_journal(self.home.database, wake)
+            wakeup = Wakeup(wake)
+            store = JournalStore(journal, wakeup)
         self._undo.callback(wakeup.stop)
         self._undo.push_async_callback(store.close)
         wakeup.start()
@@ -179,7 +198,7 @@ class Daemon:
         return Address(daemon.host, port, public_url, tuple(host.lower() for host in daemon.hosts))
 
     async def _assemble(
-        self, store: JournalStore, mailbox: LocalMailbox, wakeup: Wakeup, address: Address
+        self, store: HostedStore, mailbox: LocalMailbox, wakeup: Wakeup, address: Address
     ) -> tuple[Runtime, Backend]:
         clock = SystemClock(wakeup)
         settings = self.config.settings()
@@ -205,6 +224,7 @@ class Daemon:
             feed=feed,
             settings=settings,
             observer=self._observe(feed) if self._observe is not None else None,
+            sole_writer=self._open_elsewhere is None,
         )
         moves = self.moves = Moves(runtime, servers, clock, self.home.path)
         self._undo.push_async_callback(moves.close)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-import asyncpg  # type: ignore[import-untyped]
-
 from infinity.errors import ConfigError, InfinityError, LimitReached, RuleBroken, StoreError
 
 __all__ = ["MIGRATE", "Verdict", "judge", "translate"]
@@ -30,6 +28,9 @@ class Verdict(Enum):
 
 
 def judge(error: BaseException) -> Verdict:
+    # Not above: who has no asyncpg is to hear that from ``address``.
+    import asyncpg  # type: ignore[import-untyped]
+
     state = getattr(error, "sqlstate", None)
     if isinstance(state, str):
         if state in _MET_ANOTHER or isinstance(error, asyncpg.InvalidCachedStatementError):
