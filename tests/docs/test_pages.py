@@ -99,3 +99,16 @@ def test_every_decision_is_in_the_list() -> None:
     pages = [page.name for page in folder.glob("0*.md")]
     assert pages
     assert not [name for name in pages if f"({name})" not in listed]
+
+
+def test_every_page_can_be_found_from_the_first_one() -> None:
+    folder = ROOT / "docs"
+    found, waiting = set(), [folder / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in found:
+            continue
+        found.add(page)
+        links = [link.partition("#")[0] for link in LINK.findall(prose(page)) if "://" not in link]
+        waiting += [(page.parent / link).resolve() for link in links if link.endswith(".md")]
+    assert set(folder.glob("**/*.md")) - found == set()
