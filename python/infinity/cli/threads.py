@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -48,18 +51,34 @@ def threads(
 def _listed(
     connection: Connection, limit: int, after: str | None, everything: bool, **filters: str | None
 ) -> dict[str, Any]:
-    """A page of threads; without ``everything`` of open root threads, however many others lie between them."""
-    kept: list[dict[str, Any]] = []
+    """A page of threads; without ``everything`` of open root threads. Closed ones, however many, are not even looked at (G3)."""
+    if everything:
+        page: dict[str, Any] = connection.get("/v1/threads", limit=limit, after=after, **filters)
+        return page
+    newest_first = heapq.merge(
+        *(_rows(connection, limit, after, status) for status in _OPEN), key=_place, reverse=True
+    )
+    kept = list(itertools.islice((row for row in newest_first if row["parent"] is None), limit + 1))
+    more = len(kept) > limit
+    kept = kept[:limit]
+    return {"threads": kept, "next": f"{kept[-1]['updated_at']}:{kept[-1]['id']}" if more else None}
+
+
+_OPEN = ("idle", "waiting", "stopped")
+
+
+def _place(row: dict[str, Any]) -> tuple[int, str]:
+    return row["updated_at"], row["id"]
+
+
+def _rows(connection: Connection, limit: int, after: str | None, status: str) -> Iterator[dict[str, Any]]:
+    """Small pages first; where children lie between the roots, large ones."""
     while True:
-        page = connection.get("/v1/threads", limit=limit if everything else 1000, after=after, **filters)
-        for row in page["threads"]:
-            if everything or (row["status"] != "closed" and row["parent"] is None):
-                kept.append(row)
-            if len(kept) == limit and row is not page["threads"][-1]:
-                return {"threads": kept, "next": f"{row['updated_at']}:{row['id']}"}
-        after = page["next"]
-        if after is None or len(kept) >= limit:
-            return {"threads": kept, "next": after}
+        page = connection.get("/v1/threads", limit=min(limit + 1, 1000), after=after, status=status)
+        yield from page["threads"]
+        after, limit = page["next"], 1000
+        if after is None:
+            return
 
 
 @click.command(epilog="Example: infinity show thread_1 --last 5")

@@ -255,21 +255,19 @@ def test_open_root_threads_are_found_behind_any_number_of_others(limit: int) -> 
         {
             "id": f"t{n}",
             "updated_at": n,
-            "status": "closed" if n % 5 else "idle",
+            "status": "closed" if n % 5 else ("idle", "waiting", "stopped")[n % 3],
             "parent": None if n % 2 else "p",
         }
         for n in reversed(range(100))
     ]
 
     class Pages:
-        def get(self, _: str, *, limit: int, after: str | None, **__: object) -> object:
-            start = (
-                0
-                if after is None
-                else next(i for i, row in enumerate(rows) if f"{row['updated_at']}:{row['id']}" == after) + 1
-            )
-            page = rows[start : start + min(limit, 9)]
-            more = start + len(page) < len(rows)
+        def get(self, _: str, *, limit: int, after: str | None, status: str) -> object:
+            assert status != "closed", "nobody asked for those"
+            before = int(after.partition(":")[0]) if after is not None else 1000
+            found = [row for row in rows if row["status"] == status and int(str(row["updated_at"])) < before]
+            page = found[: min(limit, 9)]
+            more = len(page) < len(found)
             return {"threads": page, "next": f"{page[-1]['updated_at']}:{page[-1]['id']}" if more else None}
 
     wanted = [row["id"] for row in rows if row["status"] != "closed" and row["parent"] is None]
