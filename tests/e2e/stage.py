@@ -28,6 +28,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE = 30.0
 """Seconds after which something that should happen is taken never to happen."""
 OFFLINE = "scripted/default"
+REAL = os.environ.get("INFINITY_EXAMPLES_MODEL", "")
 
 
 class Stage:
@@ -63,15 +64,14 @@ class Stage:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("INFINITY_", "ANTHROPIC_", "OPENAI_"))
-            or "INFINITY_EXAMPLES_MODEL" in os.environ
+            if not name.startswith(("INFINITY_", "ANTHROPIC_", "OPENAI_")) or REAL
         }
         return kept | {
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(self.folder), *filter(None, [kept.get("PYTHONPATH")])]),
             "INFINITY_HOME": str(self.home.path),
             "INFINITY_DAEMON_PORT": str(self._port),
-            "INFINITY_MODEL": os.environ.get("INFINITY_EXAMPLES_MODEL", OFFLINE),
+            "INFINITY_MODEL": REAL or OFFLINE,
             **self._environment,
         }
 

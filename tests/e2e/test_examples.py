@@ -25,11 +25,12 @@ import pytest
 from aiohttp import web
 from tests.crash.daemon import fixed_port
 from tests.crash.watch import Watch
-from tests.e2e.stage import EXAMPLES, PATIENCE, Stage, event_texts, eventually, is_event, spoken, stage
+from tests.e2e.stage import EXAMPLES, PATIENCE, REAL, Stage, event_texts, eventually, is_event, spoken, stage
 from tests.e2e.user_pytest import run_pytest
 
 from infinity.demo.github_events import GitHub, body_of
 
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/README.md"))
 SECRET = "a secret between GitHub and us"
 
 
@@ -125,7 +126,7 @@ async def test_research_that_is_killed_again_and_again_ends_with_one_report(tmp_
 async def research(folder: Path, *, lines: int = 0, seconds: float = PATIENCE) -> tuple[str, int]:
     """One run of it, killed after so many lines or seconds; what it said and how it ended."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "agent.py"), cwd=folder, stdout=PIPE, stderr=STDOUT
+        *(sys.executable, "agent.py", *(["--real"] if REAL else [])), cwd=folder, stdout=PIPE, stderr=STDOUT
     )
     assert process.stdout is not None
     timer = asyncio.get_running_loop().call_later(seconds, process.kill)
@@ -358,3 +359,11 @@ def test_the_tests_of_the_guide_pass_in_a_pytest_of_their_own(tmp_path: Path) ->
     shutil.copytree(EXAMPLES / "testing", tmp_path / "testing")
     ran = run_pytest(tmp_path / "testing")
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_example_starts_in_two_commands_and_is_short_enough_to_copy(folder: Path) -> None:
+    start = (folder / "README.md").read_text().split("```sh\n")[1].split("```")[0]
+    assert len(start.splitlines()) == 2
+    for program in folder.glob("*.py"):
+        assert len(program.read_text().splitlines()) <= 150, program.name
