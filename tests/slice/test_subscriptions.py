@@ -180,3 +180,22 @@ async def test_a_gap_in_the_sequence_of_events_is_told_to_the_user(tooled: World
     gap = await tooled.noted(thread, "gap")
     assert (gap["expected"], gap["got"]) == (2, 4)
     await tooled.said(thread, "four")
+
+
+@pytest.mark.rap("SUB-5")
+async def test_the_parent_sees_nothing_of_an_event_whose_thread_closes_without_a_report(
+    tooled: World, server: ToolServer
+) -> None:
+    thread, call_id = await subscribed(tooled, server)
+    tooled.model.when("created for the event", call(("close_thread", {})))
+    await server.event(call_id, text="nothing of note")
+    await tooled.eventually(lambda: _has_children(tooled, thread))
+    (child,) = await _children(tooled, thread)
+    await tooled.noted(child, "status", status="closed")
+    await tooled.settled(thread)
+    assert len(tooled.model.requests) == 3, "two of the parent's, one of the child's"
+    assert "event" not in await tooled.kinds(thread)
+
+
+async def _has_children(world: World, thread: str) -> bool:
+    return bool(await _children(world, thread))

@@ -254,11 +254,16 @@ class Slice:
         for subscription in self.thread.subscriptions():
             self.thread.end_subscription(subscription.id)
             self.notify_cancelled(subscription.id)
-        if self.thread.parent is not None:
+        if self.thread.parent is not None and (report or self._was_spawned):
             self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
         self.thread.close()
         self.thread.plan_outbox(f"close.{self.thread.id}", "close", "", b"{}")
         self.note("status", status="closed")
+
+    @property
+    def _was_spawned(self) -> bool:
+        """A parent waits for a thread that it spawned; of an event's thread it sees what that reports, or nothing (SUB-5)."""
+        return bool(decode_json(self.thread.origin or b"{}").get("tool") == "spawn_thread")
 
     def report(self, text: str, *, key: str, closed: bool = False) -> None:
         """To the parent, as an event of the call that made this thread."""
