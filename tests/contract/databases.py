@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,22 +40,26 @@ async def database_url(directory: Path) -> str:
     return url
 
 
-def dsql_connections(url: str, conflicts: Conflicts) -> Connections:
+def dsql_connections(
+    url: str, conflicts: Conflicts, kind: Callable[[Any, Conflicts], Any] = DsqlConnection
+) -> Connections:
     async def connect() -> Any:
         # DSQL knows no other isolation: the setting stands for that.
         made = await asyncpg.connect(url, server_settings=dict(POSTGRESQL.settings))
-        return DsqlConnection(made, conflicts)
+        return kind(made, conflicts)
 
     return Connections(connect)
 
 
-async def store_with(url: str, conflicts: Conflicts) -> PostgresStore:
+async def store_with(
+    url: str, conflicts: Conflicts, kind: Callable[[Any, Conflicts], Any] = DsqlConnection
+) -> PostgresStore:
     """Tries follow each other at once, but not in the same turn of the loop."""
 
     async def soon(seconds: float) -> None:
         await asyncio.sleep(seconds / 20)
 
-    opened = dsql_connections(url, conflicts)
+    opened = dsql_connections(url, conflicts, kind)
     return await store_on(
         opened, DSQL, "the test database", Retries(tries=8, sleep=soon, chance=random.Random(1).random)
     )

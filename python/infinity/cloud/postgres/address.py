@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -30,7 +32,7 @@ Signer = Callable[[str, str, str], str]
 class Address:
     """``where`` names it in errors and logs: without the password."""
 
-    url: str
+    url: str = field(repr=False)
     platform: Platform
     where: str
 
@@ -52,15 +54,20 @@ def connections(
 ) -> Connections:
     """``ConfigError`` if asyncpg, or boto3 where it is needed, is not installed. Connects when a connection is needed."""
     connect = _driver()
-    how = _to_cluster(address, signer or _sign) if address.platform is DSQL else _plainly(address)
+    to_cluster = address.platform is DSQL
+    how = _to_cluster(address, signer or _sign) if to_cluster else _plainly(address)
 
     async def one() -> Connection:
-        return await connect(
-            **how(),
+        connection = await connect(
+            # In a thread: who signs may have to fetch credentials first.
+            **await asyncio.to_thread(how),
             server_settings=dict(address.platform.settings),
             timeout=_CONNECT_TIMEOUT,
             command_timeout=_COMMAND_TIMEOUT,
         )
+        if not to_cluster:
+            await _check_isolation(connection, address.where)
+        return connection
 
     return Connections(one, lifetime=address.platform.lifetime, now=now)
 
@@ -86,21 +93,35 @@ def _to_cluster(address: Address, signer: Signer) -> Callable[[], Mapping[str, A
             "database": unquote(parts.path.lstrip("/")) or "postgres",
             "password": signer(host, region, user),
             "ssl": context,
-            "direct_tls": False,
         }
 
     return how
 
 
 def _sign(host: str, region: str, user: str) -> str:
+    client = _client(region)
+    admin = user == "admin"
+    sign = client.generate_db_connect_admin_auth_token if admin else client.generate_db_connect_auth_token
+    return str(sign(Hostname=host, Region=region, ExpiresIn=_TOKEN_LIFETIME))
+
+
+@functools.cache
+def _client(region: str) -> Any:
     try:
         import boto3  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigError("Aurora DSQL needs boto3; run: pip install 'infinity-runtime[aws]'") from error
-    client = boto3.client("dsql", region_name=region)
-    admin = user == "admin"
-    sign = client.generate_db_connect_admin_auth_token if admin else client.generate_db_connect_auth_token
-    return str(sign(Hostname=host, Region=region, ExpiresIn=_TOKEN_LIFETIME))
+    return boto3.client("dsql", region_name=region)
+
+
+async def _check_isolation(connection: Connection, where: str) -> None:
+    """A pooler in between may drop what a connection is opened with; the fence of commits needs it (I1)."""
+    found = await connection.fetchval("SHOW transaction_isolation")
+    if found != "repeatable read":
+        connection.terminate()
+        raise ConfigError(
+            f"transactions of the database {where} are {found}, not repeatable read: connect to the server itself, not by a pooler, or run: ALTER ROLE … SET default_transaction_isolation = 'repeatable read'"
+        )
 
 
 def _driver() -> Callable[..., Awaitable[Connection]]:

@@ -1,0 +1,106 @@
+"""Connections: reused, renewed before the server ends them, given up when their state is unclear."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from infinity.cloud.postgres.connections import Connections
+
+
+class Fake:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.closed = self.in_transaction = False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def is_in_transaction(self) -> bool:
+        return self.in_transaction
+
+    def terminate(self) -> None:
+        self.closed = True
+
+    async def close(self, timeout: float) -> None:
+        assert timeout > 0
+        self.closed = True
+
+
+class Desk:
+    """Opens connections and knows what time it is."""
+
+    def __init__(self, **how: Any) -> None:
+        self.time = 0.0
+        self.opened: list[Fake] = []
+        self.connections = Connections(self._connect, now=lambda: self.time, **how)
+
+    async def _connect(self) -> Fake:
+        self.opened.append(Fake(len(self.opened)))
+        return self.opened[-1]
+
+    async def use(self) -> int:
+        async with self.connections.one() as connection:
+            return int(connection.number)
+
+
+async def test_a_connection_is_used_again() -> None:
+    desk = Desk()
+    assert [await desk.use() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_a_connection_is_renewed_before_its_time_is_over() -> None:
+    desk = Desk(lifetime=3_000.0)
+    assert await desk.use() == 0
+    desk.time = 2_999.0
+    assert await desk.use() == 0
+    desk.time = 3_000.0
+    assert await desk.use() == 1
+    assert desk.opened[0].closed
+    # Its own time counts from its own beginning.
+    desk.time = 5_999.0
+    assert await desk.use() == 1
+
+
+async def test_an_error_of_ours_keeps_the_connection_and_an_open_transaction_does_not() -> None:
+    desk = Desk()
+    with pytest.raises(ValueError, match="ours"):
+        async with desk.connections.one():
+            raise ValueError("ours")
+    assert await desk.use() == 0
+    async with desk.connections.one() as connection:
+        connection.in_transaction = True
+    assert desk.opened[0].closed
+    assert await desk.use() == 1
+
+
+async def test_a_connection_that_was_cancelled_or_lost_is_not_used_again() -> None:
+    desk = Desk()
+
+    async def hang() -> None:
+        async with desk.connections.one():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert desk.opened[0].closed
+    assert await desk.use() == 1
+    desk.opened[1].closed = True
+    assert await desk.use() == 2
+
+
+async def test_there_are_never_more_than_allowed_and_all_are_closed() -> None:
+    desk = Desk(most=2)
+    await asyncio.gather(*(desk.use() for _ in range(10)))
+    async with desk.connections.one(), desk.connections.one():
+        waiting = asyncio.create_task(desk.use())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting
+    assert len(desk.opened) <= 2
+    await desk.connections.close()
+    assert all(each.closed for each in desk.opened)
