@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mcp.client import Client
@@ -18,8 +19,9 @@ from infinity.errors import ToolsetError
 from infinity.rap.server import Call, Result, ToolError
 
 from . import questions
+from .authorization import Authorization, Unhurried
 from .calls import RunningCall
-from .connection import Connection, Lost, Web
+from .connection import Connection, Lost
 from .content import resource_result, result_of
 from .ledger import Ledger
 from .listing import LONGEST_DESCRIPTION, EndlessList, list_resources, list_tools, offered
@@ -34,6 +36,7 @@ START_PATIENCE = 4.0
 LIST_PATIENCE = 1.5
 """The same for one that is slow to list its tools again; the last list does instead."""
 TASK_RETRY = 5.0
+CONNECTED = "Access is granted. The tools are offered in conversations that begin from now on."
 INTERRUPTED = (
     "the bridge to the MCP server was restarted while {operation} was running; it may or may not have taken effect. "
     "Check before trying again."
@@ -58,9 +61,15 @@ class Bridge:
         """Set before calls are cancelled because the bridge stops: they go on at the next start."""
         self._ledger = ledger
         self.listing = Listing()
-        self._connection = Connection(specification, self._extensions, self._web())
+        self.authorization = self._authorization()
+        self._connections: dict[str, Connection] = {}
+        self._connection = self._connected("")
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshing_since = 0.0
+
+    @property
+    def connect(self) -> str:
+        return f"{self.specification.name}_connect"
 
     @property
     def list_resources(self) -> str:
@@ -121,17 +130,21 @@ class Bridge:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait((self._refreshing,))
-        await self._connection.stop()
+        await asyncio.gather(*(each.stop() for each in self._connections.values()))
 
     # -- requests
 
     async def _answer(self, operation: str, arguments: dict[str, Any], running: RunningCall) -> Result:
         repeatable = self._repeatable(operation)
+        connection = await self._connection_of(running.call)
+        if operation == self.connect:
+            await connection.request(running, list_tools, repeatable=True)
+            return Result(text=CONNECTED)
         if self.specification.resources and operation == self.list_resources:
-            return await self._connection.request(running, _list_resources, repeatable=True)  # type: ignore[no-any-return]
+            return await connection.request(running, _list_resources, repeatable=True)  # type: ignore[no-any-return]
         if self.specification.resources and operation == self.read_resource:
             uri = str(arguments.get("uri", ""))
-            found = await self._connection.request(
+            found = await connection.request(
                 running, lambda client: client.read_resource(uri), repeatable=True
             )
             return resource_result(found.contents)
@@ -140,14 +153,16 @@ class Bridge:
             raise ToolError(INTERRUPTED.format(operation=operation))
         if task is None:
             try:
-                return result_of(await self._call_tool(operation, arguments, running), running.notes)
+                return result_of(
+                    await self._call_tool(connection, operation, arguments, running), running.notes
+                )
             except Lost:
                 _, task = await self._ledger.begin(running.call)
                 if task is None:
                     raise
-        return result_of(await self._follow(task, running), running.notes)
+        return result_of(await self._follow(connection, task, running), running.notes)
 
-    async def _follow(self, task: str, running: RunningCall) -> CallToolResult:
+    async def _follow(self, connection: Connection, task: str, running: RunningCall) -> CallToolResult:
         """See a task through, for as long as the call has patience, whatever becomes of the connection."""
 
         def send(client: Client) -> Awaitable[CallToolResult]:
@@ -155,13 +170,13 @@ class Bridge:
 
         while True:
             try:
-                return await self._connection.request(running, send, repeatable=True)  # type: ignore[no-any-return]
+                return await connection.request(running, send, repeatable=True)  # type: ignore[no-any-return]
             except (Lost, ToolsetError) as error:
                 log.info("task of call %s: %s", running.call.id, error)
                 await asyncio.sleep(TASK_RETRY)
 
     async def _call_tool(
-        self, operation: str, arguments: dict[str, Any], running: RunningCall
+        self, connection: Connection, operation: str, arguments: dict[str, Any], running: RunningCall
     ) -> CallToolResult:
         name = operation.removeprefix(self.specification.prefix)
         repeatable = self._repeatable(operation)
@@ -170,11 +185,11 @@ class Bridge:
             return client.call_tool(name, arguments, progress_callback=running.progress)
 
         try:
-            return await self._connection.request(running, send, repeatable=repeatable)  # type: ignore[no-any-return]
+            return await connection.request(running, send, repeatable=repeatable)  # type: ignore[no-any-return]
         except MCPError as error:
             if error.code != URL_ELICITATION_REQUIRED or not await _visited(running, error):
                 raise
-            return await self._connection.request(running, send, repeatable=repeatable)  # type: ignore[no-any-return]
+            return await connection.request(running, send, repeatable=repeatable)  # type: ignore[no-any-return]
         except (
             RuntimeError
         ) as error:  # the SDK's way to say that a result breaks the tool's own output schema, or never comes
@@ -189,12 +204,19 @@ class Bridge:
     async def _list(self) -> None:
         name = self.specification.name
         within = self.specification.start_timeout
+        connection = await self._connection_for_lists()
         try:
-            client = await self._connection.client()
+            client = await connection.client()
             async with asyncio.timeout(within):
-                tools = await self._connection.request(None, list_tools, repeatable=True)
+                tools = await connection.request(None, list_tools, repeatable=True)
+        except ToolsetError:
+            if not connection.access_needed:
+                raise
+            about = "Its tools are there once a user has granted access."
+            self.listing = Listing([self._connect_tool()], about)
+            return
         except TimeoutError:
-            self._connection.discard(client)
+            connection.discard(client)
             raise ToolsetError(f"MCP server {name} did not list its tools within {within:g} s") from None
         except EndlessList as error:
             raise ToolsetError(f"MCP server {name} cannot be used: {error}") from error
@@ -216,6 +238,15 @@ class Bridge:
             about = f"{about}\nNot offered: {'; '.join(left_out)}".strip()
         annotations = {entry["name"]: entry["annotations"] for entry in entries}
         self.listing = Listing(entries, about[:LONGEST_DESCRIPTION], annotations)
+
+    def _connect_tool(self) -> dict[str, Any]:
+        name = self.specification.name
+        return {
+            "name": self.connect,
+            "description": f"Ask the user for access to {name}, whose tools cannot be used without. Conversations that begin afterwards have them.",
+            "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False},
+            "annotations": {"requiresAuth": name},
+        }
 
     def _resource_tools(self) -> list[dict[str, Any]]:
         name = self.specification.name
@@ -243,13 +274,34 @@ class Bridge:
     def _extensions(self) -> Sequence[ClientExtension]:
         return (Tasks(self._ledger, self.stopping),)
 
-    def _web(self) -> Web | None:
+    def _authorization(self) -> Authorization | None:
+        """For a server that is reached by URL, and whose operator has not settled the matter."""
         specification = self.specification
-        if specification.url is None:
-            return None
-        url = specification.url
-        make: Callable[[], WebServer] = lambda: WebServer(url, specification.headers, None)  # noqa: E731
-        return make
+        settled = any(name.lower() == "authorization" for name in specification.headers)
+        return Authorization(specification.url, self._ledger) if specification.url and not settled else None
+
+    def _connected(self, user: str) -> Connection:
+        """A user's own connection. Where nobody has to grant anything, there is one for all."""
+        if user not in self._connections:
+            web = partial(self._web, user) if self.specification.url is not None else None
+            self._connections[user] = Connection(self.specification, self._extensions, web)
+        return self._connections[user]
+
+    def _web(self, user: str, unhurried: Unhurried) -> WebServer:
+        specification = self.specification
+        assert specification.url is not None
+        provider = self.authorization.provider(user, unhurried) if self.authorization is not None else None
+        return WebServer(specification.url, specification.headers, provider)
+
+    async def _connection_of(self, call: Call) -> Connection:
+        if self.authorization is None or not (self._connection.access_needed or await self._ledger.users()):
+            return self._connection
+        return self._connected(f"user {call.user_id}" if call.user_id is not None else "")
+
+    async def _connection_for_lists(self) -> Connection:
+        """Of anybody who has granted access: the tools are the same for all."""
+        users = await self._ledger.users() if self.authorization is not None else []
+        return self._connected(users[0]) if users else self._connection
 
 
 async def _list_resources(client: Client) -> Result:

@@ -26,15 +26,18 @@ class RunningCall:
         self._tool = tool
         self._patience = patience
         self._waiting = 0
+        self._counting = False
         self._limit = asyncio.timeout(None)
         self._viewed = float("-inf")
 
     async def __aenter__(self) -> RunningCall:
         await self._limit.__aenter__()
+        self._counting = True
         self._wind_up()
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._counting = False
         try:
             await self._limit.__aexit__(*error)  # type: ignore[arg-type]
         except TimeoutError:
@@ -76,7 +79,7 @@ class RunningCall:
         )
 
     def _wind_up(self) -> None:
-        if not self._limit.expired():
+        if self._counting and not self._limit.expired():
             now = asyncio.get_running_loop().time()
             self._limit.reschedule(None if self._waiting else now + self._patience)
 

@@ -10,11 +10,13 @@ import asyncio
 import contextvars
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 from mcp.client import Client
+from mcp.client.auth.exceptions import OAuthFlowError
 from mcp.client.extension import ClientExtension
 from mcp.client.session import ClientRequestContext
 from mcp.shared.exceptions import MCPError
@@ -24,6 +26,7 @@ from infinity._core import __version__
 from infinity.errors import ToolsetError
 
 from . import questions
+from .authorization import AccessNeeded, Unhurried
 from .calls import RunningCall, current
 from .process import ServerProcess
 from .specification import ServerSpecification
@@ -39,7 +42,7 @@ STEADY = 60.0
 SESSION_ENDED = "Session terminated"
 """How the SDK words a 404 in a session: it is over, and nothing of the request was done."""
 
-Web = Callable[[], WebServer]
+Web = Callable[[Unhurried], WebServer]
 
 
 class Lost(Exception):
@@ -72,6 +75,9 @@ class Connection:
         self._backoff = FIRST_BACKOFF
         self._not_before = -math.inf
         self._stopped = False
+        self._starting: anyio.CancelScope
+        self.access_needed = False
+        """The last attempt failed for want of a grant."""
 
     @property
     def name(self) -> str:
@@ -114,13 +120,12 @@ class Connection:
             await asyncio.wait((self._task,))
 
     async def _request(self, running: RunningCall | None, send: Callable[[Client], Awaitable[Any]]) -> Any:
-        client = await self.client()
         if running is None:
-            return await self._send(client, send)
+            return await self._send(await self.client(), send)
         self._running[running.call.id] = running
         token = current.set(running)
         try:
-            return await self._send(client, send)
+            return await self._send(await self.client(), send)
         finally:
             current.reset(token)
             del self._running[running.call.id]
@@ -171,6 +176,9 @@ class Connection:
             raise
         except Exception as error:  # noqa: BLE001  whatever the SDK lets through is a failed session, and no more than that
             self._fail(_told(error))
+            if isinstance(_cause(error), AccessNeeded):
+                # Not the server's failure: whoever can grant it need not wait.
+                self.access_needed, self._not_before, self._backoff = True, -math.inf, FIRST_BACKOFF
         finally:
             if asyncio.get_running_loop().time() - began >= STEADY:
                 self._backoff = FIRST_BACKOFF
@@ -181,7 +189,7 @@ class Connection:
         specification = self._specification
         self._process, server = None, None
         if self._web is not None:
-            server = self._web()
+            server = self._web(self._unhurried)
             transport = server.transport()
         else:
             self._process = ServerProcess(specification, self._over.set)
@@ -194,10 +202,11 @@ class Connection:
             cache=None,
         )
         try:
-            with anyio.fail_after(specification.start_timeout) as starting:
+            with anyio.fail_after(specification.start_timeout) as self._starting:
                 async with client:
-                    starting.deadline = math.inf
+                    self._starting.deadline = math.inf
                     self._client = client
+                    self.access_needed = False
                     log.info("MCP server %s is connected, protocol %s", self.name, client.protocol_version)
                     self._settle()
                     await self._over.wait()
@@ -208,13 +217,28 @@ class Connection:
         except Exception as error:
             if self._process is not None and self._process.ended:
                 raise ToolsetError(f"{self._process.ended}{self._strays()}") from error
-            if server is not None and server.refused is not None and not isinstance(error, ToolsetError):
+            told_itself = (ToolsetError, AccessNeeded, OAuthFlowError)
+            if (
+                server is not None
+                and server.refused is not None
+                and not isinstance(_cause(error), told_itself)
+            ):
                 raise ToolsetError(
                     f"answered with HTTP {server.refused}{_meaning(server.refused)}"
                 ) from error
             raise
         if self._process is not None and self._process.ended:
             raise ToolsetError(self._process.ended)
+
+    @contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """While a person is asked for access, the connection may take its time."""
+        left = self._starting.deadline - anyio.current_time()
+        self._starting.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._starting.deadline = anyio.current_time() + left
 
     def _strays(self) -> str:
         if self._process is None or not self._process.strays:
@@ -245,12 +269,21 @@ class Connection:
         return await questions.answer(running, params)
 
 
-def _told(error: BaseException) -> str:
-    """The cause in words, out of whatever groups it is wrapped in."""
+def _cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _told(error: BaseException) -> str:
+    """The cause in words, out of whatever groups it is wrapped in."""
+    error = _cause(error)
     if isinstance(error, ToolsetError):
         return str(error)
+    if isinstance(error, AccessNeeded):
+        return "wants a user to grant access"
+    if isinstance(error, OAuthFlowError):
+        return f"gives no access: {error}"
     if isinstance(error, MCPError):
         return f"refused the connection: {error.message}"
     text = str(error)

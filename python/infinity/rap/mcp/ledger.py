@@ -1,11 +1,12 @@
 """Which calls were sent to the MCP server, and as which task they go on there: what decides after a crash whether a call may be sent again.
 
-One SQLite file (WAL, synchronous=FULL) behind one thread. Rows age out; that a call has ended is the kit's to remember.
+One SQLite file (WAL, synchronous=FULL) behind one thread. Rows age out; that a call has ended is the kit's to remember. What users granted is kept here too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS calls (
   sent_at REAL NOT NULL,
   PRIMARY KEY (thread, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS grants (user TEXT PRIMARY KEY, kept BLOB NOT NULL);
 """
 
 
@@ -70,11 +72,33 @@ class Ledger:
             )
         )
 
+    async def users(self) -> list[str]:
+        """Who has granted access, the first first."""
+        query = "SELECT user FROM grants WHERE user <> '*' ORDER BY rowid"
+        rows = await self._run(lambda: self._opened().execute(query).fetchall())
+        return [row[0] for row in rows]
+
+    async def grant(self, user: str) -> bytes | None:
+        row = await self._run(
+            lambda: self._opened().execute("SELECT kept FROM grants WHERE user = ?", (user,)).fetchone()
+        )
+        return None if row is None else bytes(row[0])
+
+    async def keep_grant(self, user: str, kept: bytes) -> None:
+        await self._run(
+            lambda: self._opened().execute(
+                "INSERT INTO grants (user, kept) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET kept = excluded.kept",
+                (user, kept),
+            )
+        )
+
     def _open(self) -> None:
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute(_SCHEMA)
+        # Grants are as good as passwords.
+        os.chmod(self._path, 0o600)
+        database.executescript(_SCHEMA)
         database.execute("DELETE FROM calls WHERE sent_at < ?", (time.time() - KEEP_SECONDS,))
         self._database = database
 

@@ -16,6 +16,7 @@ from infinity.rap.server.application import WELL_KNOWN, Application, Reply, Requ
 from infinity.rap.server.delivery import Backoff
 from infinity.rap.server.limits import Limits
 
+from .authorization import CALLBACK
 from .bridge import Bridge
 from .ledger import Ledger
 from .specification import ServerSpecification
@@ -48,7 +49,16 @@ class BridgeServer(ToolsetServer):
     async def start(self) -> Self:
         """Open the state first: the kit begins interrupted calls at once."""
         await self._ledger.open()
-        return await super().start()
+        # The kit begins calls before it listens; a free port is settled then only, and only tests take one.
+        self._redirect()
+        await super().start()
+        self._redirect()
+        return self
+
+    def _redirect(self) -> None:
+        if self.bridge.authorization is not None:
+            own = f"{self.base_url}{CALLBACK}"
+            self.bridge.authorization.redirect_url = self.bridge.specification.redirect_url or own
 
     async def stop(self) -> None:
         """Calls in progress are cancelled at the MCP server; the next start tells their callers."""
@@ -62,6 +72,11 @@ class _BridgeApplication(Application):
     bridge: Bridge
 
     async def answer(self, request: Request) -> Reply:
+        if request.path == CALLBACK and self.bridge.authorization is not None:
+            # The state in it is the secret; the page is reached from the authorization server's.
+            if self.bridge.authorization.granted(dict(request.query)):
+                return Reply(body={"text": "Thank you. You can close this page."})
+            return error_reply(404, "nobody waits for this; ask for access again")
         # What an MCP server may do, a web page that knows the port must not (S4).
         if "origin" in request.headers or urlsplit(request.base).hostname not in HOSTS:
             return error_reply(403, "not for web pages")

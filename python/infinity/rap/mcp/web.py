@@ -54,7 +54,7 @@ class WebServer:
 
     async def _note(self, response: httpx2.Response) -> None:
         """The SDK says only that there was an error; people want to know which."""
-        if response.status_code < 400:
+        if response.status_code < 400 or (response.status_code == 401 and self._authorization is not None):
             return
         running = current.get()
         if running is not None:
