@@ -98,8 +98,18 @@ def _report(heard: Heard) -> str:
 
 def _echo(heard: Heard) -> str:
     pictures = f" (and {heard.images} images)" if heard.images else ""
-    return f"You said: {_short(heard.text)}{pictures}\n\n(I am the scripted model; write /help to see what I can do.)"
+    said = _last_text(heard) or heard.text
+    return (
+        f"You said: {_short(said)}{pictures}\n\n(I am the scripted model; write /help to see what I can do.)"
+    )
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _ECHO_CHARS else f"{text[:_ECHO_CHARS]}… ({len(text)} characters in all)"
+
+
+def _last_text(heard: Heard) -> str:
+    """What was said last; before it, in the same message, may stand the seed that tells the thread its id."""
+    content = heard.messages[-1]["content"] if heard.messages else []
+    texts = [block["text"] for block in content if isinstance(block, dict) and block.get("type") == "text"]
+    return texts[-1] if texts else ""
