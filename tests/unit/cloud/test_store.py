@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -118,12 +118,13 @@ async def test_a_commit_that_began_before_its_tree_was_retired_is_a_conflict_aft
 
 async def test_a_message_whose_sender_left_reaches_a_mailbox_all_the_same(store: PostgresStore) -> None:
     await create(store)
-    found: asyncio.Queue[Message] = asyncio.Queue()
-    store.orphaned = lambda messages: [found.put_nowait(each) for each in messages] and None
+    found: asyncio.Queue[Sequence[Message]] = asyncio.Queue()
+    store.orphaned = found.put_nowait
     sender = asyncio.create_task(store.accept(message("t", "m")))
     await asyncio.sleep(0)
     sender.cancel()
-    assert (await asyncio.wait_for(found.get(), 10)).id == "m"
+    [message_left] = await asyncio.wait_for(found.get(), 10)
+    assert message_left.id == "m"
     assert sender.cancelled()
 
 

@@ -81,8 +81,8 @@ async def test_pauses_are_spread_by_chance() -> None:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    for chance in (0.0, 1.0):
-        await Retries(sleep=sleep, chance=lambda chance=chance: chance).wait(3)
+    await Retries(sleep=sleep, chance=lambda: 0.0).wait(3)
+    await Retries(sleep=sleep, chance=lambda: 1.0).wait(3)
     assert slept == pytest.approx([0.2, 0.4])
 
 
