@@ -360,3 +360,26 @@ async def test_a_file_that_is_none_of_ours_is_refused_and_leaves_nothing(tmp_pat
         assert (await made.there.post("/v1/imports", {})).status == 415
         assert (await made.there.get("/v1/threads")).body["threads"] == []
         assert not [each for each in made.there.home.path.iterdir() if each.name.startswith(".moving")]
+
+
+async def test_two_moves_of_one_conversation_at_once_are_one(tmp_path: Path) -> None:
+    async with pair(tmp_path) as made:
+        thread, call = await calling(made)
+        answers = await asyncio.gather(*(made.migrate(thread) for _ in range(3)))
+        assert sorted(answer.status for answer in answers) == [200, 400, 400]
+        assert len(made.tools.asked) == 1
+        assert await made.tools.answer(call, "built") == 200
+        await made.there.said(thread, "built")
+
+
+async def test_many_conversations_move_at_once(tmp_path: Path) -> None:
+    async with pair(tmp_path) as made:
+        threads = [await made.here.thread("/call build {}") for _ in range(8)]
+        await made.tools.invoked(8)
+        answers = await asyncio.gather(*(made.migrate(thread) for thread in threads))
+        assert {answer.status for answer in answers} == {200}
+        calls = {invocation.group_id: invocation.id for invocation in made.tools.invocations}
+        await made.here.restart()
+        for thread in threads:
+            assert await made.tools.answer(calls[thread], f"built {thread}") == 200
+            await made.there.said(thread, f"built {thread}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from infinity.abc import Store
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 
@@ -32,8 +33,15 @@ async def post_choice(request: web.Request) -> web.Response:
     try:
         outcome = await backend.runtime.choose(thread, choice, selection.selected, user_id=selection.user_id)
     except BadRequest:
-        if any(prompt.id == choice for prompt in await backend.store.prompts(thread)):
+        if not await _is_over(backend.store, thread, choice):
             raise
-        text = f"no prompt {choice} is pending in {thread}; it may have been answered already"
-        raise Refused(409, "not_pending", text) from None
+        raise Refused(409, "not_pending", f"{choice} of {thread} is not pending any more") from None
     return taken(outcome)
+
+
+async def _is_over(store: Store, thread: str, choice: str) -> bool:
+    """Whether it names a question about a call of this thread (``choice.<call id>``) that waits for nobody: answered, or its call has ended."""
+    found = await store.find_call(choice.partition(".")[2])
+    if found is None or found[0].thread != thread:
+        return False
+    return all(prompt.id != choice for prompt in await store.prompts(thread))

@@ -48,6 +48,7 @@ class Departures:
         self.gate = gate
         self._departing = Roots(runtime.store, "departing")
         self._departed = Roots(runtime.store, "departed")
+        self._moving: set[str] = set()
         self._records: dict[str, Departed] = {}
         self._threads: dict[str, str] = {}
         """Root by thread, of what has left."""
@@ -81,6 +82,15 @@ class Departures:
 
     async def migrate(self, root: str, destination: str, token: str) -> Departed:
         """Move a conversation to another daemon, in the order of MIG-2. ``MoveFailed``: it is still here and goes on here."""
+        if root in self._moving:
+            raise BadRequest(f"{root} is being moved already")
+        self._moving.add(root)
+        try:
+            return await self._migrate(root, destination, token)
+        finally:
+            self._moving.discard(root)
+
+    async def _migrate(self, root: str, destination: str, token: str) -> Departed:
         if (left := self._records.get(root)) is not None:
             if left.confirmed or left.to != destination.rstrip("/"):
                 raise BadRequest(left.text)
@@ -104,8 +114,6 @@ class Departures:
             raise UnknownThread(f"there is no thread {root}; 'infinity threads' lists those there are")
         if row.parent is not None:
             raise BadRequest(f"{root} is a child thread; a conversation moves as a whole: {row.root}")
-        if root in self._departing:
-            raise BadRequest(f"{root} is being moved already")
         if (note := await self._store.retired(root)) is not None:
             raise BadRequest(f"{root} is out of service here: {note}")
 

@@ -49,15 +49,25 @@ class Roots:
 
     async def add(self, root: str) -> None:
         if root not in self._roots:
-            await self._write([*self._roots, root])
+            # Changed before it is written: two moves at once must not write each other's away.
+            self._roots.append(root)
+            try:
+                await self._write()
+            except BaseException:
+                self._roots.remove(root)
+                raise
 
     async def discard(self, root: str) -> None:
         if root in self._roots:
-            await self._write([each for each in self._roots if each != root])
+            self._roots.remove(root)
+            try:
+                await self._write()
+            except BaseException:
+                self._roots.append(root)
+                raise
 
-    async def _write(self, roots: list[str]) -> None:
-        await self._store.put_meta(self._key, msgspec.json.encode(roots))
-        self._roots = roots
+    async def _write(self) -> None:
+        await self._store.put_meta(self._key, msgspec.json.encode(self._roots))
 
 
 async def read_departed(store: Store, root: str) -> Departed:
