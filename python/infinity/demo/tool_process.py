@@ -30,13 +30,16 @@ class ToolProcess:
         self._changed = threading.Condition()
         self._reports: list[tuple[str, Report]] = []
         state.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "--port", str(port), "--state", str(state)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-        )
+        self._log = state / "output.log"
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, "--port", str(port), "--state", str(state)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **environment},
+            )
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -66,8 +69,9 @@ class ToolProcess:
         with self._changed:
             self._changed.wait_for(lambda: there() or self._process.poll() is not None, seconds)
             if not there():
+                said = self._log.read_text(errors="replace")[-1000:]
                 raise TimeoutError(
-                    f"the tool server '{self.actor}' did not report '{kind}' within {seconds:g} s"
+                    f"the tool server '{self.actor}' did not report '{kind}' within {seconds:g} s; its log ends:\n{said}"
                 )
         return self.reports(kind)[count - 1]
 
