@@ -99,7 +99,7 @@ sdist: $(BASE) ## the sources as one archive in dist/
 
 target/bench/.stamp: $(BASE) $(RUST) $(PYTHON_SOURCES)
 	@echo "Building a release"
-	@log=target/build.log; $(BIN)/maturin build --release --locked --quiet --out target/bench-wheel >$$log 2>&1 || { cat $$log >&2; exit 1; }
+	@log=target/build.log; mkdir -p target; $(BIN)/maturin build --release --locked --quiet --out target/bench-wheel >$$log 2>&1 || { cat $$log >&2; exit 1; }
 	@[ -x target/bench/bin/python ] || $(BIN)/python -m venv target/bench
 	@wheel="$$(ls -t target/bench-wheel/*.whl | head -n 1)"; \
 	target/bench/bin/python -m pip install --quiet "$$wheel" pytest pytest-benchmark && \
