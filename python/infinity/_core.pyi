@@ -243,6 +243,9 @@ class Thread:
     def context_tokens(self) -> int:
         """Tokens of the last completion, cached input included: the size of the context now."""
     @property
+    def answered(self) -> bool:
+        """The last entry is a turn: nothing was said since."""
+    @property
     def actor(self) -> str | None:
         """The user whose message was folded in last."""
     def live_entries(self) -> int:
@@ -339,6 +342,8 @@ class Thread:
         """Append to the durable event stream (JSON), beside the ``entry`` rows that every new entry adds by itself."""
     def set_model(self, model: str) -> None: ...
     def set_title(self, title: str) -> None: ...
+    def set_actor(self, actor: str | None) -> None:
+        """On whose behalf the next calls are made (S11)."""
     def set_problem(self, text: str | None) -> None: ...
     def set_memo(self, memo: bytes) -> None: ...
     def set_stopped(self, stopped: bool) -> None: ...

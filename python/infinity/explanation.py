@@ -60,11 +60,11 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
     reasons = []
     for call, state in await store.calls(thread):
         sleep = timers.pop(f"sleep.{call.id}", None)
-        timers.pop(f"deadline.{call.id}", None)
+        deadline = timers.pop(f"deadline.{call.id}", None)
         if sleep is not None:
             reasons.append(Reason("sleep", f"sleeping ({call.tool})", call.id, sleep.due_at))
         elif call.id not in asked:
-            reasons.append(_call(call, state))
+            reasons.append(_call(call, state, deadline.due_at if deadline is not None else None))
     for prompt in prompts:
         reasons.append(Reason("prompt", _PROMPTS.get(prompt.kind, prompt.kind), prompt.id))
     for timer in timers.values():
@@ -73,13 +73,13 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
     return reasons
 
 
-def _call(call: Call, state: str) -> Reason:
+def _call(call: Call, state: str, until: int | None) -> Reason:
     if call.subscription:
         return Reason("subscription", f"subscribed by {call.tool}; its events wake it", call.id)
     if not call.toolset:
         return Reason("sleep", f"sleeping until anything arrives ({call.tool})", call.id)
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
-    return Reason("call", f"{call.tool} is {where} ({call.toolset})", call.id, call.deadline)
+    return Reason("call", f"{call.tool} is {where} ({call.toolset})", call.id, until)
 
 
 _PROMPTS = {

@@ -91,6 +91,8 @@ class Report(Body, frozen=True, omit_defaults=True, kw_only=True):
     tool: str
     arguments: Any
     text: str
+    user_id: str | None = None
+    """On whose behalf the child worked (S11)."""
     closed: bool = False
 
 
@@ -99,6 +101,7 @@ class ParentText(Body, frozen=True, omit_defaults=True, kw_only=True):
 
     kind = Kind.PARENT
     text: str
+    user_id: str | None = None
 
 
 class OAuth(Body, frozen=True, omit_defaults=True, kw_only=True):

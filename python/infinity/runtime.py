@@ -18,7 +18,15 @@ from infinity.engine.pace import Pace
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
-from infinity.errors import BadRequest, Conflict, LimitReached, Stopped, UnknownThread
+from infinity.errors import (
+    BadRequest,
+    Conflict,
+    InfinityError,
+    LimitReached,
+    Stopped,
+    StoreError,
+    UnknownThread,
+)
 from infinity.explanation import Explanation, explain
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
@@ -203,6 +211,9 @@ class Runtime:
                     folded = folded or entry["meta"].get("message_id") == message_id
                     said = _visible(entry) if folded and entry["kind"] == "turn" else said
                 elif event.kind == "slice" and folded and await self._rests(thread, event.position):
+                    problem = (await self._header(thread))["problem"]
+                    if not said and problem:
+                        raise InfinityError(f"{thread} cannot answer: {problem}")
                     return said
         raise Stopped(f"the runtime stopped while {thread} was being asked")
 
@@ -306,7 +317,11 @@ class Runtime:
         if len(message.body) > self.settings.limits.message_bytes:
             text = f"Error: the result has {len(message.body)} bytes, more than limits.message_bytes allows; return less"
             message = self._message(thread, call_id, Result(call_id=call_id, content=text_blocks(text)))
-        await self._accept(message, Expect.CALL, call_id)
+        accepted = await self._accept(message, Expect.CALL, call_id)
+        if accepted.status is Status.MOVED:
+            raise StoreError(
+                f"{thread} is moving to another daemon; the result is kept back until that is decided"
+            )
 
     async def _known(self, thread: str, id: str, body: Body) -> Accepted:
         accepted = await self._accept(self._message(thread, id, body), Expect.ANY, None)

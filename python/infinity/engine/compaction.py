@@ -11,7 +11,6 @@ from infinity._core import CoreError, Message
 from infinity.abc import Turn
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
-from infinity.errors import LimitReached
 from infinity.message import Kind, Summary, encode, text_blocks
 
 KEEP = 8
@@ -57,10 +56,7 @@ def start(slice: Slice, *, keep: int = KEEP) -> str | None:
     begin, end = found
     child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
     task = {"compaction": {"start": begin, "end": end}}
-    try:
-        child = slice.fork(child_id, task, upto=end)
-    except LimitReached as error:
-        return str(error)
+    child = slice.fork(child_id, task, upto=end)
     child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=slice.now)
     memo.compaction = child_id
     remember(slice.thread, memo)
@@ -89,12 +85,15 @@ def finish(slice: Slice, turn: Turn | None) -> None:
     text = "".join(block["text"] for block in turn.blocks if block["type"] == "text").strip() if turn else ""
     task = _task(slice)
     assert task is not None and slice.thread.parent is not None
+    cut = turn is not None and turn.stop_reason in ("refusal", "max_tokens", "interrupted")
     body = Summary(
         child=slice.thread.id,
         start=task["start"],
         end=task["end"],
-        text=text or slice.thread.problem or "the model wrote nothing",
-        failed=not text,
+        text=(f"the summary was not finished ({turn.stop_reason})" if cut and turn else text)
+        or slice.thread.problem
+        or "the model wrote nothing",
+        failed=cut or not text,
     )
     if turn is not None:
         usage = turn.usage

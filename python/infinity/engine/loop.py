@@ -42,6 +42,8 @@ class Loop:
         """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
         """Threads whose slice runs now."""
+        self._resting: set[asyncio.Task[None]] = set()
+        """Tasks that back off after a failure; a stop does not wait for them."""
         self.failing: dict[str, tuple[int, str]] = {}
         """Threads whose last slice failed: how often in a row, and why."""
 
@@ -100,32 +102,46 @@ class Loop:
         """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""
         kept = True
         try:
+            failure = await self._attempt(batch)
+            kept = failure is not None
+            if failure is not None:
+                await self._rest(batch.thread, failure)
+        finally:
+            self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
+        self._services.observer.gate("yielded")
+
+    async def _attempt(self, batch: Batch) -> Exception | None:
+        """Why the slice failed, if it did."""
+        try:
             if batch.thread not in self._barred:
                 await self.run_slice(batch.thread, batch.messages)
-            kept = False
-            self.failing.pop(batch.thread, None)
-        except (InfinityError, CoreError, OSError) as error:
-            await self._rest(batch.thread, from_core(error) if isinstance(error, CoreError) else error)
+        except CoreError as error:
+            return from_core(error)
+        except (InfinityError, OSError) as error:
+            return error
         except Exception as error:
             log.exception("slice of %s failed", batch.thread)
-            await self._rest(batch.thread, error)
+            return error
         finally:
             self.running.pop(batch.thread, None)
-            self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
             self._places.release()
-        self._services.observer.gate("yielded")
+        self.failing.pop(batch.thread, None)
+        return None
 
     async def run_slice(self, thread: str, batch: Sequence[Message]) -> None:
         """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this."""
         slice = await load(self._services, self._hot, thread, batch)
         self.running[thread] = slice
-        prepare(slice, batch)
+        # An interrupt that came during the load could not reach the slice; its message is here by now.
+        prepare(slice, [*batch, *self._services.mailbox.more(thread)])
         await self._rounds(slice)
         while slice.signal is not None:
             # The interrupt's or stop's own message is queued by now: it belongs to this slice.
             slice.signal = None
             prepare(slice, self._services.mailbox.more(thread))
             await self._rounds(slice)
+        if compaction.is_summariser(slice) and slice.thread.status == "idle":
+            compaction.finish(slice, None)
         committed = await commit(slice)
         self._hot.keep(slice.thread)
         if committed is not None:
@@ -175,7 +191,6 @@ class Loop:
 
     async def _rest(self, thread: str, error: Exception) -> None:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
-        self.running.pop(thread, None)
         times = self.failing.get(thread, (0, ""))[0] + 1
         self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}")
         wait = min(BACKOFF_FIRST * 2 ** (times - 1), BACKOFF_LONGEST)
@@ -183,4 +198,10 @@ class Loop:
         self._services.observer.live(
             thread, "problem", {"code": getattr(error, "code", "internal"), "text": str(error)}
         )
-        await self._services.clock.sleep(wait)
+        task = asyncio.current_task()
+        assert task is not None
+        self._resting.add(task)
+        try:
+            await self._services.clock.sleep(wait)
+        finally:
+            self._resting.discard(task)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 from infinity._core import Message
 from infinity.abc import OutboxRow, Verdict
@@ -30,6 +30,8 @@ class Outbox:
         self._owners: dict[str, str] = {}
         """The thread of each row that is leaving."""
         self._posting: set[str] = set()
+        self._taken_back: set[str] = set()
+        """Rows that a commit took back while their POST was under way: it is not repeated."""
         self._stopped = False
 
     async def start(self, threads: Collection[str] | None = None) -> None:
@@ -65,7 +67,9 @@ class Outbox:
     def cancel(self, keys: Iterable[str]) -> None:
         """Rows that a commit took back. A POST already under way ends by itself; its server is told afterwards (CAN-1)."""
         for key in keys:
-            if key not in self._posting and (task := self._leaving.get(key)) is not None:
+            if key in self._posting:
+                self._taken_back.add(key)
+            elif (task := self._leaving.get(key)) is not None:
                 task.cancel()
 
     def __len__(self) -> int:
@@ -81,6 +85,7 @@ class Outbox:
     def _gone(self, key: str) -> None:
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
+        self._taken_back.discard(key)
 
     async def _leave(self, row: OutboxRow) -> None:
         while True:
@@ -126,6 +131,8 @@ class Outbox:
         if delivery.verdict is Verdict.DELIVERED:
             await self._done(row)
             return row._replace(due_at=-1)
+        if row.key in self._taken_back:
+            return row._replace(due_at=-1)
         attempts = row.attempts + 1
         if delivery.verdict is Verdict.FAILED and attempts < self._services.settings.retries.dispatch:
             due_at = self._services.clock.now() + self._backoff(attempts)
@@ -167,16 +174,25 @@ class Outbox:
             await asyncio.wait([task])
 
     async def _close_children(self, parent: str) -> None:
-        """Closing a thread closes its descendants; every step is a message with an id of its own, so a repeat is harmless."""
+        """Closing a thread closes its descendants; every step is a message with an id of its own, so a repeat is harmless.
+
+        Children that commit meanwhile change places in the listing, so it is read until it shows none that was not told.
+        """
+        told: set[str] = set()
+        while fresh := [child async for child in self._open_children(parent) if child not in told]:
+            for child in fresh:
+                body = encode(Control(action=Action.CLOSE))
+                now = self._services.clock.now()
+                message = Message(child, f"close.{child}", Kind.CONTROL, body, accepted_at=now)
+                accepted = await self._services.store.accept(message)
+                if accepted.message is not None:
+                    self._services.mailbox.put([accepted.message])
+            told.update(fresh)
+
+    async def _open_children(self, parent: str) -> AsyncIterator[str]:
         after = ""
         while rows := await self._services.store.threads(parent=parent, after=after):
             for row in rows:
                 if row.status != "closed":
-                    body = encode(Control(action=Action.CLOSE))
-                    message = Message(
-                        row.id, f"close.{row.id}", Kind.CONTROL, body, accepted_at=self._services.clock.now()
-                    )
-                    accepted = await self._services.store.accept(message)
-                    if accepted.message is not None:
-                        self._services.mailbox.put([accepted.message])
+                    yield row.id
             after = f"{rows[-1].updated_at}:{rows[-1].id}"

@@ -83,6 +83,10 @@ def undelivered(tool: str, detail: str) -> str:
     return f"Error: {tool} could not be delivered to its tool server ({detail}). The server may be down; try again later or use another way."
 
 
+def too_many_calls(limit: int) -> str:
+    return f"Error: not called; one turn may make {limit} calls (limits.calls_per_turn). Make the rest in a later turn."
+
+
 def declined(tool: str) -> str:
     return f"Error: the user declined {tool}. Do not try it again unless the user asks for it."
 

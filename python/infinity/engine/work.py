@@ -114,6 +114,7 @@ class Slice:
         """End an open call with a result: in its turn, or as an event if the turn went on without it (L4)."""
         if call.detached:
             self.detach_all()
+            self.thread.set_actor(call.user_id)
         self.thread.answer(
             call.id,
             encode_json(content or text_blocks("")),
@@ -137,10 +138,15 @@ class Slice:
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
         memo = recall(self.thread)
-        if memo.prompts.pop(call.id, None) is not None or memo.sequences.pop(call.id, None) is not None:
+        if memo.prompts.pop(call.id, None) is not None:
             remember(self.thread, memo)
         for kind in ("choice", "oauth", "consent"):
             self.thread.close_prompt(f"{kind}.{call.id}")
+
+    def forget_sequence(self, call_id: str) -> None:
+        memo = recall(self.thread)
+        if memo.sequences.pop(call_id, None) is not None:
+            remember(self.thread, memo)
 
     def cancel(self, call: Call, text: str) -> None:
         """Cancel an open call: if it has not left, it never will; if it has, its server is told (CAN-1)."""
@@ -155,6 +161,7 @@ class Slice:
             self.notify_cancelled(call.id)
 
     def notify_cancelled(self, call_id: str) -> None:
+        self.forget_sequence(call_id)
         self.thread.plan_outbox(f"cancel.{call_id}", "cancel", "", b"{}", call_id)
 
     def detach_all(self) -> None:
@@ -195,7 +202,9 @@ class Slice:
         self.thread.plan_outbox(f"invoke.{call.id}", "invoke", offer.endpoint, body, call.id)
         if call.deadline is not None:
             reminder = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id)
-            self.thread.set_timer(f"deadline.{call.id}", call.deadline, Kind.TIMER, encode(reminder))
+            # From now on, not from the plan: the user may have taken days to allow the call.
+            due_at = self.now + int(self.services.settings.timeouts.call * 1000)
+            self.thread.set_timer(f"deadline.{call.id}", due_at, Kind.TIMER, encode(reminder))
 
     def offer(self, tool: str) -> Offer | None:
         return self.catalog.find(tool) if self.catalog is not None else None
@@ -208,12 +217,7 @@ class Slice:
         return f"thread_{digest[:30]}"
 
     def fork(self, child: str, origin: dict[str, Any], **how: Any) -> Thread:
-        """A child thread, started with this commit (L13); raises ``LimitReached``."""
-        depth, children = len(self.thread.ancestors) + 1, self.thread.children
-        if depth > self.limits.depth:
-            raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
-        if children >= self.limits.children:
-            raise LimitReached(f"a thread may create {self.limits.children} children (limits.children)")
+        """A child thread, started with this commit (L13)."""
         placeholder = text_blocks(prompts.inherited_call(self.thread.id))
         made = self.thread.fork(
             child, now=self.now, origin=encode_json(origin), placeholder=encode_json(placeholder), **how
@@ -223,7 +227,12 @@ class Slice:
         return made
 
     def fork_for(self, child: str, call: Call, **how: Any) -> Thread:
-        """A child that reports as an event of this call."""
+        """A child that reports as an event of this call; raises ``LimitReached``."""
+        depth, children = len(self.thread.ancestors) + 1, self.thread.children
+        if depth > self.limits.depth:
+            raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
+        if children >= self.limits.children:
+            raise LimitReached(f"a thread may create {self.limits.children} children (limits.children)")
         origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
         made = self.fork(child, origin, **how)
         self.note("child", id=child, call_id=call.id)
@@ -275,6 +284,7 @@ class Slice:
             tool=origin["tool"],
             arguments=origin["arguments"],
             text=text,
+            user_id=self.thread.actor,
             closed=closed,
         )
         self.thread.send(self.thread.parent, key, Kind.REPORT, encode(body))

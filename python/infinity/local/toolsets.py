@@ -14,7 +14,7 @@ import msgspec
 
 from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
-from infinity.rap.address import Server, origin
+from infinity.rap.address import Server, origin, same_origin
 from infinity.rap.client import TOTAL_SECONDS, HttpTransport
 from infinity.rap.discovery import Loaded, Problem, Toolsets
 from infinity.rap.manifest import Toolset
@@ -176,6 +176,10 @@ class LocalTransport(HttpTransport):
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
         server = self._own.at(url)
+        if server is None and not any(
+            same_origin(url, each.base_url) for each in self._own.addresses.values()
+        ):
+            return Delivery(Verdict.REFUSED, "its tool server is not configured any more")
         if server is not None:
             try:
                 await server.ready()

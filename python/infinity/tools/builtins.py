@@ -84,6 +84,7 @@ async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any])
         tool=origin["tool"],
         arguments=origin["arguments"],
         text=arguments["report"],
+        user_id=thread.actor,
     )
     thread.send(thread.parent, f"report.{call.id}", Kind.REPORT, encode(body))
     return "Reported to the parent thread."
@@ -98,7 +99,12 @@ async def _send_message_to_child(stage: Stage, call: Call, arguments: dict[str, 
     child = arguments["thread_id"]
     if not await stage.is_open_child(child):
         return f"Error: {child} is not an open child of this thread. Use the id that spawn_thread gave."
-    stage.thread.send(child, f"parent.{call.id}", Kind.PARENT, encode(ParentText(text=arguments["message"])))
+    stage.thread.send(
+        child,
+        f"parent.{call.id}",
+        Kind.PARENT,
+        encode(ParentText(text=arguments["message"], user_id=stage.thread.actor)),
+    )
     return f"Sent to {child}."
 
 

@@ -62,7 +62,7 @@ impl Thread {
             children: 0,
             usage: Usage::default(),
             cost: 0,
-            actor: actor.or_else(|| parent.actor.clone()),
+            actor,
             origin: Some(fork.origin.into()),
             memo: NO_META.into(),
             ..parent.clone()

@@ -129,6 +129,11 @@ impl Thread {
         self.set(|thread| &mut thread.header.title, title.into())
     }
 
+    /// On whose behalf the next calls are made (trap S11).
+    pub fn set_actor(&mut self, actor: Option<&str>) -> Result<()> {
+        self.set(|thread| &mut thread.header.actor, actor.map(String::from))
+    }
+
     pub fn set_problem(&mut self, text: Option<&str>) -> Result<()> {
         self.set(|thread| &mut thread.header.problem, text.map(String::from))
     }

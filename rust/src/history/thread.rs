@@ -138,6 +138,11 @@ impl Thread {
         }
     }
 
+    /// True if the last entry is a turn: nothing was said since.
+    pub fn answered(&self) -> bool {
+        self.live.last().is_some_and(|last| last.kind() == EntryKind::Turn)
+    }
+
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -200,9 +205,7 @@ impl Thread {
         super::blocks::check_object(meta, "meta")?;
         let position = self.append_user(Blocks::spoken(blocks)?, now, meta)?;
         self.header.pending = true;
-        if let Some(actor) = actor {
-            self.header.actor = Some(actor.into());
-        }
+        self.header.actor = actor.map(String::from);
         Ok(position)
     }
 

@@ -172,6 +172,11 @@ impl PyThread {
 
     /// The user whose message was folded in last.
     #[getter]
+    fn answered(&self) -> PyResult<bool> {
+        self.read(Thread::answered)
+    }
+
+    #[getter]
     fn actor(&self) -> PyResult<Option<String>> {
         self.read(|thread| thread.header().actor.clone())
     }
@@ -383,6 +388,10 @@ impl PyThread {
 
     fn set_title(&self, title: &str) -> PyResult<()> {
         self.with(|thread| thread.set_title(title))
+    }
+
+    fn set_actor(&self, actor: Option<&str>) -> PyResult<()> {
+        self.with(|thread| thread.set_actor(actor))
     }
 
     fn set_problem(&self, text: Option<&str>) -> PyResult<()> {

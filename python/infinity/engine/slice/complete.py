@@ -36,7 +36,8 @@ async def complete(slice: Slice) -> Turn | None:
         _park(slice, error.code, str(error))
         turn = None
     else:
-        slice.thread.set_problem(None)
+        if turn is not None:
+            slice.thread.set_problem(None)
     slice.mark("complete", started_at)
     slice.services.observer.gate("completed")
     return turn
@@ -74,6 +75,9 @@ class _Interrupted(Exception):
 
 async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
     """Wait for something that an interrupt ends at once."""
+    if slice.signal is not None:
+        work.close()
+        raise _Interrupted
     task = asyncio.ensure_future(work)
     slice.waiting = task
     try:

@@ -24,8 +24,11 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
     started_at = slice.now
     calls = _record(slice, turn)
     answered_at_once = False
-    for model_call, call in zip(turn.calls, calls, strict=True):
-        await _route(slice, model_call, call)
+    for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):
+        if index < slice.limits.calls_per_turn:
+            await _route(slice, model_call, call)
+        else:
+            slice.fail(call, prompts.too_many_calls(slice.limits.calls_per_turn))
         answered_at_once |= call.tool != SLEEPER and call.id not in _open_ids(slice)
     if answered_at_once and slice.closing is None:
         slice.wake_sleepers(prompts.SLEEP_REFUSED)

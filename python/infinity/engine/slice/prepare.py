@@ -131,8 +131,10 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
     if body.associative:
         slice.detach_all()
         slice.thread.add_event(slice.ids.mint("event"), **event)
+        slice.thread.set_actor(call.user_id)
     if body.final:
         slice.thread.end_subscription(call.id)
+        slice.forget_sequence(call.id)
         slice.note("subscription", id=call.id, active=False)
     slice.thread.consume(message)
 
@@ -176,6 +178,7 @@ def _report(slice: Slice, message: Message, body: Report) -> None:
         now=slice.now,
         meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed}),
     )
+    slice.thread.set_actor(body.user_id)
     slice.thread.consume(message)
 
 
@@ -191,6 +194,7 @@ def _parent(slice: Slice, message: Message, body: ParentText) -> None:
         now=slice.now,
         meta=encode_json({"message_id": message.id}),
     )
+    slice.thread.set_actor(body.user_id)
     slice.thread.consume(message)
 
 
@@ -271,6 +275,9 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
             slice.note("status", status="stopped")
         case Action.RESUME:
             _resume(slice)
+        case Action.CLOSE if compaction.is_summariser(slice):
+            slice.thread.set_pending(False)
+            compaction.finish(slice, None)
         case Action.CLOSE:
             slice.close(body.argument)
             slice.finish_closing()
@@ -292,7 +299,9 @@ def _resume(slice: Slice) -> None:
     """Go on: after a stop, or after a problem that ended in waiting for the user."""
     slice.thread.set_stopped(False)
     if slice.thread.problem is not None and not slice.thread.attached():
-        slice.thread.set_pending(True)
+        # After a turn there is nothing to answer: a cut answer or a gap is only acknowledged.
+        slice.thread.set_pending(not slice.thread.answered)
+        slice.thread.set_problem(None)
     slice.note("status", status="resumed")
 
 
