@@ -364,8 +364,20 @@ def test_the_actor_is_whoever_spoke_last() -> None:
     say(thread, actor="ada")
     assert thread.actor == "ada"
     say(thread, actor="bob")
-    say(thread)
     assert thread.actor == "bob"
+    say(thread)
+    assert thread.actor is None, "whoever speaks without a name does not speak for bob (S11)"
+    thread.set_actor("ada")
+    assert thread.actor == "ada"
+
+
+def test_a_thread_is_answered_when_nothing_was_said_since_its_last_turn() -> None:
+    thread = Thread.create("root", now=NOW, model="m")
+    assert not thread.answered
+    say(thread)
+    assert not thread.answered
+    turn(thread)
+    assert thread.answered
 
 
 def test_tokens_add_up_and_the_last_completion_tells_the_context() -> None:
