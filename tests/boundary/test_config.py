@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from infinity.config.project import ProjectFile
+from infinity.config.reading import read_config
 from infinity.errors import ConfigError
-from infinity.local.config_file import read_config
 from infinity.local.daemon import plan
 from infinity.local.home import Home
-from infinity.local.trust import ProjectFile, Trust, find_project_file
+from infinity.local.trust import Trust, find_project_file
 from infinity.settings import Settings
 
 

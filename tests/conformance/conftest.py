@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from infinity.local.config import Config
+from infinity.config.schema import Config
 from infinity.local.daemon import Daemon, Plan
 from infinity.local.home import Home
 from infinity.testing.tool_server import ToolServer

@@ -69,7 +69,7 @@ def test_every_python_snippet_is_part_of_an_example_that_runs(page: Path) -> Non
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_configuration_snippet_is_valid(page: Path) -> None:
-    from infinity.local.config import Config
+    from infinity.config.schema import Config
     from infinity.models.registry import Models
 
     for snippet in blocks(page, "toml"):

@@ -19,6 +19,9 @@ from aiohttp import web
 
 from infinity._core import Mailboxes, Message, Wake, __version__
 from infinity.abc import Observer, Store
+from infinity.callback_keys import callback_keys
+from infinity.config.reading import read_config
+from infinity.config.schema import Config
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
@@ -27,12 +30,9 @@ from .api.app import make_app
 from .api.backend import Address, Backend
 from .api.metrics import Metrics
 from .clock import SystemClock
-from .config import Config
-from .config_file import read_config
 from .database import open_journal
 from .home import DaemonState, Home, HomeLock
 from .journal_store import JournalStore
-from .keys import callback_keys
 from .listener import listen
 from .mailboxes import LocalMailbox
 from .mcp_servers import tool_servers

@@ -7,10 +7,9 @@ import re
 import sys
 from collections.abc import Mapping
 
+from infinity.config.schema import Config, McpServerConfig, ToolsetConfig
 from infinity.errors import ConfigError
 from infinity.rap.mcp.specification import ENVIRONMENT, ServerSpecification
-
-from .config import Config, McpServerConfig, ToolsetConfig
 
 __all__ = ["specification", "tool_servers"]
 

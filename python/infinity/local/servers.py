@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infinity.config.schema import ToolsetConfig
 from infinity.errors import InfinityError, ToolsetError
 
-from .config import ToolsetConfig
 from .process import Identity, ServerProcess
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infinity.abc import Delivery, Store, Verdict
+from infinity.config.schema import DEFAULT_PORT, ToolsetConfig
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
 from infinity.rap.address import Server, origin, same_origin
 from infinity.rap.client import TOTAL_SECONDS, HttpTransport
 from infinity.rap.discovery import Loaded, Problem, Toolsets
 from infinity.rap.manifest import Toolset
 
-from .config import DEFAULT_PORT, ToolsetConfig
 from .process import Identity
 from .servers import Record, StartedServer, free_port
 

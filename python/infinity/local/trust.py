@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from infinity.config.project import ProjectFile
 from infinity.errors import ConfigError, DamagedStore, StoreError
 
 from .home import Home, write_atomically
 
-__all__ = ["ProjectFile", "Trust", "find_project_file"]
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectFile:
-    """A project's file as it was read once: what was hashed is what is used."""
-
-    path: Path
-    data: bytes
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
+__all__ = ["Trust", "find_project_file"]
 
 
 def find_project_file(directory: Path, home: Home) -> ProjectFile | None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from tests.boundary.daemons import SOON, Running, free_port, running
 
+from infinity.config.schema import ToolsetConfig
 from infinity.errors import ToolsetError
 from infinity.local import servers as servers_module
-from infinity.local.config import ToolsetConfig
 from infinity.local.process import ServerProcess, identify
 from infinity.local.servers import Record, StartedServer
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from infinity.config.reading import read_config
+from infinity.config.schema import Config
 from infinity.errors import ConfigError
-from infinity.local.config import Config
-from infinity.local.config_file import read_config
 from infinity.local.mcp_servers import specification, tool_servers
 from infinity.rap.mcp.specification import ENVIRONMENT, ServerSpecification, read_specification
 

@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 
 from infinity.errors import ConfigError, StoreError
 
-from .config import Config
-from .trust import ProjectFile
+from .project import ProjectFile
+from .schema import Config
 
 __all__ = ["PROJECT_SECTIONS", "read_config", "read_table"]
 
