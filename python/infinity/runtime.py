@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Message, Thread, header_json
-from infinity.abc import Accepted, Clock, Expect, Mailbox, Models, Observer, PromptRow, Status, Store
+from infinity.abc import Accepted, Alarm, Clock, Expect, Mailbox, Models, Observer, PromptRow, Status, Store
 from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
@@ -68,8 +68,12 @@ class Runtime:
         functions: Sequence[Tool[..., Any]] = (),
         observer: Observer | None = None,
         sole_writer: bool = True,
+        alarm: Alarm | None = None,
     ) -> None:
-        """``observer`` stands in front of ``feed`` (tracing, crash gates) and must pass on what it gets."""
+        """``observer`` stands in front of ``feed`` (tracing, crash gates) and must pass on what it gets.
+
+        ``alarm``: for hosts that exit between slices; without it ``clock`` wakes this process.
+        """
         self.store = store
         self.feed = feed
         self.observer = observer if observer is not None else feed
@@ -98,7 +102,7 @@ class Runtime:
         )
         self.outbox = Outbox(services)
         self.timers = Timers(services)
-        self.loop = Loop(services, self.outbox, self.timers, sole_writer=sole_writer)
+        self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
 
     # life
 

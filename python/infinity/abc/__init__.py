@@ -1,5 +1,6 @@
 """The contracts between the engine and its hosts: one noun a file, one contract-test body for each."""
 
+from .alarm import Alarm
 from .clock import Clock
 from .mailbox import Mailbox
 from .model import (
@@ -33,6 +34,7 @@ from .transport import Delivery, Transport, Verdict
 
 __all__ = [
     "Accepted",
+    "Alarm",
     "Builtin",
     "Catalog",
     "Catalogs",

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Collection, Sequence
 
 from infinity._core import Batch, CoreError, Message
+from infinity.abc import Alarm
 from infinity.engine import budget, compaction
 from infinity.engine.outbox import Outbox
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
-from infinity.engine.slice.complete import complete
+from infinity.engine.slice.complete import complete, postpone
 from infinity.engine.slice.dispatch import dispatch
 from infinity.engine.slice.load import load
 from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
-from infinity.engine.timers import Timers
 from infinity.engine.work import Slice
 from infinity.errors import InfinityError, from_core
 from infinity.message import Action
@@ -30,10 +30,10 @@ BACKOFF_FIRST, BACKOFF_LONGEST = 0.25, 60.0
 class Loop:
     """Runs slices for one host until it is stopped."""
 
-    def __init__(self, services: Services, outbox: Outbox, timers: Timers, *, sole_writer: bool) -> None:
+    def __init__(self, services: Services, outbox: Outbox, alarm: Alarm, *, sole_writer: bool) -> None:
         self._services = services
         self._outbox = outbox
-        self._timers = timers
+        self._alarm = alarm
         self._hot = HotThreads(services.settings.limits.hot_threads, sole_writer=sole_writer)
         self._places = asyncio.Semaphore(services.settings.limits.concurrent_slices)
         self._taking: asyncio.Task[None] | None = None
@@ -130,6 +130,18 @@ class Loop:
 
     async def run_slice(self, thread: str, batch: Sequence[Message]) -> None:
         """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this."""
+        try:
+            await self._slice(thread, batch)
+        finally:
+            self.running.pop(thread, None)
+
+    def expire(self, thread: str) -> None:
+        """The host's time is nearly over: end the thread's running completion, take it back, and commit what there is without it."""
+        slice = self.running.get(thread)
+        if slice is not None:
+            slice.expire()
+
+    async def _slice(self, thread: str, batch: Sequence[Message]) -> None:
         slice = await load(self._services, self._hot, thread, batch)
         self.running[thread] = slice
         # An interrupt that came during the load could not reach the slice; its message is here by now.
@@ -140,6 +152,8 @@ class Loop:
             slice.signal = None
             prepare(slice, self._services.mailbox.more(thread))
             await self._rounds(slice)
+        if slice.out_of_time:
+            postpone(slice)
         if compaction.is_summariser(slice) and slice.thread.status == "idle":
             compaction.finish(slice, None)
         committed = await commit(slice)
@@ -185,7 +199,8 @@ class Loop:
         for change in (delta, *delta.children):
             self._outbox.cancel(change.outbox_cancelled)
             self._outbox.add(change.thread, change.outbox)
-            self._timers.arm(due_at for _, due_at, _, _ in change.timers)
+            timers = [(id, due_at) for id, due_at, _, _ in change.timers]
+            self._alarm.arm(change.thread, timers, change.timers_cancelled)
             if change.feed:
                 self._services.observer.committed(change.thread, change.feed[-1][0])
 

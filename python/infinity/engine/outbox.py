@@ -29,6 +29,8 @@ class Outbox:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._owners: dict[str, str] = {}
         """The thread of each row that is leaving."""
+        self._functions: set[str] = set()
+        """Those that are calls of functions of this process."""
         self._posting: set[str] = set()
         self._taken_back: set[str] = set()
         """Rows that a commit took back while their POST was under way: it is not repeated."""
@@ -60,6 +62,22 @@ class Outbox:
         if ending:
             await asyncio.wait(ending)
 
+    async def settled(self, thread: str, seconds: float) -> bool:
+        """Wait until nothing of the thread is leaving any more, at most so long; whether that is so."""
+        leaving = [task for key, task in self._leaving.items() if self._owners[key] == thread]
+        if leaving:
+            await asyncio.wait(leaving, timeout=seconds)
+        return all(task.done() for task in leaving)
+
+    def functions_of(self, thread: str) -> bool:
+        """Whether functions of this process are at work for the thread."""
+        return any(self._owners[key] == thread for key in self._functions)
+
+    def resume(self, rows: Iterable[OutboxRow]) -> None:
+        """Rows that are on record; those that are leaving already go on."""
+        for row in rows:
+            self._add(row)
+
     def add(self, thread: str, rows: Iterable[tuple[str, str, str, bytes, str | None]]) -> None:
         for key, kind, target, body, call_id in rows:
             self._add(OutboxRow(key, kind, target, body, call_id, thread))
@@ -80,12 +98,15 @@ class Outbox:
             return
         task = asyncio.create_task(self._leave(row), name=f"outbox {row.key}")
         self._leaving[row.key], self._owners[row.key] = task, row.thread
+        if row.target.startswith(IN_PROCESS):
+            self._functions.add(row.key)
         task.add_done_callback(lambda _: self._gone(row.key))
 
     def _gone(self, key: str) -> None:
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
         self._taken_back.discard(key)
+        self._functions.discard(key)
 
     async def _leave(self, row: OutboxRow) -> None:
         while True:
@@ -121,7 +142,7 @@ class Outbox:
         return row._replace(due_at=-1)
 
     async def _post(self, row: OutboxRow) -> OutboxRow:
-        if not row.target.startswith(IN_PROCESS):
+        if row.key not in self._functions:
             self._posting.add(row.key)
         try:
             delivery = await self._services.transport.post(row.target, row.body, key=row.key)

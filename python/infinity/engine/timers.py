@@ -24,8 +24,7 @@ class Timers:
 
     async def start(self) -> None:
         """Arm for what the store has; whatever fell due while nobody ran fires at once (L15)."""
-        due_at = await self._services.store.next_timer()
-        self.arm([] if due_at is None else [due_at])
+        self._arm(await self._services.store.next_timer())
 
     async def stop(self) -> None:
         self._stopped = True
@@ -34,11 +33,14 @@ class Timers:
             self._firing.cancel()
             await asyncio.wait([self._firing])
 
-    def arm(self, due_times: Iterable[int]) -> None:
-        earliest = min(due_times, default=None)
-        if earliest is not None and (self._armed is None or earliest < self._armed):
-            self._armed = earliest
-            self._services.clock.wake_at(earliest, self._due)
+    def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
+        """Implements ``abc.Alarm``. A timer that was taken back rings for nobody: the store decides what is due."""
+        self._arm(min((due_at for _, due_at in timers), default=None))
+
+    def _arm(self, due_at: int | None) -> None:
+        if due_at is not None and (self._armed is None or due_at < self._armed):
+            self._armed = due_at
+            self._services.clock.wake_at(due_at, self._due)
 
     def _due(self) -> None:
         if self._stopped:
@@ -60,7 +62,7 @@ class Timers:
             next_due = self._services.clock.now() + RETRY_AFTER_MS
         finally:
             self._firing = None
-        self.arm([] if next_due is None else [next_due])
+        self._arm(next_due)
         if self._again:
             self._again = False
             self._due()

@@ -43,6 +43,8 @@ class Slice:
     """Slices before this one that a timer woke to try the model again."""
     signal: Action | None = None
     """``interrupt`` or ``stop`` was asked for while it runs."""
+    out_of_time: bool = False
+    """The host's time is nearly over: no further completion."""
     waiting: asyncio.Task[Any] | None = None
     """For the model; what an interrupt ends."""
     timings: dict[str, int] = field(default_factory=dict)
@@ -65,11 +67,18 @@ class Slice:
     @property
     def ready(self) -> bool:
         """The model has something to answer, and may."""
-        return self.thread.pending and self.signal is None and self.thread.status not in ("stopped", "closed")
+        ended = self.signal is not None or self.out_of_time
+        return self.thread.pending and not ended and self.thread.status not in ("stopped", "closed")
 
     def interrupt(self, action: Action) -> None:
         """From outside, while the slice runs: end the stream now."""
         self.signal = action
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+    def expire(self) -> None:
+        """From outside, while the slice runs: end the stream now; what it said is taken back and asked for again."""
+        self.out_of_time = True
         if self.waiting is not None:
             self.waiting.cancel()
 

@@ -70,12 +70,12 @@ async def _tries(slice: Slice) -> Turn | None:
 
 
 class _Interrupted(Exception):
-    """The user interrupted or stopped the thread while it waited."""
+    """The user interrupted or stopped the thread while it waited, or the host's time was over."""
 
 
 async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
     """Wait for something that an interrupt ends at once."""
-    if slice.signal is not None:
+    if slice.signal is not None or slice.out_of_time:
         work.close()
         raise _Interrupted
     task = asyncio.ensure_future(work)
@@ -83,7 +83,7 @@ async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
     try:
         return await task
     except asyncio.CancelledError:
-        if slice.signal is None:
+        if slice.signal is None and not slice.out_of_time:
             raise
         raise _Interrupted from None
     finally:
@@ -180,12 +180,31 @@ def _give_up(slice: Slice, error: ModelError) -> None:
         _park(slice, error.code, str(error))
         return
     wait = _wait(error, retries.completion + slice.retries)
+    _try_again_at(slice, slice.now + int(wait * 1000))
+    slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
+
+
+def postpone(slice: Slice) -> None:
+    """The host's time was over before the model had answered: a timer that is due at once goes on in another slice (L14).
+
+    Turns that were completed are kept. A completion that never fits is given up like one that always fails (R5, L18).
+    """
+    if not slice.thread.pending or slice.thread.status in ("stopped", "closed"):
+        return
+    if slice.rounds > 1:
+        slice.retries = 0
+    if slice.retries >= slice.services.settings.retries.slices:
+        text = f"the model did not answer within the host's time limit, {slice.retries + 1} times in a row"
+        _park(slice, "time_limit", text)
+        return
+    _try_again_at(slice, slice.now)
+
+
+def _try_again_at(slice: Slice, due_at: int) -> None:
     version = slice.thread.version + 1
     timer = Timer(purpose=TimerPurpose.RETRY, attempt=slice.retries + 1, version=version)
-    due_at = slice.now + int(wait * 1000)
     # A timer's id becomes its message's id, so every retry has one of its own.
     slice.thread.set_timer(f"retry.{slice.thread.id}.{version}", due_at, Kind.TIMER, encode(timer))
-    slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
 
 
 def _park(slice: Slice, code: str, text: str) -> None:
