@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 
 from infinity._core import Delta, Message
 from infinity.errors import Conflict, LimitReached, RuleBroken
@@ -13,29 +13,37 @@ from .platform import Platform
 from .trees import check_in_service
 from .words import affected, digest, text
 
-__all__ = ["check_delta", "commit"]
+__all__ = ["Told", "check_delta", "commit"]
+
+Told = tuple[str, str, bytes]
+"""Key, thread and body of a row for the output queue."""
+
+_AGAIN = "duplicate"
+"""The outcome of a message that its thread had consumed before."""
 
 _CALLS_A_COMMIT = 1 << 20
 """More than a delta can hold: a call's number is its commit's version and its place in it."""
 
 
-def check_delta(platform: Platform, delta: Delta) -> None:
-    """``LimitReached`` if one transaction cannot take it."""
-    for each in _family(delta):
+def check_delta(platform: Platform, delta: Delta, *, claims: bool = False) -> None:
+    """``LimitReached`` if one transaction cannot take it. ``claims``: what is large is kept elsewhere."""
+    for each in () if claims else _family(delta):
         records = [record for _, record in each.entries] + [row[-1] for row in each.calls]
         bodies = [row[-1] for row in each.feed] + [row[-1] for row in each.prompts]
         bodies += [row[3] for row in (*each.timers, *each.sends)] + [row[3] for row in each.outbox]
         check_size(platform, f"a record of thread {each.thread}", each.header, *records, *bodies)
     rows, size = sum(map(_rows, _family(delta))), delta.size()
-    for found, most, unit in ((rows, platform.rows, "rows"), (size, platform.size, "bytes")):
+    for found, most, unit in ((rows, platform.rows, "rows"), (0 if claims else size, platform.size, "bytes")):
         if most is not None and found > most:
             raise LimitReached(
                 f"what thread {delta.thread} did in one slice changes {found} {unit}; {platform.name} takes {most} in one transaction. Nothing was written; let it start fewer calls or children at a time"
             )
 
 
-async def commit(connection: Connection, delta: Delta, stamp: str, uncertain: bool = False) -> list[Message]:
-    """The messages that entered inboxes. ``stamp``: unique to this commit.
+async def commit(
+    connection: Connection, delta: Delta, stamp: str, uncertain: bool = False, told: Sequence[Told] = ()
+) -> list[Message]:
+    """The messages that entered inboxes. ``stamp``: unique to this commit; ``told``: what leaves by the output queue.
 
     ``Conflict`` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
     """
@@ -46,9 +54,17 @@ async def commit(connection: Connection, delta: Delta, stamp: str, uncertain: bo
     await _claim(connection, delta)
     for each in _family(delta):
         await _write(connection, each, stamp)
+    if told:
+        await _tell(connection, told)
     # After everything else: a message may go to a thread of this very commit.
     sent = [await deliver(connection, message) for message in _sends(delta)]
     return [message for message in sent if message is not None]
+
+
+async def _tell(connection: Connection, told: Sequence[Told]) -> None:
+    sql = """INSERT INTO outbox (attempts, due_at, kind, target, key, thread, body)
+             SELECT 0, 0, 'output', '', * FROM unnest($1::text[], $2::text[], $3::bytea[])"""
+    await connection.execute(sql, *zip(*told, strict=True))
 
 
 def _family(delta: Delta) -> Iterator[Delta]:
@@ -128,18 +144,35 @@ async def _update(connection: Connection, delta: Delta, stamp: str) -> None:
 
 
 async def _consume(connection: Connection, delta: Delta) -> None:
-    expected = {(seq, digest(id)) for seq, id, _ in delta.consumed}
-    sql = "DELETE FROM inbox WHERE thread = $1 AND seq = ANY($2::bigint[]) RETURNING seq, digest"
-    rows = await connection.fetch(sql, delta.thread, [seq for seq, _ in expected])
-    sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[]) AND consumed = 0"
-    tag = await connection.execute(sql, delta.thread, [key for _, key in expected])
-    if set(map(tuple, rows)) != expected or affected(tag) != len(expected):
+    queued = {(seq, digest(id)) for seq, id, _ in delta.consumed if seq}
+    brought = {digest(id) for seq, id, outcome in delta.consumed if not seq and outcome != _AGAIN}
+    intact = await _consume_queued(connection, delta.thread, queued) if queued else True
+    if not intact or (brought and not await _consume_brought(connection, delta.thread, brought)):
         raise Conflict(
             f"messages of thread {delta.thread} are not queued any more: they were consumed before; load it again"
         )
-    for _, id, outcome in delta.consumed:
-        if outcome != "applied":
+    for seq, id, outcome in delta.consumed:
+        if outcome != "applied" and (seq or outcome != _AGAIN):
             await discard(connection, delta.thread, id, outcome, delta.updated_at)
+
+
+async def _consume_queued(connection: Connection, thread: str, expected: set[tuple[int, bytes]]) -> bool:
+    """Out of the inbox; false if something is not there any more."""
+    sql = "DELETE FROM inbox WHERE thread = $1 AND seq = ANY($2::bigint[]) RETURNING seq, digest"
+    rows = await connection.fetch(sql, thread, [seq for seq, _ in expected])
+    sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[]) AND consumed = 0"
+    tag = await connection.execute(sql, thread, [key for _, key in expected])
+    return set(map(tuple, rows)) == expected and affected(tag) == len(expected)
+
+
+async def _consume_brought(connection: Connection, thread: str, keys: set[bytes]) -> bool:
+    """Messages that a queue outside of this database has brought: nothing is known of them, or they rest in the inbox too."""
+    sql = """INSERT INTO known (thread, digest, consumed) SELECT $1, each, 1 FROM unnest($2::bytea[]) AS each
+             ON CONFLICT (thread, digest) DO UPDATE SET consumed = 1 WHERE known.consumed = 0"""
+    tag = await connection.execute(sql, thread, list(keys))
+    sql = "DELETE FROM inbox WHERE thread = $1 AND digest = ANY($2::bytea[])"
+    await connection.execute(sql, thread, list(keys))
+    return affected(tag) == len(keys)
 
 
 async def _add_records(connection: Connection, delta: Delta) -> None:

@@ -12,7 +12,7 @@ from .connections import Connection
 from .platform import Platform
 from .words import digest, text
 
-__all__ = ["accept", "check_size", "deliver", "discard", "queued"]
+__all__ = ["accept", "check_size", "deliver", "discard", "outlook", "queued"]
 
 _TARGET = """
 SELECT t.status = 'closed', EXISTS (SELECT 1 FROM retired r WHERE r.root = t.root), k.consumed, c.state, c.subscription
@@ -55,6 +55,20 @@ async def accept(
     if refusal is Status.DISCARDED:
         await discard(connection, message.thread, message.id, "cancelled", message.accepted_at)
     return Accepted(refusal)
+
+
+async def outlook(connection: Connection, message: Message, expect: Expect, call_id: str | None) -> Status:
+    """What ``accept`` would say now, without doing it: for messages that are kept in a queue outside of this database."""
+    target = await _find(connection, message, expect, call_id)
+    if target is None:
+        return Status.UNKNOWN_THREAD
+    if target.retired:
+        return Status.MOVED
+    if target.consumed is not None:
+        return Status.DUPLICATE
+    if target.closed:
+        return Status.DISCARDED
+    return _refusal(target, expect) or Status.ACCEPTED
 
 
 async def deliver(connection: Connection, message: Message, uncertain: bool = False) -> Message | None:

@@ -12,7 +12,7 @@ from .platform import Platform
 from .store import PostgresStore
 from .transactions import Retries, Transactions
 
-__all__ = ["migrate", "open_store", "store_on"]
+__all__ = ["check_tables", "migrate", "open_store", "store_on"]
 
 
 async def open_store(
@@ -42,6 +42,12 @@ async def store_on(
 ) -> PostgresStore:
     """Over connections that are there. They are closed if the store cannot be used."""
     transactions = Transactions(opened, platform, where, retries)
+    await check_tables(transactions, where)
+    return PostgresStore(transactions)
+
+
+async def check_tables(transactions: Transactions, where: str) -> None:
+    """Whether the tables are there and of this version; the connections are closed if not."""
 
     async def look(connection: Connection, _: bool) -> None:
         await schema.check(connection, where)
@@ -51,4 +57,3 @@ async def store_on(
     except BaseException:
         await transactions.close()
         raise
-    return PostgresStore(transactions)

@@ -9,7 +9,7 @@ from .connections import Connection
 from .inbox import accept
 from .words import text
 
-__all__ = ["done", "retry"]
+__all__ = ["done", "forget", "retry"]
 
 _RETIRED = "SELECT 1 FROM threads t JOIN retired r ON r.root = t.root WHERE t.id = $1"
 
@@ -27,6 +27,11 @@ async def done(
         sql = "UPDATE calls SET state = 'sent' WHERE id = $1 AND state = 'planned'"
         await connection.execute(sql, sent_call)
     return None if failure is None else await accept(connection, failure, Expect.ANY, None, uncertain)
+
+
+async def forget(connection: Connection, keys: list[str]) -> None:
+    """Rows that have left, and whose going changes no call."""
+    await connection.execute("DELETE FROM outbox WHERE key = ANY($1::text[])", keys)
 
 
 async def retry(connection: Connection, key: str, due_at: int) -> None:

@@ -11,9 +11,11 @@ from .connections import Connection
 from .timers import SERVED
 from .words import text
 
-__all__ = ["inbox", "outbox", "prompts", "timers"]
+__all__ = ["expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
 
 _PAGE = 2_000
+_AT_ONCE = 200
+"""Messages that a slice takes at once; each costs a commit some rows."""
 
 
 async def inbox(connection: Connection, after: int) -> list[Message]:
@@ -28,6 +30,38 @@ async def outbox(connection: Connection, after: str) -> list[OutboxRow]:
     sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE key > $1 AND {SERVED}
               ORDER BY key LIMIT $2"""
     return [OutboxRow(*row) for row in await connection.fetch(sql, after, _PAGE)]
+
+
+async def inbox_of(connection: Connection, thread: str) -> list[Message]:
+    """What one thread has queued, in order."""
+    sql = f"SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND {SERVED} ORDER BY seq LIMIT $2"
+    return [
+        Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
+        for seq, id, kind, body, accepted_at in await connection.fetch(sql, text(thread), _AT_ONCE)
+    ]
+
+
+async def outbox_of(connection: Connection, thread: str) -> list[OutboxRow]:
+    sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE thread = $1 AND {SERVED}
+              ORDER BY key LIMIT $2"""
+    return [OutboxRow(*row) for row in await connection.fetch(sql, text(thread), _PAGE)]
+
+
+async def expecting(connection: Connection, thread: str) -> list[str]:
+    """Threads of the same tree that have something in their inbox."""
+    sql = f"""SELECT DISTINCT i.thread FROM inbox i JOIN threads t ON t.id = i.thread
+              WHERE t.root = (SELECT root FROM threads WHERE id = $1) AND i.{SERVED} ORDER BY i.thread"""
+    return [found for (found,) in await connection.fetch(sql, text(thread))]
+
+
+async def overdue(connection: Connection, since: int) -> list[str]:
+    """Threads that should have been woken before ``since`` (ms since the epoch): something in the inbox, in the outbox, or a timer."""
+    sql = f"""SELECT thread FROM (
+                SELECT thread FROM inbox WHERE accepted_at < $1
+                UNION SELECT thread FROM timers WHERE due_at < $1
+                UNION SELECT o.thread FROM outbox o JOIN threads t ON t.id = o.thread WHERE o.due_at < $1 AND t.updated_at < $1) AS late
+              WHERE {SERVED} ORDER BY thread LIMIT $2"""
+    return [found for (found,) in await connection.fetch(sql, since, _PAGE)]
 
 
 async def timers(connection: Connection, thread: str | None) -> list[TimerRow]:

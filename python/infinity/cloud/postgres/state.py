@@ -10,7 +10,23 @@ from infinity.errors import DamagedStore, UnknownThread, from_core
 from .connections import Connection
 from .words import digest, text
 
-__all__ = ["load"]
+__all__ = ["consumed", "load", "unchanged"]
+
+
+async def unchanged(
+    connection: Connection, thread: str, known_version: int, message_ids: Sequence[str]
+) -> bool:
+    """Whether what is known of a thread is all there is to load: its version, and that none of the messages were consumed."""
+    sql = """SELECT t.version = $2 AND NOT EXISTS (
+               SELECT 1 FROM known k WHERE k.thread = $1 AND k.digest = ANY($3::bytea[]) AND k.consumed = 1)
+             FROM threads t WHERE t.id = $1"""
+    found = await connection.fetchval(sql, text(thread), known_version, [digest(id) for id in message_ids])
+    return bool(found)
+
+
+async def consumed(connection: Connection, thread: str, message_ids: Sequence[str]) -> list[str]:
+    """Those of the messages that the thread has consumed."""
+    return await _seen(connection, text(thread), message_ids)
 
 
 async def load(

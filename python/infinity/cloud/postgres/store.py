@@ -22,7 +22,7 @@ from infinity.abc import (
 from infinity.errors import Stopped
 
 from . import facts, inbox, outbox, portable, queues, records, state, timers, trees
-from .commit import check_delta, commit
+from .commit import Told, check_delta, commit
 from .connections import Connection
 from .transactions import Transactions
 
@@ -54,7 +54,7 @@ class PostgresStore:
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
     ) -> Accepted:
-        inbox.check_size(self._platform, f"message {message.id}", message.body)
+        self._check_size(f"message {message.id}", message.body)
 
         async def work(connection: Connection, uncertain: bool) -> Accepted:
             return await inbox.accept(connection, message, expect, call_id, uncertain)
@@ -62,11 +62,11 @@ class PostgresStore:
         return await self._write(work, _accepted_one)
 
     async def commit(self, delta: Delta) -> list[Message]:
-        check_delta(self._platform, delta)
-        stamp = secrets.token_hex(8)
+        check_delta(self._platform, delta, claims=self._transactions.claims is not None)
+        stamp, told = secrets.token_hex(8), self._told(delta)
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
-            return await commit(connection, delta, stamp, uncertain)
+            return await commit(connection, delta, stamp, uncertain, told)
 
         return await self._write(work, list)
 
@@ -90,11 +90,11 @@ class PostgresStore:
         await self._change(outbox.retry, key, due_at)
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
-        inbox.check_size(self._platform, f"view {view_type} of thread {thread}", content)
+        self._check_size(f"view {view_type} of thread {thread}", content)
         return await self._change(facts.put_view, thread, view_type, content)
 
     async def put_meta(self, key: str, value: bytes) -> None:
-        inbox.check_size(self._platform, f"the setting {key}", value)
+        self._check_size(f"the setting {key}", value)
         await self._change(facts.put_meta, key, value)
 
     # -- reads
@@ -205,6 +205,16 @@ class PostgresStore:
         while self._writing:
             await asyncio.wait(self._writing)
         await self._transactions.close()
+
+    # -- what stores built on this one add
+
+    def _told(self, delta: Delta) -> Sequence[Told]:
+        """Rows for an output queue, written with the commit."""
+        return ()
+
+    def _check_size(self, what: str, value: bytes) -> None:
+        if self._transactions.claims is None:
+            inbox.check_size(self._platform, what, value)
 
     # -- transactions
 

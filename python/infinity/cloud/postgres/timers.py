@@ -6,6 +6,7 @@ from infinity._core import Message
 
 from .connections import Connection
 from .inbox import deliver, queued
+from .words import text
 
 __all__ = ["SERVED", "fire", "next_due"]
 
@@ -18,19 +19,25 @@ SERVED = "thread NOT IN (SELECT t.id FROM threads t JOIN retired r ON r.root = t
 
 
 async def fire(
-    connection: Connection, now: int, tried: list[Message], uncertain: bool = False
+    connection: Connection,
+    now: int,
+    tried: list[Message],
+    uncertain: bool = False,
+    thread: str | None = None,
 ) -> list[Message]:
-    """``tried`` keeps what each try took up: if that became durable unseen, it is told now."""
+    """``tried`` keeps what each try took up: if that became durable unseen, it is told now. ``thread``: of this one only."""
     fired = [await queued(connection, message) for message in tried] if uncertain else []
-    sql = f"SELECT thread, id, kind, body FROM timers WHERE due_at <= $1 AND {SERVED} ORDER BY due_at, thread, id LIMIT $2"
+    one = "" if thread is None else "AND thread = $3"
+    sql = f"SELECT thread, id, kind, body FROM timers WHERE due_at <= $1 {one} AND {SERVED} ORDER BY due_at, thread, id LIMIT $2"
     size = 0
-    for thread, id, kind, body in await connection.fetch(sql, now, _AT_ONCE):
+    rows = await connection.fetch(sql, now, _AT_ONCE, *([] if thread is None else [text(thread)]))
+    for owner, id, kind, body in rows:
         size += len(body)
         if size > _BYTES_AT_ONCE and size > len(body):
             break
-        message = Message(thread, id, kind, body, accepted_at=now)
+        message = Message(owner, id, kind, body, accepted_at=now)
         tried.append(message)
-        await connection.execute("DELETE FROM timers WHERE thread = $1 AND id = $2", thread, id)
+        await connection.execute("DELETE FROM timers WHERE thread = $1 AND id = $2", owner, id)
         fired.append(await deliver(connection, message))
     return [message for message in fired if message is not None]
 

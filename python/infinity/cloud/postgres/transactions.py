@@ -12,6 +12,7 @@ from infinity.errors import InfinityError, StoreError
 
 from .connections import Connection, Connections
 from .failure import Verdict, judge, translate
+from .large import Claims, LargeValues
 from .platform import Platform
 
 __all__ = ["Retries", "Transactions"]
@@ -37,12 +38,18 @@ class Retries:
 
 
 class Transactions:
-    """``where``: the server and database, for errors."""
+    """``where``: the server and database, for errors; ``claims``: where values go that are too large for a column."""
 
     def __init__(
-        self, connections: Connections, platform: Platform, where: str, retries: Retries | None = None
+        self,
+        connections: Connections,
+        platform: Platform,
+        where: str,
+        retries: Retries | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self.platform = platform
+        self.claims = claims
         self.where = where
         self._connections = connections
         self._retries = retries or Retries(pause=platform.pause)
@@ -89,7 +96,7 @@ class Transactions:
         async with self._connections.one() as connection:
             await connection.execute("BEGIN")
             try:
-                value = await work(connection, outcome.uncertain)
+                value = await work(self._whole(connection), outcome.uncertain)
             except BaseException:
                 await _roll_back(connection)
                 raise
@@ -99,7 +106,10 @@ class Transactions:
 
     async def _plainly(self, work: Work[T], outcome: _Outcome) -> T:
         async with self._connections.one() as connection:
-            return await work(connection, outcome.uncertain)
+            return await work(self._whole(connection), outcome.uncertain)
+
+    def _whole(self, connection: Connection) -> Connection:
+        return connection if self.claims is None else LargeValues(connection, self.platform, self.claims)
 
 
 @dataclass(slots=True)
