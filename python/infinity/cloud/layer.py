@@ -1,0 +1,130 @@
+"""``infinity layer build``: the wheel that runs elsewhere, and what the cloud host imports, as a layer for AWS Lambda.
+
+``layer_wheel`` what the wheel is → ``layer_dependencies`` pip, for Lambda's Python and processor → ``layer_archive`` prune, compile, zip.
+``layer_check`` runs what came out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from infinity.errors import ConfigError
+
+from .layer_archive import compile_all, pack, prune, unpack_wheel
+from .layer_dependencies import Wanted, bring
+from .layer_python import PythonVersion
+from .layer_wheel import Wheel, read_wheel
+
+__all__ = ["DIRECT_UPLOAD", "UNPACKED", "Layer", "Manifest", "Order", "build", "read_manifest"]
+
+DIRECT_UPLOAD = 50 * 2**20
+"""Bytes of a zip that Lambda takes in a request; a bigger one goes through S3."""
+UNPACKED = 250 * 2**20
+"""Bytes that a function and its layers may have together."""
+MANIFEST = "infinity-layer.json"
+"""At the root of the zip, beside ``python/``: Lambda unpacks it to ``/opt`` and does not import it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """``interpreter``: a Python of version ``python`` for the bytecode; without one there is none."""
+
+    wheel: Path
+    python: PythonVersion
+    interpreter: Path | None
+    wanted: Wanted = field(default_factory=Wanted)
+    into: Path = Path("dist")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is in a layer. ``architecture`` as wheels name it; ``packages``: distributions and their versions."""
+
+    infinity: str
+    wheel: str
+    wheel_sha256: str
+    python: str
+    architecture: str
+    packages: Mapping[str, str]
+    bytecode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the biggest first."""
+
+    path: Path
+    zipped: int
+    unpacked: int
+    largest: tuple[tuple[str, int], ...]
+    manifest: Manifest
+
+
+def build(order: Order) -> Layer:
+    """``ConfigError`` if the wheel is not for Lambda, a dependency has no wheel, or the result is too big for any function."""
+    wheel = read_wheel(order.wheel, order.python)
+    with tempfile.TemporaryDirectory(prefix="infinity-layer-") as scratch:
+        root = Path(scratch, "opt")
+        python = root / "python"
+        python.mkdir(parents=True)
+        bring(wheel, order.python, order.wanted, python, Path(scratch))
+        prune(python)
+        # Last and whole: what runs here is what runs there, file for file.
+        unpack_wheel(wheel.path, python)
+        if order.interpreter:
+            compile_all(root, order.interpreter)
+        manifest = _manifest(wheel, order, python)
+        (root / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
+        order.into.mkdir(parents=True, exist_ok=True)
+        file = order.into / f"infinity-layer-{wheel.version}-{order.python.tag}-{wheel.architecture}.zip"
+        zipped, unpacked = pack(root, file)
+        largest = _largest(python)
+    if unpacked > UNPACKED:
+        file.unlink()
+        most = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in largest[:5])
+        raise ConfigError(
+            f"the layer has {unpacked / 2**20:.0f} MiB unpacked, and Lambda takes {UNPACKED // 2**20} MiB for a function and its layers together; the largest: {most}"
+        )
+    return Layer(file, zipped, unpacked, largest, manifest)
+
+
+def read_manifest(layer: Path) -> Manifest:
+    """Of a zip that ``build`` made; ``ConfigError`` if it is none."""
+    try:
+        with zipfile.ZipFile(layer) as archive:
+            return Manifest(**json.loads(archive.read(MANIFEST)))
+    except OSError as error:
+        raise ConfigError(
+            f"{layer} cannot be read: {error.strerror}; make one: infinity layer build"
+        ) from error
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise ConfigError(f"{layer} is no layer of Infinity; make one: infinity layer build") from error
+
+
+def _manifest(wheel: Wheel, order: Order, python: Path) -> Manifest:
+    packages = {}
+    for folder in sorted(python.glob("*.dist-info")):
+        name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+        packages[name] = version
+    return Manifest(
+        infinity=wheel.version,
+        wheel=wheel.path.name,
+        wheel_sha256=wheel.sha256,
+        python=str(order.python),
+        architecture=wheel.architecture,
+        packages=packages,
+        bytecode=order.interpreter is not None,
+    )
+
+
+def _largest(python: Path) -> tuple[tuple[str, int], ...]:
+    sizes = {
+        place.name: sum(file.stat().st_size for file in [place, *place.rglob("*")] if file.is_file())
+        for place in python.iterdir()
+    }
+    return tuple(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
