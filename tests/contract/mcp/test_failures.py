@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from infinity.rap.mcp import bridge as bridge_module
+from infinity.rap.mcp import catalogue
 
 
 def lines(path: Path) -> list[str]:
@@ -55,7 +55,7 @@ async def test_an_address_where_nothing_listens_is_told(bridge: Any) -> None:
 async def test_a_server_that_hangs_holds_nobody_up_for_long(
     bridge: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge_module, "START_PATIENCE", 0.5)
+    monkeypatch.setattr(catalogue, "START_PATIENCE", 0.5)
     bridged = await bridge("hang", start_timeout=1.0)
     began = time.monotonic()
     status, body = await bridged.discover()

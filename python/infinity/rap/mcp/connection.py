@@ -18,9 +18,18 @@ import anyio
 from mcp.client import Client
 from mcp.client.auth.exceptions import OAuthFlowError
 from mcp.client.extension import ClientExtension
-from mcp.client.session import ClientRequestContext
+from mcp.client.session import ClientRequestContext, IncomingMessage
+from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, ElicitRequestParams, ElicitResult, ErrorData, Implementation
+from mcp_types import (
+    CONNECTION_CLOSED,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    ToolListChangedNotification,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from infinity._core import __version__
 from infinity.errors import ToolsetError
@@ -28,6 +37,7 @@ from infinity.errors import ToolsetError
 from . import questions
 from .authorization import AccessNeeded, Unhurried
 from .calls import RunningCall, current
+from .failures import cause, meaning, told
 from .process import ServerProcess
 from .specification import ServerSpecification
 from .web import WebServer
@@ -54,15 +64,17 @@ class Lost(Exception):
 
 
 class Connection:
-    """``web`` makes the HTTP side anew for each session; without it the server is a process."""
+    """``web`` makes the HTTP side anew for each session; without it the server is a process. ``changed`` hears that its list of tools did."""
 
     def __init__(
         self,
         specification: ServerSpecification,
         extensions: Callable[[], Sequence[ClientExtension]],
+        changed: Callable[[], None],
         web: Web | None = None,
     ) -> None:
         self.problem = ""
+        self._changed = changed
         self._specification = specification
         self._extensions = extensions
         self._web = web
@@ -71,7 +83,9 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
-        self._running: dict[str, RunningCall] = {}
+        self._running: dict[tuple[str, str], RunningCall] = {}
+        self._in_flight = 0
+        self._given_up_for = ""
         self._backoff = FIRST_BACKOFF
         self._not_before = -math.inf
         self._stopped = False
@@ -122,15 +136,17 @@ class Connection:
     async def _request(self, running: RunningCall | None, send: Callable[[Client], Awaitable[Any]]) -> Any:
         if running is None:
             return await self._send(await self.client(), send)
-        self._running[running.call.id] = running
+        key = (running.call.thread, running.call.id)
+        self._running[key] = running
         token = current.set(running)
         try:
             return await self._send(await self.client(), send)
         finally:
             current.reset(token)
-            del self._running[running.call.id]
+            self._running.pop(key, None)
 
     async def _send(self, client: Client, send: Callable[[Client], Awaitable[Any]]) -> Any:
+        self._in_flight += 1
         try:
             return await send(client)
         except MCPError as error:
@@ -139,15 +155,21 @@ class Connection:
                 raise Lost("its session had ended", done=False) from error
             if error.code != CONNECTION_CLOSED:
                 raise
+            if self._web is not None and self._in_flight > 1:
+                # Over HTTP each request has a stream of its own, and this one's end says nothing about the others.
+                raise Lost("the connection was lost", done=True) from error
             self.discard(client)
             if self._task is not None and client is not self._client:
                 await asyncio.wait((self._task,), timeout=SHORT_WAIT)
             raise Lost(self.problem or "the connection was lost", done=True) from error
+        finally:
+            self._in_flight -= 1
 
-    def discard(self, client: Client) -> None:
-        """The session is of no use any more."""
+    def discard(self, client: Client, problem: str = "") -> None:
+        """The session is of no use any more. ``problem``: why that is the server's failure, after which it is left alone for a while."""
         if self._client is client:
             self._client = None
+            self._given_up_for = problem
             self._over.set()
 
     # -- one session
@@ -161,31 +183,34 @@ class Connection:
         # A context of its own, or what the server asks later would be put to whoever made the connection.
         context = contextvars.copy_context() if self._web is not None else contextvars.Context()
         self._task = asyncio.get_running_loop().create_task(
-            self._run(previous), name=f"MCP server {self.name}", context=context
+            self._run(previous, self._settled), name=f"MCP server {self.name}", context=context
         )
 
-    async def _run(self, previous: asyncio.Task[None] | None) -> None:
+    async def _run(self, previous: asyncio.Task[None] | None, settled: asyncio.Future[None]) -> None:
         if previous is not None:
             await asyncio.wait((previous,))
         began = asyncio.get_running_loop().time()
         try:
-            await self._session()
-            self._fail("ended its session")
+            await self._session(settled)
+            if self._given_up_for:
+                self._fail(self._given_up_for)
+            else:
+                log.info("MCP server %s: its session is over", self.name)
         except asyncio.CancelledError:
             self.problem = "was stopped"
             raise
         except Exception as error:  # noqa: BLE001  whatever the SDK lets through is a failed session, and no more than that
-            self._fail(_told(error))
-            if isinstance(_cause(error), AccessNeeded):
+            self._fail(told(error))
+            if isinstance(cause(error), AccessNeeded):
                 # Not the server's failure: whoever can grant it need not wait.
                 self.access_needed, self._not_before, self._backoff = True, -math.inf, FIRST_BACKOFF
         finally:
             if asyncio.get_running_loop().time() - began >= STEADY:
                 self._backoff = FIRST_BACKOFF
             self._client = None
-            self._settle()
+            self._settle(settled)
 
-    async def _session(self) -> None:
+    async def _session(self, settled: asyncio.Future[None]) -> None:
         specification = self._specification
         self._process, server = None, None
         if self._web is not None:
@@ -198,6 +223,7 @@ class Connection:
             transport,
             client_info=Implementation(name="infinity", version=__version__),
             elicitation_callback=self._elicit,
+            message_handler=self._notice,
             extensions=self._extensions(),
             cache=None,
         )
@@ -206,10 +232,10 @@ class Connection:
                 async with client:
                     self._starting.deadline = math.inf
                     self._client = client
-                    self.access_needed = False
+                    self.access_needed, self.problem = False, ""
                     log.info("MCP server %s is connected, protocol %s", self.name, client.protocol_version)
-                    self._settle()
-                    await self._over.wait()
+                    self._settle(settled)
+                    await self._attend(client)
         except TimeoutError:
             raise ToolsetError(
                 f"did not answer within {specification.start_timeout:g} s{self._strays()}"
@@ -221,14 +247,38 @@ class Connection:
             if (
                 server is not None
                 and server.refused is not None
-                and not isinstance(_cause(error), told_itself)
+                and not isinstance(cause(error), told_itself)
             ):
-                raise ToolsetError(
-                    f"answered with HTTP {server.refused}{_meaning(server.refused)}"
-                ) from error
+                raise ToolsetError(f"answered with HTTP {server.refused}{meaning(server.refused)}") from error
             raise
         if self._process is not None and self._process.ended:
             raise ToolsetError(self._process.ended)
+
+    async def _attend(self, client: Client) -> None:
+        """Until the session is over. Servers since 2026-07-28 tell of changes only where they are asked to."""
+        tools = client.server_capabilities.tools
+        if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (tools and tools.list_changed):
+            await self._over.wait()
+            return
+        listening = asyncio.create_task(self._listen(client), name=f"changes of {self.name}")
+        try:
+            await self._over.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait((listening,))
+
+    async def _listen(self, client: Client) -> None:
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    pass  # told to ``_notice``, as all that servers say unasked
+        except (MCPError, SubscriptionLost, TimeoutError) as error:
+            # Conversations that begin list the tools anyway.
+            log.info("MCP server %s tells of no changes: %s", self.name, type(error).__name__)
+
+    async def _notice(self, message: IncomingMessage) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self._changed()
 
     @contextmanager
     def _unhurried(self) -> Iterator[None]:
@@ -245,10 +295,12 @@ class Connection:
             return ""
         return f"; it wrote {self._process.strays} lines that are no MCP messages to its standard output"
 
-    def _settle(self) -> None:
-        if self._settled is not None and not self._settled.done():
-            self._settled.set_result(None)
-        self._settled = None
+    def _settle(self, settled: asyncio.Future[None]) -> None:
+        """Of one session: those who wait for the next one go on waiting."""
+        if not settled.done():
+            settled.set_result(None)
+        if self._settled is settled:
+            self._settled = None
 
     def _fail(self, problem: str) -> None:
         self.problem = problem
@@ -260,37 +312,10 @@ class Connection:
         self, context: ClientRequestContext, params: ElicitRequestParams
     ) -> ElicitResult | ErrorData:
         running = current.get()
-        if running is None or running.call.id not in self._running:
+        if running is None or (running.call.thread, running.call.id) not in self._running:
             # Over a pipe nothing says which call a question belongs to (S11).
             found = list(self._running.values())
             if not found or len({each.call.thread for each in found}) > 1:
                 return questions.AMBIGUOUS
             running = found[-1]
         return await questions.answer(running, params)
-
-
-def _cause(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _told(error: BaseException) -> str:
-    """The cause in words, out of whatever groups it is wrapped in."""
-    error = _cause(error)
-    if isinstance(error, ToolsetError):
-        return str(error)
-    if isinstance(error, AccessNeeded):
-        return "wants a user to grant access"
-    if isinstance(error, OAuthFlowError):
-        return f"gives no access: {error}"
-    if isinstance(error, MCPError):
-        return f"refused the connection: {error.message}"
-    text = str(error)
-    return f"cannot be reached: {type(error).__name__}{f': {text}' if text else ''}"
-
-
-def _meaning(status: int) -> str:
-    if status in (401, 403):
-        return "; it wants an Authorization header, or another one: see its 'headers'"
-    return "; is 'url' its MCP endpoint?" if status in (404, 405) else ""

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 from mcp.client import Client
-from mcp_types import Resource, Tool
+from mcp_types import Resource, ResourceTemplate, Tool
 
 from infinity.errors import ToolsetError
 from infinity.rap.manifest import MAX_TOOLS, parse_manifest
@@ -41,9 +41,16 @@ async def list_tools(client: Client) -> list[Tool]:
     return [tool for page in pages for tool in page.tools]
 
 
-async def list_resources(client: Client) -> list[Resource]:
+async def list_resources(client: Client) -> tuple[list[Resource], int]:
+    """As many as a model can look through, and how many more there are."""
     pages = await _pages(lambda cursor: client.list_resources(cursor=cursor), "resources")
-    return [resource for page in pages for resource in page.resources][:MOST_RESOURCES]
+    found = [resource for page in pages for resource in page.resources]
+    return found[:MOST_RESOURCES], max(0, len(found) - MOST_RESOURCES)
+
+
+async def list_templates(client: Client) -> list[ResourceTemplate]:
+    pages = await _pages(lambda cursor: client.list_resource_templates(cursor=cursor), "resource templates")
+    return [template for page in pages for template in page.resource_templates][:MOST_RESOURCES]
 
 
 async def _pages(fetch: Callable[[str | None], Awaitable[P]], what: str) -> list[P]:
@@ -51,9 +58,7 @@ async def _pages(fetch: Callable[[str | None], Awaitable[P]], what: str) -> list
     seen: set[str] = set()
     while (cursor := pages[-1].next_cursor) is not None:
         if cursor in seen or len(pages) >= MOST_PAGES:
-            raise ToolsetError(
-                f"its list of {what} does not end; page {len(pages)} leads back or on for ever"
-            )
+            raise EndlessList(f"its list of {what} does not end; page {len(pages)} leads back or on for ever")
         seen.add(cursor)
         pages.append(await fetch(cursor))
     return pages

@@ -29,6 +29,8 @@ from .specification import ServerSpecification
 log = logging.getLogger("infinity.mcp")
 
 LONGEST_LINE = 32 << 20
+UNWRITTEN = 64
+"""Messages that may wait for a server that does not read; without any, a call that is given up would have to wait for its notice to be written."""
 PATIENCE = (1.0, 0.7)
 """Seconds after its input is closed, then after SIGTERM; the daemon gives the bridge three in all."""
 _PASSED_ON = frozenset(
@@ -57,7 +59,7 @@ class ServerProcess:
     async def _run(self) -> AsyncGenerator[Streams]:
         self._process = await self._start()
         incoming, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
+        write, outgoing = anyio.create_memory_object_stream[SessionMessage](UNWRITTEN)
         async with anyio.create_task_group() as group:
             self._spawn(group, incoming, outgoing)
             try:

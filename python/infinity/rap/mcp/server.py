@@ -82,7 +82,7 @@ class _BridgeApplication(Application):
             return error_reply(403, "not for web pages")
         if request.path == WELL_KNOWN:
             try:
-                await self.bridge.refresh()
+                await self.bridge.catalogue.refresh()
             except ToolsetError as error:
                 return error_reply(503, str(error))
         return await super().answer(request)

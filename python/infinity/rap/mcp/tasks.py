@@ -1,6 +1,7 @@
-"""MCP tasks (``io.modelcontextprotocol/tasks``): the server answers a call with a handle, and is asked now and then whether it is done.
+"""MCP tasks: the server answers a call with a handle, and is asked now and then whether it is done.
 
-The agent sleeps meanwhile. The handle is on record, so that the asking goes on after a restart of the bridge.
+The agent sleeps meanwhile. The handle is on record, so that the asking goes on after a restart of the bridge. Here: the extension
+``io.modelcontextprotocol/tasks`` of 2026-07-28; ``early_tasks`` has those of 2025-11-25.
 """
 
 from __future__ import annotations
@@ -8,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from mcp.client import ClientSession
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.session import ClientRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ErrorData, InputRequest, Request, RequestParams, Result
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from infinity.rap.server import ToolError
 
 from .calls import RunningCall, current
+from .early_tasks import EarlyTask
 from .ledger import Ledger
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 SHORTEST, USUAL, LONGEST = 0.2, 2.0, 60.0
 """Seconds between two questions; the server may suggest others within these bounds."""
+CANCEL_SECONDS = 1.0
 
 _input_request: TypeAdapter[InputRequest] = TypeAdapter(InputRequest)
 
@@ -84,66 +88,99 @@ class Tasks(ClientExtension):
         return await follow(context.session, created.task_id, running, self._stopping)
 
 
+class State(Protocol):
+    """What there is to know about a task in either version."""
+
+    status: Literal["working", "input_required", "completed", "failed", "cancelled"]
+    status_message: str | None
+
+
+class Asked(Protocol):
+    """A task at the server. ``pause``: the seconds between two questions that it suggests, if it does."""
+
+    async def state(self) -> State: ...
+    def pause(self, state: Any) -> float | None: ...
+    async def answer(self, state: Any) -> None: ...
+    async def result(self, state: Any) -> CallToolResult: ...
+    async def cancel(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
 async def follow(
     session: ClientSession, task: str, running: RunningCall, stopping: asyncio.Event
 ) -> CallToolResult:
     """Ask until the task has ended. Cancelled: so is the task, unless it is only this bridge that is ``stopping``."""
-    answered: set[str] = set()
+    modern = session.protocol_version in MODERN_PROTOCOL_VERSIONS
+    asked: Asked = Task(session, task) if modern else EarlyTask(session, task)
     try:
         while True:
-            state = await _get(session, task)
+            state = await asked.state()
             running.alive()
             match state.status:
-                case "completed":
-                    return CallToolResult.model_validate(state.result or {}, by_name=False)
-                case "failed":
-                    raise MCPError.from_error_data(ErrorData.model_validate(state.error or {}))
+                case "completed" | "failed":
+                    return await asked.result(state)
                 case "cancelled":
                     raise ToolError(
                         f"the server cancelled the task: {state.status_message or 'it did not say why'}"
                     )
                 case "input_required":
-                    await _answer(session, state, answered)
+                    await asked.answer(state)
                 case "working" if state.status_message:
                     await running.progress(0, None, state.status_message)
-            await asyncio.sleep(_pause(state))
+            suggested = asked.pause(state)
+            await asyncio.sleep(USUAL if suggested is None else min(max(suggested, SHORTEST), LONGEST))
     except asyncio.CancelledError:
-        if stopping.is_set():
-            raise
-        with contextlib.suppress(MCPError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await _send(session, "tasks/cancel", TaskParams(taskId=task))
+        if not stopping.is_set():
+            with contextlib.suppress(MCPError, TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await asked.cancel()
         raise
+    finally:
+        await asked.aclose()
 
 
-async def _answer(session: ClientSession, state: TaskState, answered: set[str]) -> None:
-    """Put each question once; the server may list it until it has taken notice of the answer."""
-    responses: dict[str, Any] = {}
-    for key, request in (state.input_requests_ or {}).items():
-        if key in answered:
-            continue
-        context = ClientRequestContext(session=session, request_id=key)
-        response = await session.dispatch_input_request(
-            context, _input_request.validate_python(request, by_name=False)
-        )
-        if isinstance(response, ErrorData):
-            raise MCPError.from_error_data(response)
-        responses[key] = response.model_dump(by_alias=True, mode="json", exclude_none=True)
-    if responses:
-        await _send(session, "tasks/update", TaskParams(taskId=state.task_id, inputResponses=responses))
-        answered |= responses.keys()
+class Task:
+    """Since 2026-07-28: questions and results are part of its state."""
 
+    def __init__(self, session: ClientSession, task: str) -> None:
+        self._session = session
+        self._task = task
+        self._answered: set[str] = set()
 
-async def _get(session: ClientSession, task: str) -> TaskState:
-    return await session.send_request(
-        TaskRequest(method="tasks/get", params=TaskParams(taskId=task)), TaskState
-    )
+    async def state(self) -> TaskState:
+        request = TaskRequest(method="tasks/get", params=TaskParams(taskId=self._task))
+        return await self._session.send_request(request, TaskState)
 
+    def pause(self, state: TaskState) -> float | None:
+        return None if state.poll_interval_ms is None else state.poll_interval_ms / 1000
 
-async def _send(session: ClientSession, method: str, params: TaskParams) -> None:
-    await session.send_request(TaskRequest(method=method, params=params), Result)
+    async def answer(self, state: TaskState) -> None:
+        """Put each question once; the server may list it until it has taken notice of the answer."""
+        responses: dict[str, Any] = {}
+        for key, request in (state.input_requests_ or {}).items():
+            if key in self._answered:
+                continue
+            context = ClientRequestContext(session=self._session, request_id=key)
+            response = await self._session.dispatch_input_request(
+                context, _input_request.validate_python(request, by_name=False)
+            )
+            if isinstance(response, ErrorData):
+                raise MCPError.from_error_data(response)
+            responses[key] = response.model_dump(by_alias=True, mode="json", exclude_none=True)
+        if responses:
+            await self._send("tasks/update", TaskParams(taskId=self._task, inputResponses=responses))
+            self._answered |= responses.keys()
 
+    async def result(self, state: TaskState) -> CallToolResult:
+        if state.status == "failed":
+            raise MCPError.from_error_data(ErrorData.model_validate(state.error or {}))
+        return CallToolResult.model_validate(state.result or {}, by_name=False)
 
-def _pause(state: TaskState) -> float:
-    suggested = USUAL if state.poll_interval_ms is None else state.poll_interval_ms / 1000
-    return min(max(suggested, SHORTEST), LONGEST)
+    async def cancel(self) -> None:
+        await self._send("tasks/cancel", TaskParams(taskId=self._task))
+
+    async def aclose(self) -> None:
+        """Nothing goes on besides."""
+
+    async def _send(self, method: str, params: TaskParams) -> None:
+        await self._session.send_request(TaskRequest(method=method, params=params), Result)

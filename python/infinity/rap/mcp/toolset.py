@@ -21,8 +21,8 @@ class BridgedToolset(Toolset):
         self._bridge = bridge
 
     def manifest(self, endpoint: str) -> dict[str, Any]:
-        """Of the last list of tools; without any there is none to be had (``Bridge.refresh``)."""
-        listing = self._bridge.listing
+        """Of the last list of tools; without any there is none to be had (``Catalogue.refresh``)."""
+        listing = self._bridge.catalogue.listing
         return {
             "name": self.name,
             "description": listing.description,

@@ -1,0 +1,74 @@
+"""The sessions of one bridge: one for everybody, or one per user where users grant access (S11)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from mcp.client.extension import ClientExtension
+
+from infinity.rap.server import Call
+
+from .authorization import Authorization, Unhurried
+from .connection import Connection
+from .ledger import Ledger
+from .specification import ServerSpecification
+from .tasks import Tasks
+from .web import WebServer
+
+MOST_TRIED = 5
+"""Users whose access is tried for a list of tools; each may have been taken back meanwhile."""
+
+
+class Connections:
+    """``authorization``: of a server that is reached by URL, and whose operator has not settled the matter with a header."""
+
+    def __init__(
+        self,
+        specification: ServerSpecification,
+        ledger: Ledger,
+        stopping: asyncio.Event,
+        changed: Callable[[], None],
+    ) -> None:
+        self.authorization = _authorization(specification, ledger)
+        self._specification = specification
+        self._ledger = ledger
+        self._stopping = stopping
+        self._changed = changed
+        self._made: dict[str, Connection] = {}
+        self.shared = self._of_user("")
+
+    async def of(self, call: Call) -> Connection:
+        """The session in which the call belongs."""
+        if self.authorization is None or not (self.shared.access_needed or await self._ledger.users()):
+            return self.shared
+        return self._of_user(f"user {call.user_id}" if call.user_id is not None else "")
+
+    async def for_lists(self) -> list[Connection]:
+        """Of anybody who has granted access, the first first: the tools are the same for all."""
+        users = await self._ledger.users() if self.authorization is not None else []
+        return [self._of_user(user) for user in users[:MOST_TRIED]] or [self.shared]
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(each.stop() for each in self._made.values()))
+
+    def _of_user(self, user: str) -> Connection:
+        if user not in self._made:
+            web = partial(self._web, user) if self._specification.url is not None else None
+            self._made[user] = Connection(self._specification, self._extensions, self._changed, web)
+        return self._made[user]
+
+    def _extensions(self) -> Sequence[ClientExtension]:
+        return (Tasks(self._ledger, self._stopping),)
+
+    def _web(self, user: str, unhurried: Unhurried) -> WebServer:
+        specification = self._specification
+        assert specification.url is not None
+        provider = self.authorization.provider(user, unhurried) if self.authorization is not None else None
+        return WebServer(specification.url, specification.headers, provider)
+
+
+def _authorization(specification: ServerSpecification, ledger: Ledger) -> Authorization | None:
+    settled = any(name.lower() == "authorization" for name in specification.headers)
+    return Authorization(specification.url, ledger) if specification.url and not settled else None

@@ -1,0 +1,37 @@
+"""Why there is no session with an MCP server, in words for the operator and the model."""
+
+from __future__ import annotations
+
+from mcp.client.auth.exceptions import OAuthFlowError
+from mcp.shared.exceptions import MCPError
+
+from infinity.errors import ToolsetError
+
+from .authorization import AccessNeeded
+
+
+def cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def told(error: BaseException) -> str:
+    """The cause in words, out of whatever groups it is wrapped in."""
+    error = cause(error)
+    if isinstance(error, ToolsetError):
+        return str(error)
+    if isinstance(error, AccessNeeded):
+        return "wants a user to grant access"
+    if isinstance(error, OAuthFlowError):
+        return f"gives no access: {error}"
+    if isinstance(error, MCPError):
+        return f"refused the connection: {error.message}"
+    text = str(error)
+    return f"cannot be reached: {type(error).__name__}{f': {text}' if text else ''}"
+
+
+def meaning(status: int) -> str:
+    if status in (401, 403):
+        return "; it wants an Authorization header, or another one: see its 'headers'"
+    return "; is 'url' its MCP endpoint?" if status in (404, 405) else ""
