@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from .display import dim, print_json, strong, warn
+from .display import clean, dim, print_json, strong, warn
 from .exits import USAGE, Failure, from_error
 from .options import as_json
 
 if TYPE_CHECKING:
     from infinity.cloud.layer import Layer
+    from infinity.cloud.layer_check import Checked
 
 __all__ = ["layer"]
 
@@ -117,6 +119,91 @@ def build(
         raise Failure(f"{error.filename or out} cannot be written: {error.strerror}") from error
     if as_json:
         print_json([_fields(one) for one in made])
+
+
+@layer.command(
+    epilog="""\b
+Examples:
+  infinity layer check dist/infinity-layer-0.1.0-cp312-x86_64.zip
+  infinity layer check LAYER.zip --code agent/ --env INFINITY_STORE=postgresql://… --event message.json
+
+Without --env the services are unreachable: the handler starts, and says what it misses."""
+)
+@click.argument("file", metavar="ZIP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--handler", metavar="MODULE.NAME", help="[default: infinity.cloud.handlers.agent]")
+@click.option(
+    "--code",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The function's own folder, which Lambda has in /var/task.",
+)
+@click.option("--env", "pairs", multiple=True, metavar="NAME=VALUE", help="A variable of the function.")
+@click.option(
+    "--event",
+    type=click.File("r"),
+    help="A JSON file with what it is invoked with. [default: a batch without messages]",
+)
+@click.option(
+    "--python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python of the layer's version. [default: the one that is found]",
+)
+@click.option(
+    "--runtime",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with awslambdaric. [default: this environment's, else from PyPI]",
+)
+@as_json
+def check(
+    file: Path,
+    handler: str | None,
+    code: Path | None,
+    pairs: tuple[str, ...],
+    event: IO[str] | None,
+    python: Path | None,
+    runtime: Path | None,
+    as_json: bool,
+) -> None:
+    """Unpack a layer as Lambda does, and run a handler from it in a Python that has nothing else."""
+    from infinity.cloud.layer_check import HANDLER, Trial
+    from infinity.cloud.layer_check import check as tried
+    from infinity.errors import InfinityError
+
+    environment = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        happening = json.load(event) if event else {"Records": []}
+        trial = Trial(file, handler or HANDLER, happening, code, environment, python, runtime)
+        found = tried(trial)
+    except ValueError as error:
+        raise Failure(f"{event.name if event else file} is not JSON: {error}") from error
+    except InfinityError as error:
+        raise from_error(error) from error
+    if as_json:
+        print_json(asdict(found))
+    else:
+        _show_check(trial.handler, found)
+    # Services that are not there are none of the layer's faults; what it cannot import is.
+    if found.problem and (environment or found.problem.startswith("Runtime.")):
+        raise Failure(f"the handler ended with {found.problem}")
+
+
+def _show_check(handler: str, found: Checked) -> None:
+    manifest = found.manifest
+    click.echo(f"  wheel     {manifest.wheel}: {found.files} files, unchanged")
+    click.echo(f"  sha256    {manifest.wheel_sha256}")
+    click.echo(f"  start     {handler} in {found.init_wall:.0f} ms, {found.init_cpu:.0f} ms of CPU")
+    click.echo(f"  memory    {_size(found.peak)} at most")
+    click.echo(f"  imported  {', '.join(f'{name} {count}' for name, count in found.packages.items())}")
+    if found.uncompiled:
+        click.echo(
+            warn(
+                f"  compiled anew at each cold start: {len(found.uncompiled)} modules, such as {found.uncompiled[0]}"
+            )
+        )
+    if found.problem is None:
+        click.echo(f"  answered  {json.dumps(found.answer)[:200]} after {found.first_wall:.0f} ms")
+    else:
+        text = found.answer.get("errorMessage", "") if isinstance(found.answer, dict) else str(found.answer)
+        click.echo(f"  answered  {found.problem}: {clean(text)[:600]}")
 
 
 def _fields(made: Layer) -> dict[str, Any]:

@@ -1,0 +1,234 @@
+"""``infinity layer check``: the layer unpacked as Lambda does it, a handler run by Lambda's own client in a Python that sees nothing else.
+
+What is checked: that the files of the wheel are in it unchanged, that the handler is imported and answers, and what that costs.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infinity.errors import ConfigError
+
+from .layer import Manifest, read_manifest
+from .layer_python import interpreter_of, python_version
+from .layer_runtime import Answer, RuntimeApi, runtime_folder
+from .layer_wheel import DISTRIBUTION
+
+__all__ = ["Checked", "Trial", "check"]
+
+HANDLER = "infinity.cloud.handlers.agent"
+_PROBE = """
+import sys
+task, opt, runtime, report, handler, address = sys.argv[1:]
+version = "python%d.%d" % sys.version_info[:2]
+sys.path[:0] = [task, f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"]
+sys.path.append(runtime)
+sys.dont_write_bytecode = True
+from awslambdaric import bootstrap
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+before = set(sys.modules)
+
+class Client(LambdaRuntimeClient):
+    def wait_next_invocation(self):
+        import json, os, resource, time
+        modules = [
+            (name, getattr(module, "__file__", None) or "", getattr(module, "__cached__", None) or "")
+            for name, module in list(sys.modules.items()) if name not in before
+        ]
+        line = {"cpu": time.process_time(), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "modules": [
+            (name, file, not file.endswith(".py") or os.path.exists(cached)) for name, file, cached in modules]}
+        with open(report, "a") as out:
+            out.write(json.dumps(line) + chr(10))
+        return super().wait_next_invocation()
+
+bootstrap.run(handler, Client(address))
+"""
+"""Stands where Lambda's bootstrap stands: the same client, the same order of ``sys.path``."""
+_KIBIBYTE = 1024
+_NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """``code``: the function's own folder; ``environment``: its variables; ``runtime``: a folder with ``awslambdaric``, else one is made."""
+
+    layer: Path
+    handler: str = HANDLER
+    event: Any = field(default_factory=lambda: {"Records": []})
+    code: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: Path | None = None
+    runtime: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Times in ms: ``init_wall`` from the start of the process to its first question for work, ``first_wall`` the first event's.
+
+    ``packages``: modules of each package that were imported beyond the runtime client; ``uncompiled``: those of the layer that had no bytecode;
+    ``answer`` to the event, or the error with its type in ``problem``; ``peak`` bytes of memory.
+    """
+
+    manifest: Manifest
+    files: int
+    init_wall: float
+    init_cpu: float
+    first_wall: float
+    peak: int
+    packages: Mapping[str, int]
+    uncompiled: tuple[str, ...]
+    answer: Any
+    problem: str | None
+
+
+def check(trial: Trial) -> Checked:
+    """``ConfigError`` if the layer cannot be tried here, is not what its manifest says, or the handler cannot be imported."""
+    manifest = read_manifest(trial.layer)
+    machine = os.uname().machine
+    if {"arm64": "aarch64"}.get(machine, machine) != manifest.architecture:
+        raise ConfigError(
+            f"{trial.layer} is for {manifest.architecture}, and this machine is {machine}; check it on one of its kind"
+        )
+    version = python_version(manifest.python)
+    interpreter = interpreter_of(version, trial.python)
+    with tempfile.TemporaryDirectory(prefix="infinity-lambda-") as scratch:
+        opt, task = Path(scratch, "opt"), trial.code or Path(scratch, "task")
+        task.mkdir(exist_ok=True)
+        with zipfile.ZipFile(trial.layer) as archive:
+            archive.extractall(opt)
+        files = _compare(opt / "python", trial.layer)
+        runtime = trial.runtime or runtime_folder(version, Path(scratch))
+        ran = _run(trial, interpreter, _Places(task.resolve(), opt, runtime.resolve(), Path(scratch)))
+    init, last = ran.reports[0], ran.reports[-1]
+    of_layer = [(name, compiled) for name, file, compiled in last["modules"] if file.startswith(str(opt))]
+    return Checked(
+        manifest=manifest,
+        files=files,
+        init_wall=ran.init * 1000,
+        init_cpu=init["cpu"] * 1000,
+        first_wall=ran.first * 1000,
+        peak=last["peak"] * _KIBIBYTE,
+        packages=_packages(last["modules"], str(opt)),
+        uncompiled=tuple(name for name, compiled in of_layer if not compiled),
+        answer=ran.answer.value,
+        problem=ran.answer.problem,
+    )
+
+
+class _Places(NamedTuple):
+    task: Path
+    opt: Path
+    runtime: Path
+    scratch: Path
+
+
+class _Ran(NamedTuple):
+    """``init`` and ``first`` in seconds; ``reports``: one before each question for work."""
+
+    init: float
+    first: float
+    answer: Answer
+    reports: list[dict[str, Any]]
+
+
+def _run(trial: Trial, interpreter: Path, places: _Places) -> _Ran:
+    report, log = places.scratch / "report", places.scratch / "log"
+    with RuntimeApi() as api, log.open("wb") as output:
+        arguments = [str(place) for place in (*places[:3], report, trial.handler, api.address)]
+        began = time.perf_counter()
+        # -I -S: no environment, no site-packages; only what Lambda has.
+        process = subprocess.Popen(  # noqa: S603
+            [str(interpreter), "-I", "-S", "-c", _PROBE, *arguments],
+            env={**_environment(trial, places.task, api.address), **trial.environment},
+            cwd=places.task,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            ready = api.initialised(process)
+            if isinstance(ready, Answer):
+                written = log.read_text(errors="replace").strip()[-1000:]
+                raise ConfigError(
+                    f"{trial.handler} cannot be started from {trial.layer}: {_said(ready)}\n{written}".rstrip()
+                )
+            asked = time.perf_counter()
+            answer = api.invoke(trial.event, process)
+            # Until it asks for more: it has written its report by then.
+            api.initialised(process)
+        finally:
+            process.kill()
+            process.wait()
+    reports = [json.loads(line) for line in report.read_text().splitlines()]
+    return _Ran(ready - began, answer.at - asked, answer, reports)
+
+
+def _environment(trial: Trial, task: Path, address: str) -> dict[str, str]:
+    """As Lambda sets it, with services that answer nothing."""
+    return {
+        "AWS_LAMBDA_RUNTIME_API": address,
+        "AWS_LAMBDA_FUNCTION_NAME": "check",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "check",
+        "AWS_SECRET_ACCESS_KEY": "check",
+        "AWS_ENDPOINT_URL": _NOWHERE,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "LAMBDA_TASK_ROOT": str(task.resolve()),
+        "LANG": "en_US.UTF-8",
+        "PATH": os.defpath,
+        "TZ": ":UTC",
+        "_HANDLER": trial.handler,
+    }
+
+
+def _compare(python: Path, layer: Path) -> int:
+    """Every file that the wheel's RECORD names is there with the same content: how many."""
+    records = list(python.glob(f"{DISTRIBUTION}-*.dist-info/RECORD"))
+    if len(records) != 1:
+        raise ConfigError(
+            f"{layer} holds {len(records)} wheels of Infinity instead of one; make it anew: infinity layer build"
+        )
+    count = 0
+    for name, said, _ in csv.reader(records[0].read_text().splitlines()):
+        kind, _, digest = said.partition("=")
+        if kind != "sha256":
+            continue
+        file = python / name
+        found = (
+            base64.urlsafe_b64encode(hashlib.sha256(file.read_bytes()).digest()) if file.is_file() else b""
+        )
+        if found.rstrip(b"=").decode() != digest:
+            raise ConfigError(f"{name} in {layer} is not the wheel's; make it anew: infinity layer build")
+        count += 1
+    return count
+
+
+def _packages(modules: list[tuple[str, str, bool]], opt: str) -> dict[str, int]:
+    counted = Counter(
+        name.partition(".")[0] if file.startswith(opt) else "(Python's own)"
+        for name, file, _ in modules
+        if file
+    )
+    return dict(counted.most_common())
+
+
+def _said(answer: Answer) -> str:
+    text = answer.value.get("errorMessage") if isinstance(answer.value, dict) else answer.value
+    return f"{answer.problem}: {text}"
