@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,16 +27,26 @@ def free_port() -> int:
 
 
 class Daemon:
-    """``config``: the text of its ``infinity.toml`` but for ``[daemon]``. As a context manager it is started on entering and stopped on leaving."""
+    """``config``: the text of its ``infinity.toml`` but for ``[daemon]``. As a context manager it is started on entering and stopped on leaving.
+
+    ``program``: what Python runs in place of ``infinity``, for whoever wants to look inside.
+    """
 
     def __init__(
-        self, home: Path, config: str = "", *, port: int | None = None, public_url: str | None = None
+        self,
+        home: Path,
+        config: str = "",
+        *,
+        port: int | None = None,
+        public_url: str | None = None,
+        program: Sequence[str] = ("-m", "infinity.cli"),
     ) -> None:
         self.home = home
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         public = f'public_url = "{public_url}"\n' if public_url else ""
         self._config = f"{config}\n[daemon]\nport = {self.port}\n{public}"
+        self._program = tuple(program)
         self._process: subprocess.Popen[bytes] | None = None
         self._http: httpx.Client | None = None
 
@@ -70,7 +81,7 @@ class Daemon:
         environment = {**inherited, "INFINITY_HOME": str(self.home)}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "infinity.cli", "daemon", "run", "--no-project"],
+                [sys.executable, *self._program, "daemon", "run", "--no-project"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
