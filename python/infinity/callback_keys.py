@@ -14,7 +14,7 @@ from infinity.abc import Store
 from infinity.errors import DamagedStore
 from infinity.rap.capability import generate_key
 
-__all__ = ["callback_keys"]
+__all__ = ["callback_keys", "kept_keys"]
 
 META = "capability_keys"
 RENEW_AFTER = 90 * 24 * 3600 * 1000
@@ -28,8 +28,13 @@ class _Key(msgspec.Struct, frozen=True):
     made_at: int
 
 
+async def kept_keys(store: Store) -> list[bytes]:
+    """The keys that are there, the signing one first; none are made. For hosts of many processes, of which one makes them."""
+    return [base64.b64decode(key.key) for key in await _read(store)]
+
+
 async def callback_keys(store: Store, now: int) -> list[bytes]:
-    """The keys, the signing one first. ``now`` in ms since the epoch."""
+    """The keys, the signing one first; a new one is made where there is none, or it has grown old. ``now`` in ms since the epoch."""
     keys = await _read(store)
     if not keys or now - keys[0].made_at >= RENEW_AFTER:
         keys = [_Key(base64.b64encode(generate_key()).decode(), now), *keys][:KEPT]

@@ -13,7 +13,7 @@ from .platform import Platform
 from .trees import check_in_service
 from .words import affected, digest, text
 
-__all__ = ["Told", "check_delta", "commit"]
+__all__ = ["Told", "check_delta", "commit", "family"]
 
 Told = tuple[str, str, bytes]
 """Key, thread and body of a row for the output queue."""
@@ -27,12 +27,12 @@ _CALLS_A_COMMIT = 1 << 20
 
 def check_delta(platform: Platform, delta: Delta, *, claims: bool = False) -> None:
     """``LimitReached`` if one transaction cannot take it. ``claims``: what is large is kept elsewhere."""
-    for each in () if claims else _family(delta):
+    for each in () if claims else family(delta):
         records = [record for _, record in each.entries] + [row[-1] for row in each.calls]
         bodies = [row[-1] for row in each.feed] + [row[-1] for row in each.prompts]
         bodies += [row[3] for row in (*each.timers, *each.sends)] + [row[3] for row in each.outbox]
         check_size(platform, f"a record of thread {each.thread}", each.header, *records, *bodies)
-    rows, size = sum(map(_rows, _family(delta))), delta.size()
+    rows, size = sum(map(_rows, family(delta))), delta.size()
     for found, most, unit in ((rows, platform.rows, "rows"), (0 if claims else size, platform.size, "bytes")):
         if most is not None and found > most:
             raise LimitReached(
@@ -52,7 +52,7 @@ async def commit(
         return [message for message in found if message is not None]
     await check_in_service(connection, delta.root)
     await _claim(connection, delta)
-    for each in _family(delta):
+    for each in family(delta):
         await _write(connection, each, stamp)
     if told:
         await _tell(connection, told)
@@ -67,10 +67,11 @@ async def _tell(connection: Connection, told: Sequence[Told]) -> None:
     await connection.execute(sql, *zip(*told, strict=True))
 
 
-def _family(delta: Delta) -> Iterator[Delta]:
+def family(delta: Delta) -> Iterator[Delta]:
+    """The delta and those of the children that ride in it."""
     yield delta
     for child in delta.children:
-        yield from _family(child)
+        yield from family(child)
 
 
 def _rows(delta: Delta) -> int:
@@ -89,7 +90,7 @@ def _rows(delta: Delta) -> int:
 
 
 def _sends(delta: Delta) -> Iterator[Message]:
-    for each in _family(delta):
+    for each in family(delta):
         for thread, id, kind, body in each.sends:
             yield Message(thread, id, kind, body, accepted_at=delta.updated_at)
 
@@ -102,10 +103,12 @@ async def _happened(connection: Connection, delta: Delta, stamp: str) -> bool:
 
 async def _claim(connection: Connection, delta: Delta) -> None:
     """Compare the stored versions with those that the slice loaded."""
-    family = {each.thread: each.expected_version for each in _family(delta)}
-    rows = await connection.fetch("SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(family))
+    versions = {each.thread: each.expected_version for each in family(delta)}
+    rows = await connection.fetch(
+        "SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(versions)
+    )
     stored = dict(map(tuple, rows))
-    for thread, expected in family.items():
+    for thread, expected in versions.items():
         found = stored.get(thread, 0)
         if found != expected:
             raise Conflict(

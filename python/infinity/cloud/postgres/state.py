@@ -8,6 +8,7 @@ from infinity._core import CoreError, Snapshot, live_ranges
 from infinity.errors import DamagedStore, UnknownThread, from_core
 
 from .connections import Connection
+from .entry_cache import EntryCache
 from .words import digest, text
 
 __all__ = ["consumed", "load", "unchanged"]
@@ -30,18 +31,31 @@ async def consumed(connection: Connection, thread: str, message_ids: Sequence[st
 
 
 async def load(
-    connection: Connection, thread: str, known_version: int, message_ids: Sequence[str]
+    connection: Connection,
+    thread: str,
+    known_version: int,
+    message_ids: Sequence[str],
+    cache: EntryCache | None = None,
 ) -> Snapshot | None:
-    """``None`` if the stored version is ``known_version``. ``DamagedStore`` if entries that the header speaks of are not there (I8)."""
-    version = await connection.fetchval("SELECT version FROM threads WHERE id = $1", text(thread))
-    if version is None:
+    """``None`` if the stored version is ``known_version``. ``DamagedStore`` if entries that the header speaks of are not there (I8).
+
+    ``cache``: its thread's own entries are read only as far as they are not in there.
+    """
+    row = await connection.fetchrow("SELECT version, created_at FROM threads WHERE id = $1", text(thread))
+    if row is None:
         raise UnknownThread(f"there is no thread {thread}")
+    version, created_at = row
     if version == known_version:
         return None
     header = await connection.fetchval("SELECT header FROM threads WHERE id = $1", thread)
     entries: list[tuple[int, bytes]] = []
     for owner, start, end in _ranges(header):
-        entries += await _read_range(connection, owner, start, end)
+        own = cache is not None and owner == thread
+        known = cache.known((thread, created_at), start, end) if cache is not None and own else []
+        fresh = await _read_range(connection, owner, start + len(known), end)
+        if cache is not None and own:
+            cache.add((thread, created_at), fresh)
+        entries += known + fresh
     sql = "SELECT record FROM calls WHERE thread = $1 AND live = 1 ORDER BY number"
     calls = [record for (record,) in await connection.fetch(sql, thread)]
     return Snapshot(header, entries, calls, await _seen(connection, thread, message_ids))
@@ -55,6 +69,8 @@ def _ranges(header: bytes) -> list[tuple[str, int, int]]:
 
 
 async def _read_range(connection: Connection, owner: str, start: int, end: int) -> list[tuple[int, bytes]]:
+    if start == end:
+        return []
     sql = "SELECT position, record FROM entries WHERE thread = $1 AND position >= $2 AND position < $3 ORDER BY position"
     rows = await connection.fetch(sql, owner, start, end)
     if len(rows) != end - start:

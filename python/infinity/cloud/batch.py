@@ -1,0 +1,261 @@
+"""The agent function's work: a batch of queue messages becomes slices, and what they owe is paid before success is reported.
+
+    group → open → take up → slice → pay
+
+Groups (threads) run at once, each in order; one that fails, fails alone, and its messages come back. Whatever a crash left undone is on record: a message
+that comes back makes this thread's record be read again and paid (I5, L3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infinity._core import CoreError, Message
+from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
+from infinity.message import Action, Control, Kind, encode
+
+from . import envelope
+from .host import Host
+from .owed import Owed, gathering
+
+__all__ = ["run_batch"]
+
+log = logging.getLogger("infinity.cloud")
+
+MARGIN = 5.0
+"""Seconds before the time limit at which a running completion is ended, so that its thread can still commit and pay."""
+LAST = 1.0
+"""Seconds before the time limit at which what still runs is abandoned, so that its messages come back soon."""
+PATIENCE = 5.0
+"""Seconds that tool servers get to take a call before its next try is left to a later wake."""
+LISTEN = 2.0
+"""Seconds between two looks for an interrupt while a slice runs."""
+TRIES = 3
+"""Times a slice is begun anew when another commit came first."""
+LONGEST_REST = 900
+
+
+@dataclass(slots=True)
+class _Group:
+    """What one thread has in a batch."""
+
+    thread: str
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def receives(self) -> int:
+        """How often the message that came most often has come."""
+        return max(_receives(record) for record in self.records)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks of; ``later``: records that stay queued, from the first that must."""
+
+    messages: list[Message] = field(default_factory=list)
+    woken_at: int | None = None
+    due: int | None = None
+    later: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+
+
+async def run_batch(
+    host: Host, event: Mapping[str, Any], remaining: Callable[[], float]
+) -> dict[str, list[dict[str, str]]]:
+    """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
+    groups: dict[str, _Group] = {}
+    for record in event["Records"]:
+        thread = record["attributes"]["MessageGroupId"]
+        groups.setdefault(thread, _Group(thread)).records.append(record)
+    tasks = {asyncio.create_task(_run(host, group, remaining)): group for group in groups.values()}
+    _, late = await asyncio.wait(tasks, timeout=max(remaining() - LAST, 0))
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=LAST / 4)
+        rests = (_rest(host, tasks[task], tasks[task].records, "the time limit was reached") for task in late)
+        await asyncio.wait([asyncio.ensure_future(rest) for rest in rests], timeout=LAST / 2)
+    failed: list[dict[str, Any]] = []
+    for task, group in tasks.items():
+        failed += task.result() if task.done() and not task.cancelled() else group.records
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
+
+
+async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> list[dict[str, Any]]:
+    """The records that failed: from the first that did, all (FIFO)."""
+    try:
+        with gathering() as owed:
+            failed, reason = await _work(host, group, owed, remaining)
+    except CoreError as error:
+        failed, reason = group.records, str(from_core(error))
+    except (InfinityError, OSError) as error:
+        failed, reason = group.records, f"{getattr(error, 'code', 'internal')}: {error}"
+    except Exception as error:
+        log.exception("a slice of %s failed", group.thread)
+        failed, reason = group.records, f"internal: {error}"
+    if failed:
+        await _rest(host, group, failed, reason)
+    else:
+        host.runtime.observer.gate("yielded")
+    return failed
+
+
+async def _work(
+    host: Host, group: _Group, owed: Owed, remaining: Callable[[], float]
+) -> tuple[list[dict[str, Any]], str]:
+    opened = await _open(host, group)
+    again = group.receives > 1
+    messages = opened.messages
+    if again or opened.woken_at is not None:
+        messages = await _take_up(host, group.thread, opened)
+    if messages:
+        await _slice(host, group.thread, messages, remaining)
+    if again or opened.woken_at is not None:
+        await _see_to(host, group.thread, owed, opened.due or 0, everything=again)
+    await _pay(host, group.thread, owed, remaining)
+    return opened.later, opened.reason
+
+
+# -- open
+
+
+async def _open(host: Host, group: _Group) -> _Opened:
+    opened = _Opened()
+    for index, record in enumerate(group.records):
+        match envelope.open(record):
+            case envelope.Newer(version):
+                opened.later = group.records[index:]
+                opened.reason = f"a message of format {version} is queued, which this version cannot read; deploy the newer one"
+                break
+            case envelope.Unreadable(reason):
+                await host.refuse(group.thread, record["messageId"], reason)
+            case envelope.Wake(due=due):
+                opened.woken_at = len(opened.messages) if opened.woken_at is None else opened.woken_at
+                opened.due = max(due or 0, opened.due or 0) or None
+            case envelope.Claimed(message, key):
+                opened.messages.append(await host.fetch(message, key))
+            case envelope.Said(message):
+                await host.welcome(message)
+                opened.messages.append(message)
+            case Message() as message:
+                opened.messages.append(message)
+    return opened
+
+
+# -- take up
+
+
+async def _take_up(host: Host, thread: str, opened: _Opened) -> list[Message]:
+    """The messages that are left to fold in: those that the thread has not consumed, and what its inbox has."""
+    consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
+    rest = [message for message in opened.messages if message.id not in consumed]
+    inbox = await host.store.take_up(thread, host.now())
+    queued = {message.id for message in inbox}
+    place = opened.woken_at if opened.woken_at is not None else len(opened.messages)
+    early = [message for message in opened.messages[:place] if message in rest and message.id not in queued]
+    late = [message for message in opened.messages[place:] if message in rest and message.id not in queued]
+    return [*early, *inbox, *late]
+
+
+# -- slice
+
+
+async def _slice(
+    host: Host, thread: str, messages: Sequence[Message], remaining: Callable[[], float]
+) -> None:
+    """One slice, begun anew when a twin has committed first (I1)."""
+    loop = host.runtime.loop
+    alarm = asyncio.get_running_loop().call_later(max(remaining() - MARGIN, 0), loop.expire, thread)
+    listening = asyncio.create_task(_listen(host, thread))
+    try:
+        for tried in range(1, TRIES + 1):
+            try:
+                await loop.run_slice(thread, messages)
+            except Conflict:
+                if tried == TRIES:
+                    raise
+                gone = set(await host.store.consumed(thread, [message.id for message in messages]))
+                messages = [message for message in messages if message.id not in gone]
+                if not messages:
+                    return
+            except UnknownThread as error:
+                # Deleted since: nobody is left to whom any of it could be said.
+                log.warning("%d messages for %s are dropped: %s", len(messages), thread, error)
+                return
+            else:
+                return
+    finally:
+        alarm.cancel()
+        listening.cancel()
+        host.gathering.release(thread)
+
+
+async def _listen(host: Host, thread: str) -> None:
+    """An interrupt cannot pass the queue while its thread's slice runs: it is looked for beside it."""
+    while True:
+        await asyncio.sleep(LISTEN)
+        found = await host.items.take_interrupt(thread)
+        if found is not None:
+            action = Action(found.action)
+            body = encode(Control(action=action))
+            host.gathering.hurry(
+                Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now())
+            )
+            host.runtime.loop.interrupt(thread, action)
+
+
+# -- pay
+
+
+async def _see_to(host: Host, thread: str, owed: Owed, due: int, *, everything: bool) -> None:
+    """What the thread has on record: unsent rows, timers that a wake came too early for; ``everything``, if an invocation may have crashed that owed it."""
+    unsent, told = await host.store.unsent(thread)
+    host.runtime.outbox.resume(unsent)
+    owed.told.update({row[0]: row for row in told})
+    for timer in await host.store.timers(thread):
+        if everything or timer.due_at <= due:
+            owed.timers.setdefault((thread, timer.id), timer.due_at)
+    for other in await host.store.expecting(thread) if everything else ():
+        owed.wakes.setdefault(other, host.fresh_cause())
+
+
+async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], float]) -> None:
+    """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7). Raises what could not be done."""
+    outbox = host.runtime.outbox
+    most = max(remaining() - MARGIN, 0.5)
+    if not await outbox.settled(thread, most if outbox.functions_of(thread) else min(most, PATIENCE)):
+        await outbox.withdraw([thread])
+        unsent, _ = await host.store.unsent(thread)
+        if unsent:
+            owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
+    if owed.told:
+        await host.tell(list(owed.told.values()))
+    await asyncio.gather(
+        *(host.alarms.wake(to, cause) for to, cause in owed.wakes.items()),
+        *(host.alarms.wake_at(of, id, due_at) for (of, id), due_at in owed.timers.items()),
+        *(host.alarms.forget(of, id) for of, id in owed.cancelled),
+    )
+
+
+# -- fail
+
+
+async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], reason: str) -> None:
+    """The messages come back after a rest that grows; the thread alone waits, and says why (I7, L10)."""
+    seconds = min(2 ** min(group.receives, 12), LONGEST_REST)
+    log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
+    try:
+        await host.failing(group.thread, reason, first=group.receives == 1)
+        for record in failed:
+            await host.inbox_queue.change_visibility(record["receiptHandle"], seconds)
+    except (InfinityError, OSError) as error:
+        # The queue's own visibility time-out brings them back, only later.
+        log.warning("the rest of %s could not be shortened: %s", group.thread, error)
+
+
+def _receives(record: Mapping[str, Any]) -> int:
+    return int(record["attributes"].get("ApproximateReceiveCount", "1"))

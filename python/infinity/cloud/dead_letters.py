@@ -1,0 +1,71 @@
+"""What the inbox queue gave up on: kept in the database, where the sweep goes on trying, and told to people. Nothing accepted is lost (I2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from infinity._core import Message
+from infinity.errors import InfinityError, StoreError
+
+from . import envelope
+from .host import Host
+from .owed import gathering
+
+__all__ = ["keep"]
+
+log = logging.getLogger("infinity.cloud")
+
+
+async def keep(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
+    """``event``: of the dead-letter queue's event source mapping. In order per thread, as they came."""
+    failed: list[str] = []
+    stuck: set[str] = set()
+    for record in event["Records"]:
+        thread = record["attributes"]["MessageGroupId"]
+        if thread in stuck:
+            failed.append(record["messageId"])
+            continue
+        try:
+            with gathering():
+                await _keep(host, thread, record)
+        except (InfinityError, OSError) as error:
+            log.error(
+                "message %s for %s stays in the dead-letter queue: %s", record["messageId"], thread, error
+            )
+            stuck.add(thread)
+            failed.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+
+
+async def _keep(host: Host, thread: str, record: Mapping[str, Any]) -> None:
+    match envelope.open(record):
+        case envelope.Newer(version):
+            raise StoreError(f"it has format {version}, which this version cannot read; deploy the newer one")
+        case envelope.Unreadable(reason):
+            await host.refuse(thread, record["messageId"], reason)
+            return
+        case envelope.Wake():
+            await _tell(host, thread, record, "it could not be woken")
+        case envelope.Claimed(message, key):
+            await _put(host, await host.fetch(message, key), record)
+        case envelope.Said(message):
+            await host.welcome(message)
+            await _put(host, message, record)
+        case Message() as message:
+            await _put(host, message, record)
+
+
+async def _put(host: Host, message: Message, record: Mapping[str, Any]) -> None:
+    accepted = await host.store.keep(message)
+    await _tell(
+        host, message.thread, record, f"a message of kind {message.kind} is kept ({accepted.status.value})"
+    )
+
+
+async def _tell(host: Host, thread: str, record: Mapping[str, Any], what: str) -> None:
+    tries = record["attributes"].get("ApproximateReceiveCount", "?")
+    text = f"the thread failed {tries} times in a row: {what}. It is tried again every quarter of an hour; the function's log says why it fails"
+    await host.items.put_failing(thread, text)
+    await host.problem(thread, f"dead.{record['messageId']}", "dead_letter", text)

@@ -1,0 +1,121 @@
+"""What a function of the cloud host is told by its environment. Everything that is missing or wrong is told at once."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infinity.agent import Agent
+from infinity.errors import ConfigError
+
+if TYPE_CHECKING:
+    from infinity.config.schema import Config
+
+__all__ = ["Places", "read_agent", "read_config", "read_places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything is. Empty: not given."""
+
+    store: str = ""
+    inbox_queue: str = ""
+    delay_queue: str = ""
+    output_queue: str = ""
+    schedule_group: str = ""
+    schedule_role: str = ""
+    schedule_dead_letters: str = ""
+    table: str = ""
+    bucket: str = ""
+    public_url: str = ""
+    api_token: str = ""
+
+
+_ABOUT: dict[str, tuple[str, str]] = {
+    "store": (
+        "INFINITY_STORE",
+        "the database, such as postgresql://role@cluster.dsql.region.on.aws/postgres",
+    ),
+    "inbox_queue": ("INFINITY_INBOX_QUEUE", "the URL of the FIFO queue that wakes the agent"),
+    "delay_queue": ("INFINITY_DELAY_QUEUE", "the URL of the standard queue for short waits"),
+    "output_queue": ("INFINITY_OUTPUT_QUEUE", "the URL of the FIFO queue for replies"),
+    "schedule_group": ("INFINITY_SCHEDULE_GROUP", "the name of the schedule group"),
+    "schedule_role": ("INFINITY_SCHEDULE_ROLE", "the ARN of the role of schedules"),
+    "schedule_dead_letters": (
+        "INFINITY_SCHEDULE_DEAD_LETTERS",
+        "the ARN of the dead-letter queue of schedules",
+    ),
+    "table": ("INFINITY_TABLE", "the name of the DynamoDB table"),
+    "bucket": ("INFINITY_BUCKET", "the name of the S3 bucket for large messages"),
+    "public_url": ("INFINITY_PUBLIC_URL", "where tool servers reach the receiver"),
+    "api_token": ("INFINITY_API_TOKEN", "the bearer token of the API"),
+}
+
+_URLS = {
+    "store": ("postgresql://", "postgres://"),
+    "inbox_queue": ("https://", "http://"),
+    "delay_queue": ("https://", "http://"),
+    "output_queue": ("https://", "http://"),
+    "public_url": ("https://", "http://"),
+}
+
+
+def read_places(environment: Mapping[str, str], needed: Collection[str]) -> Places:
+    """``needed``: names of fields that must be there. ``ConfigError`` lists all that are missing or cannot be right."""
+    found = {field: environment.get(name, "").strip() for field, (name, _) in _ABOUT.items()}
+    problems = [
+        f"{name} is not set: {what}"
+        for field, (name, what) in _ABOUT.items()
+        if field in needed and not found[field]
+    ]
+    problems += [
+        f"{_ABOUT[field][0]} must begin with {schemes[0]}"
+        for field, schemes in _URLS.items()
+        if found[field] and not found[field].startswith(schemes)
+    ]
+    if problems:
+        raise ConfigError("the function's environment is not complete:\n" + "\n".join(problems))
+    return Places(**found)
+
+
+def read_config(environment: Mapping[str, str]) -> Config:
+    """``infinity.toml``: of ``INFINITY_CONFIG``, or beside the function's code. ``ConfigError`` names what works on a daemon only."""
+    from infinity.config import reading
+
+    named = environment.get("INFINITY_CONFIG", "")
+    path = Path(named or Path(environment.get("LAMBDA_TASK_ROOT", ".")) / "infinity.toml")
+    if named and not path.exists():
+        raise ConfigError(f"INFINITY_CONFIG names {path}, which is not there; is it in the function's code?")
+    config = reading.read_config(path, environment)
+    problems = [
+        f"[toolsets.{name}] starts a command, which only the daemon does; deploy the server and give its url"
+        for name, toolset in config.toolsets.items()
+        if toolset.command is not None
+    ]
+    problems += [
+        f"[mcp_servers.{name}] is bridged by the daemon only; run 'infinity rap mcp' somewhere and give its url as a toolset"
+        for name in config.mcp_servers
+    ]
+    if problems:
+        raise ConfigError(f"{path}:\n" + "\n".join(problems))
+    return config
+
+
+def read_agent(environment: Mapping[str, str]) -> Agent | None:
+    """The ``infinity.Agent`` that ``INFINITY_AGENT`` names as ``module:name``."""
+    named = environment.get("INFINITY_AGENT", "")
+    if not named:
+        return None
+    module_name, _, name = named.partition(":")
+    how = "write INFINITY_AGENT as module:name, the module beside the function's handler"
+    try:
+        found: object = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"INFINITY_AGENT={named}: {error}; {how}") from error
+    agent = getattr(found, name, None) if name else None
+    if not isinstance(agent, Agent):
+        raise ConfigError(f"INFINITY_AGENT={named}: there is no infinity.Agent of that name; {how}")
+    return agent

@@ -1,0 +1,113 @@
+"""Entry points of the functions: ``infinity.cloud.handlers.agent`` and its siblings, each ``(event, context)``.
+
+A process serves one invocation after the other: its event loop and its host are made by the first and kept. Nothing happens at import, so that what a
+snapshot of the process would freeze (ids, secrets, connections) is made after it was restored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from infinity.abc import Observer
+
+    from .host import Host
+
+__all__ = ["agent", "api", "dead_letters", "observe", "receiver", "relay", "sweep"]
+
+T = TypeVar("T")
+Event = Mapping[str, Any]
+
+
+class Context(Protocol):
+    """What Lambda says of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+def agent(event: Event, context: Context) -> dict[str, Any]:
+    """Queue messages become slices; the answer lists those that failed."""
+    from .batch import run_batch
+
+    return _run(
+        lambda host: run_batch(host, event, _remaining(context)),
+        "store inbox_queue delay_queue schedule_group schedule_role table public_url",
+    )
+
+
+def receiver(event: Event, context: Context) -> dict[str, Any]:
+    """What tool servers send back: durable in the queue, then 200."""
+    from .api.routes import receive
+
+    return _run(lambda host: receive(host, event), "store inbox_queue table public_url")
+
+
+def api(event: Event, context: Context) -> dict[str, Any]:
+    """What clients ask and say."""
+    from .api.routes import serve
+
+    return _run(lambda host: serve(host, event), "store inbox_queue table public_url")
+
+
+def relay(event: Event, context: Context) -> dict[str, Any]:
+    """Wakes whose time has come move from the delay queue to the inbox queue."""
+    from .relay import forward
+
+    return _loop().run_until_complete(forward(os.environ, event))
+
+
+def dead_letters(event: Event, context: Context) -> dict[str, Any]:
+    """Messages that no slice could take are kept in the database, and people are told."""
+    from .dead_letters import keep
+
+    return _run(lambda host: keep(host, event), "store inbox_queue table public_url")
+
+
+def sweep(event: Event, context: Context) -> dict[str, Any]:
+    """Threads whose wake was lost are woken."""
+    from .sweep import wake_overdue
+
+    return _run(
+        lambda host: wake_overdue(host, _remaining(context)), "store inbox_queue delay_queue table public_url"
+    )
+
+
+class _Process:
+    """What is kept between invocations."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    host: Host | None = None
+    wrap: Callable[[Observer], Observer] | None = None
+
+
+def observe(wrap: Callable[[Observer], Observer]) -> None:
+    """Put an observer in front of the host's own, before the first invocation: tracing, or what pulls the plug in tests."""
+    _Process.wrap = wrap
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    if _Process.loop is None:
+        _Process.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_Process.loop)
+        level = os.environ.get("INFINITY_LOG_LEVEL", "info").upper()
+        logging.getLogger("infinity").setLevel(level)
+    return _Process.loop
+
+
+def _run(work: Callable[[Host], Awaitable[T]], needed: str) -> T:
+    async def invocation() -> T:
+        if _Process.host is None:
+            from .host import open_host
+
+            _Process.host = await open_host(os.environ, needed.split(), observe=_Process.wrap)
+        return await work(_Process.host)
+
+    return _loop().run_until_complete(invocation())
+
+
+def _remaining(context: Context) -> Callable[[], float]:
+    return lambda: context.get_remaining_time_in_millis() / 1000

@@ -1,0 +1,218 @@
+"""The cloud host: its parts and their order, made once per process and kept between invocations."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from infinity._core import Message
+from infinity.abc import Models, Observer
+from infinity.agent import Agent
+from infinity.callback_keys import kept_keys
+from infinity.errors import ConfigError
+from infinity.feed import Feed
+from infinity.ids import RandomIds
+from infinity.models.registry import Models as ConfiguredModels
+from infinity.rap.capability import Capabilities
+from infinity.runtime import Runtime
+from infinity.settings import Settings
+from infinity.tools.functions import Tool
+
+from .alarms import Alarms
+from .aws.client import Aws
+from .aws.secrets import resolve
+from .aws.sqs import Queue
+from .claims import Claims
+from .clock import CloudClock
+from .environment import Places, read_agent, read_config, read_places
+from .items import Items
+from .output import Output
+from .owed import Gathering
+from .postgres.address import connections, open_address
+from .postgres.commit import Told
+from .postgres.opening import check_tables
+from .postgres.transactions import Transactions
+from .store import CloudStore
+from .toolsets import CloudToolsets, configured_servers
+from .transport import SignedTransport
+
+__all__ = ["Host", "open_host"]
+
+NEEDED = ("store", "inbox_queue", "table", "public_url")
+"""By everything that has a runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """The agent, as a configuration file or a program describes it."""
+
+    settings: Settings
+    models: Models
+    functions: Sequence[Tool[..., Any]]
+
+
+class Host:
+    """``alarms`` is for functions that pay what a commit owes; the others cannot reach the queues of time."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        places: Places,
+        environment: Mapping[str, str],
+        runtime: Runtime,
+        store: CloudStore,
+        items: Items,
+        gathering: Gathering,
+        now: Callable[[], int],
+    ) -> None:
+        self.aws = aws
+        self.places = places
+        self.environment = environment
+        self.runtime = runtime
+        self.store = store
+        self.items = items
+        self.gathering = gathering
+        self.now = now
+        self.inbox_queue = Queue(aws, places.inbox_queue)
+        delay = Queue(aws, places.delay_queue)
+        self.alarms = Alarms(
+            self.inbox_queue,
+            delay,
+            aws,
+            group=places.schedule_group,
+            role=places.schedule_role,
+            dead_letters=places.schedule_dead_letters,
+            now=now,
+        )
+        self._claims = Claims(aws, places.bucket) if places.bucket else None
+        self._output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
+
+    # -- messages
+
+    async def fetch(self, message: Message, key: str) -> Message:
+        """The message whose body was too large for the queue."""
+        if self._claims is None:
+            raise ConfigError(
+                f"message {message.id} is in a bucket, and INFINITY_BUCKET does not say in which; set it"
+            )
+        body = await self._claims.get(key)
+        return Message(message.thread, message.id, message.kind, body, accepted_at=message.accepted_at)
+
+    async def welcome(self, message: Message) -> None:
+        """A person may begin a conversation by the queue: text creates the root thread that it is for."""
+        if await self.store.thread(message.thread) is None:
+            await self.runtime.create(id=message.thread)
+
+    async def refuse(self, thread: str, id: str, reason: str) -> None:
+        """A message that cannot be read now or ever: told, put on record, dropped (I2)."""
+        await self.store.discard(thread, f"sqs.{id}", reason, self.now())
+        await self.problem(
+            thread, f"refused.{id}", "unreadable", f"a message in the queue was dropped: {reason}"
+        )
+
+    # -- words for people
+
+    async def tell(self, rows: Sequence[Told]) -> None:
+        """Rows of the output queue leave, and are forgotten once they have (I5)."""
+        if self._output is not None:
+            await self._output.send(rows)
+        await self.store.forget([key for key, _, _ in rows])
+
+    async def failing(self, thread: str, reason: str, *, first: bool) -> None:
+        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once."""
+        await self.items.put_failing(thread, reason)
+        if first:
+            await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
+
+    async def problem(self, thread: str, id: str, code: str, text: str) -> None:
+        if self._output is None:
+            return
+        body = {
+            "id": f"{thread}.{id}",
+            "thread": thread,
+            "kind": "problem",
+            "data": {"code": code, "text": text},
+        }
+        await self._output.send([(f"problem.{thread}.{id}", thread, msgspec.json.encode(body))])
+
+    def fresh_cause(self) -> str:
+        """For a wake that must not be taken for an earlier one."""
+        return secrets.token_hex(8)
+
+    async def close(self) -> None:
+        await self.runtime.stop(0)
+        await self.store.close()
+        await self.aws.close()
+
+
+async def open_host(
+    environment: Mapping[str, str],
+    needed: Collection[str] = NEEDED,
+    *,
+    observe: Callable[[Observer], Observer] | None = None,
+    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> Host:
+    """``needed``: the places that this function cannot do without. ``ConfigError`` says everything that is missing."""
+    aws = Aws(environment)
+    try:
+        environment = await resolve(environment, aws)
+        places = read_places(environment, needed)
+        return await _assemble(aws, places, environment, observe, now)
+    except BaseException:
+        await aws.close()
+        raise
+
+
+async def _assemble(
+    aws: Aws,
+    places: Places,
+    environment: Mapping[str, str],
+    observe: Callable[[Observer], Observer] | None,
+    now: Callable[[], int],
+) -> Host:
+    described, servers = _describe(environment)
+    claims = Claims(aws, places.bucket) if places.bucket else None
+    address = open_address(places.store)
+    transactions = Transactions(connections(address), address.platform, address.where, claims=claims)
+    await check_tables(transactions, address.where)
+    items = Items(aws, places.table, now)
+    queue = Queue(aws, places.inbox_queue)
+    output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
+    store = CloudStore(transactions, queue, items, claims=claims, output=output)
+    keys = await kept_keys(store)
+    if not keys:
+        raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
+    gathering = Gathering()
+    feed = Feed(store)
+    runtime = Runtime(
+        store=store,
+        mailbox=gathering,
+        models=described.models,
+        transport=SignedTransport(servers, aws),
+        toolsets=CloudToolsets(servers, items, aws),
+        capabilities=Capabilities(keys, places.public_url),
+        clock=CloudClock(now),
+        feed=feed,
+        settings=described.settings,
+        functions=described.functions,
+        observer=observe(feed) if observe is not None else None,
+        ids=RandomIds(),
+        sole_writer=False,
+        alarm=gathering,
+    )
+    return Host(aws, places, environment, runtime, store, items, gathering, now)
+
+
+def _describe(environment: Mapping[str, str]) -> tuple[_Described, list[Any]]:
+    config = read_config(environment)
+    agent: Agent | None = read_agent(environment)
+    models = ConfiguredModels(config.models, environment=environment)
+    if agent is None:
+        return _Described(config.settings(), models, ()), configured_servers(config.toolsets, (), environment)
+    servers = configured_servers(config.toolsets, agent.toolsets, environment)
+    return _Described(agent.settings, models, agent.tools), servers

@@ -1,0 +1,89 @@
+"""What one group of messages owes the world after its commit, gathered until it is paid: wakes, timers, replies (I5).
+
+Everything here is on record in the database too. If the process ends before it is paid, the messages come back and it is read from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from infinity._core import Batch, Message
+
+from .postgres.commit import Told
+
+__all__ = ["Gathering", "Owed", "gathering", "owed"]
+
+
+@dataclass(slots=True)
+class Owed:
+    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``told``: rows of the output queue, by key."""
+
+    wakes: dict[str, str] = field(default_factory=dict)
+    timers: dict[tuple[str, str], int] = field(default_factory=dict)
+    cancelled: set[tuple[str, str]] = field(default_factory=set)
+    told: dict[str, Told] = field(default_factory=dict)
+
+
+_current: ContextVar[Owed | None] = ContextVar("infinity_owed", default=None)
+
+
+@contextmanager
+def gathering() -> Iterator[Owed]:
+    """Whatever this task, and tasks that it starts, comes to owe from here on."""
+    found = Owed()
+    token = _current.set(found)
+    try:
+        yield found
+    finally:
+        _current.reset(token)
+
+
+def owed() -> Owed:
+    found = _current.get()
+    assert found is not None, "nobody pays what is owed here: work within `gathering`"
+    return found
+
+
+class Gathering:
+    """``abc.Mailbox`` and ``abc.Alarm`` of a host that exits between slices: what they are told is owed, and paid before it exits."""
+
+    def __init__(self) -> None:
+        self._urgent: dict[str, list[Message]] = {}
+
+    # abc.Mailbox
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """Messages without a place are in the inbox queue already, which wakes their thread by itself."""
+        for message in messages:
+            if message.seq:
+                owed().wakes[message.thread] = message.id
+
+    async def take(self) -> Batch:
+        raise AssertionError("the queue hands out batches here, nobody takes them")
+
+    def more(self, thread: str) -> list[Message]:
+        return self._urgent.pop(thread, [])
+
+    def hurry(self, message: Message) -> None:
+        """A message that a running slice is to have at once; another copy of it rests in the queue."""
+        self._urgent.setdefault(message.thread, []).append(message)
+
+    def queued(self, thread: str) -> int:
+        return 0
+
+    def release(self, thread: str, *, keep: bool = False) -> None:
+        self._urgent.pop(thread, None)
+
+    # abc.Alarm
+
+    def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
+        debt = owed()
+        for id in cancelled:
+            debt.timers.pop((thread, id), None)
+            debt.cancelled.add((thread, id))
+        for id, due_at in timers:
+            debt.cancelled.discard((thread, id))
+            debt.timers[thread, id] = due_at

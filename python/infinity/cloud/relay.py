@@ -1,0 +1,47 @@
+"""From the delay queue to the inbox queue: a FIFO queue cannot delay a single message, so that short waits take this way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from infinity.errors import InfinityError
+
+from . import envelope
+from .aws.client import Aws
+from .aws.sqs import Queue, deduplication_id
+from .environment import read_places
+
+__all__ = ["forward"]
+
+log = logging.getLogger("infinity.cloud")
+
+
+async def forward(environment: Mapping[str, str], event: Mapping[str, Any]) -> dict[str, Any]:
+    """``event``: of the delay queue's event source mapping. Forwarding twice is harmless: a wake carries nothing."""
+    places = read_places(environment, ["inbox_queue"])
+    aws = Aws(environment)
+    try:
+        queue = Queue(aws, places.inbox_queue)
+        sent = await asyncio.gather(*(_forward(queue, record) for record in event["Records"]))
+    finally:
+        await aws.close()
+    failed = [record["messageId"] for record, done in zip(event["Records"], sent, strict=True) if not done]
+    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+
+
+async def _forward(queue: Queue, record: Mapping[str, Any]) -> bool:
+    thread = envelope.woken(record["body"])
+    if thread is None:
+        log.error("message %s of the delay queue is no wake; it is dropped", record["messageId"])
+        return True
+    # From the message that waited, which is the same however often it is delivered.
+    id = deduplication_id(thread, f"relay.{record['messageId']}")
+    try:
+        await queue.send(record["body"], group=thread, deduplication_id=id)
+    except (InfinityError, OSError) as error:
+        log.warning("a wake for %s could not be forwarded, it is tried again: %s", thread, error)
+        return False
+    return True

@@ -1,0 +1,168 @@
+"""The cloud host's store: PostgreSQL for what is true, the inbox queue as the way in, DynamoDB for what may lag behind.
+
+``accept`` puts a message into the inbox queue instead of a table: SQS has it durably before the sender hears of it (I2), and keeps it until the commit that
+consumes it. Messages that a commit or a timer causes are rows of that very transaction, as everywhere (I6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from infinity._core import Delta, Message, Snapshot
+from infinity.abc import Accepted, Expect, OutboxRow, PromptRow, Status
+from infinity.errors import LimitReached
+
+from . import envelope
+from .aws.sqs import deduplication_id
+from .owed import owed
+from .postgres import inbox, outbox, queues, state, timers
+from .postgres.commit import Told, family
+from .postgres.connections import Connection
+from .postgres.entry_cache import EntryCache
+from .postgres.store import PostgresStore
+from .postgres.transactions import Transactions
+
+if TYPE_CHECKING:
+    from .aws.sqs import Queue
+    from .claims import Claims
+    from .items import Items
+    from .output import Output
+
+__all__ = ["CloudStore"]
+
+LARGEST = 1 << 20
+"""Bytes of a message in SQS."""
+OUTPUT = "output"
+"""The kind of outbox rows that leave by the output queue."""
+
+
+class CloudStore(PostgresStore):
+    """``claims``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        queue: Queue,
+        items: Items,
+        *,
+        claims: Claims | None = None,
+        output: Output | None = None,
+    ) -> None:
+        super().__init__(transactions)
+        self._queue = queue
+        self._items = items
+        self._claims = claims
+        self._output = output
+        self._entries = EntryCache()
+
+    # -- the way in
+
+    async def accept(
+        self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
+    ) -> Accepted:
+        if await self._items.seen(message.thread, message.id):
+            return Accepted(Status.DUPLICATE)
+        status = await self._look(inbox.outlook, message, expect, call_id)
+        if status is Status.DISCARDED:
+            # Only what is recorded may be dropped (I2).
+            return await super().accept(message, expect, call_id)
+        if status is Status.ACCEPTED:
+            await self._enqueue(message)
+            return Accepted(status, message)
+        return Accepted(status)
+
+    async def _enqueue(self, message: Message) -> None:
+        sealed = envelope.seal(message)
+        if len(sealed.encode()) > LARGEST:
+            if self._claims is None:
+                raise LimitReached(
+                    f"message {message.id} has {len(message.body)} bytes, more than a queue takes, and there is no INFINITY_BUCKET for large ones; send less"
+                )
+            sealed = envelope.seal(message, await self._claims.put(message.thread, message.id, message.body))
+        id = deduplication_id(message.thread, message.id)
+        await self._queue.send(sealed, group=message.thread, deduplication_id=id)
+
+    # -- slices
+
+    async def load(
+        self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
+    ) -> Snapshot | None:
+        if known_version >= 0 and await self._look(state.unchanged, thread, known_version, message_ids):
+            return None
+        return await self._see(state.load, thread, -1, message_ids, self._entries)
+
+    async def commit(self, delta: Delta) -> list[Message]:
+        messages = await super().commit(delta)
+        for each in family(delta):
+            self._entries.add((each.thread, each.created_at), each.entries)
+            await self._items.remember(each.thread, [id for _, id, _ in each.consumed])
+            await self._items.forget_prompts(each.thread, each.prompts_closed)
+            await self._items.put_prompts(each.thread, each.prompts)
+        return messages
+
+    def _told(self, delta: Delta) -> Sequence[Told]:
+        rows = self._output.rows(delta) if self._output is not None else ()
+        if rows:
+            owed().told.update({row[0]: row for row in rows})
+        return rows
+
+    # -- one thread's affairs, for a host that reads them when it is woken
+
+    async def take_up(self, thread: str, now: int) -> list[Message]:
+        """What the thread has in its inbox, timers that are due included."""
+        tried: list[Message] = []
+
+        async def work(connection: Connection, uncertain: bool) -> list[Message]:
+            await timers.fire(connection, now, tried, uncertain, thread)
+            return await queues.inbox_of(connection, thread)
+
+        return await self._write(work, list)
+
+    async def consumed(self, thread: str, message_ids: Sequence[str]) -> list[str]:
+        """Those of the messages that the thread has consumed."""
+        return await self._look(state.consumed, thread, message_ids)
+
+    async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Told]]:
+        """What of the thread has not left yet: rows for tool servers, and rows for the output queue."""
+        rows = await self._look(queues.outbox_of, thread)
+        told = [(row.key, row.thread, row.body) for row in rows if row.kind == OUTPUT]
+        return [row for row in rows if row.kind != OUTPUT], told
+
+    async def expecting(self, thread: str) -> list[str]:
+        """Threads of the same tree with something in their inbox."""
+        return await self._look(queues.expecting, thread)
+
+    async def overdue(self, since: int) -> list[str]:
+        """Threads that should have been woken before ``since``, in ms since the epoch."""
+        return await self._look(queues.overdue, since)
+
+    async def forget(self, keys: list[str]) -> None:
+        """Rows of the output queue that have left."""
+        await self._change(outbox.forget, keys)
+
+    async def discard(self, thread: str, id: str, reason: str, now: int) -> None:
+        """Put on record that a message was dropped, and why (I2)."""
+        await self._change(inbox.discard, thread, id, reason, now)
+
+    async def keep(self, message: Message) -> Accepted:
+        """Into the inbox of the database: a message that its queue does not deliver any more."""
+        return await super().accept(message)
+
+    # -- what may lag behind
+
+    async def find_prompt(self, thread: str, id: str) -> PromptRow | None:
+        """A pending prompt; the copy in DynamoDB answers most of the time, the database decides."""
+        found = await self._items.prompt(thread, id)
+        if found is not None:
+            return found
+        return next((row for row in await self.prompts(thread) if row.id == id), None)
+
+    async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
+        if await self.thread(thread) is None:
+            return False
+        await self._items.put_view(thread, view_type, content)
+        return True
+
+    async def views(self, thread: str) -> list[tuple[str, bytes]]:
+        return await self._items.views(thread)

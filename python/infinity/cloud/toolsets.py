@@ -1,0 +1,80 @@
+"""The configured tool servers of a deployment, and discovery that keeps the last good definitions where every process finds them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from infinity.errors import ConfigError, StoreError, ToolsetError
+from infinity.rap.address import Server
+from infinity.rap.discovery import Loaded, Toolsets
+from infinity.rap.manifest import Toolset
+
+from .items import Items
+
+if TYPE_CHECKING:
+    from infinity.config.schema import ToolsetConfig
+
+    from .aws.client import Aws
+
+__all__ = ["CloudToolsets", "configured_servers"]
+
+log = logging.getLogger("infinity.cloud")
+
+
+def configured_servers(
+    toolsets: Mapping[str, ToolsetConfig], urls: Sequence[str], environment: Mapping[str, str]
+) -> list[Server]:
+    """``urls``: of servers that an ``infinity.Agent`` names. ``ConfigError`` lists every token that is missing."""
+    missing = [
+        f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the function's environment"
+        for name, config in toolsets.items()
+        if config.token_env is not None and not environment.get(config.token_env)
+    ]
+    if missing:
+        raise ConfigError("\n".join(missing))
+    named = [
+        Server(config.url, environment.get(config.token_env or ""), auth=config.auth)
+        for config in toolsets.values()
+        if config.url is not None
+    ]
+    return [*named, *map(Server, urls)]
+
+
+class CloudToolsets(Toolsets):
+    """A copy is read when a server cannot be reached, and written when what it offers is new (DISC-6)."""
+
+    def __init__(self, servers: Sequence[Server], items: Items, aws: Aws) -> None:
+        super().__init__(servers, signer=aws)
+        self._items = items
+        self._kept: dict[str, bytes] = {}
+
+    async def load(self) -> Loaded:
+        loaded = await super().load()
+        unreachable = [problem.base_url for problem in loaded.problems if not problem.cached]
+        if unreachable and await self._recall(unreachable):
+            loaded = await super().load()
+        await self._keep(loaded)
+        return loaded
+
+    async def _recall(self, base_urls: Sequence[str]) -> bool:
+        """Put the copies of earlier processes in hand; whether there is one."""
+        found = False
+        for base_url in base_urls:
+            try:
+                copy = await self._items.toolset(base_url)
+                if copy is not None:
+                    self._copies[base_url] = Toolset.from_json(copy)
+                    found = True
+            except (StoreError, ToolsetError) as error:
+                # The problem that led here is reported; a copy that cannot be read is none.
+                log.warning("the kept toolset of %s is not used: %s", base_url, error)
+        return found
+
+    async def _keep(self, loaded: Loaded) -> None:
+        for toolset in loaded.toolsets:
+            copy = toolset.to_json()
+            if toolset.base_url in loaded.fresh and self._kept.get(toolset.base_url) != copy:
+                await self._items.put_toolset(toolset.base_url, copy)
+                self._kept[toolset.base_url] = copy
