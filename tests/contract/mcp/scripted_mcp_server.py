@@ -256,14 +256,15 @@ async def long_work(finish: str, ask: bool = False) -> str:
 
 
 @server.tool()
-async def grow() -> str:
-    """Offer one more tool from now on."""
+async def grow(ctx: Context[Any, Any]) -> str:
+    """Offer one more tool from now on, and say so."""
 
     def extra() -> str:
         """Came later."""
         return "extra!"
 
     server.add_tool(extra, name="extra")
+    await ctx.notify_tools_changed()
     return "grown"
 
 

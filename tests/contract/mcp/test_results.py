@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests.contract.mcp.pixel import PIXEL
 
 from infinity.rap.manifest import parse_manifest
+from infinity.rap.mcp import catalogue
 
 
 @pytest.mark.rap("DISC-2", "DISC-9")
@@ -82,6 +84,23 @@ async def test_a_conversation_that_begins_sees_the_tools_of_now(bridge: Any) -> 
     await bridged.call("grow", "c1")
     assert "extra" in await bridged.tools()
     assert (await bridged.call("extra", "c2"))["text"] == "extra!"
+
+
+@pytest.mark.parametrize("http", [False, True], ids=["pipe", "http"])
+async def test_a_server_that_says_its_tools_have_changed_is_asked_at_once(
+    bridge: Any,
+    web_server: Any,
+    http: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(catalogue, "BETWEEN_LISTS", 0.05)
+    bridged = await bridge(**({"url": (await web_server()).url} if http else {}))
+    assert "extra" not in await bridged.tools()
+    await bridged.call("grow", "c1")
+    async with asyncio.timeout(20):
+        while "MCP server scripted has changed its tools: new: extra" not in caplog.text:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_server_over_http_works_like_one_over_a_pipe(bridge: Any, web_server: Any) -> None:

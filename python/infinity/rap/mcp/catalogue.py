@@ -133,13 +133,13 @@ class Catalogue:
 
     async def _fetch(self, connection: Connection) -> tuple[Client, list[Tool]]:
         name, within = self._specification.name, self._specification.start_timeout
-        client = await connection.client()
+        session = await connection.session()
         try:
             async with asyncio.timeout(within):
-                return client, await connection.request(None, list_tools, repeatable=True)
+                return session.client, await connection.request(None, list_tools, repeatable=True)
         except TimeoutError:
             problem = f"did not list its tools within {within:g} s"
-            connection.discard(client, problem)
+            connection.discard(session, problem)
             raise ToolsetError(f"MCP server {name} {problem}") from None
         except EndlessList as error:
             raise ToolsetError(f"MCP server {name} cannot be used: {error}") from error

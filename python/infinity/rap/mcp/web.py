@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx2
+import msgspec
 from mcp.client.streamable_http import streamable_http_client
 
 from infinity._core import __version__
@@ -16,7 +17,22 @@ from .calls import current
 
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 30.0
+NOTICE_SECONDS = 5.0
+"""For a notice, which nobody answers: the SDK sends nothing else before the server has taken it."""
 LARGEST_EVENT = 32 << 20
+
+
+class _Network(httpx2.AsyncHTTPTransport):
+    """A notice that the server does not take in time is given up as if it had; a call waits for its answer as long as it has patience."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if not _is_notice(request):
+            return await super().handle_async_request(request)
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": NOTICE_SECONDS}
+        try:
+            return await super().handle_async_request(request)
+        except httpx2.ReadTimeout:
+            return httpx2.Response(202, request=request)
 
 
 class WebServer:
@@ -36,7 +52,7 @@ class WebServer:
     async def _run(self) -> AsyncGenerator[Any]:
         # Answers may take as long as the call may: RunningCall minds the time. A dead connection is told by the system.
         timeout = httpx2.Timeout(WRITE_SECONDS, connect=CONNECT_SECONDS, read=None)
-        network = httpx2.AsyncHTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+        network = _Network(socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
         note: Callable[[httpx2.Response], Any] = self._note
         async with (
             httpx2.AsyncClient(
@@ -61,3 +77,14 @@ class WebServer:
             running.http_status = response.status_code
         else:
             self.refused = response.status_code
+
+
+def _is_notice(request: httpx2.Request) -> bool:
+    """A JSON-RPC message without an id. What the body is not of is left alone: the OAuth flow's forms, streams."""
+    if request.method != "POST" or not request.headers.get("content-type", "").startswith("application/json"):
+        return False
+    try:
+        message = msgspec.json.decode(request.content)
+    except (msgspec.DecodeError, httpx2.RequestNotRead):
+        return False
+    return isinstance(message, dict) and "method" in message and "id" not in message
