@@ -26,6 +26,7 @@ class Guarded:
         self.requests: list[str] = []
         self.registered = 0
         self.refreshed = 0
+        self.revoked: set[str] = set()
         self.address = ""
 
     async def start(self) -> web.AppRunner:
@@ -90,6 +91,8 @@ class Guarded:
         if form["grant_type"] == "refresh_token":
             self.refreshed += 1
             user = str(form["refresh_token"]).removeprefix("refresh-")
+            if user in self.revoked:
+                return web.json_response({"error": "invalid_grant"}, status=400)
         else:
             user, challenge = self.granted[str(form["code"])]
             digest = hashlib.sha256(str(form["code_verifier"]).encode()).digest()
@@ -104,6 +107,10 @@ class Guarded:
                 "refresh_token": f"refresh-{user}",
             }
         )
+
+    def revoke(self, user: str) -> None:
+        self.revoked.add(user)
+        self.tokens = {token: owner for token, owner in self.tokens.items() if owner != user}
 
     async def grant(self, auth_url: str, user: str) -> int:
         """What the user does in the browser; the status of the page that comes last."""
@@ -190,3 +197,31 @@ async def test_a_refusal_is_told_and_strangers_are_turned_away(bridge: Any, guar
             assert response.status == 200
     text = (await bridged.message("tool_result", "c1"))["text"]
     assert "access was not granted: access_denied" in text
+
+
+async def test_one_user_who_takes_access_back_takes_it_from_nobody_else(
+    bridge: Any, guarded: Guarded
+) -> None:
+    bridged = await bridge(url=f"{guarded.address}/mcp")
+    await bridged.tools()
+    await granted(bridged, guarded, "scripted_connect", "c1", "ann")
+    await granted(bridged, guarded, "add", "c2", "ben", a=1, b=2)
+    guarded.revoke("ann")
+    assert "add" in await bridged.tools(), "ben's access shows what there is"
+    guarded.revoke("ben")
+    assert list(await bridged.tools()) == ["scripted_connect"]
+    assert (await granted(bridged, guarded, "scripted_connect", "c3", "ben")).startswith("Access is granted.")
+    assert "add" in await bridged.tools()
+
+
+async def test_another_address_to_come_back_to_is_registered_anew(bridge: Any, guarded: Guarded) -> None:
+    bridged = await bridge(url=f"{guarded.address}/mcp")
+    await bridged.tools()
+    await granted(bridged, guarded, "scripted_connect", "c1", "ann")
+    await bridged.restart()  # on another free port
+    await granted(bridged, guarded, "add", "c2", "ben", a=1, b=2)
+    assert guarded.registered == 2
+    await bridged.runtime.invoke(
+        bridged.server.base_url, "add", "c3", arguments={"a": 2, "b": 2}, user_id="ann"
+    )
+    assert (await bridged.message("tool_result", "c3"))["text"] == "4", "who had access keeps it"

@@ -20,6 +20,7 @@ from mcp.shared.auth import (
     OAuthToken,
     ProtectedResourceMetadata,
 )
+from pydantic import AnyUrl
 
 from .calls import RunningCall, current
 from .ledger import Ledger
@@ -166,6 +167,8 @@ class _Provider(OAuthClientProvider):
     async def set_tokens(self, tokens: OAuthToken) -> None:
         kept = await self._kept()
         kept.tokens = tokens.model_dump_json()
+        if self.context.client_info is not None:
+            kept.client = self.context.client_info.model_dump_json()
         kept.ends_at = None if tokens.expires_in is None else time.time() + tokens.expires_in
         context = self.context
         kept.server = context.oauth_metadata.model_dump_json() if context.oauth_metadata else None
@@ -174,8 +177,16 @@ class _Provider(OAuthClientProvider):
         await self._ledger.keep_grant(self._user, msgspec.json.encode(kept))
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
-        kept = await self._kept(EVERYBODY)
-        return None if kept.client is None else OAuthClientInformationFull.model_validate_json(kept.client)
+        """The registration that the user's grant belongs to; else everybody's, if browsers can come back to it."""
+        own = (await self._kept()).client
+        if own is not None:
+            return OAuthClientInformationFull.model_validate_json(own)
+        shared = (await self._kept(EVERYBODY)).client
+        if shared is None:
+            return None
+        found = OAuthClientInformationFull.model_validate_json(shared)
+        here = AnyUrl(self._authorization.redirect_url)
+        return found if here in (found.redirect_uris or ()) else None
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         kept = await self._kept(EVERYBODY)
