@@ -1,4 +1,4 @@
-"""Many subscriptions and many events on one real daemon: is any event lost or doubled, how fast, and what stays in memory.
+"""Many subscriptions and rounds of many events on one real daemon: is any event lost or doubled, how fast, and what stays in memory.
 
 Model and tool server run here, outside the daemon, and count. Every event carries a name of its own and an ``event_id``; one in ten is sent twice. One in
 twenty asks for a thread of its own. In the end each name must stand exactly once in the histories, as the daemon's interface shows them.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -21,7 +23,7 @@ import aiohttp
 from aiohttp import web
 
 from infinity.demo.daemon import Daemon, free_port
-from processes import model_config, resident, rest_of
+from processes import BENCHES, model_config, rest_of
 from servers import TEXT_TURN, closing, delta, event, opening
 
 EVENT = re.compile(r"<event (\d+)>")
@@ -36,6 +38,14 @@ class Load:
     subscriptions: int
     """In all."""
     events: int
+    """In each round."""
+    rounds: int = 2
+    hot_threads: int = 512
+    """Threads that the daemon keeps in memory."""
+
+    @property
+    def all_events(self) -> int:
+        return self.events * self.rounds
 
 
 @dataclass
@@ -49,8 +59,8 @@ class Outcome:
     lost: list[int] = field(default_factory=list)
     doubled: list[int] = field(default_factory=list)
     children: int = 0
-    resident: list[int] = field(default_factory=list)
-    """Bytes: before the events, after each half of them."""
+    held: list[dict[str, Any]] = field(default_factory=list)
+    """What the daemon's process holds (``counted_daemon.py``): before the events, after each round."""
 
 
 class Servers:
@@ -128,15 +138,14 @@ class Run:
     async def all(self) -> Outcome:
         threads = await self._subscribe()
         await self._settled(threads)
-        self.outcome.resident.append(resident(self.daemon.pid))
-        began, cpu = time.perf_counter(), rest_of(self.daemon.pid).cpu_ns
-        half = self.load.events // 2
-        for numbers in (range(half), range(half, self.load.events)):
-            await self._send(numbers)
+        self.outcome.held.append(await self._held())
+        for number in range(self.load.rounds):
+            began, cpu = time.perf_counter(), rest_of(self.daemon.pid).cpu_ns
+            await self._send(range(number * self.load.events, (number + 1) * self.load.events))
             await self._settled(threads)
-            self.outcome.resident.append(resident(self.daemon.pid))
-        self.outcome.seconds = time.perf_counter() - began
-        self.outcome.cpu = (rest_of(self.daemon.pid).cpu_ns - cpu) / 1e9
+            self.outcome.seconds += time.perf_counter() - began
+            self.outcome.cpu += (rest_of(self.daemon.pid).cpu_ns - cpu) / 1e9
+            self.outcome.held.append(await self._held())
         self.outcome.requests = self.servers.requests
         await self._count(threads)
         return self.outcome
@@ -188,6 +197,16 @@ class Run:
                 return True
         return False
 
+    async def _held(self) -> dict[str, Any]:
+        output = self.daemon.home / "counted"
+        before = output.stat().st_size if output.exists() else 0
+        os.kill(self.daemon.pid, signal.SIGUSR1)
+        async with asyncio.timeout(PATIENCE):
+            while not output.exists() or not (text := output.read_text()[before:]).endswith("\n"):
+                await asyncio.sleep(0.01)
+        found: dict[str, Any] = json.loads(text)
+        return found
+
     async def _counts(self) -> dict[str, float]:
         async with self.http.get(f"{self.daemon.address}/metrics") as answer:
             lines = (await answer.text()).splitlines()
@@ -205,7 +224,7 @@ class Run:
                 for entry in await self._pages(f"/v1/threads/{row['id']}/entries?", "entries"):
                     if entry["kind"] == "event":
                         seen.update(int(number) for number in EVENT.findall(json.dumps(entry["user"])))
-        self.outcome.lost = [number for number in range(self.load.events) if not seen[number]]
+        self.outcome.lost = [number for number in range(self.load.all_events) if not seen[number]]
         self.outcome.doubled = [number for number, count in seen.items() if count > 1]
 
     async def _pages(self, path: str, name: str) -> list[dict[str, Any]]:
@@ -231,8 +250,18 @@ async def measure(home: Path, load: Load) -> Outcome:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
     address = f"http://127.0.0.1:{port}"
-    config = f'{model_config(address)}\n[toolsets.load]\nurl = "{address}"\n[log]\nlevel = "warning"\n'
-    daemon = Daemon(home, config)
+    config = f'''{model_config(address)}
+[toolsets.load]
+url = "{address}"
+
+[limits]
+hot_threads = {load.hot_threads}
+
+[log]
+level = "warning"
+'''
+    os.environ["COUNTED"] = str(home / "counted")
+    daemon = Daemon(home, config, program=[str(BENCHES / "counted_daemon.py")])
     await asyncio.to_thread(daemon.start)
     try:
         headers = {"Authorization": f"Bearer {(home / 'token').read_text().strip()}"}
@@ -246,24 +275,35 @@ async def measure(home: Path, load: Load) -> Outcome:
         await runner.cleanup()
 
 
+def report(load: Load, done: Outcome) -> None:
+    print(
+        f"{load.rounds} rounds of {load.events:,} events over {load.subscriptions:,} subscriptions of {load.threads:,} threads, {load.hot_threads} threads kept in memory"
+    )
+    each = done.cpu / load.all_events * 1e3
+    print(
+        f"  {load.all_events / done.seconds:,.0f} events/s, {each:.2f} ms CPU each, {done.requests:,} completions, {done.children:,} child threads"
+    )
+    print("  after round   resident   given out   kept free   Python objects   Python blocks")
+    for number, held in enumerate(done.held):
+        sizes = [f"{held[name] / (1 << 20):5.0f} MiB" for name in ("resident", "heap", "free")]
+        print(
+            f"  {number:11}  {sizes[0]:>9}   {sizes[1]:>9}   {sizes[2]:>9}   {sum(held['objects'].values()):14,}   {held['blocks']:13,}"
+        )
+    print(f"  lost {len(done.lost)}, doubled {len(done.doubled)}, refused {done.refused}")
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--threads", type=int, default=100)
     options.add_argument("--subscriptions", type=int, default=1_000)
-    options.add_argument("--events", type=int, default=10_000)
+    options.add_argument("--events", type=int, default=10_000, help="in each round")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--hot-threads", type=int, default=512)
     chosen = options.parse_args()
-    load = Load(chosen.threads, chosen.subscriptions, chosen.events)
+    load = Load(chosen.threads, chosen.subscriptions, chosen.events, chosen.rounds, chosen.hot_threads)
     with tempfile.TemporaryDirectory(prefix="infinity-bench-") as home:
         done = asyncio.run(measure(Path(home), load))
-    mebibytes = " → ".join(f"{size / (1 << 20):.0f}" for size in done.resident)
-    print(f"{load.events:,} events over {load.subscriptions:,} subscriptions of {load.threads:,} threads")
-    print(
-        f"  {load.events / done.seconds:,.0f} events/s, {done.cpu / load.events * 1e3:.2f} ms CPU each, {done.requests:,} completions"
-    )
-    print(
-        f"  {done.children:,} child threads; resident MiB {mebibytes} (before, after one half, after the other)"
-    )
-    print(f"  lost {len(done.lost)}, doubled {len(done.doubled)}, refused {done.refused}")
+    report(load, done)
     if done.lost or done.doubled or done.refused:
         raise SystemExit(1)
 
