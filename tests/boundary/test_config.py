@@ -141,6 +141,7 @@ def test_the_environment_overrides_the_file(path: Path) -> None:
         "INFINITY_DAEMON_HOSTS": '["a", "b"]',
         "INFINITY_AGENT_INSTRUCTIONS": "12",
         "INFINITY_MODEL": "scripted/default",
+        "INFINITY_TOOLSETS_PRICES": '{ url = "https://prices.example", token_env = "PRICES_TOKEN" }',
         "INFINITY_HOME": "/elsewhere",
         "UNRELATED": "x",
     }
@@ -149,6 +150,8 @@ def test_the_environment_overrides_the_file(path: Path) -> None:
     settings = config.settings()
     assert (settings.limits.rounds, settings.timeouts.short_wait) == (3, 0.5)
     assert (settings.instructions, settings.default_model) == ("12", "scripted/default")
+    prices = config.toolsets["prices"]
+    assert (prices.url, prices.token_env) == ("https://prices.example", "PRICES_TOKEN")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +168,12 @@ def test_the_environment_overrides_the_file(path: Path) -> None:
             "INFINITY_LIMITS_ROUND: [limits] round is no setting; did you mean [limits] rounds?",
         ),
         ("INFINITY_POLICY_DEFAULT", "perhaps", "INFINITY_POLICY_DEFAULT: [policy] default is"),
+        ("INFINITY_TOOLSETS_PRICES", "https://prices.example", "INFINITY_TOOLSETS_PRICES: "),
+        (
+            "INFINITY_TOOLSETS_PRICES",
+            '{ urls = "" }',
+            "INFINITY_TOOLSETS_PRICES: [toolsets.prices] urls is no",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(path: Path, name: str, value: str, expected: str) -> None:

@@ -1,7 +1,8 @@
 """Reads ``infinity.toml`` and the environment into a ``Config``; every error names the file, the line, the key and what to write.
 
 Environment: ``INFINITY_<SECTION>_<KEY>`` overrides a key of the sections daemon, agent, limits, timeouts, retries, policy and log
-(``INFINITY_DAEMON_PORT=8080``), ``INFINITY_MODEL`` the default model.
+(``INFINITY_DAEMON_PORT=8080``), ``INFINITY_MODEL`` the default model. ``INFINITY_TOOLSETS_<NAME>`` is a whole ``[toolsets.name]`` as an inline
+table: ``{ url = "https://tools.example" }``, for addresses that are known only where the agent is deployed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .schema import Config
 
 __all__ = ["PROJECT_SECTIONS", "read_config", "read_table"]
 
-_FROM_ENVIRONMENT = ("daemon", "agent", "limits", "timeouts", "retries", "policy", "log")
+_FROM_ENVIRONMENT = ("daemon", "agent", "limits", "timeouts", "retries", "policy", "log", "toolsets")
 PROJECT_SECTIONS = ("agent", "models", "toolsets", "mcp_servers")
 """What a project's own file may set: nothing that concerns the daemon or consent."""
 
@@ -120,7 +121,7 @@ def _place(name: str) -> tuple[str, str] | None:
 def _value(section: str, key: str, text: str) -> Any:
     """A number where a number is wanted; TOML for lists and tables; else the text itself."""
     field = _fields((section,)).get(key)
-    if field is None or not text or str in _alternatives(field.annotation):
+    if section != "toolsets" and (field is None or not text or str in _alternatives(field.annotation)):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
