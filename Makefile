@@ -15,6 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 BASE := $(VENV)/.stamp-base
 DEPS := $(VENV)/.stamp-deps
 CORE := $(VENV)/.stamp-core
+MCP_SERVERS := target/mcp-servers/.stamp
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
@@ -32,7 +33,7 @@ test: test-rust test-python ## every test of the core and of Python
 test-rust: $(BASE)
 	cargo test --quiet --locked -p infinity-core
 
-test-python: $(DEPS) $(CORE)
+test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests with far more rounds (INFINITY_KILLS, INFINITY_SEEDS)
@@ -132,6 +133,16 @@ $(BASE): pyproject.toml
 $(DEPS): $(BASE)
 	@echo "Installing the development tools into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# MCP servers that the bridge is tried with and that cannot be in the same environment: older SDKs, and Node's where there is Node.
+$(MCP_SERVERS): $(BASE) tests/contract/mcp/servers/requirements.txt tests/contract/mcp/servers/package.json
+	@echo "Installing MCP servers to test with into target/mcp-servers"
+	@[ -x target/mcp-servers/python/bin/python ] || $(BIN)/python -m venv target/mcp-servers/python
+	@target/mcp-servers/python/bin/python -m pip install --quiet -r tests/contract/mcp/servers/requirements.txt
+	@if command -v npm >/dev/null; then mkdir -p target/mcp-servers/node && cp tests/contract/mcp/servers/package.json target/mcp-servers/node/ && \
+	  npm install --prefix target/mcp-servers/node --no-package-lock --no-audit --no-fund --loglevel=error >target/mcp-servers/npm.log 2>&1 || \
+	  { echo "npm could not install them; the tests of Node's servers are skipped:"; tail -n 3 target/mcp-servers/npm.log; }; fi
 	@touch $@
 
 # The extension and the package's own dependencies, installed in place. The first build takes a minute or two (SQLite is in it).

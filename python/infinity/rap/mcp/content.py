@@ -91,9 +91,9 @@ def _says(items: list[str | Image], structured: Any) -> bool:
     """Whether the texts say the same as the structured content; servers are asked to send both, and the model needs one."""
     texts = [item for item in items if isinstance(item, str)]
     values = [_parsed(text) for text in texts]
-    wrapped = (
-        structured.get("result") if isinstance(structured, dict) and len(structured) == 1 else structured
-    )
+    # Where there is one value, SDKs and servers wrap it, in "result" or a name of their own.
+    one = isinstance(structured, dict) and len(structured) == 1
+    wrapped = next(iter(structured.values())) if one else structured
     return any(said in ([structured], [wrapped], structured, wrapped) for said in (values, texts) if said)
 
 
