@@ -1,0 +1,69 @@
+"""Large bodies in S3, by reference: a key that is made of digests, the body's own among them (claim check)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+from infinity.errors import DamagedStore
+
+from .aws.client import Aws
+from .aws.failure import AwsError
+
+__all__ = ["Claims", "is_claim_of"]
+
+_KEY = re.compile(r"claims/(?P<thread>[0-9a-f]{32})/[0-9a-f]{32}\.(?P<body>[0-9a-f]{64})")
+_GONE = frozenset({"NoSuchKey", "NotFound", "HTTP 404"})
+
+
+class Claims:
+    """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is damage, and never an empty body (I8).
+
+    Nothing here deletes: the bucket's lifecycle may, once nothing can refer to a body any more.
+    """
+
+    def __init__(self, aws: Aws, bucket: str) -> None:
+        self._aws = aws
+        self._bucket = bucket
+
+    async def put(self, thread: str, name: str, body: bytes) -> str:
+        """The body's key; durable when this returns. The same body under the same name has the same key, so a repeat changes nothing."""
+        key = _key(thread, name, body)
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        headers = {"Content-Type": "application/octet-stream", "x-amz-checksum-sha256": checksum}
+        await self._aws.rest(
+            "s3", "PUT", f"/{self._bucket}/{key}", operation="PutObject", headers=headers, body=body
+        )
+        return key
+
+    async def get(self, key: str) -> bytes:
+        """``DamagedStore`` if it is not there, or not what was put; ``AwsError`` if that cannot be known now."""
+        found = _KEY.fullmatch(key)
+        if found is None:
+            raise DamagedStore("a reference to the bucket cannot be read: it is not a key of a body")
+        try:
+            answer = await self._aws.rest("s3", "GET", f"/{self._bucket}/{key}", operation="GetObject")
+        except AwsError as error:
+            if error.service_code not in _GONE:
+                raise
+            raise DamagedStore(
+                f"{key} is not in the bucket {self._bucket}; if its lifecycle expired it, let it keep claims/ for longer"
+            ) from error
+        if hashlib.sha256(answer.body).hexdigest() != found["body"]:
+            raise DamagedStore(f"{key} in the bucket {self._bucket} is not what was written")
+        return answer.body
+
+
+def is_claim_of(key: str, thread: str) -> bool:
+    """Whether this is the key of a body that was put for this thread."""
+    found = _KEY.fullmatch(key)
+    return found is not None and found["thread"] == _digest(thread)
+
+
+def _key(thread: str, name: str, body: bytes) -> str:
+    return f"claims/{_digest(thread)}/{_digest(name)}.{hashlib.sha256(body).hexdigest()}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

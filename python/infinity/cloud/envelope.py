@@ -1,0 +1,237 @@
+"""What travels in the inbox and delay queues: whole messages, references to large ones, wakes; and what a person wrote with the AWS CLI.
+
+``seal`` and ``wake`` write, ``open`` reads. Whoever may send to a queue may write anything, so ``open`` raises for nothing: what it cannot make sense of is
+``Unreadable``, for good, and what a newer version wrote is ``Newer``. A new kind of message or a changed body is a new version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from infinity._core import Message
+from infinity.errors import BadRequest
+from infinity.ids import is_id
+from infinity.message import Block, Kind, UserText, decode, encode
+
+from .aws.sqs import group_id
+from .claims import is_claim_of
+
+__all__ = [
+    "LARGEST_TEXT",
+    "VERSION",
+    "Claimed",
+    "Envelope",
+    "Newer",
+    "Said",
+    "Unreadable",
+    "Wake",
+    "open",
+    "seal",
+    "wake",
+    "woken",
+]
+
+VERSION = 1
+LARGEST_TEXT = 1 << 20
+"""Bytes of what a person may send: the default of ``limits.message_bytes``, and what SQS takes."""
+_LATEST = 1 << 53
+"""No time is later: beyond it, numbers of JSON are not exact everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message whose body (empty here) is in the bucket, under ``key``."""
+
+    message: Message
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person sent as plain JSON: user text, which creates the root thread of its name if there is none."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Carries nothing: the thread has something on record. ``due``: ms since the epoch, of the timer that it is for."""
+
+    thread: str
+    due: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It never will be read: tell, and drop it on record. ``reason``: for people; without its content (S9)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """Written by a newer version: it stays queued until that one is deployed (I8)."""
+
+    version: int
+
+
+Envelope = Message | Claimed | Said | Wake | Unreadable | Newer
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+
+
+class _Version(msgspec.Struct):
+    infinity: int | None = None
+
+
+class _Sealed(msgspec.Struct, omit_defaults=True):
+    infinity: int
+    thread: _Text | None = None
+    id: _Text | None = None
+    kind: _Text | None = None
+    accepted_at: _Time | None = None
+    body: msgspec.Raw = msgspec.Raw()
+    claim: _Text | None = None
+    wake: _Text | None = None
+    due: _Time | None = None
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    content: str | Block | list[Block]
+    group_id: str
+    user_id: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_version = msgspec.json.Decoder(_Version)
+_sealed = msgspec.json.Decoder(_Sealed)
+_plain = msgspec.json.Decoder(_Plain)
+
+
+def seal(message: Message, claim: str | None = None) -> str:
+    """The message as a queue carries it; with ``claim``, the key of its body in the bucket instead of the body."""
+    sealed = _Sealed(
+        infinity=VERSION,
+        thread=message.thread,
+        id=message.id,
+        kind=message.kind,
+        accepted_at=message.accepted_at,
+        claim=claim,
+    )
+    if claim is None:
+        sealed.body = msgspec.Raw(message.body)
+    return _encode(sealed).decode()
+
+
+def wake(thread: str, due: int | None = None) -> str:
+    return _encode(_Sealed(infinity=VERSION, wake=thread, due=due)).decode()
+
+
+def open(record: Mapping[str, Any]) -> Envelope:
+    """A record of an SQS event. Of a FIFO queue, it must be for the thread that its group is of; raises for nothing that it may hold."""
+    try:
+        body = record["body"].encode()
+        attributes = record.get("attributes") or {}
+        group = attributes.get("MessageGroupId")
+        version = _version.decode(body).infinity
+        if version is None:
+            return _said(_plain.decode(body), record["messageId"], group, _sent_at(attributes), len(body))
+        if version > VERSION:
+            return Newer(version)
+        if version < 1:
+            return Unreadable(f"there is no version {version} of queue messages")
+        return _opened(_sealed.decode(body), group)
+    except RecursionError:
+        return Unreadable("its JSON is nested too deeply")
+    except UnicodeError:
+        return Unreadable("it is not valid Unicode")
+    except BadRequest as error:
+        return Unreadable(str(error))
+    except msgspec.ValidationError as error:
+        return Unreadable(f"its JSON is not of the expected form: {error}")
+    except msgspec.DecodeError:
+        return Unreadable("it is not JSON")
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        return Unreadable(f"the record is not one of a queue ({type(error).__name__})")
+
+
+def woken(body: str) -> str | None:
+    """The thread that a message of the delay queue wakes; ``None`` if it is no wake."""
+    opened = open({"body": body, "messageId": ""})
+    return opened.thread if isinstance(opened, Wake) else None
+
+
+def _opened(sealed: _Sealed, group: str | None) -> Envelope:
+    if sealed.wake is not None:
+        _check_group(sealed.wake, group)
+        return Wake(sealed.wake, sealed.due)
+    if sealed.thread is None or sealed.id is None or sealed.kind is None:
+        raise BadRequest("it has neither 'wake' nor all of 'thread', 'id' and 'kind'")
+    _check_group(sealed.thread, group)
+    if sealed.claim is not None:
+        if not is_claim_of(sealed.claim, sealed.thread):
+            raise BadRequest("its 'claim' is not the key of a body of this thread")
+        if sealed.kind not in frozenset(Kind):
+            raise BadRequest("its 'kind' is not one that this version knows")
+        return Claimed(_message(sealed, b""), sealed.claim)
+    body = bytes(sealed.body)
+    if not body:
+        raise BadRequest("it has neither 'body' nor 'claim'")
+    check_body(sealed.kind, body)
+    return _message(sealed, body)
+
+
+def check_body(kind: str, body: bytes) -> None:
+    """``BadRequest`` or ``msgspec.DecodeError`` unless the body is one of this kind: for bodies that were fetched, too."""
+    if kind not in frozenset(Kind):
+        raise BadRequest("its 'kind' is not one that this version knows")
+    decoded = decode(kind, body)
+    if isinstance(decoded, UserText):
+        _check_content(decoded.content)
+
+
+def _message(sealed: _Sealed, body: bytes) -> Message:
+    assert sealed.thread is not None and sealed.id is not None and sealed.kind is not None
+    return Message(sealed.thread, sealed.id, sealed.kind, body, accepted_at=sealed.accepted_at or 0)
+
+
+def _said(plain: _Plain, message_id: str, group: str | None, sent_at: int, size: int) -> Said:
+    if not is_id(plain.group_id):
+        raise BadRequest("'group_id' must be 1 to 128 of letters, digits and _.:@+-")
+    if plain.group_id != group:
+        raise BadRequest("'group_id' must be the same as the message group id")
+    if plain.user_id is not None and not is_id(plain.user_id):
+        raise BadRequest("'user_id' must be 1 to 128 of letters, digits and _.:@+-")
+    if size > LARGEST_TEXT:
+        raise BadRequest(f"it has {size} bytes, more than {LARGEST_TEXT}")
+    content = plain.content
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    blocks = content if isinstance(content, list) else [content]
+    _check_content(blocks)
+    body = encode(UserText(content=blocks, user_id=plain.user_id))
+    return Said(Message(plain.group_id, f"sqs.{message_id}", Kind.USER, body, accepted_at=sent_at))
+
+
+def _check_content(blocks: list[Block]) -> None:
+    """The rules of ``Runtime.send``. Not at the top: the relay has wakes only, and no runtime."""
+    from infinity.runtime import _check_content as check
+
+    check(blocks)
+
+
+def _check_group(thread: str, group: str | None) -> None:
+    """A standard queue has no groups, and what comes from it is for the thread that it says."""
+    if group is not None and group != group_id(thread):
+        raise BadRequest("it is for another thread than its message group")
+
+
+def _sent_at(attributes: Mapping[str, Any]) -> int:
+    """When SQS took it; unknown is 0."""
+    text = str(attributes.get("SentTimestamp", ""))
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
