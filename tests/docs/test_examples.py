@@ -16,7 +16,7 @@ from infinity.demo.daemon import free_port
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SERVERS = [FOLDER / "tool_server.py"]
-PROGRAMS = sorted(set(FOLDER.glob("*.py")) - set(SERVERS))
+PROGRAMS = sorted({*FOLDER.glob("*.py"), *FOLDER.glob("concepts/*.py")} - set(SERVERS))
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda path: path.name)
