@@ -108,7 +108,7 @@ class Stage:
 
         async def answers() -> bool:
             assert self.daemon is not None and self.daemon.returncode is None, self.log
-            return await _status(f"{self.url}/healthz") == 200
+            return await status(f"{self.url}/healthz") == 200
 
         await eventually(answers, "answer of the daemon")
 
@@ -199,7 +199,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
         raise AssertionError(f"no {what} within {PATIENCE:g} s") from None
 
 
-async def _status(url: str) -> int:
+async def status(url: str) -> int:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
         try:
             async with http.get(url) as response:
