@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infinity.abc import Delivery, Store, Verdict
+from infinity.answers.toolsets import described
 from infinity.config.schema import DEFAULT_PORT, ToolsetConfig
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
 from infinity.rap.address import Server, origin, same_origin
@@ -135,24 +136,11 @@ class LocalToolsets(Toolsets):
     def _describe(
         self, name: str, base_url: str, toolset: Toolset | None, problem: Problem | None
     ) -> dict[str, Any]:
-        described: dict[str, Any] = {
-            "name": name,
-            "url": base_url,
-            "problem": problem.text if problem else None,
-            "rule": problem.rule if problem else None,
-            "cached": problem is not None and problem.cached,
-            "needs_migration": toolset is not None and toolset.needs_migration,
-            "toolset": toolset.name if toolset else None,
-            "description": toolset.description if toolset else None,
-            "tools": [
-                {"name": tool.name, "description": tool.description, "annotations": tool.annotations}
-                for tool in (toolset.tools if toolset else ())
-            ],
-        }
+        found = described(name, base_url, toolset, problem)
         server = self._own.started.get(name)
         if server is not None:
-            described["process"] = {"state": server.state, "pid": server.pid, "restarts": server.restarts}
-        return described
+            found["process"] = {"state": server.state, "pid": server.pid, "restarts": server.restarts}
+        return found
 
     async def _keep(self, loaded: Loaded) -> None:
         for toolset in loaded.toolsets:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from tests.boundary.daemons import Running, running
 
+from infinity.answers.openapi import describe
 from infinity.errors import ConfigError, DamagedStore, NewerStore, StoreLocked
-from infinity.local.api.openapi import describe
 from infinity.local.api.routes import ROUTES
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home

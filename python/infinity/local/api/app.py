@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from infinity.answers.openapi import describe
+
 from .answers import answer
 from .backend import BACKEND, Backend
 from .guard import guard
-from .openapi import describe
 from .routes import ROUTES
 
 __all__ = ["make_app"]

@@ -5,50 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
-from infinity.abc import Accepted, Store
+from infinity.abc import Store
+from infinity.answers.runs import Runs
 from infinity.feed import Feed
-from infinity.message import Action, Block
 from infinity.rap.capability import Capabilities
-from infinity.settings import Settings
 
 from ..moving.moves import Moves
 from .metrics import Metrics
 
-__all__ = ["BACKEND", "Address", "Backend", "Runs"]
-
-
-class Runs(Protocol):
-    """The part of ``infinity.runtime.Runtime`` that the interface calls."""
-
-    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str: ...
-
-    async def send(
-        self, thread: str, content: str | list[Block], *, key: str | None = None, user_id: str | None = None
-    ) -> Accepted: ...
-
-    async def control(
-        self, thread: str, action: Action, argument: str | None = None, *, key: str | None = None
-    ) -> Accepted: ...
-
-    async def choose(
-        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
-    ) -> Accepted: ...
-
-    async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted: ...
-
-    async def explain(self, thread: str) -> Any: ...
-
-    async def reload_tools(self, thread: str) -> Any: ...
-
-    @property
-    def catalogs(self) -> Any: ...
-
-    @property
-    def settings(self) -> Settings: ...
+__all__ = ["BACKEND", "Address", "Backend"]
 
 
 @dataclass(frozen=True, slots=True)

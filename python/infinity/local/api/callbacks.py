@@ -7,6 +7,7 @@ import logging
 from aiohttp import web
 
 from infinity.abc import Status
+from infinity.answers.outcome import CALLBACK_RULES
 from infinity.errors import BadRequest, InfinityError
 
 from .answers import accepted
@@ -17,13 +18,6 @@ from .failure import Refused, refusal
 __all__ = ["post_callback"]
 
 logger = logging.getLogger("infinity.callbacks")
-
-_RULES = {
-    Status.UNKNOWN_THREAD: "CB-2",
-    Status.UNKNOWN_CALL: "CB-2",
-    Status.NOT_PENDING: "CB-2",
-    Status.NOT_SUBSCRIBED: "SUB-1",
-}
 
 
 async def post_callback(request: web.Request) -> web.Response:
@@ -51,7 +45,7 @@ async def post_callback(request: web.Request) -> web.Response:
     logger.debug(
         "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
     )
-    return accepted(outcome, rule=_RULES.get(outcome.status))
+    return accepted(outcome, rule=CALLBACK_RULES.get(outcome.status))
 
 
 async def _pass_on(backend: Backend, thread: str, call: str, body: bytes) -> web.Response | None:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
 from aiohttp import web
 
+from infinity.answers.asked import Closing, NewModel, Nothing
 from infinity.message import Action
 
 from .answers import taken
 from .backend import BACKEND
 from .body import idempotency_key, path_id, read_json
 
-__all__ = ["Closing", "NewModel", "Nothing", "close_thread", "control", "set_model"]
-
-
-class Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    """No members."""
-
-
-class Closing(msgspec.Struct, forbid_unknown_fields=True):
-    """``report``: a last word for the parent thread."""
-
-    report: str | None = None
-
-
-class NewModel(msgspec.Struct, forbid_unknown_fields=True):
-    model: str
+__all__ = ["close_thread", "control", "set_model"]
 
 
 def control(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
+from infinity.answers.asked import Closing, NewMessage, NewModel, NewThread, Nothing, Selection
+from infinity.answers.routes import KEYED, PAGED, Route
 from infinity.message import Action
 
 from .callbacks import post_callback
-from .choices import Selection, post_choice
-from .controls import Closing, NewModel, Nothing, close_thread, control, set_model
+from .choices import post_choice
+from .controls import close_thread, control, set_model
 from .entries import list_entries
 from .events import stream_events
 from .health import get_health, get_metrics
-from .messages import NewMessage, post_message
+from .messages import post_message
 from .moving import (
     Export,
     Migration,
@@ -29,43 +29,20 @@ from .moving import (
     undo_export,
 )
 from .subscriptions import delete_subscription, list_subscriptions
-from .threads import NewThread, create_thread, get_thread, list_threads
+from .threads import create_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
 
-__all__ = ["ROUTES", "Route"]
+__all__ = ["ROUTES"]
 
-_PAGED = ("after", "limit")
-_KEYED = ("Idempotency-Key",)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """``body``: the shape of the request's JSON; ``optional``: it may be absent; ``query`` and ``headers``: names."""
-
-    method: str
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    summary: str
-    body: type[msgspec.Struct] | None = None
-    optional: bool = False
-    query: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    produces: str = "application/json"
-    created: bool = False
-    uploads: bool = False
-    """The request's body is a file."""
-
-    @property
-    def authenticated(self) -> bool:
-        return self.path.startswith("/v1/")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _control(action: Action, summary: str) -> Route:
+def _control(action: Action, summary: str) -> Route[Handler]:
     path = f"/v1/threads/{{id}}/{action.value}"
-    return Route("POST", path, control(action), summary, Nothing, optional=True, headers=_KEYED)
+    return Route("POST", path, control(action), summary, Nothing, optional=True, headers=KEYED)
 
 
-ROUTES: tuple[Route, ...] = (
+ROUTES: tuple[Route[Handler], ...] = (
     Route(
         "POST",
         "/v1/threads",
@@ -73,7 +50,7 @@ ROUTES: tuple[Route, ...] = (
         "Create a thread",
         NewThread,
         optional=True,
-        headers=_KEYED,
+        headers=KEYED,
         created=True,
     ),
     Route(
@@ -81,7 +58,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/threads",
         list_threads,
         "List threads, newest activity first",
-        query=("root", "parent", "status", *_PAGED),
+        query=("root", "parent", "status", *PAGED),
     ),
     Route("GET", "/v1/threads/{id}", get_thread, "A thread and everything it waits for"),
     Route(
@@ -90,9 +67,9 @@ ROUTES: tuple[Route, ...] = (
         post_message,
         "Say something to a thread",
         NewMessage,
-        headers=_KEYED,
+        headers=KEYED,
     ),
-    Route("GET", "/v1/threads/{id}/entries", list_entries, "A thread's own history", query=_PAGED),
+    Route("GET", "/v1/threads/{id}/entries", list_entries, "A thread's own history", query=PAGED),
     Route(
         "GET",
         "/v1/threads/{id}/events",
@@ -113,10 +90,10 @@ ROUTES: tuple[Route, ...] = (
         "Close a thread for good",
         Closing,
         optional=True,
-        headers=_KEYED,
+        headers=KEYED,
     ),
     Route(
-        "POST", "/v1/threads/{id}/model", set_model, "Use another model from now on", NewModel, headers=_KEYED
+        "POST", "/v1/threads/{id}/model", set_model, "Use another model from now on", NewModel, headers=KEYED
     ),
     Route(
         "POST", "/v1/threads/{id}/choices/{choice_id}", post_choice, "Answer or dismiss a prompt", Selection
@@ -126,14 +103,14 @@ ROUTES: tuple[Route, ...] = (
         "/v1/subscriptions",
         list_subscriptions,
         "Active subscriptions, of one thread or of all",
-        query=("thread", "call_id", *_PAGED),
+        query=("thread", "call_id", *PAGED),
     ),
     Route(
         "DELETE",
         "/v1/threads/{id}/subscriptions/{call_id}",
         delete_subscription,
         "End a subscription",
-        headers=_KEYED,
+        headers=KEYED,
     ),
     Route(
         "POST", "/v1/threads/{id}/migrate", migrate_thread, "Move a conversation to another daemon", Migration

@@ -44,7 +44,7 @@ _ERROR = {
 }
 
 
-def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
+def describe(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
     """An OpenAPI 3.1 document."""
     bodies = [route.body for route in routes if route.body is not None]
     _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
@@ -62,7 +62,7 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route[Any]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)

@@ -1,0 +1,33 @@
+"""Choices: a person's answer to a prompt."""
+
+from __future__ import annotations
+
+from infinity.abc import Store
+from infinity.errors import BadRequest
+
+from .answer import Answer
+from .asked import Selection
+from .failure import Refused
+from .outcome import taken
+from .runs import Runs
+
+__all__ = ["choose"]
+
+
+async def choose(runtime: Runs, store: Store, thread: str, choice: str, selection: Selection) -> Answer:
+    """409 where the question is over; 400 where there never was one."""
+    try:
+        outcome = await runtime.choose(thread, choice, selection.selected, user_id=selection.user_id)
+    except BadRequest:
+        if not await _is_over(store, thread, choice):
+            raise
+        raise Refused(409, "not_pending", f"{choice} of {thread} is not pending any more") from None
+    return taken(outcome)
+
+
+async def _is_over(store: Store, thread: str, choice: str) -> bool:
+    """Whether it names a question about a call of this thread (``choice.<call id>``) that waits for nobody: answered, or its call has ended."""
+    found = await store.find_call(choice.partition(".")[2])
+    if found is None or found[0].thread != thread:
+        return False
+    return all(prompt.id != choice for prompt in await store.prompts(thread))

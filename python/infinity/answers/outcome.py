@@ -1,0 +1,44 @@
+"""What became of a message, as its sender hears it (I2)."""
+
+from __future__ import annotations
+
+from infinity.abc import Accepted, Status
+
+from .answer import Answer, answer
+from .failure import refusal
+
+__all__ = ["CALLBACK_RULES", "accepted", "taken"]
+
+_REFUSALS: dict[Status, tuple[int, str]] = {
+    Status.UNKNOWN_THREAD: (404, "there is no such thread"),
+    Status.MOVED: (410, "the conversation is out of service here"),
+    Status.UNKNOWN_CALL: (404, "this thread has no such call"),
+    Status.NOT_PENDING: (409, "this is not pending any more"),
+    Status.NOT_SUBSCRIBED: (409, "this call has no active subscription"),
+}
+
+CALLBACK_RULES: dict[Status, str] = {
+    Status.UNKNOWN_THREAD: "CB-2",
+    Status.UNKNOWN_CALL: "CB-2",
+    Status.NOT_PENDING: "CB-2",
+    Status.NOT_SUBSCRIBED: "SUB-1",
+}
+"""The rule by which a callback is refused."""
+
+
+def taken(outcome: Accepted) -> Answer:
+    """For people and programs that talk to a thread: what a closed thread discards has not been said."""
+    if outcome.status is Status.DISCARDED:
+        return refusal(409, "closed", "the thread is closed; nothing more can be said to it")
+    return accepted(outcome)
+
+
+def accepted(outcome: Accepted, *, rule: str | None = None) -> Answer:
+    """200 once the message is durable, was before, or is discarded on record; else a 4xx, so that the sender stops (CB-2)."""
+    if outcome.status in _REFUSALS:
+        status, text = _REFUSALS[outcome.status]
+        return refusal(status, outcome.status.value, text, rule)
+    body = {"status": outcome.status.value}
+    if outcome.message is not None:
+        body["id"] = outcome.message.id
+    return answer(body)

@@ -1,0 +1,100 @@
+"""Subscriptions: which threads are woken by events of which tools, and the user's own way to end one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from infinity._core import Call, entry_json
+from infinity.abc import Store, ThreadRow
+from infinity.errors import BadRequest, UnknownThread
+from infinity.ids import is_id
+from infinity.message import Action
+
+from .answer import Answer, answer
+from .asked import LONGEST_PAGE, PAGE, number
+from .failure import Refused
+from .outcome import taken
+from .runs import Runs
+
+__all__ = ["end", "listing"]
+
+_HOLDING = ("waiting", "stopped")
+"""States in which a thread can have subscriptions."""
+_CURSOR = re.compile(rf"(?P<status>{'|'.join(_HOLDING)})/(?P<after>\d{{1,18}}:.{{1,128}})", re.ASCII)
+
+
+async def listing(store: Store, query: Mapping[str, str]) -> Answer:
+    """Those of ``thread``, the one of ``call_id``, or of all threads; ``next`` is the cursor for ``after``, null at the end. A thread's own are never split."""
+    limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    if (thread := query.get("thread")) is not None:
+        row = await store.thread(thread) if is_id(thread) else None
+        if row is None:
+            raise UnknownThread(f"there is no thread {thread}; 'infinity threads' lists those there are")
+        return answer({"subscriptions": await _of(store, row), "next": None})
+    if (call_id := query.get("call_id")) is not None:
+        return answer({"subscriptions": await _by_id(store, call_id), "next": None})
+    found: list[dict[str, Any]] = []
+    async for row in _holders(store, query.get("after", "")):
+        found += await _of(store, row)
+        if len(found) >= limit:
+            return answer({"subscriptions": found, "next": f"{row.status}/{row.updated_at}:{row.id}"})
+    return answer({"subscriptions": found, "next": None})
+
+
+async def end(runtime: Runs, store: Store, thread: str, call_id: str, key: str | None) -> Answer:
+    """The same as the agent's own ``cancel_subscription``: no further event is accepted, the tool servers are told (SUB-7)."""
+    found = await store.find_call(call_id)
+    if found is None or found[0].thread != thread or not found[0].subscription:
+        raise Refused(404, "not_found", f"thread {thread} has no active subscription {call_id}")
+    key = key or f"unsubscribe.{call_id}"[:128]
+    return taken(await runtime.control(thread, Action.UNSUBSCRIBE, call_id, key=key))
+
+
+async def _holders(store: Store, cursor: str) -> AsyncIterator[ThreadRow]:
+    """Threads that may have subscriptions, from the cursor on."""
+    place = _CURSOR.fullmatch(cursor)
+    if cursor and place is None:
+        raise BadRequest("'after' must be the 'next' of an earlier answer")
+    begin, after = (place["status"], place["after"]) if place else (_HOLDING[0], "")
+    for status in _HOLDING[_HOLDING.index(begin) :]:
+        while rows := await store.threads(status=status, after=after, limit=PAGE):
+            for row in rows:
+                yield row
+            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+        after = ""
+
+
+async def _by_id(store: Store, call_id: str) -> list[dict[str, Any]]:
+    found = await store.find_call(call_id) if is_id(call_id) else None
+    row = await store.thread(found[0].thread) if found is not None and found[0].subscription else None
+    return [] if row is None else [each for each in await _of(store, row) if each["call_id"] == call_id]
+
+
+async def _of(store: Store, row: ThreadRow) -> list[dict[str, Any]]:
+    calls = [call for call, _ in await store.calls(row.id) if call.subscription]
+    return [
+        {
+            "thread": row.id,
+            "title": row.title,
+            "status": row.status,
+            "tool": call.tool,
+            "toolset": call.toolset,
+            "call_id": call.id,
+            "arguments": msgspec.Raw(call.arguments),
+            "since": await _since(store, call),
+        }
+        for call in calls
+    ]
+
+
+async def _since(store: Store, call: Call) -> int | None:
+    """When the model asked for it, in ms since the epoch."""
+    for position, record in await store.entries(call.thread, call.position - 1, 1):
+        if position == call.position:
+            at: int = msgspec.json.decode(entry_json(record))["at"]
+            return at
+    return None

@@ -1,0 +1,122 @@
+"""Threads: create, list, describe one with everything it waits for (I7)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from infinity._core import header_json
+from infinity.abc import PromptRow, Store, ThreadRow
+from infinity.errors import BadRequest, UnknownThread
+from infinity.ids import is_id
+
+from .answer import Answer, answer
+from .asked import LONGEST_PAGE, PAGE, NewThread, number
+from .runs import Runs
+
+__all__ = ["create", "describe", "known", "listing"]
+
+_STATUSES = ("idle", "waiting", "stopped", "closed")
+_LONGEST_TITLE = 500
+_FROM_HEADER = ("model", "usage", "context_tokens", "children", "ancestors", "position")
+
+
+async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -> Answer:
+    """201, or 200 if it is there already: by the client's own id, or by the ``key`` under which it was asked for before."""
+    if new.id is not None and not is_id(new.id):
+        raise BadRequest("'id' must be 1 to 128 of letters, digits and _.:@+-")
+    if len(new.title) > _LONGEST_TITLE:
+        raise BadRequest(f"'title' is longer than {_LONGEST_TITLE} characters")
+    id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)
+    if id is not None and (existing := await store.thread(id)) is not None:
+        return answer(_summary(existing))
+    made = await runtime.create(model=new.model, title=new.title, id=id)
+    row = await store.thread(made)
+    if row is None:
+        raise UnknownThread(
+            f"thread {made} was created and is not there; the store is damaged, run 'infinity doctor'"
+        )
+    return answer(_summary(row), status=201)._replace(headers={"Location": f"/v1/threads/{made}"})
+
+
+async def listing(store: Store, query: Mapping[str, str]) -> Answer:
+    """Newest activity first; ``next`` is the cursor for ``after``, null at the end."""
+    limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    status = query.get("status")
+    if status is not None and status not in _STATUSES:
+        raise BadRequest(f"'status' must be one of {', '.join(_STATUSES)}")
+    after = query.get("after", "")
+    if after and not _is_cursor(after):
+        raise BadRequest("'after' must be the 'next' of an earlier answer")
+    rows = await store.threads(
+        root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
+    )
+    cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
+    return answer({"threads": [_summary(row) for row in rows], "next": cursor})
+
+
+async def known(store: Store, id: str) -> ThreadRow:
+    row = await store.thread(id)
+    if row is None:
+        raise UnknownThread(f"there is no thread {id}")
+    return row
+
+
+async def describe(
+    runtime: Runs, store: Store, row: ThreadRow, explanation: Any, out_of_service: str | None
+) -> Answer:
+    """The thread, what it waits for, its open prompts, and ``cursor``: where its event stream ends now."""
+    header = msgspec.json.decode(header_json(row.header))
+    return answer(
+        {
+            **_summary(row),
+            **{name: header[name] for name in _FROM_HEADER if name in header},
+            "cursor": header["feed"] - 1,
+            "explanation": explanation,
+            "prompts": [_prompt(prompt) for prompt in await store.prompts(row.id)],
+            **await _spending(runtime, store, row.root),
+            "out_of_service": out_of_service,
+        }
+    )
+
+
+def _summary(row: ThreadRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "root": row.root,
+        "parent": row.parent,
+        "status": row.status,
+        "title": row.title,
+        "problem": msgspec.json.decode(header_json(row.header))["problem"],
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+async def _spending(runtime: Runs, store: Store, root: str) -> dict[str, Any]:
+    """Of the whole tree, and what it may spend; 0: no limit."""
+    tokens, microdollars = await store.spent(root)
+    limits = runtime.settings.limits
+    return {
+        "spent": {"tokens": tokens, "dollars": microdollars / 1_000_000},
+        "budget": {"tokens": limits.tree_tokens, "dollars": limits.tree_dollars},
+    }
+
+
+def _prompt(row: PromptRow) -> dict[str, Any]:
+    """With the link to follow, which is nowhere else (OAU-1); without the address that the answer goes to, which is ours to call."""
+    body: dict[str, Any] = msgspec.json.decode(row.body)
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        **{key: value for key, value in body.items() if key != "response_url"},
+    }
+
+
+def _is_cursor(text: str) -> bool:
+    updated_at, _, id = text.partition(":")
+    return updated_at.isascii() and updated_at.isdigit() and len(updated_at) <= 18 and is_id(id)
