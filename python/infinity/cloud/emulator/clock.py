@@ -1,0 +1,111 @@
+"""Time for the stand-ins: one clock that is handed in, and the alarms that they set on it. While no alarm is set, nothing wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+__all__ = ["Alarm", "Clock", "Timeline", "WallClock"]
+
+
+class Clock(Protocol):
+    """What the stand-ins need of a clock; ``infinity.abc.Clock`` and ``infinity.testing.VirtualClock`` have it."""
+
+    def now(self) -> int:
+        """Milliseconds since the Unix epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class WallClock:
+    """The system's time."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Alarm:
+    """Something that happens at a time, unless it is cancelled before."""
+
+    def __init__(self, due_at: int, act: Callable[[], object]) -> None:
+        self.due_at = due_at
+        self.act: Callable[[], object] | None = act
+
+    def cancel(self) -> None:
+        self.act = None
+
+
+class Timeline:
+    """All alarms of an emulator, on one sleeper of its clock. ``start`` it in a running event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._alarms: list[tuple[int, int, Alarm]] = []
+        self._order = count()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._sleeps_until: int | None = None
+        self._started = False
+
+    def now(self) -> int:
+        return self.clock.now()
+
+    def at(self, due_at: int, act: Callable[[], object]) -> Alarm:
+        """Call ``act`` in the event loop at this time, in ms; soon, if it is past."""
+        alarm = Alarm(due_at, act)
+        heapq.heappush(self._alarms, (due_at, next(self._order), alarm))
+        self._arm()
+        return alarm
+
+    async def sleep(self, milliseconds: int) -> None:
+        """Until the clock has moved on by this much."""
+        passed = asyncio.Event()
+        alarm = self.at(self.now() + milliseconds, passed.set)
+        try:
+            await passed.wait()
+        finally:
+            alarm.cancel()
+
+    def start(self) -> None:
+        self._started = True
+        self._arm()
+
+    async def close(self) -> None:
+        self._started = False
+        if self._sleeper is not None:
+            self._sleeper.cancel()
+            await asyncio.gather(self._sleeper, return_exceptions=True)
+
+    def _arm(self) -> None:
+        """One task sleeps until the earliest alarm; an earlier one replaces it."""
+        while self._alarms and self._alarms[0][2].act is None:
+            heapq.heappop(self._alarms)
+        due_at = self._alarms[0][0] if self._alarms else None
+        if not self._started or due_at == self._sleeps_until:
+            return
+        if self._sleeper is not None:
+            self._sleeper.cancel()
+        self._sleeps_until = due_at
+        self._sleeper = None if due_at is None else asyncio.create_task(self._sleep_until(due_at))
+
+    async def _sleep_until(self, due_at: int) -> None:
+        while (left := due_at - self.now()) > 0:
+            # Half a millisecond more, because a clock that counts in whole ones rounds down.
+            await self.clock.sleep((left + 0.5) / 1000)
+        self._sleeper, self._sleeps_until = None, None
+        self._ring()
+        self._arm()
+
+    def _ring(self) -> None:
+        now = self.now()
+        while self._alarms and self._alarms[0][0] <= now:
+            act = heapq.heappop(self._alarms)[2].act
+            if act is not None:
+                act()

@@ -1,0 +1,6 @@
+"""Amazon DynamoDB: items, conditions, updates, transactions, and the operations on them."""
+
+from .losses import delayed, lost, repeated
+from .service import DynamoDb
+
+__all__ = ["DynamoDb", "delayed", "lost", "repeated"]

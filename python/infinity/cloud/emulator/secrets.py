@@ -1,0 +1,183 @@
+"""AWS Secrets Manager and the parameter store of AWS Systems Manager."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clock import Timeline
+from .failure import AwsError
+from .protocols import JsonService, Operation
+
+__all__ = ["Parameters", "SecretsManager"]
+
+
+@dataclass
+class _Secret:
+    name: str
+    arn: str
+    content: dict[str, Any]
+    """``SecretString`` or ``SecretBinary``."""
+    changed_at: int
+    version: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+class SecretsManager(JsonService):
+    """``create`` is for tests."""
+
+    name = "secretsmanager"
+    target = "secretsmanager"
+    version = "1.1"
+    namespace = "com.amazonaws.secretsmanager"
+
+    def __init__(self, timeline: Timeline, region: str, account: str) -> None:
+        super().__init__()
+        self._timeline = timeline
+        self._place = f"arn:aws:secretsmanager:{region}:{account}:secret:"
+        self._secrets: dict[str, _Secret] = {}
+
+    def offered(self) -> dict[str, Operation]:
+        return {
+            "CreateSecret": self._create,
+            "DeleteSecret": self._delete,
+            "GetSecretValue": self._get,
+            "PutSecretValue": self._put,
+        }
+
+    def create(self, name: str, text: str) -> str:
+        """A secret, or its new value. Its ARN."""
+        if name in self._secrets:
+            return str(self._put({"SecretId": name, "SecretString": text})["ARN"])
+        return str(self._create({"Name": name, "SecretString": text})["ARN"])
+
+    def _create(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = arguments.get("Name")
+        if not name:
+            raise AwsError("InvalidParameterException", "You must provide a value for the Name parameter.")
+        if name in self._secrets:
+            message = f"The operation failed because the secret {name} already exists."
+            raise AwsError("ResourceExistsException", message)
+        # Six characters that make an ARN unlike that of a deleted secret of the same name.
+        arn = f"{self._place}{name}-{uuid.uuid4().hex[:6]}"
+        self._secrets[name] = _Secret(name, arn, _content(arguments), self._timeline.now())
+        return self._told(self._secrets[name])
+
+    def _put(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        secret = self._found(arguments)
+        secret.content, secret.version = _content(arguments), str(uuid.uuid4())
+        secret.changed_at = self._timeline.now()
+        return self._told(secret)
+
+    def _get(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        secret = self._found(arguments)
+        if not secret.content:
+            raise _no_value()
+        return {
+            **self._told(secret),
+            **secret.content,
+            "VersionStages": ["AWSCURRENT"],
+            "CreatedDate": secret.changed_at / 1000,
+        }
+
+    def _delete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        secret = self._found(arguments)
+        del self._secrets[secret.name]
+        return {"ARN": secret.arn, "Name": secret.name, "DeletionDate": self._timeline.now() / 1000}
+
+    def _found(self, arguments: Mapping[str, Any]) -> _Secret:
+        wanted = arguments.get("SecretId")
+        for secret in self._secrets.values():
+            if wanted in (secret.name, secret.arn, secret.arn[:-7]):
+                return secret
+        raise _no_value()
+
+    def _told(self, secret: _Secret) -> dict[str, Any]:
+        return {"ARN": secret.arn, "Name": secret.name, "VersionId": secret.version}
+
+
+def _no_value() -> AwsError:
+    return AwsError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+
+
+def _content(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: arguments[n] for n in ("SecretString", "SecretBinary") if arguments.get(n) is not None}
+
+
+class Parameters(JsonService):
+    """``create`` is for tests."""
+
+    name = "ssm"
+    target = "AmazonSSM"
+    version = "1.1"
+    namespace = "com.amazonaws.ssm"
+
+    def __init__(self, timeline: Timeline, region: str, account: str) -> None:
+        super().__init__()
+        self._timeline = timeline
+        self._place = f"arn:aws:ssm:{region}:{account}:parameter"
+        self._parameters: dict[str, dict[str, Any]] = {}
+
+    def offered(self) -> dict[str, Operation]:
+        return {
+            "DeleteParameter": self._delete,
+            "GetParameter": self._get,
+            "GetParameters": self._get_several,
+            "PutParameter": self._put,
+        }
+
+    def create(self, name: str, text: str, *, secure: bool = True) -> None:
+        kind = "SecureString" if secure else "String"
+        self._put({"Name": name, "Value": text, "Type": kind, "Overwrite": True})
+
+    def _put(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name, value, kind = (arguments.get(n) for n in ("Name", "Value", "Type"))
+        known = self._parameters.get(str(name))
+        if not name or not value or (known is None and kind not in ("String", "StringList", "SecureString")):
+            raise AwsError("ValidationException", "Name, Value and Type are required.")
+        if known is not None and not arguments.get("Overwrite"):
+            message = "The parameter already exists. To overwrite this value, set the overwrite option in the request to true."
+            raise AwsError("ParameterAlreadyExists", message)
+        version = 1 if known is None else known["Version"] + 1
+        self._parameters[name] = {
+            "Name": name,
+            "Value": value,
+            "Type": kind or (known or {})["Type"],
+            "Version": version,
+            "ARN": f"{self._place}{'' if name.startswith('/') else '/'}{name}",
+            "DataType": "text",
+            "LastModifiedDate": self._timeline.now() / 1000,
+        }
+        return {"Version": version, "Tier": "Standard"}
+
+    def _get(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = self._parameters.get(self._name(arguments.get("Name")))
+        if found is None:
+            raise AwsError("ParameterNotFound", "")
+        return {"Parameter": self._shown(found, arguments)}
+
+    def _get_several(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        names = arguments.get("Names") or []
+        known = [self._parameters[n] for n in map(self._name, names) if n in self._parameters]
+        return {
+            "Parameters": [self._shown(found, arguments) for found in known],
+            "InvalidParameters": [name for name in names if self._name(name) not in self._parameters],
+        }
+
+    def _delete(self, arguments: Mapping[str, Any]) -> None:
+        if self._parameters.pop(self._name(arguments.get("Name")), None) is None:
+            raise AwsError("ParameterNotFound", "")
+
+    def _name(self, given: object) -> str:
+        """Names may come as ARNs."""
+        name = str(given)
+        return name.removeprefix(self._place) if name.startswith(self._place) else name
+
+    def _shown(self, parameter: dict[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if parameter["Type"] != "SecureString" or arguments.get("WithDecryption"):
+            return parameter
+        return {
+            **parameter,
+            "Value": f"kms:alias/aws/ssm:{uuid.uuid5(uuid.NAMESPACE_URL, parameter['Value'])}",
+        }

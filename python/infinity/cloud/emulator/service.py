@@ -1,0 +1,129 @@
+"""One HTTP server on loopback that is all of AWS: it checks signatures, finds the service and the operation, and counts.
+
+The service is the one in the signature's scope, as every request of an SDK has it; what is not signed is refused in the protocol of
+the service that it seems to be meant for.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+
+from .clock import Timeline, WallClock
+from .failure import AwsError, ConnectionReset
+from .faults import Attempt, Faults
+from .protocols import Service
+from .signature import Credentials, SignatureRefused, scope_of, verify
+from .wire import Reply, Request
+
+__all__ = ["HOST", "Front", "read", "written"]
+
+HOST = "127.0.0.1"
+MAX_BODY = 1 << 28
+
+
+class Front:
+    """``counts`` gets every request that carried a right signature, refused or not; ``told`` is called when one has been answered."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        credentials: Credentials,
+        region: str,
+        timeline: Timeline,
+        counts: Counter[str],
+        told: Callable[[], None],
+    ) -> None:
+        self._services = {service.name: service for service in services}
+        self._credentials = credentials
+        self._region = region
+        self._timeline = timeline
+        self._runner: web.AppRunner | None = None
+        self.counts = counts
+        self._told = told
+        self.faults = Faults()
+        self.port = 0
+
+    async def start(self, port: int = 0) -> None:
+        application = web.Application(client_max_size=MAX_BODY)
+        application.router.add_route("*", "/{anything:.*}", self._serve)
+        # A caller that is gone takes no message: its long poll ends with its connection.
+        self._runner = web.AppRunner(
+            application, handler_cancellation=True, shutdown_timeout=0.5, access_log=None
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, arrived: web.Request) -> web.StreamResponse:
+        request = await read(arrived)
+        service = self._service_of(request)
+        if service is None:
+            return web.Response(status=404, text="no service of this emulator has this name\n")
+        try:
+            reply = await self._answer(service, request)
+        except ConnectionReset:
+            if arrived.transport is not None:
+                arrived.transport.abort()
+            raise web.HTTPInternalServerError from None
+        return written(reply)
+
+    async def _answer(self, service: Service, request: Request) -> Reply:
+        times = (self._timeline.now(), WallClock().now())
+        try:
+            verify(request, self._credentials, service.name, self._region, times)
+        except SignatureRefused as refused:
+            return service.refused(refused)
+        try:
+            operation = service.operation(request)
+            self.counts[f"{service.name}.{operation}"] += 1
+            attempt = Attempt(
+                service, operation, request, self._timeline, lambda: service.call(operation, request)
+            )
+            return await self.faults.around(attempt)
+        except AwsError as error:
+            return service.failed(error)
+        finally:
+            self._told()
+
+    def _service_of(self, request: Request) -> Service | None:
+        scope = scope_of(request)
+        if scope is not None:
+            return self._services.get(scope.service)
+        return self._services.get(_guess(request))
+
+
+def _guess(request: Request) -> str:
+    """Whom an unsigned request is meant for."""
+    match request.headers.get("x-amz-target", "").partition(".")[0]:
+        case "AmazonSQS":
+            return "sqs"
+        case "DynamoDB_20120810":
+            return "dynamodb"
+        case "secretsmanager":
+            return "secretsmanager"
+        case "AmazonSSM":
+            return "ssm"
+    first = request.segments[0] if request.segments else ""
+    if first in ("schedules", "schedule-groups"):
+        return "scheduler"
+    if first[:4].isdigit() and "functions" in request.segments:
+        return "lambda"
+    return "sts" if request.method == "POST" and not first else "s3"
+
+
+async def read(arrived: web.Request) -> Request:
+    headers = {name.lower(): ",".join(arrived.headers.getall(name)) for name in arrived.headers}
+    return Request(arrived.method, arrived.raw_path, headers, await arrived.read())
+
+
+def written(reply: Reply) -> web.Response:
+    headers = {"x-amzn-requestid": str(uuid.uuid4()), **reply.headers}
+    return web.Response(status=reply.status, body=reply.body, headers=headers)

@@ -1,0 +1,303 @@
+"""One queue: what may be received now, and in which order.
+
+A FIFO queue keeps the order of each group and hands out nothing of a group while any message of it is in flight. A standard queue is the
+same with every message a group of its own. Nothing here ticks: who was received and not deleted becomes visible by being looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from ..failure import AwsError
+from .failures import invalid
+from .settings import Settings
+
+__all__ = ["Message", "Queue"]
+
+DEDUPLICATION_MS = 5 * 60 * 1000
+LONGEST_MS = 43_200_000
+"""A message can be hidden for twelve hours from the time it was received."""
+SCANNED = 120_000
+"""Groups that begin beyond so many messages of the backlog wait, free or not."""
+_FIRST_SEQUENCE = 18_849_496_460_467_696_128
+
+
+@dataclass(eq=False, slots=True)
+class Message:
+    """Times are in ms since the epoch. ``serial`` counts how often it was handed out; a receipt handle names the serial."""
+
+    body: str
+    group: str
+    group_id: str | None = None
+    deduplication_id: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    trace: str | None = None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    sequence: int = 0
+    sent_at: int = 0
+    visible_at: int = 0
+    first_received_at: int = 0
+    received_at: int = 0
+    receives: int = 0
+    in_flight: bool = False
+    source: str | None = None
+    """The queue that it was too often received from."""
+
+
+@dataclass(slots=True)
+class _Group:
+    messages: list[Message] = field(default_factory=list)
+    in_flight: int = 0
+
+
+class Queue:
+    """``now`` gives ms; ``find`` the queue with an ARN, for dead letters."""
+
+    def __init__(
+        self,
+        name: str,
+        arn: str,
+        settings: Settings,
+        now: Callable[[], int],
+        find: Callable[[str], Queue | None],
+    ) -> None:
+        self.name = name
+        self.arn = arn
+        self.settings = settings
+        self.created_at = self.modified_at = now()
+        self.purged_at: int | None = None
+        self.scanned = SCANNED
+        self._now = now
+        self._find = find
+        self._listeners: list[Callable[[], None]] = []
+        self._messages: dict[str, Message] = {}
+        self._groups: dict[str, _Group] = {}
+        self._ready: list[tuple[int, str]] = []
+        """First messages' sequences and their groups; entries that no longer hold are skipped."""
+        self._hidden: list[tuple[int, int, Message]] = []
+        self._sent: OrderedDict[tuple[str, str], tuple[int, Message]] = OrderedDict()
+        self._sequence = _FIRST_SEQUENCE
+
+    # sending
+
+    def send(self, message: Message, delay: int | None = None) -> Message:
+        """The message that the queue now holds: an earlier one, if this one repeats it. ``delay`` in ms, else the queue's."""
+        now = self._now()
+        key = (message.group if self.settings.per_group else "", message.deduplication_id or "")
+        if self.settings.fifo:
+            while self._sent and next(iter(self._sent.values()))[0] + DEDUPLICATION_MS <= now:
+                self._sent.popitem(last=False)
+            if key in self._sent:
+                return self._sent[key][1]
+        message.sent_at = now
+        message.visible_at = now + (self.settings.delay if delay is None else delay)
+        self.accept(message)
+        if self.settings.fifo:
+            self._sent[key] = (now, message)
+        return message
+
+    def accept(self, message: Message) -> None:
+        """Take a message in as the last one, whatever was sent before."""
+        self._sequence += 256
+        message.sequence = self._sequence
+        message.in_flight = False
+        self._messages[message.id] = message
+        group = self._groups.setdefault(message.group, _Group())
+        group.messages.append(message)
+        if message.visible_at > self._now():
+            heapq.heappush(self._hidden, (message.visible_at, message.sequence, message))
+        elif len(group.messages) == 1:
+            self._offer(group)
+        self._tell()
+
+    # receiving
+
+    def receive(self, most: int, visibility: int | None = None) -> list[Message]:
+        """Up to ``most`` messages, in flight from now on for ``visibility`` ms (else the queue's)."""
+        now = self._now()
+        self._release(now)
+        self._forget(now)
+        until = now + (self.settings.visibility if visibility is None else visibility)
+        taken: list[Message] = []
+        horizon = self._horizon()
+        while len(taken) < most and self._ready:
+            sequence, name = heapq.heappop(self._ready)
+            group = self._groups.get(name)
+            if group is None or group.in_flight or group.messages[0].sequence != sequence:
+                continue
+            if sequence > horizon:
+                heapq.heappush(self._ready, (sequence, name))
+                break
+            self._take(group, most - len(taken), until, taken)
+        # A visibility of zero: a look, after which they are visible again.
+        self._release(now)
+        return taken
+
+    def _take(self, group: _Group, most: int, until: int, taken: list[Message]) -> None:
+        now = self._now()
+        count = 0
+        for message in list(group.messages):
+            if count == most or message.visible_at > now:
+                break
+            if self._overflows(message):
+                continue
+            message.receives += 1
+            message.received_at = now
+            message.first_received_at = message.first_received_at or now
+            message.visible_at = until
+            message.in_flight = True
+            group.in_flight += 1
+            heapq.heappush(self._hidden, (until, message.sequence, message))
+            taken.append(message)
+            count += 1
+
+    def _overflows(self, message: Message) -> bool:
+        """Whether the message went to the dead letters instead of being received once more."""
+        settings = self.settings
+        if settings.dead_letters is None or message.receives < settings.max_receives:
+            return False
+        target = self._find(settings.dead_letters)
+        if target is None:
+            return False
+        self._remove(message)
+        message.source = self.arn
+        message.visible_at = 0
+        if settings.fifo:
+            message.sent_at = self._now()
+        target.accept(message)
+        return True
+
+    def _release(self, now: int) -> None:
+        """What was hidden until now is visible again."""
+        while self._hidden and self._hidden[0][0] <= now:
+            due_at, _, message = heapq.heappop(self._hidden)
+            if self._messages.get(message.id) is not message or message.visible_at != due_at:
+                continue
+            group = self._groups[message.group]
+            if message.in_flight:
+                message.in_flight = False
+                group.in_flight -= 1
+            if not group.in_flight:
+                self._offer(group)
+
+    def _offer(self, group: _Group) -> None:
+        first = group.messages[0]
+        heapq.heappush(self._ready, (first.sequence, first.group))
+
+    def _forget(self, now: int) -> None:
+        """Drop what was kept for the retention period."""
+        before = now - self.settings.retention
+        while self._messages and (oldest := next(iter(self._messages.values()))).sent_at <= before:
+            self._remove(oldest)
+
+    def _horizon(self) -> int:
+        if len(self._messages) <= self.scanned:
+            return self._sequence
+        return next(islice(self._messages.values(), self.scanned, None)).sequence - 1
+
+    # what was received
+
+    def handle(self, message: Message) -> str:
+        return base64.b64encode(f"{self.arn} {message.id} {message.receives}".encode()).decode()
+
+    def delete(self, handle: str) -> None:
+        """Once more is harmless; on a FIFO queue a handle that has expired is an error."""
+        message, receives = self._named(handle)
+        if message is None:
+            return
+        if self.settings.fifo and not self._holds(message, receives):
+            raise invalid(handle, "ReceiptHandle", "The receipt handle has expired.")
+        self._remove(message)
+        self._tell()
+
+    def change_visibility(self, handle: str, milliseconds: int) -> None:
+        message, receives = self._named(handle)
+        now = self._now()
+        if message is None or not self._holds(message, receives):
+            if message is not None and not self.settings.fifo:
+                raise AwsError("MessageNotInflight", "The message referred to isn't in flight.")
+            raise invalid(
+                handle,
+                "ReceiptHandle",
+                "Message does not exist or is not available for visibility timeout change.",
+            )
+        if now + milliseconds > message.received_at + LONGEST_MS:
+            raise invalid(
+                milliseconds // 1000,
+                "VisibilityTimeout",
+                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].",
+            )
+        message.visible_at = now + milliseconds
+        heapq.heappush(self._hidden, (message.visible_at, message.sequence, message))
+        self._release(now)
+        self._tell()
+
+    def _named(self, handle: str) -> tuple[Message | None, int]:
+        try:
+            arn, name, receives = base64.b64decode(handle, validate=True).decode().split(" ")
+        except (binascii.Error, ValueError):
+            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.") from None
+        if arn != self.arn:
+            raise AwsError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+        return self._messages.get(name), int(receives)
+
+    def _holds(self, message: Message, receives: int) -> bool:
+        """Whether who received the message that time still has it."""
+        return message.in_flight and message.receives == receives and message.visible_at > self._now()
+
+    def _remove(self, message: Message) -> None:
+        del self._messages[message.id]
+        group = self._groups[message.group]
+        first = group.messages[0] is message
+        group.messages.remove(message)
+        group.in_flight -= message.in_flight
+        if not group.messages:
+            del self._groups[message.group]
+        elif not group.in_flight and (first or message.in_flight):
+            self._offer(group)
+
+    def purge(self) -> None:
+        self._messages.clear()
+        self._groups.clear()
+
+    # looking
+
+    def messages(self) -> list[Message]:
+        """All that are in the queue, in flight or not, in the order in which they came."""
+        self._forget(self._now())
+        return list(self._messages.values())
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many are visible, in flight, delayed."""
+        now = self._now()
+        self._release(now)
+        every = self.messages()
+        flying = sum(message.in_flight for message in every)
+        delayed = sum(message.visible_at > now and not message.in_flight for message in every)
+        return len(every) - flying - delayed, flying, delayed
+
+    def next_visible(self) -> int | None:
+        """When the earliest hidden message becomes visible, in ms."""
+        while self._hidden:
+            due_at, _, message = self._hidden[0]
+            if self._messages.get(message.id) is message and message.visible_at == due_at:
+                return due_at
+            heapq.heappop(self._hidden)
+        return None
+
+    def listen(self, told: Callable[[], None]) -> Callable[[], None]:
+        """``told`` is called when something may have become visible. Gives the way to stop that."""
+        self._listeners.append(told)
+        return lambda: self._listeners.remove(told)
+
+    def _tell(self) -> None:
+        for told in list(self._listeners):
+            told()

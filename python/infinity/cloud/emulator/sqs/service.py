@@ -1,0 +1,304 @@
+"""The operations of SQS, as the JSON protocol names them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..clock import Timeline
+from ..failure import AwsError
+from ..protocols import JsonService, Operation
+from ..wire import Reply
+from .failures import QUERY_CODES, gone, invalid, missing
+from .queue import Message, Queue
+from .received import described
+from .sending import attributes_digest, checked, digest, size_of
+from .settings import MAX_BYTES, Settings
+
+__all__ = ["Sqs"]
+
+_ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
+_PURGE_MS = 60_000
+
+
+class Sqs(JsonService):
+    """``base`` gives the address that queue URLs begin with. ``create`` and ``queue`` are for tests."""
+
+    name = "sqs"
+    target = "AmazonSQS"
+    namespace = "com.amazonaws.sqs"
+    refused_status = 403
+
+    def __init__(self, timeline: Timeline, region: str, account: str, base: Callable[[], str]) -> None:
+        super().__init__()
+        self._timeline = timeline
+        self._place = f"arn:aws:sqs:{region}:{account}:"
+        self._account = account
+        self._base = base
+        self._queues: dict[str, Queue] = {}
+
+    def offered(self) -> dict[str, Operation]:
+        return {
+            "ChangeMessageVisibility": self._change_visibility,
+            "ChangeMessageVisibilityBatch": lambda a: self._batch(a, self._change_visibility),
+            "CreateQueue": self._create,
+            "DeleteMessage": self._delete,
+            "DeleteMessageBatch": lambda a: self._batch(a, self._delete),
+            "DeleteQueue": self._delete_queue,
+            "GetQueueAttributes": self._attributes,
+            "GetQueueUrl": lambda a: {"QueueUrl": self.url(self.queue(a.get("QueueName") or "").name)},
+            "ListQueues": self._list,
+            "PurgeQueue": self._purge,
+            "ReceiveMessage": self._receive,
+            "SendMessage": self.send_message,
+            "SendMessageBatch": self._send_batch,
+            "SetQueueAttributes": self._set_attributes,
+        }
+
+    # for tests and the other stand-ins
+
+    def create(self, name: str, **attributes: object) -> str:
+        """The URL of a new queue; FIFO if its name ends so. ``attributes`` as SQS calls them: ``VisibilityTimeout=60``."""
+        given = {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in attributes.items()
+        }
+        if name.endswith(".fifo"):
+            given.setdefault("FifoQueue", "true")
+        return str(self._create({"QueueName": name, "Attributes": given})["QueueUrl"])
+
+    def queue(self, name: str) -> Queue:
+        """By its name, ARN or URL."""
+        found = self._queues.get(re.split("[/:]", name)[-1])
+        if found is None:
+            raise gone()
+        return found
+
+    def queues(self) -> list[Queue]:
+        return list(self._queues.values())
+
+    def url(self, name: str) -> str:
+        return f"{self._base()}/{self._account}/{name}"
+
+    def arn(self, name: str) -> str:
+        return self._place + name
+
+    def failed(self, error: AwsError) -> Reply:
+        reply = super().failed(error)
+        code = QUERY_CODES.get(error.code, error.code).rpartition("#")[2]
+        fault = "Receiver" if error.status >= 500 else "Sender"
+        reply.headers["x-amzn-query-error"] = f"{code};{fault}"
+        return reply
+
+    def throttled(self) -> AwsError:
+        return AwsError("RequestThrottled", "Rate exceeded", 403)
+
+    def namespace_of(self, code: str) -> str:
+        if code in ("InvalidParameterValueException", "MissingRequiredParameterException"):
+            return "com.amazon.coral.service"
+        return super().namespace_of(code)
+
+    # queues
+
+    def _create(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = arguments.get("QueueName") or ""
+        settings = Settings.of(name, arguments.get("Attributes") or {})
+        known = self._queues.get(name)
+        if known is not None:
+            present = known.settings.described()
+            for key, value in settings.given.items():
+                if present.get(key) != value:
+                    raise AwsError(
+                        "QueueNameExists",
+                        f"A queue already exists with the same name and a different value for attribute {key}",
+                    )
+        else:
+            find = lambda arn: self._queues.get(arn.rpartition(":")[2])  # noqa: E731
+            self._queues[name] = Queue(name, self.arn(name), settings, self._timeline.now, find)
+        return {"QueueUrl": self.url(name)}
+
+    def _asked(self, arguments: Mapping[str, Any]) -> Queue:
+        url = arguments.get("QueueUrl")
+        if not url:
+            raise missing("QueueUrl")
+        return self.queue(str(url))
+
+    def _delete_queue(self, arguments: Mapping[str, Any]) -> None:
+        del self._queues[self._asked(arguments).name]
+
+    def _list(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        prefix = arguments.get("QueueNamePrefix") or ""
+        most = arguments.get("MaxResults") or 1000
+        after = arguments.get("NextToken") or ""
+        names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
+        more = {"NextToken": names[most - 1]} if len(names) > most else {}
+        return {"QueueUrls": [self.url(name) for name in names[:most]], **more}
+
+    def _purge(self, arguments: Mapping[str, Any]) -> None:
+        queue, now = self._asked(arguments), self._timeline.now()
+        if queue.purged_at is not None and now < queue.purged_at + _PURGE_MS:
+            message = f"Only one PurgeQueue operation on {queue.name} is allowed every 60 seconds."
+            raise AwsError("PurgeQueueInProgress", message, 403)
+        queue.purged_at = now
+        queue.purge()
+
+    def _attributes(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self._asked(arguments)
+        visible, flying, delayed = queue.counts()
+        every = queue.settings.described() | {
+            "ApproximateNumberOfMessages": str(visible),
+            "ApproximateNumberOfMessagesNotVisible": str(flying),
+            "ApproximateNumberOfMessagesDelayed": str(delayed),
+            "CreatedTimestamp": str(queue.created_at // 1000),
+            "LastModifiedTimestamp": str(queue.modified_at // 1000),
+            "QueueArn": queue.arn,
+        }
+        wanted = arguments.get("AttributeNames") or []
+        for name in wanted:
+            if (
+                name != "All"
+                and name not in every
+                and name not in ("RedrivePolicy", "Policy", "KmsMasterKeyId")
+            ):
+                raise AwsError("InvalidAttributeName", f"Unknown Attribute {name}.")
+        return {"Attributes": {k: v for k, v in every.items() if "All" in wanted or k in wanted}}
+
+    def _set_attributes(self, arguments: Mapping[str, Any]) -> None:
+        queue = self._asked(arguments)
+        changes: dict[str, str] = arguments.get("Attributes") or {}
+        given = {**queue.settings.given, **changes}
+        if given.get("RedrivePolicy") == "":
+            del given["RedrivePolicy"]
+        queue.settings = Settings.of(queue.name, given)
+        queue.modified_at = self._timeline.now()
+
+    # sending
+
+    def send_message(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self._asked(arguments)
+        message, delay = checked(queue, arguments)
+        kept = queue.send(message, delay)
+        answer = {"MessageId": kept.id, "MD5OfMessageBody": digest(message.body)}
+        if message.attributes:
+            answer["MD5OfMessageAttributes"] = attributes_digest(message.attributes)
+        if queue.settings.fifo:
+            answer["SequenceNumber"] = str(kept.sequence)
+        return answer
+
+    def _send_batch(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        size = sum(size_of(entry) for entry in arguments.get("Entries") or [])
+        if size > MAX_BYTES:
+            message = f"Batch requests cannot be longer than {MAX_BYTES} bytes. You have sent {size} bytes."
+            raise AwsError("BatchRequestTooLong", message)
+        return self._batch(arguments, self.send_message)
+
+    def _batch(
+        self, arguments: Mapping[str, Any], each: Callable[[Mapping[str, Any]], dict[str, Any] | None]
+    ) -> dict[str, Any]:
+        queue = self._asked(arguments)
+        done: list[dict[str, Any]] = []
+        failed: list[dict[str, Any]] = []
+        for entry in _entries(arguments):
+            try:
+                result = each({**entry, "QueueUrl": queue.name}) or {}
+            except AwsError as error:
+                code = QUERY_CODES.get(error.code, error.code)
+                failed.append(
+                    {"Id": entry["Id"], "SenderFault": True, "Code": code, "Message": error.message}
+                )
+            else:
+                done.append({"Id": entry["Id"], **result})
+        return {"Successful": done, "Failed": failed}
+
+    # receiving
+
+    async def _receive(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self._asked(arguments)
+        most = _between(arguments, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.")
+        wait = _between(arguments, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
+        hidden = _between(
+            arguments, "VisibilityTimeout", 0, 43_200, "Must be between 0 and 43200, if provided."
+        )
+        patience = queue.settings.wait if wait is None else wait * 1000
+        messages = await self.poll(queue, most or 1, None if hidden is None else hidden * 1000, patience)
+        return (
+            {"Messages": [described(queue, message, arguments) for message in messages]} if messages else {}
+        )
+
+    async def poll(
+        self, queue: Queue, most: int, visibility: int | None, patience: int | None
+    ) -> list[Message]:
+        """What ``receive`` gives, waiting for something for ``patience`` ms (``None``: for ever).
+
+        The wait ends by the emulator's clock, or by the system's: a client does not wait for a clock that stands still.
+        """
+        changed = asyncio.Event()
+        until = None if patience is None else self._timeline.now() + patience
+        stop = queue.listen(changed.set)
+        try:
+            async with asyncio.timeout(None if patience is None else patience / 1000):
+                while not (messages := queue.receive(most, visibility)):
+                    now = self._timeline.now()
+                    if until is not None and now >= until:
+                        break
+                    times = [time for time in (until, queue.next_visible()) if time is not None]
+                    alarm = self._timeline.at(min(times), changed.set) if times else None
+                    try:
+                        await changed.wait()
+                    finally:
+                        if alarm is not None:
+                            alarm.cancel()
+                    changed.clear()
+                return messages
+        except TimeoutError:
+            return []
+        finally:
+            stop()
+
+    def _delete(self, arguments: Mapping[str, Any]) -> None:
+        self._asked(arguments).delete(_handle(arguments))
+
+    def _change_visibility(self, arguments: Mapping[str, Any]) -> None:
+        queue = self._asked(arguments)
+        reason = "Must be between 0 and 43200, if provided."
+        seconds = _between(arguments, "VisibilityTimeout", 0, 43_200, reason)
+        if seconds is None:
+            raise missing("VisibilityTimeout")
+        queue.change_visibility(_handle(arguments), seconds * 1000)
+
+
+def _handle(arguments: Mapping[str, Any]) -> str:
+    handle = arguments.get("ReceiptHandle")
+    if not handle:
+        raise missing("ReceiptHandle")
+    return str(handle)
+
+
+def _between(arguments: Mapping[str, Any], parameter: str, least: int, most: int, reason: str) -> int | None:
+    value = arguments.get(parameter)
+    if value is None:
+        return None
+    if not isinstance(value, int) or not least <= value <= most:
+        raise invalid(value, parameter, reason)
+    return value
+
+
+def _entries(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries: list[Mapping[str, Any]] = arguments.get("Entries") or []
+    if not entries:
+        raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")
+    if len(entries) > 10:
+        message = f"Maximum number of entries per request are 10. You have sent {len(entries)}."
+        raise AwsError("TooManyEntriesInBatchRequest", message)
+    names = [str(entry.get("Id")) for entry in entries]
+    for name in names:
+        if _ENTRY_ID.fullmatch(name) is None:
+            raise AwsError(
+                "InvalidBatchEntryId",
+                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.",
+            )
+        if names.count(name) > 1:
+            raise AwsError("BatchEntryIdsNotDistinct", f"Id {name} repeated.")
+    return entries

@@ -1,0 +1,178 @@
+"""All of AWS that Infinity's cloud host uses, on loopback, for as long as a block of code.
+
+    async with Emulator(clock=VirtualClock()) as aws:
+        queue = aws.sqs.create("inbox.fifo")
+        aws.lambdas.create("agent", handler, timeout=30)
+        aws.lambdas.map(queue, "agent")
+        client = boto3.client("sqs", endpoint_url=aws.endpoint, …)
+
+Nothing is kept when it closes, and nothing here is a measure of AWS's speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+from .clock import Clock, Timeline, WallClock
+from .dynamodb import DynamoDb
+from .faults import Attempt, Faults
+from .firing import Firing
+from .lambdas import Lambdas
+from .s3 import S3
+from .scheduler import Scheduler
+from .secrets import Parameters, SecretsManager
+from .service import HOST, Front
+from .signature import Credentials
+from .sqs import Sqs
+from .sts import Sts
+from .wire import Reply
+
+__all__ = ["Emulator"]
+
+ACCOUNT = "000000000000"
+REGION = "eu-central-1"
+
+
+class Emulator:
+    """``sqs``, ``dynamodb``, ``scheduler``, ``s3``, ``secrets``, ``parameters`` and ``lambdas`` each have a small API for tests beside the wire."""
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        credentials: Credentials | None = None,
+        region: str = REGION,
+        account: str = ACCOUNT,
+        port: int = 0,
+    ) -> None:
+        self.timeline = Timeline(clock or WallClock())
+        self.credentials = credentials or Credentials()
+        self.region = region
+        self.account = account
+        self._port = port
+        self._changed = asyncio.Condition()
+        self._telling: asyncio.Task[None] | None = None
+        self.sqs = Sqs(self.timeline, region, account, lambda: self.endpoint)
+        self.dynamodb = DynamoDb(self.timeline, region, account)
+        self.s3 = S3(self.timeline)
+        self.secrets = SecretsManager(self.timeline, region, account)
+        self.parameters = Parameters(self.timeline, region, account)
+        self._firing = Firing(self.timeline, self._send, lambda arn: self.sqs.url(arn.rpartition(":")[2]))
+        self.scheduler = Scheduler(self.timeline, region, account, self._firing)
+        self._counts: Counter[str] = Counter()
+        self.lambdas = Lambdas(
+            self.timeline,
+            region,
+            account,
+            self.credentials,
+            self.sqs,
+            variables=self.environment,
+            counts=self._counts,
+            told=self._tell,
+        )
+        services = (
+            self.sqs,
+            self.dynamodb,
+            self.s3,
+            self.secrets,
+            self.parameters,
+            self.scheduler,
+            self.lambdas,
+            Sts(account),
+        )
+        self._front = Front(services, self.credentials, region, self.timeline, self._counts, self._tell)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self._front.port}"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Requests by ``"service.Operation"``; what the stand-ins ask of each other is marked in brackets."""
+        return self._counts
+
+    @property
+    def faults(self) -> Faults:
+        return self._front.faults
+
+    def environment(self) -> dict[str, str]:
+        """For a child process: with these, an SDK's clients talk to this emulator."""
+        variables = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        if self.credentials.session_token is not None:
+            variables["AWS_SESSION_TOKEN"] = self.credentials.session_token
+        return variables
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client, which blocks: call it in a thread."""
+        import boto3  # type: ignore[import-untyped]
+
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.credentials.access_key,
+            aws_secret_access_key=self.credentials.secret_key,
+            aws_session_token=self.credentials.session_token,
+            **settings,
+        )
+
+    async def until(self, condition: Callable[[], bool], what: str = "that", seconds: float = 10) -> None:
+        """Wait until something that happens in the emulator makes the condition true; ``AssertionError`` if nothing does in time."""
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            raise AssertionError(
+                f"no {what} within {seconds:g} s; requests so far: {dict(self.counts)}"
+            ) from None
+
+    # life
+
+    async def start(self) -> Self:
+        self.timeline.start()
+        await self._front.start(self._port)
+        return self
+
+    async def close(self) -> None:
+        await self.lambdas.close()
+        await self._firing.close()
+        await self._front.close()
+        await self.timeline.close()
+        if self._telling is not None:
+            await asyncio.gather(self._telling, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _tell(self) -> None:
+        """Let those who wait in ``until`` look again."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _send(self, request: dict[str, Any]) -> None:
+        """What a schedule sends; the same faults stand around it."""
+        self._counts["sqs.SendMessage (scheduler)"] += 1
+
+        async def act() -> Reply:
+            return Reply(200, json.dumps(self.sqs.send_message(request)).encode())
+
+        await self.faults.around(Attempt(self.sqs, "SendMessage", None, self.timeline, act))
+        self._tell()
