@@ -1,0 +1,208 @@
+"""``InfinityAgent``: functions, queues, stores, permissions and alarms of one agent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Fn
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from constructs import Construct
+
+from . import permissions
+from .alarms import Alarms
+from .environment import address_parameter, grant_secret, parameter_name, reference
+from .functions import AgentFunction, Deployment, Duty
+from .options import Options
+from .queues import RELAY_TIMEOUT, Queues
+from .stores import Stores
+from .toolsets import Toolset
+
+__all__ = ["InfinityAgent"]
+
+_BATCH = 10
+_SHORT = 30
+"""Seconds that the functions may take which run no slices."""
+_SWEEP = Duration.minutes(15)
+
+
+class InfinityAgent(Construct):
+    """One agent on AWS. ``code``: a folder with ``infinity.toml`` and functions of its own; ``layer``: the zip of ``infinity layer build``.
+
+    ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack too. The tables are made by
+    ``infinity cloud migrate`` and not by the deployment: it is the only step that needs the cluster's admin, and it can fail and be run again
+    without rolling anything back.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        code: str | Path,
+        layer: str | Path,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self.options = options or Options()
+        self.queues = Queues(self, "Queues", self.options)
+        self.stores = Stores(self, "Stores", self.options)
+        self._deployment = Deployment(self, code, layer, self.options)
+        self._parameter = parameter_name(self)
+        self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
+        self.receiver_url, self.api_url = self._doors()
+        self._allow()
+        self._trigger()
+        self._give_secrets()
+        self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.options)
+        self.inbox_url = self.queues.inbox.queue_url
+        self.output_url = self.queues.output.queue_url
+        self.store_url = self.stores.url
+        self._outputs(re.sub(r"[^A-Za-z0-9]", "", id))
+
+    def add_toolset(
+        self, name: str, *, url: str = "", function: lambda_.Function | None = None, token_secret: Any = None
+    ) -> None:
+        """Tools of a Lambda function (``function``, signed with IAM) or of a server elsewhere (``url``, https); ``token_secret``: its bearer token."""
+        calling = [self.functions[each] for each in ("agent", "api")]
+        others = [self.functions[each] for each in ("receiver", "dead_letters", "sweep")]
+        Toolset(self, name, calling, others, (function, url), token_secret)
+
+    def grant_api(self, grantee: iam.IGrantable) -> None:
+        """To call the API; both permissions that a function URL asks for."""
+        self._api.grant_invoke_url(grantee)
+
+    # -- functions
+
+    def _function(self, duty: Duty) -> AgentFunction:
+        return AgentFunction(self, duty, self._deployment, self._variables(duty.name))
+
+    def _variables(self, name: str) -> dict[str, str]:
+        queues, stores = self.queues, self.stores
+        variables = {"INFINITY_INBOX_QUEUE": queues.inbox.queue_url}
+        if name == "relay":
+            return variables
+        variables |= {
+            "INFINITY_STORE": stores.url,
+            "INFINITY_TABLE": stores.table.table_name,
+            "INFINITY_BUCKET": stores.bucket.bucket_name,
+            # By name: a function cannot refer to its own address.
+            "INFINITY_PUBLIC_URL": self.options.public_url or f"ssm:{self._parameter}",
+        }
+        if name in ("agent", "dead_letters", "api"):
+            variables["INFINITY_OUTPUT_QUEUE"] = queues.output.queue_url
+        if name in ("agent", "sweep"):
+            variables |= {
+                "INFINITY_DELAY_QUEUE": queues.delay.queue_url,
+                "INFINITY_SCHEDULE_GROUP": queues.group.schedule_group_name,
+                "INFINITY_SCHEDULE_ROLE": queues.role.role_arn,
+                "INFINITY_SCHEDULE_DEAD_LETTERS": queues.late.queue_arn,
+            }
+        if self.options.agent:
+            variables["INFINITY_AGENT"] = self.options.agent
+        if name == "agent":
+            variables |= self.options.environment
+        return variables
+
+    def _doors(self) -> tuple[str, str]:
+        """The two function URLs: one that anybody may call who has a callback's capability, one for clients."""
+        kind = lambda_.FunctionUrlAuthType
+        receiver = self.functions["receiver"].entry.add_function_url(auth_type=kind.NONE)
+        auth = kind.NONE if self.options.api_token else kind.AWS_IAM
+        self._api = self.functions["api"].entry.add_function_url(auth_type=auth)
+        if not self.options.public_url:
+            # Without the slash at its end: paths are put behind it.
+            domain = Fn.select(2, Fn.split("/", receiver.url))
+            address_parameter(self, self._parameter, f"https://{domain}")
+        return receiver.url, self._api.url
+
+    def _allow(self) -> None:
+        queues, stores = self.queues, self.stores
+        for name, each in self.functions.items():
+            permissions.send(each.role, queues.inbox)
+            if name != "relay":
+                permissions.connect(each.role, stores)
+                permissions.keep_items(each.role, stores)
+                permissions.keep_claims(each.role, stores)
+                if not self.options.public_url:
+                    permissions.read_parameter(each.role, self._parameter)
+        agent, sweep = self.functions["agent"].role, self.functions["sweep"].role
+        permissions.send(agent, queues.delay, queues.output)
+        permissions.schedule(agent, queues)
+        permissions.send(sweep, queues.delay)
+        permissions.schedule(sweep, queues)
+        for name in ("dead_letters", "api"):
+            permissions.send(self.functions[name].role, queues.output)
+
+    def _trigger(self) -> None:
+        concurrency = self.options.concurrency
+        for name, queue in (
+            ("agent", self.queues.inbox),
+            ("relay", self.queues.delay),
+            ("dead_letters", self.queues.dead),
+        ):
+            self.functions[name].entry.add_event_source(
+                sources.SqsEventSource(
+                    queue,
+                    batch_size=_BATCH,
+                    report_batch_item_failures=True,
+                    max_concurrency=concurrency if name == "agent" else None,
+                )
+            )
+        rule = events.Rule(
+            self,
+            "Every15Minutes",
+            schedule=events.Schedule.rate(_SWEEP),
+            description="Wakes threads of Infinity whose wake was lost",
+        )
+        rule.add_target(targets.LambdaFunction(self.functions["sweep"].function, retry_attempts=0))
+
+    def _give_secrets(self) -> None:
+        agent = self.functions["agent"]
+        for name, secret in self.options.secrets.items():
+            agent.tell(name, reference(secret))
+            grant_secret(secret, agent.role)
+        if self.options.api_token:
+            api = self.functions["api"]
+            api.tell("INFINITY_API_TOKEN", reference(self.options.api_token))
+            grant_secret(self.options.api_token, api.role)
+
+    def _outputs(self, prefix: str) -> None:
+        roles = [each.role.role_arn for name, each in self.functions.items() if name != "relay"]
+        for name, value, about in (
+            ("InboxQueue", self.inbox_url, "Messages for threads go here"),
+            ("OutputQueue", self.output_url, "Replies, prompts and problems come from here"),
+            ("ReceiverUrl", self.receiver_url, "Where tool servers call back"),
+            ("ApiUrl", self.api_url, "The API for clients"),
+            ("StoreUrl", self.store_url, "The database, as the functions see it"),
+            (
+                "AdminUrl",
+                f"postgresql://admin@{self.stores.endpoint}/postgres",
+                "The database, for infinity cloud migrate",
+            ),
+            ("Cluster", self.stores.cluster.attr_identifier, "The cluster of Aurora DSQL"),
+            (
+                "DatabaseRoles",
+                Fn.join(" ", roles),
+                f"IAM roles that may log in as {self.options.database_role}",
+            ),
+        ):
+            output = CfnOutput(self, name, value=value, description=about)
+            output.override_logical_id(f"{prefix}{name}")
+
+
+def _duties(options: Options) -> list[Duty]:
+    small = 512
+    return [
+        Duty("agent", options.timeout, options.memory, "slices of threads"),
+        Duty("receiver", _SHORT, small, "callbacks of tool servers"),
+        Duty("api", _SHORT, small, "the API for clients"),
+        Duty("relay", RELAY_TIMEOUT, 256, "wakes from the delay queue"),
+        Duty("dead_letters", _SHORT, small, "messages that no slice could take"),
+        Duty("sweep", 120, small, "threads whose wake was lost"),
+    ]

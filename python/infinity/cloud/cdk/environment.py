@@ -1,0 +1,86 @@
+"""The variables of the functions: the table of docs/internals/cloud.md, secrets by reference, and the 4 KB that all of them may have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsii
+from aws_cdk import Stack
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct, IValidation
+
+from infinity.errors import ConfigError
+
+__all__ = ["LARGEST", "SizeCheck", "grant_secret", "reference"]
+
+LARGEST = 4096
+"""Bytes that a function's variables may have, names included."""
+_UNKNOWN = 150
+"""Bytes of what is known when it is deployed only; ARNs and URLs are shorter."""
+
+
+def reference(secret: Any) -> str:
+    """What a variable says so that its value is read when the process starts; the secret itself is in no template."""
+    match secret:
+        case (holder, str(key)):
+            return f"secretsmanager:{holder.secret_arn}#{key}"
+        case _ if hasattr(secret, "secret_arn"):
+            return f"secretsmanager:{secret.secret_arn}"
+        case _ if hasattr(secret, "parameter_name"):
+            return f"ssm:{secret.parameter_name}"
+    raise ConfigError(
+        f"{secret!r} is no secret: give an ISecret of aws_secretsmanager, a pair of one and a key of its JSON, or an IStringParameter of aws_ssm"
+    )
+
+
+def grant_secret(secret: Any, role: Any) -> None:
+    """To read this one."""
+    holder = secret[0] if isinstance(secret, tuple) else secret
+    holder.grant_read(role)
+
+
+@jsii.implements(IValidation)
+class SizeCheck:
+    """Fails the synthesis if the variables of a function would not fit. ``variables`` may grow until then."""
+
+    def __init__(self, scope: Construct, name: str, variables: Mapping[str, str]) -> None:
+        self._scope, self._name, self._variables = scope, name, variables
+
+    def validate(self) -> list[str]:
+        resolved = Stack.of(self._scope).resolve(dict(self._variables))
+        size = sum(len(name) + _size(value) for name, value in resolved.items())
+        if size <= LARGEST:
+            return []
+        return [
+            f"the variables of the function {self._name} have about {size} bytes, and Lambda takes {LARGEST}; put more into infinity.toml, or the values into Secrets Manager"
+        ]
+
+
+def _size(value: Any) -> int:
+    """Of a value with parts that are only known later."""
+    if isinstance(value, str):
+        return len(value.encode())
+    match value:
+        case {"Fn::Join": [_, list(parts)]}:
+            return sum(map(_size, parts))
+        case {"Fn::Sub": str(text)}:
+            return len(text.encode()) + _UNKNOWN
+    return _UNKNOWN if isinstance(value, dict) else len(json.dumps(value))
+
+
+def parameter_name(scope: Construct) -> str:
+    """Of the receiver's own address. Made from the place in the tree, not from a resource: a function cannot refer to its own URL."""
+    return f"/infinity/{Stack.of(scope).stack_name}/{scope.node.addr[-8:]}/public-url"
+
+
+def address_parameter(scope: Construct, name: str, url: str) -> ssm.StringParameter:
+    return ssm.StringParameter(
+        scope,
+        "PublicUrl",
+        parameter_name=name,
+        string_value=url,
+        description="Where tool servers reach the receiver",
+        tier=ssm.ParameterTier.STANDARD,
+    )

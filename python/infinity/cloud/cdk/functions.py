@@ -1,0 +1,136 @@
+"""The six functions: each with a role, a log group and variables of its own; all of the same layer and the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infinity.cloud.layer import read_manifest
+from infinity.errors import ConfigError
+
+from .environment import SizeCheck
+from .options import Options
+from .permissions import use_key
+
+__all__ = ["AgentFunction", "Deployment", "Duty"]
+
+_UNWANTED = ("__pycache__", "*.pyc", ".venv", "cdk.out", ".git", "node_modules", "*.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One function: its handler's name, time-out in seconds and memory in MiB."""
+
+    name: str
+    timeout: int
+    memory: int
+    about: str
+
+
+class Deployment:
+    """What all functions have in common: the layer and the code, once each; the runtime is the one that the layer was made for."""
+
+    def __init__(self, scope: Construct, code: str | Path, layer: str | Path, options: Options) -> None:
+        folder, file = Path(code), Path(layer)
+        if not folder.is_dir():
+            raise ConfigError(f"the code is to be a folder, with infinity.toml in it; {folder} is none")
+        manifest = read_manifest(file)
+        arm = manifest.architecture == "aarch64"
+        self.options = options
+        self.architecture = lambda_.Architecture.ARM_64 if arm else lambda_.Architecture.X86_64
+        self.runtime = lambda_.Runtime(f"python{manifest.python}", lambda_.RuntimeFamily.PYTHON)
+        self.layer = lambda_.LayerVersion(
+            scope,
+            "Layer",
+            code=lambda_.Code.from_asset(str(file)),
+            compatible_runtimes=[self.runtime],
+            compatible_architectures=[self.architecture],
+            description=f"Infinity {manifest.infinity}, wheel {manifest.wheel_sha256[:16]}",
+        )
+        self.code = lambda_.Code.from_asset(str(folder), exclude=list(_UNWANTED), ignore_mode=IgnoreMode.GLOB)
+
+
+class AgentFunction(Construct):
+    """``role`` may write this function's own log and nothing else until it is allowed more."""
+
+    def __init__(
+        self, scope: Construct, duty: Duty, deployment: Deployment, variables: Mapping[str, str]
+    ) -> None:
+        super().__init__(scope, duty.name.title().replace("_", ""))
+        options = deployment.options
+        self.duty = duty
+        self._variables = {"INFINITY_LOG_LEVEL": options.log_level, **variables}
+        log = logs.LogGroup(
+            self, "Log", retention=_retention(options.log_days), removal_policy=RemovalPolicy.DESTROY
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"Infinity: {duty.about}",
+        )
+        log.grant_write(self.role)
+        use_key(self.role, options.key)
+        snap = duty.name == "agent" and options.snap_start
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=f"Infinity: {duty.about}",
+            handler=f"infinity.cloud.handlers.{duty.name}",
+            code=deployment.code,
+            layers=[deployment.layer],
+            runtime=deployment.runtime,
+            architecture=deployment.architecture,
+            role=self.role,
+            log_group=log,
+            logging_format=lambda_.LoggingFormat.JSON,
+            timeout=Duration.seconds(duty.timeout),
+            memory_size=duty.memory,
+            environment=self._variables,
+            environment_encryption=options.key,
+            # A conversation goes round by queues for as long as it lasts; Lambda would take that for a loop and stop it after 16 turns.
+            recursive_loop=lambda_.RecursiveLoop.ALLOW,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap else None,
+        )
+        # What events and callers are to reach: a published version where there are snapshots.
+        self.entry: Any = (
+            lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
+            if snap
+            else self.function
+        )
+        self.node.add_validation(SizeCheck(self, duty.name, self._variables))
+
+    def tell(self, name: str, value: str) -> None:
+        """One more variable."""
+        self._variables[name] = value
+        self.function.add_environment(name, value)
+
+
+def _retention(days: int) -> logs.RetentionDays:
+    """As CloudWatch offers them."""
+    names = {
+        1: "ONE_DAY",
+        3: "THREE_DAYS",
+        5: "FIVE_DAYS",
+        7: "ONE_WEEK",
+        14: "TWO_WEEKS",
+        30: "ONE_MONTH",
+        60: "TWO_MONTHS",
+        90: "THREE_MONTHS",
+        180: "SIX_MONTHS",
+        365: "ONE_YEAR",
+        731: "TWO_YEARS",
+    }
+    if days not in names:
+        raise ConfigError(
+            f"log_days is {days}, but CloudWatch keeps logs for {', '.join(map(str, names))} days"
+        )
+    return logs.RetentionDays[names[days]]

@@ -1,0 +1,80 @@
+"""Who may do what: single actions on named resources, for one role each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+
+if TYPE_CHECKING:
+    from .queues import Queues
+    from .stores import Stores
+
+__all__ = [
+    "call_function",
+    "connect",
+    "keep_claims",
+    "keep_items",
+    "read_parameter",
+    "schedule",
+    "send",
+    "use_key",
+]
+
+_ITEMS = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "BatchGetItem", "BatchWriteItem")
+
+
+def connect(role: iam.Role, stores: Stores) -> None:
+    """To the cluster, as a role that the database has given to this one; never as its admin."""
+    _allow(role, ["dsql:DbConnect"], [stores.cluster.attr_resource_arn])
+
+
+def send(role: iam.Role, *queues: Any) -> None:
+    _allow(role, ["sqs:SendMessage"], [queue.queue_arn for queue in queues])
+
+
+def keep_items(role: iam.Role, stores: Stores) -> None:
+    _allow(role, [f"dynamodb:{action}" for action in _ITEMS], [stores.table.table_arn])
+
+
+def keep_claims(role: iam.Role, stores: Stores) -> None:
+    _allow(role, ["s3:GetObject", "s3:PutObject"], [stores.bucket.arn_for_objects("*")])
+
+
+def read_parameter(role: iam.Role, name: str) -> None:
+    """By its name: the parameter holds a function's address, and that function's role cannot refer back to it."""
+    arn = Stack.of(role).format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
+    _allow(role, ["ssm:GetParameter", "ssm:GetParameters"], [arn])
+
+
+def schedule(role: iam.Role, queues: Queues) -> None:
+    """Make and delete schedules of the group, and hand them the role that they send with."""
+    arn = Stack.of(role).format_arn(
+        service="scheduler", resource="schedule", resource_name=f"{queues.group.schedule_group_name}/*"
+    )
+    actions = ("CreateSchedule", "UpdateSchedule", "GetSchedule", "DeleteSchedule")
+    _allow(role, [f"scheduler:{action}" for action in actions], [arn])
+    to_scheduler = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    _allow(role, ["iam:PassRole"], [queues.role.role_arn], to_scheduler)
+
+
+def call_function(role: iam.Role, function_arn: str) -> None:
+    """Through its function URL: since October 2025 that takes two permissions."""
+    by_iam = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
+    _allow(role, ["lambda:InvokeFunctionUrl"], [function_arn], by_iam)
+    by_url = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
+    _allow(role, ["lambda:InvokeFunction"], [function_arn], by_url)
+
+
+def use_key(role: iam.Role, key: Any) -> None:
+    """Of what is kept with it; nothing where the services have their own."""
+    if key is not None:
+        _allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn])
+
+
+def _allow(role: iam.Role, actions: Sequence[str], resources: Sequence[str], conditions: Any = None) -> None:
+    role.add_to_policy(
+        iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+    )

@@ -1,0 +1,95 @@
+"""The queues: the inbox, where every message waits; short and long waits; what people hear; and what could not be delivered."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from .options import Options
+from .permissions import use_key
+
+__all__ = ["RELAY_TIMEOUT", "SIX", "Queues"]
+
+SIX = 6
+"""Visibility time-outs are so many times the function's: AWS's advice, so that a throttled batch is not delivered twice."""
+RELAY_TIMEOUT = 30
+_RETENTION = Duration.days(14)
+
+
+class Queues(Construct):
+    """``inbox``, ``dead``: FIFO by thread; ``delay``: standard, for waits up to 15 minutes; ``late``: wakes that could not be sent; ``output``: FIFO."""
+
+    def __init__(self, scope: Construct, id: str, options: Options) -> None:
+        super().__init__(scope, id)
+        self._key = options.key
+        self.dead = self._fifo("DeadLetters", visibility=SIX * options.timeout)
+        self.inbox = self._fifo(
+            "Inbox",
+            visibility=SIX * options.timeout,
+            dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=options.receives),
+        )
+        self.late = self._standard("LateWakes", visibility=SIX * RELAY_TIMEOUT)
+        # Forwarding is retried for hours: a wake that is dropped is found by the sweep only.
+        self.delay = self._standard(
+            "Delay",
+            visibility=SIX * RELAY_TIMEOUT,
+            dead=sqs.DeadLetterQueue(queue=self.late, max_receive_count=100),
+        )
+        self.output = self._fifo("Output", visibility=30)
+        self.group = scheduler.ScheduleGroup(self, "Schedules", removal_policy=RemovalPolicy.DESTROY)
+        self.role = self._scheduler_role()
+
+    def _fifo(self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
+        """High throughput: limits count per group. Deduplication ids come from the cause, never from the content."""
+        return sqs.Queue(
+            self,
+            id,
+            fifo=True,
+            content_based_deduplication=False,
+            deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP,
+            fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
+            visibility_timeout=Duration.seconds(visibility),
+            retention_period=_RETENTION,
+            dead_letter_queue=dead,
+            enforce_ssl=True,
+            encryption=self._encryption,
+            encryption_master_key=self._key,
+        )
+
+    def _standard(self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
+        return sqs.Queue(
+            self,
+            id,
+            visibility_timeout=Duration.seconds(visibility),
+            retention_period=_RETENTION,
+            dead_letter_queue=dead,
+            enforce_ssl=True,
+            encryption=self._encryption,
+            encryption_master_key=self._key,
+        )
+
+    @property
+    def _encryption(self) -> sqs.QueueEncryption:
+        return sqs.QueueEncryption.KMS if self._key else sqs.QueueEncryption.SQS_MANAGED
+
+    def _scheduler_role(self) -> iam.Role:
+        """With which a schedule sends its wake. Of this group only: nobody else's schedule may use it."""
+        conditions = {
+            "StringEquals": {
+                "aws:SourceAccount": Stack.of(self).account,
+                "aws:SourceArn": self.group.schedule_group_arn,
+            }
+        }
+        role = iam.Role(
+            self,
+            "SchedulerRole",
+            assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com", conditions=conditions),
+            description="Schedules of Infinity send wakes to the inbox queue",
+        )
+        places = [self.inbox.queue_arn, self.late.queue_arn]
+        role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=places))
+        use_key(role, self._key)
+        return role

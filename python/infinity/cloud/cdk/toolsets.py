@@ -1,0 +1,74 @@
+"""Tool servers of an agent: Lambda functions behind function URLs of their own, or servers elsewhere."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infinity.errors import ConfigError
+
+from .environment import grant_secret, reference
+from .functions import AgentFunction
+from .permissions import call_function
+
+__all__ = ["NO_TOKEN", "Toolset"]
+
+NO_TOKEN = "of-no-use-here"  # noqa: S105  says that there is none
+"""The token of functions that call no tool server."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Toolset(Construct):
+    """``calling``: the functions that call tool servers; ``others`` only read the same configuration.
+
+    Given to the agent as ``INFINITY_TOOLSETS_<NAME>``, a ``[toolsets.name]`` like those of ``infinity.toml``, because the address of a function
+    that is deployed along with the agent is not known before.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        calling: list[AgentFunction],
+        others: list[AgentFunction],
+        where: tuple[Any, str],
+        token: Any,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"a toolset is named with small letters, digits and _, not {name!r}")
+        super().__init__(scope, f"Toolset{name.title().replace('_', '')}")
+        function, url = where
+        if (function is None) == (not url):
+            raise ConfigError(
+                f"toolset {name} needs exactly one of function= (on Lambda) and url= (elsewhere)"
+            )
+        if url and not url.startswith("https://"):
+            raise ConfigError(f"toolset {name}: {url} must begin with https://; calls to it leave AWS")
+        settings = [f'url = "{url or self._address(function, calling)}"']
+        if function is not None:
+            settings.append('auth = "aws_iam"')
+        variable = f"TOOLSET_{name.upper()}_TOKEN"
+        if token is not None:
+            settings.append(f'token_env = "{variable}"')
+        for each in (*calling, *others):
+            each.tell(f"INFINITY_TOOLSETS_{name.upper()}", f"{{ {', '.join(settings)} }}")
+        if token is not None:
+            for each in calling:
+                each.tell(variable, reference(token))
+                grant_secret(token, each.role)
+            for each in others:
+                each.tell(variable, NO_TOKEN)
+
+    def _address(self, function: lambda_.Function, calling: list[AgentFunction]) -> str:
+        """Of a function URL that only these roles may call."""
+        at = function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        for each in calling:
+            call_function(each.role, function.function_arn)
+        made = function.node.default_child
+        if isinstance(made, lambda_.CfnFunction) and made.recursive_loop is None:
+            # It stands in the middle of the conversation's loop.
+            made.recursive_loop = "Allow"
+        return str(at.url)
