@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -84,6 +84,8 @@ class Runtime:
         self._mailbox = mailbox
         self._clock = clock
         self._ids = ids or RandomIds()
+        self._held: dict[str, list[Message]] = {}
+        """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
         own = Functions(functions, self._answer)
         self._transport = Routes(transport, own)
         self.catalogs = TreeCatalogs(store, [self.servers, own])
@@ -232,19 +234,35 @@ class Runtime:
         return threads
 
     async def unretire(self, root: str) -> None:
-        await self.store.unretire_tree(root)
-        await self.take_up(root)
+        threads = await self.tree(root)
+        self._held.update({thread: [] for thread in threads})
+        try:
+            await self.store.unretire_tree(root)
+            await self.take_up(root)
+        finally:
+            self._let_in(threads)
 
     async def take_up(self, root: str) -> None:
         """Go on at once with what a tree has queued, unsent and timed: it has come here, or is in service again (L15)."""
         threads = frozenset(await self.tree(root))
-        self.loop.admit(threads)
-        after = 0
-        while messages := await self.store.inbox(after):
-            self._mailbox.put([message for message in messages if message.thread in threads])
-            after = messages[-1].seq
+        self._held.update({thread: [] for thread in threads - self._held.keys()})
+        queued: list[Message] = []
+        try:
+            after = 0
+            while messages := await self.store.inbox(after):
+                queued += [message for message in messages if message.thread in threads]
+                after = messages[-1].seq
+        finally:
+            self.loop.admit(threads)
+            self._mailbox.put(queued)
+            self._let_in(threads)
         await self.outbox.start(threads)
         await self.timers.start()
+
+    def _let_in(self, threads: Collection[str]) -> None:
+        """What was accepted meanwhile, behind what was queued before. What was among that as well is dropped by the mailbox."""
+        for thread in threads:
+            self._mailbox.put(self._held.pop(thread, []))
 
     async def tree(self, root: str) -> list[str]:
         """Ids of all threads of a tree."""
@@ -337,7 +355,10 @@ class Runtime:
         """Durable first, then into the mailbox, then the sender hears of it (I2, L1)."""
         accepted = await self.store.accept(message, expect, call_id)
         if accepted.message is not None:
-            self._mailbox.put([accepted.message])
+            if message.thread in self._held:
+                self._held[message.thread].append(accepted.message)
+            else:
+                self._mailbox.put([accepted.message])
             self.observer.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
         self.observer.gate("accepted")
         return accepted

@@ -1,0 +1,101 @@
+"""A tree that is out of service and comes back: what waited goes first, and what an own function found out meanwhile is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.slice.world import World, call, say, texts
+
+from infinity import tool
+from infinity.abc import Status
+from infinity.errors import UnknownThread
+
+
+class _Slow:
+    """A store whose ``threads`` and ``inbox`` take a turn of their own, in which something else may happen."""
+
+    def __init__(self, store: Any, meanwhile: Any) -> None:
+        self._store, self._meanwhile = store, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name not in ("inbox", "threads"):
+            return found
+
+        async def slowly(*args: Any, **how: Any) -> Any:
+            await self._meanwhile()
+            return await found(*args, **how)
+
+        return slowly
+
+
+@pytest.mark.rap("THR-1", "MIG-2")
+async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(world: World) -> None:
+    thread = await world.runtime.create()
+    world.runtime.loop._barred.add(thread)  # it has queued the first message and not read it when it leaves
+    await world.runtime.send(thread, "first")
+    await world.settled(thread)
+    await world.runtime.retire(thread, "it is being moved")
+    world.model.then(say("both heard"), say("and again"))
+    sent: list[Status] = []
+
+    async def meanwhile() -> None:
+        """Somebody writes as soon as the tree takes messages again."""
+        if not sent and await world.store.retired(thread) is None:
+            sent.append((await world.runtime.send(thread, "second")).status)
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    genuine = world.runtime.store
+    world.runtime.store = _Slow(genuine, meanwhile)
+    await world.runtime.unretire(thread)
+    world.runtime.store = genuine
+    await world.said(thread, "both heard")
+    await world.settled(thread)
+    assert sent == [Status.ACCEPTED]
+    texts_in_order = [
+        block["text"]
+        for entry in await world.history(thread)
+        if entry["kind"] == "user"
+        for block in entry["user"]
+    ]
+    assert texts_in_order[1:] == ["first", "second"]
+
+
+@pytest.mark.rap("MIG-2", "I2")
+async def test_the_result_of_a_function_that_ends_while_its_tree_moves_is_kept_back_and_told_later(
+    open_world: Any,
+) -> None:
+    go_on, started, runs = asyncio.Event(), asyncio.Event(), []
+
+    @tool
+    async def weigh() -> str:
+        """Weigh a parcel."""
+        runs.append(1)
+        started.set()
+        await go_on.wait()
+        return "3 kg"
+
+    world = open_world()
+    world.functions = (weigh,)
+    await world.start()
+    world.model.then(call(("weigh", {})), say("it weighs 3 kg"))
+    thread = await world.thread("go")
+    await started.wait()
+    await world.store.retire_tree(thread, "it is being moved")
+    go_on.set()
+    await world.eventually(lambda: world.clock.sleeping() == 1)
+    assert await world.store.inbox() == [], "nothing is taken for a tree that moves"
+    assert await world.kinds(thread) == ["user", "user", "turn"]
+    await world.runtime.unretire(thread)
+    world.clock.advance(1)
+    await world.said(thread, "it weighs 3 kg")
+    assert "3 kg" in texts(world.model.requests[1]["messages"][-1])
+    await world.close()
+
+
+async def test_a_tree_that_is_not_here_cannot_be_taken_out_of_service(world: World) -> None:
+    with pytest.raises(UnknownThread):
+        await world.runtime.retire("nowhere", "it is being moved")
