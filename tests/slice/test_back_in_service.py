@@ -14,14 +14,14 @@ from infinity.errors import UnknownThread
 
 
 class _Slow:
-    """A store whose ``threads`` and ``inbox`` take a turn of their own, in which something else may happen."""
+    """A store that takes its time over one of its methods, in which something else happens."""
 
-    def __init__(self, store: Any, meanwhile: Any) -> None:
-        self._store, self._meanwhile = store, meanwhile
+    def __init__(self, store: Any, method: str, meanwhile: Any) -> None:
+        self._store, self._method, self._meanwhile = store, method, meanwhile
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        if name not in ("inbox", "threads"):
+        if name != self._method:
             return found
 
         async def slowly(*args: Any, **how: Any) -> Any:
@@ -32,7 +32,10 @@ class _Slow:
 
 
 @pytest.mark.rap("THR-1", "MIG-2")
-async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(world: World) -> None:
+@pytest.mark.parametrize("method", ["threads", "inbox"])
+async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(
+    world: World, method: str
+) -> None:
     thread = await world.runtime.create()
     world.runtime.loop._barred.add(thread)  # it has queued the first message and not read it when it leaves
     await world.runtime.send(thread, "first")
@@ -49,7 +52,7 @@ async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(
                 await asyncio.sleep(0)
 
     genuine = world.runtime.store
-    world.runtime.store = _Slow(genuine, meanwhile)
+    world.runtime.store = _Slow(genuine, method, meanwhile)
     await world.runtime.unretire(thread)
     world.runtime.store = genuine
     await world.said(thread, "both heard")
