@@ -199,7 +199,8 @@ async def _listen(host: Host, thread: str) -> None:
     while True:
         await asyncio.sleep(LISTEN)
         found = await host.items.take_interrupt(thread)
-        if found is not None:
+        # It may be of a message that an earlier slice has folded in.
+        if found is not None and not await host.store.consumed(thread, [found.message_id]):
             action = Action(found.action)
             body = encode(Control(action=action))
             host.gathering.hurry(
@@ -235,10 +236,23 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
     if owed.told:
         await host.tell(list(owed.told.values()))
     await asyncio.gather(
-        *(host.alarms.wake(to, cause) for to, cause in owed.wakes.items()),
-        *(host.alarms.wake_at(of, id, due_at) for (of, id), due_at in owed.timers.items()),
+        host.alarms.wake_many([*owed.wakes.items(), *_due(host, owed)]),
+        *(
+            host.alarms.wake_at(of, id, due_at)
+            for (of, id), due_at in owed.timers.items()
+            if due_at > host.now()
+        ),
         *(host.alarms.forget(of, id) for of, id in owed.cancelled),
     )
+
+
+def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:
+    """Threads with a timer that is due already, which need no queue of time."""
+    now = host.now()
+    return [
+        (thread, host.fresh_cause())
+        for thread in {of for (of, _), due_at in owed.timers.items() if due_at <= now}
+    ]
 
 
 # -- fail

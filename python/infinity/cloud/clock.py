@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
-__all__ = ["CloudClock"]
+__all__ = ["SystemClock"]
 
 
-class CloudClock:
-    """``now``: ms since the epoch."""
-
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
-
+class SystemClock:
     def now(self) -> int:
-        return self._now()
+        return time.time_ns() // 1_000_000
 
     def wake_at(self, due_at: int | None, due: Callable[[], None]) -> None:
         """Nothing here outlives the invocation: timers are wakes in a queue or a schedule."""

@@ -101,9 +101,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 def _run(work: Callable[[Host], Awaitable[T]], needed: str) -> T:
     async def invocation() -> T:
         if _Process.host is None:
-            from .host import open_host
+            from .host import Parts, open_host
 
-            _Process.host = await open_host(os.environ, needed.split(), observe=_Process.wrap)
+            _Process.host = await open_host(os.environ, needed.split(), Parts(observe=_Process.wrap))
         return await work(_Process.host)
 
     return _loop().run_until_complete(invocation())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import msgspec
 
 from infinity._core import Message
-from infinity.abc import Models, Observer
-from infinity.agent import Agent
+from infinity.abc import Clock, Models, Observer
 from infinity.callback_keys import kept_keys
 from infinity.errors import ConfigError
 from infinity.feed import Feed
-from infinity.ids import RandomIds
+from infinity.ids import Ids, RandomIds
 from infinity.models.registry import Models as ConfiguredModels
+from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
 from infinity.settings import Settings
@@ -28,7 +27,7 @@ from .aws.client import Aws
 from .aws.secrets import resolve
 from .aws.sqs import Queue
 from .claims import Claims
-from .clock import CloudClock
+from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
 from .items import Items
 from .output import Output
@@ -41,19 +40,31 @@ from .store import CloudStore
 from .toolsets import CloudToolsets, configured_servers
 from .transport import SignedTransport
 
-__all__ = ["Host", "open_host"]
+__all__ = ["Described", "Host", "Parts", "open_host"]
 
 NEEDED = ("store", "inbox_queue", "table", "public_url")
 """By everything that has a runtime."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Described:
+class Described:
     """The agent, as a configuration file or a program describes it."""
 
     settings: Settings
     models: Models
-    functions: Sequence[Tool[..., Any]]
+    functions: Sequence[Tool[..., Any]] = ()
+    servers: Sequence[Server] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a test or a simulator brings in place of the real thing. ``clock`` and ``ids`` as in ``infinity.abc``; ``observe`` stands in front of the feed."""
+
+    clock: Clock | None = None
+    ids: Ids | None = None
+    described: Described | None = None
+    transactions: Callable[[Claims | None], Transactions] | None = None
+    observe: Callable[[Observer], Observer] | None = None
 
 
 class Host:
@@ -68,8 +79,9 @@ class Host:
         store: CloudStore,
         items: Items,
         gathering: Gathering,
-        now: Callable[[], int],
+        clock: Clock,
     ) -> None:
+        now = clock.now
         self.aws = aws
         self.places = places
         self.environment = environment
@@ -151,68 +163,70 @@ class Host:
 
 
 async def open_host(
-    environment: Mapping[str, str],
-    needed: Collection[str] = NEEDED,
-    *,
-    observe: Callable[[Observer], Observer] | None = None,
-    now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    environment: Mapping[str, str], needed: Collection[str] = NEEDED, parts: Parts | None = None
 ) -> Host:
     """``needed``: the places that this function cannot do without. ``ConfigError`` says everything that is missing."""
     aws = Aws(environment)
     try:
         environment = await resolve(environment, aws)
-        places = read_places(environment, needed)
-        return await _assemble(aws, places, environment, observe, now)
+        return await _assemble(aws, read_places(environment, needed), environment, parts or Parts())
     except BaseException:
         await aws.close()
         raise
 
 
-async def _assemble(
-    aws: Aws,
-    places: Places,
-    environment: Mapping[str, str],
-    observe: Callable[[Observer], Observer] | None,
-    now: Callable[[], int],
-) -> Host:
-    described, servers = _describe(environment)
+async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], parts: Parts) -> Host:
+    clock = parts.clock or SystemClock()
+    described = parts.described or _describe(environment)
     claims = Claims(aws, places.bucket) if places.bucket else None
-    address = open_address(places.store)
-    transactions = Transactions(connections(address), address.platform, address.where, claims=claims)
-    await check_tables(transactions, address.where)
-    items = Items(aws, places.table, now)
-    queue = Queue(aws, places.inbox_queue)
+    items = Items(aws, places.table, clock.now, claims=claims)
     output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
-    store = CloudStore(transactions, queue, items, claims=claims, output=output)
-    keys = await kept_keys(store)
-    if not keys:
-        raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
+    records = Claims(aws, places.bucket, "records") if places.bucket else None
+    transactions = await _transactions(places, records, parts)
+    store = CloudStore(transactions, Queue(aws, places.inbox_queue), items, claims=claims, output=output)
+    try:
+        keys = await kept_keys(store)
+        if not keys:
+            raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
+        capabilities = Capabilities(keys, places.public_url)
+    except BaseException:
+        await store.close()
+        raise
     gathering = Gathering()
     feed = Feed(store)
     runtime = Runtime(
         store=store,
         mailbox=gathering,
         models=described.models,
-        transport=SignedTransport(servers, aws),
-        toolsets=CloudToolsets(servers, items, aws),
-        capabilities=Capabilities(keys, places.public_url),
-        clock=CloudClock(now),
+        transport=SignedTransport(described.servers, aws),
+        toolsets=CloudToolsets(described.servers, items, aws),
+        capabilities=capabilities,
+        clock=clock,
         feed=feed,
         settings=described.settings,
         functions=described.functions,
-        observer=observe(feed) if observe is not None else None,
-        ids=RandomIds(),
+        observer=parts.observe(feed) if parts.observe is not None else None,
+        ids=parts.ids or RandomIds(),
         sole_writer=False,
         alarm=gathering,
     )
-    return Host(aws, places, environment, runtime, store, items, gathering, now)
+    return Host(aws, places, environment, runtime, store, items, gathering, clock)
 
 
-def _describe(environment: Mapping[str, str]) -> tuple[_Described, list[Any]]:
+async def _transactions(places: Places, claims: Claims | None, parts: Parts) -> Transactions:
+    if parts.transactions is not None:
+        return parts.transactions(claims)
+    address = open_address(places.store)
+    transactions = Transactions(connections(address), address.platform, address.where, claims=claims)
+    await check_tables(transactions, address.where)
+    return transactions
+
+
+def _describe(environment: Mapping[str, str]) -> Described:
     config = read_config(environment)
-    agent: Agent | None = read_agent(environment)
+    agent = read_agent(environment)
     models = ConfiguredModels(config.models, environment=environment)
+    servers = configured_servers(config.toolsets, agent.toolsets if agent else (), environment)
     if agent is None:
-        return _Described(config.settings(), models, ()), configured_servers(config.toolsets, (), environment)
-    servers = configured_servers(config.toolsets, agent.toolsets, environment)
-    return _Described(agent.settings, models, agent.tools), servers
+        return Described(config.settings(), models, (), servers)
+    return Described(agent.settings, models, agent.tools, servers)

@@ -80,10 +80,9 @@ class Gathering:
     # abc.Alarm
 
     def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
-        debt = owed()
         for id in cancelled:
-            debt.timers.pop((thread, id), None)
-            debt.cancelled.add((thread, id))
+            owed().timers.pop((thread, id), None)
+            owed().cancelled.add((thread, id))
         for id, due_at in timers:
-            debt.cancelled.discard((thread, id))
-            debt.timers[thread, id] = due_at
+            owed().cancelled.discard((thread, id))
+            owed().timers[thread, id] = due_at

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Accepted, Expect, OutboxRow, PromptRow, Status
 from infinity.errors import LimitReached
+from infinity.message import Action, Control, Kind, decode
 
 from . import envelope
 from .aws.sqs import deduplication_id
@@ -33,6 +34,7 @@ __all__ = ["CloudStore"]
 
 LARGEST = 1 << 20
 """Bytes of a message in SQS."""
+_URGENT = frozenset({Action.INTERRUPT, Action.STOP, Action.CLOSE})
 OUTPUT = "output"
 """The kind of outbox rows that leave by the output queue."""
 
@@ -69,8 +71,17 @@ class CloudStore(PostgresStore):
             return await super().accept(message, expect, call_id)
         if status is Status.ACCEPTED:
             await self._enqueue(message)
+            await self._hurry(message)
             return Accepted(status, message)
         return Accepted(status)
+
+    async def _hurry(self, message: Message) -> None:
+        """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the slice looks."""
+        if message.kind != Kind.CONTROL:
+            return
+        action = decode(message.kind, message.body)
+        if isinstance(action, Control) and action.action in _URGENT:
+            await self._items.interrupt(message.thread, action.action, message.id)
 
     async def _enqueue(self, message: Message) -> None:
         sealed = envelope.seal(message)
