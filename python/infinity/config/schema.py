@@ -105,6 +105,8 @@ class ToolsetConfig(Section):
     """Of a started server; without it one is chosen once and kept."""
     token_env: str | None = Field(default=None, examples=["TOOLS_TOKEN"])
     """The environment variable with the bearer token that this server wants."""
+    auth: Literal["aws_iam"] | None = Field(default=None, examples=["aws_iam"])
+    """Of a Lambda function's URL that only IAM may call: the cloud host signs what it sends there. The daemon cannot."""
     start_timeout: Annotated[float, Field(gt=0, examples=[10])] = 10.0
 
     @field_validator("url")
@@ -136,6 +138,9 @@ class ToolsetConfig(Section):
             raise ValueError(
                 f"'{started[0]}' is for servers that are started by 'command'; this one has a 'url'"
             )
+        if self.auth is not None and (self.url is None or self.token_env is not None):
+            other = "command" if self.url is None else "token_env"
+            raise ValueError(f"'auth' does not go with '{other}': it is for the URL of a Lambda function")
         return self
 
 

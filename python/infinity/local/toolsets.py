@@ -189,6 +189,10 @@ def _because(problem: Problem, reason: str | None) -> Problem:
 
 
 def _token(name: str, config: ToolsetConfig) -> str | None:
+    if config.auth is not None:
+        raise ConfigError(
+            f'[toolsets.{name}] auth = "{config.auth}" is for the cloud host: the daemon does not sign requests. Give the server a token and name it in token_env'
+        )
     if config.token_env is None:
         return None
     token = os.environ.get(config.token_env)

@@ -5,8 +5,10 @@ Whatever a server tells us to call (its endpoint, a ``response_url``) must have 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from infinity.errors import ConfigError
@@ -14,15 +16,29 @@ from infinity.errors import ConfigError
 MAX_URL = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 Origin = tuple[str, str, int]
+
+
+class Signer(Protocol):
+    """Whoever can sign requests to servers that want it."""
+
+    async def sign(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
+        """Headers for this one request, which must leave exactly as it was signed. Raises ``InfinityError`` without credentials."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A tool server as it was configured. ``token``: sent as ``Authorization: Bearer`` to this server alone (S7)."""
+    """A tool server as it was configured. ``token``: sent as ``Authorization: Bearer`` to this server alone (S7).
+
+    ``auth``: ``aws_iam`` for a Lambda function that only IAM may call; its requests are signed, and only its.
+    """
 
     base_url: str
     token: str | None = field(default=None, repr=False)
+    auth: Literal["aws_iam"] | None = None
 
     def __post_init__(self) -> None:
         problem = url_problem(self.base_url)
@@ -33,7 +49,25 @@ class Server:
         parts = urlsplit(self.base_url)
         if parts.query:
             raise ConfigError(f"tool server {shown(self.base_url)!r}: a base URL has no query; remove it")
+        if self.auth is not None and self.token is not None:
+            raise ConfigError(
+                f"tool server {shown(self.base_url)!r}: it is signed for or has a token, not both"
+            )
+        if self.auth is not None and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            raise ConfigError(
+                f"tool server {shown(self.base_url)!r}: what is signed carries a session token, so use https"
+            )
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
+
+    def signed_by(self, signer: Signer | None) -> Signer | None:
+        """Who signs what is sent here: ``None`` for servers that want no signature, whoever could (S7)."""
+        if self.auth is None:
+            return None
+        if signer is None:
+            raise ConfigError(
+                f'tool server {shown(self.base_url)!r}: auth = "{self.auth}" is for the cloud host, nobody here signs'
+            )
+        return signer
 
 
 @lru_cache(maxsize=1024)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from infinity.abc import Delivery, Verdict
+from infinity.errors import InfinityError
 
-from .address import Server, origin, shown
+from .address import Server, Signer, origin, shown
 from .failure import why
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ _AT_ONCE = 1 << 18
 class HttpTransport:
     """``abc.Transport`` on aiohttp. Connections are counted per host, so that a dead server holds up nobody else (B1).
 
-    ``servers``: a server's token goes to that server's origin alone (S7). Times in seconds: ``connect`` for the TCP and TLS handshake,
-    ``total`` for the whole exchange, waiting for a connection included.
+    ``servers``: a server's token, or what ``signer`` signs for it, goes to that server's origin alone (S7). Times in seconds: ``connect`` for the
+    TCP and TLS handshake, ``total`` for the whole exchange, waiting for a connection included. ``ConfigError`` if a server wants signatures and nobody signs.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class HttpTransport:
         connect: float = CONNECT_SECONDS,
         total: float = TOTAL_SECONDS,
         per_host: int = PER_HOST,
+        signer: Signer | None = None,
     ) -> None:
         self._servers = tuple(servers)
+        self._signers = {server: server.signed_by(signer) for server in self._servers}
         self._connect = connect
         self._total = total
         self._per_host = per_host
@@ -61,18 +64,27 @@ class HttpTransport:
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
         import aiohttp
+        from yarl import URL
 
         server = shown(url)
         try:
-            token = self._token(url)
+            owner = self._owner(url)
         except ValueError as error:
             return Delivery(Verdict.REFUSED, f"{server}: the URL {error}")
-        if token:
-            headers = {**headers, "Authorization": f"Bearer {token}"}
+        target: URL | str = url
+        if owner is not None and owner.token:
+            headers = {**headers, "Authorization": f"Bearer {owner.token}"}
+        try:
+            if owner is not None and (signer := self._signers[owner]) is not None:
+                headers = {**headers, **await signer.sign("POST", url, body)}
+                # What was signed is what is sent, escapes included.
+                target = URL(url, encoded=True)
+        except InfinityError as error:
+            return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}")
         limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
         try:
             async with self._connections().post(
-                url, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
+                target, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
             ) as response:
                 return _verdict(response.status, server)
         except TimeoutError:
@@ -84,14 +96,13 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}")
 
-    def _token(self, url: str) -> str | None:
-        """Of the server that the URL belongs to; of several on one origin the one with the longest matching path."""
+    def _owner(self, url: str) -> Server | None:
+        """The server that the URL belongs to; of several on one origin the one with the longest matching path."""
         target = origin(url)
         owners = [server for server in self._servers if origin(server.base_url) == target]
         if len(owners) > 1:
             owners = [server for server in owners if url.startswith(server.base_url + "/")]
-        owner = max(owners, key=lambda server: len(server.base_url), default=None)
-        return owner.token if owner is not None else None
+        return max(owners, key=lambda server: len(server.base_url), default=None)
 
     def _connections(self) -> aiohttp.ClientSession:
         if self._session is None:

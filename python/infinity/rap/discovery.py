@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from infinity.errors import ToolsetError
+from infinity.errors import InfinityError, ToolsetError
 
-from .address import Server, shown
+from .address import Server, Signer, shown
 from .failure import why
 from .manifest import Toolset, parse_manifest
 
@@ -26,19 +26,32 @@ TOTAL_SECONDS = 5.0
 
 
 async def fetch(
-    base_url: str, session: aiohttp.ClientSession, token: str | None = None, within: float = TOTAL_SECONDS
+    base_url: str,
+    session: aiohttp.ClientSession,
+    token: str | None = None,
+    within: float = TOTAL_SECONDS,
+    *,
+    signer: Signer | None = None,
 ) -> Toolset:
     """One server's toolset, fresh and valid, or ``ToolsetError``. Bounded in time (seconds) and size; follows no redirect (S3)."""
     import aiohttp
+    from yarl import URL
 
+    url = base_url.rstrip("/") + WELL_KNOWN
+    server = shown(base_url)
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
+    if signer is not None:
+        try:
+            headers.update(await signer.sign("GET", url))
+        except InfinityError as error:
+            raise ToolsetError(f"{server} cannot be asked: {error}", "DISC-1") from error
     limits = aiohttp.ClientTimeout(total=within, sock_connect=min(CONNECT_SECONDS, within))
-    server = shown(base_url)
     try:
         async with session.get(
-            base_url.rstrip("/") + WELL_KNOWN,
+            # What was signed is what is sent, escapes included.
+            URL(url, encoded=True) if signer is not None else url,
             headers=headers,
             allow_redirects=False,
             auto_decompress=False,
@@ -115,14 +128,20 @@ class Loaded:
 class Toolsets:
     """The configured servers as one source. ``cached``: durable copies from earlier runs, used only when a fetch fails (DISC-6).
 
-    Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
+    ``signer``: for servers that want signed requests; ``ConfigError`` if one does and there is none. Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
     """
 
     def __init__(
-        self, servers: Sequence[Server], *, cached: Iterable[Toolset] = (), within: float = TOTAL_SECONDS
+        self,
+        servers: Sequence[Server],
+        *,
+        cached: Iterable[Toolset] = (),
+        within: float = TOTAL_SECONDS,
+        signer: Signer | None = None,
     ) -> None:
         self.servers = tuple({server.base_url: server for server in servers}.values())
         self._within = within
+        self._signers = {server.base_url: server.signed_by(signer) for server in self.servers}
         self._copies = {toolset.base_url: toolset for toolset in cached}
         self._fetching: dict[str, asyncio.Task[Toolset]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -164,7 +183,13 @@ class Toolsets:
         task = self._fetching.get(server.base_url)
         if task is None:
             task = asyncio.create_task(
-                fetch(server.base_url, self._connections(), server.token, self._within),
+                fetch(
+                    server.base_url,
+                    self._connections(),
+                    server.token,
+                    self._within,
+                    signer=self._signers[server.base_url],
+                ),
                 name=f"discover {shown(server.base_url)}",
             )
             self._fetching[server.base_url] = task

@@ -14,7 +14,15 @@ from infinity.errors import LimitReached
 from .client import Aws, Patience
 from .failure import AwsError
 
-__all__ = ["LARGEST_MESSAGE", "LONGEST_DELAY", "Outgoing", "Queue", "deduplication_id", "group_id"]
+__all__ = [
+    "LARGEST_MESSAGE",
+    "LONGEST_DELAY",
+    "Outgoing",
+    "Queue",
+    "deduplication_id",
+    "escaped",
+    "group_id",
+]
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of one message, and of all messages of a batch."""
@@ -41,6 +49,11 @@ def group_id(thread: str) -> str:
     if _GROUP.fullmatch(thread):
         return thread
     return f"sha256.{hashlib.sha256(thread.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def escaped(body: str) -> str:
+    """JSON without the two characters of Unicode that it may hold and SQS refuses; they can stand in its strings only."""
+    return body.translate(_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +150,7 @@ class Queue:
     # -- sending
 
     def _message(self, outgoing: Outgoing) -> dict[str, Any]:
-        # Two characters of Unicode that JSON may hold and SQS refuses; in JSON they can only stand in strings.
-        message: dict[str, Any] = {"MessageBody": outgoing.body.translate(_REFUSED)}
+        message: dict[str, Any] = {"MessageBody": escaped(outgoing.body)}
         if len(message["MessageBody"].encode()) > LARGEST_MESSAGE:
             raise LimitReached(f"a message is larger than the {LARGEST_MESSAGE} bytes that SQS takes")
         if self.fifo:
@@ -196,7 +208,7 @@ def _batches(places: Iterable[int], outgoing: Sequence[Outgoing]) -> Iterator[li
     batch: list[int] = []
     size = 0
     for place in places:
-        own = len(outgoing[place].body.translate(_REFUSED).encode())
+        own = len(escaped(outgoing[place].body).encode())
         if batch and (len(batch) == _BATCH or size + own > LARGEST_MESSAGE):
             yield batch
             batch, size = [], 0

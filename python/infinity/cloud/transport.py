@@ -1,0 +1,23 @@
+"""The way to tool servers from the cloud host: those that are Lambda functions behind IAM get signed requests, and nobody else does (S7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from infinity.rap.address import Server
+from infinity.rap.client import HttpTransport
+
+from .aws.client import Aws
+
+__all__ = ["SignedTransport"]
+
+
+class SignedTransport(HttpTransport):
+    """Calls and notices to servers with ``auth = "aws_iam"`` carry Signature V4 for the service ``lambda``; to others their bearer token, or nothing.
+
+    Whom a URL belongs to is decided by its origin, as configured, so that neither signature nor session token nor bearer leaves for another host; redirects are not
+    followed. The caller's role needs both lambda:InvokeFunctionUrl and lambda:InvokeFunction.
+    """
+
+    def __init__(self, servers: Iterable[Server], aws: Aws) -> None:
+        super().__init__(servers, signer=aws)
