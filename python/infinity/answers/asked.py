@@ -13,6 +13,7 @@ from infinity.ids import is_id
 from .failure import Refused
 
 __all__ = [
+    "LONGEST_PAGE",
     "PAGE",
     "Closing",
     "NewMessage",

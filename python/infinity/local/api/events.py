@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 import msgspec
 from aiohttp import web
 
-from infinity._core import header_json
-from infinity.abc import ThreadRow
-from infinity.errors import BadRequest, InfinityError, UnknownThread
+from infinity.answers.events import cursor
+from infinity.answers.threads import known
+from infinity.errors import InfinityError
 from infinity.feed import FeedEvent
 
 from .backend import BACKEND
@@ -38,10 +38,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     """
     backend = request.app[BACKEND]
     thread = path_id(request)
-    row = await backend.store.thread(thread)
-    if row is None:
-        raise UnknownThread(f"there is no thread {thread}")
-    after = _cursor(request, row)
+    row = await known(backend.store, thread)
+    after = cursor(request.headers.get("Last-Event-ID") or request.query.get("after"), row)
     # Watching begins before the views are read, so that no update falls between the two.
     events = backend.feed.watch(thread, after)
     upcoming = asyncio.ensure_future(anext(events, None))
@@ -82,19 +80,6 @@ async def _write(
             return
         await response.write(_frame(event))
         upcoming = asyncio.ensure_future(anext(events, None))
-
-
-def _cursor(request: web.Request, row: ThreadRow) -> int | None:
-    text = request.headers.get("Last-Event-ID") or request.query.get("after")
-    if text is None:
-        return None
-    end = int(msgspec.json.decode(header_json(row.header))["feed"]) - 1
-    if text == "latest":
-        return end
-    if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 18:
-        # A cursor from before a database was put back may be ahead of it; what comes next must not be skipped.
-        return min(max(int(text), -1), end)
-    raise BadRequest("Last-Event-ID and 'after' must be the id of an event of this stream, or 'latest'")
 
 
 def _frame(event: FeedEvent) -> bytes:

@@ -1,0 +1,40 @@
+"""Threads: create, list, look at one with everything it waits for (I7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infinity.answers import threads
+from infinity.answers.answer import Answer
+from infinity.answers.asked import NewThread
+from infinity.explanation import explain
+
+from ..door import Request
+from .body import idempotency_key, path_id, read_json
+from .models import check_model
+
+if TYPE_CHECKING:
+    from ..host import Host
+
+__all__ = ["create_thread", "get_thread", "list_threads"]
+
+
+async def create_thread(host: Host, request: Request) -> Answer:
+    new = read_json(host, request, NewThread, optional=True)
+    if new.model is not None:
+        check_model(host, new.model)
+    return await threads.create(host.runtime, host.store, new, idempotency_key(request))
+
+
+async def list_threads(host: Host, request: Request) -> Answer:
+    return await threads.listing(host.store, request.query)
+
+
+async def get_thread(host: Host, request: Request) -> Answer:
+    """Whether a slice runs, only its own function knows; why the last one failed is on record."""
+    row = await threads.known(host.store, path_id(request))
+    failing = await host.items.failing(row.id)
+    explanation = await explain(host.store, row.id, running=False, queued=0, failing=failing)
+    note = await host.store.retired(row.root)
+    absent = None if note is None else f"conversation {row.root} is out of service here: {note}"
+    return await threads.describe(host.runtime, host.store, row, explanation, absent)
