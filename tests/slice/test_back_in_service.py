@@ -67,7 +67,7 @@ async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(
     assert texts_in_order[1:] == ["first", "second"]
 
 
-@pytest.mark.rap("MIG-2", "I2")
+@pytest.mark.rap("MIG-2")
 async def test_the_result_of_a_function_that_ends_while_its_tree_moves_is_kept_back_and_told_later(
     open_world: Any,
 ) -> None:

@@ -1,0 +1,53 @@
+"""Deliveries that end badly after nobody wants them any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.slice.world import World, call, say
+
+from infinity.message import Action
+from infinity.testing.tool_server import ToolServer, failing, tool
+
+
+class Undecided(ToolServer):
+    """Answers an invocation when the test says so."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__([tool("a")], behaviour=failing(status))
+        self.decided = asyncio.Event()
+
+    async def _invoke(self, request: web.Request) -> web.StreamResponse:
+        answer = await super()._invoke(request)
+        await self.decided.wait()
+        return answer
+
+
+@pytest.mark.rap("CAN-1", "INV-5", "INV-7")
+@pytest.mark.parametrize("status", [503, 404, 0], ids=["unavailable", "refused", "connection lost"])
+async def test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeated_nor_told(
+    open_world: Any, status: int
+) -> None:
+    async with Undecided(status) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("a", {})), say("as you like"))
+        thread = await world.thread("go")
+        invocation = await server.invoked()
+        await world.runtime.control(thread, Action.INTERRUPT)
+        await world.noted(thread, "call_ended", state="cancelled")
+        await world.settled(thread)
+        assert server.notices == [], "the notice does not overtake what it takes back"
+        server.decided.set()
+        await server.until(lambda: bool(server.notices), "the cancel notice")
+        assert server.notices == [("/cancel_tool_call", {"thread_id": thread, "tool_call_id": invocation.id})]
+        await world.eventually(lambda: len(world.runtime.outbox) == 0)
+        assert (world.clock.sleeping(), await world.store.outbox(), await world.store.inbox()) == (0, [], [])
+        await world.runtime.send(thread, "never mind")
+        await world.said(thread, "as you like")
+        assert len(server.invocations) == 1
+        results = [entry for entry in await world.history(thread) if entry["kind"] in ("result", "event")]
+        assert len(results) == 1 and "interrupted" in str(results[0])
+        await world.close()
