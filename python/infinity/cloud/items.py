@@ -12,26 +12,25 @@
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
 key may, are replaced by a digest.
 
-Nothing here is the truth. An id that is not here is not new (R1, I8): the database decides. An id that is here was applied, because it is written after the
-commit only; **so a database that is put back to an earlier time needs an empty table beside it**.
+Nothing here is the truth. An id that is not here is not new for that (R1, I8): the database decides. An id that is here was applied, because it is written after
+the commit only; **so a database that is put back to an earlier time needs an empty table beside it**.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from infinity.abc import PromptRow
-from infinity.errors import LimitReached, StoreError
+from infinity.errors import DamagedStore, LimitReached, StoreError
 
 from .aws.client import Aws, Patience
-from .aws.failure import AwsError
+from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
 
 __all__ = ["Interrupt", "Items"]
@@ -39,7 +38,6 @@ __all__ = ["Interrupt", "Items"]
 log = logging.getLogger("infinity.cloud")
 
 T = TypeVar("T")
-Item = dict[str, dict[str, str]]
 
 _DAY = 24 * 3600
 SEEN_SECONDS = 14 * _DAY
@@ -53,11 +51,10 @@ FAILING_SECONDS = 3600
 
 LARGEST = 380_000
 """Bytes of a body in an item: an item may have 400 KB, its names and keys included."""
-_BATCH = 25
-_TRIES = 4
 _PART = 200
+_REASON = 2000
 _HINT = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
-"""A hint is not worth a slice's time."""
+"""A hint is not worth more of a slice's time."""
 
 
 class Interrupt(NamedTuple):
@@ -70,8 +67,8 @@ class Interrupt(NamedTuple):
 class Items:
     """``now``: ms since the epoch. ``claims``: where bodies go that an item cannot hold; without it they are refused.
 
-    Hints (``seen``, ``remember``, prompts, toolsets, interrupts, ``put_failing``) raise nothing for what DynamoDB does: a write that failed is lost, a read
-    that failed found nothing. Both are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else.
+    Hints (ids, prompts, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is lost, a read that failed found nothing. Both
+    are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else.
     """
 
     def __init__(
@@ -82,7 +79,8 @@ class Items:
         *,
         claims: Claims | None = None,
     ) -> None:
-        self._aws, self._table, self._now, self._claims = aws, table, now, claims
+        self._table = Table(aws, table)
+        self._now, self._claims = now, claims
         self.lost: Counter[str] = Counter()
 
     # -- ids already applied
@@ -94,84 +92,58 @@ class Items:
     async def remember(self, thread: str, ids: Iterable[str]) -> None:
         """Call it after the commit that applied them. Lost, or late: the database is asked once more. Repeated: nothing."""
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
-        items = [{**_key(pk, f"seen#{_part(id)}"), **expires} for id in dict.fromkeys(ids)]
-        await self._hint("remember", thread, self._write([{"PutRequest": {"Item": item}} for item in items]))
+        puts = {(pk, f"seen#{_part(id)}"): expires for id in ids}
+        await self._hint("remember", thread, self._table.write(puts, patience=_HINT))
 
     # -- prompts
 
     async def prompt(self, thread: str, id: str) -> PromptRow | None:
         """``None``: not known here; ask the database. One that is found may be over already: its answer is checked by the slice that gets it."""
-        found = await self._hint("prompt", thread, self._get(_pk(thread), f"prompt#{_part(id)}"))
-        return None if found is None else PromptRow(id, thread, found["kind"]["S"], _bytes(found["body"]))
+        return await self._hint("prompt", thread, self._prompt(thread, id))
 
     async def put_prompts(self, thread: str, prompts: Iterable[tuple[str, str, bytes]]) -> None:
-        """Id, kind and body. Lost: the database is asked. Late or repeated after it was forgotten: it shows until it expires, and its answer changes nothing."""
+        """Id, kind and body. Lost: the database is asked. Late, or repeated after it was forgotten: it shows until it expires, and its answer changes nothing."""
         pk, expires = _pk(thread), self._expiry(PROMPT_SECONDS)
-        puts = [
-            {**_key(pk, f"prompt#{_part(id)}"), "kind": {"S": kind}, "body": _binary(body), **expires}
-            for id, kind, body in prompts
-            if len(body) <= LARGEST
-        ]
-        await self._hint(
-            "put_prompts", thread, self._write([{"PutRequest": {"Item": item}} for item in puts])
-        )
+        puts: dict[tuple[str, str], Item] = {}
+        for id, kind, body in prompts:
+            if len(body) > LARGEST:
+                self.lost["put_prompts"] += 1
+                continue
+            puts[pk, f"prompt#{_part(id)}"] = {"kind": text(kind), "body": binary(body), **expires}
+        await self._hint("put_prompts", thread, self._table.write(puts, patience=_HINT))
 
     async def forget_prompts(self, thread: str, ids: Iterable[str]) -> None:
         """Lost or late: as ``put_prompts`` when it is late. Repeated: nothing."""
-        keys = [_key(_pk(thread), f"prompt#{_part(id)}") for id in dict.fromkeys(ids)]
-        await self._hint(
-            "forget_prompts", thread, self._write([{"DeleteRequest": {"Key": key}} for key in keys])
-        )
+        keys = [(_pk(thread), f"prompt#{_part(id)}") for id in ids]
+        await self._hint("forget_prompts", thread, self._table.write({}, keys, patience=_HINT))
+
+    async def _prompt(self, thread: str, id: str) -> PromptRow | None:
+        found = await self._get(_pk(thread), f"prompt#{_part(id)}")
+        return None if found is None else PromptRow(id, thread, found["kind"]["S"], bytes_of(found["body"]))
 
     # -- views
 
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
         """The latest of each type. ``AwsError`` or ``DamagedStore`` if they cannot be read: never none instead (I8)."""
-        values = {":pk": {"S": _pk(thread)}, ":sk": {"S": "view#"}}
-        query: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
-            "ExpressionAttributeValues": values,
-            "ConsistentRead": True,
-        }
-        found: list[Item] = []
-        while True:
-            answer = await self._aws.json("dynamodb", "Query", query)
-            found += [item for item in answer.get("Items", ()) if self._fresh(item)]
-            if not (last := answer.get("LastEvaluatedKey")):
-                break
-            query["ExclusiveStartKey"] = last
-        bodies = await asyncio.gather(*map(self._unpack, found))
-        return [(item["type"]["S"], body) for item, body in zip(found, bodies, strict=True)]
+        found = [item for item in await self._table.begins(_pk(thread), "view#") if self._fresh(item)]
+        try:
+            bodies = await asyncio.gather(*map(self._unpack, found))
+            return [(item["type"]["S"], body) for item, body in zip(found, bodies, strict=True)]
+        except (KeyError, ValueError) as error:
+            raise DamagedStore(f"a view of {thread} in DynamoDB cannot be read; delete its item") from error
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> None:
-        """Raises if it was not stored, so that whoever sent it sends it again (VIEW-1). Late or repeated: it does not replace one that was stored later.
+        """Raises if it was not stored, so that whoever sent it sends it again (VIEW-1). Late or repeated: it does not replace one that was sent later.
 
         ``LimitReached`` if it is larger than an item, and there is no bucket.
         """
-        packed = await self._pack(thread, f"view {view_type}", content)
-        if packed is None:
-            raise LimitReached(
-                f"the view {view_type[:100]!r} has {len(content)} bytes, more than {LARGEST}; send less, or set INFINITY_BUCKET for large ones"
-            )
-        at = {"N": str(self._now())}
         item = {
-            **_key(_pk(thread), f"view#{_part(view_type)}"),
-            "type": {"S": view_type},
-            "at": at,
-            **packed,
+            "type": text(view_type),
+            "at": number(self._now()),
+            **await self._pack(thread, f"view {view_type[:100]}", content),
             **self._expiry(KEPT_SECONDS),
         }
-        condition = {
-            "ConditionExpression": "attribute_not_exists(#at) OR #at <= :at",
-            "ExpressionAttributeNames": {"#at": "at"},
-            "ExpressionAttributeValues": {":at": at},
-        }
-        try:
-            await self._aws.json("dynamodb", "PutItem", {"TableName": self._table, "Item": item, **condition})
-        except AwsError as error:
-            if error.service_code != "ConditionalCheckFailedException":
-                raise
+        await self._table.put_later(_pk(thread), f"view#{_part(view_type)}", item, "at")
 
     # -- toolsets
 
@@ -189,146 +161,88 @@ class Items:
 
     async def _put_toolset(self, base_url: str, copy: bytes) -> None:
         packed = await self._pack("", f"toolset {base_url}", copy)
-        if packed is None:
-            raise LimitReached(
-                f"the copy has {len(copy)} bytes, more than {LARGEST}, and there is no INFINITY_BUCKET"
-            )
-        key = _key(f"toolset#{_part(base_url)}", "toolset")
-        await self._put({**key, **packed, **self._expiry(KEPT_SECONDS)})
+        item = {**packed, **self._expiry(KEPT_SECONDS)}
+        await self._table.put(f"toolset#{_part(base_url)}", "toolset", item, _HINT)
 
     # -- a slice that runs
 
     async def interrupt(self, thread: str, action: str, message_id: str) -> None:
         """For a slice that runs now: its message cannot pass it in the queue. Lost: the message itself comes when the slice is over."""
-        item = {
-            **_key(_pk(thread), "interrupt"),
-            "action": {"S": action},
-            "message": {"S": message_id},
-            **self._expiry(INTERRUPT_SECONDS),
-        }
-        await self._hint("interrupt", thread, self._put(item))
+        item = {"action": text(action), "message": text(message_id), **self._expiry(INTERRUPT_SECONDS)}
+        await self._hint("interrupt", thread, self._table.put(_pk(thread), "interrupt", item, _HINT))
 
     async def take_interrupt(self, thread: str) -> Interrupt | None:
-        """What interrupts the slice that runs, given once. Late, or repeated: it is of a message that may be **applied already, so ask before heeding it**: the
-        slice that runs now may have been begun after it."""
+        """What interrupts the slice that runs, given once at most. Late: its message may be **applied already, so ask before heeding it**; the slice that
+        runs now may have begun after it. Lost: as ``interrupt``."""
         return await self._hint("take_interrupt", thread, self._take_interrupt(thread))
 
     async def _take_interrupt(self, thread: str) -> Interrupt | None:
-        # Reading is a tenth of the price of deleting, and mostly there is nothing.
+        # Mostly there is nothing, and reading is a tenth of the price of deleting.
         found = await self._get(_pk(thread), "interrupt")
         if found is None:
             return None
-        taken = {
-            "TableName": self._table,
-            "Key": _key(_pk(thread), "interrupt"),
-            "ConditionExpression": "#message = :message",
-            "ExpressionAttributeNames": {"#message": "message"},
-            "ExpressionAttributeValues": {":message": found["message"]},
-        }
-        try:
-            await self._aws.json("dynamodb", "DeleteItem", taken, patience=_HINT)
-        except AwsError as error:
-            if error.service_code == "ConditionalCheckFailedException":
-                return None  # another one took it, or a newer one is there and is found by the next look
-            raise
-        return Interrupt(found["action"]["S"], found["message"]["S"])
+        interrupt = Interrupt(found["action"]["S"], found["message"]["S"])
+        taken = await self._table.take(_pk(thread), "interrupt", "message", interrupt.message_id, _HINT)
+        return interrupt if taken else None
 
     async def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
-        found = await self._hint("failing", thread, self._get(_pk(thread), "failing"))
-        return None if found is None else found["reason"]["S"]
+        return await self._hint("failing", thread, self._failing(thread))
 
     async def put_failing(self, thread: str, reason: str) -> None:
-        """Lost: whoever asks is told that messages are queued, and not why. Late: it shows for up to an hour after the thread has recovered."""
-        item = {
-            **_key(_pk(thread), "failing"),
-            "reason": {"S": reason[:2000]},
-            **self._expiry(FAILING_SECONDS),
-        }
-        await self._hint("put_failing", thread, self._put(item))
+        """Lost: whoever asks hears that messages are queued, and not why. Late: it shows for up to an hour after the thread has recovered."""
+        item = {"reason": text(reason[:_REASON]), **self._expiry(FAILING_SECONDS)}
+        await self._hint("put_failing", thread, self._table.put(_pk(thread), "failing", item, _HINT))
+
+    async def _failing(self, thread: str) -> str | None:
+        found = await self._get(_pk(thread), "failing")
+        return None if found is None else found["reason"]["S"]
 
     # -- items
 
     async def _hint(self, method: str, about: str, work: Awaitable[T]) -> T | None:
         try:
             return await work
+        # The last two: an item that is not one of ours.
         except (StoreError, LimitReached, KeyError, ValueError) as error:
             self.lost[method] += 1
-            log.warning("%s for %s was lost (the database goes on without): %s", method, about[:200], error)
+            log.warning("%s for %s was lost, the database answers instead: %s", method, about[:_PART], error)
             return None
 
     async def _get(self, pk: str, sk: str) -> Item | None:
-        payload = {"TableName": self._table, "Key": _key(pk, sk)}
-        answer = await self._aws.json("dynamodb", "GetItem", payload, patience=_HINT)
-        item: Item | None = answer.get("Item")
-        return item if item and self._fresh(item) else None
+        item = await self._table.get(pk, sk, _HINT)
+        return item if item is not None and self._fresh(item) else None
 
-    async def _put(self, item: Item) -> None:
-        payload = {"TableName": self._table, "Item": item}
-        await self._aws.json("dynamodb", "PutItem", payload, patience=_HINT)
-
-    async def _write(self, requests: Sequence[Mapping[str, Any]]) -> None:
-        """In batches; what DynamoDB leaves of one is tried again, a few times."""
-        for batch in _batches(requests):
-            left: Any = {self._table: batch}
-            for tried in range(1, _TRIES + 1):
-                answer = await self._aws.json(
-                    "dynamodb", "BatchWriteItem", {"RequestItems": left}, patience=_HINT
-                )
-                left = answer.get("UnprocessedItems")
-                if not left:
-                    break
-                if tried == _TRIES:
-                    count = len(left.get(self._table, ()))
-                    raise AwsError(f"dynamodb BatchWriteItem left {count} items each time", retryable=True)
-                await self._aws.pause(tried)
-
-    async def _pack(self, thread: str, name: str, body: bytes) -> Item | None:
+    async def _pack(self, thread: str, name: str, body: bytes) -> Item:
         if len(body) <= LARGEST:
-            return {"body": _binary(body)}
+            return {"body": binary(body)}
         if self._claims is None:
-            return None
-        return {"claim": {"S": await self._claims.put(thread, name, body)}}
+            raise LimitReached(
+                f"the {name} has {len(body)} bytes, more than {LARGEST}; send less, or set INFINITY_BUCKET for large ones"
+            )
+        return {"claim": text(await self._claims.put(thread, name, body))}
 
     async def _unpack(self, item: Item) -> bytes:
-        if "body" in item:
-            return _bytes(item["body"])
+        if "claim" not in item:
+            return bytes_of(item["body"])
         if self._claims is None:
             raise StoreError("a body is in a bucket, and INFINITY_BUCKET does not say in which; set it")
         return await self._claims.get(item["claim"]["S"])
 
     def _fresh(self, item: Item) -> bool:
-        expires = item.get("expires")
-        return expires is None or int(expires["N"]) * 1000 > self._now()
+        return int(item["expires"]["N"]) * 1000 > self._now()
 
     def _expiry(self, seconds: int) -> Item:
-        return {"expires": {"N": str(self._now() // 1000 + seconds)}}
-
-
-def _key(pk: str, sk: str) -> Item:
-    return {"pk": {"S": pk}, "sk": {"S": sk}}
+        return {"expires": number(self._now() // 1000 + seconds)}
 
 
 def _pk(thread: str) -> str:
     return f"thread#{_part(thread)}"
 
 
-def _part(text: str) -> str:
+def _part(name: str) -> str:
     """The text itself, or a digest where a key could not hold it. Nobody's text can be another one's digest."""
-    raw = text.encode(errors="surrogatepass")
-    if len(raw) <= _PART and text.isprintable() and not text.startswith("sha256."):
-        return text
+    raw = name.encode(errors="surrogatepass")
+    if len(raw) <= _PART and name.isprintable() and not name.startswith("sha256."):
+        return name
     return f"sha256.{hashlib.sha256(raw).hexdigest()}"
-
-
-def _binary(body: bytes) -> dict[str, str]:
-    return {"B": base64.b64encode(body).decode()}
-
-
-def _bytes(attribute: Mapping[str, str]) -> bytes:
-    return base64.b64decode(attribute["B"], validate=True)
-
-
-def _batches(requests: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    for start in range(0, len(requests), _BATCH):
-        yield requests[start : start + _BATCH]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import os
 import re
 import ssl
 import time
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from infinity.cloud.aws.credentials import FoundCredentials
+from infinity.cloud.aws.signing import login_token
 from infinity.errors import ConfigError
 
 from .connections import Connection, Connections
@@ -52,7 +54,7 @@ def open_address(url: str) -> Address:
 def connections(
     address: Address, *, signer: Signer | None = None, now: Callable[[], float] = time.monotonic
 ) -> Connections:
-    """``ConfigError`` if asyncpg, or boto3 where it is needed, is not installed. Connects when a connection is needed."""
+    """``ConfigError`` if asyncpg is not installed. Connects when a connection is needed."""
     connect = _driver()
     to_cluster = address.platform is DSQL
     how = _to_cluster(address, signer or _sign) if to_cluster else _plainly(address)
@@ -99,19 +101,9 @@ def _to_cluster(address: Address, signer: Signer) -> Callable[[], Mapping[str, A
 
 
 def _sign(host: str, region: str, user: str) -> str:
-    client = _client(region)
+    keys = FoundCredentials(os.environ).load()
     admin = user == "admin"
-    sign = client.generate_db_connect_admin_auth_token if admin else client.generate_db_connect_auth_token
-    return str(sign(Hostname=host, Region=region, ExpiresIn=_TOKEN_LIFETIME))
-
-
-@functools.cache
-def _client(region: str) -> Any:
-    try:
-        import boto3  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ConfigError("Aurora DSQL needs boto3; run: pip install 'infinity-runtime[aws]'") from error
-    return boto3.client("dsql", region_name=region)
+    return login_token(host, region, keys, at=time.time(), admin=admin, expires=_TOKEN_LIFETIME)
 
 
 async def _check_isolation(connection: Connection, where: str) -> None:

@@ -1,0 +1,143 @@
+"""One table of DynamoDB with a partition key ``pk`` and a sort key ``sk``: items in, items out, in the service's own notation."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .client import Aws, Patience
+from .failure import AwsError
+
+__all__ = ["Item", "Table", "binary", "bytes_of", "number", "text"]
+
+Item = dict[str, dict[str, str]]
+"""``{"name": {"S": text}}``, with ``N`` for numbers and ``B`` for bytes in base64."""
+
+_BATCH = 25
+_TRIES = 4
+_FAILED = "ConditionalCheckFailedException"
+
+
+class Table:
+    """Raises ``AwsError``. ``patience`` where a caller cannot wait as long as the client would."""
+
+    def __init__(self, aws: Aws, name: str) -> None:
+        self._aws, self._name = aws, name
+
+    async def get(self, pk: str, sk: str, patience: Patience | None = None) -> Item | None:
+        """As it was a moment ago: a read that may miss the latest write, at half the price."""
+        payload = {"TableName": self._name, "Key": _key(pk, sk)}
+        answer = await self._aws.json("dynamodb", "GetItem", payload, patience=patience)
+        item: Item | None = answer.get("Item")
+        return item
+
+    async def begins(self, pk: str, prefix: str) -> list[Item]:
+        """All items of a partition whose sort key begins so, the latest writes included."""
+        query: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
+            "ExpressionAttributeValues": {":pk": text(pk), ":sk": text(prefix)},
+            "ConsistentRead": True,
+        }
+        found: list[Item] = []
+        while True:
+            answer = await self._aws.json("dynamodb", "Query", query)
+            found += answer.get("Items", ())
+            if not (last := answer.get("LastEvaluatedKey")):
+                return found
+            query["ExclusiveStartKey"] = last
+
+    async def put(self, pk: str, sk: str, item: Item, patience: Patience | None = None) -> None:
+        payload = {"TableName": self._name, "Item": {**_key(pk, sk), **item}}
+        await self._aws.json("dynamodb", "PutItem", payload, patience=patience)
+
+    async def put_later(self, pk: str, sk: str, item: Item, by: str) -> bool:
+        """Unless there is one whose number ``by`` is greater: false, and that one stays."""
+        payload = {
+            "TableName": self._name,
+            "Item": {**_key(pk, sk), **item},
+            "ConditionExpression": "attribute_not_exists(#by) OR #by <= :by",
+            "ExpressionAttributeNames": {"#by": by},
+            "ExpressionAttributeValues": {":by": item[by]},
+        }
+        return await self._conditionally("PutItem", payload, None)
+
+    async def take(self, pk: str, sk: str, name: str, value: str, patience: Patience | None = None) -> bool:
+        """Delete it if its text ``name`` is this value: of several who try, one hears true.
+
+        A repeat after a lost answer hears false: then nobody has it.
+        """
+        payload = {
+            "TableName": self._name,
+            "Key": _key(pk, sk),
+            "ConditionExpression": "#name = :value",
+            "ExpressionAttributeNames": {"#name": name},
+            "ExpressionAttributeValues": {":value": text(value)},
+        }
+        return await self._conditionally("DeleteItem", payload, patience)
+
+    async def write(
+        self,
+        puts: Mapping[tuple[str, str], Item],
+        deletes: Sequence[tuple[str, str]] = (),
+        patience: Patience | None = None,
+    ) -> None:
+        """Items and keys to delete, by ``(pk, sk)``, in few requests. What DynamoDB leaves of one is tried again, a few times."""
+        requests: list[dict[str, Any]] = [
+            {"PutRequest": {"Item": {**_key(*key), **item}}} for key, item in puts.items()
+        ]
+        requests += [{"DeleteRequest": {"Key": _key(*key)}} for key in dict.fromkeys(deletes)]
+        for batch in _batches(requests):
+            await self._write(batch, patience)
+
+    async def _write(self, batch: Sequence[dict[str, Any]], patience: Patience | None) -> None:
+        left: Any = {self._name: batch}
+        for tried in range(1, _TRIES + 1):
+            payload = {"RequestItems": left}
+            answer = await self._aws.json("dynamodb", "BatchWriteItem", payload, patience=patience)
+            left = answer.get("UnprocessedItems")
+            if not left:
+                return
+            if tried < _TRIES:
+                await self._aws.pause(tried)
+        count = len(left.get(self._name, ()))
+        raise AwsError(
+            f"dynamodb BatchWriteItem left {count} items each time; try again later", retryable=True
+        )
+
+    async def _conditionally(
+        self, operation: str, payload: Mapping[str, Any], patience: Patience | None
+    ) -> bool:
+        try:
+            await self._aws.json("dynamodb", operation, payload, patience=patience)
+        except AwsError as error:
+            if error.service_code == _FAILED:
+                return False
+            raise
+        return True
+
+
+def text(value: str) -> dict[str, str]:
+    return {"S": value}
+
+
+def number(value: int) -> dict[str, str]:
+    return {"N": str(value)}
+
+
+def binary(value: bytes) -> dict[str, str]:
+    return {"B": base64.b64encode(value).decode()}
+
+
+def bytes_of(attribute: Mapping[str, str]) -> bytes:
+    return base64.b64decode(attribute["B"], validate=True)
+
+
+def _key(pk: str, sk: str) -> Item:
+    return {"pk": text(pk), "sk": text(sk)}
+
+
+def _batches(requests: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    for start in range(0, len(requests), _BATCH):
+        yield requests[start : start + _BATCH]
