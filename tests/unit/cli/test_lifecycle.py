@@ -24,6 +24,8 @@ SOON = 20.0
 def home(tmp_path: Path) -> Iterator[Path]:
     made = prepared(tmp_path / "home")
     yield made
+    # In order first, so that it ends the tool servers that it started; a daemon that is killed leaves them to the next one.
+    process(made, "daemon", "stop")
     process(made, "daemon", "stop", "--kill")
 
 
