@@ -20,7 +20,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep conformance check check-rust check-python check-types check-layers check-docs loom fuzz bench wheel sdist format clean
+.PHONY: help demo test test-rust test-python sweep conformance check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ fuzz: $(BASE)
 bench: target/bench/.stamp ## measurements of a release build, each with a floor in the same run; see benches/README.md
 	target/bench/bin/python benches/run.py $(ARGS)
 
+cdk: node target/cdk/.stamp ## the infrastructure of examples/lambda: synthesised offline, linted, checked; needs Node
+	PYTHONPATH=python target/cdk/bin/python -m pytest -q -c /dev/null --rootdir tests/cdk -p no:cacheprovider tests/cdk $(ARGS)
+
 # manylinux2014 (glibc 2.17) is what Lambda's Python 3.11 needs; zig links for it on any Linux.
 ifeq ($(shell uname -s),Linux)
 WHEEL_FLAGS := --compatibility manylinux2014 --zig
@@ -105,6 +108,16 @@ target/bench/.stamp: $(BASE) $(RUST) $(PYTHON_SOURCES)
 	@wheel="$$(ls -t target/bench-wheel/*.whl | head -n 1)"; \
 	target/bench/bin/python -m pip install --quiet "$$wheel" pytest pytest-benchmark && \
 	target/bench/bin/python -m pip install --quiet --force-reinstall --no-deps "$$wheel"
+	@touch $@
+
+node:
+	@command -v node >/dev/null || { echo "Node is needed and 'node' was not found: the AWS CDK is written in it. Install Node 22 or later, then run make again." >&2; exit 1; }
+
+target/cdk/.stamp: pyproject.toml
+	@echo "Installing the AWS CDK into target/cdk (600 MB)"
+	@mkdir -p target; [ -x target/cdk/bin/python ] || $(PYTHON) -m venv target/cdk
+	@target/cdk/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@target/cdk/bin/python -m pip install --quiet --group cdk
 	@touch $@
 
 format: $(DEPS) ## put the sources in shape

@@ -1,10 +1,11 @@
 """The whole deployment as a construct for the AWS CDK. Needs the extra ``cdk`` and Node; no function imports it.
 
 ``options`` what can be chosen → ``agent`` the construct → ``queues``, ``stores``, ``functions`` what it is made of, ``permissions`` who may do what,
-``toolsets`` tool servers, ``alarms`` when to be called.
+``toolsets`` and ``tool_function`` tool servers, ``alarms`` when to be called.
 """
 
 from infinity.cloud.cdk.agent import InfinityAgent
 from infinity.cloud.cdk.options import Options
+from infinity.cloud.cdk.tool_function import ToolFunction
 
-__all__ = ["InfinityAgent", "Options"]
+__all__ = ["InfinityAgent", "Options", "ToolFunction"]

@@ -34,7 +34,8 @@ _SWEEP = Duration.minutes(15)
 class InfinityAgent(Construct):
     """One agent on AWS. ``code``: a folder with ``infinity.toml`` and functions of its own; ``layer``: the zip of ``infinity layer build``.
 
-    ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack too. The tables are made by
+    ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack too; ``deployment`` has the layer, the
+    runtime and the architecture for functions of your own. The tables are made by
     ``infinity cloud migrate`` and not by the deployment: it is the only step that needs the cluster's admin, and it can fail and be run again
     without rolling anything back.
     """
@@ -52,7 +53,7 @@ class InfinityAgent(Construct):
         self.options = options or Options()
         self.queues = Queues(self, "Queues", self.options)
         self.stores = Stores(self, "Stores", self.options)
-        self._deployment = Deployment(self, code, layer, self.options)
+        self.deployment = Deployment(self, code, layer, self.options)
         self._parameter = parameter_name(self)
         self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
         self.receiver_url, self.api_url = self._doors()
@@ -80,7 +81,7 @@ class InfinityAgent(Construct):
     # -- functions
 
     def _function(self, duty: Duty) -> AgentFunction:
-        return AgentFunction(self, duty, self._deployment, self._variables(duty.name))
+        return AgentFunction(self, duty, self.deployment, self._variables(duty.name))
 
     def _variables(self, name: str) -> dict[str, str]:
         queues, stores = self.queues, self.stores
@@ -127,8 +128,9 @@ class InfinityAgent(Construct):
             permissions.send(each.role, queues.inbox)
             if name != "relay":
                 permissions.connect(each.role, stores)
-                permissions.keep_items(each.role, stores)
-                permissions.keep_claims(each.role, stores)
+                if name != "sweep":
+                    permissions.keep_items(each.role, stores)
+                    permissions.keep_claims(each.role, stores)
                 if not self.options.public_url:
                     permissions.read_parameter(each.role, self._parameter)
         agent, sweep = self.functions["agent"].role, self.functions["sweep"].role

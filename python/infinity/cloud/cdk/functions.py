@@ -14,15 +14,16 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infinity.cloud.layer import read_manifest
+from infinity.cloud.layer_python import python_version
 from infinity.errors import ConfigError
 
 from .environment import SizeCheck
 from .options import Options
 from .permissions import use_key
 
-__all__ = ["AgentFunction", "Deployment", "Duty"]
+__all__ = ["UNWANTED", "AgentFunction", "Deployment", "Duty", "log_group"]
 
-_UNWANTED = ("__pycache__", "*.pyc", ".venv", "cdk.out", ".git", "node_modules", "*.db")
+UNWANTED = ("__pycache__", "*.pyc", ".venv", "cdk.out", ".git", "node_modules", "*.db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,11 @@ class Deployment:
         arm = manifest.architecture == "aarch64"
         self.options = options
         self.architecture = lambda_.Architecture.ARM_64 if arm else lambda_.Architecture.X86_64
-        self.runtime = lambda_.Runtime(f"python{manifest.python}", lambda_.RuntimeFamily.PYTHON)
+        self.runtime = lambda_.Runtime(
+            f"python{manifest.python}",
+            lambda_.RuntimeFamily.PYTHON,
+            supports_snap_start=python_version(manifest.python) >= (3, 12),
+        )
         self.layer = lambda_.LayerVersion(
             scope,
             "Layer",
@@ -55,7 +60,7 @@ class Deployment:
             compatible_architectures=[self.architecture],
             description=f"Infinity {manifest.infinity}, wheel {manifest.wheel_sha256[:16]}",
         )
-        self.code = lambda_.Code.from_asset(str(folder), exclude=list(_UNWANTED), ignore_mode=IgnoreMode.GLOB)
+        self.code = lambda_.Code.from_asset(str(folder), exclude=list(UNWANTED), ignore_mode=IgnoreMode.GLOB)
 
 
 class AgentFunction(Construct):
@@ -68,9 +73,7 @@ class AgentFunction(Construct):
         options = deployment.options
         self.duty = duty
         self._variables = {"INFINITY_LOG_LEVEL": options.log_level, **variables}
-        log = logs.LogGroup(
-            self, "Log", retention=_retention(options.log_days), removal_policy=RemovalPolicy.DESTROY
-        )
+        log = log_group(self, options.log_days)
         self.role = iam.Role(
             self,
             "Role",
@@ -114,8 +117,8 @@ class AgentFunction(Construct):
         self.function.add_environment(name, value)
 
 
-def _retention(days: int) -> logs.RetentionDays:
-    """As CloudWatch offers them."""
+def log_group(scope: Construct, days: int) -> logs.LogGroup:
+    """Kept for so many days, of the numbers that CloudWatch offers."""
     names = {
         1: "ONE_DAY",
         3: "THREE_DAYS",
@@ -133,4 +136,5 @@ def _retention(days: int) -> logs.RetentionDays:
         raise ConfigError(
             f"log_days is {days}, but CloudWatch keeps logs for {', '.join(map(str, names))} days"
         )
-    return logs.RetentionDays[names[days]]
+    kept = logs.RetentionDays[names[days]]
+    return logs.LogGroup(scope, "Log", retention=kept, removal_policy=RemovalPolicy.DESTROY)

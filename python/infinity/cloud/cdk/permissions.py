@@ -23,7 +23,7 @@ __all__ = [
     "use_key",
 ]
 
-_ITEMS = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "BatchGetItem", "BatchWriteItem")
+_ITEMS = ("GetItem", "PutItem", "DeleteItem", "Query", "BatchWriteItem")
 
 
 def connect(role: iam.Role, stores: Stores) -> None:
@@ -40,7 +40,9 @@ def keep_items(role: iam.Role, stores: Stores) -> None:
 
 
 def keep_claims(role: iam.Role, stores: Stores) -> None:
-    _allow(role, ["s3:GetObject", "s3:PutObject"], [stores.bucket.arn_for_objects("*")])
+    _allow(role, ["s3:GetObject", "s3:PutObject"], [stores.bucket.arn_for_objects("claims/*")])
+    # Without it S3 says "access denied" of an object that is not there, which looks like an outage.
+    _allow(role, ["s3:ListBucket"], [stores.bucket.bucket_arn])
 
 
 def read_parameter(role: iam.Role, name: str) -> None:
@@ -54,7 +56,7 @@ def schedule(role: iam.Role, queues: Queues) -> None:
     arn = Stack.of(role).format_arn(
         service="scheduler", resource="schedule", resource_name=f"{queues.group.schedule_group_name}/*"
     )
-    actions = ("CreateSchedule", "UpdateSchedule", "GetSchedule", "DeleteSchedule")
+    actions = ("CreateSchedule", "UpdateSchedule", "DeleteSchedule")
     _allow(role, [f"scheduler:{action}" for action in actions], [arn])
     to_scheduler = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     _allow(role, ["iam:PassRole"], [queues.role.role_arn], to_scheduler)
