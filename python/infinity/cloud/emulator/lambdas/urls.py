@@ -60,8 +60,10 @@ class FunctionUrl:
     async def start(self, port: int = 0) -> None:
         application = web.Application(client_max_size=2 * MAX_PAYLOAD)
         application.router.add_route("*", "/{anything:.*}", self._serve)
-        # No cancellation: a caller that hangs up does not stop the function.
-        self._runner = web.AppRunner(application, shutdown_timeout=0.5, access_log=None)
+        # No cancellation: a caller that hangs up does not stop the function. Bodies pass as they come.
+        self._runner = web.AppRunner(
+            application, shutdown_timeout=0.5, access_log=None, auto_decompress=False
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, port).start()
         self.port = self._runner.addresses[0][1]
