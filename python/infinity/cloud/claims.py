@@ -13,23 +13,25 @@ from .aws.failure import AwsError
 
 __all__ = ["Claims", "is_claim_of"]
 
-_KEY = re.compile(r"claims/(?P<thread>[0-9a-f]{32})/[0-9a-f]{32}\.(?P<body>[0-9a-f]{64})")
+_KEY = re.compile(r"(?:claims|records)/(?P<thread>[0-9a-f]{32})/[0-9a-f]{32}\.(?P<body>[0-9a-f]{64})")
 _GONE = frozenset({"NoSuchKey", "NotFound", "HTTP 404"})
 
 
 class Claims:
     """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is damage, and never an empty body (I8).
 
-    Nothing here deletes: the bucket's lifecycle may, once nothing can refer to a body any more.
+    Nothing here deletes. The bucket's lifecycle may, in the folder ``claims``, once no queue can hold a reference any more; what is in ``records`` belongs to
+    rows of the database, for as long as these are there.
     """
 
-    def __init__(self, aws: Aws, bucket: str) -> None:
+    def __init__(self, aws: Aws, bucket: str, folder: str = "claims") -> None:
         self._aws = aws
         self._bucket = bucket
+        self._folder = folder
 
     async def put(self, thread: str, name: str, body: bytes) -> str:
         """The body's key; durable when this returns. The same body under the same name has the same key, so a repeat changes nothing."""
-        key = _key(thread, name, body)
+        key = _key(self._folder, thread, name, body)
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "x-amz-checksum-sha256": checksum}
         await self._aws.rest(
@@ -56,13 +58,13 @@ class Claims:
 
 
 def is_claim_of(key: str, thread: str) -> bool:
-    """Whether this is the key of a body that was put for this thread."""
+    """Whether this is the key of a message's body that was put for this thread."""
     found = _KEY.fullmatch(key)
-    return found is not None and found["thread"] == _digest(thread)
+    return found is not None and key.startswith("claims/") and found["thread"] == _digest(thread)
 
 
-def _key(thread: str, name: str, body: bytes) -> str:
-    return f"claims/{_digest(thread)}/{_digest(name)}.{hashlib.sha256(body).hexdigest()}"
+def _key(folder: str, thread: str, name: str, body: bytes) -> str:
+    return f"{folder}/{_digest(thread)}/{_digest(name)}.{hashlib.sha256(body).hexdigest()}"
 
 
 def _digest(text: str) -> str:
