@@ -11,6 +11,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -32,6 +33,14 @@ AS_DESCRIBED = [
 LEAVES = ("/migrate", "/export")
 """Would take the thread away from the other operations; they get one that does not exist."""
 OPERATIONS = sorted((route.path, route.method) for route in ROUTES)
+NOTHING_TO_GET_WRONG = {("/healthz", "GET"), ("/metrics", "GET"), ("/callback/{token}", "POST")}
+"""They take no parameters and any body; every field of callbacks is gone through in ``tests/conformance``."""
+CASES = [
+    (path, method, mode)
+    for path, method in OPERATIONS
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or (path, method) not in NOTHING_TO_GET_WRONG
+]
 
 
 class Daemon:
@@ -72,9 +81,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     process(home, "daemon", "stop")
 
 
-@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: str(part))
-def test_every_operation_answers_as_described(daemon: Daemon, path: str, method: str) -> None:
-    thread = daemon.new_thread()
+@pytest.mark.parametrize(
+    ("path", "method", "mode"), CASES, ids=lambda part: str(getattr(part, "value", part))
+)
+def test_every_operation_answers_as_described(
+    daemon: Daemon, path: str, method: str, mode: GenerationMode
+) -> None:
+    thread, seen = daemon.new_thread(), list[Any]()
 
     @settings(
         max_examples=EXAMPLES,
@@ -84,11 +97,13 @@ def test_every_operation_answers_as_described(daemon: Daemon, path: str, method:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=daemon.schema[path][method].as_strategy())
+    @given(case=daemon.schema[path][method].as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
+        seen.append(case)
         daemon.check(case, thread)
 
     check()
+    assert seen
 
 
 def test_every_route_is_described(daemon: Daemon) -> None:
