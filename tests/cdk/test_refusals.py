@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from conftest import EXAMPLE
 from infinity.cloud.cdk import InfinityAgent, Options
@@ -69,6 +70,8 @@ def test_a_toolset_is_a_function_or_an_https_address(stack: Stack, layer: Path) 
         made.add_toolset("both", url="https://a.example", function=function)
     with pytest.raises(ConfigError, match="exactly one of"):
         made.add_toolset("neither")
+    with pytest.raises(ConfigError, match="no room for a token"):
+        made.add_toolset("twice", function=function, token_secret=secretsmanager.Secret(stack, "S"))
     with pytest.raises(ConfigError, match="must begin with https"):
         made.add_toolset("plain", url="http://a.example")
     with pytest.raises(ConfigError, match="small letters"):

@@ -45,6 +45,10 @@ class Toolset(Construct):
             raise ConfigError(
                 f"toolset {name} needs exactly one of function= (on Lambda) and url= (elsewhere)"
             )
+        if function is not None and token is not None:
+            raise ConfigError(
+                f"toolset {name}: calls of a function are signed with IAM, which leaves no room for a token; remove token_secret"
+            )
         if url and not url.startswith("https://"):
             raise ConfigError(f"toolset {name}: {url} must begin with https://; calls to it leave AWS")
         settings = [f'url = "{url or self._address(function, calling)}"']
