@@ -88,7 +88,7 @@ class Runtime:
         """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
         own = Functions(functions, self._answer)
         self._transport = Routes(transport, own)
-        self.catalogs = TreeCatalogs(store, [self.servers, own])
+        self.catalogs = TreeCatalogs(store, [self.servers, own], alone=sole_writer)
         services = Services(
             store=store,
             mailbox=mailbox,

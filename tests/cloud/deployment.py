@@ -116,11 +116,17 @@ class Deployment:
         return await wake_overdue(host, lambda: 60.0)
 
     async def crash(self) -> None:
-        """Every environment ends at once, wherever it is; what was running is not reported."""
+        """Every environment ends at once, wherever it is; what was running is not reported, and comes back as if its visibility time-out had passed."""
         self.aws.lambdas.kill()
         agents, self.agents = self.agents, []
         for host in agents:
             await abandon(host)
+        await self.aws.until(lambda: not self.aws.lambdas.busy, "end of all functions")
+        for url in (self.inbox, self.delay):
+            queue = self.aws.sqs.queue(url)
+            for message in queue.messages():
+                if message.in_flight:
+                    queue.change_visibility(queue.handle(message), 0)
 
     async def close(self) -> None:
         await self.aws.close()

@@ -17,8 +17,8 @@ from infinity.testing.tool_server import ToolServer
 ASKED = "Summarise the conversation up to here"
 
 
-async def talk(world: World, thread: str, turns: int) -> None:
-    for number in range(turns):
+async def talk(world: World, thread: str, turns: int, first: int = 0) -> None:
+    for number in range(first, first + turns):
         world.model.when(f"question {number}.", say(f"answer {number}"))
         await world.runtime.send(thread, f"question {number}.")
         await world.said(thread, f"answer {number}")
@@ -128,7 +128,7 @@ async def test_a_compaction_whose_model_fails_changes_nothing(world: World) -> N
     await world.runtime.control(thread, Action.COMPACT)
     failed = await world.noted(thread, "compaction", state="failed")
     assert "key revoked" in failed["text"]
-    await talk(world, thread, 7)
+    await talk(world, thread, 1, first=6)
     assert "question 0." in str(world.model.requests[-1])
 
 
@@ -156,7 +156,7 @@ async def test_subscriptions_and_late_results_survive_a_compaction(tooled: World
 async def test_a_summary_of_summaries(world: World) -> None:
     thread = await world.thread()
     for generation in range(3):
-        await talk(world, thread, 8)
+        await talk(world, thread, 8, first=8 * generation)
         world.model.when(ASKED, say(f"summary {generation}"))
         await world.runtime.control(thread, Action.COMPACT)
         await world.until(

@@ -114,17 +114,19 @@ def _offer(name: str, definition: ToolDefinition) -> Offer:
 class TreeCatalogs:
     """``abc.Catalogs``: fetched fresh for a new root thread, then kept for the life of its tree.
 
-    Trees share what is the same: a catalog is stored and held once, under the digest of its definitions.
+    Trees share what is the same: a catalog is stored and held once, under the digest of its definitions. ``alone``: nobody else has the store, so that
+    which catalog a tree has need not be read again.
     """
 
-    def __init__(self, store: Store, sources: Sequence[Source]) -> None:
+    def __init__(self, store: Store, sources: Sequence[Source], *, alone: bool = True) -> None:
         self._store = store
         self._sources = sources
+        self._alone = alone
         self._digests: OrderedDict[str, str] = OrderedDict()
         self._catalogs: OrderedDict[str, TreeCatalog] = OrderedDict()
 
     async def of(self, root: str) -> TreeCatalog:
-        digest = self._digests.get(root)
+        digest = self._digests.get(root) if self._alone else None
         if digest is None:
             stored = await self._store.meta(f"catalog.{root}")
             if stored is None:

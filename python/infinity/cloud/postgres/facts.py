@@ -41,6 +41,9 @@ async def meta(connection: Connection, key: str) -> bytes | None:
 
 
 async def put_meta(connection: Connection, key: str, value: bytes) -> None:
+    """What is there already is not written again: many threads that begin at once would meet in the row of their common tools."""
+    if await meta(connection, key) == value:
+        return
     sql = """INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
     await connection.execute(sql, text(key), value)
 
