@@ -13,7 +13,7 @@ DEPLOYMENTS = Path("deployments.log")
 tools = Toolset("deployments", "Deploys to production.")
 
 
-# Idempotent: after a crash of this server it runs again, asks again, and finds out what was done already.
+# Idempotent: after a crash of this server it runs again, is given the answer that was given, and finds out what was done already.
 @tools.tool(idempotent=True, long_running=True, display_script='"deploy " + args.version')
 async def deploy(version: str, call: Call) -> str:
     """Deploy a version to production. A person is asked first; the answer may take days."""

@@ -61,7 +61,7 @@ async def test_github_events_are_told_once_though_everything_is_killed_and_redel
 
 async def rested(made: Stage, thread: str, count: int) -> bool:
     """So many events have had a thread each, never more, and all are through."""
-    children = (await made.get("/v1/threads", parent=thread))["threads"]
+    children = (await made.get("/v1/threads", parent=thread, limit="200"))["threads"]
     assert len(children) <= count, "an event had two threads"
     return [child["status"] in ("closed", "idle") for child in children] == [True] * count
 
@@ -223,23 +223,45 @@ async def choose(made: Stage, thread: str, selected: int) -> None:
     await process.wait()  # it fails while there is no question
 
 
-@asynccontextmanager
-async def program(made: Stage, file: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+class Program:
     """One of the example's own programs."""
-    with (made.home.path / "output.log").open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, file),
-            cwd=made.folder,
-            env={**made.environment, **environment},
-            stdout=output,
-            stderr=output,
-        )
+
+    def __init__(self, made: Stage, file: str, **environment: str) -> None:
+        self._made = made
+        self._file = file
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with (self._made.home.path / "output.log").open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, self._file),
+                cwd=self._made.folder,
+                env={**self._made.environment, **self._environment},
+                stdout=output,
+                stderr=output,
+            )
+
+    async def stop(self) -> None:
+        """SIGKILL."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL, and a new one in its place."""
+        await self.stop()
+        await self.start()
+
+
+@asynccontextmanager
+async def program(made: Stage, file: str, **environment: str) -> AsyncIterator[Program]:
+    run = Program(made, file, **environment)
+    await run.start()
     try:
-        yield process
+        yield run
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await run.stop()
 
 
 @asynccontextmanager
@@ -336,7 +358,7 @@ async def test_slack_threads_go_on_over_crashes_and_every_message_is_answered_on
             slack.refusals = 1
             assert await taken(mention("Ev2", "two", ts="1.2", thread="1.1"))
             await eventually(lambda: replied(slack, "1.1", "You said: two"), "reply whose answer was lost")
-            bridge.kill()
+            await bridge.stop()
         async with program(made, "bridge.py", **settings):
             await made.kill_daemon()
             for body in (

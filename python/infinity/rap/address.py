@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 from infinity.errors import ConfigError
 
 MAX_URL = 8192
+LONG_PART = 20
+"""Characters from which a part of a path is taken for a secret: callback addresses and questions have such parts."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -116,10 +118,11 @@ def _parts_problem(parts: SplitResult, port: int | None, schemes: tuple[str, ...
 
 
 def shown(url: str) -> str:
-    """A URL fit for logs and errors: without user, query and fragment, which may hold secrets (S9)."""
+    """A URL fit for logs and errors: without user, query and fragment, and without long parts of the path, which may be secrets (S9)."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "(no URL)"
-    return f"{parts.scheme}://{host}{parts.path}"[:200]
+    path = "/".join("…" if len(part) >= LONG_PART else part for part in parts.path.split("/"))
+    return f"{parts.scheme}://{host}{path}"[:200]

@@ -85,3 +85,4 @@ def test_tokens_passwords_and_queries_are_not_shown() -> None:
     assert "secret" not in repr(Server("http://host", token="secret"))
     assert shown("https://user:secret@host:1/path?token=secret#secret") == "https://host:1/path"
     assert "secret" not in shown("http://[secret")
+    assert shown("https://host/callback/v1.0a1b2c3d.secretsecret") == "https://host/callback/…"

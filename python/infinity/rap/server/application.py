@@ -174,8 +174,12 @@ class Application:
         """Guarded by the question's own secret, which only its runtime knows."""
         match await _json(request):
             case {"id": call_id, "selected": selected}:
-                if self._work.choose(request.path.removeprefix("/choice/"), call_id, selected):
-                    return Reply()
+                try:
+                    if await self._work.choose(request.path.removeprefix("/choice/"), call_id, selected):
+                        return Reply()
+                except StoreError as error:
+                    log.error("an answer could not be recorded: %s", error)
+                    return error_reply(503, "the answer could not be recorded; send it again")
         return error_reply(404, "nobody waits for this answer")
 
 

@@ -126,7 +126,8 @@ class Call:
     async def ask(self, prompt: str, choices: Sequence[str], default: int = 0) -> str:
         """Ask the user to choose; the choice. ``default``: index of what a dismissal means (CHO-1).
 
-        As long as it takes: a function that waits for people takes up neither time nor a place. ``ToolError`` if the runtime
+        As long as it takes: a function that waits for people takes up neither time nor a place. Question and answer survive restarts of
+        this server: a tool that runs again and asks the same is given the answer that was given. ``ToolError`` if the runtime
         does not take the question, ``ValueError`` if it is none.
         """
         return choices[await self.choose(prompt, choices, default)]

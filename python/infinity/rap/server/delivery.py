@@ -125,10 +125,10 @@ class Deliveries:
             tries += 1
 
     async def _settle(self, letter: Letter, status: int) -> None:
-        await self._store.delivered(letter.place)
         if not 200 <= status < 300:
             log.warning("callback of %s refused by %s: HTTP %d", letter.key[1], shown(letter.url), status)
             await self._refused(letter, status)
+        await self._store.delivered(letter.place)
 
     async def _post(self, letter: Letter) -> int:
         assert self._session is not None

@@ -1,58 +1,125 @@
-"""Questions that functions have asked users and wait for: each under a secret name that is part of its ``response_url`` (CHO-1)."""
+"""Questions that functions have asked users (CHO-1): on record with their answers, so that a restart neither asks twice nor loses an answer.
+
+Each has a secret name that is part of its ``response_url``. A function that runs again after a crash asks the same again, and finds the
+question, or its answer, that it had before.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .call import ToolError
+from .call import Invocation, Key, ToolError
+from .result import encode
+from .store import Letter, ServerStore, add_letter, state_of
 
 
-class _Open(NamedTuple):
-    call_id: str
-    choices: int
-    answer: asyncio.Future[int]
+class Asked(NamedTuple):
+    """``answer``: the choice, where it is known already; ``letter``: the question to deliver, where it is a new one."""
+
+    name: str
+    answer: int | None
+    letter: Letter | None
 
 
 class Questions:
-    """Those that are open in this process."""
+    """``key``: the call that asks."""
 
-    def __init__(self) -> None:
-        self._open: dict[str, _Open] = {}
+    def __init__(self, store: ServerStore) -> None:
+        self._store = store
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._counts: dict[Key, Counter[str]] = {}
 
-    @contextmanager
-    def asked(self, call_id: str, choices: int) -> Iterator[tuple[str, asyncio.Future[int]]]:
-        """A new question's name, and where its answer will be."""
-        question = secrets.token_urlsafe(18)
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._open[question] = _Open(call_id, choices, answer)
-        try:
-            yield question, answer
-        finally:
-            del self._open[question]
+    def begin(self, key: Key) -> None:
+        """The call's function runs from its beginning: its first question is the first one again."""
+        self._counts[key] = Counter()
 
-    def answer(self, question: str, call_id: Any, selected: Any) -> bool:
-        """False if nobody asked that, or it is no answer to it."""
-        found = self._open.get(question)
-        if (
-            found is None
-            or found.call_id != call_id
-            or isinstance(selected, bool)
-            or not isinstance(selected, int)
-        ):
+    def end(self, key: Key) -> None:
+        self._counts.pop(key, None)
+
+    async def ask(self, invocation: Invocation, message: Mapping[str, Any], url: str) -> Asked | None:
+        """Put a question on record, or find it there. ``url``: where its name is put behind. ``None``: the call is over."""
+        what = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:32]
+        counts = self._counts.get(invocation.key)
+        if counts is not None:
+            counts[what] += 1
+            what = f"{what}.{counts[what]}"
+        name = secrets.token_urlsafe(18)
+        fields = {"group_id": invocation.group_id, "call_id": invocation.call_id, **message}
+        body = encode({**fields, "response_url": f"{url}/{name}", "event_id": name})
+
+        def write(database: sqlite3.Connection) -> Asked | None:
+            if state_of(database, invocation.key) not in ("accepted", "active"):
+                return None
+            found = database.execute(
+                "SELECT name, answer FROM questions WHERE thread = ? AND id = ? AND what = ? AND used = 0",
+                (*invocation.key, what),
+            ).fetchone()
+            if found is not None:
+                return Asked(found[0], found[1], None)
+            database.execute(
+                "INSERT INTO questions (name, thread, id, what, choices) VALUES (?, ?, ?, ?, ?)",
+                (name, *invocation.key, what, len(message["choices"])),
+            )
+            return Asked(name, None, add_letter(database, invocation, body))
+
+        return await self._store.write(write)
+
+    async def answer_to(self, asked: Asked, key: Key) -> int:
+        """Wait for it. ``ToolError``: the runtime does not ask."""
+        if asked.answer is not None:
+            answer = asked.answer
+        else:
+            waiting = self._waiting.setdefault(asked.name, asyncio.get_running_loop().create_future())
+            try:
+                # What came between the look at the record and now.
+                recorded = await self._recorded(asked.name)
+                answer = await waiting if recorded is None else recorded
+            finally:
+                self._waiting.pop(asked.name, None)
+        if key not in self._counts:
+            # A generator goes on where it was instead of beginning again: an answer is for one question of it.
+            await self._use("UPDATE questions SET used = 1 WHERE name = ?", asked.name)
+        return answer
+
+    async def answered(self, name: str, call_id: Any, selected: Any) -> bool:
+        """Record an answer. False if nobody asked that, or it is no answer to it; the same one again is fine."""
+        if isinstance(selected, bool) or not isinstance(selected, int):
             return False
-        if found.answer.done():
-            return found.answer.exception() is None and found.answer.result() == selected
-        if not 0 <= selected < found.choices:
-            return False
-        found.answer.set_result(selected)
-        return True
 
-    def refuse(self, question: str, status: int) -> None:
+        def write(database: sqlite3.Connection) -> bool:
+            query = "SELECT id, choices, answer FROM questions WHERE name = ?"
+            found = database.execute(query, (name,)).fetchone()
+            if found is None or found[0] != call_id or not 0 <= selected < found[1]:
+                return False
+            database.execute(
+                "UPDATE questions SET answer = coalesce(answer, ?) WHERE name = ?", (selected, name)
+            )
+            return found[2] is None or bool(found[2] == selected)
+
+        accepted = await self._store.write(write)
+        waiting = self._waiting.get(name)
+        if accepted and waiting is not None and not waiting.done():
+            waiting.set_result(selected)
+        return accepted
+
+    async def refused(self, name: str, status: int) -> None:
         """The runtime did not take the question, so that no answer will come."""
-        found = self._open.get(question)
-        if found is not None and not found.answer.done():
-            found.answer.set_exception(ToolError(f"the runtime refused to ask the user (HTTP {status})"))
+        await self._use("DELETE FROM questions WHERE name = ? AND answer IS NULL", name)
+        waiting = self._waiting.get(name)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(ToolError(f"the runtime refused to ask the user (HTTP {status})"))
+
+    async def _recorded(self, name: str) -> int | None:
+        query = "SELECT answer FROM questions WHERE name = ?"
+        row = await self._store.write(lambda database: database.execute(query, (name,)).fetchone())
+        return None if row is None else row[0]
+
+    async def _use(self, change: str, name: str) -> None:
+        await self._store.write(lambda database: database.execute(change, (name,)))

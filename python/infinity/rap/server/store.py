@@ -1,4 +1,4 @@
-"""What a tool server must not forget: invocations it acknowledged, callbacks not yet delivered, subscriptions (SRV-4, SRV-6).
+"""What a tool server must not forget: invocations it acknowledged, callbacks not yet delivered, subscriptions, answers (SRV-4, SRV-6).
 
 One SQLite file (WAL, synchronous=FULL) behind one thread. A call that returns has happened durably.
 """
@@ -53,6 +53,15 @@ CREATE TABLE IF NOT EXISTS event_ids (
   thread TEXT NOT NULL, id TEXT NOT NULL, event_id TEXT NOT NULL,
   UNIQUE (thread, id, event_id)
 );
+CREATE TABLE IF NOT EXISTS questions (
+  name TEXT PRIMARY KEY,
+  thread TEXT NOT NULL, id TEXT NOT NULL,
+  what TEXT NOT NULL,       -- is asked, and for how many times
+  choices INTEGER NOT NULL,
+  answer INTEGER,
+  used INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS questions_of ON questions (thread, id);
 """
 
 
@@ -112,17 +121,17 @@ class ServerStore:
             )
             return added.rowcount == 1
 
-        return await self._write(write)
+        return await self.write(write)
 
     async def say(self, invocation: Invocation, body: bytes) -> Letter | None:
         """Record a callback of a call that goes on. ``None`` if it was cancelled or is over."""
 
         def write(database: sqlite3.Connection) -> Letter | None:
-            if _state(database, invocation.key) not in ("accepted", "active"):
+            if state_of(database, invocation.key) not in ("accepted", "active"):
                 return None
-            return _add(database, invocation, body)
+            return add_letter(database, invocation, body)
 
-        return await self._write(write)
+        return await self.write(write)
 
     async def finish(
         self, invocation: Invocation, body: bytes, *, active: bool = False, events: Sequence[NewEvent] = ()
@@ -130,37 +139,35 @@ class ServerStore:
         """Record a call's result; ``active``: it is a subscription from now on, with ``events`` already. Empty if the call was cancelled."""
 
         def write(database: sqlite3.Connection) -> list[Letter]:
-            if _state(database, invocation.key) != "accepted":
+            if state_of(database, invocation.key) != "accepted":
                 return []
             _set_state(database, invocation.key, "active" if active else "done")
-            letters = [_add(database, invocation, body)]
+            letters = [add_letter(database, invocation, body)]
             for event in events:
                 letter = _emit(database, invocation, event)[1]
                 if letter is not None:
                     letters.append(letter)
             return letters
 
-        return await self._write(write)
+        return await self.write(write)
 
     async def correct(self, invocation_key: Key, url: str, body: bytes) -> Letter | None:
         """A result in the place of one that the runtime refused."""
 
         def write(database: sqlite3.Connection) -> Letter | None:
-            if _state(database, invocation_key) != "done":
+            if state_of(database, invocation_key) != "done":
                 return None
             return _insert(database, invocation_key, url, body)
 
-        return await self._write(write)
+        return await self.write(write)
 
     async def emit(self, invocation: Invocation, event: NewEvent) -> tuple[bool, Letter | None]:
         """Record an event. The first value is false if the subscription is over; no letter if this event id was there before."""
-        return await self._write(lambda database: _emit(database, invocation, event))
+        return await self.write(lambda database: _emit(database, invocation, event))
 
     async def delivered(self, place: int) -> None:
         """The callback has arrived, or never will."""
-        await self._write(
-            lambda database: database.execute("DELETE FROM callbacks WHERE place = ?", (place,))
-        )
+        await self.write(lambda database: database.execute("DELETE FROM callbacks WHERE place = ?", (place,)))
 
     async def cancel(self, key: Key) -> None:
         """End a call or subscription and forget what it still had to say. Unknown ones are fine (SRV-5), and do not run should they
@@ -174,7 +181,7 @@ class ServerStore:
                     (*key, time.time()),
                 )
 
-        await self._write(write)
+        await self.write(write)
 
     async def cancel_thread(self, thread: str) -> list[Key]:
         """The same for everything of a thread; what it was."""
@@ -188,7 +195,7 @@ class ServerStore:
                 _cancel(database, (row[0], row[1]))
             return [(row[0], row[1]) for row in rows]
 
-        return await self._write(write)
+        return await self.write(write)
 
     async def open_invocations(self, state: str, operation: str | None = None) -> list[Invocation]:
         """All in this state, oldest first."""
@@ -200,7 +207,7 @@ class ServerStore:
             )
             return [_invocation(body) for (body,) in rows]
 
-        return await self._write(read)
+        return await self.write(read)
 
     async def letters(self) -> list[Letter]:
         """Everything that is still to be delivered, in order."""
@@ -211,7 +218,7 @@ class ServerStore:
             )
             return [Letter(place, (thread, id), url, body, at) for place, thread, id, url, body, at in rows]
 
-        return await self._write(read)
+        return await self.write(read)
 
     def _open(self) -> None:
         database = sqlite3.connect(
@@ -234,8 +241,8 @@ class ServerStore:
         _prune(database)
         self._database = database
 
-    async def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction."""
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """What the change returns, once it is durable: one transaction."""
 
         def run() -> T:
             if self._database is None:
@@ -267,7 +274,7 @@ def _store_error(path: str, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
-def _state(database: sqlite3.Connection, key: Key) -> str | None:
+def state_of(database: sqlite3.Connection, key: Key) -> str | None:
     row = database.execute("SELECT state FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
     return None if row is None else str(row[0])
 
@@ -282,7 +289,7 @@ def _set_state(database: sqlite3.Connection, key: Key, state: str) -> None:
 
 def _cancel(database: sqlite3.Connection, key: Key) -> None:
     database.execute("DELETE FROM callbacks WHERE thread = ? AND id = ?", key)
-    if _state(database, key) in ("accepted", "active"):
+    if state_of(database, key) in ("accepted", "active"):
         _set_state(database, key, "cancelled")
 
 
@@ -290,7 +297,7 @@ def _emit(
     database: sqlite3.Connection, invocation: Invocation, event: NewEvent
 ) -> tuple[bool, Letter | None]:
     key = invocation.key
-    if _state(database, key) != "active":
+    if state_of(database, key) != "active":
         return False, None
     (told,) = database.execute("SELECT events FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
     count = told + 1
@@ -306,13 +313,13 @@ def _emit(
         "(SELECT place FROM event_ids WHERE thread = ? AND id = ? ORDER BY place DESC LIMIT 1 OFFSET ?)",
         (*key, *key, KEEP_EVENT_IDS),
     )
-    letter = _add(database, invocation, event.body(identity, count))
+    letter = add_letter(database, invocation, event.body(identity, count))
     if event.final:
         _set_state(database, key, "done")
     return True, letter
 
 
-def _add(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> Letter:
+def add_letter(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> Letter:
     return _insert(database, invocation.key, invocation.callback_url, body)
 
 
@@ -330,6 +337,10 @@ def _prune(database: sqlite3.Connection) -> None:
     database.execute(
         "DELETE FROM invocations WHERE state IN ('done', 'cancelled') AND accepted_at < ?",
         (time.time() - KEEP_DONE_SECONDS,),
+    )
+    database.execute(
+        "DELETE FROM questions WHERE NOT EXISTS "
+        "(SELECT 1 FROM invocations WHERE invocations.thread = questions.thread AND invocations.id = questions.id)"
     )
 
 

@@ -52,7 +52,7 @@ class Work:
         self._early: dict[Key, list[NewEvent]] = {}
         """Events of subscriptions that are not confirmed yet; the confirmation goes first (SRV-4)."""
         self._generating: set[Key] = set()
-        self._questions = Questions()
+        self._questions = Questions(store)
 
     async def start(self) -> None:
         """Go on where the last process ended: unsent callbacks, subscriptions, interrupted calls (SRV-4)."""
@@ -98,9 +98,9 @@ class Work:
         for key in await self._store.cancel_thread(thread):
             self._stop(key)
 
-    def choose(self, question: str, call_id: Any, selected: Any) -> bool:
-        """An answer to ``ask``; false if nobody asked that."""
-        return self._questions.answer(question, call_id, selected)
+    async def choose(self, question: str, call_id: Any, selected: Any) -> bool:
+        """An answer to ``ask``, durable when this returns; false if nobody asked that."""
+        return await self._questions.answered(question, call_id, selected)
 
     # Registry
 
@@ -120,13 +120,16 @@ class Work:
 
     async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
         turn = self._turns.get(invocation.key)
-        with self._questions.asked(invocation.id, len(message["choices"])) as (question, answer):
-            url = f"{invocation.origin}/choice/{question}"
-            await self.say(invocation, {**message, "response_url": url, "event_id": question})
-            if turn is None:
-                return await answer
-            async with turn.paused():
-                return await answer
+        self._fitting(message)
+        asked = await self._questions.ask(invocation, message, f"{invocation.origin}/choice")
+        if asked is None:
+            raise ToolError("nobody is asked: the call is over")
+        if asked.letter is not None:
+            self._deliveries.add(asked.letter)
+        if turn is None:
+            return await self._questions.answer_to(asked, invocation.key)
+        async with turn.paused():
+            return await self._questions.answer_to(asked, invocation.key)
 
     async def emit(self, invocation: Invocation, event: Event) -> bool:
         def body(event_id: str, number: int) -> bytes:
@@ -192,12 +195,14 @@ class Work:
         if operation.subscribes:
             self._early[invocation.key] = []
         self._turns[invocation.key] = turn
+        self._questions.begin(invocation.key)
         arguments = self._with_context(operation, invocation, arguments, turn=turn)
         seconds = operation.seconds(self._limits.seconds)
         try:
             return await self._functions.run(operation.name, operation.function, arguments, turn, seconds)
         finally:
             del self._turns[invocation.key]
+            self._questions.end(invocation.key)
 
     async def _generate(self, operation: Operation, invocation: Invocation, *, resumed: bool = False) -> None:
         self._generating.add(invocation.key)
@@ -265,7 +270,7 @@ class Work:
         if message["type"] == "subscription_event" and status in _GONE:
             await self.cancel(letter.key)
         if message["type"] == "user_choice":
-            self._questions.refuse(message["event_id"], status)
+            await self._questions.refused(message["event_id"], status)
         if message["type"] != "tool_result" or status not in _UNREADABLE:
             return
         text = REFUSED.format(status=status, size=len(letter.body))
