@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from infinity.answers.answer import Answer
 from infinity.answers.asked import Closing, NewModel, Nothing
 from infinity.answers.outcome import taken
-from infinity.errors import StoreError
 from infinity.message import Action
 
 from ..door import Request
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from ..host import Host
 
 __all__ = ["close_thread", "control", "set_model"]
-
-logger = logging.getLogger("infinity.api")
 
 _AT_ONCE = (Action.INTERRUPT, Action.STOP, Action.CLOSE)
 """What a running slice must hear of: behind it in the queue, it would come too late."""
@@ -44,6 +40,7 @@ async def close_thread(host: Host, request: Request) -> Answer:
 
 async def set_model(host: Host, request: Request) -> Answer:
     chosen = read_json(host, request, NewModel)
+    path_id(request)
     check_model(host, chosen.model)
     return await _send(host, request, Action.MODEL, chosen.model)
 
@@ -52,13 +49,6 @@ async def _send(host: Host, request: Request, action: Action, argument: str | No
     thread = path_id(request)
     outcome = await host.runtime.control(thread, action, argument, key=idempotency_key(request))
     if action in _AT_ONCE and outcome.message is not None:
-        await _hurry(host, thread, action, outcome.message.id)
+        # A hint, which may be lost: the message is durable, and happens after that slice if it does not hear of it.
+        await host.items.interrupt(thread, action, outcome.message.id)
     return taken(outcome)
-
-
-async def _hurry(host: Host, thread: str, action: Action, message_id: str) -> None:
-    """Tell a slice of the thread that runs elsewhere. It is durable already, and happens after that slice if it does not hear of it."""
-    try:
-        await host.items.interrupt(thread, action, message_id)
-    except (StoreError, OSError) as error:
-        logger.warning("a running slice of %s was not told of %s, which is queued: %s", thread, action, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import envelope
-from ..aws.sqs import deduplication_id, group_id
+from ..aws.sqs import deduplication_id
 from ..owed import Owed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ async def pay(host: Host, owed: Owed) -> None:
     for (thread, _), due_at in owed.timers.items():
         id = deduplication_id(thread, f"wake.{host.fresh_cause()}")
         await host.inbox_queue.send(
-            envelope.wake(thread, due_at), group=group_id(thread), deduplication_id=id
+            envelope.wake(thread, due_at), group=thread, deduplication_id=id
         )
     if owed.told:
         await host.tell(list(owed.told.values()))
