@@ -40,8 +40,8 @@ sweep: $(DEPS) $(CORE) ## the crash and property tests with far more rounds (INF
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
 	$(BIN)/python -m pytest tests/crash tests/property $(ARGS)
 
-conformance: $(DEPS) $(CORE) ## the protocol rules, one line for each, with the tests that prove it
-	$(BIN)/python -m pytest tests/conformance -n $(WORKERS) $(ARGS)
+conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
+	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: check-rust check-python check-types check-layers check-docs loom fuzz ## formatting, lints, types, layers, docs, loom
 	@echo "check: all clean"
