@@ -5,14 +5,13 @@ What is checked: that the files of the wheel are in it unchanged, that the handl
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -22,17 +21,18 @@ from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
 
+from .emulator.lambdas.invocation import Outcome
 from .layer import Manifest, read_manifest
 from .layer_python import interpreter_of, python_version
-from .layer_runtime import Answer, RuntimeApi, runtime_folder
+from .layer_runtime import Started, run, runtime_folder
 from .layer_wheel import DISTRIBUTION
 
 __all__ = ["Checked", "Trial", "check"]
 
 HANDLER = "infinity.cloud.handlers.agent"
 _PROBE = """
-import sys
-task, opt, runtime, report, handler, address = sys.argv[1:]
+import os, sys
+task, opt, runtime, report, handler = sys.argv[1:]
 version = "python%d.%d" % sys.version_info[:2]
 sys.path[:0] = [task, f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"]
 sys.path.append(runtime)
@@ -43,7 +43,7 @@ before = set(sys.modules)
 
 class Client(LambdaRuntimeClient):
     def wait_next_invocation(self):
-        import json, os, resource, time
+        import json, resource, time
         modules = [
             (name, getattr(module, "__file__", None) or "", getattr(module, "__cached__", None) or "")
             for name, module in list(sys.modules.items()) if name not in before
@@ -54,7 +54,7 @@ class Client(LambdaRuntimeClient):
             out.write(json.dumps(line) + chr(10))
         return super().wait_next_invocation()
 
-bootstrap.run(handler, Client(address))
+bootstrap.run(handler, Client(os.environ["AWS_LAMBDA_RUNTIME_API"]))
 """
 """Stands where Lambda's bootstrap stands: the same client, the same order of ``sys.path``."""
 _KIBIBYTE = 1024
@@ -114,6 +114,7 @@ def check(trial: Trial) -> Checked:
         ran = _run(trial, interpreter, _Places(task.resolve(), opt, runtime.resolve(), Path(scratch)))
     init, last = ran.reports[0], ran.reports[-1]
     of_layer = [(name, compiled) for name, file, compiled in last["modules"] if file.startswith(str(opt))]
+    answer = ran.outcome.value()
     return Checked(
         manifest=manifest,
         files=files,
@@ -123,8 +124,8 @@ def check(trial: Trial) -> Checked:
         peak=last["peak"] * _KIBIBYTE,
         packages=_packages(last["modules"], str(opt)),
         uncompiled=tuple(name for name, compiled in of_layer if not compiled),
-        answer=ran.answer.value,
-        problem=ran.answer.problem,
+        answer=answer,
+        problem=_kind(answer) if ran.outcome.error else None,
     )
 
 
@@ -135,51 +136,34 @@ class _Places(NamedTuple):
     scratch: Path
 
 
-class _Ran(NamedTuple):
+class _Tried(NamedTuple):
     """``init`` and ``first`` in seconds; ``reports``: one before each question for work."""
 
     init: float
     first: float
-    answer: Answer
+    outcome: Outcome
     reports: list[dict[str, Any]]
 
 
-def _run(trial: Trial, interpreter: Path, places: _Places) -> _Ran:
+def _run(trial: Trial, interpreter: Path, places: _Places) -> _Tried:
     report, log = places.scratch / "report", places.scratch / "log"
-    with RuntimeApi() as api, log.open("wb") as output:
-        arguments = [str(place) for place in (*places[:3], report, trial.handler, api.address)]
-        began = time.perf_counter()
-        # -I -S: no environment, no site-packages; only what Lambda has.
-        process = subprocess.Popen(  # noqa: S603
-            [str(interpreter), "-I", "-S", "-c", _PROBE, *arguments],
-            env={**_environment(trial, places.task, api.address), **trial.environment},
-            cwd=places.task,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            ready = api.initialised(process)
-            if isinstance(ready, Answer):
-                written = log.read_text(errors="replace").strip()[-1000:]
-                raise ConfigError(
-                    f"{trial.handler} cannot be started from {trial.layer}: {_said(ready)}\n{written}".rstrip()
-                )
-            asked = time.perf_counter()
-            answer = api.invoke(trial.event, process)
-            # Until it asks for more: it has written its report by then.
-            api.initialised(process)
-        finally:
-            process.kill()
-            process.wait()
+    arguments = [str(place) for place in (*places[:3], report, trial.handler)]
+    # -I -S: no environment, no site-packages; only what Lambda has.
+    command = [str(interpreter), "-I", "-S", "-c", _PROBE, *arguments]
+    environment = {**_environment(trial, places.task), **trial.environment}
+    ran = asyncio.run(run(Started(command, environment, places.task, log), [trial.event]))
+    if ran.broken is not None:
+        error = ran.broken.value()
+        written = log.read_text(errors="replace").strip()[-1000:]
+        said = f"{_kind(error)}: {error.get('errorMessage')}\n{written}".rstrip()
+        raise ConfigError(f"{trial.handler} cannot be started from {trial.layer}: {said}")
     reports = [json.loads(line) for line in report.read_text().splitlines()]
-    return _Ran(ready - began, answer.at - asked, answer, reports)
+    return _Tried(ran.init, ran.events[0], ran.outcomes[0], reports)
 
 
-def _environment(trial: Trial, task: Path, address: str) -> dict[str, str]:
+def _environment(trial: Trial, task: Path) -> dict[str, str]:
     """As Lambda sets it, with services that answer nothing."""
     return {
-        "AWS_LAMBDA_RUNTIME_API": address,
         "AWS_LAMBDA_FUNCTION_NAME": "check",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
@@ -229,6 +213,6 @@ def _packages(modules: list[tuple[str, str, bool]], opt: str) -> dict[str, int]:
     return dict(counted.most_common())
 
 
-def _said(answer: Answer) -> str:
-    text = answer.value.get("errorMessage") if isinstance(answer.value, dict) else answer.value
-    return f"{answer.problem}: {text}"
+def _kind(error: Any) -> str:
+    """An error's type, as the runtime client names it."""
+    return str(error.get("errorType") or "Unhandled") if isinstance(error, dict) else "Unhandled"

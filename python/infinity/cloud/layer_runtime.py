@@ -1,139 +1,107 @@
-"""Lambda's side of a function for ``layer_check``: a Runtime API on loopback, and the runtime client that is in Lambda's images."""
+"""A function's process as Lambda runs it: its own runtime client, a Runtime API on loopback, and a Python that sees nothing else."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from asyncio.subprocess import Process
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
 
+from .emulator.lambdas.invocation import Invocation, Outcome, failed
 from .layer_python import PythonVersion
 
-__all__ = ["Answer", "RuntimeApi", "runtime_folder"]
+__all__ = ["Ran", "Started", "run", "runtime_folder"]
 
 CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
-_PREFIX = "/2018-06-01/runtime/"
+ARN = "arn:aws:lambda:us-east-1:000000000000:function:check"
+_SECONDS = 60.0
+"""That an invocation has, and the start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of an event. ``problem``: the error's type, if there was one; ``value`` is the answer, or the error as Lambda shows it.
+class Started:
+    """A command that runs the runtime client; ``environment`` lacks the Runtime API's address only; ``log``: where its output goes."""
 
-    ``at`` is ``time.perf_counter`` when it arrived.
-    """
-
-    value: Any
-    problem: str | None
-    at: float
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
 
 
-@dataclass
-class RuntimeApi:
-    """One function's Runtime API: ``address`` for ``AWS_LAMBDA_RUNTIME_API``. A context manager."""
+class Ran(NamedTuple):
+    """Seconds from the start of the process to its first question for work (``init``), and of each event. ``broken``: how the start failed."""
 
-    seconds: float = 60.0
-    """Of time that each invocation has."""
-    _events: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
-    _answers: queue.Queue[Answer] = field(default_factory=queue.Queue)
-    _ready: queue.Queue[float] = field(default_factory=queue.Queue)
-    _server: ThreadingHTTPServer | None = None
-    _count: int = 0
-
-    @property
-    def address(self) -> str:
-        assert self._server is not None
-        return f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> RuntimeApi:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._events.put(("", b""))
-        self._server.shutdown()
-        self._server.server_close()
-
-    def initialised(self, process: subprocess.Popen[Any]) -> float | Answer:
-        """``time.perf_counter`` when the function asked for its first event, or the error that its start ended with."""
-        ready: float | Answer = self._wait(self._ready, process)
-        return ready
-
-    def invoke(self, event: Any, process: subprocess.Popen[Any]) -> Answer:
-        self._count += 1
-        self._events.put((f"00000000-0000-0000-0000-{self._count:012d}", json.dumps(event).encode()))
-        answer = self._wait(self._answers, process)
-        assert isinstance(answer, Answer)
-        return answer
-
-    def _wait(self, arriving: queue.Queue[Any], process: subprocess.Popen[Any]) -> Any:
-        """Bounded: a function that ended, or that takes longer than it may, is a failure."""
-        until = time.monotonic() + self.seconds
-        while time.monotonic() < until:
-            for source in (arriving, self._answers):
-                try:
-                    return source.get(timeout=0.02)
-                except queue.Empty:
-                    continue
-            if process.poll() is not None and self._answers.empty():
-                return Answer(
-                    f"the process ended with {process.returncode}", "Runtime.ExitError", time.perf_counter()
-                )
-        return Answer(f"nothing within {self.seconds:.0f} s", "Sandbox.Timedout", time.perf_counter())
+    init: float
+    events: list[float]
+    outcomes: list[Outcome]
+    broken: Outcome | None = None
 
 
-def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+async def run(started: Started, events: Sequence[Any]) -> Ran:
+    """One process, one event after the other, until one fails; it is killed at the end."""
+    from .emulator.lambdas.runtime_api import RuntimeApi
 
-        def do_GET(self) -> None:
-            api._ready.put(time.perf_counter())
-            name, event = api._events.get()
-            if not name:
-                return
-            deadline = int((time.time() + api.seconds) * 1000)
-            headers = {
-                "Lambda-Runtime-Aws-Request-Id": name,
-                "Lambda-Runtime-Deadline-Ms": str(deadline),
-                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:check",
-                "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
-            }
-            self._say(200, event, headers)
+    rested = asyncio.Event()
+    api = RuntimeApi(ARN, rested.set, lambda: None)
+    await api.start()
+    try:
+        environment = {**started.environment, "AWS_LAMBDA_RUNTIME_API": api.address}
+        with started.log.open("wb") as output:
+            began = time.perf_counter()
+            process = await asyncio.create_subprocess_exec(
+                *started.command,
+                env=environment,
+                cwd=started.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            broken = await _first(api.ready, process)
+            ran = Ran(time.perf_counter() - began, [], [], broken)
+            for event in () if broken else events:
+                rested.clear()
+                asked = time.perf_counter()
+                deadline = int((time.time() + _SECONDS) * 1000)
+                ended = api.give(Invocation(json.dumps(event).encode()), deadline)
+                outcome = await _first(ended, process) or failed("Runtime.Unknown", "nothing was answered")
+                ran.events.append(time.perf_counter() - asked)
+                ran.outcomes.append(outcome)
+                # It asks for more once it has said everything about this one.
+                await _first(asyncio.ensure_future(rested.wait()), process)
+                if outcome.error:
+                    break
+            return ran
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+    finally:
+        await api.close()
 
-        def do_POST(self) -> None:
-            at = time.perf_counter()
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind = self.headers.get("Lambda-Runtime-Function-Error-Type") or "Error"
-            failed = self.path.removeprefix(_PREFIX).endswith("error")
-            value = json.loads(body) if body else None
-            if failed and isinstance(value, dict):
-                kind = value.get("errorType") or kind
-            api._answers.put(Answer(value, kind if failed else None, at))
-            self._say(202, b'{"status":"OK"}', {})
 
-        def _say(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "Content-Type": "application/json"}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    return Handler
+async def _first(awaited: asyncio.Future[Any], process: Process) -> Any:
+    """What is awaited; a failed outcome if the process ends before that, or time is up."""
+    exited = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({awaited, exited}, timeout=_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if awaited.done():
+            return awaited.result()
+        if exited.done():
+            return failed("Runtime.ExitError", f"the process ended with {process.returncode}")
+        return failed("Sandbox.Timedout", f"nothing within {_SECONDS:.0f} s")
+    finally:
+        exited.cancel()
+        awaited.cancel()
 
 
 def runtime_folder(version: PythonVersion, scratch: Path) -> Path:
