@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Aws", "Patience"]
 
 LARGEST_ANSWER = 1 << 26
+_AT_ONCE = 1 << 18
 PER_HOST = 64
 
 _TARGETS = {
@@ -220,7 +222,7 @@ class Aws:
             async with self._session(fresh).request(
                 request.method,
                 URL(url, encoded=True),
-                data=request.body or None,
+                data=_payload(request.body),
                 headers={**request.headers, **signed},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=within, sock_connect=request.patience.connect),
@@ -246,6 +248,11 @@ class Aws:
         if self._kept is None:
             self._kept = _session(force_close=False)
         return self._kept
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Small bodies go out at once; writing a large one must not hold up the event loop."""
+    return io.BytesIO(body) if len(body) > _AT_ONCE else body or None
 
 
 def _session(*, force_close: bool) -> aiohttp.ClientSession:

@@ -128,5 +128,5 @@ def _element(text: str, name: str) -> str:
 
 
 def _line(message: str) -> str:
-    first = message.strip().partition("\n")[0][:MAX_WORDS]
+    first = message.strip().partition("\n")[0][:MAX_WORDS].rstrip(".")
     return "".join(character if character.isprintable() else " " for character in first)
