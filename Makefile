@@ -20,7 +20,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep conformance check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel sdist format clean
+.PHONY: help demo test test-rust test-python sweep conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,12 +36,19 @@ test-rust: $(BASE)
 test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-sweep: $(DEPS) $(CORE) ## the crash and property tests with far more rounds (INFINITY_KILLS, INFINITY_SEEDS)
+sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
-	$(BIN)/python -m pytest tests/crash tests/property $(ARGS)
+	$(BIN)/python -m pytest tests/crash tests/property tests/e2e/test_examples_killed.py $(ARGS)
 
 conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
 	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)
+
+contract-java: $(DEPS) $(CORE) ## the contract tests of AWS over DynamoDB Local and ElasticMQ; needs Java 17, javac and Maven
+	@for tool in java javac mvn; do command -v $$tool >/dev/null || { echo "'$$tool' was not found, and DynamoDB Local and ElasticMQ run on Java. Install a JDK of 17 or later and Maven (Debian: apt install openjdk-17-jdk-headless maven); everything else is tested without them." >&2; exit 1; }; done
+	@for server in dynamodb-local elasticmq; do [ -e target/contract-java/$$server.stamp ] || { echo "Fetching $$server"; \
+	  mvn -q -B -f tests/contract/aws/java_servers/$$server.xml dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/target/contract-java/$$server" \
+	  && touch target/contract-java/$$server.stamp; } || { echo "Maven could not fetch $$server; its messages are above." >&2; exit 1; }; done
+	INFINITY_CONTRACT_JAVA=target/contract-java $(BIN)/python -m pytest tests/contract/aws -k "dynamodb-local or elasticmq" $(ARGS)
 
 check: check-rust check-python check-types check-layers check-docs loom fuzz ## formatting, lints, types, layers, docs, loom
 	@echo "check: all clean"

@@ -125,7 +125,7 @@ async def test_github_s_events_are_told_once_each(tmp_path: Path, dice: random.R
 
 @pytest.mark.trap("L15", "L19")
 async def test_a_pipeline_s_output_is_complete_and_comes_once(tmp_path: Path, dice: random.Random) -> None:
-    steps = 40 * KILLS
+    steps = 25 * KILLS
     pipeline = f"for n in $(seq 1 {steps}); do echo step $n; sleep 0.05; done; exit 3"
     async with stage("ci_pipeline", tmp_path, CI_TEST=pipeline) as made:
         watch = await made.thread("Run the tests, please.")
