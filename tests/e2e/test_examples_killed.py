@@ -36,7 +36,7 @@ from tests.e2e.test_examples import (
 )
 
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
-KILLS = max(3, int(os.environ.get("INFINITY_KILLS", "200")) // 5) if FULL else 3
+KILLS = max(2, int(os.environ.get("INFINITY_KILLS", "200")) // 5) if FULL else 2
 """For each example."""
 BETWEEN = (0.0, 0.6)
 """Seconds from the end of one restart to the next kill."""
