@@ -36,6 +36,7 @@ _COMMANDS = {
     "doctor": LazyCommand(f"{_HERE}.doctor", "doctor", "What is wrong, and what every thread waits for."),
     "trust": LazyCommand(f"{_HERE}.trust", "trust", "Trust a project's infinity.toml."),
     "rap": LazyCommand(f"{_HERE}.rap", "rap", "Serve or inspect tool servers."),
+    "cloud": LazyCommand(f"{_HERE}.cloud", "cloud", "Agents on AWS: tables, messages, replies, settings."),
     "layer": LazyCommand(f"{_HERE}.layer", "layer", "Build the layer for AWS Lambda."),
 }
 

@@ -14,8 +14,10 @@ from tests.boundary.cloud.functions import Functions
 from tests.boundary.daemons import Answer
 from tests.cloud.deployment import BUCKET
 
+from infinity.callback_keys import RENEW_AFTER, callback_keys
 from infinity.cloud.emulator.faults import broken, refused, reset, throttled
 from infinity.errors import StoreError
+from infinity.rap.capability import Capabilities, generate_key
 from infinity.testing.tool_server import Invocation, ToolServer, tool
 
 
@@ -173,3 +175,35 @@ async def test_a_callback_url_outlives_every_process(tooled: Functions, server: 
     await tooled.restart()
     assert (await back(tooled, invocation, result(invocation))).body["status"] == "accepted"
     await tooled.said(thread, "done")
+
+
+@pytest.mark.rap("CB-5")
+@pytest.mark.trap("L19")
+async def test_a_process_that_lives_while_the_keys_are_renewed_knows_the_new_one_too(
+    tooled: Functions, invocation: Invocation
+) -> None:
+    old = invocation.callback_url.rpartition("/")[2]
+    later = tooled.clock.now() + RENEW_AFTER
+    newer = Capabilities(await callback_keys(tooled.host.store, later), tooled.url)
+    renewed = newer.url("t", invocation.id).rpartition("/")[2]
+    assert (await tooled.post(f"/callback/{renewed}", result(invocation))).body["status"] == "accepted"
+    for token in (old, renewed):
+        assert (await tooled.post(f"/callback/{token}", {})).status == 400
+    forged = Capabilities([generate_key()], tooled.url).url("t", invocation.id).rpartition("/")[2]
+    assert (await tooled.post(f"/callback/{forged}", result(invocation))).status == 403
+
+
+@pytest.mark.rap("CB-5")
+async def test_a_token_that_cannot_be_judged_is_not_refused_for_good(
+    tooled: Functions, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: Any) -> Any:
+        raise StoreError("the database does not answer")
+
+    monkeypatch.setattr(tooled.host.store, "_look", down)
+    unknown = Capabilities([generate_key()], tooled.url).url("t", invocation.id).rpartition("/")[2]
+    answer = await tooled.post(f"/callback/{unknown}", result(invocation))
+    assert answer.status == 503 and "database" not in str(answer.body)
+    # What cannot be a token of anybody's is not worth a question.
+    for token in ("x", "v1.a.b.c", f"{unknown}x", f"v1.{'a' * 600}.b.c"):
+        assert (await tooled.post(f"/callback/{token}", result(invocation))).status == 403

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from infinity._core import CoreError
 from infinity.answers.answer import Answer
 from infinity.answers.failure import Refused, refusal
 from infinity.answers.outcome import CALLBACK_RULES, accepted
+from infinity.callback_keys import kept_keys
 from infinity.errors import BadRequest, InfinityError
+from infinity.rap.capability import MAX_TOKEN, Capabilities
 
 from ..door import Request
 from .body import check_json, read_body
@@ -22,28 +25,53 @@ __all__ = ["post_callback"]
 
 logger = logging.getLogger("infinity.callbacks")
 
+_TOKEN = re.compile(rf"(?=.{{1,{MAX_TOKEN}}}$)v1\.[0-9a-f]{{8}}\.[\w-]+\.[\w-]{{43}}", re.ASCII)
+"""What one of ours looks like: for nothing else is the database asked."""
+
 
 async def post_callback(host: Host, request: Request) -> Answer:
     """200 once it is in the queue, or was (CB-3, CB-4); 4xx tells the sender to stop, 5xx to try again."""
     try:
-        thread, call = host.runtime.capabilities.open(request.parameters["token"])
-    except BadRequest as error:
-        raise Refused(403, "capability", str(error), error.rule) from None
+        thread, call = await _opened(host, request.parameters["token"])
+    except Refused:
+        raise
+    except (InfinityError, OSError) as error:
+        return _later(error, "a callback, whose token could not be judged")
+    about = f"callback for call {call} of thread {thread}"
     try:
         check_json(request, "CB-6")
         body = read_body(host, request, "CB-6")
         outcome = await host.runtime.accept_callback(thread, call, body)
     except (InfinityError, CoreError, OSError) as error:
         if answerable(error):
-            logger.info("callback for call %s of thread %s: %s", call, thread, _code(error))
+            logger.info("%s: %s", about, _code(error))
             raise
-        # A tool server is a stranger: what fails behind the door is not for it (S9).
-        logger.error("callback for call %s of thread %s: %s: %s", call, thread, _code(error), error)
-        return refusal(503, _code(error), "the message could not be made durable; send it again")
-    logger.info(
-        "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
-    )
+        return _later(error, about)
+    logger.info("%s: %s, %d bytes", about, outcome.status.value, len(body))
     return accepted(outcome, rule=CALLBACK_RULES.get(outcome.status))
+
+
+async def _opened(host: Host, token: str) -> tuple[str, str]:
+    """Thread and call. A process that lives for hours may meet a token of a key that was made since: it looks before it refuses."""
+    runtime = host.runtime
+    try:
+        return runtime.capabilities.open(token)
+    except BadRequest as error:
+        if not _TOKEN.fullmatch(token):
+            raise Refused(403, "capability", str(error), error.rule) from None
+    newer = Capabilities(await kept_keys(host.store), host.places.public_url)
+    try:
+        opened = newer.open(token)
+    except BadRequest as error:
+        raise Refused(403, "capability", str(error), error.rule) from None
+    runtime.capabilities = newer
+    return opened
+
+
+def _later(error: Exception, about: str) -> Answer:
+    """A tool server is a stranger: what fails behind the door is for the log, not for it (S9)."""
+    logger.error("%s: %s: %s", about, _code(error), error)
+    return refusal(503, _code(error), "the message could not be made durable; send it again")
 
 
 def _code(error: Exception) -> str:

@@ -20,8 +20,6 @@ async def pay(host: Host, owed: Owed) -> None:
         await host.alarms.wake(thread, cause)
     for (thread, _), due_at in owed.timers.items():
         id = deduplication_id(thread, f"wake.{host.fresh_cause()}")
-        await host.inbox_queue.send(
-            envelope.wake(thread, due_at), group=thread, deduplication_id=id
-        )
+        await host.inbox_queue.send(envelope.wake(thread, due_at), group=thread, deduplication_id=id)
     if owed.told:
         await host.tell(list(owed.told.values()))
