@@ -19,7 +19,7 @@ from infinity.cloud.host import Described, Host, Parts, open_host
 from infinity.cloud.postgres.opening import store_on
 from infinity.cloud.postgres.platform import DSQL
 from infinity.cloud.postgres.transactions import Retries, Transactions
-from infinity.cloud.relay import forward
+from infinity.cloud.relay import forward, open_relay
 from infinity.cloud.sweep import wake_overdue
 from infinity.ids import Ids
 from infinity.testing.clock import VirtualClock
@@ -153,7 +153,11 @@ class Deployment:
         await store.close()
 
     async def _relay(self, event: Mapping[str, Any], _: Any) -> dict[str, Any]:
-        return await forward(self.environment(), event)
+        relay = open_relay(self.environment())
+        try:
+            return await forward(relay, event)
+        finally:
+            await relay._aws.close()
 
     async def _dead_letters(self, event: Mapping[str, Any], _: Any) -> dict[str, Any]:
         return await keep(await self.host(), event)

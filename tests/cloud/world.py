@@ -88,4 +88,4 @@ class _Both:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real seconds of the agent function that a virtual clock does not move."""
     monkeypatch.setattr(batch, "LISTEN", 0.01)
-    monkeypatch.setattr(batch, "PATIENCE", 0.2)
+    monkeypatch.setattr(batch, "PATIENCE", 3.0)

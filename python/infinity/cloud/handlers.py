@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from infinity.abc import Observer
 
+    from .aws.sqs import Queue
     from .host import Host
 
 __all__ = ["agent", "api", "dead_letters", "observe", "receiver", "relay", "sweep"]
@@ -55,9 +56,14 @@ def api(event: Event, context: Context) -> dict[str, Any]:
 
 def relay(event: Event, context: Context) -> dict[str, Any]:
     """Wakes whose time has come move from the delay queue to the inbox queue."""
-    from .relay import forward
+    from .relay import forward, open_relay
 
-    return _loop().run_until_complete(forward(os.environ, event))
+    async def invocation() -> dict[str, Any]:
+        if _Process.relay is None:
+            _Process.relay = open_relay(os.environ)
+        return await forward(_Process.relay, event)
+
+    return _loop().run_until_complete(invocation())
 
 
 def dead_letters(event: Event, context: Context) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class _Process:
 
     loop: asyncio.AbstractEventLoop | None = None
     host: Host | None = None
+    relay: Queue | None = None
     wrap: Callable[[Observer], Observer] | None = None
 
 

@@ -14,20 +14,19 @@ from .aws.client import Aws
 from .aws.sqs import Queue, deduplication_id
 from .environment import read_places
 
-__all__ = ["forward"]
+__all__ = ["forward", "open_relay"]
 
 log = logging.getLogger("infinity.cloud")
 
 
-async def forward(environment: Mapping[str, str], event: Mapping[str, Any]) -> dict[str, Any]:
+def open_relay(environment: Mapping[str, str]) -> Queue:
+    """The inbox queue, as a process keeps it between invocations. ``ConfigError`` if the environment does not say which."""
+    return Queue(Aws(environment), read_places(environment, ["inbox_queue"]).inbox_queue)
+
+
+async def forward(queue: Queue, event: Mapping[str, Any]) -> dict[str, Any]:
     """``event``: of the delay queue's event source mapping. Forwarding twice is harmless: a wake carries nothing."""
-    places = read_places(environment, ["inbox_queue"])
-    aws = Aws(environment)
-    try:
-        queue = Queue(aws, places.inbox_queue)
-        sent = await asyncio.gather(*(_forward(queue, record) for record in event["Records"]))
-    finally:
-        await aws.close()
+    sent = await asyncio.gather(*(_forward(queue, record) for record in event["Records"]))
     failed = [record["messageId"] for record, done in zip(event["Records"], sent, strict=True) if not done]
     return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
 

@@ -1,0 +1,67 @@
+"""Every scenario of the slice tests, on the cloud host: queues and functions in place of mailboxes, PostgreSQL under DSQL's rules in place of the journal."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cloud.world import CloudWorld
+
+from infinity.testing.tool_server import ToolServer
+
+SLICE_TESTS = sorted(Path(__file__).parents[1].joinpath("slice").glob("test_*.py"))
+
+Scenario = Callable[..., Awaitable[None]]
+
+DIFFERENT = {
+    "test_an_interrupt_ends_the_wait_for_another_try": "it counts who sleeps on the clock, which here are the services too",
+    "test_two_hundred_threads_at_once_are_all_answered": "two hundred transactions at once are a matter of the machine; there are fewer in this folder",
+    "test_a_message_sent_twice_under_one_key_is_answered_once": "a repeat that comes before the first was folded in is accepted, and dropped by the queue",
+    "test_messages_of_a_thread_are_folded_in_the_order_of_their_arrival": "a batch of SQS has ten messages at the most",
+    "test_a_result_and_text_in_one_batch_answer_the_call_first": "it holds back the daemon's own taker",
+    "test_a_three_day_sleep_ends_after_three_days": "a schedule is exact to the minute",
+    "test_sleep_until_wakes_at_the_local_time": "a schedule is exact to the minute",
+    "test_a_call_past_its_deadline_is_answered_with_an_error": "a schedule is exact to the minute",
+    "test_a_failing_server_is_tried_again_under_the_same_id_until_the_budget_is_spent": "the next try is another invocation's",
+    "test_a_model_that_always_fails_is_given_up_in_the_end_and_the_user_is_told": "it moves the clock past the time limit of the function that runs",
+    "test_a_completion_that_does_not_fit_is_taken_back_and_asked_for_again": "the time limit is the function's own",
+    "test_turns_that_were_complete_are_kept": "the time limit is the function's own",
+    "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",
+}
+"""Tests of the daemon's ways; what the cloud host does instead is tested in this folder."""
+
+
+def scenarios(*fixtures: str) -> list[Any]:
+    """Tests that want exactly these fixtures, as they stand, with their own parameters."""
+    found = []
+    for path in SLICE_TESTS:
+        module = importlib.import_module(f"tests.slice.{path.stem}")
+        for name, test in vars(module).items():
+            if not name.startswith("test_") or not inspect.iscoroutinefunction(test):
+                continue
+            if name not in DIFFERENT and tuple(inspect.signature(test).parameters) == fixtures:
+                found.append(pytest.param(test, id=f"{path.stem}-{name}"))
+    return found
+
+
+@pytest.mark.parametrize("scenario", scenarios("world"))
+async def test_it_holds_on_the_cloud_host(world: CloudWorld, scenario: Scenario) -> None:
+    await scenario(world)
+
+
+@pytest.mark.parametrize("scenario", scenarios("tooled", "server"))
+async def test_it_holds_on_the_cloud_host_with_tools(
+    tooled: CloudWorld, server: ToolServer, scenario: Scenario
+) -> None:
+    await scenario(tooled, server)
+
+
+def test_every_difference_is_of_a_test_that_there_is() -> None:
+    names = {
+        name for path in SLICE_TESTS for name in vars(importlib.import_module(f"tests.slice.{path.stem}"))
+    }
+    assert names >= DIFFERENT.keys()
