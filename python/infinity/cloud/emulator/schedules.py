@@ -51,11 +51,14 @@ class Schedule:
         return bool(self.given.get("ActionAfterCompletion", "NONE") == "DELETE")
 
     def described(self) -> dict[str, Any]:
+        usual = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
+        policy = usual | (self.target.get("RetryPolicy") or {})
         return {
             "State": "ENABLED",
             "ScheduleExpressionTimezone": "UTC",
             "ActionAfterCompletion": "NONE",
             **{name: value for name, value in self.given.items() if name != "ClientToken"},
+            "Target": {**self.target, "RetryPolicy": policy},
             "Name": self.name,
             "GroupName": self.group,
             "Arn": self.arn,

@@ -174,5 +174,7 @@ class Emulator:
         async def act() -> Reply:
             return Reply(200, json.dumps(self.sqs.send_message(request)).encode())
 
-        await self.faults.around(Attempt(self.sqs, "SendMessage", None, self.timeline, act))
-        self._tell()
+        try:
+            await self.faults.around(Attempt(self.sqs, "SendMessage", None, self.timeline, act))
+        finally:
+            self._tell()

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from .expression import Parser, Path, Placeholders, found, shown
-from .values import Item, Value, bad, kind_of, number, written
+from .values import Item, Value, added, bad, kind_of
 
 __all__ = ["Update", "update"]
 
@@ -109,8 +109,7 @@ def _sum(parser: Parser) -> _Operand:
         one, other = left(item), right(item)
         if "N" not in one or "N" not in other:
             raise bad(_WRONG_TYPE)
-        amount = number(other["N"])
-        return {"N": written(number(one["N"]) + (amount if sign == "+" else -amount))}
+        return added(one, other, minus=sign == "-")
 
     return compute
 
@@ -166,7 +165,7 @@ def _added(present: Value | None, value: Value) -> Value:
     if kind_of(present) != kind:
         raise bad(_WRONG_TYPE)
     if kind == "N":
-        return {"N": written(number(present["N"]) + number(value["N"]))}
+        return added(present, value)
     return {kind: list(dict.fromkeys([*present[kind], *value[kind]]))}
 
 

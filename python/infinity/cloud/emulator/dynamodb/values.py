@@ -13,6 +13,7 @@ from ..failure import AwsError
 __all__ = [
     "Item",
     "Value",
+    "added",
     "bad",
     "checked",
     "checked_item",
@@ -44,9 +45,15 @@ def number(text: str) -> Decimal:
     return _EXACT.create_decimal(text)
 
 
+def added(one: Value, other: Value, *, minus: bool = False) -> Value:
+    """The sum or difference of two numbers, with 38 digits."""
+    amounts = number(one["N"]), number(other["N"])
+    return {"N": _number(str((_EXACT.subtract if minus else _EXACT.add)(*amounts)))}
+
+
 def written(amount: Decimal) -> str:
     """Without an exponent where it fits in 38 digits, without trailing zeros."""
-    plain = _EXACT.plus(amount).normalize()
+    plain = amount.normalize(_EXACT)
     return f"{plain:f}" if -130 < plain.adjusted() < 126 else str(plain)
 
 
@@ -96,7 +103,7 @@ def _number(text: str) -> str:
         raise bad(f"The parameter cannot be converted to a numeric value: {text}") from None
     if not amount.is_finite():
         raise bad(f"The parameter cannot be converted to a numeric value: {text}")
-    if len(amount.normalize().as_tuple().digits) > 38:
+    if len("".join(map(str, amount.as_tuple().digits)).strip("0")) > 38:
         raise bad("Attempting to store more than 38 significant digits in a Number")
     if amount and not -130 <= amount.adjusted() <= 125:
         raise bad("Number overflow. Attempting to store a number with magnitude larger than supported range")
