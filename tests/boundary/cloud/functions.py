@@ -113,11 +113,13 @@ class Functions:
         cursor = -1
         while True:
             before = self.aws.counts.total()
-            found = (await self.get(f"/v1/threads/{thread}/events?after={cursor}")).body
-            for event in found["events"]:
-                if condition(event):
-                    return dict(event)
-            cursor = found["next"]
+            answer = await self.get(f"/v1/threads/{thread}/events?after={cursor}")
+            # A thread that begins with a message in the queue is not there before that was taken.
+            if answer.status != 404:
+                for event in answer.body["events"]:
+                    if condition(event):
+                        return dict(event)
+                cursor = answer.body["next"]
             # Behind every commit comes a request to the emulator, the deletion of the message at the latest.
             await self._something_since(before)
 

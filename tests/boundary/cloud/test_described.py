@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.boundary.cloud.functions import TOKEN, Functions
+from schemathesis import GenerationMode
+from tests.boundary.cloud.functions import TOKEN
+from tests.boundary.cloud.threaded import threaded
 from tests.boundary.test_openapi_described import AS_DESCRIBED, SECONDS
-from tests.contract.postgresql import server_url
 
 from infinity.cloud.api.routes import API
 from infinity.local.api.routes import ROUTES
 
 EXAMPLES = 15
 OPERATIONS = sorted((route.path, route.method) for route in API if route.path != "/openapi.json")
+CASES = [
+    (path, method, mode)
+    for path, method in OPERATIONS
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or path != "/healthz"
+]
 ONLY_HERE = {("GET", "/v1/threads/{id}/views")}
 """The daemon's stream begins with the views; there is no stream here."""
 
-T = TypeVar("T")
-
 
 class Api:
-    """The functions, in a thread with an event loop of its own."""
-
-    def __init__(self, functions: Functions, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._functions = functions
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.headers = {"Authorization": f"Bearer {TOKEN}"}
-        self.run(functions.start())
-        self.url = functions.api_url
-        self.schema = schemathesis.openapi.from_dict(
-            requests.get(f"{self.url}/openapi.json", timeout=SECONDS).json()
-        )
-        self.schema.config.update(base_url=self.url)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
-
-    def close(self) -> None:
-        self.run(self._functions.stop())
+        described = requests.get(f"{url}/openapi.json", timeout=SECONDS).json()
+        self.schema = schemathesis.openapi.from_dict(described)
+        self.schema.config.update(base_url=url)
 
     def new_thread(self) -> str:
         made = requests.post(f"{self.url}/v1/threads", json={}, headers=self.headers, timeout=SECONDS)
@@ -53,21 +44,14 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    # The server ends with the thread that starts it.
-    server_url()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    made = Api(Functions(tmp_path_factory.mktemp("described") / "cloud"), loop)
-    yield made
-    made.close()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with threaded(tmp_path_factory.mktemp("described") / "cloud") as made:
+        yield Api(made.functions.api_url)
 
 
-@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: str(part))
-def test_every_operation_answers_as_described(api: Api, path: str, method: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "method", "mode"), CASES, ids=lambda part: str(getattr(part, "value", part))
+)
+def test_every_operation_answers_as_described(api: Api, path: str, method: str, mode: GenerationMode) -> None:
     thread = api.new_thread()
 
     @settings(
@@ -78,7 +62,7 @@ def test_every_operation_answers_as_described(api: Api, path: str, method: str) 
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=api.schema[path][method].as_strategy())
+    @given(case=api.schema[path][method].as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         if "id" in case.path_parameters:
             case.path_parameters["id"] = thread
