@@ -23,8 +23,8 @@ async def watch(parcel: str) -> str:
 
 @tools.webhook("/moved")
 async def moved(request: Webhook) -> int:
-    signature = hmac.digest(SECRET, request.body, "sha256").hex()
-    if not SECRET or not hmac.compare_digest(signature, request.headers.get("x-signature", "")):
+    signature = hmac.digest(SECRET, request.body, "sha256").hex().encode()
+    if not SECRET or not hmac.compare_digest(signature, request.headers.get("x-signature", "").encode()):
         return 401
     move = json.loads(request.body)
     for subscription in await tools.subscriptions(watch):

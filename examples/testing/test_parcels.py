@@ -8,8 +8,6 @@ async def arrived(parcel: str) -> bool:
     return parcel == "P1"
 
 
-AGENT = Agent(instructions="You look after parcels.", tools=[arrived])
-
 SCRIPT = (
     Script()
     .when("three days")
@@ -22,7 +20,7 @@ SCRIPT = (
 
 
 async def test_a_parcel_is_looked_for_after_three_days_and_a_crash(infinity_kit):
-    async with infinity_kit(AGENT, SCRIPT) as kit:
+    async with infinity_kit(Agent(tools=[arrived]), SCRIPT) as kit:
         chat = await kit.conversation("Look for P1 in three days.")
         await kit.advance(days=2)
         await kit.crash()

@@ -246,7 +246,7 @@ def _read(path: Path) -> list[Exchange]:
         return [msgspec.json.decode(line, type=Exchange) for line in lines]
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no recording {path}; record one with infinity.testing.Recorder"
+            f"there is no recording {path}; make one with 'pytest --infinity-record MODEL', or with infinity.testing.Recorder"
         ) from None
     except (ValueError, msgspec.DecodeError) as error:
         raise ConfigError(f"{path} is not a recording ({error}); record it again") from None

@@ -65,7 +65,7 @@ class Receiver:
         """Requests to addresses that no call was given."""
 
     def line(self) -> Line:
-        token = secrets.token_urlsafe(12)
+        token = secrets.token_urlsafe(18)
         host = f"[{self._host}]" if ":" in self._host else self._host
         line = Line(f"http://{host}:{self._port}/callback/{token}?of=inspection")
         self._lines[token] = line
