@@ -12,8 +12,17 @@ from tests.slice.world import World
 
 from infinity.abc import Observer
 from infinity.cloud import batch
+from infinity.cloud.aws.sqs import LONGEST_DELAY
 from infinity.cloud.host import Described, Host
 from infinity.rap.address import Server
+from infinity.testing.clock import VirtualClock
+
+
+class MinuteClock(VirtualClock):
+    """Whoever waits for long waits a minute longer here: schedules are no more exact than that."""
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds + 60 if seconds > LONGEST_DELAY else seconds)
 
 
 class CloudWorld(World):
@@ -21,6 +30,7 @@ class CloudWorld(World):
 
     def __init__(self, path: Path, *, conflicts: Conflicts | None = None, **how: Any) -> None:
         super().__init__(path, **how)
+        self.clock = MinuteClock()
         self.conflicts = conflicts
         self.deployment: Deployment
         self.client: Host
