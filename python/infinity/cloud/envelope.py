@@ -29,6 +29,7 @@ __all__ = [
     "Said",
     "Unreadable",
     "Wake",
+    "check_body",
     "open",
     "seal",
     "wake",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,8 +16,9 @@ from infinity.cloud.emulator import Credentials, Emulator
 from infinity.cloud.emulator.signature import SignatureRefused, verify
 from infinity.cloud.emulator.wire import Request
 from infinity.cloud.transport import SignedTransport
-from infinity.config.schema import Config
+from infinity.config.schema import Config, ToolsetConfig
 from infinity.errors import ConfigError
+from infinity.local.toolsets import ServerSet
 from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import WELL_KNOWN, Toolsets
@@ -201,3 +203,15 @@ def test_the_configuration_refuses_what_makes_no_sense(toolset: dict[str, str], 
     with pytest.raises(ValueError, match=says):
         Config.model_validate({"toolsets": {"x": toolset}})
     Config.model_validate({"toolsets": {"x": {"url": "https://x.example", "auth": "aws_iam"}}})
+
+
+async def test_the_daemon_refuses_what_it_cannot_do_and_says_what_to_do_instead(tmp_path: Path) -> None:
+    class Store:
+        async def meta(self, _: str) -> None:
+            return None
+
+    config = ToolsetConfig(url="https://x.example", auth="aws_iam")
+    with pytest.raises(
+        ConfigError, match=r'\[toolsets.ci\] auth = "aws_iam" is for the cloud host.*token_env'
+    ):
+        await ServerSet.prepare({"ci": config}, Store(), tmp_path)  # type: ignore[arg-type]
