@@ -42,7 +42,7 @@ async def explain(
     if failing is not None:
         reasons.append(Reason("failing", f"its last slice failed and is tried again: {failing}"))
     elif running:
-        reasons.append(Reason("running", "a slice runs now"))
+        reasons.append(Reason("running", "the agent is working: a slice runs now"))
     if queued:
         reasons.append(Reason("queued", f"{queued} message{'s' * (queued > 1)} in its mailbox"))
     reasons += await _durable(store, thread)
@@ -62,11 +62,13 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
         sleep = timers.pop(f"sleep.{call.id}", None)
         deadline = timers.pop(f"deadline.{call.id}", None)
         if sleep is not None:
-            reasons.append(Reason("sleep", f"sleeping ({call.tool})", call.id, sleep.due_at))
+            reasons.append(Reason("sleep", "the agent sleeps", call.id, sleep.due_at))
         elif call.id not in asked:
             reasons.append(_call(call, state, deadline.due_at if deadline is not None else None))
     for prompt in prompts:
-        reasons.append(Reason("prompt", _PROMPTS.get(prompt.kind, prompt.kind), prompt.id))
+        tool = msgspec.json.decode(prompt.body).get("tool", "a tool")
+        text = _PROMPTS.get(prompt.kind, "{tool} asks the user something").format(tool=tool)
+        reasons.append(Reason("prompt", text, prompt.id))
     for timer in timers.values():
         purpose = timer.id.partition(".")[0]
         reasons.append(Reason("timer", _TIMERS.get(purpose, f"a {purpose} timer"), timer.id, timer.due_at))
@@ -75,19 +77,19 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
 
 def _call(call: Call, state: str, until: int | None) -> Reason:
     if call.subscription:
-        return Reason("subscription", f"subscribed by {call.tool}; its events wake it", call.id)
+        return Reason("subscription", f"it listens for events of {call.tool} ({call.toolset})", call.id)
     if not call.toolset:
-        return Reason("sleep", f"sleeping until anything arrives ({call.tool})", call.id)
+        return Reason("sleep", "the agent sleeps until something arrives", call.id)
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
     return Reason("call", f"{call.tool} is {where} ({call.toolset})", call.id, until)
 
 
 _PROMPTS = {
-    "consent": "the user is asked to allow a call",
-    "choice": "a tool asks the user a question",
-    "oauth": "a tool asks the user to sign in",
+    "consent": "the user is asked to allow {tool}",
+    "choice": "{tool} asks the user a question",
+    "oauth": "{tool} asks the user to sign in",
 }
-_TIMERS = {"retry": "the model is asked again"}
+_TIMERS = {"retry": "the model is asked again by itself"}
 
 
 def _state(status: str, reasons: list[Reason], pending: bool) -> str:

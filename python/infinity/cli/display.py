@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ago", "clean", "dim", "print_json", "strong", "table", "text_of", "until", "warn"]
+__all__ = ["ago", "clean", "dim", "moment", "print_json", "strong", "table", "text_of", "warn"]
 
 
 def print_json(value: Any) -> None:
@@ -40,9 +40,10 @@ def ago(at: int) -> str:
     return f"{_span(time.time() - at / 1000)} ago"
 
 
-def until(at: int) -> str:
+def moment(at: int) -> str:
+    """``at`` in ms since the epoch; for one that is still to come also how long that is."""
     left = at / 1000 - time.time()
-    return f"until {datetime.fromtimestamp(at / 1000):%Y-%m-%d %H:%M:%S}" + (
+    return f"{datetime.fromtimestamp(at / 1000):%Y-%m-%d %H:%M:%S}" + (
         f" (in {_span(left)})" if left > 0 else ""
     )
 

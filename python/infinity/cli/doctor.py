@@ -18,7 +18,7 @@ from .display import clean, dim, print_json, strong, warn
 from .exits import FAILED, NOT_RUNNING, Failure
 from .options import as_json, home_option, the_home
 from .states import state_line
-from .threads import reason_line
+from .threads import reason_lines
 
 __all__ = ["doctor"]
 
@@ -142,8 +142,8 @@ def _report(found: Examination, as_json: bool) -> None:
     for thread in found.threads:
         click.echo(f"{strong(thread['id'])}  {clean(thread['title'])}".rstrip())
         click.echo(f"  {state_line(thread['explanation'])}")
-        for reason in thread["explanation"]["reasons"]:
-            click.echo(f"  • {reason_line(reason)}")
+        for line in reason_lines(thread):
+            click.echo(line)
     for problem in found.problems:
         click.echo(warn(f"! {clean(problem)}"))
     click.echo(dim("nothing is wrong" if not found.problems else f"{len(found.problems)} to look at"))

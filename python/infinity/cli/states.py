@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 __all__ = ["advice", "spent_line", "state_line"]
@@ -9,7 +10,7 @@ __all__ = ["advice", "spent_line", "state_line"]
 _STATES = {
     "running": "the agent is working right now",
     "queued": "a message has arrived and is about to be read",
-    "idle": "nothing to do: it has answered and waits for you. Costs nothing",
+    "idle": "nothing to do; it waits for you. Costs nothing",
     "stopped": "by you: messages and results are kept, nothing is done with them until you resume it or write to it",
     "closed": "ended for good; what was said stays readable",
 }
@@ -40,18 +41,35 @@ def state_line(explanation: dict[str, Any]) -> str:
     return f"{state}: {meaning}" if meaning else str(state)
 
 
-def advice(thread: str, reason: dict[str, Any]) -> str | None:
-    """What to type, where something can be done."""
-    kind, text = reason["kind"], reason["text"]
+def advice(thread: str, reason: dict[str, Any], beside: Collection[str] = ()) -> str | None:
+    """What to type, where something can be done. ``beside``: kinds of the thread's other reasons."""
+    kind, id = reason["kind"], reason["id"]
     if kind == "problem":
-        if text.startswith("budget:"):
-            return f"allow as much again: infinity resume {thread}   (or raise the limit in infinity.toml and restart)"
-        return f"try again: infinity resume {thread}   (or send it a message)"
+        # While it is tried again there is nothing to type.
+        return None if "running" in beside else _mend(thread, reason["text"].partition(":")[0], beside)
+    if kind == "prompt":
+        if id.startswith("oauth."):
+            return f"the link to sign in: infinity show {thread}"
+        return f"answer it: infinity choose {thread} INDEX   (infinity show {thread} lists the choices)"
+    if kind == "sleep":
+        return f"wake it: infinity send {thread} TEXT"
     if kind == "subscription":
         return f"end it: infinity subscriptions cancel {reason['id']}"
     if kind == "call":
         return f"give up on it: infinity interrupt {thread}"
     return None
+
+
+def _mend(thread: str, code: str, beside: Collection[str]) -> str:
+    """``code``: of the problem."""
+    resume = f"infinity resume {thread}"
+    if code == "budget":
+        return f"allow as much again: {resume}   (or raise the limit in infinity.toml and restart)"
+    if "timer" in beside:
+        return f"do not wait for that: {resume}"
+    if code == "gap":
+        return f"take note of it: {resume}"
+    return f"try again: {resume}   (or send it a message)"
 
 
 def spent_line(thread: dict[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .connection import Connection, connect
-from .display import ago, clean, dim, print_json, strong, table, text_of, until, warn
+from .display import ago, clean, dim, moment, print_json, strong, table, text_of, warn
 from .options import as_json, home_option
 from .states import advice, spent_line, state_line
 
@@ -112,10 +112,7 @@ def show(thread: str, last: int, as_json: bool) -> None:
     )
     if spent := spent_line(found):
         click.echo(dim(spent))
-    for reason in found["explanation"]["reasons"]:
-        click.echo(f"  • {reason_line(reason)}")
-        if advised := advice(thread, reason):
-            click.echo(dim(f"      {advised}"))
+    click.echo("".join(f"{line}\n" for line in reason_lines(found, answers_follow=True)), nl=False)
     for prompt in found["prompts"]:
         click.echo(prompt_lines(thread, prompt))
     for entry in entries:
@@ -131,8 +128,26 @@ def reason_line(reason: dict[str, Any]) -> str:
     text = clean(reason["text"])
     line = warn(text) if reason["kind"] in ("problem", "failing") else text
     if reason.get("until"):
-        line += f", {until(reason['until'])}"
-    return f"{line} {dim('[' + reason['id'] + ']')}" if reason.get("id") else line
+        line += f", {_UNTIL.get(reason['kind'], 'until')} {moment(reason['until'])}"
+    return (
+        f"{line} {dim('[' + reason['id'] + ']')}" if reason["kind"] in _NAMED and reason.get("id") else line
+    )
+
+
+_UNTIL = {"timer": "at", "call": "given up at"}
+_NAMED = ("call", "subscription", "prompt", "compaction")
+"""Kinds whose id is of use to somebody: commands take it, or it is a thread."""
+
+
+def reason_lines(thread: dict[str, Any], *, answers_follow: bool = False) -> Iterator[str]:
+    """What it waits for, and below each what to type. ``answers_follow``: how to answer a question is shown with the question itself."""
+    reasons = thread["explanation"]["reasons"]
+    kinds = {reason["kind"] for reason in reasons}
+    for reason in reasons:
+        yield f"  • {reason_line(reason)}"
+        advised = advice(thread["id"], reason, kinds)
+        if advised and not (answers_follow and reason["kind"] == "prompt"):
+            yield dim(f"      {advised}")
 
 
 def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .display import clean, dim, strong, text_of, until, warn
+from .display import clean, dim, moment, strong, text_of, warn
 from .stream import Event
 
 __all__ = ["ASLEEP", "Transcript"]
@@ -216,7 +216,7 @@ class Transcript:
             if reason["kind"] == "call":
                 self.calls[reason["id"]] = clean(reason["text"])
             if reason["kind"] in ("call", "timer", "subscription", "problem", "failing"):
-                due = f", {until(reason['until'])}" if reason.get("until") else ""
+                due = f", until {moment(reason['until'])}" if reason.get("until") else ""
                 self.line(dim(f"(waiting: {clean(reason['text'])}{due})"))
         self.busy = thread["explanation"]["state"] in ("running", "queued")
         for prompt in thread["prompts"]:

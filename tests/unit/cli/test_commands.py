@@ -119,10 +119,10 @@ def test_the_doctor_says_what_is_wrong_and_ends_with_1(run: Run) -> None:
 def test_the_doctor_explains_a_waiting_thread(run: Run) -> None:
     thread = new(run, "sleep 3600")
     deadline = time.monotonic() + SOON
-    while "sleeping" not in str(parsed(run("show", thread, "--json"))["explanation"]):
+    while "sleeps" not in str(parsed(run("show", thread, "--json"))["explanation"]):
         assert time.monotonic() < deadline
     found = run("doctor")
-    assert thread in found.output and "sleeping (sleep), until " in found.output
+    assert thread in found.output and "the agent sleeps, until " in found.output
 
 
 def test_daemon_status_is_for_people_and_for_scripts(run: Run, home: Path) -> None:

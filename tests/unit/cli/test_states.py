@@ -10,6 +10,7 @@ from tests.unit.cli.conftest import Run
 from tests.unit.cli.test_commands import SOON, new, parsed, settled
 
 from infinity.cli.states import advice, spent_line, state_line
+from infinity.cli.threads import reason_line
 
 
 def explained(state: str, *kinds: str) -> dict[str, Any]:
@@ -48,6 +49,51 @@ def test_what_can_be_done_is_a_command() -> None:
         advice("t", {"kind": "subscription", "text": "", "id": "c"})
     )
     assert advice("t", {"kind": "running", "text": "", "id": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "id", "beside", "says"),
+    [
+        ("prompt", "", "consent.call_1", (), "infinity choose t INDEX"),
+        ("prompt", "", "oauth.call_1", (), "infinity show t"),
+        ("sleep", "", "call_1", (), "infinity send t TEXT"),
+        ("call", "", "call_1", (), "infinity interrupt t"),
+        ("problem", "gap: 3 events did not arrive", "", (), "take note of it: infinity resume t"),
+        ("problem", "overloaded: busy", "", ("timer",), "do not wait for that: infinity resume t"),
+        ("problem", "overloaded: busy", "", ("running",), None),
+        ("problem", "limit: 50 completions", "", (), "try again: infinity resume t"),
+        ("timer", "", "retry.1", (), None),
+    ],
+)
+def test_each_reason_says_what_there_is_to_type(
+    kind: str, text: str, id: str, beside: tuple[str, ...], says: str | None
+) -> None:
+    advised = advice("t", {"kind": kind, "text": text, "id": id}, beside)
+    assert (says in advised) if says is not None and advised is not None else advised == says
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ({"kind": "call", "text": "build is running", "until": 1, "id": "c"}, "given up at 1970"),
+        (
+            {"kind": "sleep", "text": "the agent sleeps", "until": 1, "id": "c"},
+            "the agent sleeps, until 1970",
+        ),
+        (
+            {"kind": "timer", "text": "the model is asked again", "until": 1, "id": "r"},
+            "asked again, at 1970",
+        ),
+    ],
+)
+def test_a_time_is_told_as_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, reason: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    line = reason_line(reason)
+    assert says in line
+    assert ("[" in line) is (reason["kind"] == "call"), "ids only where a command takes them"
 
 
 def test_spending_is_told_with_its_limit() -> None:

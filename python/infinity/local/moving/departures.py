@@ -192,7 +192,10 @@ class Departures:
         """The tree as a file, for the time of the block. Unless ``keep``, it is out of service here from then on, until ``unretire``."""
         await self._check(root)
         if not keep:
-            await self._runtime.retire(root, "it was exported to a file, to be imported elsewhere")
+            await self._runtime.retire(
+                root,
+                f"it was exported to a file, to be imported elsewhere; to take it back: infinity export {root} --undo",
+            )
         try:
             async with self._file(root) as file:
                 yield file
