@@ -10,20 +10,24 @@ from aiohttp import web
 from tests.slice.world import World, call, say
 
 from infinity.message import Action
-from infinity.testing.tool_server import ToolServer, failing, tool
+from infinity.testing.tool_server import ToolServer, tool
 
 
 class Undecided(ToolServer):
     """Answers an invocation when the test says so."""
 
     def __init__(self, status: int) -> None:
-        super().__init__([tool("a")], behaviour=failing(status))
+        super().__init__([tool("a")])
         self.decided = asyncio.Event()
+        self._status = status
+        """0: the connection is closed instead."""
 
     async def _invoke(self, request: web.Request) -> web.StreamResponse:
-        answer = await super()._invoke(request)
+        await super()._invoke(request)
         await self.decided.wait()
-        return answer
+        if self._status == 0 and request.transport is not None:
+            request.transport.close()
+        return web.Response(status=self._status or 200)
 
 
 @pytest.mark.rap("CAN-1", "INV-5", "INV-7")
