@@ -61,6 +61,35 @@ def test_a_secret_is_not_taken_in_the_clear(stack: Stack, layer: Path) -> None:
         agent(stack, layer, Options(secrets={"ANTHROPIC_API_KEY": "sk-in-the-clear"}))
 
 
+def test_a_token_that_the_configuration_names_is_asked_for_and_given_to_those_who_call(
+    stack: Stack, layer: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "infinity.toml").write_text('[toolsets.web]\nurl = "https://a.example"\ntoken_env = "WEB"\n')
+    with pytest.raises(ConfigError, match=r"\[toolsets\.web\] names WEB; give it in Options"):
+        InfinityAgent(stack, "Without", code=tmp_path, layer=layer)
+    secret = secretsmanager.Secret(stack, "Secret")
+    options = Options(secrets={"WEB": secret, "KEY": secret})
+    InfinityAgent(stack, "With", code=tmp_path, layer=layer, options=options)
+    template = App.of(stack).synth().get_stack_by_name("Stack").template
+    variables = {
+        each["Properties"]["Handler"].rpartition(".")[2]: each["Properties"]["Environment"]["Variables"]
+        for name, each in template["Resources"].items()
+        if each["Type"] == "AWS::Lambda::Function"
+        and name.startswith("With")
+        and not name.startswith("Without")
+    }
+    assert {name for name, found in variables.items() if "KEY" in found} == {"agent"}
+    assert {name for name, found in variables.items() if isinstance(found.get("WEB"), dict)} == {
+        "agent",
+        "api",
+    }
+    assert {name for name, found in variables.items() if found.get("WEB") == "of-no-use-here"} == {
+        "receiver",
+        "dead_letters",
+        "sweep",
+    }
+
+
 def test_a_toolset_is_a_function_or_an_https_address(stack: Stack, layer: Path) -> None:
     made = agent(stack, layer)
     code = lambda_.Code.from_inline("def handler(event, context): pass")

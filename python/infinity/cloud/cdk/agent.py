@@ -16,12 +16,13 @@ from constructs import Construct
 
 from . import permissions
 from .alarms import Alarms
+from .configuration import token_variables
 from .environment import address_parameter, grant_secret, parameter_name, reference
 from .functions import AgentFunction, Deployment, Duty
 from .options import Options
 from .queues import RELAY_TIMEOUT, Queues
 from .stores import Stores
-from .toolsets import Toolset
+from .toolsets import NO_TOKEN, Toolset
 
 __all__ = ["InfinityAgent"]
 
@@ -59,7 +60,7 @@ class InfinityAgent(Construct):
         self.receiver_url, self.api_url = self._doors()
         self._allow()
         self._trigger()
-        self._give_secrets()
+        self._give_secrets(Path(code))
         self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.options)
         self.inbox_url = self.queues.inbox.queue_url
         self.output_url = self.queues.output.queue_url
@@ -106,9 +107,7 @@ class InfinityAgent(Construct):
             }
         if self.options.agent:
             variables["INFINITY_AGENT"] = self.options.agent
-        if name == "agent":
-            variables |= self.options.environment
-        return variables
+        return {**variables, **self.options.environment}
 
     def _doors(self) -> tuple[str, str]:
         """The two function URLs: one that anybody may call who has a callback's capability, one for clients."""
@@ -164,11 +163,17 @@ class InfinityAgent(Construct):
         )
         rule.add_target(targets.LambdaFunction(self.functions["sweep"].function, retry_attempts=0))
 
-    def _give_secrets(self) -> None:
-        agent = self.functions["agent"]
-        for name, secret in self.options.secrets.items():
-            agent.tell(name, reference(secret))
-            grant_secret(secret, agent.role)
+    def _give_secrets(self, code: Path) -> None:
+        """The agent reads all of them. The API asks tool servers what they offer, with their tokens; the others only read which there are."""
+        secrets = self.options.secrets
+        tokens = token_variables(code, [*secrets, *self.options.environment])
+        readers = {name: ["agent", "api"] if name in tokens else ["agent"] for name in secrets}
+        for name, secret in secrets.items():
+            for each in (self.functions[reader] for reader in readers[name]):
+                each.tell(name, reference(secret))
+                grant_secret(secret, each.role)
+            for reader in ("receiver", "dead_letters", "sweep") if name in tokens else ():
+                self.functions[reader].tell(name, NO_TOKEN)
         if self.options.api_token:
             api = self.functions["api"]
             api.tell("INFINITY_API_TOKEN", reference(self.options.api_token))

@@ -22,8 +22,8 @@ class Options:
     """``ConfigError`` if a value cannot be. Times in seconds, memory in MiB.
 
     ``agent``: ``module:name`` of an ``infinity.Agent`` in the code; without it ``infinity.toml`` says everything.
-    ``environment``: further variables of the agent function, in the clear; ``secrets``: those that are read from Secrets Manager or SSM when the
-    process starts: an ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``.
+    ``environment``: further variables of the functions, in the clear; ``secrets``: variables of the agent function that are read from Secrets
+    Manager or SSM when its process starts: an ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``.
     ``timeout``: of one slice. A completion that takes longer never ends; the inbox queue's visibility is six times that.
     ``receives``: deliveries of a message before it goes to the dead-letter queue; the rest between them grows to 15 minutes.
     ``concurrency``: threads that run at once; without it as many as the account allows.
