@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .host import Host
+from .clients import Clients
 
 Entry = dict[str, Any]
 
@@ -38,7 +38,7 @@ class History:
         return told
 
 
-async def histories(host: Host) -> list[History]:
+async def histories(host: Clients) -> list[History]:
     """Of every thread, as they were created."""
     return [History(thread, await host.entries(thread["id"])) for thread in await host.threads()]
 
@@ -52,7 +52,7 @@ def tell(history: History) -> tuple[str, list[str]]:
     return history.thread["status"], history.plain()
 
 
-async def check(host: Host) -> list[History]:
+async def check(host: Clients) -> list[History]:
     """What must hold after any number of crashes, as the model server and the tool server saw it and as the history tells it."""
     found = await histories(host)
     assert host.model.violations == [], "the API would have refused a request (I4)"
@@ -64,7 +64,7 @@ async def check(host: Host) -> list[History]:
     return found
 
 
-def _check_results(host: Host, history: History) -> None:
+def _check_results(host: Clients, history: History) -> None:
     """Every call has one result (I4), every message changed history once (I3)."""
     asked = [block["id"] for block in history.blocks("tool_use")]
     results = Counter(block["tool_use_id"] for block in history.blocks("tool_result"))
@@ -80,7 +80,7 @@ def _check_results(host: Host, history: History) -> None:
     assert not repeated, f"messages that are in {history.thread['id']} more than once: {repeated}"
 
 
-async def _check_stream(host: Host, history: History) -> None:
+async def _check_stream(host: Clients, history: History) -> None:
     """The watcher, which was cut off at every crash, has seen every entry once and in order."""
     watch = host.watches.get(history.thread["id"])
     if watch is None or not history.entries:
@@ -91,7 +91,7 @@ async def _check_stream(host: Host, history: History) -> None:
     assert seen == [entry["at"] for entry in history.entries]
 
 
-def _check_invocations(host: Host, found: list[History]) -> None:
+def _check_invocations(host: Clients, found: list[History]) -> None:
     """Every call of a tool left, under one id, for the tool it was meant for (I5); and nothing left that no history knows."""
     offered = {tool["name"] for tool in host.tools.tools}
     asked = {

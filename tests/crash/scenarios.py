@@ -17,7 +17,7 @@ from infinity.models.script import Reply, Script
 from infinity.testing.model_server import Respond
 from infinity.testing.tool_server import answering, failing
 
-from .host import Host
+from .clients import Clients
 from .watch import Watch
 
 ROOT = "thread-under-test"
@@ -34,14 +34,14 @@ class Scenario:
 
     name: str
     model: Script | type[_Overloaded]
-    drive: Callable[[Host, Watch], Awaitable[None]]
+    drive: Callable[[Clients, Watch], Awaitable[None]]
     steps: frozenset[str]
 
     def respond(self) -> Script | Respond:
         return self.model if isinstance(self.model, Script) else self.model()
 
 
-async def _one_call(host: Host, root: Watch) -> None:
+async def _one_call(host: Clients, root: Watch) -> None:
     host.tools.behaviours["a"] = answering("what a found")
     await host.say(ROOT, "begin")
     await root.said("all done")
@@ -55,7 +55,7 @@ ONE_CALL = Scenario(
 )
 
 
-async def _three_calls(host: Host, root: Watch) -> None:
+async def _three_calls(host: Clients, root: Watch) -> None:
     host.tools.behaviours |= {"a": answering("from a"), "b": failing(503), "c": answering("from c")}
     await host.say(ROOT, "begin")
     await host.tools.until(lambda: _invoked(host, "b"), "call of b")
@@ -77,7 +77,7 @@ THREE_CALLS = Scenario(
 )
 
 
-async def _child(host: Host, root: Watch) -> None:
+async def _child(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     await root.said("all done")
     child = host.watch((await root.noted("child")).data["id"])
@@ -103,7 +103,7 @@ CHILD = Scenario(
 )
 
 
-async def _subscription(host: Host, root: Watch) -> None:
+async def _subscription(host: Clients, root: Watch) -> None:
     tools = host.tools
     await host.say(ROOT, "begin")
     call = (await tools.invoked()).id
@@ -141,7 +141,7 @@ SUBSCRIPTION = Scenario(
 )
 
 
-async def _talk(host: Host, root: Watch) -> None:
+async def _talk(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
     await host.say(ROOT, "are you there?")
@@ -164,7 +164,7 @@ TALK = Scenario(
 )
 
 
-async def _sleep(host: Host, root: Watch) -> None:
+async def _sleep(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     await root.said("all done")
 
@@ -177,7 +177,7 @@ SLEEP = Scenario(
 )
 
 
-async def _interrupt(host: Host, root: Watch) -> None:
+async def _interrupt(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
     await host.request("POST", f"/v1/threads/{ROOT}/interrupt", key="interrupt-1")
@@ -193,7 +193,7 @@ INTERRUPT = Scenario(
 )
 
 
-async def _choice(host: Host, root: Watch) -> None:
+async def _choice(host: Clients, root: Watch) -> None:
     tools = host.tools
     await host.say(ROOT, "begin")
     call = (await tools.invoked()).id
@@ -217,7 +217,7 @@ CHOICE = Scenario(
 )
 
 
-async def _consent(host: Host, root: Watch) -> None:
+async def _consent(host: Clients, root: Watch) -> None:
     host.tools.behaviours["destroy"] = answering("it is gone")
     await host.say(ROOT, "begin")
     prompt = (await root.noted("prompt", prompt_kind="consent")).data["id"]
@@ -237,7 +237,7 @@ CONSENT = Scenario(
 )
 
 
-async def _stop(host: Host, root: Watch) -> None:
+async def _stop(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
     await host.request("POST", f"/v1/threads/{ROOT}/stop", key="stop-1")
@@ -258,7 +258,7 @@ STOP = Scenario(
 )
 
 
-async def _close(host: Host, root: Watch) -> None:
+async def _close(host: Clients, root: Watch) -> None:
     tools = host.tools
     await host.say(ROOT, "begin")
     await tools.until(lambda: _invoked(host, "a") and _invoked(host, "b"), "calls of both threads")
@@ -285,7 +285,7 @@ CLOSE = Scenario(
 )
 
 
-async def _parent(host: Host, root: Watch) -> None:
+async def _parent(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     child = host.watch((await root.noted("child")).data["id"])
     await child.said("ready")
@@ -336,7 +336,7 @@ class _Overloaded:
 OVERLOADED = Scenario("an overloaded model", _Overloaded, _sleep, _TIMERS)
 
 
-async def _compaction(host: Host, root: Watch) -> None:
+async def _compaction(host: Clients, root: Watch) -> None:
     for number in range(7):
         await host.say(ROOT, f"word {number}")
         await root.said(f"heard {number}")
@@ -381,14 +381,14 @@ SCENARIOS = (
 )
 
 
-def _invoked(host: Host, tool: str) -> bool:
+def _invoked(host: Clients, tool: str) -> bool:
     return any(invocation.operation == tool for invocation in host.tools.invocations)
 
 
-def _noticed(host: Host, path: str) -> bool:
+def _noticed(host: Clients, path: str) -> bool:
     return _told(host, path) > 0
 
 
-def _told(host: Host, path: str) -> int:
+def _told(host: Clients, path: str) -> int:
     """How many threads or calls a notice named; the same notice may come again after a crash."""
     return len({tuple(sorted(body.items())) for at, body in host.tools.notices if at == path})
