@@ -48,7 +48,7 @@ async def test_a_command_that_does_not_exist_is_named(bridge: Any) -> None:
 
 async def test_an_address_where_nothing_listens_is_told(bridge: Any) -> None:
     bridged = await bridge(url="http://127.0.0.1:9/mcp")
-    assert "cannot be reached: ConnectError" in await problem_of(bridged)
+    assert "cannot be reached at its 'url'" in await problem_of(bridged)
 
 
 @pytest.mark.trap("B1")

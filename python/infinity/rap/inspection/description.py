@@ -148,4 +148,6 @@ def _sample(schema: Any) -> Any:
 def _missing(reply: Reply) -> str:
     if 300 <= reply.status < 400:
         return f"HTTP {reply.status}: redirects are not followed; configure the address it leads to"
+    if reply.status in (401, 403):
+        return f"GET {WELL_KNOWN}: {reply}; the server wants a token: put it into INFINITY_TOOLS_TOKEN"
     return f"GET {WELL_KNOWN}: {reply}; expected 200 and a JSON object"

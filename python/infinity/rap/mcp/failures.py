@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx2
 from mcp.client.auth.exceptions import OAuthFlowError
 from mcp.shared.exceptions import MCPError
 
@@ -28,6 +29,8 @@ def told(error: BaseException) -> str:
     if isinstance(error, MCPError):
         return f"refused the connection: {error.message}"
     text = str(error)
+    if isinstance(error, httpx2.ConnectError):
+        return f"cannot be reached at its 'url' ({text or 'no connection'}); does it run there?"
     return f"cannot be reached: {type(error).__name__}{f': {text}' if text else ''}"
 
 
