@@ -24,13 +24,17 @@ class MinuteClock(VirtualClock):
     def advance(self, seconds: float) -> None:
         super().advance(seconds + 60 if seconds > LONGEST_DELAY else seconds)
 
+    def pass_time(self, seconds: float) -> None:
+        """Exactly so long."""
+        super().advance(seconds)
+
 
 class CloudWorld(World):
     """``runtime`` is that of a client's process: what it accepts goes into the queue, and functions of the deployment run the slices."""
 
     def __init__(self, path: Path, *, conflicts: Conflicts | None = None, **how: Any) -> None:
         super().__init__(path, **how)
-        self.clock = MinuteClock()
+        self.clock: MinuteClock = MinuteClock()
         self.conflicts = conflicts
         self.deployment: Deployment
         self.client: Host
@@ -98,4 +102,4 @@ class _Both:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real seconds of the agent function that a virtual clock does not move."""
     monkeypatch.setattr(batch, "LISTEN", 0.01)
-    monkeypatch.setattr(batch, "PATIENCE", 3.0)
+    monkeypatch.setattr(batch, "PATIENCE", 30.0)
