@@ -72,7 +72,7 @@ class Emulator:
             self.sqs,
             variables=self.environment,
             counts=self._counts,
-            told=self._tell,
+            told=self.tell,
         )
         services = (
             self.sqs,
@@ -84,7 +84,7 @@ class Emulator:
             self.lambdas,
             Sts(account),
         )
-        self._front = Front(services, self.credentials, region, self.timeline, self._counts, self._tell)
+        self._front = Front(services, self.credentials, region, self.timeline, self._counts, self.tell)
 
     @property
     def endpoint(self) -> str:
@@ -158,8 +158,8 @@ class Emulator:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _tell(self) -> None:
-        """Let those who wait in ``until`` look again."""
+    def tell(self) -> None:
+        """Let those who wait in ``until`` look again; for what happens beside the emulator, such as in a handler."""
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._notify())
 
@@ -177,4 +177,4 @@ class Emulator:
         try:
             await self.faults.around(Attempt(self.sqs, "SendMessage", None, self.timeline, act))
         finally:
-            self._tell()
+            self.tell()

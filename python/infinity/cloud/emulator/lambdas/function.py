@@ -36,7 +36,7 @@ class Environment(Protocol):
 
 
 class Function:
-    """``outcomes`` and ``lines`` (what its processes wrote) are the latest of each, for tests and people. ``told`` hears when a run ends."""
+    """``outcomes`` and ``lines`` (what its processes wrote) are the latest of each, for tests and people. ``told`` hears when a run begins and when it ends."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Function:
         self.running += 1
         self.invocations += 1
         environment = self._environment()
+        self._told()
         try:
             invocation = Invocation(payload) if trace is None else Invocation(payload, trace=trace)
             outcome = await environment.run(invocation)

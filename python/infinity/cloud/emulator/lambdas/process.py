@@ -79,11 +79,9 @@ class Process:
 
     def _exit_outcome(self, invocation: Invocation) -> Outcome:
         code = self._process.returncode if self._process is not None else None
-        how = (
-            f"signal: {signal.Signals(-code).name.removeprefix('SIG').lower()}"
-            if code and code < 0
-            else f"exit status {code}"
-        )
+        how = f"exit status {code}"
+        if code is not None and code < 0:
+            how = f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"
         return failed(
             "Runtime.ExitError", f"RequestId: {invocation.id} Error: Runtime exited with error: {how}"
         )
