@@ -16,7 +16,8 @@ class Observer(Protocol):
 
     def gate(self, step: str) -> None:
         """A slice or delivery reached this step: ``accepted``, ``loaded``, ``prepared``, ``completed``, ``dispatched``, ``committed``, ``sending``, ``posted``, ``sent``, ``yielded``;
-        the timers fired: ``fired``.
+        the timers fired: ``fired``. On the cloud host, what a commit owes is paid before it yields: rows left for tool servers, ``delivered``; for the output queue, ``told``;
+        each alarm was set, ``woken``.
 
         Where tracing hooks in and where crash tests pull the plug.
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,6 +154,7 @@ async def _take_up(host: Host, thread: str, opened: _Opened) -> list[Message]:
     consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
     rest = [message for message in opened.messages if message.id not in consumed]
     inbox = await host.store.take_up(thread, host.now())
+    host.runtime.observer.gate("fired")
     queued = {message.id for message in inbox}
     place = opened.woken_at if opened.woken_at is not None else len(opened.messages)
     early = [message for message in opened.messages[:place] if message in rest and message.id not in queued]
@@ -233,9 +234,11 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
         unsent, _ = await host.store.unsent(thread)
         if unsent:
             owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
+    host.runtime.observer.gate("delivered")
     if owed.told:
         await host.tell(list(owed.told.values()))
-    await asyncio.gather(
+        host.runtime.observer.gate("told")
+    alarms = [
         host.alarms.wake_many([*owed.wakes.items(), *_due(host, owed)]),
         *(
             host.alarms.wake_at(of, id, due_at)
@@ -243,7 +246,13 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
             if due_at > host.now()
         ),
         *(host.alarms.forget(of, id) for of, id in owed.cancelled),
-    )
+    ]
+    await asyncio.gather(*(_set(host, alarm) for alarm in alarms))
+
+
+async def _set(host: Host, alarm: Awaitable[None]) -> None:
+    await alarm
+    host.runtime.observer.gate("woken")
 
 
 def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:

@@ -25,8 +25,12 @@ STEPS = (
     "posted",
     "sent",
     "fired",
+    "delivered",
+    "told",
+    "woken",
     "yielded",
 )
+"""``delivered``, ``told`` and ``woken`` are passed on the cloud host only, which pays what a commit owes before it yields."""
 
 GATE = "INFINITY_CRASH_GATE"
 AFTER = "INFINITY_CRASH_AFTER_MS"
