@@ -59,7 +59,7 @@ def make_wheel(folder: Path, name: str, files: dict[str, str], metadata: str) ->
     wheel = folder / name
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, text in {**contents, f"{notes}/RECORD": f"{record}{notes}/RECORD,,\n"}.items():
-            archive.writestr(path, text)
+            archive.writestr(zipfile.ZipInfo(path), text)  # a wheel has a hash, whenever it was made
     return wheel
 
 
