@@ -41,6 +41,8 @@ def listed() -> list[dict[str, Any]]:
         tool("deaf"),
         tool("sample"),
         tool("shrink"),
+        tool("nonsense"),
+        tool("huge"),
         tool("fail", "required"),
     ]
     return tools if not more else [each for each in tools if each["name"] != "fail"] + [tool("newcomer")]
@@ -98,6 +100,10 @@ def call(request: int, params: dict[str, Any]) -> None:
     elif name == "deaf":
         while True:
             time.sleep(60)
+    elif name == "nonsense":
+        write(id=request, result={"content": "oops"})
+    elif name == "huge":
+        write(id=request, result=text("x" * 2_000_000))
     elif name == "sample":
         asked = {"messages": [], "maxTokens": 5}
         write(id="sample-1", method="sampling/createMessage", params=asked)

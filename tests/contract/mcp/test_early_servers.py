@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.contract.mcp.test_failures import lines, until_noted
 
-from infinity.rap.mcp import catalogue
+from infinity.rap.mcp import catalogue, process
 
 SERVER = str(Path(__file__).with_name("early_mcp_server.py"))
 
@@ -89,8 +89,40 @@ async def test_a_tool_that_is_gone_is_told_with_what_there_is(
     gone = (await bridged.call("fail", "c2"))["text"]
     assert gone.startswith("Error: fail was refused: Unknown tool: fail")
     assert gone.endswith(
-        "scripted offers no tool fail at present. What it offers: research, deaf, sample, shrink, newcomer"
+        "scripted offers no tool fail at present. What it offers: research, deaf, sample, shrink, nonsense, huge, newcomer"
     )
+
+
+async def test_an_answer_that_is_no_result_is_told_and_the_next_call_works(
+    early: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridged, _ = await early()
+    nonsense = await bridged.call("nonsense", "c1")
+    assert nonsense["text"] == (
+        "Error: MCP server scripted answered nonsense with something that is no MCP result; its operator has to look"
+    )
+    assert "nonsense with something that is no MCP result: wrong at content" in caplog.text
+    assert "oops" not in caplog.text
+    assert (await bridged.call("sample", "c2"))["text"].startswith("sampling:")
+
+
+@pytest.mark.trap("G2")
+async def test_a_result_larger_than_a_runtime_takes_is_told(early: Any) -> None:
+    bridged, _ = await early()
+    huge = (await bridged.call("huge"))["text"]
+    assert huge.startswith("Error: the tool's tool result has 2000") and "ask for less at once" in huge
+
+
+@pytest.mark.trap("G2")
+async def test_a_line_without_end_is_cut_off_and_the_server_started_again(
+    early: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LONGEST_LINE", 1 << 20)
+    bridged, journal = await early()
+    huge = (await bridged.call("huge", "c1"))["text"]
+    assert "wrote a line of more than 1 MiB while huge was running; it may or may not" in huge
+    assert (await bridged.call("sample", "c2"))["text"].startswith("sampling:")
+    assert lines(journal).count("started") == 2
 
 
 @pytest.mark.trap("B1")

@@ -75,6 +75,13 @@ class Bridge:
                 raise ToolError(_with(str(error), gone)) from error
             raise
         except ValidationError as error:
+            places = {".".join(map(str, each["loc"])) for each in error.errors(include_input=False)}
+            log.warning(
+                "MCP server %s answered %s with something that is no MCP result: wrong at %s",
+                name,
+                operation,
+                ", ".join(sorted(places))[:500],
+            )
             raise ToolError(
                 f"MCP server {name} answered {operation} with something that is no MCP result; its operator has to look"
             ) from error
