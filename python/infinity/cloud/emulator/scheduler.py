@@ -49,6 +49,21 @@ class Scheduler(RestJsonService):
         """All that exist, fired ones that were not deleted included."""
         return list(self._schedules.values())
 
+    def ensure_group(self, name: str) -> None:
+        if name not in self._groups:
+            self._create_group(name)
+
+    def restore(self, name: str, group: str, given: dict[str, Any], created_at: int) -> None:
+        """A schedule of an earlier run; one whose time came meanwhile fires now."""
+        _, due = parsed(name, given)
+        now = self._timeline.now()
+        self._groups.setdefault(group, created_at)
+        arn = f"{self._place}schedule/{group}/{name}"
+        schedule = Schedule(name, group, arn, given, due, created_at, created_at)
+        self._schedules[group, name] = schedule
+        if schedule.enabled:
+            schedule.alarm = self._timeline.at(max(due, now), lambda: self._fire(schedule))
+
     # requests
 
     def operation(self, request: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .clock import Timeline
@@ -51,6 +51,12 @@ class SecretsManager(JsonService):
         if name in self._secrets:
             return str(self._put({"SecretId": name, "SecretString": text})["ARN"])
         return str(self._create({"Name": name, "SecretString": text})["ARN"])
+
+    def kept(self) -> list[dict[str, Any]]:
+        return [asdict(secret) for secret in self._secrets.values()]
+
+    def restore(self, kept: list[dict[str, Any]]) -> None:
+        self._secrets = {each["name"]: _Secret(**each) for each in kept}
 
     def _create(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         name = arguments.get("Name")
@@ -130,6 +136,12 @@ class Parameters(JsonService):
     def create(self, name: str, text: str, *, secure: bool = True) -> None:
         kind = "SecureString" if secure else "String"
         self._put({"Name": name, "Value": text, "Type": kind, "Overwrite": True})
+
+    def kept(self) -> list[dict[str, Any]]:
+        return list(self._parameters.values())
+
+    def restore(self, kept: list[dict[str, Any]]) -> None:
+        self._parameters = {each["Name"]: each for each in kept}
 
     def _put(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         name, value, kind = (arguments.get(n) for n in ("Name", "Value", "Type"))

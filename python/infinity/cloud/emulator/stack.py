@@ -22,6 +22,7 @@ from .dynamodb import DynamoDb
 from .faults import Attempt, Faults
 from .firing import Firing
 from .lambdas import Lambdas
+from .rules import Rules
 from .s3 import S3
 from .scheduler import Scheduler
 from .secrets import Parameters, SecretsManager
@@ -74,6 +75,7 @@ class Emulator:
             counts=self._counts,
             told=self.tell,
         )
+        self.rules = Rules(self.timeline, self.lambdas.events)
         services = (
             self.sqs,
             self.dynamodb,

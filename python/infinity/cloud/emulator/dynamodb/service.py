@@ -86,6 +86,14 @@ class DynamoDb(JsonService):
         table.expires = expires
         return table
 
+    def restore(self, described: dict[str, Any], expires: str | None, items: list[Item]) -> None:
+        """A table of an earlier run."""
+        self._create(described)
+        table = self.table(described["TableName"])
+        table.expires = expires
+        for item in items:
+            table.write(table.key_of(item), item)
+
     def table(self, name: str) -> Table:
         """By its name or ARN."""
         found = self._tables.get(name.rpartition("/")[2])

@@ -268,6 +268,18 @@ class Queue:
         self._messages.clear()
         self._groups.clear()
 
+    def expire(self) -> int:
+        """As if the time of everything in flight were over. How many messages that were."""
+        now = self._now()
+        self._release(now)
+        flying = [message for message in self._messages.values() if message.in_flight]
+        for message in flying:
+            message.visible_at = now
+            heapq.heappush(self._hidden, (now, message.sequence, message))
+        self._release(now)
+        self._tell()
+        return len(flying)
+
     # looking
 
     def messages(self) -> list[Message]:
@@ -297,6 +309,22 @@ class Queue:
         """``told`` is called when something may have become visible. Gives the way to stop that."""
         self._listeners.append(told)
         return lambda: self._listeners.remove(told)
+
+    # an earlier run
+
+    def sent(self) -> list[tuple[tuple[str, str], tuple[int, Message]]]:
+        """What a repeated send would be told, by scope and deduplication id, with the time of the first send."""
+        return list(self._sent.items())
+
+    def restore(self, message: Message) -> None:
+        """A message as it was; they are to come in the order of their sequence."""
+        sequence = message.sequence
+        self._sequence = sequence - 256
+        self.accept(message)
+
+    def remember(self, key: tuple[str, str], at: int, message: Message) -> None:
+        self._sent[key] = (at, message)
+        self._sequence = max(self._sequence, message.sequence)
 
     def _tell(self) -> None:
         for told in list(self._listeners):

@@ -69,6 +69,14 @@ class Sqs(JsonService):
             given.setdefault("FifoQueue", "true")
         return str(self._create({"QueueName": name, "Attributes": given})["QueueUrl"])
 
+    def ensure(self, name: str, **attributes: object) -> str:
+        """The URL of a queue with these attributes: a new one, or the one of this name, set anew."""
+        if name not in self._queues:
+            return self.create(name, **attributes)
+        given = {key: str(value) for key, value in attributes.items()}
+        self._set_attributes({"QueueUrl": name, "Attributes": given})
+        return self.url(name)
+
     def queue(self, name: str) -> Queue:
         """By its name, ARN or URL."""
         found = self._queues.get(re.split("[/:]", name)[-1])

@@ -1,0 +1,231 @@
+"""``infinity cloud local``: the whole cloud host on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from infinity.errors import InfinityError
+
+from .display import clean, dim, print_json, strong
+from .exits import Failure, from_error
+from .options import as_json
+
+if TYPE_CHECKING:
+    from infinity.cloud.emulator.local import Deployment, Folder, Plan
+
+__all__ = ["local"]
+
+_FORWARDED = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+_NEEDED = {"awslambdaric": "awslambdaric", "asyncpg": "infinity-runtime[aws]"}
+_DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  infinity cloud local
+  infinity cloud local --code examples/lambda --env GITHUB_TOKEN
+  . .infinity-cloud/environment && infinity cloud send hello 'Good morning.' && infinity cloud replies --wait 20
+
+It is for finding mistakes in a deployment, not for serving anybody: one machine, nothing isolated, AWS's limits and order but not its speed,
+permissions or prices. Code that changed is seen after a restart."""
+)
+@click.option(
+    "--code",
+    type=_DIRECTORY,
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    help="What would be deployed: infinity.toml and your modules.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".infinity-cloud",
+    show_default=True,
+    metavar="DIR",
+    help="Where everything is kept from run to run.",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    help="A PostgreSQL database. [default: a server of its own, in the state's directory]",
+)
+@click.option("--agent", metavar="MODULE:NAME", help="An infinity.Agent with functions of its own.")
+@click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="A variable of the functions; again for more. Keys of Anthropic and OpenAI are passed on by themselves.",
+)
+@click.option(
+    "--layer",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="ZIP",
+    help="Run from this layer, made by 'infinity layer build'.",
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(30, 900),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of a slice.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 100),
+    default=8,
+    show_default=True,
+    help="Threads that run at once.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of AWS. [default: a free one, then the same]")
+@click.option(
+    "--receiver-port", type=click.IntRange(1, 65535), help="Where tool servers call back; likewise."
+)
+@click.option("--api-port", type=click.IntRange(1, 65535), help="Of the API; likewise.")
+@as_json
+def local(
+    code: Path,
+    state: Path,
+    store: str | None,
+    agent: str | None,
+    variables: Sequence[str],
+    layer: Path | None,
+    timeout: int,
+    concurrency: int,
+    port: int | None,
+    receiver_port: int | None,
+    api_port: int | None,
+    as_json: bool,
+) -> None:
+    """Run agents as on AWS, on this machine and without an account, until Ctrl-C.
+
+    The functions run in processes with Lambda's own runtime client, on a real PostgreSQL; queues, tables, schedules and function URLs are
+    stand-ins that keep to AWS's documented behaviour. With --json one object says where everything is.
+    """
+    from infinity.cloud.emulator.local import Folder, Plan
+
+    _check_packages()
+    given = {"aws": port, "receiver": receiver_port, "api": api_port}
+    folder = Folder(state)
+    try:
+        folder.open()
+        plan = Plan(
+            code=code,
+            state=folder.path,
+            store=store,
+            agent=agent,
+            environment=_environment(variables),
+            layers=[] if layer is None else [_unpacked(layer, folder.path / "layer")],
+            timeout=timeout,
+            concurrency=concurrency,
+            ports={name: number for name, number in given.items() if number},
+        )
+        asyncio.run(_serve(plan, folder, as_json))
+    except InfinityError as error:
+        raise from_error(error) from None
+    finally:
+        folder.close()
+
+
+async def _serve(plan: Plan, folder: Folder, as_json: bool) -> None:
+    from infinity.cloud.emulator.local import Deployment
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    with folder.open_log() as log:
+        deployment = Deployment(plan, folder, _listener(log, quiet=as_json))
+        try:
+            await deployment.start()
+            _tell(deployment, folder, as_json)
+            await stopped.wait()
+            if not as_json:
+                click.echo(dim("stopping"), err=True)
+        finally:
+            await deployment.close()
+
+
+def _tell(deployment: Deployment, folder: Folder, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "aws": deployment.aws.endpoint,
+                "receiver": deployment.receiver,
+                "api": deployment.api,
+                "token": deployment.token,
+                "environment": deployment.variables,
+                "state": str(folder.path),
+            }
+        )
+        sys.stdout.flush()
+        return
+    source = f". {shlex.quote(os.path.relpath(folder.environment))}"
+    for what, value in (
+        ("AWS", deployment.aws.endpoint),
+        ("receiver", f"{deployment.receiver}  tool servers call back here"),
+        ("API", f"{deployment.api}/v1  with the bearer token in INFINITY_API_TOKEN"),
+        ("state", f"{folder.path}  with functions.log"),
+    ):
+        click.echo(f"{what:10}{value}")
+    click.echo(
+        f"\nIn another terminal:\n  {strong(source)}\n  infinity cloud send hello 'Good morning.'\n  infinity cloud replies --follow\n"
+    )
+    click.echo(dim("Ctrl-C stops it; what is under way is kept."))
+
+
+def _listener(log: IO[str], *, quiet: bool) -> Callable[[str, str], None]:
+    def heard(function: str, line: str) -> None:
+        words = clean(line.replace("\r", "\n"))
+        log.write(f"{function}: {words}\n")
+        log.flush()
+        if not quiet:
+            click.echo(dim(f"{function}: ") + words, err=True)
+
+    return heard
+
+
+def _environment(variables: Sequence[str]) -> dict[str, str]:
+    found = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    for each in variables:
+        name, assigned, value = each.partition("=")
+        if not assigned and name not in os.environ:
+            raise click.UsageError(
+                f"--env {name}: there is no such variable here; give it a value with --env {name}=…"
+            )
+        found[name] = value if assigned else os.environ[name]
+    return found
+
+
+def _unpacked(layer: Path, target: Path) -> Path:
+    import shutil
+
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(layer) as archive:
+            archive.extractall(target)
+    except zipfile.BadZipFile:
+        raise Failure(f"{layer} is no zip file; make one with: infinity layer build") from None
+    return target
+
+
+def _check_packages() -> None:
+    if sys.platform != "linux":
+        raise Failure("Lambda's runtime client runs on Linux only; use a container or a virtual machine")
+    missing = [package for module, package in _NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise Failure(f"this needs more packages: pip install {' '.join(map(shlex.quote, missing))}")

@@ -1,0 +1,219 @@
+"""``infinity cloud local``: a deployment in a process of its own, as a person starts and stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+
+from infinity.cloud.emulator.local import Folder
+from infinity.errors import ConfigError
+
+PATIENCE = 30
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "infinity.cli", "cloud", *arguments]
+
+
+def clean() -> dict[str, str]:
+    return {
+        n: v
+        for n, v in os.environ.items()
+        if not n.startswith(("INFINITY_", "ANTHROPIC_", "OPENAI_", "AWS_"))
+    }
+
+
+class Running:
+    """``told`` is what it printed as JSON."""
+
+    def __init__(self, process: subprocess.Popen[str], told: dict[str, Any]) -> None:
+        self.process = process
+        self.told = told
+        self.environment = {**clean(), **told["environment"]}
+
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def reply(self) -> dict[str, Any]:
+        """The next message of the output queue."""
+        client = boto3.client(
+            "sqs",
+            **{
+                name: self.environment[variable]
+                for name, variable in (
+                    ("endpoint_url", "AWS_ENDPOINT_URL"),
+                    ("region_name", "AWS_REGION"),
+                    ("aws_access_key_id", "AWS_ACCESS_KEY_ID"),
+                    ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+                )
+            },
+        )
+        queue = self.environment["INFINITY_OUTPUT_QUEUE"]
+        [message] = client.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+        client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        body: dict[str, Any] = json.loads(message["Body"])
+        return body
+
+    def ask(self, path: str) -> Any:
+        request = urllib.request.Request(
+            self.told["api"] + path, headers={"Authorization": f"Bearer {self.told['token']}"}
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    def processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def running(code: Path, *arguments: str) -> Iterator[Running]:
+    process = subprocess.Popen(
+        command("local", "--json", "--code", str(code), *arguments),
+        env=clean(),
+        cwd=code,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+        line = process.stdout.readline() if ready else ""
+        assert line, f"it did not start: {process.stderr.read() if process.poll() is not None else ''}"
+        yield Running(process, json.loads(line))
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where another user, as whom PostgreSQL may have to run, can enter; pytest's own directories are closed to others."""
+    made = Path(tempfile.mkdtemp(prefix="local", dir="/tmp"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> None:
+    state = place / "state"
+    with running(place, "--state", str(state)) as first:
+        first.run("send", "hello", "Good morning.")
+        reply = first.reply()
+        assert reply["thread"] == "hello" and "Good morning." in reply["data"]["text"]
+        assert [thread["id"] for thread in first.ask("/v1/threads")["threads"]] == ["hello"]
+        started = first.processes()
+        assert any("postgres" in process.name() for process in started)
+    assert first.process.returncode == 0
+    assert not [process for process in started if process.is_running()]
+    assert (state / "environment").stat().st_mode & 0o077 == 0
+
+    with running(place, "--state", str(state)) as second:
+        assert {**second.told, "environment": None} == {**first.told, "environment": None}
+        second.run("send", "hello", "And again.")
+        reply = second.reply()
+        assert "And again." in reply["data"]["text"]
+        [thread] = second.ask("/v1/threads")["threads"]
+        assert thread["version"] > 2
+
+        refused = subprocess.run(
+            command("local", "--code", str(place), "--state", str(state)),
+            env=clean(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert refused.returncode == 1
+        assert f"in use by process {second.process.pid}" in refused.stderr and "--state" in refused.stderr
+
+
+def test_a_directory_is_for_one_process(tmp_path: Path) -> None:
+    one, other = Folder(tmp_path / "state"), Folder(tmp_path / "state")
+    one.open()
+    with pytest.raises(ConfigError, match=str(os.getpid())):
+        other.open()
+    one.close()
+    other.open()
+    other.close()
+
+
+def test_ports_and_keys_stay_the_same(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    credentials, token, ports = folder.settings({})
+    assert len(set(ports.values())) == 3
+    assert folder.settings({}) == (credentials, token, ports)
+    assert folder.settings({"api": 4711}) == (credentials, token, {**ports, "api": 4711})
+
+
+def test_what_cannot_be_read_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    assert folder.services() is None
+    (tmp_path / "aws.json").write_text("{")
+    (tmp_path / "settings.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"aws\.json cannot be read"):
+        folder.services()
+    with pytest.raises(ConfigError, match=r"settings\.json cannot be read"):
+        folder.settings({})
+
+
+def test_the_file_for_the_shell_keeps_every_value(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    value = 'it\'s $HOME and "more"'
+    folder.tell({"A": value, "B": "plain"})
+    script = f'. {folder.environment}; printf %s "$A"'
+    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--env", "NOT_THERE"], "NOT_THERE"),
+        (["--store", "mysql://x"], "postgresql://"),
+        (["--layer", "infinity.toml"], "no zip file"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "infinity.toml").write_text("")
+    done = subprocess.run(
+        command("local", *arguments),
+        env=clean(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode in (1, 2, 5)
+    assert words in done.stderr and "Traceback" not in done.stderr
