@@ -34,7 +34,7 @@ class Aws:
 
     def __init__(self) -> None:
         self.queued: list[dict[str, Any]] = []
-        self.items: set[str] = set()
+        self.items: dict[str, dict[str, Any]] = {}
         self.broken = False
 
     def __call__(self, name: str) -> Aws:
@@ -48,11 +48,15 @@ class Aws:
         self.queued.append(json.loads(fields["Payload"]))
 
     def put_item(self, **fields: Any) -> None:
-        assert fields["ConditionExpression"] == "attribute_not_exists(#call)"
+        assert fields.get("ConditionExpression") in (None, "attribute_not_exists(#call)")
         name = fields["Item"]["call"]["S"]
-        if name in self.items:
+        if name in self.items and "ConditionExpression" in fields:
             raise Known
-        self.items.add(name)
+        self.items[name] = fields["Item"]
+
+    def get_item(self, **fields: Any) -> dict[str, Any]:
+        assert fields["ConsistentRead"]
+        return {"Item": self.items[fields["Key"]["call"]["S"]]}
 
 
 class Context:

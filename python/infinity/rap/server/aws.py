@@ -5,7 +5,8 @@ invocation is in Lambda's durable queue before the caller hears 200 (SRV-1). The
 its result; what cannot be delivered goes through the queue once more, without the function, and is retried by Lambda.
 
 There is no state of its own here: no subscriptions and no questions. Lambda delivers an event at least once; with ``table``, a DynamoDB
-table with the string key ``call``, each call runs once (SRV-6), and a call that is cancelled before it begins does not run (SRV-5).
+table with the string key ``call``, each call runs once (SRV-6), a call that is cancelled before it begins does not run (SRV-5), and one that
+Lambda cut off is answered or, where it may be repeated, run again when Lambda delivers its event once more (SRV-2).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from infinity.errors import BadRequest, ConfigError
@@ -33,7 +34,7 @@ from .application import (
     _read_invocation,
     error_reply,
 )
-from .call import Call, Event, Invocation, ToolError
+from .call import Call, Event, Invocation, Key, ToolError
 from .delivery import Backoff, post, session
 from .limits import Limits
 from .result import encode, error_text, result_fields
@@ -46,10 +47,16 @@ log = logging.getLogger("infinity.rap.server")
 
 TASK = "infinity.rap"
 """What an event that this function sent to itself is known by."""
+CUT_OFF = (
+    "the function was cut off while {operation} was running; it may or may not have taken effect. "
+    "Check before trying again."
+)
 MARGIN_SECONDS = 10.0
 """Of the invocation's time, kept for telling that the function took too long."""
 LATEST_SECONDS = 2.0
 KEEP_SECONDS = 7 * 24 * 3600
+RETRY_SECONDS = 45.0
+"""Lambda delivers an event again a minute after its function failed; what comes sooner is a copy of one that runs."""
 MAX_EVENT = 1_000_000
 
 
@@ -84,6 +91,8 @@ class LambdaHandler:
         match event.get(TASK):
             case {"run": dict(fields)}:
                 invocation = Invocation(**{**fields, "ancestors": tuple(fields["ancestors"])})
+                if invocation.problem is not None:
+                    invocation = replace(invocation, problem=f"bad invocation: {invocation.problem}")
                 return asyncio.run(self._run(invocation, context))
             case {"deliver": {"url": str(url), "body": str(body), "id": str(call_id)}}:
                 return asyncio.run(self._deliver_or_fail(url, body.encode(), call_id, context))
@@ -135,7 +144,7 @@ class LambdaHandler:
         except (ValueError, TypeError, KeyError):
             return
         try:
-            self._mark((thread, call_id))
+            self._note((thread, call_id), "cancelled", new=True)
         except Exception:
             log.exception("the cancellation of %s could not be recorded", call_id[:256])
 
@@ -150,9 +159,14 @@ class LambdaHandler:
     # work
 
     async def _run(self, invocation: Invocation, context: Any) -> None:
-        if not self._mark(invocation.key):
-            log.info("call %s has run already, or was cancelled", invocation.id)
-            return
+        operation = self._toolset.operations.get(invocation.operation)
+        match self._begin(invocation.key):
+            case "over":
+                log.info("call %s has run already, or was cancelled", invocation.id)
+                return
+            case "cut off" if operation is not None and not operation.repeatable:
+                log.warning("call %s of %s was cut off", invocation.id, invocation.operation)
+                invocation = replace(invocation, problem=CUT_OFF.format(operation=invocation.operation))
         message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
         try:
             body = self._fitting(
@@ -167,10 +181,11 @@ class LambdaHandler:
         if not await self._deliver(invocation.callback_url, body, invocation.id, until):
             letter = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
             self._send_to_self({"deliver": letter}, context)
+        self._note(invocation.key, "done")
 
     async def _fields(self, invocation: Invocation, context: Any) -> dict[str, Any]:
         if invocation.problem is not None:
-            raise ToolError(f"bad invocation: {invocation.problem}")
+            raise ToolError(invocation.problem)
         operation = self._toolset.operations.get(invocation.operation)
         if operation is None:
             names = ", ".join(self._toolset.operations)
@@ -217,18 +232,34 @@ class LambdaHandler:
 
     # what ran
 
-    def _mark(self, key: tuple[str, str]) -> bool:
-        """Remember a call; false if it is known. Without a table none is."""
+    def _begin(self, key: Key) -> Literal["new", "cut off", "over"]:
+        """Remember that a call begins, or how far it came. Without a table every one is new."""
+        if self._note(key, "begun", new=True):
+            return "new"
+        name = {"call": {"S": json.dumps(key)}}
+        found = self._client("dynamodb").get_item(TableName=self._table, Key=name, ConsistentRead=True)
+        item = found.get("Item", {})
+        if item.get("state", {}).get("S") != "begun":
+            return "over"
+        return "cut off" if time.time() - float(item["at"]["N"]) >= RETRY_SECONDS else "over"
+
+    def _note(self, key: Key, state: str, *, new: bool = False) -> bool:
+        """Write down how far a call is; ``new``: only if nothing is known of it, else the answer is false."""
         if self._table is None:
             return True
-        client = self._client("dynamodb")
+        client, now = self._client("dynamodb"), time.time()
+        item = {
+            "call": {"S": json.dumps(key)},
+            "state": {"S": state},
+            "at": {"N": f"{now:.3f}"},
+            "expires": {"N": str(int(now) + KEEP_SECONDS)},
+        }
+        condition = {
+            "ConditionExpression": "attribute_not_exists(#call)",
+            "ExpressionAttributeNames": {"#call": "call"},
+        }
         try:
-            client.put_item(
-                TableName=self._table,
-                Item={"call": {"S": json.dumps(key)}, "expires": {"N": str(int(time.time()) + KEEP_SECONDS)}},
-                ConditionExpression="attribute_not_exists(#call)",
-                ExpressionAttributeNames={"#call": "call"},
-            )
+            client.put_item(TableName=self._table, Item=item, **(condition if new else {}))
         except client.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -265,6 +296,8 @@ def _request(event: Mapping[str, Any]) -> Request:
     http = event.get("requestContext", {}).get("http", {})
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     domain = event.get("requestContext", {}).get("domainName") or headers.get("host", "")
+    # Lambda says how it was reached: https, but for stand-ins on loopback.
+    scheme = "http" if headers.get("x-forwarded-proto") == "http" else "https"
 
     async def read() -> bytes:
         raw = event.get("body") or ""
@@ -276,7 +309,7 @@ def _request(event: Mapping[str, Any]) -> Request:
     return Request(
         method=http.get("method", ""),
         path=event.get("rawPath", ""),
-        base=f"https://{domain}",
+        base=f"{scheme}://{domain}",
         headers=headers,
         read=read,
         query=dict(parse_qsl(event.get("rawQueryString", ""))),
