@@ -14,6 +14,7 @@ from tests.boundary.cloud.functions import Functions
 from tests.slice.world import Replies, Streaming, say
 
 from infinity.cloud.door import PAGE_BYTES
+from infinity.errors import ConfigError
 from infinity.testing.tool_server import ToolServer
 
 
@@ -107,6 +108,25 @@ async def test_a_page_that_would_be_too_large_ends_early(
     assert PAGE_BYTES * 4 // 3 < 6_000_000
 
 
+async def test_pages_of_entries_that_would_be_too_large_end_early(
+    cloud: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await cloud.thread("x" * 3_000)
+    await cloud.said(thread, "xxx")
+    await cloud.settled()
+    path = f"/v1/threads/{thread}/entries"
+    whole = (await cloud.get(path)).body
+    assert whole["next"] is None and len(whole["entries"]) >= 3
+    for most in (1, 1_000, 3_500, 100_000):
+        monkeypatch.setattr("infinity.cloud.api.entries.PAGE_BYTES", most)
+        seen, after = [], -1
+        while after is not None:
+            page = (await cloud.get(f"{path}?after={after}")).body
+            seen += page["entries"]
+            after = page["next"]
+        assert seen == whole["entries"]
+
+
 @pytest.mark.trap("B8")
 @pytest.mark.parametrize("action", ["interrupt", "stop", "close"])
 async def test_a_slice_that_runs_elsewhere_hears_of_an_interrupt(tmp_path: Path, action: str) -> None:
@@ -132,6 +152,21 @@ async def test_an_interrupt_is_told_beside_the_queue_and_other_controls_are_not(
     told = await cloud.host.items.take_interrupt(thread)
     assert told is not None and (told.action, told.message_id) == ("interrupt", answer.body["id"])
     assert answer.body["id"] in [json.loads(body)["id"] for body in cloud.queued()]
+
+
+async def test_a_wrong_setting_of_the_deployment_is_never_the_client_s_fault(
+    cloud: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await cloud.thread()
+
+    async def refused(*_: Any) -> Any:
+        raise ConfigError("the database refused the login")
+
+    monkeypatch.setattr(cloud.host.store, "_look", refused)
+    for path in ("messages", "interrupt"):
+        body = {"content": "a"} if path == "messages" else None
+        assert (await cloud.post(f"/v1/threads/{thread}/{path}", body)).status == 503
+    assert (await cloud.post("/v1/threads", {"model": "no-such-model"})).status == 400
 
 
 async def test_why_a_thread_fails_is_told(cloud: Functions) -> None:

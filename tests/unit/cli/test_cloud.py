@@ -76,6 +76,7 @@ def test_a_message_begins_a_conversation_and_its_reply_is_printed_once(
     found = within("replies", "--wait", "0")
     assert found.exit_code == 0 and "hello  " in found.output and "good morning" in found.output
     assert within("replies", "--wait", "0").output == ""
+    assert not deployed.functions.aws.sqs.queue(deployed.functions.deployment.output).messages()
 
 
 def test_replies_as_json_are_what_is_in_the_queue(within: Run, deployed: Threaded) -> None:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["close_thread", "control", "set_model"]
 
-_AT_ONCE = (Action.INTERRUPT, Action.STOP, Action.CLOSE)
-"""What a running slice must hear of: behind it in the queue, it would come too late."""
-
 
 def control(action: Action) -> Callable[[Host, Request], Awaitable[Answer]]:
     """The handler for an action without an argument."""
@@ -47,8 +44,5 @@ async def set_model(host: Host, request: Request) -> Answer:
 
 async def _send(host: Host, request: Request, action: Action, argument: str | None) -> Answer:
     thread = path_id(request)
-    outcome = await host.runtime.control(thread, action, argument, key=idempotency_key(request))
-    if action in _AT_ONCE and outcome.message is not None:
-        # A hint, which may be lost: the message is durable, and happens after that slice if it does not hear of it.
-        await host.items.interrupt(thread, action, outcome.message.id)
-    return taken(outcome)
+    # A slice that runs elsewhere hears of it by the store, beside the queue.
+    return taken(await host.runtime.control(thread, action, argument, key=idempotency_key(request)))
