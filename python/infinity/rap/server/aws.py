@@ -234,19 +234,17 @@ class LambdaHandler:
 
     def _begin(self, key: Key) -> Literal["new", "cut off", "over"]:
         """Remember that a call begins, or how far it came. Without a table every one is new."""
-        if self._note(key, "begun", new=True):
+        found = self._note(key, "begun", new=True)
+        if found is None:
             return "new"
-        name = {"call": {"S": json.dumps(key)}}
-        found = self._client("dynamodb").get_item(TableName=self._table, Key=name, ConsistentRead=True)
-        item = found.get("Item", {})
-        if item.get("state", {}).get("S") != "begun":
+        if found.get("state", {}).get("S") != "begun":
             return "over"
-        return "cut off" if time.time() - float(item["at"]["N"]) >= RETRY_SECONDS else "over"
+        return "cut off" if time.time() - float(found["at"]["N"]) >= RETRY_SECONDS else "over"
 
-    def _note(self, key: Key, state: str, *, new: bool = False) -> bool:
-        """Write down how far a call is; ``new``: only if nothing is known of it, else the answer is false."""
+    def _note(self, key: Key, state: str, *, new: bool = False) -> dict[str, Any] | None:
+        """Write down how far a call is; ``new``: only if nothing is known of it, else what is comes back."""
         if self._table is None:
-            return True
+            return None
         client, now = self._client("dynamodb"), time.time()
         item = {
             "call": {"S": json.dumps(key)},
@@ -257,12 +255,14 @@ class LambdaHandler:
         condition = {
             "ConditionExpression": "attribute_not_exists(#call)",
             "ExpressionAttributeNames": {"#call": "call"},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
             client.put_item(TableName=self._table, Item=item, **(condition if new else {}))
-        except client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        except client.exceptions.ConditionalCheckFailedException as error:
+            found: dict[str, Any] = error.response.get("Item", {})
+            return found
+        return None
 
     def _client(self, name: str) -> Any:
         if name not in self._known:
