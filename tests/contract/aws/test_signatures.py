@@ -147,8 +147,11 @@ async def test_a_header_that_is_no_signature_is_refused(aws: Aws) -> None:
 
 
 async def test_a_body_that_does_not_have_the_hash_it_claims_is_refused(aws: Aws) -> None:
-    caller = Caller(aws, "s3").sign()
-    caller.headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"another").hexdigest()
+    caller = Caller(aws, "s3")
+    caller.method, caller.body = "PUT", b"one"
+    caller.sign()
+    assert caller.headers["X-Amz-Content-SHA256"] == hashlib.sha256(b"one").hexdigest()
+    caller.body = b"two"
     assert code(await caller.send()) == "SignatureDoesNotMatch"
 
 

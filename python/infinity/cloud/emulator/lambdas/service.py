@@ -68,9 +68,9 @@ class Lambdas(RestJsonService):
         return self._functions[name]
 
     def function(self, name: str) -> Function:
-        """By its name or ARN."""
+        """By its name or ARN; a version or an alias after it is taken for the function itself."""
         match = re.fullmatch(
-            r"(?:arn:aws:lambda:[^:]*:\d*:function:|\d*:function:)?([^:]+)(?::\$LATEST)?", name
+            r"(?:arn:aws:lambda:[^:]*:\d*:function:|\d*:function:)?([^:]+)(?::[\w$-]+)?", name
         )
         found = self._functions.get(match[1]) if match else None
         if found is None:

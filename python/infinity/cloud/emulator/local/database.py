@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hashlib
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from infinity.errors import ConfigError
@@ -77,8 +78,7 @@ class Database:
 
     def _prepare(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        # A socket's path is short, and a project's may be long.
-        self._sockets = Path(tempfile.mkdtemp(prefix="infinity-", dir="/tmp"))
+        self._sockets = self._socket_directory()
         if self._user is None:
             return
         for parent in self._directory.parents:
@@ -89,6 +89,18 @@ class Database:
                 )
         for path in (self._directory, self._sockets):
             shutil.chown(path, self._user)
+
+    def _socket_directory(self) -> Path:
+        """Elsewhere, because a socket's path is short and a project's may be long. Always the same, so that one that a crash left is found."""
+        name = hashlib.sha256(str(self._directory).encode()).hexdigest()[:16]
+        made = Path("/tmp") / f"infinity-{name}"  # noqa: S108 - checked, below
+        if made.exists():
+            owners = {os.geteuid(), pwd.getpwnam(self._user).pw_uid if self._user else os.geteuid()}
+            if made.is_symlink() or made.stat().st_uid not in owners:
+                raise ConfigError(f"{made} belongs to somebody else; remove it, {_OTHERWISE}")
+            shutil.rmtree(made)
+        made.mkdir(mode=0o700)
+        return made
 
     async def _initialise(self, binaries: Path) -> None:
         process = await asyncio.create_subprocess_exec(

@@ -326,6 +326,11 @@ class Queue:
         self._sent[key] = (at, message)
         self._sequence = max(self._sequence, message.sequence)
 
+    @property
+    def listening(self) -> int:
+        """How many wait for a message: long polls and mappings."""
+        return len(self._listeners)
+
     def _tell(self) -> None:
         for told in list(self._listeners):
             told()
