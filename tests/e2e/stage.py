@@ -32,10 +32,11 @@ REAL = os.environ.get("INFINITY_EXAMPLES_MODEL", "")
 
 
 class Stage:
-    """``folder``: the example's copy. ``ports``: what stands for each port that its files name."""
+    """``example``: its name, or another folder of that kind. ``folder``: its copy. ``ports``: what stands for each port that its files name."""
 
-    def __init__(self, example: str, directory: Path, **environment: str) -> None:
-        self.folder = directory / example
+    def __init__(self, example: str | Path, directory: Path, **environment: str) -> None:
+        source = EXAMPLES / example
+        self.folder = directory / source.name
         self.home = Home(directory / "home")
         self.ports: dict[int, int] = {}
         self.daemon: asyncio.subprocess.Process | None = None
@@ -43,7 +44,7 @@ class Stage:
         self._port = fixed_port()
         self._environment = environment
         self._watches: list[Watch] = []
-        shutil.copytree(EXAMPLES / example, self.folder)
+        shutil.copytree(source, self.folder)
         config = self.folder / "infinity.toml"
         config.write_text(re.sub(r"(?<=^port = )\d+", self._moved, config.read_text(), flags=re.MULTILINE))
         self.home.prepare()
@@ -178,7 +179,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(example: str, directory: Path, **environment: str) -> AsyncIterator[Stage]:
+async def stage(example: str | Path, directory: Path, **environment: str) -> AsyncIterator[Stage]:
     made = await Stage(example, directory, **environment).start()
     try:
         yield made

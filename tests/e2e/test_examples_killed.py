@@ -1,4 +1,4 @@
-"""The examples while their servers and the daemon are killed at random moments; then what happened is counted where it happened.
+"""The examples while their servers and the daemon are killed at random moments; then what happened is counted where it happened. So with MCP.
 
 ``INFINITY_SEED``: another run, the seed of which is printed. ``make sweep`` kills many times (``INFINITY_KILLS``), other runs a few.
 """
@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +19,9 @@ from pathlib import Path
 from uuid import UUID
 
 import aiohttp
+import psutil
 import pytest
+from tests.contract.mcp.conftest import SCRIPT
 from tests.crash.daemon import fixed_port
 from tests.crash.watch import Watch
 from tests.e2e.stage import Stage, entries, event_texts, eventually, is_event, spoken, stage
@@ -224,3 +228,54 @@ async def test_slack_s_messages_are_answered_once_each(tmp_path: Path, dice: ran
 
             await eventually(answered, f"replies {expected}")
     assert {thread: slack.texts(thread) for thread in expected} == expected
+
+
+@pytest.mark.trap("L15")
+async def test_an_mcp_server_s_tool_is_called_once_and_every_call_answered(
+    tmp_path: Path, dice: random.Random
+) -> None:
+    journal, folder = tmp_path / "journal", tmp_path / "project" / "counting"
+    folder.mkdir(parents=True)
+    arguments = json.dumps([SCRIPT, "stdio", "journal", str(journal)])
+    text = f"[mcp_servers.counter]\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n"
+    (folder / "infinity.toml").write_text(text)
+    async with stage(folder, tmp_path) as made:
+        thread = str((await made.post("/v1/threads", {}))["id"])
+        watch, keys = made.watch(thread), []
+
+        async def kill_mcp_server() -> None:
+            """Below the bridge, which starts it again when it is needed."""
+            bridge = psutil.Process(await made.server_pid("counter"))
+            for process in bridge.children():
+                process.kill()
+
+        async with killing(dice, *both(made, "counter"), kill_mcp_server) as kills:
+            for number in count(1):
+                keys.append(f"k{number}")
+                await tell(made, thread, f'/call count {{"key": "k{number}"}}', keys[-1])
+                await eventually(partial(ended, watch, number), f"answer to call {number}")
+                if kills.done():
+                    break
+        answers = results(watch)
+        assert len(answers) == len(keys), "each call has one answer"
+        noted = Counter(journal.read_text().split("\n"))
+        assert [key for key in keys if noted[f"count {key}"] > 1] == [], "and none was made twice"
+        for key, answer in zip(keys, answers, strict=True):
+            if answer == f"counted {key}":
+                assert noted[f"count {key}"] == 1
+            else:
+                assert answer.startswith("Error: "), answer
+        assert "counted" in " ".join(answers)
+
+
+async def ended(watch: Watch, number: int) -> bool:
+    return len(results(watch)) >= number
+
+
+def results(watch: Watch) -> list[str]:
+    """Of the calls, in order."""
+    found = []
+    for entry in entries(watch, "result"):
+        for block in entry["user"]:
+            found.append("".join(part["text"] for part in block["content"]))
+    return found

@@ -135,6 +135,13 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+@server.tool()
+async def count(key: str) -> str:
+    """Note a key, which must not be noted twice."""
+    note(f"count {key}")
+    return f"counted {key}"
+
+
 @server.tool(annotations=ToolAnnotations(destructive_hint=True))
 def wipe() -> str:
     """Remove everything."""
