@@ -70,7 +70,9 @@ async def counted(rounds: int, conversations: int) -> Counted:
             await _deploy(made)
             name = uuid.uuid4().hex
             await _converse(made, [f"{name}-warm"])
+            first, _ = await _database(made)
             transactions, before_bytes = await _database(made)
+            looking = transactions - first
             requests = Counter(made.aws.counts)
             invocations = _invocations(made)
             await _converse(made, [f"{name}-{number}" for number in range(conversations)])
@@ -84,7 +86,7 @@ async def counted(rounds: int, conversations: int) -> Counted:
         rounds + 1,
         {name: number / conversations for name, number in asked.items()},
         {name: number / conversations for name, number in ran.items()},
-        (ended - transactions) / conversations,
+        (ended - transactions - looking) / conversations,
         (bytes_now - before_bytes) / conversations,
     )
 
