@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import signal
 import sys
@@ -22,12 +23,13 @@ from .exits import Failure, from_error
 from .options import as_json
 
 if TYPE_CHECKING:
-    from infinity.cloud.emulator.local import Deployment, Folder, Plan
+    from infinity.cloud.emulator.local import Deployment, Folder, Plan, ToolFunction
 
 __all__ = ["local"]
 
 _FORWARDED = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 _NEEDED = {"awslambdaric": "awslambdaric", "asyncpg": "infinity-runtime[aws]"}
+_TOOLSET = re.compile(r"(?P<name>[a-z][a-z0-9_]{0,50})=(?P<code>.+):(?P<handler>[\w.]+\.\w+)")
 _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
@@ -35,7 +37,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False, exists=True)
     epilog="""\b
 Examples:
   infinity cloud local
-  infinity cloud local --code examples/lambda --env GITHUB_TOKEN
+  infinity cloud local --code examples/lambda/agent --toolset office=examples/lambda/office:office.handler
   . .infinity-cloud/environment && infinity cloud send hello 'Good morning.' && infinity cloud replies --wait 20
 
 It is for finding mistakes in a deployment, not for serving anybody: one machine, nothing isolated, AWS's limits and order but not its speed,
@@ -71,6 +73,13 @@ permissions or prices. Code that changed is seen after a restart."""
     help="A variable of the functions; again for more. Keys of Anthropic and OpenAI are passed on by themselves.",
 )
 @click.option(
+    "--toolset",
+    "toolsets",
+    multiple=True,
+    metavar="NAME=DIR:MODULE.HANDLER",
+    help="Tools that are a function too; calls to it are signed. Again for more.",
+)
+@click.option(
     "--layer",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="ZIP",
@@ -103,6 +112,7 @@ def local(
     store: str | None,
     agent: str | None,
     variables: Sequence[str],
+    toolsets: Sequence[str],
     layer: Path | None,
     timeout: int,
     concurrency: int,
@@ -129,6 +139,7 @@ def local(
             store=store,
             agent=agent,
             environment=_environment(variables),
+            toolsets=dict(map(_toolset, toolsets)),
             layers=[] if layer is None else [_unpacked(layer, folder.path / "layer")],
             timeout=timeout,
             concurrency=concurrency,
@@ -209,6 +220,19 @@ def _environment(variables: Sequence[str]) -> dict[str, str]:
             )
         found[name] = value if assigned else os.environ[name]
     return found
+
+
+def _toolset(text: str) -> tuple[str, ToolFunction]:
+    from infinity.cloud.emulator.local import ToolFunction
+
+    found = _TOOLSET.fullmatch(text)
+    if found is None:
+        raise click.UsageError(
+            f"--toolset {text}: it is to be like office=examples/lambda/office:office.handler, its name of a-z, 0-9 and _"
+        )
+    if not Path(found["code"]).is_dir():
+        raise click.UsageError(f"--toolset {text}: there is no directory {found['code']}")
+    return found["name"], ToolFunction(Path(found["code"]), found["handler"])
 
 
 def _unpacked(layer: Path, target: Path) -> Path:

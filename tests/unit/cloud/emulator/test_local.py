@@ -24,6 +24,7 @@ from infinity.cloud.emulator.local import Folder
 from infinity.errors import ConfigError
 
 PATIENCE = 30
+OFFICE = Path(__file__).parents[4] / "examples" / "lambda" / "office"
 
 
 def command(*arguments: str) -> list[str]:
@@ -127,10 +128,12 @@ def place() -> Iterator[Path]:
 
 def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> None:
     state = place / "state"
-    with running(place, "--state", str(state)) as first:
-        first.run("send", "hello", "Good morning.")
+    office = f"office={OFFICE}:office.handler"
+    with running(place, "--state", str(state), "--toolset", office) as first:
+        # Through a signed call of one function, which calls back at another.
+        first.run("send", "hello", '/call free_desks {"day": "2027-01-15"}')
         reply = first.reply()
-        assert reply["thread"] == "hello" and "Good morning." in reply["data"]["text"]
+        assert reply["thread"] == "hello" and '["kitchen"]' in reply["data"]["text"]
         assert [thread["id"] for thread in first.ask("/v1/threads")["threads"]] == ["hello"]
         started = first.processes()
         assert any("postgres" in process.name() for process in started)
@@ -140,6 +143,9 @@ def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> N
 
     with running(place, "--state", str(state)) as second:
         assert {**second.told, "environment": None} == {**first.told, "environment": None}
+        assert (
+            second.told["environment"]["AWS_ACCESS_KEY_ID"] == first.told["environment"]["AWS_ACCESS_KEY_ID"]
+        )
         second.run("send", "hello", "And again.")
         reply = second.reply()
         assert "And again." in reply["data"]["text"]
@@ -201,6 +207,8 @@ def test_the_file_for_the_shell_keeps_every_value(tmp_path: Path) -> None:
     [
         (["--env", "NOT_THERE"], "NOT_THERE"),
         (["--store", "mysql://x"], "postgresql://"),
+        (["--toolset", "office"], "office.handler"),
+        (["--toolset", "office=nowhere:office.handler"], "no directory nowhere"),
         (["--layer", "infinity.toml"], "no zip file"),
     ],
 )

@@ -2,6 +2,6 @@
 
 from .deployment import Deployment
 from .folder import Folder
-from .plan import Plan
+from .plan import Plan, ToolFunction
 
-__all__ = ["Deployment", "Folder", "Plan"]
+__all__ = ["Deployment", "Folder", "Plan", "ToolFunction"]

@@ -58,7 +58,8 @@ class Deployment:
 
     async def start(self) -> None:
         """Database, tables, services, functions. ``ConfigError`` or ``StoreError`` says what is in the way."""
-        credentials, token, ports = self._folder.settings(self._plan.ports)
+        toolsets = [_function_name(name) for name in self._plan.toolsets]
+        credentials, token, ports = self._folder.settings(self._plan.ports, toolsets)
         store = await self._store()
         await opening.migrate(store)
         await _make_keys(store)
@@ -82,7 +83,7 @@ class Deployment:
         self.receiver, self.api = f"http://{HOST}:{ports['receiver']}", f"http://{HOST}:{ports['api']}"
         places |= {"INFINITY_PUBLIC_URL": self.receiver, "INFINITY_API_TOKEN": token}
         self.variables = {**self._aws.environment(), **places}
-        self._make_functions(places)
+        self._make_functions(places, ports)
         await self._connect(ports)
         self._folder.tell(self.variables)
 
@@ -139,8 +140,9 @@ class Deployment:
         self.aws.sqs.ensure(name, **given)
         return name
 
-    def _make_functions(self, places: dict[str, str]) -> None:
+    def _make_functions(self, places: dict[str, str], ports: dict[str, int]) -> None:
         plan = self._plan
+        places = {**places, **self._make_toolsets(ports)}
         timeouts = {"agent": plan.timeout, "relay": RELAY, "sweep": SWEEPS}
         environment = {**places, **plan.environment}
         if plan.agent is not None:
@@ -158,19 +160,45 @@ class Deployment:
             )
             function.on_line = lambda line, name=name: self._heard(name, line)
 
+    def _make_toolsets(self, ports: dict[str, int]) -> dict[str, str]:
+        """Variables that tell the other functions where the toolsets are."""
+        variables = {}
+        for name, toolset in self._plan.toolsets.items():
+            calls, called = f"infinity-calls-{name}", _function_name(name)
+            if calls not in [table.name for table in self.aws.dynamodb.tables()]:
+                self.aws.dynamodb.create(calls, "call", expires="expires")
+            function = self.aws.lambdas.create(
+                called,
+                toolset.handler,
+                code=toolset.code.absolute(),
+                layers=self._plan.layers,
+                environment={"CALLS_TABLE": calls, **self._plan.environment},
+                timeout=self._plan.timeout,
+                memory=512,
+                python=self._plan.python,
+            )
+            function.on_line = lambda line, name=called: self._heard(name, line)
+            address = f"http://{HOST}:{ports[called]}/"
+            variables[f"INFINITY_TOOLSETS_{name.upper()}"] = f'{{ url = "{address}", auth = "aws_iam" }}'
+        return variables
+
     async def _connect(self, ports: dict[str, int]) -> None:
         lambdas = self.aws.lambdas
-        for name in ("receiver", "api"):
+        for name in ("receiver", "api", *map(_function_name, self._plan.toolsets)):
             try:
-                await lambdas.url(name, port=ports[name])
+                await lambdas.url(name, "NONE" if name in FUNCTIONS else "AWS_IAM", port=ports[name])
             except OSError as error:
                 raise ConfigError(
-                    f"port {ports[name]} on {HOST} cannot be used for the {name} ({error.strerror}); give another with --{name}-port"
+                    f"port {ports[name]} on {HOST} cannot be used for the {name} ({error.strerror}); whoever has it must give it up, or use another directory with --state"
                 ) from None
         lambdas.map("infinity-inbox.fifo", "agent", concurrency=self._plan.concurrency)
         lambdas.map("infinity-delay", "relay")
         lambdas.map("infinity-dead-letters.fifo", "dead_letters")
         self.aws.rules.every(SWEEP_SECONDS, lambdas.function("sweep"))
+
+
+def _function_name(toolset: str) -> str:
+    return f"toolset-{toolset}"
 
 
 async def _make_keys(url: str) -> None:

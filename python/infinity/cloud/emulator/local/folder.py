@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,12 +57,19 @@ class Folder:
             self._lock.close()
             self._lock = None
 
-    def settings(self, wanted: Mapping[str, int]) -> tuple[Credentials, str, dict[str, int]]:
-        """Credentials of AWS, the API's token and the ports: made once and then kept. ``wanted`` ports take the place of kept ones."""
+    def settings(
+        self, wanted: Mapping[str, int], more: Collection[str] = ()
+    ) -> tuple[Credentials, str, dict[str, int]]:
+        """Credentials of AWS, the API's token and the ports: made once and then kept.
+
+        ``wanted`` ports take the place of kept ones; ``more`` are names of further ports.
+        """
         kept = self._read(self._settings) or {}
-        ports = {name: wanted.get(name) or kept.get("ports", {}).get(name) for name in PORTS}
+        earlier: dict[str, int] = kept.get("ports", {})
+        names = [*PORTS, *more]
+        ports = {**earlier, **{name: wanted.get(name) or earlier.get(name) for name in names}}
         taken = {port for port in ports.values() if port}
-        for name in PORTS:
+        for name in names:
             if not ports[name]:
                 ports[name] = _free_port(taken)
                 taken.add(int(ports[name] or 0))

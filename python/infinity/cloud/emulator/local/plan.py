@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "ToolFunction"]
+
+
+@dataclass(frozen=True)
+class ToolFunction:
+    """A toolset of ``infinity.rap`` that would be a function: ``handler`` is ``module.name`` in the directory ``code``."""
+
+    code: Path
+    handler: str
 
 
 @dataclass(frozen=True)
@@ -15,7 +23,7 @@ class Plan:
     """``code``: the directory with ``infinity.toml`` and the agent's modules. ``state``: where everything is kept.
 
     ``store``: the database; without it a PostgreSQL server is started in ``state``. ``agent``: ``module:name`` of an ``infinity.Agent``.
-    ``environment``: further variables of the functions. ``timeout``: seconds of a slice; ``receives``: deliveries before a message is a
+    ``environment``: further variables of the functions. ``toolsets``: tools that are functions too, by name; calls to them are signed. ``timeout``: seconds of a slice; ``receives``: deliveries before a message is a
     dead letter; ``concurrency``: threads that run at once. ``ports``: of AWS, the receiver and the API; those that are not given stay the
     same from run to run, because callback URLs contain them.
     """
@@ -25,6 +33,7 @@ class Plan:
     store: str | None = None
     agent: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    toolsets: Mapping[str, ToolFunction] = field(default_factory=dict)
     layers: Sequence[Path] = ()
     timeout: int = 300
     receives: int = 20
