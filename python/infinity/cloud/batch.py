@@ -238,20 +238,19 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
     if owed.told:
         await host.tell(list(owed.told.values()))
         host.runtime.observer.gate("told")
-    alarms = [
-        host.alarms.wake_many([*owed.wakes.items(), *_due(host, owed)]),
+    await asyncio.gather(
+        _set(host, host.alarms.wake_many, [*owed.wakes.items(), *_due(host, owed)]),
         *(
-            host.alarms.wake_at(of, id, due_at)
+            _set(host, host.alarms.wake_at, of, id, due_at)
             for (of, id), due_at in owed.timers.items()
             if due_at > host.now()
         ),
-        *(host.alarms.forget(of, id) for of, id in owed.cancelled),
-    ]
-    await asyncio.gather(*(_set(host, alarm) for alarm in alarms))
+        *(_set(host, host.alarms.forget, of, id) for of, id in owed.cancelled),
+    )
 
 
-async def _set(host: Host, alarm: Awaitable[None]) -> None:
-    await alarm
+async def _set(host: Host, alarm: Callable[..., Awaitable[None]], *about: object) -> None:
+    await alarm(*about)
     host.runtime.observer.gate("woken")
 
 
