@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from infinity.rap.mcp import connections
+
 PAGE = "https://auth.example/authorize"
 
 
@@ -225,3 +227,20 @@ async def test_another_address_to_come_back_to_is_registered_anew(bridge: Any, g
         bridged.server.base_url, "add", "c3", arguments={"a": 2, "b": 2}, user_id="ann"
     )
     assert (await bridged.message("tool_result", "c3"))["text"] == "4", "who had access keeps it"
+
+
+@pytest.mark.trap("G2")
+async def test_sessions_of_many_users_are_let_go_and_their_grants_are_not(
+    bridge: Any, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_KEPT", 2)
+    bridged = await bridge(url=f"{guarded.address}/mcp")
+    await bridged.tools()
+    for number, user in enumerate(("ann", "ben", "cleo")):
+        await granted(bridged, guarded, "scripted_connect", f"c{number}", user)
+    assert len(bridged.server.bridge._connections._made) == 2
+    await bridged.runtime.invoke(
+        bridged.server.base_url, "add", "c9", arguments={"a": 4, "b": 5}, user_id="ann"
+    )
+    assert (await bridged.message("tool_result", "c9"))["text"] == "9"
+    assert len([each for each in bridged.runtime.callbacks if each["type"] == "oauth"]) == 3

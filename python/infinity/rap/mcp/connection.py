@@ -77,6 +77,11 @@ class Connection:
     def name(self) -> str:
         return self._specification.name
 
+    @property
+    def idle(self) -> bool:
+        """Nobody has sent anything that is not answered, and nobody is about to."""
+        return self._session is not None and not self._session.in_flight and not self._running
+
     async def session(self) -> Session:
         """The one there is, begun if need be. ``ToolsetError`` says why there is none."""
         if self._session is not None:

@@ -17,6 +17,8 @@ from .specification import ServerSpecification
 from .tasks import Tasks
 from .web import WebServer
 
+MOST_KEPT = 32
+"""Sessions that stay open while nobody uses them."""
 MOST_TRIED = 5
 """Users whose access is tried for a list of tools; each may have been taken back meanwhile."""
 
@@ -37,6 +39,7 @@ class Connections:
         self._stopping = stopping
         self._changed = changed
         self._made: dict[str, Connection] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self.shared = self._of_user("")
 
     async def of(self, call: Call) -> Connection:
@@ -51,13 +54,24 @@ class Connections:
         return [self._of_user(user) for user in users[:MOST_TRIED]] or [self.shared]
 
     async def stop(self) -> None:
-        await asyncio.gather(*(each.stop() for each in self._made.values()))
+        await asyncio.gather(*(each.stop() for each in self._made.values()), *self._leaving)
 
     def _of_user(self, user: str) -> Connection:
-        if user not in self._made:
+        found = self._made.pop(user, None)
+        if found is None:
             web = partial(self._web, user) if self._specification.url is not None else None
-            self._made[user] = Connection(self._specification, self._extensions, self._changed, web)
-        return self._made[user]
+            found = Connection(self._specification, self._extensions, self._changed, web)
+        self._made[user] = found  # the latest is last
+        self._let_go()
+        return found
+
+    def _let_go(self) -> None:
+        """Of those that nobody uses, the longest unused first; a grant outlasts its session (G2)."""
+        too_many = max(0, len(self._made) - MOST_KEPT)
+        for user in [user for user, each in self._made.items() if user and each.idle][:too_many]:
+            task = asyncio.get_running_loop().create_task(self._made.pop(user).stop())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     def _extensions(self) -> Sequence[ClientExtension]:
         return (Tasks(self._ledger, self._stopping),)
