@@ -20,7 +20,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel sdist format clean
+.PHONY: help demo test test-rust test-python sweep conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -104,6 +104,11 @@ wheel: $(BASE) ## a wheel in dist/ (manylinux2014 on Linux), then the demo from 
 	rm -rf target/wheel-check && $(BIN)/python -m venv target/wheel-check
 	target/wheel-check/bin/python -m pip install --quiet "$$(ls -t dist/infinity_runtime-*.whl | head -n 1)"
 	cd target/wheel-check && env -u VIRTUAL_ENV PATH="$(CURDIR)/target/wheel-check/bin:/usr/bin:/bin" bin/infinity demo
+
+layer: $(DEPS) $(CORE) ## the layer for AWS Lambda from the newest wheel in dist/: its size, the wheel's hash, a slice that runs from it
+	@wheel="$$(ls -t dist/infinity_runtime-*.whl 2>/dev/null | head -n 1)"; \
+	[ -n "$$wheel" ] || { echo "There is no wheel in dist/; run 'make wheel' first." >&2; exit 1; }; \
+	$(BIN)/infinity layer build --wheel "$$wheel" && INFINITY_WHEEL="$$wheel" $(BIN)/python -m pytest tests/layer
 
 sdist: $(BASE) ## the sources as one archive in dist/
 	$(BIN)/maturin sdist --out dist

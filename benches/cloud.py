@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -77,9 +78,14 @@ async def stand_ins(folder: Path, rounds: int = 0) -> AsyncIterator[StandIns]:
     servers = f"http://127.0.0.1:{port}"
     tools = f'\n[toolsets.bench]\nurl = "{servers}"\n' if rounds else ""
     (task / "infinity.toml").write_text(model_config(servers) + tools)
-    with script("servers.py", port, "--rounds", rounds):
+    running = script("servers.py", port, "--rounds", rounds)
+    # Waiting for its first line, or its end, would hold up the stand-ins.
+    await asyncio.to_thread(running.__enter__)
+    try:
         async with Emulator() as aws:
             yield StandIns(aws, database, {**aws.environment(), **_places(aws, database)}, task, servers)
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
 
 
 def _places(aws: Emulator, database: str) -> dict[str, str]:
