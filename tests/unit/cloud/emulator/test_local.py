@@ -126,6 +126,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.slow
 def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> None:
     state = place / "state"
     office = f"office={OFFICE}:office.handler"

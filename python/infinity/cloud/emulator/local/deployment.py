@@ -82,7 +82,7 @@ class Deployment:
         places = self._make_places(store)
         self.receiver, self.api = f"http://{HOST}:{ports['receiver']}", f"http://{HOST}:{ports['api']}"
         places |= {"INFINITY_PUBLIC_URL": self.receiver, "INFINITY_API_TOKEN": token}
-        self.variables = {**self._aws.environment(), **places}
+        self.variables = {**self._aws.environment(), **places, "INFINITY_API_URL": self.api}
         self._make_functions(places, ports)
         await self._connect(ports)
         self._folder.tell(self.variables)
