@@ -11,7 +11,8 @@ from ..clock import Timeline
 from ..failure import AwsError
 from ..protocols import JsonService, Operation
 from ..wire import Reply
-from .failures import QUERY_CODES, gone, invalid, missing
+from .arguments import between, entries, handle
+from .failures import QUERY_CODES, gone, missing
 from .queue import Message, Queue
 from .received import described
 from .sending import attributes_digest, checked, digest, size_of
@@ -19,7 +20,6 @@ from .settings import MAX_BYTES, Settings
 
 __all__ = ["Sqs"]
 
-_ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 _PURGE_MS = 60_000
 
 
@@ -208,7 +208,7 @@ class Sqs(JsonService):
         queue = self._asked(arguments)
         done: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
-        for entry in _entries(arguments):
+        for entry in entries(arguments):
             try:
                 result = each({**entry, "QueueUrl": queue.name}) or {}
             except AwsError as error:
@@ -224,9 +224,9 @@ class Sqs(JsonService):
 
     async def _receive(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         queue = self._asked(arguments)
-        most = _between(arguments, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.")
-        wait = _between(arguments, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
-        hidden = _between(
+        most = between(arguments, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.")
+        wait = between(arguments, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
+        hidden = between(
             arguments, "VisibilityTimeout", 0, 43_200, "Must be between 0 and 43200, if provided."
         )
         patience = queue.settings.wait if wait is None else wait * 1000
@@ -266,47 +266,12 @@ class Sqs(JsonService):
             stop()
 
     def _delete(self, arguments: Mapping[str, Any]) -> None:
-        self._asked(arguments).delete(_handle(arguments))
+        self._asked(arguments).delete(handle(arguments))
 
     def _change_visibility(self, arguments: Mapping[str, Any]) -> None:
         queue = self._asked(arguments)
         reason = "Must be between 0 and 43200, if provided."
-        seconds = _between(arguments, "VisibilityTimeout", 0, 43_200, reason)
+        seconds = between(arguments, "VisibilityTimeout", 0, 43_200, reason)
         if seconds is None:
             raise missing("VisibilityTimeout")
-        queue.change_visibility(_handle(arguments), seconds * 1000)
-
-
-def _handle(arguments: Mapping[str, Any]) -> str:
-    handle = arguments.get("ReceiptHandle")
-    if not handle:
-        raise missing("ReceiptHandle")
-    return str(handle)
-
-
-def _between(arguments: Mapping[str, Any], parameter: str, least: int, most: int, reason: str) -> int | None:
-    value = arguments.get(parameter)
-    if value is None:
-        return None
-    if not isinstance(value, int) or not least <= value <= most:
-        raise invalid(value, parameter, reason)
-    return value
-
-
-def _entries(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    entries: list[Mapping[str, Any]] = arguments.get("Entries") or []
-    if not entries:
-        raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")
-    if len(entries) > 10:
-        message = f"Maximum number of entries per request are 10. You have sent {len(entries)}."
-        raise AwsError("TooManyEntriesInBatchRequest", message)
-    names = [str(entry.get("Id")) for entry in entries]
-    for name in names:
-        if _ENTRY_ID.fullmatch(name) is None:
-            raise AwsError(
-                "InvalidBatchEntryId",
-                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.",
-            )
-        if names.count(name) > 1:
-            raise AwsError("BatchEntryIdsNotDistinct", f"Id {name} repeated.")
-    return entries
+        queue.change_visibility(handle(arguments), seconds * 1000)
