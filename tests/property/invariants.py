@@ -1,0 +1,116 @@
+"""What must hold of the threads in a world, after every step: I2 to I4, I6, I7, I8, I10. I1 and I5 are watched while they happen (``played.py``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from tests.property.played import UNREADABLE, Json, PlayedWorld
+
+from infinity._core import entry_json, header_json
+from infinity.abc import ThreadRow
+
+EVERYTHING = 100_000
+
+
+class Account:
+    """Keeps what was accepted and what was seen before, to compare."""
+
+    def __init__(self, world: PlayedWorld) -> None:
+        self._world = world
+        self._accepted: dict[str, list[str]] = {}
+        """Ids by thread, in the order in which they were accepted."""
+        self._entries: dict[str, list[tuple[int, bytes]]] = {}
+
+    def accepted(self, thread: str, id: str) -> None:
+        ids = self._accepted.setdefault(thread, [])
+        if id not in ids:
+            ids.append(id)
+
+    async def check(self) -> None:
+        assert self._world.violations == []
+        self._no_slice_fails()
+        # Read first: a slice that commits meanwhile moves messages from here into what is read below.
+        queued = {(message.thread, message.id) for message in await self._world.store.inbox(0)}
+        rows = {row.id: row for row in await self._world.store.threads(limit=1000)}
+        histories = {id: await self._history(id) for id in rows}
+        for id in rows:
+            await self._one_commit(id, histories[id])
+        await self._nothing_lost_nothing_doubled(histories, queued)
+
+    def _no_slice_fails(self) -> None:
+        """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""
+        failing = self._world.runtime.loop.failing
+        assert [why for _, why in failing.values() if UNREADABLE not in why] == []
+
+    async def _history(self, thread: str) -> list[Json]:
+        """I10: entries are appended, never rewritten."""
+        entries = await self._world.store.entries(thread, limit=EVERYTHING)
+        before = self._entries.get(thread, [])
+        assert entries[: len(before)] == before, f"the history of {thread} was rewritten"
+        self._entries[thread] = entries
+        return [msgspec.json.decode(entry_json(record)) for _, record in entries]
+
+    async def _one_commit(self, thread: str, history: list[Json]) -> None:
+        """I6: what belongs to one commit is there together: entries with their rows of the stream, calls with their turn."""
+        feed = await self._world.store.feed(thread, limit=EVERYTHING)
+        assert [row.position for row in feed] == list(range(len(feed))), f"a row of {thread} is missing"
+        # Read after the history, which may have gone on.
+        assert sum(row.kind == "entry" for row in feed) >= len(history), (
+            f"the stream of {thread} lacks entries"
+        )
+        registered = {
+            call.id: state for call, state in await self._world.store.calls(thread, open_only=False)
+        }
+        announced = {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call"}
+        assert announced <= registered.keys(), f"{thread} announced calls that are not on record"
+        ended = {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call_ended"}
+        still_open = {id for id, state in registered.items() if state in ("planned", "sent")}
+        assert not ended & still_open, f"{thread}: ended calls are open"
+
+    async def _nothing_lost_nothing_doubled(
+        self, histories: dict[str, list[Json]], queued: set[tuple[str, str]]
+    ) -> None:
+        """I2, I3: every accepted message is in history, discarded on record, or queued; and never twice. I1: in the order of arrival."""
+        everywhere = [
+            (thread, entry["meta"].get("message_id"))
+            for thread, entries in histories.items()
+            for entry in entries
+        ]
+        calls = {call for _, call in self._world.calls}
+        for thread, ids in self._accepted.items():
+            discarded = {id for id, _, _ in await self._world.store.discards(thread)}
+            told = [id for where, id in everywhere if where == thread]
+            for id in ids:
+                times = sum(each == id for _, each in everywhere)
+                if id.startswith("message."):
+                    times = told.count(id)  # the same key in another thread is another message
+                elif id in calls:
+                    times = _results(histories[thread], id)
+                elif id.partition(":")[0] not in calls:
+                    continue  # prompts and controls leave no entry; what is left are events, told here or in a child
+                settled = times + (id in discarded) + ((thread, id) in queued)
+                assert times <= 1, f"{id} is in history {times} times"
+                assert settled, f"{id} of {thread} is lost"
+            spoken = [id for id in told if id in ids and str(id).startswith("message.")]
+            assert spoken == sorted(spoken, key=ids.index), f"{thread} heard its user out of order"
+
+    async def nobody_waits_for_nothing(self) -> None:
+        """I7: at rest, every thread that is not closed has a reason to wake, or is idle."""
+        for row in await self._world.store.threads(limit=1000):
+            await self._has_a_reason(row)
+
+    async def _has_a_reason(self, row: ThreadRow) -> None:
+        explanation = await self._world.runtime.explain(row.id)
+        if explanation.state == "waiting":
+            assert explanation.reasons, f"{row.id} waits for nothing"
+        header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
+        if header["pending"] and row.status not in ("stopped", "closed"):
+            reasons = {reason.kind for reason in explanation.reasons}
+            compacting = b"blocked" in msgspec.json.encode(header["memo"])
+            assert reasons & {"timer", "call"} or compacting, f"{row.id} should speak and nothing wakes it"
+
+
+def _results(history: list[Json], call_id: str) -> int:
+    """Entries that hold what the server sent for a call: as its result, or as an event if the turn went on without it."""
+    return sum(f"result of {call_id}" in str(entry["user"]) for entry in history)
