@@ -110,8 +110,11 @@ class Watch:
 
     async def _take(self, frame: dict[str, str]) -> None:
         position = int(frame["id"]) if "id" in frame else None
-        seen = Seen(position, frame["event"], json.loads(frame["data"]))
+        await self._see(Seen(position, frame["event"], json.loads(frame["data"])))
+
+    async def _see(self, seen: Seen) -> None:
         self.connections[-1].append(seen)
+        position = seen.position
         async with self._changed:
             if position is None:
                 self.live.append(seen)

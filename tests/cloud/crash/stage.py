@@ -1,0 +1,336 @@
+"""All of AWS, a PostgreSQL and the functions of one deployment, each process of which can be ended at any step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg  # type: ignore[import-untyped]
+from tests.contract.databases import database_url, dsql_connections
+from tests.contract.dsql_rules import Conflicts, DsqlConnection
+
+from infinity.abc import Observer
+from infinity.callback_keys import callback_keys
+from infinity.cloud.api.routes import receive, serve
+from infinity.cloud.batch import run_batch
+from infinity.cloud.dead_letters import keep
+from infinity.cloud.emulator import Emulator
+from infinity.cloud.host import Host, Parts, open_host
+from infinity.cloud.postgres.connections import Connections
+from infinity.cloud.postgres.opening import store_on
+from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
+from infinity.cloud.postgres.transactions import Retries, Transactions
+from infinity.cloud.relay import forward, open_relay
+from infinity.cloud.sweep import wake_overdue
+from infinity.models.registry import Models as ConfiguredModels
+from infinity.testing.gates import STEPS
+
+from .clock import LeapingClock
+from .lives import Died, Life, current, watch_over
+
+TABLE, BUCKET, TOKEN = "items", "claims", "token-for-tests"
+TIMEOUT = 60.0
+"""Seconds that a function may run, by a clock that is put forward: no test waits for them."""
+LONGEST = 900.0
+"""Of the API, which is asked all the time: no leap ends a request."""
+RECEIVES = 100
+"""After which a message is taken for dead."""
+CONFLICTS = 0.1
+
+Work = Callable[[Host, Mapping[str, Any], Callable[[], float]], Awaitable[dict[str, Any]]]
+
+_FUNCTIONS: dict[str, Work] = {
+    "agent": run_batch,
+    "receiver": lambda host, event, _: receive(host, event),
+    "api": lambda host, event, _: serve(host, event),
+    "dead_letters": lambda host, event, _: keep(host, event),
+    "sweep": lambda host, _, remaining: wake_overdue(host, remaining),
+}
+
+
+class Database:
+    """``refusing``: nobody gets a connection, and those that are used break."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.refusing = False
+        self.refused = 0
+        self._open: list[Any] = []
+
+    def connections(self, life: Life, conflicts: Conflicts) -> Connections:
+        async def connect() -> Any:
+            if life.over:
+                raise Died
+            if self.refusing:
+                self.refused += 1
+                raise ConnectionRefusedError("the test lets nobody in")
+            # DSQL knows no other isolation: the setting stands for that.
+            made = await asyncpg.connect(self.url, server_settings=dict(POSTGRESQL.settings))
+            self._open.append(made)
+            life.connections.append(made)
+            return DsqlConnection(made, conflicts)
+
+        return Connections(connect)
+
+    def cut(self) -> int:
+        """Every connection breaks, whatever it is used for. How many there were."""
+        broken = [connection for connection in self._open if not connection.is_closed()]
+        for connection in broken:
+            connection.terminate()
+        self._open.clear()
+        return len(broken)
+
+
+class Stage:
+    """``kills``: steps at which a process is to die, each ``(step, times)``, counted anew after each death. ``passed``: steps since the last one.
+
+    ``visibility``: seconds after which a message comes back that nobody has reported on. ``processes``: functions that are not played in this process, with their handlers.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        timeout: float = TIMEOUT,
+        visibility: float | None = None,
+        receives: int = RECEIVES,
+        concurrency: int | None = None,
+        conflicts: float = CONFLICTS,
+        processes: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.clock = LeapingClock()
+        self.aws = Emulator(self.clock)
+        self.timeout = timeout
+        self.visibility = int(visibility or timeout)
+        self.conflicts = Conflicts(conflicts)
+        self.kills: deque[tuple[str, int]] = deque()
+        self.passed: Counter[str] = Counter()
+        self.deaths: list[int] = []
+        self.lives: list[Life] = []
+        self.places: dict[str, str] = {}
+        self.hooks: list[Callable[[str], None]] = []
+        """Called at each step, in the process that passes it."""
+        self._receives = receives
+        self._concurrency = concurrency
+        self._processes = processes or {}
+        self._burying: set[asyncio.Task[None]] = set()
+
+    async def start(self, config: Callable[[], str]) -> Stage:
+        watch_over(asyncio.get_running_loop())
+        self.database = Database(await database_url(self.home))
+        await self.aws.start()
+        await self._make_keys()
+        self._make_services()
+        self.home.mkdir(exist_ok=True)
+        (self.home / "infinity.toml").write_text(config())
+        for name, work in _FUNCTIONS.items():
+            self._create(name, lambda work=work: _Environment(self, work))
+        self._create("relay", lambda: _Relay(self))
+        self.places["INFINITY_PUBLIC_URL"] = (await self.aws.lambdas.url("receiver")).rstrip("/")
+        self.url = (await self.aws.lambdas.url("api")).rstrip("/")
+        lambdas = self.aws.lambdas
+        self.mapping = lambdas.map(self.inbox, "agent", concurrency=self._concurrency)
+        lambdas.map(self.delay, "relay")
+        lambdas.map(self.dead, "dead_letters")
+        return self
+
+    def _make_services(self) -> None:
+        aws, visibility = self.aws, self.visibility
+        self.dead = aws.sqs.create("dead.fifo", VisibilityTimeout=visibility)
+        arn = aws.sqs.queue(self.dead).arn
+        self.inbox = aws.sqs.create(
+            "inbox.fifo",
+            VisibilityTimeout=visibility,
+            DeduplicationScope="messageGroup",
+            FifoThroughputLimit="perMessageGroupId",
+            RedrivePolicy=f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": {self._receives}}}',
+        )
+        self.delay = aws.sqs.create("delay", VisibilityTimeout=visibility)
+        self.output = aws.sqs.create("output.fifo")
+        aws.dynamodb.create(TABLE, "pk", "sk", expires="expires")
+        aws.s3.create(BUCKET)
+        self.places = {
+            "INFINITY_STORE": self.database.url,
+            "INFINITY_INBOX_QUEUE": self.inbox,
+            "INFINITY_DELAY_QUEUE": self.delay,
+            "INFINITY_OUTPUT_QUEUE": self.output,
+            "INFINITY_SCHEDULE_GROUP": "default",
+            "INFINITY_SCHEDULE_ROLE": "arn:aws:iam::000000000000:role/schedules",
+            "INFINITY_TABLE": TABLE,
+            "INFINITY_BUCKET": BUCKET,
+            "INFINITY_CONFIG": str(self.home / "infinity.toml"),
+            "INFINITY_API_TOKEN": TOKEN,
+        }
+
+    def _create(self, name: str, start: Callable[[], Any]) -> None:
+        handler = self._processes.get(name)
+        if handler is None:
+            seconds = LONGEST if name == "api" else self.timeout
+            self.aws.lambdas.create(name, start=start, timeout=seconds)
+        else:
+            self.aws.lambdas.create(name, handler, environment=self.places, timeout=self.timeout)
+
+    async def _make_keys(self) -> None:
+        connections = dsql_connections(self.database.url, Conflicts(0))
+        store = await store_on(connections, DSQL, "the test database")
+        await callback_keys(store, self.clock.now())
+        await store.close()
+
+    async def close(self) -> None:
+        await self.aws.close()
+        for life in self.lives:
+            life.end()
+            self.bury(life)
+        await asyncio.gather(*self._burying)
+        asyncio.get_running_loop().set_task_factory(None)
+
+    # processes
+
+    async def host(self, life: Life) -> Host:
+        """What a process opens when it is first asked for something."""
+
+        async def soon(seconds: float) -> None:
+            await asyncio.sleep(seconds / 20)
+
+        def transactions(claims: Any) -> Transactions:
+            opened = self.database.connections(life, self.conflicts)
+            return Transactions(opened, DSQL, "the test database", Retries(tries=8, sleep=soon), claims)
+
+        parts = Parts(
+            clock=self.clock,
+            transactions=transactions,
+            observe=lambda feed: _Gates(feed, self),
+        )
+        host = await open_host(self.environment(), parts=parts)
+        runtime = host.runtime
+        models = cast("ConfiguredModels", runtime.models)
+        sockets = (host.aws.close, runtime._transport.close, models.close, runtime.servers.toolsets.close)
+        life.closing += sockets
+        return host
+
+    def environment(self) -> dict[str, str]:
+        return {**self.aws.environment(), **self.places}
+
+    def arm(self, *kills: tuple[str, int]) -> None:
+        assert all(step in STEPS for step, _ in kills)
+        self.kills = deque(kills)
+        self.passed.clear()
+
+    def passing(self, step: str) -> None:
+        """A process passes this step, or dies at it."""
+        self.passed[step] += 1
+        for hook in self.hooks:
+            hook(step)
+        if self.kills and self.kills[0] == (step, self.passed[step]):
+            self.kills.popleft()
+            self.passed.clear()
+            life = current()
+            assert life is not None, "only a process can die"
+            life.end()
+            raise Died
+
+    def bury(self, life: Life) -> None:
+        task = asyncio.create_task(life.bury())
+        self._burying.add(task)
+
+    # queues
+
+    @property
+    def busy(self) -> bool:
+        """Whether a function runs that does something by itself, the doors included that tool servers knock at."""
+        functions = self.aws.lambdas.functions()
+        return any(function.running for function in functions if function.name != "api")
+
+    def queued(self) -> int:
+        queues = (self.inbox, self.delay, self.dead)
+        return sum(len(self.aws.sqs.queue(url).messages()) for url in queues)
+
+    def next_visible(self) -> int | None:
+        """When a message becomes visible next, in ms since the epoch."""
+        queues = [self.aws.sqs.queue(url) for url in (self.inbox, self.delay, self.dead)]
+        return min((due_at for queue in queues if (due_at := queue.next_visible()) is not None), default=None)
+
+    def hasten(self) -> None:
+        """What becomes visible next does so now."""
+        due_at = self.next_visible()
+        if due_at is not None:
+            self.clock.leap((due_at - self.clock.now() + 1) / 1000)
+
+
+class _Environment:
+    """A function's process: its host is opened by the first invocation and kept until it dies; then another one takes its place."""
+
+    def __init__(self, stage: Stage, work: Work) -> None:
+        self.stage = stage
+        self._work = work
+        self._life: Life | None = None
+        self._host: Any = None
+
+    async def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        if self._life is None or self._life.over:
+            self._life, self._host = Life(), None
+            self.stage.lives.append(self._life)
+        life = self._life
+        work = life.run(self._run(life, event, lambda: context.get_remaining_time_in_millis() / 1000))
+        ended = asyncio.create_task(life.ended.wait())
+        try:
+            await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
+            if life.over:
+                self._dead(life)
+                raise RuntimeError("Runtime exited with error: signal: killed")
+            return work.result()
+        except asyncio.CancelledError:
+            # The time limit, or the emulator's own kill.
+            life.end()
+            self._dead(life)
+            raise
+        finally:
+            ended.cancel()
+
+    def _dead(self, life: Life) -> None:
+        self.stage.deaths.append(-9)
+        self.stage.lives.remove(life)
+        self.stage.bury(life)
+
+    async def _run(
+        self, life: Life, event: Mapping[str, Any], remaining: Callable[[], float]
+    ) -> dict[str, Any]:
+        if self._host is None:
+            self._host = await self._open(life)
+        return await self._work(self._host, event, remaining)
+
+    async def _open(self, life: Life) -> Any:
+        return await self.stage.host(life)
+
+
+class _Relay(_Environment):
+    def __init__(self, stage: Stage) -> None:
+        async def work(queue: Any, event: Mapping[str, Any], _: object) -> dict[str, Any]:
+            return await forward(queue, event)
+
+        super().__init__(stage, work)
+
+    async def _open(self, life: Life) -> Any:
+        queue = open_relay(self.stage.environment())
+        life.closing.append(queue._aws.close)
+        return queue
+
+
+class _Gates:
+    def __init__(self, behind: Observer, stage: Stage) -> None:
+        self._behind = behind
+        self._stage = stage
+
+    def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
+        self._behind.live(thread, kind, data)
+
+    def committed(self, thread: str, position: int) -> None:
+        self._behind.committed(thread, position)
+
+    def gate(self, step: str) -> None:
+        self._behind.gate(step)
+        self._stage.passing(step)

@@ -1,0 +1,60 @@
+"""A function's process dies at every step of every scenario, and nobody can tell afterwards.
+
+Each run ends one process at one occurrence of one step, with everything that it had begun; its messages come back when their visibility is over. It must
+end in the history of a run in which nobody died. By default one occurrence of each; ``INFINITY_SWEEP=full``: all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tests.crash.scenarios import SCENARIOS, Scenario
+
+from infinity.testing.gates import STEPS
+
+from .runs import live, steps, undisturbed
+
+FULL = os.environ.get("INFINITY_SWEEP") == "full"
+PASSED = [
+    pytest.param(scenario, step, id=f"{scenario.name}, {step}")
+    for scenario in SCENARIOS
+    for step in STEPS
+    if FULL or step in steps(scenario)
+]
+MOST = 200
+"""No scenario passes a step more often than this."""
+
+
+@pytest.mark.rap("INV-8", "CB-3", "CB-4", "CAN-2", "CHO-2", "RUN-3", "SRV-6")
+@pytest.mark.trap("L1", "L2", "L3", "L12", "L13", "L14", "L15", "R6")
+@pytest.mark.parametrize(("scenario", "step"), PASSED)
+async def test_a_function_that_dies_at_any_step_changes_nothing_that_anybody_sees(
+    scenario: Scenario, step: str, tmp_path: Path
+) -> None:
+    expected = await undisturbed(scenario, tmp_path / "undisturbed")
+    deaths = 0
+    for occurrence in count(1) if FULL else (2, 1):
+        outcome = await live(scenario, tmp_path / f"{occurrence}", (step, occurrence))
+        assert outcome.told == expected.told, f"after a death at {step}:{occurrence}"
+        deaths += outcome.deaths
+        if bool(outcome.deaths) != FULL:
+            break
+        assert occurrence < MOST, f"{step} is passed without end"
+    assert (deaths > 0) == (step in steps(scenario)), f"{scenario.name} passes other steps than it says"
+
+
+@pytest.mark.trap("L15")
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_a_death_in_the_middle_of_the_recovery_from_a_death_changes_nothing_either(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """One process after the other dies: the first after its commit, the next at each step that the recovery and the rest of the scenario pass."""
+    expected = await undisturbed(scenario, tmp_path / "undisturbed")
+    kills = [(step, 1) for step in STEPS if step in steps(scenario) | {"fired"}]
+    early = [("committed", 1), ("fired", 1), ("fired", 1), ("delivered", 1)]
+    outcome = await live(scenario, tmp_path / "home", *early, *kills)
+    assert outcome.deaths >= len(early)
+    assert outcome.told == expected.told
