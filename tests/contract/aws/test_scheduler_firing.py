@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.aws.backends import Aws
+from tests.contract.aws.conftest import refused as refusal_of
 from tests.contract.aws.test_scheduler import ROLE, UNIVERSAL
 
 from infinity.cloud.emulator import Emulator, broken, refused
@@ -131,6 +132,12 @@ async def test_one_whose_time_is_past_when_it_is_created_does_not_fire(stage: St
     stage.clock.advance(DAY)
     await stage.settled()
     assert stage.bodies() == [] and stage.emulator.scheduler.missed == 1
+
+
+async def test_one_whose_time_is_past_may_be_refused(stage: Stage) -> None:
+    stage.emulator.scheduler.refuses_past = True
+    with refusal_of("ValidationException"):
+        await stage.create(at="at(2027-01-15T07:59:59)")
 
 
 async def test_a_templated_target_needs_content_based_deduplication(stage: Stage) -> None:

@@ -29,8 +29,8 @@ def _spread(schedule: Schedule) -> int:
 class Scheduler(RestJsonService):
     """``lateness`` says how many ms after its time a schedule fires, less than 60,000.
 
-    A one-time schedule whose time is past when it is created does not fire; ``missed`` counts those. The service does not promise to
-    fire it, so whoever creates one late must not wait for it.
+    The documentation does not say what becomes of a one-time schedule whose time is past when it is created. Here it is taken and does not
+    fire (``missed`` counts those), or with ``refuses_past`` it is refused: whoever creates one late can count on neither.
     """
 
     name = "scheduler"
@@ -43,6 +43,7 @@ class Scheduler(RestJsonService):
         self._groups: dict[str, int] = {"default": timeline.now()}
         self._tokens: dict[str, str] = {}
         self.lateness: Callable[[Schedule], int] = _spread
+        self.refuses_past = False
         self.missed = 0
 
     def schedules(self) -> list[Schedule]:
@@ -117,6 +118,8 @@ class Scheduler(RestJsonService):
         if (group, name) in self._schedules:
             raise AwsError("ConflictException", f"Schedule {name} already exists.", 409)
         now = self._timeline.now()
+        if due < now and self.refuses_past:
+            raise invalid(f"Invalid Schedule Expression {given['ScheduleExpression']}: it is in the past.")
         schedule = Schedule(name, group, arn, given, due, now, now)
         self._schedules[group, name] = schedule
         if token is not None:

@@ -161,6 +161,18 @@ def test_what_is_beyond_twelve_hours_cannot_be_hidden() -> None:
         queue.change_visibility(queue.handle(taken), 43_200_000)
 
 
+def test_a_standard_queue_may_deliver_once_more_what_was_deleted() -> None:
+    clock = VirtualClock()
+    queue = Queue("q", "arn:q", Settings.of("q", {}), clock.now, lambda _: None)
+    queue.send(Message("x", "own-group"))
+    queue.repeats = 1
+    for count in (1, 2):
+        [taken] = queue.receive(10)
+        assert (taken.body, taken.receives) == ("x", count)
+        queue.delete(queue.handle(taken))
+    assert queue.messages() == []
+
+
 def test_many_groups_are_handled_quickly() -> None:
     clock = VirtualClock()
     queue = fifo(clock)

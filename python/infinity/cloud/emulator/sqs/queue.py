@@ -75,6 +75,8 @@ class Queue:
         self.created_at = self.modified_at = now()
         self.purged_at: int | None = None
         self.scanned = SCANNED
+        self.repeats = 0
+        """So many deletions a standard queue will forget: the messages come once more, as at-least-once delivery allows."""
         self._now = now
         self._find = find
         self._listeners: list[Callable[[], None]] = []
@@ -215,7 +217,11 @@ class Queue:
             return
         if self.settings.fifo and not self._holds(message, receives):
             raise invalid(handle, "ReceiptHandle", "The receipt handle has expired.")
-        self._remove(message)
+        if self.repeats > 0 and not self.settings.fifo:
+            self.repeats -= 1
+            self._show(message)
+        else:
+            self._remove(message)
         self._tell()
 
     def change_visibility(self, handle: str, milliseconds: int) -> None:
@@ -274,11 +280,15 @@ class Queue:
         self._release(now)
         flying = [message for message in self._messages.values() if message.in_flight]
         for message in flying:
-            message.visible_at = now
-            heapq.heappush(self._hidden, (now, message.sequence, message))
-        self._release(now)
+            self._show(message)
         self._tell()
         return len(flying)
+
+    def _show(self, message: Message) -> None:
+        now = self._now()
+        message.visible_at = now
+        heapq.heappush(self._hidden, (now, message.sequence, message))
+        self._release(now)
 
     # looking
 
