@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.contract.aws.conftest import refused
 from infinity.cloud.emulator import Emulator
 from infinity.cloud.emulator.lambdas import Function
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Lambda's runtime client is for Linux")
 CODE = Path(__file__).parent / "functions"
 
 

@@ -23,6 +23,7 @@ import pytest
 from infinity.cloud.emulator.local import Folder
 from infinity.errors import ConfigError
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Lambda's runtime client is for Linux")
 PATIENCE = 30
 OFFICE = Path(__file__).parents[4] / "examples" / "lambda" / "office"
 
