@@ -114,7 +114,7 @@ async def test_consent_waits_for_as_long_as_it_takes_and_keeps_who_gave_it(open_
         await world.restart()
         await world.runtime.choose(thread, prompt["id"], 0, user_id="alice")
         closed = await world.noted(thread, "prompt_closed", id=prompt["id"])
-        assert (closed["selected"], closed["user_id"]) == (0, "alice")
+        assert (closed["selected"], closed["user_id"], closed["at"]) == (0, "alice", world.clock.now())
         invocation = await server.invoked()
         assert invocation.arguments == {"table": "t"}
         await server.answer(invocation.id, text="ok")

@@ -107,7 +107,8 @@ class Transcript:
         self._void()
 
     def _view(self, data: dict[str, Any]) -> None:
-        self.line(dim(f"(view {clean(str(data['view_type']))} changed)"))
+        what = "changed" if data.get("content") is not None else "cleared"
+        self.line(dim(f"(view {clean(str(data['view_type']))} {what})"))
 
     def _disconnected(self, _: dict[str, Any]) -> None:
         self._void()

@@ -231,7 +231,8 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
     memo = recall(slice.thread)
     memo.prompts.pop(call.id, None)
     remember(slice.thread, memo)
-    slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id)
+    # Kept for good: what was decided, by whom and when.
+    slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id, at=slice.now)
     if body.prompt_kind == "consent":
         if body.selected == 0:
             slice.release(call)
