@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["mcp"]
+__all__ = ["TOKEN_VARIABLE", "mcp"]
+
+TOKEN_VARIABLE = "INFINITY_TOOLS_TOKEN"  # noqa: S105  the name, not the secret
 
 
 @click.command(
@@ -44,9 +46,11 @@ def mcp(
 ) -> None:
     """Offer the tools of an MCP server over RAP.
 
-    The server is COMMAND with its arguments, after ``--``, or is reached at --url.
+    The server is COMMAND with its arguments, after ``--``, or is reached at --url. With INFINITY_TOOLS_TOKEN in the environment, callers
+    must send it as a bearer token.
     """
     import asyncio
+    import os
 
     from infinity.errors import InfinityError
     from infinity.rap.mcp.specification import ServerSpecification
@@ -73,7 +77,7 @@ def mcp(
         raise Failure(MISSING.removeprefix("infinity: ")) from error
     prepare_logging()
     try:
-        asyncio.run(serve(specification, state or f"{name}.db", port))
+        asyncio.run(serve(specification, state or f"{name}.db", port, os.environ.get(TOKEN_VARIABLE)))
     except InfinityError as error:
         raise from_error(error) from error
     except OSError as error:

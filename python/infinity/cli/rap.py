@@ -12,7 +12,7 @@ import click
 
 from .display import clean, dim, print_json, strong, warn
 from .exits import FAILED, NOT_FOUND, Failure
-from .mcp import mcp
+from .mcp import TOKEN_VARIABLE, mcp
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from infinity.rap.server import Toolset
 
 __all__ = ["rap"]
-
-TOKEN_VARIABLE = "INFINITY_TOOLS_TOKEN"  # noqa: S105  the name, not the secret
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -25,14 +25,17 @@ PATIENCE = 20.0
 class Bridged:
     """One bridge and the runtime that calls it."""
 
-    def __init__(self, runtime: FakeRuntime, specification: ServerSpecification, state: Path) -> None:
+    def __init__(
+        self, runtime: FakeRuntime, specification: ServerSpecification, state: Path, token: str | None
+    ) -> None:
         self.runtime = runtime
         self.specification = specification
         self._state = state
+        self._token = token
         self.server = self._made()
 
     def _made(self) -> BridgeServer:
-        return BridgeServer(self.specification, self._state, backoff=Backoff(0.01, 0.05))
+        return BridgeServer(self.specification, self._state, token=self._token, backoff=Backoff(0.01, 0.05))
 
     async def restart(self) -> None:
         await self.server.stop()
@@ -109,11 +112,12 @@ async def bridge(runtime: FakeRuntime, tmp_path: Path) -> AsyncIterator[Bridge]:
     """``await bridge(*ways, **specification)``: a bridge to the scripted server."""
     made: list[Bridged] = []
 
-    async def make(*ways: str, **specification: Any) -> Bridged:
+    async def make(*ways: str, token: str | None = None, **specification: Any) -> Bridged:
         if "url" not in specification:
             specification = {"command": sys.executable, "args": (SCRIPT, "stdio", *ways), **specification}
         state = tmp_path / f"bridge{len(made)}.db"
-        bridged = Bridged(runtime, ServerSpecification(**{"name": "scripted", **specification}), state)
+        specified = ServerSpecification(**{"name": "scripted", **specification})
+        bridged = Bridged(runtime, specified, state, token)
         made.append(bridged)
         await bridged.server.start()
         return bridged

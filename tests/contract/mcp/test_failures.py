@@ -166,6 +166,21 @@ async def test_a_call_is_not_sent_again_by_a_bridge_that_was_restarted(bridge: A
     assert lines(journal).count("slow began") == 1
 
 
+@pytest.mark.trap("S1")
+async def test_with_a_token_strangers_learn_and_start_nothing(bridge: Any, tmp_path: Path) -> None:
+    bridged = await bridge("journal", str(tmp_path / "journal"), token="secret")
+    status, body = await bridged.discover()
+    assert status == 401 and "bearer token" in body["error"]["text"]
+    assert await bridged.runtime.invoke(bridged.server.base_url, "add", arguments={"a": 1, "b": 2}) == 401
+    assert lines(tmp_path / "journal") == []
+    headers = {"Authorization": "Bearer secret"}
+    async with asyncio.timeout(20), aiohttp.ClientSession(headers=headers) as session:
+        while True:
+            async with session.get(f"{bridged.server.base_url}/.well-known/rap-toolset") as response:
+                if response.status == 200:
+                    break
+
+
 @pytest.mark.trap("S4")
 async def test_web_pages_are_refused(bridge: Any) -> None:
     bridged = await bridge("hang")

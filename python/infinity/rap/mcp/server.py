@@ -29,7 +29,7 @@ LIMITS = Limits(concurrent=256)
 
 
 class BridgeServer(ToolsetServer):
-    """Port 0 takes a free one; ``state_path``: the file of what was acknowledged."""
+    """Port 0 takes a free one; ``state_path``: the file of what was acknowledged; ``token``: what callers must send, if anything."""
 
     def __init__(
         self,
@@ -37,13 +37,16 @@ class BridgeServer(ToolsetServer):
         state_path: Path | str,
         *,
         port: int = 0,
+        token: str | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._ledger = Ledger(f"{state_path}.calls")
         self.bridge = Bridge(specification, self._ledger)
         toolset = BridgedToolset(self.bridge)
         super().__init__(toolset, state_path, port=port)
-        self._application = _BridgeApplication(toolset, state_path, backoff=backoff, limits=LIMITS)
+        self._application = _BridgeApplication(
+            toolset, state_path, token=token, backoff=backoff, limits=LIMITS
+        )
         self._application.bridge = self.bridge
 
     async def start(self) -> Self:
@@ -80,7 +83,7 @@ class _BridgeApplication(Application):
         # What an MCP server may do, a web page that knows the port must not (S4).
         if "origin" in request.headers or urlsplit(request.base).hostname not in HOSTS:
             return error_reply(403, "not for web pages")
-        if request.path == WELL_KNOWN:
+        if request.path == WELL_KNOWN and self._guard.refusal(request.headers) is None:
             try:
                 await self.bridge.catalogue.refresh()
             except ToolsetError as error:
@@ -88,12 +91,14 @@ class _BridgeApplication(Application):
         return await super().answer(request)
 
 
-async def serve(specification: ServerSpecification, state_path: Path | str, port: int) -> None:
+async def serve(
+    specification: ServerSpecification, state_path: Path | str, port: int, token: str | None = None
+) -> None:
     """Until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with BridgeServer(specification, state_path, port=port) as server:
+    async with BridgeServer(specification, state_path, port=port, token=token) as server:
         log.info("MCP server %s is offered at %s, pid %d", specification.name, server.base_url, os.getpid())
         await stopped.wait()
 
