@@ -75,8 +75,9 @@ def _unanswered(messages: list[dict[str, Any]]) -> str:
 class Workload:
     """Users who talk, each to one thread after the other, until the last kill is over."""
 
-    def __init__(self, host: Clients, chance: random.Random) -> None:
+    def __init__(self, host: Clients, chance: random.Random, texts: int = TEXTS) -> None:
         self.host = host
+        self.length = texts
         self.texts: dict[str, list[str]] = defaultdict(list)
         """What every thread was told and has accepted."""
         self.events: list[str] = []
@@ -119,7 +120,7 @@ class Workload:
 
     async def _talk(self, thread: str, chance: random.Random) -> None:
         await self.host.create(thread)
-        for index in range(TEXTS):
+        for index in range(self.length):
             number = f"<{thread}-{index}>"
             wishes = chance.choice(WISHES)
             text = f"{number} do: {wishes}." if wishes else f"{number} nothing to do"

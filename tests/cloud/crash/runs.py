@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ _TAKEN_UP = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
+    """``passed``: how often each step was passed since the last death."""
+
     deaths: int
     told: list[tuple[str, list[str]]]
+    passed: Mapping[str, int]
 
 
 async def live(
@@ -54,11 +57,11 @@ async def live(
 async def ended(host: CloudHost) -> Outcome:
     """Everything that must hold once a scenario is over."""
     await host.settled()
-    deaths = len(host.deaths)
+    deaths, passed = len(host.deaths), dict(host.stage.passed)
     found = await check(host)
     await host.check_timers()
     await host.check_output()
-    return Outcome(deaths, [tell(history) for history in found])
+    return Outcome(deaths, [tell(history) for history in found], passed)
 
 
 _undisturbed: dict[str, Outcome] = {}

@@ -11,6 +11,7 @@ from typing import Any, cast
 import asyncpg  # type: ignore[import-untyped]
 from tests.contract.databases import database_url, dsql_connections
 from tests.contract.dsql_rules import Conflicts, DsqlConnection
+from tests.crash.daemon import fixed_port
 
 from infinity.abc import Observer
 from infinity.callback_keys import callback_keys
@@ -84,10 +85,23 @@ class Database:
         return len(broken)
 
 
+async def _empty_database() -> str:
+    """One for all runs of this process, which come one after the other: to empty it is quicker than to make it."""
+    url = await database_url(Path("the crash sweep of the cloud host"))
+    connection = await asyncpg.connect(url)
+    try:
+        sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'infinity_schema'"
+        names = [name for (name,) in await connection.fetch(sql)]
+        await connection.execute(";".join(f"DELETE FROM {name}" for name in names))
+    finally:
+        await connection.close()
+    return url
+
+
 class Stage:
     """``kills``: steps at which a process is to die, each ``(step, times)``, counted anew after each death. ``passed``: steps since the last one.
 
-    ``visibility``: seconds after which a message comes back that nobody has reported on. ``processes``: functions that are not played in this process, with their handlers.
+    ``visibility``: seconds after which a message comes back that nobody has reported on. ``processes``: functions that are not played in this process, with their handlers in ``code``.
     """
 
     def __init__(
@@ -100,6 +114,7 @@ class Stage:
         concurrency: int | None = None,
         conflicts: float = CONFLICTS,
         processes: Mapping[str, str] | None = None,
+        code: Path | None = None,
     ) -> None:
         self.home = home
         self.clock = LeapingClock()
@@ -117,20 +132,23 @@ class Stage:
         self._receives = receives
         self._concurrency = concurrency
         self._processes = processes or {}
+        self._code = code
         self._burying: set[asyncio.Task[None]] = set()
 
     async def start(self, config: Callable[[], str]) -> Stage:
         watch_over(asyncio.get_running_loop())
-        self.database = Database(await database_url(self.home))
+        self.database = Database(await _empty_database())
         await self.aws.start()
         await self._make_keys()
         self._make_services()
         self.home.mkdir(exist_ok=True)
         (self.home / "infinity.toml").write_text(config())
+        port = fixed_port()
+        self.places["INFINITY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         for name, work in _FUNCTIONS.items():
             self._create(name, lambda work=work: _Environment(self, work))
         self._create("relay", lambda: _Relay(self))
-        self.places["INFINITY_PUBLIC_URL"] = (await self.aws.lambdas.url("receiver")).rstrip("/")
+        await self.aws.lambdas.url("receiver", port=port)
         self.url = (await self.aws.lambdas.url("api")).rstrip("/")
         lambdas = self.aws.lambdas
         self.mapping = lambdas.map(self.inbox, "agent", concurrency=self._concurrency)
@@ -172,7 +190,8 @@ class Stage:
             seconds = LONGEST if name == "api" else self.timeout
             self.aws.lambdas.create(name, start=start, timeout=seconds)
         else:
-            self.aws.lambdas.create(name, handler, environment=self.places, timeout=self.timeout)
+            how = {"code": self._code, "timeout": self.timeout}
+            self.aws.lambdas.create(name, handler, environment=self.places, **how)
 
     async def _make_keys(self) -> None:
         connections = dsql_connections(self.database.url, Conflicts(0))

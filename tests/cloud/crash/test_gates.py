@@ -36,7 +36,8 @@ async def test_a_function_that_dies_at_any_step_changes_nothing_that_anybody_see
 ) -> None:
     expected = await undisturbed(scenario, tmp_path / "undisturbed")
     deaths = 0
-    for occurrence in count(1) if FULL else (2, 1):
+    second = (2, 1) if expected.passed.get(step, 0) > 1 else (1,)
+    for occurrence in count(1) if FULL else second:
         outcome = await live(scenario, tmp_path / f"{occurrence}", (step, occurrence))
         assert outcome.told == expected.told, f"after a death at {step}:{occurrence}"
         deaths += outcome.deaths

@@ -1,0 +1,106 @@
+"""Many threads at once, and functions in real processes that are killed by SIGKILL at random moments. ``INFINITY_KILLS``: how often; ``INFINITY_SEED``: another run.
+
+The processes run AWS's own runtime client. What a killed one had taken comes back after a random while, in place of its visibility time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.crash.daemon import REPOSITORY
+from tests.crash.workload import Mind, Workload
+
+from infinity.cloud.emulator.lambdas.invocation import Invocation, Outcome
+from infinity.cloud.emulator.lambdas.process import Process
+
+from .host import CloudHost
+
+KILLS = int(os.environ.get("INFINITY_KILLS", "5"))
+SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+AT_ONCE = 4
+"""Threads that are talked to at the same time."""
+AGENTS = 3
+"""Batches that are worked on at the same time."""
+TEXTS = 3
+WINDOW = (0.1, 0.6)
+"""Seconds between two kills."""
+VICTIMS = ("agent", "agent", "agent", "receiver", "relay")
+BACK = (0.0, 0.5)
+"""Seconds after which the messages of a process that was killed are there again."""
+
+
+class Running:
+    """What each process works on."""
+
+    def __init__(self) -> None:
+        self.events: dict[Process, dict[str, Any]] = {}
+
+    def watched(self, run: Any) -> Any:
+        async def watching(process: Process, invocation: Invocation) -> Outcome:
+            self.events[process] = json.loads(invocation.payload)
+            try:
+                outcome: Outcome = await run(process, invocation)
+                return outcome
+            finally:
+                del self.events[process]
+
+        return watching
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Running:
+    made = Running()
+    monkeypatch.setattr(Process, "run", made.watched(Process.run))
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.rap("RES-4", "SUB-2", "SUB-5", "SUB-6", "THR-1", "RUN-4", "SRV-6", "INV-8", "CB-3", "CB-4")
+@pytest.mark.trap("L1", "L2", "L3", "L4", "L5", "L6", "L15", "R3", "R6")
+async def test_nothing_is_lost_and_nothing_is_doubled_however_often_functions_are_killed(
+    tmp_path: Path, running: Running
+) -> None:
+    print(f"INFINITY_SEED={SEED}")
+    mind, chance = Mind(), random.Random(SEED)
+    processes = {name: f"tests.cloud.crash.functions.{name}" for name in ("agent", "receiver", "relay")}
+    stage = {"processes": processes, "code": REPOSITORY, "concurrency": AGENTS}
+    async with CloudHost(tmp_path, mind, patient=True, **stage) as host:
+        workload = Workload(host, chance, TEXTS)
+        await workload.run(AT_ONCE, [partial(_kill, host, chance, running)] * KILLS)
+        await workload.check(mind)
+        await host.check_timers()
+        await host.check_output()
+        assert host.deaths == [-9] * KILLS
+
+
+async def _kill(host: CloudHost, chance: random.Random, running: Running) -> None:
+    await asyncio.sleep(chance.uniform(*WINDOW))  # its lifetime: what this test is about
+    name = chance.choice(VICTIMS)
+
+    def at_work() -> list[Process]:
+        return [process for process in running.events if _name(process) == name]
+
+    await host.until(lambda: bool(at_work()), f"work of the {name}")
+    victim = chance.choice(at_work())
+    records = running.events[victim].get("Records", [])
+    victim.kill()
+    host.deaths.append(-9)
+    await host.until(lambda: victim not in running.events, "end of the process")
+    await asyncio.sleep(chance.uniform(*BACK))
+    queue = host.aws.sqs.queue(host.stage.delay if name == "relay" else host.stage.inbox)
+    held = {message.id: message for message in queue.messages() if message.in_flight}
+    for record in records:
+        message = held.get(record["messageId"])
+        if message is not None and queue.handle(message) == record["receiptHandle"]:
+            queue.change_visibility(record["receiptHandle"], 0)
+
+
+def _name(process: Process) -> str:
+    return process._settings.name
