@@ -303,6 +303,22 @@ def test_the_command_prints_sizes_limits_and_the_hash_of_the_wheel(tmp_path: Pat
     assert (layer["bytecode"], layer["wheel"]) == (False, NAME)
 
 
+def test_the_command_that_checks_tells_what_the_handler_said(built: Layer, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    command = [sys.executable, "-m", "infinity.cli", "layer", "check", str(built.path)]
+    fine = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert built.manifest.wheel_sha256 in fine and "6 files, unchanged" in fine
+    assert '"said": "hello"' in fine
+    event.write_text('{"fail": true}')
+    failing = [*command, "--event", str(event)]
+    without = subprocess.run(failing, capture_output=True, text=True, timeout=60, check=True)
+    assert "RuntimeError: no database is there" in without.stdout
+    # With the services' addresses given, there is no excuse.
+    failing += ["--env", "INFINITY_STORE=postgresql://somewhere"]
+    given = subprocess.run(failing, capture_output=True, text=True, timeout=60, check=False)
+    assert given.returncode == 1 and "the handler ended with RuntimeError" in given.stderr
+
+
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infinity.cli", "layer", "build"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
