@@ -23,6 +23,7 @@ SERVERS = {
     **{folder.name: (str(EXAMPLES / folder.name / "server.py"),) for folder in sorted(SERVING)},
     "first_tool": (*SERVE, str(EXAMPLES / "first_tool" / "tools.py") + ":tools"),
     "first_tool in the cloud": (*SERVE, str(EXAMPLES / "first_tool" / "cloud.py") + ":tools"),
+    "the office of lambda": (*SERVE, str(EXAMPLES / "lambda" / "office" / "office.py") + ":tools"),
     "tool_server": (str(EXAMPLES / "tool_server.py"),),
     "demo repository": ("-m", "infinity.demo.repository_server", "--port", "{port}", "--state", "."),
     "demo tests": ("-m", "infinity.demo.tests_server", "--port", "{port}", "--state", "."),
