@@ -24,6 +24,7 @@ from infinity.errors import ConfigError
         ({"database_role": "admin"}, "not admin"),
         ({"database_role": "a; DROP TABLE"}, "must be a name"),
         ({"agent": "module"}, "must be module:name"),
+        ({"log_level": "loud"}, "must be debug, info, warning or error"),
         ({"secrets": {"a-b": None}}, "no name of a variable"),
     ],
 )

@@ -83,6 +83,9 @@ def test_every_log_is_kept_for_a_time_and_every_function_has_one_of_its_own(temp
         each["LoggingConfig"]["LogGroup"]["Ref"] for each in template.of("AWS::Lambda::Function").values()
     ]
     assert sorted(named) == sorted(logs)
+    # What Lambda lets through, and what the host says.
+    levels = {each["LoggingConfig"]["ApplicationLogLevel"] for each in template.functions().values()}
+    assert levels == {template.variables("agent")["INFINITY_LOG_LEVEL"].upper()}
 
 
 def test_no_secret_is_in_the_template(full: Template) -> None:

@@ -25,6 +25,13 @@ __all__ = ["UNWANTED", "AgentFunction", "Deployment", "Duty", "log_group"]
 
 UNWANTED = ("__pycache__", "*.pyc", ".venv", "cdk.out", ".git", "node_modules", "*.db")
 
+_LEVELS = {
+    "debug": lambda_.ApplicationLogLevel.DEBUG,
+    "info": lambda_.ApplicationLogLevel.INFO,
+    "warning": lambda_.ApplicationLogLevel.WARN,
+    "error": lambda_.ApplicationLogLevel.ERROR,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Duty:
@@ -95,6 +102,7 @@ class AgentFunction(Construct):
             role=self.role,
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
+            application_log_level_v2=_LEVELS[options.log_level],
             timeout=Duration.seconds(duty.timeout),
             memory_size=duty.memory,
             environment=self._variables,

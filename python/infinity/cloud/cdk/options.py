@@ -69,6 +69,10 @@ class Options:
                 self.database_role == "admin" or not _ROLE.fullmatch(self.database_role),
                 f"database_role is {self.database_role!r}, but must be a name of small letters, digits and _, and not admin",
             ),
+            (
+                self.log_level not in ("debug", "info", "warning", "error"),
+                f"log_level is {self.log_level!r}, but must be debug, info, warning or error",
+            ),
             (bool(self.agent) and ":" not in self.agent, f"agent is {self.agent!r}, but must be module:name"),
         ]
         names = [*self.environment, *self.secrets]
