@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.slice.world import say
 
 from infinity._core import Thread
@@ -26,6 +27,16 @@ def test_the_threads_used_last_are_kept() -> None:
     assert hot.take("a") is None
     assert hot.take("b") is not None
     assert hot.take("b") is None, "a state is out while its slice runs"
+
+
+@pytest.mark.trap("G3")
+def test_a_closed_thread_takes_no_place() -> None:
+    hot = HotThreads(1, sole_writer=True)
+    hot.keep(_thread("open", 1))
+    closed = _thread("closed", 1)
+    closed.close()
+    hot.keep(closed)
+    assert (hot.take("closed"), len(hot)) == (None, 1)
 
 
 def test_a_few_long_threads_do_not_fill_the_memory(monkeypatch: Any) -> None:

@@ -28,6 +28,8 @@ class HotThreads:
         return thread
 
     def keep(self, thread: Thread) -> None:
+        if thread.status == "closed":
+            return  # What still comes is discarded; it takes no place from those that live (G3).
         entries = thread.live_entries()
         self._threads[thread.id] = (thread, entries)
         self._entries += entries
