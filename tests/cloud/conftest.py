@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cloud.world import CloudWorld, impatient
@@ -33,3 +34,11 @@ async def tooled(tmp_path: Path, server: ToolServer) -> AsyncIterator[CloudWorld
     await made.start()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def open_world(tmp_path: Path) -> Callable[..., CloudWorld]:
+    def make(**how: Any) -> CloudWorld:
+        return CloudWorld(tmp_path / "world", **how)
+
+    return make

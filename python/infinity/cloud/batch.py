@@ -20,6 +20,7 @@ from infinity.message import Action, Control, Kind, encode
 
 from . import envelope
 from .host import Host
+from .items import Interrupt
 from .owed import Owed, gathering
 
 __all__ = ["run_batch"]
@@ -30,10 +31,10 @@ MARGIN = 5.0
 """Seconds before the time limit at which a running completion is ended, so that its thread can still commit and pay."""
 LAST = 1.0
 """Seconds before the time limit at which what still runs is abandoned, so that its messages come back soon."""
-PATIENCE = 5.0
-"""Seconds that tool servers get to take a call before its next try is left to a later wake."""
+PATIENCE = 12.0
+"""Seconds that tool servers get to take a call, more than one try takes; the next try is left to a later wake."""
 LISTEN = 2.0
-"""Seconds between two looks for an interrupt while a slice runs."""
+"""Seconds between two looks for an interrupt while a slice runs, or calls leave."""
 TRIES = 3
 """Times a slice is begun anew when another commit came first."""
 LONGEST_REST = 900
@@ -198,16 +199,20 @@ async def _slice(
 async def _listen(host: Host, thread: str) -> None:
     """An interrupt cannot pass the queue while its thread's slice runs: it is looked for beside it."""
     while True:
+        found = await _interruption(host, thread)
+        action = Action(found.action)
+        body = encode(Control(action=action))
+        host.gathering.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
+        host.runtime.loop.interrupt(thread, action)
+
+
+async def _interruption(host: Host, thread: str) -> Interrupt:
+    """Wait for one whose message no slice has folded in yet."""
+    while True:
         await asyncio.sleep(LISTEN)
         found = await host.items.take_interrupt(thread)
-        # It may be of a message that an earlier slice has folded in.
         if found is not None and not await host.store.consumed(thread, [found.message_id]):
-            action = Action(found.action)
-            body = encode(Control(action=action))
-            host.gathering.hurry(
-                Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now())
-            )
-            host.runtime.loop.interrupt(thread, action)
+            return found
 
 
 # -- pay
@@ -225,12 +230,24 @@ async def _see_to(host: Host, thread: str, owed: Owed, due: int, *, everything: 
         owed.wakes.setdefault(other, host.fresh_cause())
 
 
+async def _deliver(host: Host, thread: str, most: float) -> bool:
+    """Rows for tool servers leave; false if it takes too long, or the user interrupts: that message is the next in the queue."""
+    outbox = host.runtime.outbox
+    seconds = most if outbox.functions_of(thread) else min(most, PATIENCE)
+    settling = asyncio.create_task(outbox.settled(thread, seconds))
+    interrupting = asyncio.create_task(_interruption(host, thread))
+    try:
+        await asyncio.wait([settling, interrupting], return_when=asyncio.FIRST_COMPLETED)
+        return settling.done() and settling.result()
+    finally:
+        settling.cancel()
+        interrupting.cancel()
+
+
 async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], float]) -> None:
     """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7). Raises what could not be done."""
-    outbox = host.runtime.outbox
-    most = max(remaining() - MARGIN, 0.5)
-    if not await outbox.settled(thread, most if outbox.functions_of(thread) else min(most, PATIENCE)):
-        await outbox.withdraw([thread])
+    if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
+        await host.runtime.outbox.withdraw([thread])
         unsent, _ = await host.store.unsent(thread)
         if unsent:
             owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)

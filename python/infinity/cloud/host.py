@@ -12,7 +12,7 @@ import msgspec
 from infinity._core import Message
 from infinity.abc import Clock, Models, Observer
 from infinity.callback_keys import kept_keys
-from infinity.errors import ConfigError
+from infinity.errors import BadRequest, ConfigError, DamagedStore
 from infinity.feed import Feed
 from infinity.ids import Ids, RandomIds
 from infinity.models.registry import Models as ConfiguredModels
@@ -22,6 +22,7 @@ from infinity.runtime import Runtime
 from infinity.settings import Settings
 from infinity.tools.functions import Tool
 
+from . import envelope
 from .alarms import Alarms
 from .aws.client import Aws
 from .aws.secrets import resolve
@@ -113,6 +114,12 @@ class Host:
                 f"message {message.id} is in a bucket, and INFINITY_BUCKET does not say in which; set it"
             )
         body = await self._claims.get(key)
+        try:
+            envelope.check_body(message.kind, body)
+        except (BadRequest, msgspec.DecodeError) as error:
+            raise DamagedStore(
+                f"the body of message {message.id} in the bucket cannot be read: {error}"
+            ) from error
         return Message(message.thread, message.id, message.kind, body, accepted_at=message.accepted_at)
 
     async def welcome(self, message: Message) -> None:

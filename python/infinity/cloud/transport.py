@@ -9,7 +9,10 @@ from infinity.rap.client import HttpTransport
 
 from .aws.client import Aws
 
-__all__ = ["SignedTransport"]
+__all__ = ["ACKNOWLEDGE_SECONDS", "SignedTransport"]
+
+ACKNOWLEDGE_SECONDS = 10.0
+"""A tool server acknowledges at once; this is for one that has to start first. Its thread, and nobody else, waits for so long."""
 
 
 class SignedTransport(HttpTransport):
@@ -19,5 +22,5 @@ class SignedTransport(HttpTransport):
     followed. The caller's role needs both lambda:InvokeFunctionUrl and lambda:InvokeFunction.
     """
 
-    def __init__(self, servers: Iterable[Server], aws: Aws) -> None:
-        super().__init__(servers, signer=aws)
+    def __init__(self, servers: Iterable[Server], aws: Aws, *, total: float = ACKNOWLEDGE_SECONDS) -> None:
+        super().__init__(servers, signer=aws, total=total)

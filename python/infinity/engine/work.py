@@ -147,8 +147,10 @@ class Slice:
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
         memo = recall(self.thread)
-        if memo.prompts.pop(call.id, None) is not None:
+        asked = memo.prompts.pop(call.id, None)
+        if asked is not None:
             remember(self.thread, memo)
+            self.note("prompt_closed", id=f"{asked}.{call.id}", selected=None)
         for kind in ("choice", "oauth", "consent"):
             self.thread.close_prompt(f"{kind}.{call.id}")
 
