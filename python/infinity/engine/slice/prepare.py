@@ -8,12 +8,12 @@ from typing import Any
 
 from infinity._core import Message
 from infinity.engine import compaction, prompts
+from infinity.engine.content import shortened, speakable
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
 from infinity.message import (
     Action,
-    Block,
     Body,
     Choice,
     Chosen,
@@ -74,7 +74,7 @@ def _user(slice: Slice, message: Message, body: UserText) -> None:
     if slice.thread.status == "stopped":
         _resume(slice)
     slice.thread.add_user(
-        encode_json(_speakable(body.content)),
+        encode_json(speakable(body.content)),
         now=slice.now,
         actor=body.user_id,
         meta=encode_json({"message_id": message.id, "user_id": body.user_id}),
@@ -87,7 +87,7 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
     if call is None or call.state not in ("planned", "sent"):
         slice.discard(message, "cancelled" if call and call.state == "cancelled" else "the call is not open")
         return
-    content, cut = _shortened(_speakable(body.content), slice.limits.result_chars)
+    content, cut = shortened(speakable(body.content), slice.limits.result_chars)
     subscription = body.subscription
     if subscription and len(slice.thread.subscriptions()) >= slice.limits.subscriptions:
         subscription = False
@@ -117,14 +117,15 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
         return
     if body.seq is not None:
         _follow(slice, call.id, body.seq)
-    content, _ = _shortened(_speakable(body.content), slice.limits.result_chars)
+    content, cut = shortened(speakable(body.content), slice.limits.result_chars)
+    meta = {"message_id": message.id, "call_id": call.id, "seq": body.seq}
     event: dict[str, Any] = {
         "tool": call.tool,
         "call_id": call.id,
         "arguments": call.arguments,
         "blocks": encode_json(content),
         "now": slice.now,
-        "meta": encode_json({"message_id": message.id, "call_id": call.id, "seq": body.seq}),
+        "meta": encode_json({**meta, "whole": body.content} if cut else meta),
     }
     if not (body.associative or _child_for(slice, message, event)):
         body = Event(call_id=body.call_id, content=body.content, associative=True, final=body.final)
@@ -311,25 +312,6 @@ def _unsubscribe(slice: Slice, subscription: str) -> None:
     if slice.thread.end_subscription(subscription):
         slice.notify_cancelled(subscription)
         slice.note("subscription", id=subscription, active=False)
-
-
-def _speakable(content: list[Block]) -> list[Block]:
-    """Content that the model API accepts: never empty, no empty text (I4)."""
-    kept = [block for block in content if block.get("type") != "text" or block.get("text", "").strip()]
-    return kept or text_blocks("")
-
-
-def _shortened(content: list[Block], limit: int) -> tuple[list[Block], bool]:
-    """Head and tail of texts longer than ``limit`` characters, and whether anything was cut."""
-    cut = False
-    short: list[Block] = []
-    for block in content:
-        text = block.get("text", "")
-        if block.get("type") == "text" and len(text) > limit:
-            gap = f"\n\n[… {len(text) - limit} characters left out …]\n\n"
-            block, cut = {**block, "text": text[: limit * 3 // 4] + gap + text[-(limit // 4) :]}, True
-        short.append(block)
-    return short, cut
 
 
 _FOLD: dict[type[Body], Callable[[Slice, Message, Any], None]] = {
