@@ -97,7 +97,7 @@ class Connection:
         assert self._settled is not None
         await asyncio.shield(self._settled)
         if self._session is None:
-            raise ToolsetError(f"MCP server {self.name} {self.problem}")
+            raise ToolsetError(f"MCP server {self.name} {self.problem or 'ended its session; try again'}")
         return self._session
 
     async def request(
