@@ -118,6 +118,8 @@ async def _work(
     if again or opened.woken_at is not None:
         await _see_to(host, group.thread, owed, opened.due or 0, everything=again)
     await _pay(host, group.thread, owed, remaining)
+    if (again or opened.woken_at is not None) and not opened.later:
+        await host.items.forget_failing(group.thread)
     return opened.later, opened.reason
 
 
@@ -262,7 +264,11 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
             for (of, id), due_at in owed.timers.items()
             if due_at > host.now()
         ),
-        *(_set(host, host.alarms.forget, of, id) for of, id in owed.cancelled),
+        *(
+            _set(host, host.alarms.forget, of, id)
+            for (of, id), due_at in owed.cancelled.items()
+            if due_at > host.now()
+        ),
     )
 
 

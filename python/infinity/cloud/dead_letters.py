@@ -65,7 +65,6 @@ async def _put(host: Host, message: Message, record: Mapping[str, Any]) -> None:
 
 
 async def _tell(host: Host, thread: str, record: Mapping[str, Any], what: str) -> None:
-    tries = record["attributes"].get("ApproximateReceiveCount", "?")
-    text = f"the thread failed {tries} times in a row: {what}. It is tried again every quarter of an hour; the function's log says why it fails"
+    text = f"the thread failed again and again: {what}. It is tried again every quarter of an hour; the function's log says why it fails"
     await host.items.put_failing(thread, text)
     await host.problem(thread, f"dead.{record['messageId']}", "dead_letter", text)

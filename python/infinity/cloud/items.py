@@ -194,6 +194,15 @@ class Items:
         item = {"reason": text(reason[:_REASON]), **self._expiry(FAILING_SECONDS)}
         await self._hint("put_failing", thread, self._table.put(_pk(thread), "failing", item, _HINT))
 
+    async def forget_failing(self, thread: str) -> None:
+        """The thread has recovered. Lost: as ``put_failing`` when it is late. Repeated: nothing."""
+        await self._hint("forget_failing", thread, self._forget_failing(thread))
+
+    async def _forget_failing(self, thread: str) -> None:
+        # Mostly there is nothing, and reading is a tenth of the price of deleting.
+        if await self._get(_pk(thread), "failing") is not None:
+            await self._table.write({}, [(_pk(thread), "failing")], patience=_HINT)
+
     async def _failing(self, thread: str) -> str | None:
         found = await self._get(_pk(thread), "failing")
         return None if found is None else found["reason"]["S"]

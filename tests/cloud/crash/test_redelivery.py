@@ -253,13 +253,15 @@ async def test_a_message_that_every_function_dies_of_ends_on_record_and_goes_on_
         await host.until(lambda: host.stage.mapping.failures == 3, "third death")
         await host.until(lambda: not host.stage.queued() and not host.stage.busy, "dead letter")
         explained = await host.request("GET", f"/v1/threads/{ROOT}")
-        assert "times in a row" in str(explained["explanation"]["reasons"])
+        assert "again and again" in str(explained["explanation"]["reasons"])
         host.stage.clock.leap(600)
         outcome = await host.aws.lambdas.function("sweep").invoke(b"{}")
         assert outcome.value() == {"overdue": 1, "woken": 1}
         await root.said("all done")
         await ended(host)
         assert root.turns() == 1
+        recovered = await host.request("GET", f"/v1/threads/{ROOT}")
+        assert recovered["explanation"]["state"] == "idle"
         codes = [
             json.loads(message.body)["data"].get("code")
             for message in host.aws.sqs.queue(host.stage.output).messages()
