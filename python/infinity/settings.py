@@ -62,10 +62,13 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins (DISC-9)."""
+    """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins, then the strictest of its annotations (DISC-9)."""
 
     tools: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    """By annotation: ``readOnly``, ``idempotent``, ``longRunning``, ``requiresAuth``, ``destructive``."""
     destructive: str = "ask"
+    """The same as ``annotations["destructive"]``, which wins."""
     default: str = "allow"
 
 

@@ -23,6 +23,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Port = Annotated[int, Field(ge=0, le=65535, examples=[DEFAULT_PORT])]
 Verdict = Literal["allow", "ask", "deny"]
+Annotation = Literal["readOnly", "destructive", "idempotent", "longRunning", "requiresAuth"]
+"""Those that the protocol knows: a word that is none of them would silently allow (DISC-9)."""
 
 
 class Section(BaseModel):
@@ -181,9 +183,10 @@ class McpServerConfig(Section):
 
 
 class PolicyConfig(Section):
-    """Consent: ``tools.NAME`` wins over ``destructive`` (tools so annotated), which wins over ``default``."""
+    """Consent: ``tools.NAME`` wins over a tool's ``annotations`` (the strictest of them), which win over ``default``."""
 
     tools: dict[str, Verdict] = Field(default={}, examples=[{"delete_branch": "ask"}])
+    annotations: dict[Annotation, Verdict] = Field(default={}, examples=[{"readOnly": "allow"}])
     destructive: Verdict = Field(default="ask", examples=["ask"])
     default: Verdict = Field(default="allow", examples=["allow"])
 

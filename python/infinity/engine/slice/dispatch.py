@@ -147,7 +147,9 @@ def _consent(slice: Slice, offer: Offer) -> str:
     policy = slice.services.settings.policy
     if offer.name in policy.tools:
         return policy.tools[offer.name]
-    return policy.destructive if offer.annotations.get("destructive") else policy.default
+    by_annotation = {"destructive": policy.destructive, **policy.annotations}
+    said = {verdict for name, verdict in by_annotation.items() if offer.annotations.get(name)}
+    return next((verdict for verdict in ("deny", "ask", "allow") if verdict in said), policy.default)
 
 
 def _ask(slice: Slice, call: Call) -> None:
