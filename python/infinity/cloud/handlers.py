@@ -1,12 +1,14 @@
 """Entry points of the functions: ``infinity.cloud.handlers.agent`` and its siblings, each ``(event, context)``.
 
-A process serves one invocation after the other: its event loop and its host are made by the first and kept. Nothing happens at import, so that what a
-snapshot of the process would freeze (ids, secrets, connections) is made after it was restored.
+A process serves one invocation after the other: its event loop and its host are made by the first and kept. What a snapshot of the process would freeze
+(ids, secrets, connections) is made after it was restored; only on Lambda, what the function imports is imported with this module, because a process that starts
+there has more CPU than one that runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +38,7 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
 
     return _run(
         lambda host: run_batch(host, event, _remaining(context)),
-        "store inbox_queue delay_queue schedule_group schedule_role table public_url",
+        "store inbox_queue delay_queue schedule_group schedule_role table public_url tools",
     )
 
 
@@ -51,7 +53,7 @@ def api(event: Event, context: Context) -> dict[str, Any]:
     """What clients ask and say."""
     from .api.routes import serve
 
-    return _run(lambda host: serve(host, event), "store inbox_queue table public_url")
+    return _run(lambda host: serve(host, event), "store inbox_queue table public_url tools")
 
 
 def relay(event: Event, context: Context) -> dict[str, Any]:
@@ -77,9 +79,7 @@ def sweep(event: Event, context: Context) -> dict[str, Any]:
     """Threads whose wake was lost are woken."""
     from .sweep import wake_overdue
 
-    return _run(
-        lambda host: wake_overdue(host, _remaining(context)), "store inbox_queue delay_queue table public_url"
-    )
+    return _run(lambda host: wake_overdue(host, _remaining(context)), "store inbox_queue table public_url")
 
 
 class _Process:
@@ -118,3 +118,22 @@ def _run(work: Callable[[Host], Awaitable[T]], needed: str) -> T:
 
 def _remaining(context: Context) -> Callable[[], float]:
     return lambda: context.get_remaining_time_in_millis() / 1000
+
+
+_IMPORTS = {
+    "agent": ("asyncpg", "infinity.config.reading", "infinity.cloud.batch"),
+    "receiver": ("asyncpg", "infinity.config.reading", "infinity.cloud.host", "infinity.cloud.api.routes"),
+    "api": ("asyncpg", "infinity.config.reading", "infinity.cloud.host", "infinity.cloud.api.routes"),
+    "relay": ("infinity.cloud.relay",),
+}
+
+
+def _import_early(environment: Mapping[str, str]) -> None:
+    """The heavy parts of the function that this process is for, if it is one of ours."""
+    module, _, name = environment.get("_HANDLER", "").rpartition(".")
+    for each in ("aiohttp", *_IMPORTS.get(name, ())) if module == __name__ else ():
+        importlib.import_module(each)
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    _import_early(os.environ)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -45,6 +45,8 @@ __all__ = ["Described", "Host", "Parts", "open_host"]
 
 NEEDED = ("store", "inbox_queue", "table", "public_url")
 """By everything that has a runtime."""
+CALLS_TOOLS = "tools"
+"""Needed by functions that speak to tool servers: the servers' tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +178,18 @@ async def open_host(
     aws = Aws(environment)
     try:
         environment = await resolve(environment, aws)
-        return await _assemble(aws, read_places(environment, needed), environment, parts or Parts())
+        if parts is None or parts.described is None:
+            described = _describe(environment, calls_tools=CALLS_TOOLS in needed)
+            parts = replace(parts or Parts(), described=described)
+        return await _assemble(aws, read_places(environment, needed), environment, parts)
     except BaseException:
         await aws.close()
         raise
 
 
 async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], parts: Parts) -> Host:
-    clock = parts.clock or SystemClock()
-    described = parts.described or _describe(environment)
+    clock, described = parts.clock or SystemClock(), parts.described
+    assert described is not None
     claims = Claims(aws, places.bucket) if places.bucket else None
     items = Items(aws, places.table, clock.now, claims=claims)
     output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
@@ -229,11 +234,12 @@ async def _transactions(places: Places, claims: Claims | None, parts: Parts) -> 
     return transactions
 
 
-def _describe(environment: Mapping[str, str]) -> Described:
+def _describe(environment: Mapping[str, str], *, calls_tools: bool) -> Described:
     config = read_config(environment)
     agent = read_agent(environment)
     models = ConfiguredModels(config.models, environment=environment)
-    servers = configured_servers(config.toolsets, agent.toolsets if agent else (), environment)
+    urls = agent.toolsets if agent else ()
+    servers = configured_servers(config.toolsets, urls, environment, calls_tools=calls_tools)
     if agent is None:
         return Described(config.settings(), models, (), servers)
     return Described(agent.settings, models, agent.tools, servers)

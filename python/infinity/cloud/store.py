@@ -6,7 +6,7 @@ consumes it. Messages that a commit or a timer causes are rows of that very tran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from infinity._core import Delta, Message, Snapshot
@@ -113,10 +113,13 @@ class CloudStore(PostgresStore):
         return messages
 
     def _told(self, delta: Delta) -> Sequence[Told]:
-        rows = self._output.rows(delta) if self._output is not None else ()
-        if rows:
-            owed().told.update({row[0]: row for row in rows})
-        return rows
+        return self._output.rows(delta) if self._output is not None else ()
+
+    def _committed(self, told: Sequence[Told], cancelled: Mapping[tuple[str, str], int]) -> None:
+        if told:
+            owed().told.update({row[0]: row for row in told})
+        if cancelled:
+            owed().cancelled.update(cancelled)
 
     # -- one thread's affairs, for a host that reads them when it is woken
 

@@ -24,15 +24,19 @@ log = logging.getLogger("infinity.cloud")
 
 
 def configured_servers(
-    toolsets: Mapping[str, ToolsetConfig], urls: Sequence[str], environment: Mapping[str, str]
+    toolsets: Mapping[str, ToolsetConfig],
+    urls: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    calls_tools: bool = True,
 ) -> list[Server]:
-    """``urls``: of servers that an ``infinity.Agent`` names. ``ConfigError`` lists every token that is missing."""
+    """``urls``: of servers that an ``infinity.Agent`` names. ``ConfigError`` lists every token that is missing, if tools are to be called."""
     missing = [
         f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the function's environment"
         for name, config in toolsets.items()
         if config.token_env is not None and not environment.get(config.token_env)
     ]
-    if missing:
+    if missing and calls_tools:
         raise ConfigError("\n".join(missing))
     named = [
         Server(config.url, environment.get(config.token_env or ""), auth=config.auth)

@@ -22,7 +22,7 @@ from .functions import AgentFunction, Deployment, Duty
 from .options import Options
 from .queues import RELAY_TIMEOUT, Queues
 from .stores import Stores
-from .toolsets import NO_TOKEN, Toolset
+from .toolsets import Toolset
 
 __all__ = ["InfinityAgent"]
 
@@ -98,7 +98,7 @@ class InfinityAgent(Construct):
         }
         if name in ("agent", "dead_letters", "api"):
             variables["INFINITY_OUTPUT_QUEUE"] = queues.output.queue_url
-        if name in ("agent", "sweep"):
+        if name == "agent":
             variables |= {
                 "INFINITY_DELAY_QUEUE": queues.delay.queue_url,
                 "INFINITY_SCHEDULE_GROUP": queues.group.schedule_group_name,
@@ -132,11 +132,9 @@ class InfinityAgent(Construct):
                     permissions.keep_claims(each.role, stores)
                 if not self.options.public_url:
                     permissions.read_parameter(each.role, self._parameter)
-        agent, sweep = self.functions["agent"].role, self.functions["sweep"].role
+        agent = self.functions["agent"].role
         permissions.send(agent, queues.delay, queues.output)
         permissions.schedule(agent, queues)
-        permissions.send(sweep, queues.delay)
-        permissions.schedule(sweep, queues)
         for name in ("dead_letters", "api"):
             permissions.send(self.functions[name].role, queues.output)
 
@@ -172,8 +170,6 @@ class InfinityAgent(Construct):
             for each in (self.functions[reader] for reader in readers[name]):
                 each.tell(name, reference(secret))
                 grant_secret(secret, each.role)
-            for reader in ("receiver", "dead_letters", "sweep") if name in tokens else ():
-                self.functions[reader].tell(name, NO_TOKEN)
         if self.options.api_token:
             api = self.functions["api"]
             api.tell("INFINITY_API_TOKEN", reference(self.options.api_token))

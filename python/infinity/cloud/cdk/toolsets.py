@@ -14,15 +14,13 @@ from .environment import grant_secret, reference
 from .functions import AgentFunction
 from .permissions import call_function
 
-__all__ = ["NO_TOKEN", "Toolset"]
+__all__ = ["Toolset"]
 
-NO_TOKEN = "of-no-use-here"  # noqa: S105  says that there is none
-"""The token of functions that call no tool server."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Toolset(Construct):
-    """``calling``: the functions that call tool servers; ``others`` only read the same configuration.
+    """``calling``: the functions that call tool servers; ``others`` only read the same configuration, and get no token.
 
     Given to the agent as ``INFINITY_TOOLSETS_<NAME>``, a ``[toolsets.name]`` like those of ``infinity.toml``, because the address of a function
     that is deployed along with the agent is not known before.
@@ -63,8 +61,6 @@ class Toolset(Construct):
             for each in calling:
                 each.tell(variable, reference(token))
                 grant_secret(token, each.role)
-            for each in others:
-                each.tell(variable, NO_TOKEN)
 
     def _address(self, function: lambda_.Function, calling: list[AgentFunction]) -> str:
         """Of a function URL that only these roles may call."""

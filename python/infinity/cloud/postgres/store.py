@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -64,11 +64,15 @@ class PostgresStore:
     async def commit(self, delta: Delta) -> list[Message]:
         check_delta(self._platform, delta, claims=self._transactions.claims is not None)
         stamp, told = secrets.token_hex(8), self._told(delta)
+        cancelled: dict[tuple[str, str], int] = {}
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
-            return await commit(connection, delta, stamp, uncertain, told)
+            cancelled.clear()
+            return await commit(connection, delta, stamp, uncertain, told, cancelled)
 
-        return await self._write(work, list)
+        messages = await self._write(work, list)
+        self._committed(told, cancelled)
+        return messages
 
     async def fire_timers(self, now: int) -> list[Message]:
         tried: list[Message] = []
@@ -211,6 +215,9 @@ class PostgresStore:
     def _told(self, delta: Delta) -> Sequence[Told]:
         """Rows for an output queue, written with the commit."""
         return ()
+
+    def _committed(self, told: Sequence[Told], cancelled: Mapping[tuple[str, str], int]) -> None:
+        """What a commit wrote for the output queue, and the timers that it took back: when they were due, by thread and id."""
 
     def _check_size(self, what: str, value: bytes) -> None:
         if self._transactions.claims is None:
