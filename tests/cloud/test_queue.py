@@ -288,6 +288,8 @@ async def test_twins_that_have_the_same_messages_commit_them_once(calm: CloudWor
     history = await calm.history("t")
     assert [entry["kind"] for entry in history] == ["user", "user", "turn"]
     assert "the second was faster" in str(history[-1])
+    replies = [row["data"]["text"] for row in _told(calm) if row["kind"] == "reply" and row["thread"] == "t"]
+    assert replies == ["the second was faster"], "what was not committed is told to nobody"
 
 
 # -- interrupts and time limits
