@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -19,8 +20,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of this folder's tests; other folders have a fixture of the same name."""
     for item in items:
-        if not isinstance(item, pytest.Function) or "aws" not in item.fixturenames:
+        if not isinstance(item, pytest.Function) or item.path.parent != Path(__file__).parent:
+            continue
+        if "aws" not in item.fixturenames:
             continue
         backend = item.callspec.params["aws"]
         case = item.callspec.id.removeprefix(backend).removeprefix("-")
