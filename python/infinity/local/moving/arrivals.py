@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from infinity.errors import BadRequest, Conflict, UnknownThread
+from infinity.errors import BadRequest, Conflict, InfinityError, UnknownThread
 from infinity.runtime import Runtime
 
 from .records import Roots
 
 __all__ = ["Arrivals"]
+
+logger = logging.getLogger("infinity.moving")
 
 RESTING = "it arrives from another host, which has not let go of it yet"
 
@@ -42,6 +45,7 @@ class Arrivals:
         async with self._lock:
             imported = await self._store.import_tree(str(file))
             await self._welcome_back(imported.root)
+        await self._fetch_tools(imported.root)
         await self._runtime.take_up(imported.root)
         return imported.root, await self._callbacks(imported.root)
 
@@ -69,6 +73,7 @@ class Arrivals:
                 await self._store.delete_tree(imported.root)
                 await self._resting.discard(root)
                 raise BadRequest(f"the file holds the conversation {imported.root}, not {root}")
+            await self._fetch_tools(root)
         return await self._callbacks(root)
 
     async def start(self, root: str) -> None:
@@ -88,6 +93,18 @@ class Arrivals:
             if root in self._resting:
                 await self._store.delete_tree(root)
                 await self._resting.discard(root)
+
+    async def _fetch_tools(self, root: str) -> None:
+        """From the servers of this host (DISC-5): those that the tree brings along are at the addresses of its old one, which is not called from here (S3)."""
+        try:
+            await self._runtime.reload_tools(root)
+        except InfinityError as error:
+            logger.warning(
+                "%s still has the tools of its old home: %s. To fetch them: infinity tools --reload %s",
+                root,
+                error,
+                root,
+            )
 
     async def _callbacks(self, root: str) -> dict[str, str]:
         capabilities, found = self._runtime.capabilities, {}
