@@ -136,6 +136,8 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     purpose: TimerPurpose
     call_id: str | None = None
     attempt: int = 0
+    rounds: int = 0
+    """Completions that the slices before have made in a row, where one goes on what another could not end."""
     version: int = 0
     """A retry is stale once the thread has another version: whatever committed since has tried again itself."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 from tests.slice.world import Streaming, World, call, say
 
-from infinity.settings import Retries, Settings
+from infinity.engine import loop
+from infinity.settings import Limits, Retries, Settings
 
 
 @pytest.mark.trap("L14", "M5")
@@ -59,3 +61,32 @@ async def test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_
     await world.said(thread, "hello")
     world.runtime.loop.expire(thread)
     assert await world.store.timers(thread) == [], "nobody has to be woken for nothing"
+
+
+@pytest.mark.trap("G2")
+async def test_a_slice_that_has_made_as_many_calls_as_a_commit_takes_goes_on_in_another_one(
+    world: World,
+) -> None:
+    most = loop.CALLS_PER_SLICE // 64 + 2
+    world.model.then(*[call(*[("no_such_tool", {})] * 64)] * most, say("that is all"))
+    thread = await world.thread("use it all day")
+    await world.said(thread, "that is all")
+    rows = await world.store.feed(thread)
+    slices = [json.loads(row.body) for row in rows if row.kind == "slice"]
+    assert len(slices) == 2
+    assert len(world.model.requests) == most + 1, "nothing is asked twice"
+
+
+async def test_rounds_are_counted_over_slices_that_go_on_where_another_one_ended(
+    open_world: Callable[..., World],
+) -> None:
+    rounds = loop.CALLS_PER_SLICE // 64 + 2
+    world = open_world(settings=Settings(limits=Limits(rounds=rounds)))
+    await world.start()
+    world.model.then(*[call(*[("no_such_tool", {})] * 64)] * rounds)
+    thread = await world.thread("never stop")
+    problem = await world.noted(thread, "problem", code="limit")
+    assert f"{rounds} completions in a row" in problem["text"]
+    await world.settled(thread)
+    assert len(world.model.requests) == rounds
+    await world.close()

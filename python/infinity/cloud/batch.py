@@ -22,6 +22,7 @@ from . import envelope
 from .host import Host
 from .items import Interrupt
 from .owed import Owed, gathering
+from .postgres.queues import AT_ONCE
 
 __all__ = ["run_batch"]
 
@@ -112,7 +113,7 @@ async def _work(
     again = group.receives > 1
     messages = opened.messages
     if again or opened.woken_at is not None:
-        messages = await _take_up(host, group.thread, opened)
+        messages = await _take_up(host, group.thread, opened, owed)
     if messages:
         await _slice(host, group.thread, messages, remaining)
     if again or opened.woken_at is not None:
@@ -152,11 +153,14 @@ async def _open(host: Host, group: _Group) -> _Opened:
 # -- take up
 
 
-async def _take_up(host: Host, thread: str, opened: _Opened) -> list[Message]:
+async def _take_up(host: Host, thread: str, opened: _Opened, owed: Owed) -> list[Message]:
     """The messages that are left to fold in: those that the thread has not consumed, and what its inbox has."""
     consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
     rest = [message for message in opened.messages if message.id not in consumed]
     inbox = await host.store.take_up(thread, host.now())
+    if len(inbox) >= AT_ONCE:
+        # More may be there, and nobody else knows of it.
+        owed.wakes[thread] = host.fresh_cause()
     host.runtime.observer.gate("fired")
     queued = {message.id for message in inbox}
     place = opened.woken_at if opened.woken_at is not None else len(opened.messages)

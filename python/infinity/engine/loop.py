@@ -23,6 +23,8 @@ from infinity.message import Action
 
 log = logging.getLogger("infinity.engine")
 
+CALLS_PER_SLICE = 256
+"""Calls after whose turn the rest of a slice is left to another one: a commit must fit into one transaction, and stores bound these."""
 BACKOFF_FIRST, BACKOFF_LONGEST = 0.25, 60.0
 """Seconds that a thread rests after a slice that failed; its messages stay queued (L10)."""
 
@@ -171,6 +173,8 @@ class Loop:
                 return
             await dispatch(slice, turn)
             compaction.consider(slice)
+            if slice.calls_made >= CALLS_PER_SLICE:
+                slice.out_of_time = True
             if slice.ready:
                 prepare(slice, self._services.mailbox.more(slice.thread.id))
 

@@ -36,6 +36,11 @@ class Slice:
     model: ModelInfo | None = None
     """The model that answers in this slice, once it was asked."""
     rounds: int = 0
+    """Completions in a row; those of slices that this one goes on for count too."""
+    calls_made: int = 0
+    """By the turns of this slice."""
+    turns: int = 0
+    """That were completed in this slice."""
     spent_tokens: int = 0
     spent_microdollars: int = 0
     """By the completions of this slice, which are not committed yet."""
@@ -44,7 +49,9 @@ class Slice:
     signal: Action | None = None
     """``interrupt`` or ``stop`` was asked for while it runs."""
     out_of_time: bool = False
-    """The host's time is nearly over: no further completion."""
+    """The host's time is nearly over, or the slice has done as much as one commit takes: no further completion."""
+    cut: bool = False
+    """A completion was ended because of that."""
     waiting: asyncio.Task[Any] | None = None
     """For the model; what an interrupt ends."""
     timings: dict[str, int] = field(default_factory=dict)

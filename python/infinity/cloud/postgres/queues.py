@@ -11,11 +11,11 @@ from .connections import Connection
 from .timers import SERVED
 from .words import text
 
-__all__ = ["expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
+__all__ = ["AT_ONCE", "expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
 
 _PAGE = 2_000
-_AT_ONCE = 200
-"""Messages that a slice takes at once; each costs a commit some rows."""
+AT_ONCE = 100
+"""Messages that a slice takes at once; each costs a commit some rows, up to seventeen."""
 
 
 async def inbox(connection: Connection, after: int) -> list[Message]:
@@ -37,7 +37,7 @@ async def inbox_of(connection: Connection, thread: str) -> list[Message]:
     sql = f"SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND {SERVED} ORDER BY seq LIMIT $2"
     return [
         Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
-        for seq, id, kind, body, accepted_at in await connection.fetch(sql, text(thread), _AT_ONCE)
+        for seq, id, kind, body, accepted_at in await connection.fetch(sql, text(thread), AT_ONCE)
     ]
 
 

@@ -54,6 +54,7 @@ async def _tries(slice: Slice) -> Turn | None:
         try:
             return await _interruptible(slice, _stream(model, request, shown, (until - slice.now) / 1000))
         except _Interrupted:
+            slice.cut = slice.out_of_time
             return _kept(slice, shown)
         except ModelError as error:
             shown.retract()
@@ -65,6 +66,7 @@ async def _tries(slice: Slice) -> Turn | None:
         try:
             await _interruptible(slice, slice.services.clock.sleep(wait))
         except _Interrupted:
+            slice.cut = slice.out_of_time
             return None
     raise AssertionError("a completion makes at least one try")
 
@@ -191,18 +193,19 @@ def postpone(slice: Slice) -> None:
     """
     if not slice.thread.pending or slice.thread.status in ("stopped", "closed"):
         return
-    if slice.rounds > 1:
+    if slice.turns:
         slice.retries = 0
     if slice.retries >= slice.services.settings.retries.slices:
         text = f"the model did not answer within the host's time limit, {slice.retries + 1} times in a row"
         _park(slice, "time_limit", text)
         return
-    _try_again_at(slice, slice.now)
+    # What was ended was no completion; what was completed counts on (limits.rounds).
+    _try_again_at(slice, slice.now, rounds=slice.rounds - 1 if slice.cut else slice.rounds)
 
 
-def _try_again_at(slice: Slice, due_at: int) -> None:
+def _try_again_at(slice: Slice, due_at: int, rounds: int = 0) -> None:
     version = slice.thread.version + 1
-    timer = Timer(purpose=TimerPurpose.RETRY, attempt=slice.retries + 1, version=version)
+    timer = Timer(purpose=TimerPurpose.RETRY, attempt=slice.retries + 1, rounds=rounds, version=version)
     # A timer's id becomes its message's id, so every retry has one of its own.
     slice.thread.set_timer(f"retry.{slice.thread.id}.{version}", due_at, Kind.TIMER, encode(timer))
 

@@ -23,6 +23,8 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 async def dispatch(slice: Slice, turn: Turn) -> None:
     started_at = slice.now
     calls = _record(slice, turn)
+    slice.turns += 1
+    slice.calls_made += len(calls)
     answered_at_once = False
     for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):
         if index < slice.limits.calls_per_turn:

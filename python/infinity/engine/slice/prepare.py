@@ -248,7 +248,7 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
 def _timer(slice: Slice, message: Message, body: Timer) -> None:
     if body.purpose is TimerPurpose.RETRY:
         if body.version == slice.thread.version:
-            slice.retries = body.attempt
+            slice.retries, slice.rounds = body.attempt, body.rounds
             slice.thread.consume(message)
         else:
             slice.discard(message, "a later slice has tried again already")
