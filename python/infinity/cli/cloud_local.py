@@ -238,12 +238,16 @@ def _toolset(text: str) -> tuple[str, ToolFunction]:
 def _unpacked(layer: Path, target: Path) -> Path:
     import shutil
 
+    from infinity.cloud.layer import read_manifest
+
+    wanted, here = read_manifest(layer).python, f"{sys.version_info.major}.{sys.version_info.minor}"
+    if wanted != here:
+        raise Failure(
+            f"{layer} is for Python {wanted}, and this is {here}: what is compiled in it cannot be imported; make one with: infinity layer build --python-version {here}"
+        )
     shutil.rmtree(target, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(layer) as archive:
-            archive.extractall(target)
-    except zipfile.BadZipFile:
-        raise Failure(f"{layer} is no zip file; make one with: infinity layer build") from None
+    with zipfile.ZipFile(layer) as archive:
+        archive.extractall(target)
     return target
 
 
