@@ -10,9 +10,10 @@ import pytest
 from tests.crash.scenarios import ROOT
 from tests.crash.watch import Watch
 
-from infinity.cloud.emulator.faults import Gate
+from infinity.cloud.emulator.faults import Attempt, Gate, refused
 from infinity.cloud.emulator.lambdas.mapping import _record
 from infinity.cloud.emulator.sqs.queue import Message, Queue
+from infinity.cloud.emulator.wire import Reply
 from infinity.models.script import Script
 from infinity.testing.tool_server import answering
 
@@ -43,10 +44,11 @@ def _expired(host: CloudHost) -> int:
     return host.aws.counts["sqs.DeleteMessageBatch (mapping) expired"]
 
 
-async def _once(host: CloudHost, root: Watch) -> None:
-    """One call, one result, two turns, whoever has tried how often."""
+async def _once(host: CloudHost, root: Watch, *, failures: bool = False) -> None:
+    """One call, one result, two turns, whoever has tried how often. ``failures``: a slice has failed; else a lost claim is none (I1)."""
     await root.said("all done")
     await ended(host)
+    assert (host.stage.mapping.partial > 0) == failures
     assert root.turns() == 2
     assert list(host.tools.counts.values()) == [1]
 
@@ -224,19 +226,20 @@ async def test_success_that_is_reported_after_the_visibility_is_over_is_found_to
 
 async def test_a_failure_that_is_reported_after_the_visibility_is_over_is_tried_again(tmp_path: Path) -> None:
     gate = Gate()
+
+    async def held_and_refused(attempt: Attempt) -> Reply:
+        await gate(attempt)
+        return await refused("AccessDeniedException")(attempt)
+
     async with CloudHost(tmp_path, Held(0), concurrency=1) as host:
         host.tools.behaviours["a"] = answering("what a found")
         root = await host.create(ROOT)
         await host.say(ROOT, "begin")
-        host.aws.faults.add("scheduler", "*", gate, times=1)
+        host.aws.faults.add("scheduler", "CreateSchedule", held_and_refused, times=1)
         await gate.arrived()
         _back(host)
-        host.stage.database.refusing = True
-        host.stage.database.cut()
         gate.open()
-        await host.until(lambda: host.stage.database.refused > 0, "failure")
-        host.stage.database.refusing = False
-        await _once(host, root)
+        await _once(host, root, failures=True)
 
 
 # -- too often
