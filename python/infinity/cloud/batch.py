@@ -99,6 +99,9 @@ async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> lis
     except Exception as error:
         log.exception("a slice of %s failed", group.thread)
         failed, reason = group.records, f"internal: {error}"
+    finally:
+        # A frozen process would go on with what is left hours later, and send what another one has taken back since.
+        await host.runtime.outbox.withdraw([group.thread])
     if failed:
         await _rest(host, group, failed, reason)
     else:

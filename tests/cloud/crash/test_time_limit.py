@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from infinity.cloud import batch
 from infinity.cloud.emulator.faults import Gate
 from infinity.cloud.emulator.wire import Request
 from infinity.models.script import Script
-from infinity.testing.tool_server import answering
+from infinity.testing.tool_server import answering, failing
 
 from .host import CloudHost
 from .minds import Held
@@ -152,3 +153,24 @@ async def test_a_pay_that_does_not_end_is_abandoned_and_done_by_another_function
         assert host.deaths == []
         assert host.stage.mapping.partial > 0
         assert list(host.tools.counts.values()) == [1]
+
+
+@pytest.mark.trap("B8")
+async def test_what_a_function_has_given_up_does_not_go_on_in_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen process would go on with it hours later, and call a tool for what was taken back since."""
+    monkeypatch.setattr(batch, "LAST", TIMEOUT - SOON)
+    monkeypatch.setattr(batch, "PATIENCE", 30.0)
+    async with CloudHost(tmp_path, Held(0), patient=True) as host:
+        host.tools.behaviours["a"] = failing(503)
+        root = await host.create(ROOT)
+        await host.say(ROOT, "begin")
+        await host.until(lambda: host.stage.mapping.partial == 1, "end of the first function")
+        tries = sum(host.tools.counts.values())
+        await asyncio.sleep(0.5)  # longer than the longest rest between two tries
+        assert sum(host.tools.counts.values()) == tries
+        host.tools.behaviours["a"] = answering("what a found")
+        host.patient = False
+        await root.said("all done")
+        await ended(host)
