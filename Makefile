@@ -38,7 +38,7 @@ test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
-	$(BIN)/python -m pytest tests/crash tests/property tests/e2e/test_examples_killed.py $(ARGS)
+	$(BIN)/python -m pytest tests/crash tests/cloud/crash tests/property tests/e2e/test_examples_killed.py $(ARGS)
 
 conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
 	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)
