@@ -250,6 +250,8 @@ class Thread:
         """The user whose message was folded in last."""
     def live_entries(self) -> int:
         """How many entries the next request renders."""
+    def live_bytes(self) -> int:
+        """Bytes of the records of these entries."""
     def calls(self) -> list[Call]:
         """Open calls (planned or sent, attached or detached), oldest first."""
     def attached(self) -> list[Call]:

@@ -49,6 +49,16 @@ def test_a_few_long_threads_do_not_fill_the_memory(monkeypatch: Any) -> None:
     assert len(hot) == 1, "the last one used stays, however long it is"
 
 
+def test_a_few_threads_with_large_results_do_not_either(monkeypatch: Any) -> None:
+    monkeypatch.setattr(threads, "MOST_BYTES", 10_000)
+    hot = HotThreads(100, sole_writer=True)
+    for id in ("a", "b", "c"):
+        thread = Thread.create(id, now=0, model="m")
+        thread.add_user(b'[{"type":"text","text":"%s"}]' % (b"x" * 4_000), now=0)
+        hot.keep(thread)
+    assert [hot.take(id) is not None for id in ("a", "b", "c")] == [False, True, True]
+
+
 async def test_a_thread_that_was_let_go_is_read_again(open_world: Any) -> None:
     world = await open_world(settings=Settings(limits=Limits(hot_threads=1))).start()
     world.model.then(say("one"), say("two"), say("one again"))

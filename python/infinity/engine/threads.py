@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 from infinity._core import Thread
 
-MOST_ENTRIES = 50_000
-"""Entries that all hot threads together may hold, so that a few long ones do not fill the memory."""
+MOST_ENTRIES, MOST_BYTES = 50_000, 64 << 20
+"""What the entries of all hot threads together may be, so that a few long ones, or some with large results, do not fill the memory."""
 
 
 class HotThreads:
@@ -18,26 +18,28 @@ class HotThreads:
 
     def __init__(self, capacity: int, *, sole_writer: bool) -> None:
         self._capacity = capacity
-        self._threads: OrderedDict[str, tuple[Thread, int]] = OrderedDict()
-        self._entries = 0
+        self._threads: OrderedDict[str, tuple[Thread, int, int]] = OrderedDict()
+        self._entries = self._bytes = 0
         self.sole_writer = sole_writer
 
     def take(self, id: str) -> Thread | None:
-        thread, entries = self._threads.pop(id, (None, 0))
+        thread, entries, size = self._threads.pop(id, (None, 0, 0))
         self._entries -= entries
+        self._bytes -= size
         return thread
 
     def keep(self, thread: Thread) -> None:
         if thread.status == "closed":
             return  # What still comes is discarded; it takes no place from those that live (G3).
-        entries = thread.live_entries()
-        self._threads[thread.id] = (thread, entries)
+        entries, size = thread.live_entries(), thread.live_bytes()
+        self._threads[thread.id] = (thread, entries, size)
         self._entries += entries
-        while len(self._threads) > self._capacity or (
-            self._entries > MOST_ENTRIES and len(self._threads) > 1
-        ):
-            _, (_, gone) = self._threads.popitem(last=False)
-            self._entries -= gone
+        self._bytes += size
+        while len(self._threads) > self._capacity or (self._too_much() and len(self._threads) > 1):
+            self.take(next(iter(self._threads)))
+
+    def _too_much(self) -> bool:
+        return self._entries > MOST_ENTRIES or self._bytes > MOST_BYTES
 
     def __len__(self) -> int:
         return len(self._threads)

@@ -172,6 +172,11 @@ impl Thread {
         self.live.len() + usize::from(self.summary.is_some())
     }
 
+    /// Bytes of the records of these entries.
+    pub fn live_bytes(&self) -> usize {
+        self.rendered().map(|entry| entry.record().len()).sum()
+    }
+
     /// Open calls, attached or detached, oldest first.
     pub fn calls(&self) -> impl Iterator<Item = &Arc<Call>> {
         self.calls.open()

@@ -186,6 +186,11 @@ impl PyThread {
         self.read(Thread::live_entries)
     }
 
+    /// Bytes of the records of these entries.
+    fn live_bytes(&self) -> PyResult<usize> {
+        self.read(Thread::live_bytes)
+    }
+
     /// Open calls (planned or sent, attached or detached), oldest first.
     fn calls(&self) -> PyResult<Vec<PyCall>> {
         self.read(|thread| call::list(thread.calls()))
