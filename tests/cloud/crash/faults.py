@@ -7,7 +7,7 @@ import random
 from infinity.cloud.emulator.faults import Attempt, Fault, broken, reset, throttled
 from infinity.cloud.emulator.wire import Reply
 
-__all__ = ["STYLES", "sometimes", "unreachable"]
+__all__ = ["STYLES", "anything", "sometimes", "unreachable"]
 
 
 def sometimes(fault: Fault, probability: float, seed: int = 1) -> Fault:
@@ -32,3 +32,13 @@ STYLES: dict[str, Fault] = {
     "cut off": reset(),
     "cut off after the effect": reset(after=True),
 }
+
+
+def anything(seed: int) -> Fault:
+    """One of them, another one each time."""
+    chance = random.Random(seed)
+
+    async def fault(attempt: Attempt) -> Reply:
+        return await chance.choice(list(STYLES.values()))(attempt)
+
+    return fault

@@ -247,10 +247,14 @@ class Stage:
         if self.kills and self.kills[0] == (step, self.passed[step]):
             self.kills.popleft()
             self.passed.clear()
-            life = current()
-            assert life is not None, "only a process can die"
-            life.end()
-            raise Died
+            self.die()
+
+    def die(self) -> None:
+        """The process that runs now ends here."""
+        life = current()
+        assert life is not None, "only a process can die"
+        life.end()
+        raise Died
 
     def bury(self, life: Life) -> None:
         task = asyncio.create_task(life.bury())
