@@ -92,11 +92,14 @@ async def test_what_a_newer_version_wrote_stays_queued_and_what_came_before_it_i
     await put(world, "t", json.dumps({"infinity": 99, "thread": "t", "id": "m", "new": True}), "2")
     await put(world, "t", plain("t", "three"), "3")
     await world.said("t", "first")
+
+    async def failing() -> bool:
+        return "newer" in (await world.client.items.failing("t") or "")
+
+    await world.eventually(failing)
     await world.eventually(lambda: not world.deployment.aws.lambdas.busy)
     left = [json.loads(message.body) for message in inbox(world).messages()]
     assert [body.get("infinity") for body in left] == [99, None], "order is kept behind it"
-    failing = await world.client.items.failing("t")
-    assert failing is not None and "newer" in failing
 
 
 async def test_a_message_too_large_for_the_queue_goes_by_the_bucket(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_the_file_for_the_shell_keeps_every_value(tmp_path: Path) -> None:
         (["--store", "mysql://x"], "postgresql://"),
         (["--toolset", "office"], "office.handler"),
         (["--toolset", "office=nowhere:office.handler"], "no directory nowhere"),
-        (["--layer", "infinity.toml"], "no zip file"),
+        (["--layer", "infinity.toml"], "no layer of Infinity"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
