@@ -15,7 +15,7 @@ from typing import Any
 
 from infinity.callback_keys import callback_keys
 from infinity.cloud.emulator import Emulator
-from infinity.cloud.layer_runtime import Ran, Started, run
+from infinity.cloud.layer.runtime import Ran, Started, run
 from infinity.cloud.postgres.opening import migrate, open_store
 from infinity.demo.daemon import free_port
 from processes import model_config, script

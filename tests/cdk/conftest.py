@@ -51,7 +51,7 @@ stack.node.root.synth()
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The least that is a layer: the infrastructure looks at nothing but its manifest."""
-    from infinity.cloud.layer import MANIFEST
+    from infinity.cloud.layer.build import MANIFEST
 
     file = tmp_path_factory.mktemp("layer") / "layer.zip"
     manifest = {

@@ -238,7 +238,7 @@ def _toolset(text: str) -> tuple[str, ToolFunction]:
 def _unpacked(layer: Path, target: Path) -> Path:
     import shutil
 
-    from infinity.cloud.layer import read_manifest
+    from infinity.cloud.layer.build import read_manifest
 
     wanted, here = read_manifest(layer).python, f"{sys.version_info.major}.{sys.version_info.minor}"
     if wanted != here:

@@ -15,7 +15,7 @@ from infinity.callback_keys import callback_keys
 from infinity.cloud.aws.client import Aws
 from infinity.cloud.aws.sqs import Queue, deduplication_id
 from infinity.cloud.emulator import Emulator
-from infinity.cloud.layer_dependencies import LEFT_OUT
+from infinity.cloud.layer.dependencies import LEFT_OUT
 from infinity.cloud.postgres.opening import open_store
 from infinity.demo.daemon import free_port
 from infinity.testing.tool_server import ToolServer, tool

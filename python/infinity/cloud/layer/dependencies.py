@@ -13,8 +13,8 @@ from pathlib import Path
 
 from infinity.errors import ConfigError
 
-from .layer_python import PythonVersion
-from .layer_wheel import Wheel
+from .python import PythonVersion
+from .wheel import Wheel
 
 __all__ = ["LEFT_OUT", "Wanted", "bring", "requirements"]
 

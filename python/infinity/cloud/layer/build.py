@@ -1,8 +1,4 @@
-"""``infinity layer build``: the wheel that runs elsewhere, and what the cloud host imports, as a layer for AWS Lambda.
-
-``layer_wheel`` what the wheel is → ``layer_dependencies`` pip, for Lambda's Python and processor → ``layer_archive`` prune, compile, zip.
-``layer_check`` runs what came out.
-"""
+"""One layer: the wheel that runs elsewhere, and what the cloud host imports, packed for AWS Lambda."""
 
 from __future__ import annotations
 
@@ -15,10 +11,10 @@ from pathlib import Path
 
 from infinity.errors import ConfigError
 
-from .layer_archive import compile_all, pack, prune, unpack_wheel
-from .layer_dependencies import Wanted, bring
-from .layer_python import PythonVersion
-from .layer_wheel import Wheel, read_wheel
+from .archive import compile_all, pack, prune, unpack_wheel
+from .dependencies import Wanted, bring
+from .python import PythonVersion
+from .wheel import Wheel, read_wheel
 
 __all__ = ["DIRECT_UPLOAD", "UNPACKED", "Layer", "Manifest", "Order", "build", "read_manifest"]
 

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
 
-from .emulator.lambdas.invocation import Outcome
-from .layer import Manifest, read_manifest
-from .layer_python import interpreter_of, python_version
-from .layer_runtime import Started, run, runtime_folder
-from .layer_wheel import DISTRIBUTION
+from ..emulator.lambdas.invocation import Outcome
+from .build import Manifest, read_manifest
+from .python import interpreter_of, python_version
+from .runtime import Started, run, runtime_folder
+from .wheel import DISTRIBUTION
 
 __all__ = ["Checked", "Trial", "check"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from infinity.errors import ConfigError
 
-from .layer_python import PythonVersion
+from .python import PythonVersion
 
 __all__ = ["ARCHITECTURES", "Wheel", "newest_wheel", "read_wheel"]
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
 
-from .emulator.lambdas.invocation import Invocation, Outcome, failed
-from .layer_python import PythonVersion
+from ..emulator.lambdas.invocation import Invocation, Outcome, failed
+from .python import PythonVersion
 
 __all__ = ["Ran", "Started", "run", "runtime_folder"]
 
@@ -48,7 +48,7 @@ class Ran(NamedTuple):
 
 async def run(started: Started, events: Sequence[Any]) -> Ran:
     """One process, one event after the other, until one fails; it is killed at the end."""
-    from .emulator.lambdas.runtime_api import RuntimeApi
+    from ..emulator.lambdas.runtime_api import RuntimeApi
 
     rested = asyncio.Event()
     api = RuntimeApi(ARN, rested.set, lambda: None)
