@@ -301,12 +301,16 @@ async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], 
     seconds = min(2 ** min(group.receives, 12), LONGEST_REST)
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
     try:
-        await host.failing(group.thread, reason, first=group.receives == 1)
         for record in failed:
             await host.inbox_queue.change_visibility(record["receiptHandle"], seconds)
     except (InfinityError, OSError) as error:
         # The queue's own visibility time-out brings them back, only later.
         log.warning("the rest of %s could not be shortened: %s", group.thread, error)
+    try:
+        await host.failing(group.thread, reason, first=group.receives == 1)
+    except (InfinityError, OSError) as error:
+        # The messages come back all the same, and the API says why.
+        log.warning("nobody could be told that %s fails: %s", group.thread, error)
 
 
 def _receives(record: Mapping[str, Any]) -> int:

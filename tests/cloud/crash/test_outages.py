@@ -16,13 +16,13 @@ from tests.crash.clients import Clients
 from tests.crash.scenarios import ROOT, Scenario
 from tests.crash.watch import Watch
 
-from infinity.cloud.emulator.faults import Rule
+from infinity.cloud.emulator.faults import Rule, refused
 from infinity.models.script import Script
 from infinity.testing.tool_server import answering
 
 from .faults import STYLES, sometimes, unreachable
 from .host import CloudHost
-from .runs import live, undisturbed
+from .runs import ended, live, undisturbed
 
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
 SERVICES = ("sqs", "dynamodb", "scheduler", "s3")
@@ -97,13 +97,17 @@ def _away(service: str) -> Failure:
 
 async def _visible(host: CloudHost) -> None:
     """In the API's explanation, and on the output queue."""
+    await _seen(host)
+    await host.until(lambda: "failing" in _problems(host), "word on the output queue")
+
+
+async def _seen(host: CloudHost) -> None:
     reasons: list[str] = []
     async with asyncio.timeout(10):
         while "failing" not in reasons:
             thread = await host.request("GET", f"/v1/threads/{ROOT}")
             reasons = [reason["kind"] for reason in thread["explanation"]["reasons"]]
             await asyncio.sleep(0.02)
-    await host.until(lambda: "failing" in _problems(host), "word on the output queue")
 
 
 def _problems(host: CloudHost) -> list[str]:
@@ -163,3 +167,25 @@ async def test_a_database_whose_connections_break_at_random_loses_nothing(tmp_pa
         cutting[0].cancel()
         await cutting[0]
     assert outcome.told == expected.told
+
+
+@pytest.mark.trap("L10")
+async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Path) -> None:
+    """The output queue refuses: what failed comes back soon all the same, and not when a whole visibility time-out is over."""
+    async with CloudHost(tmp_path, EVERYTHING.respond(), patient=True) as host:
+        root = await host.create(ROOT)
+        rule = host.aws.faults.add(
+            "sqs",
+            "*",
+            refused("AccessDeniedException"),
+            where=lambda request: b"output.fifo" in request.body,
+        )
+        await host.say(ROOT, "begin")
+        await host.until(lambda: host.stage.mapping.partial == 1, "failure")
+        [message] = host.aws.sqs.queue(host.stage.inbox).messages()
+        assert message.visible_at - host.stage.clock.now() <= 2_000
+        await _seen(host)
+        rule.remove()
+        host.patient = False
+        await _everything(host, root)
+        await ended(host)
