@@ -32,8 +32,12 @@ LARGE = "x" * 1_048_000
 """With what stands around it, more than a queue or a column takes."""
 
 
-async def _everything(host: Clients, root: Watch) -> None:
+def _answered(host: Clients) -> None:
     host.tools.behaviours |= {"a": answering(LARGE), "b": answering("from b")}
+
+
+async def _everything(host: Clients, root: Watch) -> None:
+    _answered(host)
     await host.say(ROOT, "begin")
     await root.said("all done")
 
@@ -173,6 +177,7 @@ async def test_a_database_whose_connections_break_at_random_loses_nothing(tmp_pa
 async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Path) -> None:
     """The output queue refuses: what failed comes back soon all the same, and not when a whole visibility time-out is over."""
     async with CloudHost(tmp_path, EVERYTHING.respond(), patient=True) as host:
+        _answered(host)
         root = await host.create(ROOT)
         rule = host.aws.faults.add(
             "sqs",
@@ -187,5 +192,5 @@ async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Pa
         await _seen(host)
         rule.remove()
         host.patient = False
-        await _everything(host, root)
+        await root.said("all done")
         await ended(host)
