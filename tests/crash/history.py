@@ -13,7 +13,7 @@ from .clients import Clients
 
 Entry = dict[str, Any]
 
-_MINTED = re.compile(r"\b(call|thread|event|message|control|choice)_[0-9a-f]{30}\b")
+_MINTED = re.compile(r"\b(call|thread|event|message|control|choice|sqs)[_.][0-9a-f-]{30,36}\b")
 _EVENT = "receive_event__injected"
 
 

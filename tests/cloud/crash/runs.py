@@ -23,6 +23,7 @@ _TAKEN_UP = frozenset(
         "a message to a child",
         "an overloaded model",
         "compaction",
+        "everything that needs a service",
     }
 )
 """Scenarios in which a thread is woken for what it has on record; the others pass ``fired`` after a crash only."""

@@ -16,11 +16,13 @@ from tests.crash.scenarios import SCENARIOS, Scenario
 from infinity.testing.gates import STEPS
 
 from .runs import live, steps, undisturbed
+from .scenarios import EVERYTHING, PLAIN
 
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
+HERE = (*SCENARIOS, PLAIN, EVERYTHING) if FULL else (*SCENARIOS, PLAIN)
 PASSED = [
     pytest.param(scenario, step, id=f"{scenario.name}, {step}")
-    for scenario in SCENARIOS
+    for scenario in HERE
     for step in STEPS
     if FULL or step in steps(scenario)
 ]
@@ -48,7 +50,7 @@ async def test_a_function_that_dies_at_any_step_changes_nothing_that_anybody_see
 
 
 @pytest.mark.trap("L15")
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", HERE, ids=lambda scenario: scenario.name)
 async def test_a_death_in_the_middle_of_the_recovery_from_a_death_changes_nothing_either(
     scenario: Scenario, tmp_path: Path
 ) -> None:

@@ -12,57 +12,19 @@ from contextvars import Context
 from pathlib import Path
 
 import pytest
-from tests.crash.clients import Clients
-from tests.crash.scenarios import ROOT, Scenario
-from tests.crash.watch import Watch
+from tests.crash.scenarios import ROOT
 
 from infinity.cloud.emulator.faults import Rule, refused
-from infinity.models.script import Script
-from infinity.testing.tool_server import answering
 
 from .faults import STYLES, sometimes, unreachable
 from .host import CloudHost
 from .runs import ended, live, undisturbed
+from .scenarios import EVERYTHING, answered
 
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
 SERVICES = ("sqs", "dynamodb", "scheduler", "s3")
 SAMPLE = ("throttled", "out of order after the effect", "cut off after the effect")
 OFTEN = 0.4
-LARGE = "x" * 1_048_000
-"""With what stands around it, more than a queue or a column takes."""
-
-
-def _answered(host: Clients) -> None:
-    host.tools.behaviours |= {"a": answering(LARGE), "b": answering("from b")}
-
-
-async def _everything(host: Clients, root: Watch) -> None:
-    _answered(host)
-    await host.say(ROOT, "begin")
-    await root.said("all done")
-
-
-EVERYTHING = Scenario(
-    "everything that needs a service",
-    Script()
-    .when_result("spawn_thread", "You are now in the child thread")
-    .call("close_thread", report="found it")
-    .when("begin")
-    .say("I begin.")
-    .call("a", n=1)
-    .when_result("a")
-    .call("spawn_thread", instructions="find it")
-    .when_result("spawn_thread")
-    .say("I wait.")
-    .when_event("spawn_thread", "found it")
-    .call("sleep", seconds=0.2)
-    .when_result("sleep")
-    .call("b", n=2)
-    .when_result("b")
-    .say("all done"),
-    _everything,
-    frozenset(),
-)
 
 
 @pytest.mark.rap("RUN-2", "RUN-3", "CB-3")
@@ -177,7 +139,7 @@ async def test_a_database_whose_connections_break_at_random_loses_nothing(tmp_pa
 async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Path) -> None:
     """The output queue refuses: what failed comes back soon all the same, and not when a whole visibility time-out is over."""
     async with CloudHost(tmp_path, EVERYTHING.respond(), patient=True) as host:
-        _answered(host)
+        answered(host)
         root = await host.create(ROOT)
         rule = host.aws.faults.add(
             "sqs",

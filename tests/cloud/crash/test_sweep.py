@@ -14,7 +14,7 @@ from infinity.cloud.emulator.wire import Reply
 from .host import CloudHost
 from .minds import Held
 from .runs import ended, undisturbed
-from .test_outages import EVERYTHING
+from .scenarios import EVERYTHING
 
 QUARTER = 900.0
 """Seconds between two sweeps."""
