@@ -35,7 +35,7 @@ from .home import DaemonState, Home, HomeLock
 from .journal_store import JournalStore
 from .listener import listen
 from .mailboxes import LocalMailbox
-from .mcp_servers import tool_servers
+from .mcp_servers import bridge_tokens, tool_servers
 from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
@@ -206,8 +206,13 @@ class Daemon:
         self._undo.push_async_callback(models.close)
         if models.notice:
             self.notices.append(models.notice)
+        tokens = bridge_tokens(self.config, self.home.make_token())
         servers = self.servers = await ServerSet.prepare(
-            tool_servers(self.config), store, self.home.path, first_port=address.port + 1
+            tool_servers(self.config, tokens),
+            store,
+            self.home.path,
+            first_port=address.port + 1,
+            tokens=tokens,
         )
         self._undo.push_async_callback(servers.stop)
         toolsets = await LocalToolsets.prepare(servers, store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import re
 import sys
@@ -9,18 +11,27 @@ from collections.abc import Mapping
 
 from infinity.config.schema import Config, McpServerConfig, ToolsetConfig
 from infinity.errors import ConfigError
-from infinity.rap.mcp.specification import ENVIRONMENT, ServerSpecification
+from infinity.rap.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification
 
-__all__ = ["specification", "tool_servers"]
+__all__ = ["bridge_tokens", "specification", "tool_servers"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
-def tool_servers(config: Config) -> dict[str, ToolsetConfig]:
-    """The configured tool servers and the bridges to the configured MCP servers, by name."""
-    bridges = {name: _bridge(name, server) for name, server in config.mcp_servers.items()}
+def tool_servers(config: Config, tokens: Mapping[str, str]) -> dict[str, ToolsetConfig]:
+    """The configured tool servers and the bridges to the configured MCP servers, by name; ``tokens`` of these."""
+    bridges = {name: _bridge(name, server, tokens[name]) for name, server in config.mcp_servers.items()}
     return {**config.toolsets, **bridges}
+
+
+def bridge_tokens(config: Config, secret: str) -> dict[str, str]:
+    """What each bridge wants to be sent: other users of the machine reach its port, too. The same after a restart, because a bridge outlives
+    its daemon. ``secret``: the home's token, from which nobody can tell these, nor it from them."""
+    return {
+        name: hmac.new(secret.encode(), f"infinity bridge {name}".encode(), hashlib.sha256).hexdigest()
+        for name in config.mcp_servers
+    }
 
 
 def specification(
@@ -61,11 +72,11 @@ def specification(
     )
 
 
-def _bridge(name: str, config: McpServerConfig) -> ToolsetConfig:
+def _bridge(name: str, config: McpServerConfig, token: str) -> ToolsetConfig:
     """The state is in the daemon's home, where its tool servers run."""
     return ToolsetConfig(
         command=sys.executable,
         args=("-m", "infinity.rap.mcp", "--port", "{port}", "--state", f"servers/{name}.db"),
-        env={ENVIRONMENT: specification(name, config).encode()},
+        env={ENVIRONMENT: specification(name, config).encode(), TOKEN: token},
         env_from=PROXIES if config.url is not None else (),
     )

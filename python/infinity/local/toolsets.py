@@ -48,8 +48,11 @@ class ServerSet:
         home: Path,
         *,
         first_port: int = DEFAULT_PORT + 1,
+        tokens: Mapping[str, str] | None = None,
     ) -> ServerSet:
-        """Give every started server its port, for good: what was recorded for it goes there after a restart too. Starts nothing."""
+        """``tokens``: of servers that get theirs from the daemon itself.
+
+        Give every started server its port, for good: what was recorded for it goes there after a restart too. Starts nothing."""
         records = await _read_records(store)
         lock = asyncio.Lock()
 
@@ -64,7 +67,7 @@ class ServerSet:
             each.port for each in toolsets.values() if each.port
         }
         for name, config in toolsets.items():
-            token = _token(name, config)
+            token = (tokens or {}).get(name) or _token(name, config)
             if config.url is not None:
                 addresses[name] = Server(config.url, token)
                 continue

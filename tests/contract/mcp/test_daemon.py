@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from tests.conformance.conftest import Agent
 from tests.contract.mcp.conftest import SCRIPT
 
@@ -24,6 +25,22 @@ async def answer(agent: Agent, thread: str, words: str, selected: int) -> None:
                 return
 
 
+async def _refuses_strangers(bridge: str) -> None:
+    """Other users of the machine reach the bridge's port, and have no token of it."""
+    call = {
+        "operation": "add",
+        "arguments": {"a": 1, "b": 1},
+        "id": "c",
+        "group_id": "t",
+        "callback_url": bridge,
+    }
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{bridge}/invoke", json=call) as response:
+            assert response.status == 401
+        async with session.get(f"{bridge}/.well-known/rap-toolset") as response:
+            assert response.status == 401
+
+
 async def test_an_agent_uses_an_mcp_server_beside_one_that_hangs(tmp_path: Path) -> None:
     servers = {
         "good": server(),
@@ -37,6 +54,7 @@ async def test_an_agent_uses_an_mcp_server_beside_one_that_hangs(tmp_path: Path)
         assert "add" in [tool["name"] for tool in described["good"]["tools"]]
         assert "MCP server crashes exited with status 7" in described["crashes"]["problem"]
         assert "MCP server hangs is still starting" in described["hangs"]["problem"]
+        await _refuses_strangers(described["good"]["url"])
         thread = await agent.begin('/call add {"a": 20, "b": 22}')
         await agent.until_said(thread, "42")
         asking = await agent.begin("/call ask_first {}")

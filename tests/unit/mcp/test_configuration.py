@@ -10,8 +10,8 @@ import pytest
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
 from infinity.errors import ConfigError
-from infinity.local.mcp_servers import specification, tool_servers
-from infinity.rap.mcp.specification import ENVIRONMENT, ServerSpecification, read_specification
+from infinity.local.mcp_servers import bridge_tokens, specification, tool_servers
+from infinity.rap.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification, read_specification
 
 
 def configured(tmp_path: Path, text: str) -> Config:
@@ -40,7 +40,11 @@ def test_the_shape_that_mcp_users_know_is_taken(tmp_path: Path) -> None:
         headers = { Authorization = "Bearer x" }
         """,
     )
-    bridges = tool_servers(config)
+    tokens = bridge_tokens(config, "the home's token")
+    assert len({*tokens.values(), "the home's token"}) == 3, "each its own"
+    assert tokens == bridge_tokens(config, "the home's token"), "the same after a restart"
+    bridges = tool_servers(config, tokens)
+    assert [bridges[name].env[TOKEN] for name in bridges] == [tokens[name] for name in bridges]
     assert bridges.keys() == {"time", "remote"}
     found = read_specification(bridges["time"].env[ENVIRONMENT])
     assert (found.name, found.command, found.args, found.env) == (

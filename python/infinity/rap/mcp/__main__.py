@@ -9,7 +9,7 @@ import sys
 
 from infinity.errors import InfinityError
 
-from .specification import ENVIRONMENT, read_specification
+from .specification import ENVIRONMENT, TOKEN, read_specification
 
 MISSING = "infinity: the bridge to MCP needs the MCP SDK; install it: pip install 'infinity-runtime[mcp]'"
 
@@ -21,10 +21,11 @@ def main() -> int:
     options = parser.parse_args()
     try:
         specification = read_specification(os.environ.pop(ENVIRONMENT, ""))
+        token = os.environ.pop(TOKEN, None)
         from .server import prepare_logging, serve
 
         prepare_logging()
-        asyncio.run(serve(specification, options.state, options.port))
+        asyncio.run(serve(specification, options.state, options.port, token))
     except ModuleNotFoundError as error:
         ours = (error.name or "").startswith(("mcp", "httpx2"))
         sys.stderr.write(f"{MISSING if ours else f'infinity: {error}'}\n")

@@ -7,6 +7,8 @@ import msgspec
 from infinity.errors import ConfigError
 
 ENVIRONMENT = "INFINITY_MCP_SERVER"
+TOKEN = "INFINITY_MCP_TOKEN"  # noqa: S105 the name of a variable
+"""What callers of the bridge must send."""
 """The variable that carries a specification to the bridge."""
 
 
