@@ -307,7 +307,7 @@ async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], 
         # The queue's own visibility time-out brings them back, only later.
         log.warning("the rest of %s could not be shortened: %s", group.thread, error)
     try:
-        await host.failing(group.thread, reason, first=group.receives == 1)
+        await host.failing(group.thread, reason)
     except (InfinityError, OSError) as error:
         # The messages come back all the same, and the API says why.
         log.warning("nobody could be told that %s fails: %s", group.thread, error)

@@ -144,10 +144,11 @@ class Host:
             await self._output.send(rows)
         await self.store.forget([key for key, _, _ in rows])
 
-    async def failing(self, thread: str, reason: str, *, first: bool) -> None:
-        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once."""
+    async def failing(self, thread: str, reason: str) -> None:
+        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered."""
+        told = await self.items.failing(thread) is not None
         await self.items.put_failing(thread, reason)
-        if first:
+        if not told:
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
     async def problem(self, thread: str, id: str, code: str, text: str) -> None:

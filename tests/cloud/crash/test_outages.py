@@ -156,3 +156,20 @@ async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Pa
         host.patient = False
         await root.said("all done")
         await ended(host)
+
+
+@pytest.mark.trap("L18")
+async def test_people_are_told_once_of_a_failure_though_it_is_not_the_first_try_that_fails(
+    tmp_path: Path,
+) -> None:
+    """The first function dies and says nothing; the next two fail."""
+    async with CloudHost(tmp_path, EVERYTHING.respond()) as host:
+        answered(host)
+        root = await host.create(ROOT)
+        host.stage.arm(("loaded", 1))
+        host.aws.faults.add("scheduler", "CreateSchedule", refused("AccessDeniedException"), times=2)
+        await host.say(ROOT, "begin")
+        await root.said("all done")
+        await ended(host)
+        assert host.stage.mapping.partial == 2
+        assert _problems(host).count("failing") == 1
