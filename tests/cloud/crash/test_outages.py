@@ -18,6 +18,7 @@ from infinity.cloud.emulator.faults import Rule, refused
 
 from .faults import STYLES, sometimes, unreachable
 from .host import CloudHost
+from .minds import Held
 from .runs import ended, live, undisturbed
 from .scenarios import EVERYTHING, answered
 
@@ -149,7 +150,7 @@ async def test_a_thread_rests_for_seconds_though_nobody_can_be_told(tmp_path: Pa
         )
         await host.say(ROOT, "begin")
         await host.until(lambda: host.stage.mapping.partial == 1, "failure")
-        [message] = host.aws.sqs.queue(host.stage.inbox).messages()
+        message = host.aws.sqs.queue(host.stage.inbox).messages()[0]
         assert message.visible_at - host.stage.clock.now() <= 2_000
         await _seen(host)
         rule.remove()
@@ -163,13 +164,15 @@ async def test_people_are_told_once_of_a_failure_though_it_is_not_the_first_try_
     tmp_path: Path,
 ) -> None:
     """The first function dies and says nothing; the next two fail."""
-    async with CloudHost(tmp_path, EVERYTHING.respond()) as host:
-        answered(host)
+    async with CloudHost(tmp_path, Held(0)) as host:
         root = await host.create(ROOT)
         host.stage.arm(("loaded", 1))
         host.aws.faults.add("scheduler", "CreateSchedule", refused("AccessDeniedException"), times=2)
         await host.say(ROOT, "begin")
-        await root.said("all done")
-        await ended(host)
+        call = (await host.tools.invoked()).id
+        await host.settled()
         assert host.stage.mapping.partial == 2
         assert _problems(host).count("failing") == 1
+        assert await host.tell(lambda: host.tools.answer(call, "what a found")) == 200
+        await root.said("all done")
+        await ended(host)
