@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.daemon import REPOSITORY
+from tests.crash.daemon import PATIENCE, REPOSITORY
 from tests.crash.workload import Mind, Workload
 
 from infinity.cloud.emulator.lambdas.invocation import Invocation, Outcome
@@ -22,7 +22,7 @@ from infinity.cloud.emulator.lambdas.process import Process
 
 from .host import CloudHost
 
-KILLS = int(os.environ.get("INFINITY_KILLS", "5"))
+KILLS = int(os.environ.get("INFINITY_KILLS", "8"))
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 4
 """Threads that are talked to at the same time."""
@@ -31,6 +31,8 @@ AGENTS = 3
 TEXTS = 3
 WINDOW = (0.1, 0.6)
 """Seconds between two kills."""
+WORK = (0.0, 0.05)
+"""Seconds of its work after which a process is killed."""
 VICTIMS = ("agent", "agent", "agent", "receiver", "relay")
 BACK = (0.0, 0.5)
 """Seconds after which the messages of a process that was killed are there again."""
@@ -41,10 +43,24 @@ class Running:
 
     def __init__(self) -> None:
         self.events: dict[Process, dict[str, Any]] = {}
+        self._begun = asyncio.Event()
+
+    async def one_of(self, name: str, chance: random.Random) -> Process:
+        """A process of this function, at some moment of its work."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = [process for process in self.events if process._settings.name == name]
+                victim = chance.choice(found) if found else None
+                await asyncio.sleep(chance.uniform(*WORK))
+                if victim is not None and victim in self.events:
+                    return victim
+                self._begun.clear()
+                await self._begun.wait()
 
     def watched(self, run: Any) -> Any:
         async def watching(process: Process, invocation: Invocation) -> Outcome:
             self.events[process] = json.loads(invocation.payload)
+            self._begun.set()
             try:
                 outcome: Outcome = await run(process, invocation)
                 return outcome
@@ -83,12 +99,7 @@ async def test_nothing_is_lost_and_nothing_is_doubled_however_often_functions_ar
 async def _kill(host: CloudHost, chance: random.Random, running: Running) -> None:
     await asyncio.sleep(chance.uniform(*WINDOW))  # its lifetime: what this test is about
     name = chance.choice(VICTIMS)
-
-    def at_work() -> list[Process]:
-        return [process for process in running.events if _name(process) == name]
-
-    await host.until(lambda: bool(at_work()), f"work of the {name}")
-    victim = chance.choice(at_work())
+    victim = await running.one_of(name, chance)
     records = running.events[victim].get("Records", [])
     victim.kill()
     host.deaths.append(-9)
@@ -100,7 +111,3 @@ async def _kill(host: CloudHost, chance: random.Random, running: Running) -> Non
         message = held.get(record["messageId"])
         if message is not None and queue.handle(message) == record["receiptHandle"]:
             queue.change_visibility(record["receiptHandle"], 0)
-
-
-def _name(process: Process) -> str:
-    return process._settings.name
