@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import asyncpg  # type: ignore[import-untyped]
-from tests.contract.databases import database_url, dsql_connections
-from tests.contract.dsql_rules import Conflicts, DsqlConnection
+from tests.contract.databases import dsql_connections
+from tests.contract.dsql_rules import Conflicts
 from tests.crash.daemon import fixed_port
 
-from infinity.abc import Observer
 from infinity.callback_keys import callback_keys
 from infinity.cloud.api.routes import receive, serve
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
 from infinity.cloud.emulator import Emulator
 from infinity.cloud.host import Host, Parts, open_host
-from infinity.cloud.postgres.connections import Connections
 from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
+from infinity.cloud.postgres.platform import DSQL
 from infinity.cloud.postgres.transactions import Retries, Transactions
-from infinity.cloud.relay import forward, open_relay
 from infinity.cloud.sweep import wake_overdue
 from infinity.models.registry import Models as ConfiguredModels
 from infinity.testing.gates import STEPS
 
 from .clock import LeapingClock
+from .database import Database, empty_database
+from .environments import Environment, Gates, Relay, Work
 from .lives import Died, Life, current, watch_over
 
 TABLE, BUCKET, TOKEN = "items", "claims", "token-for-tests"
@@ -41,8 +39,6 @@ RECEIVES = 100
 """After which a message is taken for dead."""
 CONFLICTS = 0.1
 
-Work = Callable[[Host, Mapping[str, Any], Callable[[], float]], Awaitable[dict[str, Any]]]
-
 _FUNCTIONS: dict[str, Work] = {
     "agent": run_batch,
     "receiver": lambda host, event, _: receive(host, event),
@@ -50,52 +46,6 @@ _FUNCTIONS: dict[str, Work] = {
     "dead_letters": lambda host, event, _: keep(host, event),
     "sweep": lambda host, _, remaining: wake_overdue(host, remaining),
 }
-
-
-class Database:
-    """``refusing``: nobody gets a connection, and those that are used break."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.refusing = False
-        self.refused = 0
-        self._open: list[Any] = []
-
-    def connections(self, life: Life, conflicts: Conflicts) -> Connections:
-        async def connect() -> Any:
-            if life.over:
-                raise Died
-            if self.refusing:
-                self.refused += 1
-                raise ConnectionRefusedError("the test lets nobody in")
-            # DSQL knows no other isolation: the setting stands for that.
-            made = await asyncpg.connect(self.url, server_settings=dict(POSTGRESQL.settings))
-            self._open.append(made)
-            life.connections.append(made)
-            return DsqlConnection(made, conflicts)
-
-        return Connections(connect)
-
-    def cut(self) -> int:
-        """Every connection breaks, whatever it is used for. How many there were."""
-        broken = [connection for connection in self._open if not connection.is_closed()]
-        for connection in broken:
-            connection.terminate()
-        self._open.clear()
-        return len(broken)
-
-
-async def _empty_database() -> str:
-    """One for all runs of this process, which come one after the other: to empty it is quicker than to make it."""
-    url = await database_url(Path("the crash sweep of the cloud host"))
-    connection = await asyncpg.connect(url)
-    try:
-        sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'infinity_schema'"
-        names = [name for (name,) in await connection.fetch(sql)]
-        await connection.execute(";".join(f"DELETE FROM {name}" for name in names))
-    finally:
-        await connection.close()
-    return url
 
 
 class Stage:
@@ -137,7 +87,7 @@ class Stage:
 
     async def start(self, config: Callable[[], str]) -> Stage:
         watch_over(asyncio.get_running_loop())
-        self.database = Database(await _empty_database())
+        self.database = Database(await empty_database())
         await self.aws.start()
         await self._make_keys()
         self._make_services()
@@ -146,8 +96,8 @@ class Stage:
         port = fixed_port()
         self.places["INFINITY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         for name, work in _FUNCTIONS.items():
-            self._create(name, lambda work=work: _Environment(self, work))
-        self._create("relay", lambda: _Relay(self))
+            self._create(name, lambda work=work: Environment(self, work))
+        self._create("relay", lambda: Relay(self))
         await self.aws.lambdas.url("receiver", port=port)
         self.url = (await self.aws.lambdas.url("api")).rstrip("/")
         lambdas = self.aws.lambdas
@@ -222,7 +172,7 @@ class Stage:
         parts = Parts(
             clock=self.clock,
             transactions=transactions,
-            observe=lambda feed: _Gates(feed, self),
+            observe=lambda feed: Gates(feed, self),
         )
         host = await open_host(self.environment(), parts=parts)
         runtime = host.runtime
@@ -282,78 +232,3 @@ class Stage:
         due_at = self.next_visible()
         if due_at is not None:
             self.clock.leap((due_at - self.clock.now() + 1) / 1000)
-
-
-class _Environment:
-    """A function's process: its host is opened by the first invocation and kept until it dies; then another one takes its place."""
-
-    def __init__(self, stage: Stage, work: Work) -> None:
-        self.stage = stage
-        self._work = work
-        self._life: Life | None = None
-        self._host: Any = None
-
-    async def __call__(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        if self._life is None or self._life.over:
-            self._life, self._host = Life(), None
-            self.stage.lives.append(self._life)
-        life = self._life
-        work = life.run(self._run(life, event, lambda: context.get_remaining_time_in_millis() / 1000))
-        ended = asyncio.create_task(life.ended.wait())
-        try:
-            await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
-            if life.over:
-                self._dead(life)
-                raise RuntimeError("Runtime exited with error: signal: killed")
-            return work.result()
-        except asyncio.CancelledError:
-            # The time limit, or the emulator's own kill.
-            life.end()
-            self._dead(life)
-            raise
-        finally:
-            ended.cancel()
-
-    def _dead(self, life: Life) -> None:
-        self.stage.deaths.append(-9)
-        self.stage.lives.remove(life)
-        self.stage.bury(life)
-
-    async def _run(
-        self, life: Life, event: Mapping[str, Any], remaining: Callable[[], float]
-    ) -> dict[str, Any]:
-        if self._host is None:
-            self._host = await self._open(life)
-        return await self._work(self._host, event, remaining)
-
-    async def _open(self, life: Life) -> Any:
-        return await self.stage.host(life)
-
-
-class _Relay(_Environment):
-    def __init__(self, stage: Stage) -> None:
-        async def work(queue: Any, event: Mapping[str, Any], _: object) -> dict[str, Any]:
-            return await forward(queue, event)
-
-        super().__init__(stage, work)
-
-    async def _open(self, life: Life) -> Any:
-        queue = open_relay(self.stage.environment())
-        life.closing.append(queue._aws.close)
-        return queue
-
-
-class _Gates:
-    def __init__(self, behind: Observer, stage: Stage) -> None:
-        self._behind = behind
-        self._stage = stage
-
-    def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
-        self._behind.live(thread, kind, data)
-
-    def committed(self, thread: str, position: int) -> None:
-        self._behind.committed(thread, position)
-
-    def gate(self, step: str) -> None:
-        self._behind.gate(step)
-        self._stage.passing(step)

@@ -60,7 +60,8 @@ async def _deaths(host: CloudHost, chance: random.Random) -> None:
             host.stage.die()
 
     host.stage.hooks.append(perhaps)
-    await host.until(lambda: len(host.deaths) >= DEATHS, "last death")
+    for number in range(1, DEATHS + 1):
+        await host.until(lambda number=number: len(host.deaths) >= number, f"death {number}")
 
 
 async def _again_and_again(

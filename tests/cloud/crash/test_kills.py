@@ -22,7 +22,7 @@ from infinity.cloud.emulator.lambdas.process import Process
 
 from .host import CloudHost
 
-KILLS = int(os.environ.get("INFINITY_KILLS", "8"))
+KILLS = int(os.environ.get("INFINITY_KILLS", "6"))
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 4
 """Threads that are talked to at the same time."""
