@@ -74,6 +74,7 @@ async def _again_and_again(
 
 def _twin(host: CloudHost, chance: random.Random) -> None:
     queue = host.aws.sqs.queue(chance.choice((host.stage.inbox, host.stage.delay)))
-    held = [message for message in queue.messages() if message.in_flight]
+    now = host.stage.clock.now()
+    held = [message for message in queue.messages() if message.in_flight and message.visible_at > now]
     if held:
         queue.change_visibility(queue.handle(chance.choice(held)), 0)
