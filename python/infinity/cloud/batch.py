@@ -255,15 +255,18 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
 
 async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], float]) -> None:
     """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7). Raises what could not be done."""
-    if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
-        await host.runtime.outbox.withdraw([thread])
-        unsent, _ = await host.store.unsent(thread)
-        if unsent:
-            owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
-    host.runtime.observer.gate("delivered")
-    if owed.told:
-        await host.tell(list(owed.told.values()))
-        host.runtime.observer.gate("told")
+    # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be told.
+    telling = asyncio.create_task(_tell(host, owed))
+    try:
+        if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
+            await host.runtime.outbox.withdraw([thread])
+            unsent, _ = await host.store.unsent(thread)
+            if unsent:
+                owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
+        host.runtime.observer.gate("delivered")
+        await telling
+    finally:
+        telling.cancel()
     await asyncio.gather(
         _set(host, host.alarms.wake_many, [*owed.wakes.items(), *_due(host, owed)]),
         *(
@@ -277,6 +280,12 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
             if due_at > host.now()
         ),
     )
+
+
+async def _tell(host: Host, owed: Owed) -> None:
+    if owed.told:
+        await host.tell(list(owed.told.values()))
+        host.runtime.observer.gate("told")
 
 
 async def _set(host: Host, alarm: Callable[..., Awaitable[None]], *about: object) -> None:

@@ -258,7 +258,7 @@ async def test_an_invocation_that_arrives_many_times_runs_once(runtime: FakeRunt
 
 
 @pytest.mark.rap("SRV-3")
-@pytest.mark.parametrize("answers", [[500], [503, 500, 502]])
+@pytest.mark.parametrize("answers", [[500], [503, 500, 502], [429]])
 async def test_a_callback_is_sent_again_until_it_is_taken(
     runtime: FakeRuntime, state: Path, answers: list[int]
 ) -> None:

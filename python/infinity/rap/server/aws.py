@@ -35,7 +35,7 @@ from .application import (
     error_reply,
 )
 from .call import Call, Event, Invocation, Key, ToolError
-from .delivery import Backoff, post, session
+from .delivery import Backoff, post, session, settles
 from .limits import Limits
 from .result import encode, error_text, result_fields
 from .running import Functions
@@ -220,7 +220,7 @@ class LambdaHandler:
         async with session() as connections:
             for tries in range(1_000_000):
                 status = await post(connections, url, body, call_id)
-                if 0 < status < 500:
+                if settles(status):
                     if status >= 300:
                         log.warning("callback of %s refused: HTTP %d", call_id, status)
                     return True

@@ -1,4 +1,7 @@
-"""Delivering callbacks: in order within a call, again and again on 5xx and lost connections, never again after a 4xx (SRV-3)."""
+"""Delivering callbacks: in order within a call, again and again on 5xx and lost connections, never again after a 4xx (SRV-3).
+
+But for 429: a receiver on Lambda that is throttled answers so in the runtime's place, and says by it that it may be tried again.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,11 @@ TOTAL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 GIVE_UP_SECONDS = KEEP_DONE_SECONDS
 """How long a callback is tried: a runtime that is gone for so long does not come back."""
+
+
+def settles(status: int) -> bool:
+    """Whether a callback is over with this answer: taken, or refused for good. ``0``: nobody answered."""
+    return 0 < status < 500 and status != 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ class Deliveries:
         while True:
             status = await self._post(letter)
             try:
-                if 0 < status < 500:
+                if settles(status):
                     await self._settle(letter, status)
                     return
             except StoreError as error:
