@@ -79,7 +79,9 @@ async def test_a_function_whose_time_is_over_in_the_middle_of_the_pay_is_made_go
         await root.said("all done")
         await ended(host)
         assert rule.hits == 1
-        assert list(host.tools.counts.values()) == [1]
+        # Calls leave beside replies: this one may have been on its way, and goes again under its id (I5).
+        (count,) = host.tools.counts.values()
+        assert count in ((1, 2) if sending == "the rows of the output queue" else (1,))
 
 
 def _spawning() -> Script:
