@@ -1,5 +1,5 @@
 """Everything that can go wrong does, all the time and together: functions die at random steps, messages come back while they are worked on, services
-and connections fail. ``INFINITY_KILLS``: how many deaths; ``INFINITY_SEED``: another run."""
+and connections fail. A fifth of ``INFINITY_KILLS``: how many deaths; ``INFINITY_SEED``: another run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.crash.workload import Mind, Workload
 from .faults import anything, sometimes
 from .host import CloudHost
 
-DEATHS = int(os.environ.get("INFINITY_KILLS", "5"))
+DEATHS = max(5, int(os.environ.get("INFINITY_KILLS", "25")) // 5)
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 4
 TEXTS = 2

@@ -1,4 +1,4 @@
-"""Many threads at once, and functions in real processes that are killed by SIGKILL at random moments. ``INFINITY_KILLS``: how often; ``INFINITY_SEED``: another run.
+"""Many threads at once, and functions in real processes that are killed by SIGKILL at random moments. A fifth of ``INFINITY_KILLS``: how often; ``INFINITY_SEED``: another run.
 
 The processes run AWS's own runtime client. What a killed one had taken comes back after a random while, in place of its visibility time-out.
 """
@@ -22,7 +22,7 @@ from infinity.cloud.emulator.lambdas.process import Process
 
 from .host import CloudHost
 
-KILLS = int(os.environ.get("INFINITY_KILLS", "6"))
+KILLS = max(6, int(os.environ.get("INFINITY_KILLS", "30")) // 5)
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 4
 """Threads that are talked to at the same time."""
