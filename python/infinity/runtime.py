@@ -158,7 +158,7 @@ class Runtime:
     ) -> Accepted:
         """User text for a thread. Durable when this returns; ``key`` makes a repeat harmless (I3). ``UnknownThread`` if there is none."""
         blocks = text_blocks(content) if isinstance(content, str) else content
-        _check_content(blocks)
+        check_content(blocks)
         body = UserText(content=blocks, user_id=user_id)
         size, limit = len(encode(body)), self.settings.limits.message_bytes
         if size > limit:
@@ -404,7 +404,7 @@ def _visible(entry: dict[str, Any]) -> str:
     return "".join(block["text"] for block in entry["assistant"] if block["type"] == "text")
 
 
-def _check_content(blocks: list[Block]) -> None:
+def check_content(blocks: list[Block]) -> None:
     """Content that any model takes: non-empty text and base64 images (I4)."""
     if not blocks:
         raise BadRequest("content is empty; send text")

@@ -221,9 +221,9 @@ def _said(plain: _Plain, message_id: str, group: str | None, sent_at: int, size:
 
 def _check_content(blocks: list[Block]) -> None:
     """The rules of ``Runtime.send``. Not at the top: the relay has wakes only, and no runtime."""
-    from infinity.runtime import _check_content as check
+    from infinity.runtime import check_content
 
-    check(blocks)
+    check_content(blocks)
 
 
 def _check_group(thread: str, group: str | None) -> None:
