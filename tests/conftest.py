@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import os
+import resource
 import socket
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any, SupportsIndex
 
 import pytest
 
-_DESCRIPTORS, _MANY = "/proc/self/fd", 300
 _blocked: list[str] = []
 _sleep = time.sleep
 
@@ -42,6 +40,15 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     _report(event)
 
 
+def _allow_descriptors(most: int = 20_000) -> None:
+    """Hundreds of hosts live and die in one process, and an ordinary user's shell allows 1,024 descriptors until it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+_allow_descriptors()
 sys.addaudithook(_watch)
 time.sleep = _watched_sleep
 
@@ -52,13 +59,3 @@ def event_loop_is_never_blocked() -> Iterator[None]:
     yield
     if _blocked:
         pytest.fail(_blocked[0], pytrace=False)
-
-
-@pytest.fixture(autouse=True)
-def descriptors_are_given_back() -> Iterator[None]:
-    """Those of hosts that were only let go of wait for the garbage collector; an ordinary user may have 1,024 of them."""
-    yield
-    if os.path.isdir(_DESCRIPTORS) and len(os.listdir(_DESCRIPTORS)) > _MANY:
-        # A daemon that ran in this process has frozen what there was.
-        gc.unfreeze()
-        gc.collect()
