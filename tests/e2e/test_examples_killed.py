@@ -175,7 +175,9 @@ async def test_what_is_approved_is_deployed_once(tmp_path: Path, dice: random.Ra
                 await eventually(partial(decided, watch, links, version, said, yes), f"{said!r}")
                 if kills.done():
                     break
-        deployed = [line.split()[0] for line in (made.folder / "deployments.log").read_text().splitlines()]
+        # Nobody has to have said yes: then there is no such file.
+        log = made.folder / "deployments.log"
+        deployed = [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
         assert deployed == approved
         assert len(entries(watch, "turn")) == watch.turns()
 
