@@ -108,7 +108,9 @@ class Account:
         if header["pending"] and row.status not in ("stopped", "closed"):
             reasons = {reason.kind for reason in explanation.reasons}
             compacting = b"blocked" in msgspec.json.encode(header["memo"])
-            assert reasons & {"timer", "call"} or compacting, f"{row.id} should speak and nothing wakes it"
+            # A message that is queued or taken, and a slice that is tried again, are reasons too.
+            woken = reasons & {"timer", "call", "queued", "running", "failing"}
+            assert woken or compacting, f"{row.id} should speak and nothing wakes it: {explanation}"
 
 
 def _results(history: list[Json], call_id: str) -> int:
