@@ -82,6 +82,12 @@ RULES = [
     _rule(
         "INV-8", "ours", "A call is durable before it leaves, and leaves again under its id after a crash."
     ),
+    _rule(
+        "INV-9",
+        "ours",
+        "Any 2xx acknowledges an invocation, an answer to a question, a notice or a migration.",
+        gap="being built",
+    ),
     # callbacks
     _rule(
         "CB-1",
@@ -104,6 +110,24 @@ RULES = [
         "CB-6",
         "must",
         "Unknown types, over-long bodies, wrong content types and bad encodings get a 4xx and crash nothing.",
+    ),
+    _rule(
+        "CB-7",
+        "ours",
+        "A refused result, question or sign-in of an open call ends the call with an error that names the reason, durable before the 4xx.",
+        gap="being built",
+    ),
+    _rule(
+        "CB-8",
+        "ours",
+        "Callback bodies up to 8 MiB are taken; lone surrogates in their text are repaired.",
+        gap="being built",
+    ),
+    _rule(
+        "CB-9",
+        "ours",
+        "Only a repeat of what was accepted is a duplicate; a result for a call that failed earlier is answered as such and recorded.",
+        gap="being built",
     ),
     # results
     _rule("RES-1", "must", "A result has text or content; of both, the model gets the content."),
@@ -139,6 +163,12 @@ RULES = [
         "should",
         "Events for closed threads are recorded and dropped; subscriptions per thread are limited.",
     ),
+    _rule(
+        "SUB-9",
+        "ours",
+        "An event that overtakes its confirmation is kept beside the call, within limits, and delivered in order by the commit that confirms it.",
+        gap="being built",
+    ),
     # prompts and views
     _rule(
         "OAU-1",
@@ -152,6 +182,24 @@ RULES = [
     ),
     _rule("CHO-2", "must", "A question has choices and a default among them, and survives a restart."),
     _rule(
+        "CHO-3",
+        "ours",
+        "An open question or sign-in stops the deadline of its call and has a limit of its own; of two different answers the first counts.",
+        gap="being built",
+    ),
+    _rule(
+        "CHO-4",
+        "ours",
+        "Questions of children are shown at the root and can be answered there.",
+        gap="being built",
+    ),
+    _rule(
+        "CHO-5",
+        "ours",
+        "An address is compared by its origin; the loopback names of one port are one origin.",
+        gap="being built",
+    ),
+    _rule(
         "VIEW-1",
         "must",
         "The latest content of each view is kept, shown to the thread's clients, and never interpreted.",
@@ -164,6 +212,18 @@ RULES = [
     ),
     _rule("THR-2", "must", "Closing a thread tells every tool server at once, once, and waits for none."),
     _rule("THR-3", "must", "A tool server takes every such notice with 200."),
+    _rule(
+        "THR-4",
+        "ours",
+        "A root thread is closed by a person or the API, never by the model.",
+        gap="being built",
+    ),
+    _rule(
+        "THR-5",
+        "ours",
+        "A parent is told when a child that it spawned ends without a report or stops for a cause inside it.",
+        gap="being built",
+    ),
     _rule("CAN-1", "should", "Cancelling a call tells every tool server at once, once, and waits for none."),
     _rule("CAN-2", "must", "A result that comes for a cancelled call corrupts nothing."),
     # lifecycle
@@ -198,6 +258,18 @@ RULES = [
     ),
     _rule("SRV-5", "should", "Notices of closing and cancelling are always taken, whatever they name."),
     _rule("SRV-6", "ours", "An invocation that arrives twice runs once."),
+    _rule(
+        "SRV-7",
+        "ours",
+        "A tool server started by another runtime says its port first and nothing else on its standard output.",
+        gap="being built",
+    ),
+    _rule(
+        "SRV-8",
+        "ours",
+        "The state file of a tool server can be read by its owner only.",
+        gap="being built",
+    ),
 ]
 
 TRAPS = [
@@ -234,6 +306,13 @@ TRAPS = [
     _trap("L17", "A graceful stop loses what it could have committed."),
     _trap("L18", "The model fails for good and nobody is told."),
     _trap("L19", "The address of callbacks changes with every start."),
+    _trap("L20", "Content that the model API refuses stays in history and makes every later request fail.", gap="being built"),
+    _trap("L21", "A truncated or damaged write-ahead log is taken for a shorter one.", gap="being built"),
+    _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped.", gap="being built"),
+    _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),
+    _trap("L24", "A person's question dies with the deadline of its call.", gap="being built"),
+    _trap("L25", "Threads that an expired key stopped stay stopped for ever.", gap="being built"),
+    _trap("L26", "Leaving a client cancels the work.", gap="being built"),
     _trap("R1", "Dedup state that cannot be read counts as empty."),
     _trap(
         "R2",
@@ -245,6 +324,12 @@ TRAPS = [
     _trap("R4", "Two slices drop each other's entries."),
     _trap("R5", "A provider that always breaks late is paid for ever."),
     _trap("R6", "Redelivery makes a second child for the same event."),
+    _trap("R7", "An exception of an unnamed class after the completion repeats the paid slice for ever.", gap="being built"),
+    _trap("R8", "Each message that comes during an outage sets a retry timer of its own.", gap="being built"),
+    _trap("R9", "A call that has ended keeps its outbox row and is sent.", gap="being built"),
+    _trap("R10", "A result that cannot be recorded runs the function again.", gap="being built"),
+    _trap("R11", "A message consumed elsewhere makes every commit conflict.", gap="being built"),
+    _trap("R12", "Two daemons on one database both send.", gap="being built"),
     _trap("B1", "One server that never answers holds up others."),
     _trap("B2", "Servers are told one after the other."),
     _trap("B3", "A call that never returns blocks its thread for ever."),
@@ -259,11 +344,21 @@ TRAPS = [
     _trap("B7", "Two starts at once leave one daemon orphaned."),
     _trap("B8", "Stopping does not stop; looking revives."),
     _trap("B9", "Compaction overlaps, recurses or repeats after failing."),
+    _trap("B10", "The schema of a tool holds up the event loop.", gap="being built"),
+    _trap("B11", "A background task dies of an exception that nobody named, and nothing fires any more.", gap="being built"),
+    _trap("B12", "Slow functions take the threads of everybody else, and the program cannot end.", gap="being built"),
+    _trap("B13", "The bad token or schema of one server stops every conversation.", gap="being built"),
+    _trap("B14", "Half requests hold descriptors for ever.", gap="being built"),
+    _trap("B15", "A slice that does not fit into the store's transaction is tried again for ever.", gap="being built"),
     _trap("G1", "History is copied or serialized anew for every request."),
     _trap("G2", "Queues, bodies, threads or subscriptions have no bound."),
     _trap("G3", "Every event leaves a thread that all listings walk."),
     _trap("G4", "Children share no cached prefix with their parent."),
     _trap("G5", "The whole transcript is sent again on every reconnect."),
+    _trap("G6", "Bytes in flight are unbounded.", gap="being built"),
+    _trap("G7", "Nothing that was stored is ever removed.", gap="being built"),
+    _trap("G8", "A counter of living things never goes down.", gap="being built"),
+    _trap("G9", "Log files, view types and watchers grow without bound.", gap="being built"),
     _trap("S1", "The callback endpoint takes anything from anybody."),
     _trap("S2", "Ids are used as file names."),
     _trap("S3", "URLs and redirects are followed anywhere."),
@@ -275,11 +370,18 @@ TRAPS = [
     _trap("S9", "Prompts, results or secrets end up in logs."),
     _trap("S10", "Manifests are not checked."),
     _trap("S11", "Whoever spoke last is taken for everybody."),
+    _trap("S12", "A question shows less than what is sent.", gap="being built"),
+    _trap("S13", "Untrusted files are printed raw at a trust prompt.", gap="being built"),
+    _trap("S14", "An import sends pending calls past the policy of this host.", gap="being built"),
+    _trap("S15", "Sign-in metadata of a server makes the bridge call internal addresses.", gap="being built"),
     _trap("M1", "Malformed arguments end the turn and the model never hears of it."),
     _trap("M2", "Failures reach the model as one generic sentence."),
     _trap("M3", "Reasoning that the provider wants back is dropped."),
     _trap("M4", "A user can forge the runtime's own markers."),
     _trap("M5", "Discarded text stays on the screen."),
+    _trap("M6", "The agent is never told the time.", gap="being built"),
+    _trap("M7", "The model hears that a server may be down for a call that was acknowledged.", gap="being built"),
+    _trap("M8", "An empty, cut-off or failed turn is taken for an answer.", gap="being built"),
 ]
 
 LEDGER = {requirement.id: requirement for requirement in (*RULES, *TRAPS)}
