@@ -306,7 +306,11 @@ TRAPS = [
     _trap("L17", "A graceful stop loses what it could have committed."),
     _trap("L18", "The model fails for good and nobody is told."),
     _trap("L19", "The address of callbacks changes with every start."),
-    _trap("L20", "Content that the model API refuses stays in history and makes every later request fail.", gap="being built"),
+    _trap(
+        "L20",
+        "Content that the model API refuses stays in history and makes every later request fail.",
+        gap="being built",
+    ),
     _trap("L21", "A truncated or damaged write-ahead log is taken for a shorter one.", gap="being built"),
     _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped.", gap="being built"),
     _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),
@@ -324,7 +328,11 @@ TRAPS = [
     _trap("R4", "Two slices drop each other's entries."),
     _trap("R5", "A provider that always breaks late is paid for ever."),
     _trap("R6", "Redelivery makes a second child for the same event."),
-    _trap("R7", "An exception of an unnamed class after the completion repeats the paid slice for ever.", gap="being built"),
+    _trap(
+        "R7",
+        "An exception of an unnamed class after the completion repeats the paid slice for ever.",
+        gap="being built",
+    ),
     _trap("R8", "Each message that comes during an outage sets a retry timer of its own.", gap="being built"),
     _trap("R9", "A call that has ended keeps its outbox row and is sent.", gap="being built"),
     _trap("R10", "A result that cannot be recorded runs the function again.", gap="being built"),
@@ -345,11 +353,23 @@ TRAPS = [
     _trap("B8", "Stopping does not stop; looking revives."),
     _trap("B9", "Compaction overlaps, recurses or repeats after failing."),
     _trap("B10", "The schema of a tool holds up the event loop.", gap="being built"),
-    _trap("B11", "A background task dies of an exception that nobody named, and nothing fires any more.", gap="being built"),
-    _trap("B12", "Slow functions take the threads of everybody else, and the program cannot end.", gap="being built"),
+    _trap(
+        "B11",
+        "A background task dies of an exception that nobody named, and nothing fires any more.",
+        gap="being built",
+    ),
+    _trap(
+        "B12",
+        "Slow functions take the threads of everybody else, and the program cannot end.",
+        gap="being built",
+    ),
     _trap("B13", "The bad token or schema of one server stops every conversation.", gap="being built"),
     _trap("B14", "Half requests hold descriptors for ever.", gap="being built"),
-    _trap("B15", "A slice that does not fit into the store's transaction is tried again for ever.", gap="being built"),
+    _trap(
+        "B15",
+        "A slice that does not fit into the store's transaction is tried again for ever.",
+        gap="being built",
+    ),
     _trap("G1", "History is copied or serialized anew for every request."),
     _trap("G2", "Queues, bodies, threads or subscriptions have no bound."),
     _trap("G3", "Every event leaves a thread that all listings walk."),
@@ -380,7 +400,9 @@ TRAPS = [
     _trap("M4", "A user can forge the runtime's own markers."),
     _trap("M5", "Discarded text stays on the screen."),
     _trap("M6", "The agent is never told the time.", gap="being built"),
-    _trap("M7", "The model hears that a server may be down for a call that was acknowledged.", gap="being built"),
+    _trap(
+        "M7", "The model hears that a server may be down for a call that was acknowledged.", gap="being built"
+    ),
     _trap("M8", "An empty, cut-off or failed turn is taken for an answer.", gap="being built"),
 ]
 
