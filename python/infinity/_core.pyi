@@ -353,6 +353,8 @@ class Thread:
         """Force the flag (an interrupt takes the reason to speak away; a retry gives it back)."""
     def close(self) -> None:
         """``rule`` if an attached call is open."""
+    def reopen(self) -> None:
+        """Undo ``close`` of a root thread, whose history goes on; ``rule`` for a child."""
 
     def render(self, *, images: bool = True, breakpoints: int = 2) -> bytes:
         """The request's ``messages`` array from stored bytes: roles alternate, every tool_use has its one tool_result first in the next

@@ -17,6 +17,8 @@ from infinity.rap.capability import generate_key
 __all__ = ["callback_keys", "kept_keys"]
 
 META = "capability_keys"
+EARLIER = "capability_key"
+"""Where version 0.1.0 kept the one key of a journal that was used embedded; read once, then empty."""
 RENEW_AFTER = 90 * 24 * 3600 * 1000
 """Milliseconds that a key signs; at a start after that a new one takes over."""
 KEPT = 9
@@ -34,12 +36,28 @@ async def kept_keys(store: Store) -> list[bytes]:
 
 
 async def callback_keys(store: Store, now: int) -> list[bytes]:
-    """The keys, the signing one first; a new one is made where there is none, or it has grown old. ``now`` in ms since the epoch."""
-    keys = await _read(store)
+    """The keys, the signing one first; a new one is made where there is none, or it has grown old. ``now`` in ms since the epoch.
+
+    Whatever opens a store for itself (the daemon, a program, the test kit) takes them here, so that callback URLs stay good whoever opens it next.
+    """
+    keys = await _adopt(store, await _read(store))
     if not keys or now - keys[0].made_at >= RENEW_AFTER:
         keys = [_Key(base64.b64encode(generate_key()).decode(), now), *keys][:KEPT]
         await store.put_meta(META, msgspec.json.encode(keys))
     return [base64.b64decode(key.key) for key in keys]
+
+
+async def _adopt(store: Store, keys: list[_Key]) -> list[_Key]:
+    """With the key of an earlier version, which signed callback URLs that may still be used. It signs on where it is the only one."""
+    earlier = await store.meta(EARLIER)
+    if not earlier:
+        return keys
+    adopted = _Key(base64.b64encode(earlier).decode(), 0)
+    if all(key.key != adopted.key for key in keys):
+        keys = [*keys, adopted][:KEPT]
+        await store.put_meta(META, msgspec.json.encode(keys))
+    await store.put_meta(EARLIER, b"")
+    return keys
 
 
 async def _read(store: Store) -> list[_Key]:

@@ -15,6 +15,7 @@ from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
 from infinity.engine.pace import Pace
+from infinity.engine.reopening import reopened
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
@@ -163,7 +164,23 @@ class Runtime:
         size, limit = len(encode(body)), self.settings.limits.message_bytes
         if size > limit:
             raise LimitReached(f"the message has {size} bytes, more than limits.message_bytes ({limit})")
-        return await self._known(thread, self._keyed("message", key), body)
+        id = self._keyed("message", key)
+        accepted = await self._known(thread, id, body)
+        if accepted.status is Status.DISCARDED and await self.reopen(thread):
+            accepted = await self._known(thread, id, body)
+        return accepted
+
+    async def reopen(self, thread: str) -> bool:
+        """Open a root thread again that its model closed under an earlier version (THR-4); whether it is open now."""
+        delta = await reopened(self.store, thread, self._clock.now())
+        if delta is None:
+            return False
+        try:
+            messages = await self.store.commit(delta)
+        except Conflict:
+            return True  # Somebody else has opened it meanwhile, or it is gone: the next try says which.
+        self.loop.follow(Committed(delta, messages))
+        return True
 
     async def control(
         self, thread: str, action: Action, argument: str | None = None, *, key: str | None = None

@@ -86,7 +86,6 @@ RULES = [
         "INV-9",
         "ours",
         "Any 2xx acknowledges an invocation, an answer to a question, a notice or a migration.",
-        gap="being built",
     ),
     # callbacks
     _rule(
@@ -197,7 +196,6 @@ RULES = [
         "CHO-5",
         "ours",
         "An address is compared by its origin; the loopback names of one port are one origin.",
-        gap="being built",
     ),
     _rule(
         "VIEW-1",
@@ -216,7 +214,6 @@ RULES = [
         "THR-4",
         "ours",
         "A root thread is closed by a person or the API, never by the model.",
-        gap="being built",
     ),
     _rule(
         "THR-5",
@@ -400,9 +397,7 @@ TRAPS = [
     _trap("M4", "A user can forge the runtime's own markers."),
     _trap("M5", "Discarded text stays on the screen."),
     _trap("M6", "The agent is never told the time.", gap="being built"),
-    _trap(
-        "M7", "The model hears that a server may be down for a call that was acknowledged.", gap="being built"
-    ),
+    _trap("M7", "The model hears that a server may be down for a call that was acknowledged."),
     _trap("M8", "An empty, cut-off or failed turn is taken for an answer.", gap="being built"),
 ]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.slice.world import World, call, say, texts
 
+from infinity._core import Call
+from infinity.abc import Stage
 from infinity.message import Action
 from infinity.settings import Limits, Settings
 from infinity.testing.tool_server import ToolServer
+from infinity.tools.builtins import BUILTINS
 
 
 def _last(request: dict[str, Any]) -> str:
@@ -131,12 +135,67 @@ async def test_closing_a_parent_closes_its_children(world: World) -> None:
     await world.noted(child, "status", status="closed")
 
 
-async def test_a_closed_root_says_so_to_the_model_and_takes_nothing_more(world: World) -> None:
+@pytest.mark.rap("THR-4")
+async def test_a_model_cannot_close_the_root_and_is_told_what_to_do_instead(world: World) -> None:
+    world.model.then(call(("close_thread", {"report": "bye"}), text="Goodbye."), say("still here"))
+    thread = await world.thread("close yourself")
+    await world.said(thread, "still here")
+    await world.settled(thread)
+    assert "only the user closes that" in texts(world.model.requests[1]["messages"][-1])
+    world.model.then(say("listening"))
+    await world.runtime.send(thread, "are you there?")
+    await world.said(thread, "listening")
+
+
+async def _closed_under_an_earlier_version(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    async def close(stage: Stage, call: Call, arguments: dict[str, Any]) -> str:
+        stage.close(None)
+        return "This thread is closed."
+
+    was = [replace(tool, run=close) if tool.name == "close_thread" else tool for tool in BUILTINS]
+    monkeypatch.setattr("infinity.tools.catalog.BUILTINS", tuple(was))
     world.model.then(call(("close_thread", {}), text="Goodbye."))
     thread = await world.thread("close yourself")
     await world.noted(thread, "status", status="closed")
     await world.settled(thread)
-    assert len(world.model.requests) == 1
+    monkeypatch.undo()
+    return thread
+
+
+@pytest.mark.rap("THR-4")
+async def test_text_opens_a_root_again_that_its_model_closed_under_an_earlier_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await _closed_under_an_earlier_version(world, monkeypatch)
+    await world.restart()
+    world.model.then(say("here I am"), say("and again"))
+    assert (await world.runtime.send(thread, "are you there?", key="m")).status == "accepted"
+    await world.said(thread, "here I am")
+    assert (await world.runtime.send(thread, "are you there?", key="m")).status == "duplicate"
+    await world.runtime.send(thread, "still?")
+    await world.said(thread, "and again")
+    assert "Goodbye." in str(world.model.requests[-1]["messages"])
+
+
+@pytest.mark.rap("THR-4")
+async def test_a_root_that_a_person_closed_stays_closed_whatever_the_model_had_tried(world: World) -> None:
+    world.model.then(call(("close_thread", {})), say("as you wish"))
+    thread = await world.thread("close yourself")
+    await world.said(thread, "as you wish")
+    await world.runtime.control(thread, Action.CLOSE)
+    await world.noted(thread, "status", status="closed")
+    assert (await world.runtime.send(thread, "are you there?")).status == "discarded"
+    assert (await world.store.thread(thread)).status == "closed"  # type: ignore[union-attr]
+
+
+@pytest.mark.rap("THR-4")
+async def test_of_what_a_model_closed_only_text_opens_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await _closed_under_an_earlier_version(world, monkeypatch)
+    for action in (Action.RESUME, Action.COMPACT, Action.INTERRUPT):
+        assert (await world.runtime.control(thread, action)).status == "discarded"
+    assert (await world.store.thread(thread)).status == "closed"  # type: ignore[union-attr]
 
 
 async def test_a_child_of_a_child_is_loaded_across_its_whole_lineage(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 class Verdict(StrEnum):
     DELIVERED = "delivered"
-    """200."""
+    """Any 2xx (INV-9)."""
     REFUSED = "refused"
     """Any other answer below 500: never retried (INV-6)."""
     FAILED = "failed"

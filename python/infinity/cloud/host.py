@@ -126,8 +126,11 @@ class Host:
 
     async def welcome(self, message: Message) -> None:
         """A person may begin a conversation by the queue: text creates the root thread that it is for."""
-        if await self.store.thread(message.thread) is None:
+        row = await self.store.thread(message.thread)
+        if row is None:
             await self.runtime.create(id=message.thread)
+        elif row.status == "closed":
+            await self.runtime.reopen(message.thread)
 
     async def refuse(self, thread: str, id: str, reason: str) -> None:
         """A message that cannot be read now or ever: told, put on record, dropped (I2)."""

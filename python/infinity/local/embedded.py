@@ -11,10 +11,11 @@ from infinity import runtime
 from infinity._core import Mailboxes, Wake
 from infinity.abc import Models
 from infinity.agent import Agent
+from infinity.callback_keys import callback_keys
 from infinity.feed import Feed
 from infinity.models.registry import Models as ConfiguredModels
 from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities, generate_key
+from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 
@@ -25,8 +26,6 @@ from .mailboxes import LocalMailbox
 from .wakeup import Wakeup
 
 __all__ = ["Runtime"]
-
-KEY = "capability_key"
 
 
 class Runtime(runtime.Runtime):
@@ -58,6 +57,8 @@ class Runtime(runtime.Runtime):
             store.orphaned = mailbox.put
             wakeup.start()
             stack.callback(wakeup.stop)
+            clock = SystemClock(wakeup)
+            keys = await callback_keys(store, clock.now())
             servers = [Server(url) for url in agent.toolsets]
             made = cls(
                 store=store,
@@ -65,8 +66,8 @@ class Runtime(runtime.Runtime):
                 models=models or await _closing(stack),
                 transport=HttpTransport(servers),
                 toolsets=Toolsets(servers),
-                capabilities=Capabilities([await _key(store)], f"http://{callback_host}:{callback_port}"),
-                clock=SystemClock(wakeup),
+                capabilities=Capabilities(keys, f"http://{callback_host}:{callback_port}"),
+                clock=clock,
                 feed=Feed(store),
                 settings=agent.settings,
                 functions=agent.tools,
@@ -82,15 +83,6 @@ async def _closing(stack: AsyncExitStack) -> ConfiguredModels:
     models = ConfiguredModels()
     stack.push_async_callback(models.close)
     return models
-
-
-async def _key(store: JournalStore) -> bytes:
-    """Kept with the journal, so that callback addresses stay valid across restarts."""
-    key = await store.meta(KEY)
-    if key is None:
-        key = generate_key()
-        await store.put_meta(KEY, key)
-    return key
 
 
 async def _listen(made: runtime.Runtime, host: str, port: int, stack: AsyncExitStack) -> None:

@@ -1,10 +1,12 @@
 """Where tool servers live: configured base URLs, and which URLs belong to them (trap S3).
 
 Whatever a server tells us to call (its endpoint, a ``response_url``) must have the origin it was configured with: scheme, host and port.
+The loopback names of one port are one origin (CHO-5): servers name themselves by whichever they know.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -80,7 +82,20 @@ def origin(url: str) -> Origin:
         raise ValueError(problem)
     parts = urlsplit(url)
     port = parts.port if parts.port is not None else _DEFAULT_PORTS[parts.scheme]
-    return parts.scheme, (parts.hostname or "").lower(), port
+    return parts.scheme, _canonical(parts.hostname or ""), port
+
+
+def _canonical(host: str) -> str:
+    """One spelling of a host: lower case, without the dot of the DNS root, addresses in their shortest form, one name for the loopback."""
+    host = host.lower().removesuffix(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        mapped = getattr(address, "ipv4_mapped", None)
+        host = str(mapped or address)
+    return "localhost" if host in _LOOPBACK else host
 
 
 def same_origin(url: str, base_url: str) -> bool:

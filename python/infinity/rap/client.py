@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from infinity.abc import Delivery, Verdict
 from infinity.errors import InfinityError
@@ -47,7 +48,7 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
-        """POST JSON once (INV-4). 200 is delivered; other answers below 500 are refused (INV-6); all else failed (INV-5)."""
+        """POST JSON once (INV-4). Any 2xx is delivered (INV-9); other answers below 500 are refused (INV-6); all else failed (INV-5)."""
         return await self._post(url, body, {"Idempotency-Key": key}, self._total)
 
     async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
@@ -101,7 +102,8 @@ class HttpTransport:
         target = origin(url)
         owners = [server for server in self._servers if origin(server.base_url) == target]
         if len(owners) > 1:
-            owners = [server for server in owners if url.startswith(server.base_url + "/")]
+            path = urlsplit(url).path
+            owners = [server for server in owners if path.startswith(urlsplit(server.base_url).path + "/")]
         return max(owners, key=lambda server: len(server.base_url), default=None)
 
     def _connections(self) -> aiohttp.ClientSession:
@@ -124,7 +126,7 @@ def _payload(body: bytes) -> bytes | io.BytesIO:
 
 
 def _verdict(status: int, server: str) -> Delivery:
-    if status == 200:
+    if 200 <= status < 300:
         return Delivery(Verdict.DELIVERED)
     if status >= 500:
         return Delivery(Verdict.FAILED, f"HTTP {status} from {server}")

@@ -25,6 +25,7 @@ import msgspec
 from infinity._core import Journal, Mailboxes, Wake, entry_json
 from infinity.abc import Model, ModelInfo, ModelRequest, Part
 from infinity.agent import Agent
+from infinity.callback_keys import callback_keys
 from infinity.explanation import Explanation
 from infinity.feed import Feed
 from infinity.local.callback_server import listen
@@ -36,7 +37,7 @@ from infinity.models.heard import text_of
 from infinity.models.script import Script
 from infinity.models.scripted import ScriptedModel
 from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities, generate_key
+from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
@@ -107,8 +108,7 @@ class Kit:
         self.model = CheckedModel(
             ScriptedModel(model) if isinstance(model, Script | None) else model,
         )
-        # Kept over crashes, as a daemon keeps them: answers to earlier calls still arrive (L19).
-        self._key = generate_key()
+        # Kept over crashes, as a daemon keeps it: answers to earlier calls still arrive (L19).
         self._port = _free_port()
         self._started = AsyncExitStack()
 
@@ -142,6 +142,7 @@ class Kit:
         self._started.push_async_callback(mailbox.close)
         store.orphaned = mailbox.put
         wakeup.start()
+        keys = await callback_keys(store, self.clock.now())
         addresses = [Server(agent_url) for agent_url in self._agent.toolsets]
         addresses += [Server(server.base_url) for server in self.servers]
         self.runtime = Runtime(
@@ -150,7 +151,7 @@ class Kit:
             models=self.model,
             transport=HttpTransport(addresses),
             toolsets=Toolsets(addresses),
-            capabilities=Capabilities([self._key], f"http://127.0.0.1:{self._port}"),
+            capabilities=Capabilities(keys, f"http://127.0.0.1:{self._port}"),
             clock=self.clock,
             feed=Feed(store),
             settings=self._agent.settings,

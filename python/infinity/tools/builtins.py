@@ -90,7 +90,17 @@ async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any])
     return "Reported to the parent thread."
 
 
+ROOT_STAYS_OPEN = (
+    "Error: this is the root thread of the conversation, and only the user closes that. It was not closed. "
+    "To end for now, simply end your turn: the thread sleeps at no cost and wakes when the user writes or an event arrives. "
+    "To stop events, use cancel_subscription."
+)
+
+
 async def _close_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole tree (G4)."""
+    if stage.thread.parent is None:
+        return ROOT_STAYS_OPEN
     stage.close(arguments.get("report"))
     return "This thread is closed."
 
@@ -167,8 +177,9 @@ BUILTINS: tuple[BuiltinTool, ...] = (
     ),
     BuiltinTool(
         "close_thread",
-        "End this thread for good: running calls and subscriptions are cancelled, child threads are closed.",
-        _schema({}, {"report": _text("In a child thread: a last report to the parent.")}),
+        "In a child thread: end it for good; its running calls and subscriptions are cancelled, its own children are closed. "
+        "A root thread is closed by the user only.",
+        _schema({}, {"report": _text("A last report to the parent.")}),
         _close_thread,
     ),
     BuiltinTool(

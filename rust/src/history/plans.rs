@@ -168,6 +168,18 @@ impl Thread {
         self.set(|thread| &mut thread.header.closed, true)
     }
 
+    /// Undo `close`, for a root that was closed by mistake. Its history goes on; what was cancelled stays cancelled.
+    ///
+    /// # Errors
+    /// `Rule` for a child: its parent was told that it has ended.
+    pub fn reopen(&mut self) -> Result<()> {
+        self.check_usable()?;
+        if self.header.parent().is_some() {
+            return Err(self.rule("a child thread that has closed stays closed"));
+        }
+        self.set(|thread| &mut thread.header.closed, false)
+    }
+
     fn set<T: PartialEq>(&mut self, field: impl Fn(&mut Self) -> &mut T, value: T) -> Result<()> {
         self.check_usable()?;
         if *field(self) != value {

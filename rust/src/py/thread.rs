@@ -421,6 +421,11 @@ impl PyThread {
         self.with(Thread::close)
     }
 
+    /// Undo ``close`` of a root.
+    fn reopen(&self) -> PyResult<()> {
+        self.with(Thread::reopen)
+    }
+
     /// The request's ``messages`` array from stored bytes.
     #[pyo3(signature = (*, images = true, breakpoints = 2))]
     fn render<'py>(&self, py: Python<'py>, images: bool, breakpoints: usize) -> PyResult<Bound<'py, PyBytes>> {

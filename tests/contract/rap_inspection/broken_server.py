@@ -97,8 +97,6 @@ class BrokenServer:
                 return web.Response(status=400)
             case "unknown operations get 500":
                 return web.Response(status=500)
-            case "it acknowledges with 202":
-                return web.Response(status=202)
             case "it never acknowledges":
                 await self._closing.wait()
             case "it works before it acknowledges":
@@ -112,7 +110,7 @@ class BrokenServer:
             task = asyncio.create_task(self._answer(callback_url, body))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return web.json_response({})
+        return web.json_response({}, status=202 if self._fault == "it acknowledges with 202" else 200)
 
     async def _answer(self, url: str, body: dict[str, Any]) -> None:
         message = {

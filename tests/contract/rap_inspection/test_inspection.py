@@ -150,7 +150,7 @@ FAULTS: list[tuple[str, Pace, set[tuple[str, str]]]] = [
     ("unknown operations get 404", PACE, {("SRV-2", "broken")}),
     ("bad arguments get 400", PACE, {("SRV-2", "broken")}),
     ("unknown operations get 500", PACE, {("SRV-1", "broken")}),
-    ("it acknowledges with 202", PACE, {("SRV-2", "broken")}),
+    ("it acknowledges with 202", PACE, {("INV-9", "warned")}),
     ("it never acknowledges", HURRIED, {("SRV-1", "broken")}),
     ("it works before it acknowledges", Pace(2, 20, 0.15), {("SRV-1", "broken"), ("SRV-6", "warned")}),
     ("unknown operations are dropped", IMPATIENT, {("SRV-2", "broken")}),

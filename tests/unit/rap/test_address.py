@@ -18,10 +18,52 @@ pytestmark = pytest.mark.trap("S3")
         ("https://tools.example/x?y=1", "https://tools.example:443"),
         ("HTTP://TOOLS.example/x", "http://tools.EXAMPLE"),
         ("http://[::1]:8801/x", "http://[::1]:8801"),
+        ("http://tools.example./invoke", "http://tools.example"),
+        ("https://[2001:DB8:0::1]/x", "https://[2001:db8::1]:443"),
     ],
 )
 def test_the_same_scheme_host_and_port_is_the_same_server(url: str, base: str) -> None:
     assert same_origin(url, base)
+
+
+NAMES = [
+    "127.0.0.1",
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+]
+
+
+@pytest.mark.rap("CHO-5")
+@pytest.mark.parametrize("one", NAMES)
+@pytest.mark.parametrize("other", NAMES)
+def test_the_loopback_names_of_one_port_are_one_server(one: str, other: str) -> None:
+    assert same_origin(f"http://{one}:8801/answer", f"http://{other}:8801")
+    assert same_origin(f"http://{one}/answer", f"http://{other}:80")
+    assert same_origin(f"https://{one}:443/answer", f"https://{other}")
+    assert not same_origin(f"http://{one}:8802/answer", f"http://{other}:8801")
+    assert not same_origin(f"https://{one}:8801/answer", f"http://{other}:8801")
+
+
+@pytest.mark.rap("CHO-5")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost.example",
+        "127.0.0.1.example",
+        "localhost..",
+        "127.0.0.2",
+        "0.0.0.0",
+        "[::]",
+        "[::2]",
+        "10.0.0.1",
+    ],
+)
+def test_what_only_looks_like_the_loopback_is_another_server(host: str) -> None:
+    assert not same_origin(f"http://{host}:8801/answer", "http://localhost:8801")
 
 
 @pytest.mark.parametrize(

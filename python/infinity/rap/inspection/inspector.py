@@ -82,9 +82,10 @@ async def _probe(visit: Visit, toolset: Toolset) -> None:
 async def _try(visit: Visit, toolset: Toolset, trial: Trial) -> None:
     check, probe, report = f"call of {trial.operation}", visit.probe(), visit.report
     reply = await visit.post(toolset.endpoint, probe.body(trial.operation, trial.arguments))
-    if reply.status != 200:
+    if not reply.acknowledged:
         report.failed("SRV-1", check, f"{reply}; expected 200")
         return
+    probes.note_status(visit, reply, check)
     until, seen = time.monotonic() + trial.seconds, 0
     while await probe.line.arrived(seen + 1, max(until - time.monotonic(), 0)):
         callback = read(report, probe, probe.line.received[seen], check)

@@ -9,7 +9,7 @@ from typing import Any
 SHOULD = frozenset(
     {"DISC-6", "DISC-7", "DISC-8", "DISC-9", "INV-5", "RES-4", "RES-5", "SRV-3", "SRV-5", "SUB-4"}
 )
-OURS = frozenset({"CB-5", "S1", "SRV-6"})
+OURS = frozenset({"CB-5", "INV-9", "S1", "SRV-6"})
 """Rules that a server may leave out; every other one is a must."""
 
 

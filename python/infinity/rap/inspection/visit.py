@@ -38,6 +38,11 @@ class Reply:
     content_type: str = ""
     problem: str = ""
 
+    @property
+    def acknowledged(self) -> bool:
+        """Any 2xx (INV-9)."""
+        return 200 <= self.status < 300
+
     def __str__(self) -> str:
         return self.problem or f"HTTP {self.status}"
 
