@@ -16,7 +16,7 @@ from . import claude, failure
 from .access import Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import decode
-from .request import API_VERSION, betas, body
+from .request import API_VERSION, betas, body, origin
 from .sse import EventSplitter, EventTooLong
 from .turn import OpenTurn
 
@@ -44,7 +44,7 @@ class AnthropicModel:
             while not turn.complete and (chunk := await self._read(response)):
                 for part in self._parts(chunk, splitter, turn, response):
                     yield part
-            result = turn.finish()
+            result = turn.finish(origin(self._access.host, request.model))
             await _drain(response)
             yield result
         finally:
@@ -71,7 +71,7 @@ class AnthropicModel:
         headers = {"anthropic-beta": beta} if beta else None
         try:
             response = await self._open().post(
-                self._url, data=body(request), headers=headers, allow_redirects=False
+                self._url, data=body(request, self._access.host), headers=headers, allow_redirects=False
             )
         except aiohttp.ConnectionTimeoutError as error:
             raise self._unavailable(f"no connection within {self._timeouts.connect:g} s") from error

@@ -18,7 +18,7 @@ from . import claude, failure
 from .access import Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import KNOWN, ErrorBody, Event
-from .request import API_VERSION, betas, body
+from .request import API_VERSION, betas, body, origin
 from .sdk import SdkCalls
 from .turn import OpenTurn
 
@@ -49,7 +49,7 @@ class AnthropicSdkModel:
                     break
                 if (part := turn.apply(event)) is not None:
                     yield part
-            yield turn.finish()
+            yield turn.finish(origin(self._access.host, request.model))
         finally:
             await stream.close()
 
@@ -78,7 +78,7 @@ class AnthropicSdkModel:
 
     async def _create(self, request: ModelRequest) -> Any:
         self._client = self._client or self._open()
-        parameters = msgspec.json.decode(body(request))
+        parameters = msgspec.json.decode(body(request, self._access.host))
         return await self._client.messages.create(**parameters, extra_headers=self._headers(request))
 
     def _headers(self, request: ModelRequest) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -81,8 +82,37 @@ def decode(data: bytes) -> Event | None:
     """The event; ``None`` for types this version does not know. ``msgspec.DecodeError`` for what is no event at all."""
     try:
         event = _event(data)
-    except msgspec.ValidationError:
-        if _kind(data).type in KNOWN:
-            raise
-        return None
+    except msgspec.ValidationError as error:
+        if _kind(data).type not in KNOWN:
+            return None
+        event = _lenient(data, error)
+    except msgspec.DecodeError as error:
+        event = _lenient(data, error)
+    except RecursionError:
+        raise msgspec.DecodeError("an event is nested too deeply") from None
     return event if event.type in KNOWN else None
+
+
+def _lenient(data: bytes, error: msgspec.DecodeError) -> Event:
+    """An event as gateways write them: null for what is absent, fractional counts, an error that is a string, half of a surrogate pair."""
+    try:
+        fields = json.loads(data)
+        if not isinstance(fields, dict):
+            raise error
+        fields = _without_nulls(fields)
+        if isinstance(fields.get("error"), str):
+            fields["error"] = {"message": fields["error"]}
+        for usage in (fields.get("usage"), (fields.get("message") or {}).get("usage")):
+            if isinstance(usage, dict):
+                usage |= {name: int(count) for name, count in usage.items() if isinstance(count, float)}
+        return msgspec.convert(fields, Event)
+    except msgspec.ValidationError:
+        raise
+    except (AttributeError, ValueError, OverflowError, RecursionError):
+        raise error from None
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -18,6 +19,7 @@ from infinity.errors import (
 )
 
 from .events import ErrorBody, Failure
+from .too_long import is_context_too_long
 
 _BY_STATUS: dict[int, type[ModelError]] = {
     400: InvalidModelRequest,
@@ -50,6 +52,7 @@ _ADVICE: dict[type[ModelError], str] = {
 }
 
 _MESSAGE_CHARS = 500
+_MOST_SECONDS = 1e9
 
 
 def by_status(status: int) -> type[ModelError]:
@@ -84,38 +87,34 @@ def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelErro
     )
 
 
-def is_context_too_long(failure: Failure) -> bool:
-    """The one place that reads an error's text: a prompt beyond the window is a plain ``invalid_request_error``, told apart only by its words.
-
-    Known wordings: ``prompt is too long: 205668 tokens > 200000 maximum``, ``input length and `max_tokens` exceed context limit: …`` and, from
-    Bedrock, ``Input is too long for requested model.``
-    Should they change, the error is an ``InvalidModelRequest``: shown to the user instead of compacting.
-    """
-    text = failure.message.lower()
-    return any(
-        words in text
-        for words in ("prompt is too long", "exceed context limit", "input is too long for requested model")
-    )
-
-
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` if it names none."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        value = headers.get("retry-after")
-        if not value:
-            return None
-        if value.strip()[0].isdigit():
-            return max(0.0, float(value))
-        from email.utils import parsedate_to_datetime
+    """Seconds that the provider asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` if it names none.
 
-        # The answer's own date, where there is one, is free of our clock's error.
-        sent = headers.get("date")
-        now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
+    Never negative, never nan, never more than ``_MOST_SECONDS``; how long a wait may be is the engine's to say.
+    """
+    try:
+        seconds = _advice(headers)
+    except (ValueError, TypeError, OverflowError, OSError, IndexError, AttributeError):
         return None  # advice that cannot be read is no advice; the caller has its own back-off
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(0.0, seconds), _MOST_SECONDS)
+
+
+def _advice(headers: Mapping[str, str]) -> float | None:
+    if milliseconds := headers.get("retry-after-ms"):
+        return float(milliseconds) / 1000
+    value = (headers.get("retry-after") or "").strip()
+    if not value:
+        return None
+    if value[0].isdigit():
+        return float(value)
+    from email.utils import parsedate_to_datetime
+
+    # The answer's own date, where there is one, is free of our clock's error.
+    sent = headers.get("date")
+    now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
+    return parsedate_to_datetime(value).timestamp() - now
 
 
 def error_of(
@@ -127,7 +126,7 @@ def error_of(
     request_id: str | None = None,
 ) -> ModelError:
     """An error whose text says what was answered and what to do about it."""
-    if kind is InvalidModelRequest and is_context_too_long(failure):
+    if kind is InvalidModelRequest and is_context_too_long(failure.message, failure.type):
         kind = ContextTooLong
     what = failure.type or (f"HTTP {status}" if status else "error")
     text = f"the model provider answered {what}"

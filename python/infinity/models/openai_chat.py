@@ -20,7 +20,7 @@ from .openai_edge import (
     short_name,
     text_of,
 )
-from .turn import Said, closed
+from .turn import Said, closed, count
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -28,7 +28,20 @@ _STOP_REASONS = {
     "tool_calls": "tool_use",
     "function_call": "tool_use",
     "content_filter": "refusal",
+    # What servers say that pass on the words of the model behind them.
+    "STOP": "end_turn",
+    "MAX_TOKENS": "max_tokens",
+    "SAFETY": "refusal",
+    "end_turn": "end_turn",
+    "eos": "end_turn",
+    "eos_token": "end_turn",
+    "max_tokens": "max_tokens",
+    "model_length": "max_tokens",
+    "refusal": "refusal",
+    "stop_sequence": "end_turn",
+    "tool_use": "tool_use",
 }
+"""The good ends. Any other ("error", "abort", "insufficient_system_resource", …) is a failure that is tried again (M8)."""
 _REASONING_TEXTS = ("reasoning_content", "reasoning")
 """Where endpoints put reasoning: DeepSeek and its followers, OpenRouter and its followers."""
 
@@ -151,7 +164,7 @@ class ChatTurn:
     def apply(self, chunk: dict[str, Any]) -> list[Part]:
         """Raises the error that a chunk tells of."""
         if error := chunk.get("error"):
-            raise openai_failure.of(error if isinstance(error, dict) else {"message": str(error)})
+            raise openai_failure.of(error)
         self._usage = chunk.get("usage") or self._usage
         parts: list[Part] = []
         for choice in (chunk.get("choices") or [])[:1]:
@@ -171,7 +184,9 @@ class ChatTurn:
         """The turn. ``ModelUnavailable`` if the stream ended early."""
         if self._finish_reason is None:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
-        stop_reason = _STOP_REASONS.get(self._finish_reason, self._finish_reason)
+        stop_reason = _STOP_REASONS.get(self._finish_reason)
+        if stop_reason is None:
+            raise ModelUnavailable(f"the model's answer ended with {self._finish_reason[:100]!r}; try again")
         said: Said = []
         if (thought := self._reasoning()) is not None:
             said.append((thought, None))
@@ -244,6 +259,6 @@ class ChatTurn:
 
 def _usage(counts: dict[str, Any]) -> Usage:
     details = counts.get("prompt_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    total = counts.get("prompt_tokens") or 0
-    return Usage(max(0, total - read - written), counts.get("completion_tokens") or 0, read, written)
+    read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+    total = count(counts.get("prompt_tokens"))
+    return Usage(max(0, total - read - written), count(counts.get("completion_tokens")), read, written)

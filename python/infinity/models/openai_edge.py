@@ -13,6 +13,7 @@ from infinity.abc.model import ModelRequest, ToolUse
 from infinity.errors import ModelUnavailable
 
 from . import reasoning
+from .characters import whole
 from .turn import parse_arguments
 
 Block = dict[str, Any]
@@ -115,4 +116,4 @@ class OpenCall:
         return ToolUse(self.id, self.name)
 
     def arguments(self) -> tuple[dict[str, Any] | None, str]:
-        return parse_arguments("".join(self.pieces))
+        return parse_arguments(whole("".join(self.pieces)))

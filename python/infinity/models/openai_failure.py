@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from infinity.errors import (
     ContextTooLong,
     InvalidModelRequest,
@@ -18,6 +20,7 @@ from infinity.errors import (
 
 from . import failure
 from .events import Failure
+from .too_long import is_context_too_long
 
 
 class UnreadableReasoning(InvalidModelRequest):
@@ -51,25 +54,23 @@ _BY_CODE: dict[str, type[ModelError]] = {
 
 def from_sdk(error: Any) -> ModelError:
     """From the SDK's ``APIStatusError``, or the ``APIError`` that it raises for an error in the middle of a stream."""
-    body = error.body if isinstance(error.body, dict) else {}
     status = getattr(error, "status_code", None)
     headers = error.response.headers if status is not None else {}
-    return of(body, status=status, headers=headers)
+    return of(error.body, status=status, headers=headers)
 
 
-def of(
-    body: Mapping[str, Any], *, status: int | None = None, headers: Mapping[str, str] | None = None
-) -> ModelError:
-    """``body``: the ``error`` object, of which compatible servers fill in what they like."""
+def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ModelError:
+    """``body``: the ``error`` object, of which compatible servers fill in what they like, or what stands in its place."""
     headers = headers or {}
-    code, type = str(body.get("code") or ""), str(body.get("type") or "")
-    described = Failure(code if code in _BY_CODE or not type else type, str(body.get("message") or ""))
+    error = _object(body)
+    code, type = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
+    described = Failure(code if code in _BY_CODE or not type else type, _message(error))
     kind = _BY_CODE.get(code)
     if kind is None and status is not None:
         kind = Overloaded if status == 503 else failure.by_status(status)
     if kind is None:
         kind = _BY_CODE.get(type, ModelUnavailable)
-    if kind is InvalidModelRequest and is_context_too_long(described.message):
+    if kind is InvalidModelRequest and is_context_too_long(described.message, code, type):
         kind = ContextTooLong
     return failure.error_of(
         kind,
@@ -80,10 +81,24 @@ def of(
     )
 
 
-def is_context_too_long(message: str) -> bool:
-    """OpenAI has a code for it; servers that copy the API have only words.
+def _object(body: Any) -> dict[str, Any]:
+    """The innermost object that describes the error: of a list the first, behind ``error`` what is there, a text as its message."""
+    for _ in range(4):
+        if isinstance(body, list):
+            body = body[0] if body else {}
+        elif isinstance(body, dict) and isinstance(body.get("error"), dict | list):
+            body = body["error"]
+    if isinstance(body, str):
+        return {"message": body}
+    return body if isinstance(body, dict) else {}
 
-    ``This model's maximum context length is …`` (vLLM and many others), ``exceeds the available context size`` (llama.cpp).
-    """
-    text = message.lower()
-    return "maximum context length" in text or "exceeds the available context size" in text
+
+def _message(error: Mapping[str, Any]) -> str:
+    """The words, wherever a server puts them."""
+    for name in ("message", "error", "detail", "msg", "error_message", "error_description", "reason"):
+        said = error.get(name)
+        if isinstance(said, str) and said:
+            return said
+        if said and not isinstance(said, bool | int | float):
+            return msgspec.json.encode(said).decode()
+    return ""

@@ -20,7 +20,7 @@ from .openai_edge import (
     short_name,
     text_of,
 )
-from .turn import Said, closed
+from .turn import Said, closed, count
 
 _LEAST_OUTPUT = 16
 
@@ -197,8 +197,11 @@ class ResponsesTurn:
         why = (self._response.get("incomplete_details") or {}).get("reason")
         if refused or why == "content_filter":
             return "refusal"
-        if why is not None:
+        if why in ("max_output_tokens", "max_tokens"):
             return "max_tokens"
+        status = self._response.get("status", "completed")
+        if why is not None or status not in ("completed", "incomplete"):
+            raise ModelUnavailable(f"the model's answer ended with {str(why or status)[:100]!r}; try again")
         return "tool_use" if any(call is not None for _, call in said) else "end_turn"
 
 
@@ -208,6 +211,6 @@ def _text(part: dict[str, Any]) -> dict[str, Any]:
 
 def _usage(counts: dict[str, Any]) -> Usage:
     details = counts.get("input_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    total = counts.get("input_tokens") or 0
-    return Usage(max(0, total - read - written), counts.get("output_tokens") or 0, read, written)
+    read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+    total = count(counts.get("input_tokens"))
+    return Usage(max(0, total - read - written), count(counts.get("output_tokens")), read, written)

@@ -13,6 +13,9 @@ import msgspec
 TAG = "infinity-reasoning:"
 """No signature of the Messages API begins like this: those are base64."""
 
+NOBODY = ""
+"""The origin of reasoning that goes back to nobody."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -37,6 +40,43 @@ def item_of(block: dict[str, Any], origin: str) -> Any | None:
         return None
     kept = _kept(signature[len(TAG) :])
     return kept.item if kept.origin == origin else None
+
+
+_THINKING = (b'"type":"thinking"', b'"type":"redacted_thinking"')
+
+
+def marked(blocks: list[dict[str, Any]], origin: str | None) -> list[dict[str, Any]]:
+    """A turn of the Messages API whose reasoning is for ``origin`` alone; as it is if that is ``None``: Claude's goes to every host of Claude."""
+    if origin is None:
+        return blocks
+    return [
+        block(str(each.get("thinking") or ""), origin, each)
+        if each["type"] in ("thinking", "redacted_thinking") and not _is_tagged(each)
+        else each
+        for each in blocks
+    ]
+
+
+def for_messages_api(messages: bytes, origin: str | None) -> bytes:
+    """Messages with the reasoning that this endpoint takes back: ``origin``'s own, or Claude's if that is ``None``.
+
+    Reasoning of another vendor is refused whole, so it stays behind. Nothing is decoded where there is none to leave out (G1).
+    """
+    if origin is None:
+        return without_foreign(messages)
+    if not any(mark in messages for mark in _THINKING):
+        return messages
+    decoded: list[dict[str, Any]] = _decode(messages)
+    for message in decoded:
+        if message["role"] == "assistant" and isinstance(message["content"], list):
+            message["content"] = [
+                kept for each in message["content"] if (kept := _given_back(each, origin)) is not None
+            ]
+    return _encode(decoded)
+
+
+def _given_back(block: dict[str, Any], origin: str) -> Any | None:
+    return item_of(block, origin) if block.get("type") in ("thinking", "redacted_thinking") else block
 
 
 def without_foreign(messages: bytes) -> bytes:

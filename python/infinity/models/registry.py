@@ -103,7 +103,14 @@ class Models:
         if provider in ("anthropic", "anthropic-sdk"):
             return replace(claude.info(id), name=full, provider=provider)
         describe = getattr(self._provider(provider), "info", None)
-        known = describe(id) if describe is not None else ModelInfo(full, provider, id)
+        try:
+            known = describe(id) if describe is not None else ModelInfo(full, provider, id)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"the model provider {provider!r} cannot describe {id!r} ({type(error).__name__}: {error})"
+            ) from error
         return replace(known, name=full, provider=provider)
 
     def _provider(self, name: str) -> Model:
@@ -112,7 +119,14 @@ class Models:
             table = dict(self._section.providers.get(name, {}))
             kind = str(table.pop("kind", name))
             factory = BUILT_IN.get(kind) or self._third_party(kind)
-            model = factory(table, self._environment)
+            try:
+                model = factory(table, self._environment)
+            except ConfigError:
+                raise
+            except Exception as error:
+                raise ConfigError(
+                    f"the model provider {name!r} cannot be made ({type(error).__name__}: {error}); check [models.providers.{name}]"
+                ) from error
             self._made[name] = model
         return model
 
@@ -129,7 +143,7 @@ class Models:
             raise ConfigError(f"there is no model provider {name!r}; there are: {known}")
         try:
             factory: Factory = entry.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:
             raise ConfigError(
                 f"the model provider {name!r} cannot be loaded from {entry.value}: {error}; reinstall the package that brings it"
             ) from error

@@ -9,7 +9,7 @@ import msgspec
 from infinity.abc.model import ModelInfo, ModelRequest
 
 from .claude import Thinking, is_bound, thinking_of
-from .reasoning import without_foreign
+from .reasoning import for_messages_api
 
 API_VERSION = "2026-10-21"
 
@@ -70,8 +70,13 @@ def has_tools(tools: bytes) -> bool:
     return tools.strip(b" \t\r\n[]") != b""
 
 
-def body(request: ModelRequest) -> bytes:
-    """The request. Reasoning of providers that do not speak the Messages API stays behind.
+def origin(host: str, model: ModelInfo) -> str | None:
+    """Whose reasoning a model behind a Messages API takes back (see ``reasoning``): ``None`` for Claude, wherever it runs."""
+    return None if "claude" in model.id.lower() else f"{host} messages {model.id}"
+
+
+def body(request: ModelRequest, host: str = "") -> bytes:
+    """The request. Reasoning that is not for this model at this ``host`` stays behind.
 
     One cache breakpoint goes to the end of system and tools; the history brings its own (at most three more are allowed).
     """
@@ -90,5 +95,5 @@ def body(request: ModelRequest) -> bytes:
     config = thinking(request.model, request.max_tokens)
     if config and not (config["type"] == "enabled" and continues_without_reasoning(request.messages)):
         parts += [b',"thinking":', _encode(config)]
-    parts += [b',"messages":', without_foreign(request.messages), b"}"]
+    parts += [b',"messages":', for_messages_api(request.messages, origin(host, request.model)), b"}"]
     return b"".join(parts)

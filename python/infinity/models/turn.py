@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,7 +10,22 @@ import msgspec
 from infinity.abc.model import ModelCall, Part, Reasoning, Text, ToolUse, Turn, Usage
 from infinity.errors import ContextTooLong, ModelUnavailable
 
+from . import reasoning
+from .characters import whole
 from .events import Counts, Delta, Event
+
+GOOD_ENDS = frozenset(
+    {
+        "end_turn",
+        "max_tokens",
+        "model_context_window_exceeded",
+        "pause_turn",
+        "refusal",
+        "stop_sequence",
+        "tool_use",
+    }
+)
+"""Stop reasons after which there is a turn. Whatever else an endpoint says ("error", "abort", …) is a failure (M8)."""
 
 CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons that may leave the last block half said."""
@@ -52,9 +68,14 @@ class _OpenBlock:
         if self.thinking:
             block["thinking"] = block.get("thinking", "") + "".join(self.thinking)
         problem = ""
+        if block["type"] == "thinking" and not block.get("signature"):
+            # No Messages API takes unsigned reasoning back; marked as nobody's it stays for people to read (I4).
+            return reasoning.block(block.get("thinking", ""), reasoning.NOBODY, None), None
         if self.arguments:
-            arguments, problem = parse_arguments("".join(self.arguments))
+            arguments, problem = parse_arguments(whole("".join(self.arguments)))
             block["input"] = arguments if arguments is not None else {}
+        elif block["type"] == "tool_use" and not isinstance(block["input"], dict):
+            block["input"], problem = {}, "the arguments are not a JSON object"
         if block["type"] != "tool_use":
             return block, None
         return block, ModelCall(block["id"], block["name"], None if problem else block["input"], problem)
@@ -92,27 +113,41 @@ class OpenTurn:
                 self.complete = True
         return None
 
-    def finish(self) -> Turn:
-        """The turn. ``ModelUnavailable`` if the stream ended early; ``ContextTooLong`` if the context left no room to say anything."""
+    def finish(self, origin: str | None = None) -> Turn:
+        """The turn, its reasoning marked for ``origin`` (see ``reasoning.marked``).
+
+        Raises:
+            ModelUnavailable: the stream ended early, or with a stop reason that is no good end.
+            ContextTooLong: the context left no room to say anything.
+        """
         if not self.complete or self._open or self._stop_reason is None:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
+        if self._stop_reason not in GOOD_ENDS:
+            raise ModelUnavailable(f"the model's answer ended with {self._stop_reason[:100]!r}; try again")
         if self._stop_reason in CUT_OFF:
             self._drop_unfinished_call()
         turn = closed(self._blocks, self._stop_reason, Usage(**self._counts))
         if not turn.blocks and self._stop_reason == "model_context_window_exceeded":
             raise ContextTooLong("the conversation fills the model's context window; compact it")
+        if origin is not None:
+            turn = replace(turn, blocks=reasoning.marked(turn.blocks, origin))
         return turn
 
     def _start(self, event: Event) -> Part | None:
         block = event.content_block
-        if block is None or "type" not in block or event.index in self._open:
+        kind = block.get("type") if block is not None else None
+        if block is None or not isinstance(kind, str) or event.index in self._open:
             raise ModelUnavailable("the model's answer holds a content block that cannot be read")
-        self._open[event.index] = _OpenBlock(block)
-        if block["type"] != "tool_use":
+        opened = self._open[event.index] = _OpenBlock(block)
+        if kind != "tool_use":
+            _fill(block, kind)
             return None
         if not isinstance(block.get("id"), str) or not isinstance(block.get("name"), str):
             raise ModelUnavailable("the model's answer holds a tool call without id or name")
-        block.setdefault("input", {})
+        given = block.get("input")
+        if isinstance(given, str):
+            opened.arguments.append(given)
+        block["input"] = {} if given is None or isinstance(given, str) else given
         return ToolUse(block["id"], block["name"])
 
     def _block(self, index: int) -> _OpenBlock:
@@ -150,6 +185,31 @@ class OpenTurn:
             self._counts["cache_write"] = counts.cache_creation_input_tokens
 
 
+_TEXTS = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
+
+
+def _fill(block: dict[str, Any], kind: str) -> None:
+    """What a gateway left out of a block, or filled with null, is empty; what it filled with something else makes the block unreadable."""
+    name = _TEXTS.get(kind)
+    if name is not None and not isinstance(block.get(name), str):
+        if block.get(name) is not None:
+            raise ModelUnavailable(f"the model's answer holds a block of type {kind} that cannot be read")
+        block[name] = ""
+    if kind == "thinking" and not isinstance(block.get("signature", ""), str):
+        del block["signature"]
+
+
+MOST_TOKENS = 1 << 40
+
+
+def count(value: Any) -> int:
+    """A number of tokens as some endpoint gives it: fractional, as text, negative, null. What is no number counts as 0."""
+    try:
+        return max(0, min(int(float(value)), MOST_TOKENS))
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
 Said = list[tuple[dict[str, Any], ModelCall | None]]
 """Content blocks in order; with each tool_use block its call."""
 
@@ -157,13 +217,22 @@ Said = list[tuple[dict[str, Any], ModelCall | None]]
 def closed(said: Said, stop_reason: str, usage: Usage) -> Turn:
     """The turn of an answer that is complete. ``ModelUnavailable`` if two of its calls have one id."""
     # No API takes back a turn that ends in reasoning, or a text without anything but white space (I4).
-    blocks = [block for block, _ in said if block["type"] != "text" or block["text"].strip()]
+    blocks = [block for block, _ in said if _is_taken_back(block)]
     while blocks and blocks[-1]["type"] in REASONING:
         blocks.pop()
     calls = tuple(call for _, call in said if call is not None)
     if len({call.id for call in calls}) != len(calls):
         raise ModelUnavailable("the model's answer uses one id for two tool calls; try again")
     return Turn(blocks, calls, stop_reason, usage)
+
+
+def _is_taken_back(block: dict[str, Any]) -> bool:
+    match block["type"]:
+        case "text":
+            return bool(block["text"].strip())
+        case "redacted_thinking":
+            return bool(block.get("data"))
+    return True
 
 
 _any = msgspec.json.Decoder().decode

@@ -9,6 +9,8 @@ import pytest
 
 from infinity.abc.model import ModelCall, Part, Reasoning, Text, ToolUse, Turn, Usage
 from infinity.errors import ContextTooLong, ModelUnavailable
+from infinity.models import reasoning
+from infinity.models.edge import checked
 from infinity.models.events import decode
 from infinity.models.turn import OpenTurn, parse_arguments
 
@@ -277,3 +279,159 @@ def test_a_stream_that_makes_no_sense_is_a_broken_one(events: list[dict[str, Any
 def test_a_known_event_of_the_wrong_shape_is_an_error_and_not_skipped() -> None:
     with pytest.raises(msgspec.ValidationError):
         decode(b'{"type":"content_block_delta","index":"zero"}')
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"type": "text"}, []),
+        ({"type": "text", "text": None}, []),
+        ({"type": "thinking", "thinking": None, "signature": "s"}, []),
+        ({"type": "redacted_thinking"}, []),
+        ({"type": "redacted_thinking", "data": None}, []),
+        ({"type": "server_tool_use", "id": "x"}, [{"type": "server_tool_use", "id": "x"}]),
+    ],
+)
+def test_what_a_gateway_left_out_of_a_block_is_empty(
+    block: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    assert finish([start(0, **block), stop(0)], end("end_turn")).blocks == expected
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": 5},
+        {"type": None},
+        {"type": ["text"]},
+        {"type": "text", "text": 5},
+        {"type": "text", "text": {"value": "x"}},
+        {"type": "thinking", "thinking": []},
+        {"type": "tool_use", "id": 5, "name": "run"},
+        {"type": "tool_use", "id": "a", "name": None},
+    ],
+)
+def test_a_block_that_cannot_be_read_is_a_broken_stream(block: dict[str, Any]) -> None:
+    with pytest.raises(ModelUnavailable):
+        finish([start(0, **block), stop(0)], end("end_turn"))
+
+
+@pytest.mark.parametrize("given", [[], ["x"], 5, True])
+def test_arguments_of_another_kind_that_came_with_the_start_reach_the_model_as_a_problem(given: Any) -> None:
+    turn = finish([start(0, type="tool_use", id="a", name="run", input=given), stop(0)], end("tool_use"))
+    assert turn.blocks[0]["input"] == {}
+    assert turn.calls[0].arguments is None and "not a JSON object" in turn.calls[0].problem
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, {}), ("", {}), ('{"path": "."}', {"path": "."})])
+def test_arguments_as_text_or_null_at_the_start_are_read(given: Any, expected: dict[str, Any]) -> None:
+    turn = finish([start(0, type="tool_use", id="a", name="run", input=given), stop(0)], end("tool_use"))
+    assert turn.calls[0].arguments == turn.blocks[0]["input"] == expected
+
+
+@pytest.mark.trap("M8")
+@pytest.mark.parametrize("reason", ["error", "abort", "content_filter", "length", "unknown", "stop"])
+def test_only_the_known_good_ends_make_a_turn(reason: str) -> None:
+    with pytest.raises(ModelUnavailable, match=reason):
+        finish(text(0, "half an ans"), end(reason))
+
+
+@pytest.mark.parametrize("fields", [{}, {"signature": ""}, {"signature": None}, {"signature": 5}])
+def test_unsigned_reasoning_is_kept_for_people_and_never_sent_back(fields: dict[str, Any]) -> None:
+    thought = [
+        start(0, type="thinking", thinking="", **fields),
+        delta(0, "thinking_delta", thinking="hm"),
+        stop(0),
+    ]
+    turn = finish(thought, text(1, "So."), end("end_turn"))
+    assert turn.blocks[0]["thinking"] == "hm"
+    messages = msgspec.json.encode([{"role": "assistant", "content": turn.blocks}])
+    for origin in (None, "host messages model"):
+        (sent,) = msgspec.json.decode(reasoning.for_messages_api(messages, origin))
+        assert sent["content"] == [{"type": "text", "text": "So."}]
+
+
+def test_reasoning_of_a_model_that_is_not_claude_goes_back_to_it_alone() -> None:
+    thought = [
+        start(0, type="thinking", thinking=""),
+        delta(0, "thinking_delta", thinking="hm"),
+        delta(0, "signature_delta", signature="theirs"),
+        stop(0),
+    ]
+    _, opened = play([*thought, *text(1, "So."), *end("end_turn")])
+    turn = opened.finish("gateway messages glm")
+    messages = msgspec.json.encode([{"role": "assistant", "content": turn.blocks}])
+    sent = {
+        origin: [
+            block["type"]
+            for block in msgspec.json.decode(reasoning.for_messages_api(messages, origin))[0]["content"]
+        ]
+        for origin in (None, "gateway messages glm", "other messages glm")
+    }
+    assert sent == {
+        None: ["text"],
+        "gateway messages glm": ["thinking", "text"],
+        "other messages glm": ["text"],
+    }
+    (back,) = msgspec.json.decode(reasoning.for_messages_api(messages, "gateway messages glm"))
+    assert back["content"][0] == {"type": "thinking", "thinking": "hm", "signature": "theirs"}
+
+
+def test_claudes_reasoning_is_not_sent_to_a_model_of_another_vendor() -> None:
+    thought = {"type": "thinking", "thinking": "x", "signature": "EqQB=="}
+    said = {"type": "text", "text": 'of {"type":"thinking"}'}
+    messages = msgspec.json.encode([{"role": "assistant", "content": [thought, said]}])
+    assert reasoning.for_messages_api(messages, None) is messages
+    assert msgspec.json.decode(reasoning.for_messages_api(messages, "gateway messages glm"))[0][
+        "content"
+    ] == [said]
+
+
+def test_halves_of_a_character_in_two_events_are_read() -> None:
+    pieces = [
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}' % half
+        for half in (b"hi \\ud83d", b"\\ude00")
+    ]
+    turn = OpenTurn()
+    for event in (*map(msgspec.json.encode, [start(0, type="text", text="")]), *pieces):
+        decoded = decode(event)
+        assert decoded is not None
+        turn.apply(decoded)
+    for made in (stop(0), *end("end_turn")):
+        decoded = decode(msgspec.json.encode(made))
+        assert decoded is not None
+        turn.apply(decoded)
+    assert checked(turn.finish()).blocks == [{"type": "text", "text": "hi 😀"}]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7.0}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7.5}},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "text": None},
+            "usage": {"output_tokens": 7},
+        },
+        {
+            "type": "message_delta",
+            "index": None,
+            "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 7},
+        },
+    ],
+)
+def test_nulls_and_fractions_of_gateways_are_read(event: dict[str, Any]) -> None:
+    assert finish(text(0, "x"), [event, {"type": "message_stop"}]).usage.output == 7
+
+
+@pytest.mark.parametrize("data", [b"[]", b'"x"', b"{", b'{"type":"error","error":[]}', b'{"a":' * 100_000])
+def test_what_is_no_event_at_all_is_an_error(data: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(data)
+
+
+def test_an_error_that_is_a_string_is_read() -> None:
+    event = decode(b'{"type":"error","error":"overloaded"}')
+    assert event is not None and event.error is not None and event.error.message == "overloaded"

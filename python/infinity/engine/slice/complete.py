@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine
-from contextlib import aclosing
 from typing import Any, TypeVar
 
-from infinity.abc import Model, ModelInfo, ModelRequest, Reasoning, Text, ToolUse, Turn
+from infinity.abc import Model, ModelInfo, ModelRequest, Part, Reasoning, Text, ToolUse, Turn
 from infinity.engine import compaction, prompts
 from infinity.engine.work import Slice
 from infinity.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable
 from infinity.message import Action, Kind, Timer, TimerPurpose, encode
+from infinity.models.edge import completion
 
 T = TypeVar("T")
 
@@ -122,9 +122,15 @@ class _Shown:
         if wait > 0:
             await services.clock.sleep(wait)
 
-    def text(self, text: str) -> None:
-        self._text.append(text)
-        self.live("text", text=text)
+    def part(self, part: Part) -> None:
+        match part:
+            case Text(text):
+                self._text.append(text)
+                self.live("text", text=text)
+            case Reasoning(text):
+                self.live("reasoning", text=text)
+            case ToolUse(id, tool):
+                self.live("call", id=id, tool=tool)
 
     def retract(self) -> None:
         if self._anything:
@@ -138,20 +144,10 @@ class _Shown:
 async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: float) -> Turn:
     await shown.wait_for_its_turn(request.model.name)
     try:
-        async with asyncio.timeout(seconds), aclosing(model.stream(request)) as parts:  # type: ignore[type-var]
-            async for part in parts:
-                match part:
-                    case Text(text):
-                        shown.text(text)
-                    case Reasoning(text):
-                        shown.live("reasoning", text=text)
-                    case ToolUse(id, tool):
-                        shown.live("call", id=id, tool=tool)
-                    case Turn():
-                        return part
+        async with asyncio.timeout(seconds):
+            return await completion(model, request, shown.part)
     except TimeoutError:
         raise ModelUnavailable(f"the completion took longer than {seconds:.0f} seconds") from None
-    raise ModelUnavailable("the model's stream ended without a turn")
 
 
 def _kept(slice: Slice, shown: _Shown) -> Turn | None:

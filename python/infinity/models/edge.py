@@ -1,0 +1,214 @@
+"""The edge between the engine and a provider: one completion, and one kind of error for whatever a provider raises (DESIGN I12).
+
+The engine calls ``completion`` and nothing else of a provider's stream. A ``ModelError`` and a ``ConfigError`` pass; every other exception is
+``ModelUnavailable``, so that it is counted, waited for and reported like any failure of a model. What a provider calls a turn is checked here, before
+the engine pays attention to it: a turn that cannot be recorded would be bought again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import msgspec
+
+from infinity.abc.model import Model, ModelCall, ModelRequest, Part, Reasoning, Text, Turn, Usage
+from infinity.errors import ConfigError, ModelError, ModelUnavailable
+
+from .characters import Joiner, whole, whole_value
+from .turn import MOST_TOKENS, REASONING, count
+
+log = logging.getLogger("infinity.models")
+
+_CLOSING_SECONDS = 2.0
+_MOST_PAUSES = 8
+_encode = msgspec.json.Encoder().encode
+_LONG_WORD = re.compile(r"[^\s'\"(),;]{20,}")
+"""What a key or an address with one looks like; exceptions of libraries quote them (S9)."""
+
+
+async def completion(model: Model, request: ModelRequest, show: Callable[[Part], None]) -> Turn:
+    """The model's turn, gone on with where the provider paused it.
+
+    ``show`` gets the live parts: whole characters, never half of a surrogate pair.
+
+    Raises:
+        ModelError: what the provider says went wrong, or ``ModelUnavailable`` for any exception that is none.
+        ConfigError: from the provider.
+        asyncio.CancelledError: only if the calling task is being cancelled; a cancellation inside a provider is its failure.
+    """
+    try:
+        turn = await _stream(model, request, show)
+        for _ in range(_MOST_PAUSES):
+            if turn.stop_reason != "pause_turn" or turn.calls or not turn.blocks:
+                break
+            turn = _joined(turn, await _stream(model, _continued(request, turn), show))
+        return turn
+    except (ModelError, ConfigError) as error:
+        if _being_cancelled():
+            raise asyncio.CancelledError from error
+        raise
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        # Whatever class it is: SystemExit, a panic of an extension and a stray cancellation are no reason to end the program.
+        _translate(error)
+
+
+def _continued(request: ModelRequest, turn: Turn) -> ModelRequest:
+    """The request that goes on after ``pause_turn``: what was said so far stands at the end of its messages."""
+    said = _encode({"role": "assistant", "content": turn.blocks})
+    messages = request.messages.rstrip().removesuffix(b"]") + b"," + said + b"]"
+    return replace(request, messages=messages)
+
+
+def _joined(paused: Turn, turn: Turn) -> Turn:
+    """Both parts as one turn; both were paid for."""
+    before, after = paused.usage, turn.usage
+    usage = Usage(
+        before.input + after.input,
+        before.output + after.output,
+        before.cache_read + after.cache_read,
+        before.cache_write + after.cache_write,
+    )
+    return replace(turn, blocks=[*paused.blocks, *turn.blocks], usage=usage)
+
+
+def _translate(error: BaseException) -> NoReturn:
+    if _being_cancelled():
+        if isinstance(error, asyncio.CancelledError):
+            raise error
+        raise asyncio.CancelledError from error
+    if isinstance(error, asyncio.CancelledError):
+        raise ModelUnavailable("the provider's request was cancelled inside the provider") from error
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("a model provider failed with %s\n%s", type(error).__name__, where)
+    words = _words(error)
+    text = f"the model provider failed with {type(error).__name__}" + (f": {words}" if words else "")
+    raise ModelUnavailable(text) from error
+
+
+def _words(error: BaseException) -> str:
+    """What the exception says, on one line and without what may be a key (S9)."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001  an error that cannot even say what it is
+        return ""
+    return whole(_LONG_WORD.sub("…", " ".join(said.split()))[:200])
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _stream(model: Model, request: ModelRequest, show: Callable[[Part], None]) -> Turn:
+    parts = model.stream(request)
+    text, reasoning = Joiner(), Joiner()
+    try:
+        async for part in parts:
+            if isinstance(part, Turn):
+                return checked(part)
+            if isinstance(part, Text):
+                if (joined := text.feed(part.text)) is not part.text:
+                    part = Text(joined)
+            elif isinstance(part, Reasoning) and (joined := reasoning.feed(part.text)) is not part.text:
+                part = Reasoning(joined)
+            show(part)
+    finally:
+        await _close(parts)
+    raise ModelUnavailable("the model's stream ended without a turn")
+
+
+async def _close(parts: AsyncIterator[Part]) -> None:
+    """End the request. What goes wrong here changes nothing about the turn, which may be there and is paid for."""
+    close = getattr(parts, "aclose", None)
+    if close is None:
+        return
+    try:
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await close()
+    except asyncio.CancelledError:
+        if _being_cancelled():
+            raise
+    except Exception as error:  # noqa: BLE001
+        log.warning("a model provider failed to end its request: %r", error)
+
+
+def checked(turn: Turn) -> Turn:
+    """A turn that can be recorded and sent back: of whole characters, with a call for each tool_use block and counts that are counts.
+
+    Empty texts and trailing reasoning are left out: no API takes them back (I4). ``ModelUnavailable`` if it is beyond repair.
+    """
+    if not isinstance(turn.blocks, list) or not all(map(_is_block, turn.blocks)):
+        raise ModelUnavailable("the model's answer holds a content block that cannot be read")
+    if [block["id"] for block in turn.blocks if block["type"] == "tool_use"] != [
+        call.id for call in turn.calls
+    ]:
+        raise ModelUnavailable("the model's answer holds calls that do not match its content")
+    if not all(isinstance(call.arguments, dict | None) for call in turn.calls):
+        raise ModelUnavailable("the model's answer holds arguments that are no object")
+    try:
+        _encode(turn.blocks)
+    except UnicodeEncodeError:
+        turn = _of_whole_characters(turn)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ModelUnavailable(f"the model's answer cannot be recorded: {error}") from error
+    if not all(map(_can_stay, turn.blocks)):
+        turn = replace(turn, blocks=[block for block in turn.blocks if _can_stay(block)])
+    if turn.blocks and turn.blocks[-1]["type"] in REASONING:
+        turn = replace(turn, blocks=_without_trailing_reasoning(turn.blocks))
+    return turn if _counts(turn.usage) else replace(turn, usage=_counted(turn.usage))
+
+
+def _is_block(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    match block.get("type"):
+        case "text":
+            return isinstance(block.get("text"), str)
+        case "tool_use":
+            named = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
+            return named and isinstance(block.get("input"), dict)
+        case kind:
+            return isinstance(kind, str)
+
+
+def _can_stay(block: dict[str, Any]) -> bool:
+    return block["type"] != "text" or bool(block["text"].strip())
+
+
+def _without_trailing_reasoning(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = [*blocks]
+    while kept and kept[-1]["type"] in REASONING:
+        kept.pop()
+    return kept
+
+
+def _of_whole_characters(turn: Turn) -> Turn:
+    calls = tuple(
+        ModelCall(
+            whole_value(call.id),
+            whole_value(call.tool),
+            whole_value(call.arguments),
+            whole_value(call.problem),
+        )
+        for call in turn.calls
+    )
+    return replace(turn, blocks=whole_value(turn.blocks), calls=calls)
+
+
+def _counts(usage: Usage) -> bool:
+    return all(
+        type(count) is int and 0 <= count < MOST_TOKENS
+        for count in (usage.input, usage.output, usage.cache_read, usage.cache_write)
+    )
+
+
+def _counted(usage: Usage) -> Usage:
+    return Usage(count(usage.input), count(usage.output), count(usage.cache_read), count(usage.cache_write))
