@@ -13,7 +13,7 @@ async def main() -> None:
     agent = Agent(instructions="You know about parcels.", tools=[parcels])
     async with Runtime.open(agent, "parcels.db") as runtime:
         thread = await runtime.create()
-        print(await runtime.ask(thread, "How many parcels left on Monday?"))
+        print(await runtime.ask(thread, "Call parcels with day=monday."))
 
 
 asyncio.run(main())

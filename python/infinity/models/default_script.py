@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ HELP = (
     "I am Infinity's scripted model: no model provider is configured, so nothing here is intelligent. "
     "Set ANTHROPIC_API_KEY to talk to Claude. Until then I echo what you write and understand, one per line:\n"
     "  /call NAME {json}   call a tool, in parallel with those of other lines\n"
+    "  Call NAME with KEY=VALUE, KEY=VALUE.   the same, in words\n"
     "  sleep SECONDS       call the sleep tool\n"
     "  /think TEXT         reason before answering\n"
     "  /long WORDS         answer with this many words\n"
@@ -21,6 +23,10 @@ HELP = (
 )
 
 _COMMAND = re.compile(r"^\s*/(?P<verb>call|think|long|fail|help)\b[ \t]*(?P<rest>.*)$", re.IGNORECASE)
+_WORDS = re.compile(
+    r"^\s*(?:please\s+)?call\s+(?P<name>[^\s.,]+)(?:\s+with\s+(?P<pairs>.*?))?\s*[.!?]?\s*$", re.IGNORECASE
+)
+_PAIR = re.compile(r"(?P<key>\w[\w-]*)\s*=\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<plain>[^,\s]+))")
 _SLEEP = re.compile(
     r"^\s*(?:please\s+)?(?:sleep|wait)\s+(?:for\s+)?(?P<seconds>\d+(?:\.\d+)?)\b", re.IGNORECASE
 )
@@ -50,6 +56,8 @@ def _line(line: str, heard: Heard, reply: Reply) -> Reply | None:
     """The reply with what this line asks for; ``None`` if it is no command."""
     if (sleep := _SLEEP.match(line)) and (call := _sleep_call(heard, float(sleep["seconds"]))):
         return reply.call_raw(*call)
+    if (words := _WORDS.match(line)) and (schema := heard.tools.get(words["name"])) is not None:
+        return reply.call_raw(words["name"], _arguments(words["pairs"] or "", schema))
     command = _COMMAND.match(line)
     if command is None:
         return None
@@ -77,6 +85,25 @@ def _call(rest: str, heard: Heard, reply: Reply) -> Reply:
     if arguments is None:
         return reply.say(f'I did not call {name}: {problem}. Write /call {name} {{"key": "value"}}.\n')
     return reply.call_raw(name, arguments)
+
+
+def _arguments(pairs: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """``key=value`` pairs as arguments. A value is text unless the tool's schema says that it is something else."""
+    properties = schema.get("properties", {})
+    arguments: dict[str, Any] = {}
+    for pair in _PAIR.finditer(pairs):
+        key, text = pair["key"], pair["plain"] if pair["quoted"] is None else pair["quoted"]
+        kind = properties.get(key)
+        is_text = not isinstance(kind, dict) or kind.get("type", "string") == "string"
+        arguments[key] = text if is_text else _json_or_text(text)
+    return arguments
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # the tool's schema refuses it, in words
 
 
 def _sleep_call(heard: Heard, seconds: float) -> tuple[str, dict[str, Any]] | None:

@@ -177,6 +177,40 @@ def test_the_default_script_explains_what_it_cannot_do(line: str, expected: str)
     assert expected in said(reply)
 
 
+PARCELS = {
+    "name": "parcels",
+    "input_schema": {
+        "type": "object",
+        "properties": {"day": {"type": "string"}, "most": {"type": "integer"}, "fast": {"type": "boolean"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("Call parcels with day=monday.", {"day": "monday"}),
+        (
+            "please call parcels with day=monday, most=3, fast=true",
+            {"day": "monday", "most": 3, "fast": True},
+        ),
+        ('Call parcels with day="next monday", most=many', {"day": "next monday", "most": "many"}),
+        ("Call parcels with day=7, other=1.5!", {"day": "7", "other": "1.5"}),
+        ("call parcels", {}),
+    ],
+)
+def test_the_default_script_calls_a_tool_that_it_is_asked_to_call_in_words(
+    line: str, arguments: dict[str, Any]
+) -> None:
+    reply = default_script().reply_to(heard(user(line), tools=(PARCELS, SLEEP)))
+    assert reply == Reply().call_raw("parcels", arguments)
+
+
+def test_the_default_script_calls_nothing_that_it_was_not_shown() -> None:
+    reply = default_script().reply_to(heard(user("Call parcels with day=monday."), tools=(SLEEP,)))
+    assert "You said" in said(reply)
+
+
 def test_the_default_script_sleeps_with_the_tool_on_offer() -> None:
     reply = default_script().reply_to(heard(user("sleep 3"), tools=(RUN, SLEEP)))
     assert [(call.tool, call.arguments) for call in reply.calls] == [
