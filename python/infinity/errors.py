@@ -10,6 +10,7 @@ InfinityError
 ├── LimitReached             a configured limit
 ├── UnknownThread
 ├── BadRequest               malformed input; the text says what and where
+│   └── AlreadyAnswered      a question that has its answer; the text says which
 ├── ConfigError              a wrong setting; the text says which and what to write instead
 ├── ToolsetError             a tool server or its manifest cannot be used
 ├── ModelError               the provider could not or would not complete
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AlreadyAnswered",
     "BadRequest",
     "ConfigError",
     "Conflict",
@@ -99,6 +101,12 @@ class BadRequest(InfinityError):
     def __init__(self, text: str, rule: str | None = None) -> None:
         super().__init__(text)
         self.rule = rule
+
+
+class AlreadyAnswered(BadRequest):
+    """A question has its answer already, another one than this."""
+
+    code = "not_pending"
 
 
 class ConfigError(InfinityError):

@@ -54,40 +54,58 @@ async def explain(
 
 
 async def _durable(store: Store, thread: str) -> list[Reason]:
-    timers = {timer.id: timer for timer in await store.timers(thread)}
+    timers = await store.timers(thread)
+    of_calls = {_about(timer.id): timer for timer in timers}
     prompts = await store.prompts(thread)
-    asked = {prompt.id.partition(".")[2] for prompt in prompts if prompt.kind == "consent"}
+    asked = {(prompt.kind, prompt.id.partition(".")[2]) for prompt in prompts}
+    calls = await store.calls(thread)
     reasons = []
-    for call, state in await store.calls(thread):
-        sleep = timers.pop(f"sleep.{call.id}", None)
-        deadline = timers.pop(f"deadline.{call.id}", None)
+    for call, state in calls:
+        sleep, deadline = (of_calls.get((purpose, call.id)) for purpose in ("sleep", "deadline"))
         if sleep is not None:
             reasons.append(Reason("sleep", "the agent sleeps", call.id, sleep.due_at))
-        elif call.id not in asked:
-            reasons.append(_call(call, state, deadline.due_at if deadline is not None else None))
+        elif ("consent", call.id) not in asked:
+            waits = any((kind, call.id) in asked for kind in ("choice", "oauth"))
+            reasons.append(_call(call, state, deadline.due_at if deadline else None, waits))
     for prompt in prompts:
         tool = msgspec.json.decode(prompt.body).get("tool", "a tool")
         text = _PROMPTS.get(prompt.kind, "{tool} asks the user something").format(tool=tool)
-        reasons.append(Reason("prompt", text, prompt.id))
-    for timer in timers.values():
+        limit = of_calls.get(("prompt", prompt.id.partition(".")[2])) if prompt.kind != "consent" else None
+        ends = _ENDS.get(prompt.kind, "") if limit is not None else ""
+        reasons.append(Reason("prompt", text + ends, prompt.id, limit.due_at if limit else None))
+    ids = {call.id for call, _ in calls}
+    for timer in timers:
+        if _about(timer.id)[1] in ids:
+            continue
         purpose = timer.id.partition(".")[0]
         reasons.append(Reason("timer", _TIMERS.get(purpose, f"a {purpose} timer"), timer.id, timer.due_at))
     return reasons
 
 
-def _call(call: Call, state: str, until: int | None) -> Reason:
+def _about(timer: str) -> tuple[str, str]:
+    """The purpose of a timer and the call that it is about: ``deadline.<call id>``, ``prompt.<call id>.<number>``."""
+    purpose, _, rest = timer.partition(".")
+    return purpose, rest.partition(".")[0]
+
+
+def _call(call: Call, state: str, until: int | None, asks: bool) -> Reason:
     if call.subscription:
         return Reason("subscription", f"it listens for events of {call.tool} ({call.toolset})", call.id)
     if not call.toolset:
         return Reason("sleep", "the agent sleeps until something arrives", call.id)
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
-    return Reason("call", f"{call.tool} is {where} ({call.toolset})", call.id, until)
+    stands_still = "; its deadline stands still while the user is asked" if asks else ""
+    return Reason("call", f"{call.tool} is {where} ({call.toolset}){stands_still}", call.id, until)
 
 
 _PROMPTS = {
     "consent": "the user is asked to allow {tool}",
     "choice": "{tool} asks the user a question",
     "oauth": "{tool} asks the user to sign in",
+}
+_ENDS = {
+    "choice": "; if nobody answers, the default is sent then",
+    "oauth": "; if nobody does, the call fails then",
 }
 _TIMERS = {"retry": "the model is asked again by itself"}
 

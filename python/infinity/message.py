@@ -26,6 +26,7 @@ class Kind(StrEnum):
     TIMER = "timer"
     CONTROL = "control"
     SUMMARY = "summary"
+    PROBLEM = "problem"
 
 
 class Action(StrEnum):
@@ -45,6 +46,8 @@ class TimerPurpose(StrEnum):
     SLEEP = "sleep"
     DEADLINE = "deadline"
     RETRY = "retry"
+    PROMPT = "prompt"
+    """A question or sign-in has waited long enough."""
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -68,7 +71,9 @@ class Result(Body, frozen=True, omit_defaults=True, kw_only=True):
     display: list[dict[str, Any]] | None = None
     subscription: bool = False
     failed: bool = False
-    """The runtime gave up on the call: dispatch failed for good."""
+    """The runtime gave up on the call: dispatch failed for good, or what its server sent was refused."""
+    cancel: bool = False
+    """Its server may still be at work and is told to end."""
 
 
 class Event(Body, frozen=True, omit_defaults=True, kw_only=True):
@@ -140,6 +145,10 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     """Completions that the slices before have made in a row, where one goes on what another could not end."""
     version: int = 0
     """A retry is stale once the thread has another version: whatever committed since has tried again itself."""
+    choice: Choice | None = None
+    """The question that a ``prompt`` timer ends, with its default."""
+    message_id: str = ""
+    """Of that question."""
 
 
 class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
@@ -160,9 +169,31 @@ class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):
     failed: bool = False
 
 
+class Problem(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """Something that the user should know of and that concerns no model: it goes on record and wakes nobody."""
+
+    kind = Kind.PROBLEM
+    code: str
+    text: str
+    call_id: str = ""
+
+
 BODIES: dict[str, type[Body]] = {
     body.kind: body
-    for body in (UserText, Result, Event, Report, ParentText, OAuth, Choice, Chosen, Timer, Control, Summary)
+    for body in (
+        UserText,
+        Result,
+        Event,
+        Report,
+        ParentText,
+        OAuth,
+        Choice,
+        Chosen,
+        Timer,
+        Control,
+        Summary,
+        Problem,
+    )
 }
 
 _decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}

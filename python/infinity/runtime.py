@@ -20,6 +20,7 @@ from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
 from infinity.errors import (
+    AlreadyAnswered,
     BadRequest,
     Conflict,
     InfinityError,
@@ -45,6 +46,11 @@ from infinity.toolsets import RapWire, Routes, ToolServers
 log = logging.getLogger("infinity.runtime")
 
 _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+
+ANSWERS_REMEMBERED = 1_024
+ANSWER_TAIL = 1_000
+"""Events at the end of a thread's stream in which the answer to a question is looked up."""
 
 
 class Runtime:
@@ -85,6 +91,8 @@ class Runtime:
         self._mailbox = mailbox
         self._clock = clock
         self._ids = ids or RandomIds()
+        self._chosen: dict[tuple[str, str], str] = {}
+        """Answers that were accepted lately, which no slice may have folded in yet."""
         self._held: dict[str, list[Message]] = {}
         """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
         own = Functions(functions, self._answer)
@@ -200,7 +208,7 @@ class Runtime:
         self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
     ) -> Accepted:
         """Answer a pending prompt; ``None`` dismisses it, which selects its default (CHO-1)."""
-        row = await self._prompt(thread, choice_id)
+        row = await self._prompt(thread, choice_id, selected)
         prompt = msgspec.json.decode(row.body)
         choices = prompt.get("choices")
         if not choices:
@@ -216,7 +224,16 @@ class Runtime:
             response_url=prompt.get("response_url", ""),
             user_id=user_id,
         )
-        return await self._known(thread, f"chosen.{prompt['message_id']}", body)
+        accepted = await self._known(thread, f"chosen.{prompt['message_id']}", body)
+        if accepted.status is Status.DUPLICATE:
+            chosen = self._chosen.get((thread, choice_id)) or await self._chosen_before(thread, choice_id)
+            if chosen is None or chosen != choices[index]:
+                raise _answered(choice_id, thread, chosen)
+        elif accepted.status is Status.ACCEPTED:
+            self._chosen[thread, choice_id] = choices[index]
+            while len(self._chosen) > ANSWERS_REMEMBERED:
+                del self._chosen[next(iter(self._chosen))]
+        return accepted
 
     async def ask(self, thread: str, content: str | list[Block], *, user_id: str | None = None) -> str:
         """Send user text and wait until the thread rests; what the agent said last.
@@ -399,11 +416,34 @@ class Runtime:
         header = await self._header(thread)
         return not open_calls and not header["pending"] and header["feed"] - 1 == position
 
-    async def _prompt(self, thread: str, id: str) -> PromptRow:
+    async def _prompt(self, thread: str, id: str, selected: int | None) -> PromptRow:
         for row in await self.store.prompts(thread):
             if row.id == id:
                 return row
+        chosen = await self._chosen_before(thread, id)
+        if chosen is not None:
+            raise _answered(id, thread, chosen)
         raise BadRequest(f"no prompt {id} is pending in {thread}; it may have been answered already")
+
+    async def _chosen_before(self, thread: str, id: str) -> str | None:
+        """What was chosen when the question was last asked, if the end of the thread's stream still says so."""
+        row = await self.store.thread(thread)
+        if row is None:
+            return None
+        after = msgspec.json.decode(header_json(row.header))["feed"] - 1 - ANSWER_TAIL
+        selected: int | None = None
+        choices: list[str] = []
+        for event in await self.store.feed(thread, max(after, -1), ANSWER_TAIL + 1):
+            if event.kind not in ("prompt", "prompt_closed"):
+                continue
+            data = msgspec.json.decode(event.body)
+            if data["id"] == id and event.kind == "prompt":
+                choices, selected = data.get("choices", []), None
+            elif data["id"] == id:
+                selected = data["selected"]
+        if selected is None:
+            return None
+        return choices[selected] if selected < len(choices) else f"choice {selected}"
 
     def _message(self, thread: str, id: str, body: Body) -> Message:
         return Message(thread, id, body.kind, encode(body), accepted_at=self._clock.now())
@@ -415,6 +455,11 @@ class Runtime:
             raise BadRequest("an Idempotency-Key is 1 to 128 of A-Z a-z 0-9 _ . : @ + -")
         # Apart from the ids that calls and timers bring: a client's key must never collide with them.
         return f"{prefix}.{key}"
+
+
+def _answered(id: str, thread: str, chosen: str | None) -> AlreadyAnswered:
+    what = f"{chosen!r} was chosen" if chosen is not None else "the thread's events say what was chosen"
+    return AlreadyAnswered(f"{id} of {thread} has been answered already: {what}")
 
 
 def _visible(entry: dict[str, Any]) -> str:

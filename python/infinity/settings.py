@@ -40,7 +40,10 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     call: float = 3_600.0
-    """A tool call's deadline; tools annotated ``longRunning`` have none."""
+    """A tool call's deadline; tools annotated ``longRunning`` have none. It stands still while a question or sign-in of the call is open."""
+    prompt: float = 604_800.0
+    """How long a question or sign-in of a tool waits for the user; then a question sends its default, and a sign-in fails its call. 0: for ever.
+    The runtime's own question, whether a call may leave, has no limit."""
     completion: float = 1_800.0
     """One completion in all, retries included."""
     short_wait: float = 20.0

@@ -184,7 +184,6 @@ RULES = [
         "CHO-3",
         "ours",
         "An open question or sign-in stops the deadline of its call and has a limit of its own; of two different answers the first counts.",
-        gap="being built",
     ),
     _rule(
         "CHO-4",
@@ -311,7 +310,7 @@ TRAPS = [
     _trap("L21", "A truncated or damaged write-ahead log is taken for a shorter one.", gap="being built"),
     _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped.", gap="being built"),
     _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),
-    _trap("L24", "A person's question dies with the deadline of its call.", gap="being built"),
+    _trap("L24", "A person's question dies with the deadline of its call."),
     _trap("L25", "Threads that an expired key stopped stay stopped for ever.", gap="being built"),
     _trap("L26", "Leaving a client cancels the work.", gap="being built"),
     _trap("R1", "Dedup state that cannot be read counts as empty."),

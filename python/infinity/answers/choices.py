@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infinity.abc import Store
-from infinity.errors import BadRequest, UnknownThread
+from infinity.errors import AlreadyAnswered, BadRequest, UnknownThread
 
 from .answer import Answer
 from .asked import Selection
@@ -15,9 +15,11 @@ __all__ = ["choose"]
 
 
 async def choose(runtime: Runs, store: Store, thread: str, choice: str, selection: Selection) -> Answer:
-    """409 where the question is over; 400 where there never was one, 404 where there is no such thread."""
+    """409 where the question is over, with what was chosen; 400 where there never was one, 404 where there is no such thread."""
     try:
         outcome = await runtime.choose(thread, choice, selection.selected, user_id=selection.user_id)
+    except AlreadyAnswered as error:
+        raise Refused(409, error.code, str(error)) from None
     except BadRequest:
         if await store.thread(thread) is None:
             raise UnknownThread(f"there is no thread {thread}") from None

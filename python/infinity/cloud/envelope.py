@@ -36,7 +36,9 @@ __all__ = [
     "woken",
 ]
 
-VERSION = 1
+VERSION = 2
+"""The newest that is read. A message is written in the oldest that has its kind, so that functions of two versions work beside each other."""
+_SINCE: dict[str, int] = {Kind.PROBLEM: 2}
 LARGEST_TEXT = 1 << 20
 """Bytes of what a person may send: the default of ``limits.message_bytes``, and what SQS takes."""
 _LATEST = 1 << 53
@@ -117,7 +119,7 @@ _plain = msgspec.json.Decoder(_Plain)
 def seal(message: Message, claim: str | None = None) -> str:
     """The message as a queue carries it; with ``claim``, the key of its body in the bucket instead of the body."""
     sealed = _Sealed(
-        infinity=VERSION,
+        infinity=_SINCE.get(message.kind, 1),
         thread=message.thread,
         id=message.id,
         kind=message.kind,
@@ -130,7 +132,7 @@ def seal(message: Message, claim: str | None = None) -> str:
 
 
 def wake(thread: str, due: int | None = None) -> str:
-    return _encode(_Sealed(infinity=VERSION, wake=thread, due=due)).decode()
+    return _encode(_Sealed(infinity=1, wake=thread, due=due)).decode()
 
 
 def open(record: Mapping[str, Any]) -> Envelope:

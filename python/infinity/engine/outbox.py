@@ -6,6 +6,7 @@ At least once out, keyed; effectively once in. One task per row, so that a tool 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 from collections.abc import AsyncIterator, Collection, Iterable
@@ -15,7 +16,7 @@ from infinity.abc import OutboxRow, Verdict
 from infinity.engine import prompts
 from infinity.engine.services import Services
 from infinity.errors import StoreError
-from infinity.message import Action, Control, Kind, Result, encode, text_blocks
+from infinity.message import Action, Control, Kind, Problem, Result, encode, text_blocks
 
 log = logging.getLogger("infinity.engine")
 
@@ -174,15 +175,21 @@ class Outbox:
         self._services.observer.gate("sent")
 
     async def _undeliverable(self, row: OutboxRow, detail: str) -> None:
-        """The model hears of it as the call's result (INV-7)."""
+        """The model hears of it as the call's result (INV-7). An answer to a question is another matter: the call's result may still come (CHO-3)."""
         assert row.call_id is not None, "only rows of a call are posted"
         found = await self._services.store.find_call(row.call_id)
         tool = found[0].tool if found is not None else "the tool"
-        text = text_blocks(prompts.undelivered(tool, detail))
-        body = Result(call_id=row.call_id, content=text, failed=True)
-        failure = Message(
-            row.thread, row.call_id, Kind.RESULT, encode(body), accepted_at=self._services.clock.now()
-        )
+        body: Result | Problem
+        if row.kind == "choice":
+            id = f"undelivered.{hashlib.sha256(row.key.encode()).hexdigest()[:32]}"
+            body = Problem(
+                code="undelivered", text=prompts.answer_undelivered(tool, detail), call_id=row.call_id
+            )
+        else:
+            id = row.call_id
+            text = text_blocks(prompts.undelivered(tool, detail))
+            body = Result(call_id=row.call_id, content=text, failed=True)
+        failure = Message(row.thread, id, body.kind, encode(body), accepted_at=self._services.clock.now())
         accepted = await self._services.store.outbox_done(row.key, None, failure)
         if accepted is not None and accepted.message is not None:
             self._services.mailbox.put([accepted.message])

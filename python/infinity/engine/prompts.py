@@ -79,8 +79,17 @@ def past_deadline(tool: str, seconds: float) -> str:
     return f"Error: {tool} gave no result within {seconds:g} seconds; the runtime stopped waiting. It may still be running at the tool server."
 
 
+def unanswered(tool: str, seconds: float, *, sign_in: bool) -> str:
+    what = "to sign in, and nobody did" if sign_in else "a question, and nobody answered"
+    return f"Error: {tool} asked the user {what} within {seconds / 86_400:g} days (timeouts.prompt); the runtime stopped waiting. Ask the user before you call it again."
+
+
 def undelivered(tool: str, detail: str) -> str:
     return f"Error: {tool} could not be delivered to its tool server ({detail}). The server may be down; try again later or use another way."
+
+
+def answer_undelivered(tool: str, detail: str) -> str:
+    return f"your answer to a question of {tool} could not be delivered to its tool server ({detail}); the call is still open, and its result may still come"
 
 
 def too_many_calls(limit: int) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from infinity._core import Call, Message, Thread
 from infinity.abc import Catalog, ModelInfo, Offer, Usage
-from infinity.engine import prompts
+from infinity.engine import prompts, questions
 from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
@@ -153,10 +153,7 @@ class Slice:
         """Timers and prompts of an ended call."""
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
-        memo = recall(self.thread)
-        asked = memo.prompts.pop(call.id, None)
-        if asked is not None:
-            remember(self.thread, memo)
+        for asked in questions.forget(self.thread, call):
             self.note("prompt_closed", id=f"{asked}.{call.id}", selected=None)
         for kind in ("choice", "oauth", "consent"):
             self.thread.close_prompt(f"{kind}.{call.id}")
@@ -198,9 +195,12 @@ class Slice:
         id = f"{kind}.{call.id}"
         prompt = {"call_id": call.id, "tool": call.tool, **prompt}
         self.thread.open_prompt(id, kind, encode_json(prompt))
-        memo = recall(self.thread)
-        memo.prompts[call.id] = kind
-        remember(self.thread, memo)
+        if kind == "consent":
+            memo = recall(self.thread)
+            memo.prompts[call.id] = kind
+            remember(self.thread, memo)
+        else:
+            questions.ask(self, kind, call, prompt)
         # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
         shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
         self.note("prompt", id=id, prompt_kind=kind, **shown)
@@ -222,6 +222,10 @@ class Slice:
             reminder = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id)
             # From now on, not from the plan: the user may have taken days to allow the call.
             due_at = self.now + int(self.services.settings.timeouts.call * 1000)
+            if due_at != call.deadline:
+                memo = recall(self.thread)
+                memo.deadlines[call.id] = due_at
+                remember(self.thread, memo)
             self.thread.set_timer(f"deadline.{call.id}", due_at, Kind.TIMER, encode(reminder))
 
     def offer(self, tool: str) -> Offer | None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from infinity._core import Message
-from infinity.engine import compaction, prompts
+from infinity._core import Call, Message
+from infinity.engine import compaction, prompts, questions
 from infinity.engine.content import shortened, speakable
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -21,6 +21,7 @@ from infinity.message import (
     Event,
     OAuth,
     ParentText,
+    Problem,
     Report,
     Result,
     Summary,
@@ -107,6 +108,13 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
         subscription=subscription,
         meta=meta,
     )
+    if body.cancel:
+        slice.notify_cancelled(call.id)
+    slice.thread.consume(message)
+
+
+def _problem(slice: Slice, message: Message, body: Problem) -> None:
+    slice.problem(body.code, body.text)
     slice.thread.consume(message)
 
 
@@ -228,10 +236,11 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
     if call is None or call.state not in ("planned", "sent"):
         slice.discard(message, "the call is not open")
         return
+    if not questions.is_open(slice.thread, call, body.prompt_kind):
+        slice.discard(message, "the question was answered already")
+        return
     slice.thread.close_prompt(body.choice_id)
-    memo = recall(slice.thread)
-    memo.prompts.pop(call.id, None)
-    remember(slice.thread, memo)
+    questions.answered(slice, call, body.prompt_kind)
     # Kept for good: what was decided, by whom and when.
     slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id, at=slice.now)
     if body.prompt_kind == "consent":
@@ -243,6 +252,24 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
         answer = slice.services.wire.choice(body.call_id, body.selected)
         slice.thread.plan_outbox(f"choice.{message.id}", "choice", body.response_url, answer, body.call_id)
     slice.thread.consume(message)
+
+
+def _unanswered(slice: Slice, call: Call, timer: Timer) -> None:
+    """Nobody has answered within ``timeouts.prompt``: a question sends its default, a sign-in fails its call (CHO-3)."""
+    waiting = questions.waits(slice.thread, call)
+    assert waiting is not None, "a timer of a question that is over is stale"
+    seconds = slice.services.settings.timeouts.prompt
+    if "oauth" in waiting.open or timer.choice is None:
+        slice.fail(call, prompts.unanswered(call.tool, seconds, sign_in="oauth" in waiting.open))
+        slice.notify_cancelled(call.id)
+        return
+    id, selected = f"choice.{call.id}", timer.choice.default
+    slice.thread.close_prompt(id)
+    questions.answered(slice, call, "choice")
+    slice.note("prompt_closed", id=id, selected=selected, user_id=None, at=slice.now, unanswered=True)
+    answer = slice.services.wire.choice(call.id, selected)
+    key = f"choice.chosen.{timer.message_id}"
+    slice.thread.plan_outbox(key, "choice", timer.choice.response_url, answer, call.id)
 
 
 def _timer(slice: Slice, message: Message, body: Timer) -> None:
@@ -259,7 +286,12 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
         return
     if body.purpose is TimerPurpose.SLEEP:
         slice.answer(call, text_blocks("The time has come: you slept as asked."))
-    else:
+    elif questions.is_stale(slice.thread, call, body):
+        slice.discard(message, "the user was asked, or has answered, since this timer was set")
+        return
+    elif body.purpose is TimerPurpose.PROMPT:
+        _unanswered(slice, call, body)
+    elif not questions.adopt(slice, call):
         slice.fail(call, prompts.past_deadline(call.tool, slice.services.settings.timeouts.call))
         slice.notify_cancelled(call.id)
     slice.thread.consume(message)
@@ -326,4 +358,5 @@ _FOLD: dict[type[Body], Callable[[Slice, Message, Any], None]] = {
     Timer: _timer,
     Control: _control,
     Summary: compaction.apply,
+    Problem: _problem,
 }

@@ -1,0 +1,151 @@
+"""Questions and sign-ins of tools (CHO-3): while one is open, its call's deadline stands still, and it has a limit of its own.
+
+At the limit a question sends its default and a sign-in fails its call (``engine/slice/prepare.py``). The limit counts from the first of a call's prompts that are open together:
+another one does not extend it. Once nobody is asked any more the deadline runs on, with what was left of it, a minute at least.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from infinity._core import Call, Thread
+from infinity.engine.memo import Asking, Memo, recall, remember
+from infinity.message import Choice, Kind, Timer, TimerPurpose, encode
+
+if TYPE_CHECKING:
+    from infinity.engine.work import Slice
+
+LEAST_LEFT_MS = 60_000
+"""Of a deadline that goes on after an answer: time for a tool to take the answer and use it."""
+
+
+def ask(slice: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
+    """A question or sign-in has opened, or has taken the place of one of its kind."""
+    memo = recall(slice.thread)
+    asking = memo.asking.setdefault(call.id, Asking())
+    if not asking.open:
+        _stop_deadline(slice, call, memo, asking)
+        limit = slice.services.settings.timeouts.prompt
+        asking.until = slice.now + int(limit * 1000) if limit > 0 else 0
+        asking.times += 1
+    if kind not in asking.open:
+        asking.open = [*asking.open, kind]
+    if asking.until and (kind == "choice" or len(asking.open) == 1):
+        _set_limit(slice, call, asking, prompt if kind == "choice" else None)
+    memo.prompts[call.id] = kind
+    remember(slice.thread, memo)
+
+
+def answered(slice: Slice, call: Call, kind: str) -> None:
+    """The user has answered, or what they were asked is over; the call goes on."""
+    memo = recall(slice.thread)
+    asking = memo.asking.get(call.id)
+    memo.prompts.pop(call.id, None)
+    if asking is not None and kind in asking.open:
+        asking.open = [other for other in asking.open if other != kind]
+        if asking.open:
+            memo.prompts[call.id] = asking.open[-1]
+        else:
+            slice.thread.cancel_timer(_limit_timer(call, asking))
+            asking.until = 0
+            if asking.left >= 0:
+                _run_on(slice, call, memo, asking)
+    remember(slice.thread, memo)
+
+
+def waits(thread: Thread, call: Call) -> Asking | None:
+    """What the call waits for, if the user is being asked."""
+    asking = recall(thread).asking.get(call.id)
+    return asking if asking is not None and asking.open else None
+
+
+def is_open(thread: Thread, call: Call, kind: str) -> bool:
+    """Whether the user is still asked this."""
+    memo = recall(thread)
+    asking = memo.asking.get(call.id)
+    if kind != "consent" and asking is not None:
+        return kind in asking.open
+    return call.id in memo.prompts  # A question that an earlier version opened, or consent.
+
+
+def adopt(slice: Slice, call: Call) -> bool:
+    """The deadline has come of a call whose question an earlier version opened, which did not stop it: from now on it is as if it had."""
+    memo = recall(slice.thread)
+    kind = memo.prompts.get(call.id, "")
+    if kind not in ("choice", "oauth") or call.id in memo.asking:
+        return False
+    limit = slice.services.settings.timeouts.prompt
+    asking = Asking([kind], slice.now + int(limit * 1000) if limit > 0 else 0, 0, 1)
+    memo.asking[call.id] = asking
+    if asking.until:
+        _set_limit(slice, call, asking, None)
+    remember(slice.thread, memo)
+    return True
+
+
+def is_stale(thread: Thread, call: Call, timer: Timer) -> bool:
+    """Whether a question has come, or has been answered, since the timer was set."""
+    asking = recall(thread).asking.get(call.id)
+    if asking is None:
+        return False
+    if timer.purpose is TimerPurpose.DEADLINE:
+        return bool(asking.open) or timer.attempt != asking.times
+    return not asking.open or timer.attempt != asking.times
+
+
+def forget(thread: Thread, call: Call) -> list[str]:
+    """The call has ended: take back what only this module knows. The kinds of prompts that were open."""
+    memo = recall(thread)
+    kind, asking = memo.prompts.pop(call.id, None), memo.asking.pop(call.id, None)
+    due_at = memo.deadlines.pop(call.id, None)
+    if kind is None and asking is None and due_at is None:
+        return []
+    remember(thread, memo)
+    if asking is None:
+        return [kind] if kind is not None else []
+    thread.cancel_timer(_limit_timer(call, asking))
+    thread.cancel_timer(_deadline_timer(call, asking))
+    return asking.open or ([kind] if kind is not None else [])
+
+
+def _stop_deadline(slice: Slice, call: Call, memo: Memo, asking: Asking) -> None:
+    due_at = memo.deadlines.get(call.id, call.deadline)
+    if due_at is not None:
+        asking.left = max(due_at - slice.now, 0)
+        slice.thread.cancel_timer(_deadline_timer(call, asking))
+
+
+def _run_on(slice: Slice, call: Call, memo: Memo, asking: Asking) -> None:
+    due_at = slice.now + max(asking.left, LEAST_LEFT_MS)
+    memo.deadlines[call.id] = due_at
+    timer = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id, attempt=asking.times)
+    slice.thread.set_timer(_deadline_timer(call, asking), due_at, Kind.TIMER, encode(timer))
+
+
+def _set_limit(slice: Slice, call: Call, asking: Asking, prompt: dict[str, Any] | None) -> None:
+    choice = None
+    if prompt is not None:
+        choice = Choice(
+            call_id=call.id,
+            prompt="",
+            choices=[],
+            default=prompt["default"],
+            response_url=prompt["response_url"],
+        )
+    timer = Timer(
+        purpose=TimerPurpose.PROMPT,
+        call_id=call.id,
+        attempt=asking.times,
+        choice=choice,
+        message_id=prompt["message_id"] if prompt is not None else "",
+    )
+    slice.thread.set_timer(_limit_timer(call, asking), asking.until, Kind.TIMER, encode(timer))
+
+
+def _deadline_timer(call: Call, asking: Asking) -> str:
+    """The one that was set last."""
+    return f"deadline.{call.id}" + (f".{asking.times}" if asking.times else "")
+
+
+def _limit_timer(call: Call, asking: Asking) -> str:
+    return f"prompt.{call.id}" + (f".{asking.times}" if asking.times > 1 else "")
