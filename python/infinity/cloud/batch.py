@@ -12,11 +12,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from infinity._core import CoreError, Message
+from infinity.backoff import Backoff
 from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.message import Action, Control, Kind, encode
+from infinity.supervision import shared, spawn, tend
 
 from . import envelope
 from .host import Host
@@ -38,7 +41,10 @@ LISTEN = 2.0
 """Seconds between two looks for an interrupt while a slice runs, or calls leave."""
 TRIES = 3
 """Times a slice is begun anew when another commit came first."""
-LONGEST_REST = 900
+REST = Backoff(first=2.0, longest=900.0, least=1.0)
+"""Seconds until the messages of a thread that failed come back; those of others come at other times anyway."""
+LISTENING = Backoff(first=LISTEN, longest=60.0)
+"""After a look for an interrupt that failed."""
 
 
 @dataclass(slots=True)
@@ -73,14 +79,19 @@ async def run_batch(
     for record in event["Records"]:
         thread = record["attributes"]["MessageGroupId"]
         groups.setdefault(thread, _Group(thread)).records.append(record)
-    tasks = {asyncio.create_task(_run(host, group, remaining)): group for group in groups.values()}
+    tasks = {
+        shared(_run(host, group, remaining), f"slice {group.thread}"): group for group in groups.values()
+    }
     _, late = await asyncio.wait(tasks, timeout=max(remaining() - LAST, 0))
     for task in late:
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=LAST / 4)
-        rests = (_rest(host, tasks[task], tasks[task].records, "the time limit was reached") for task in late)
-        await asyncio.wait([asyncio.ensure_future(rest) for rest in rests], timeout=LAST / 2)
+        rests = [
+            spawn(_rest(host, group, group.records, "the time limit was reached"), f"rest {group.thread}")
+            for group in map(tasks.__getitem__, late)
+        ]
+        await asyncio.wait(rests, timeout=LAST / 2)
     failed: list[dict[str, Any]] = []
     for task, group in tasks.items():
         failed += task.result() if task.done() and not task.cancelled() else group.records
@@ -181,7 +192,7 @@ async def _slice(
     """One slice, begun anew when a twin has committed first (I1)."""
     loop = host.runtime.loop
     alarm = asyncio.get_running_loop().call_later(max(remaining() - MARGIN, 0), loop.expire, thread)
-    listening = asyncio.create_task(_listen(host, thread))
+    listening = tend(partial(_listen, host, thread), f"listen for {thread}", backoff=LISTENING)
     try:
         for tried in range(1, TRIES + 1):
             try:
@@ -215,6 +226,10 @@ async def _listen(host: Host, thread: str) -> None:
         host.runtime.loop.interrupt(thread, action)
 
 
+async def _interrupted(host: Host, thread: str) -> None:
+    await _interruption(host, thread)
+
+
 async def _interruption(host: Host, thread: str) -> Interrupt:
     """Wait for one whose message no slice has folded in yet."""
     while True:
@@ -243,8 +258,8 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
     """Rows for tool servers leave; false if it takes too long, or the user interrupts: that message is the next in the queue."""
     outbox = host.runtime.outbox
     seconds = most if outbox.functions_of(thread) else min(most, PATIENCE)
-    settling = asyncio.create_task(outbox.settled(thread, seconds))
-    interrupting = asyncio.create_task(_interruption(host, thread))
+    settling = shared(outbox.settled(thread, seconds), f"deliver {thread}")
+    interrupting = tend(partial(_interrupted, host, thread), f"listen for {thread}", backoff=LISTENING)
     try:
         await asyncio.wait([settling, interrupting], return_when=asyncio.FIRST_COMPLETED)
         return settling.done() and settling.result()
@@ -256,7 +271,7 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
 async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], float]) -> None:
     """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7). Raises what could not be done."""
     # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be told.
-    telling = asyncio.create_task(_tell(host, owed))
+    telling = shared(_tell(host, owed), f"tell for {thread}")
     try:
         if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
             await host.runtime.outbox.withdraw([thread])
@@ -307,7 +322,7 @@ def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:
 
 async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], reason: str) -> None:
     """The messages come back after a rest that grows; the thread alone waits, and says why (I7, L10)."""
-    seconds = min(2 ** min(group.receives, 12), LONGEST_REST)
+    seconds = round(REST.wait(group.receives - 1))
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
     try:
         for record in failed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from infinity._core import CoreError, Message
 from infinity.abc import Turn
+from infinity.backoff import Backoff
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.message import Kind, Summary, encode, text_blocks
@@ -16,7 +17,7 @@ from infinity.message import Kind, Summary, encode, text_blocks
 KEEP = 8
 """Entries at the end that a compaction leaves as they are."""
 
-REST_FIRST, REST_LONGEST = 60, 3600
+REST = Backoff(first=60.0, longest=3600.0)
 """Seconds before another try after a failure; doubling."""
 
 INSTRUCTIONS = """\
@@ -117,7 +118,7 @@ def apply(slice: Slice, message: Message, body: Summary) -> None:
         memo.compaction_failures = memo.compact_not_before = 0
         slice.note("compaction", state="applied", child=body.child, start=body.start, end=body.end)
     else:
-        rest = min(REST_FIRST * 2**memo.compaction_failures, REST_LONGEST)
+        rest = REST.wait(memo.compaction_failures)
         slice.note("compaction", state="failed", child=body.child, text=problem)
         if memo.blocked:
             slice.thread.set_pending(False)
@@ -126,7 +127,7 @@ def apply(slice: Slice, message: Message, body: Summary) -> None:
                 f"the history is too long for the model and could not be compacted: {problem}",
             )
         memo.compaction_failures += 1
-        memo.compact_not_before = slice.now + rest * 1000
+        memo.compact_not_before = slice.now + int(rest * 1000)
     memo.compaction, memo.blocked = None, False
     remember(slice.thread, memo)
     slice.thread.consume(message)

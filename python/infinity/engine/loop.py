@@ -20,6 +20,7 @@ from infinity.engine.threads import HotThreads
 from infinity.engine.work import Slice
 from infinity.errors import InfinityError, from_core
 from infinity.message import Action
+from infinity.supervision import spawn, tend
 
 log = logging.getLogger("infinity.engine")
 
@@ -50,7 +51,7 @@ class Loop:
         """Threads whose last slice failed: how often in a row, and why."""
 
     def start(self) -> None:
-        self._taking = asyncio.create_task(self._take(), name="infinity-loop")
+        self._taking = tend(self._take, "infinity-loop")
 
     async def stop(self, grace: float) -> None:
         """Take nothing more; let slices finish for ``grace`` seconds, then abandon them: their messages stay queued (L17)."""
@@ -96,7 +97,7 @@ class Loop:
                 self._places.release()
                 raise
             self.running[batch.thread] = None
-            task = asyncio.create_task(self._run(batch), name=f"slice {batch.thread}")
+            task = spawn(self._run(batch), f"slice {batch.thread}")
             self._tasks[task] = batch.thread
             task.add_done_callback(self._tasks.pop)
 

@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
 from collections.abc import AsyncIterator, Collection, Iterable
 
 from infinity._core import Message
-from infinity.abc import OutboxRow, Verdict
+from infinity.abc import Delivery, OutboxRow, Verdict
+from infinity.backoff import Backoff
 from infinity.engine import prompts
+from infinity.engine.backlog import Backlog
 from infinity.engine.services import Services
 from infinity.errors import StoreError
 from infinity.message import Action, Control, Kind, Problem, Result, encode, text_blocks
+from infinity.supervision import spawn, survivable
 
 log = logging.getLogger("infinity.engine")
 
 IN_PROCESS = "python:"
 """Targets that are functions of this process: their POST ends with their work, and cancelling it cancels them."""
+RECORDING = Backoff(first=1.0, longest=60.0)
+"""Between tries to record how a delivery went."""
 
 
 class Outbox:
@@ -35,20 +39,26 @@ class Outbox:
         self._posting: set[str] = set()
         self._taken_back: set[str] = set()
         """Rows that a commit took back while their POST was under way: it is not repeated."""
+        self._unrecorded: dict[str, Delivery] = {}
+        """How the POST of a row went, until that is on record: what has left does not leave again because the store is full (R10)."""
+        self._backlogs: set[Backlog] = set()
         self._stopped = False
 
     async def start(self, threads: Collection[str] | None = None) -> None:
-        """Send again what had not left when the last process ended (L3, L15); or what these threads have, whose tree is in service again."""
-        after = ""
-        while rows := await self._services.store.outbox(after):
-            for row in rows:
-                if threads is None or row.thread in threads:
-                    self._add(row)
-            after = rows[-1].key
+        """Send again what had not left when the last process ended (L3, L15); or what these threads have, whose tree is in service again.
+
+        However much that is: of what goes to one server, a bounded part is under way at once, and the rest stays in the store.
+        """
+        backlog = Backlog(self._services.store.outbox, self._add, threads)
+        if not await backlog.read():
+            self._backlogs.add(backlog)
+            backlog.go_on(self._backlogs.discard)
 
     async def stop(self) -> None:
         """Abandon deliveries; they are on record and go out again on the next start."""
         self._stopped = True
+        for backlog in list(self._backlogs):
+            await backlog.stop()
         tasks = list(self._leaving.values())
         for task in tasks:
             task.cancel()
@@ -97,19 +107,23 @@ class Outbox:
     def _add(self, row: OutboxRow) -> None:
         if self._stopped or row.key in self._leaving:
             return
-        task = asyncio.create_task(self._leave(row), name=f"outbox {row.key}")
+        task = spawn(self._leave(row), f"outbox {row.key}")
         self._leaving[row.key], self._owners[row.key] = task, row.thread
         if row.target.startswith(IN_PROCESS):
             self._functions.add(row.key)
         task.add_done_callback(lambda _: self._gone(row.key))
 
     def _gone(self, key: str) -> None:
+        for backlog in self._backlogs:
+            backlog.gone(key)
+        self._unrecorded.pop(key, None)
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
         self._taken_back.discard(key)
         self._functions.discard(key)
 
     async def _leave(self, row: OutboxRow) -> None:
+        failures = 0
         while True:
             try:
                 await self._wait_until(row.due_at)
@@ -117,10 +131,22 @@ class Outbox:
                 row = await self._send(row)
                 if row.due_at < 0:
                     return
-            except StoreError as error:
-                # What was sent may be sent again: the key makes that harmless. What is not recorded as gone is not gone.
-                log.warning("outbox row %s could not be recorded, next try in a second: %s", row.key, error)
-                row = row._replace(due_at=self._services.clock.now() + 1_000)
+                failures = 0
+            except (Exception, asyncio.CancelledError) as error:
+                if not survivable(error):
+                    raise
+                # Whatever it was, the row is on record and would rest there until the next start (B11).
+                wait = RECORDING.wait(failures)
+                failures += 1
+                cause = None if isinstance(error, StoreError) else error
+                log.warning(
+                    "outbox row %s is not settled, next try in %.1f s: %s",
+                    row.key,
+                    wait,
+                    error,
+                    exc_info=cause,
+                )
+                row = row._replace(due_at=self._services.clock.now() + int(wait * 1000))
 
     async def _wait_until(self, due_at: int) -> None:
         wait = (due_at - self._services.clock.now()) / 1000
@@ -143,12 +169,15 @@ class Outbox:
         return row._replace(due_at=-1)
 
     async def _post(self, row: OutboxRow) -> OutboxRow:
-        if row.key not in self._functions:
-            self._posting.add(row.key)
-        try:
-            delivery = await self._services.transport.post(row.target, row.body, key=row.key)
-        finally:
-            self._posting.discard(row.key)
+        delivery = self._unrecorded.get(row.key)
+        if delivery is None:
+            if row.key not in self._functions:
+                self._posting.add(row.key)
+            try:
+                delivery = await self._services.transport.post(row.target, row.body, key=row.key)
+            finally:
+                self._posting.discard(row.key)
+            self._unrecorded[row.key] = delivery
         self._services.observer.gate("posted")
         if delivery.verdict is Verdict.DELIVERED:
             await self._done(row)
@@ -159,15 +188,16 @@ class Outbox:
         if delivery.verdict is Verdict.FAILED and attempts < self._services.settings.retries.dispatch:
             due_at = self._services.clock.now() + self._backoff(attempts)
             await self._services.store.outbox_retry(row.key, due_at)
+            del self._unrecorded[row.key]
             return row._replace(attempts=attempts, due_at=due_at)
         await self._undeliverable(row, delivery.detail)
         return row._replace(due_at=-1)
 
     def _backoff(self, attempts: int) -> int:
-        """Milliseconds: doubling, with jitter (INV-5)."""
+        """Milliseconds (INV-5)."""
         timeouts = self._services.settings.timeouts
-        longest = min(timeouts.dispatch_first * 2 ** (attempts - 1), timeouts.dispatch_longest)
-        return int(longest * random.uniform(500, 1000))  # noqa: S311
+        backoff = Backoff(timeouts.dispatch_first, timeouts.dispatch_longest)
+        return int(backoff.wait(attempts - 1) * 1000)
 
     async def _done(self, row: OutboxRow) -> None:
         sent = row.call_id if row.kind == "invoke" else None

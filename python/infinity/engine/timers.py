@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from infinity.backoff import Backoff
 from infinity.engine.services import Services
 from infinity.errors import StoreError
+from infinity.supervision import spawn, survivable
 
 log = logging.getLogger("infinity.engine")
 
-RETRY_AFTER_MS = 1_000
+BACKOFF = Backoff(first=1.0, longest=60.0)
 
 
 class Timers:
@@ -21,6 +23,8 @@ class Timers:
         self._firing: asyncio.Task[None] | None = None
         self._again = False
         self._stopped = False
+        self._failures = 0
+        """In a row."""
 
     async def start(self) -> None:
         """Arm for what the store has; whatever fell due while nobody ran fires at once (L15)."""
@@ -46,7 +50,7 @@ class Timers:
         if self._stopped:
             return
         if self._firing is None:
-            self._firing = asyncio.create_task(self._fire(), name="infinity-timers")
+            self._firing = spawn(self._fire(), "infinity-timers")
         else:
             self._again = True
 
@@ -57,9 +61,16 @@ class Timers:
             self._services.observer.gate("fired")
             self._services.mailbox.put(messages)
             next_due = await self._services.store.next_timer()
-        except StoreError as error:
-            log.warning("timers could not be fired, next try in a second: %s", error)
-            next_due = self._services.clock.now() + RETRY_AFTER_MS
+            self._failures = 0
+        except (Exception, asyncio.CancelledError) as error:
+            if not survivable(error):
+                raise
+            # Whatever it was: without an armed alarm no timer of any thread would ring again (B11).
+            wait = BACKOFF.wait(self._failures)
+            self._failures += 1
+            cause = None if isinstance(error, StoreError) else error
+            log.warning("timers could not be fired, next try in %.1f s: %s", wait, error, exc_info=cause)
+            next_due = self._services.clock.now() + int(wait * 1000)
         finally:
             self._firing = None
         self._arm(next_due)

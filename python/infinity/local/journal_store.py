@@ -19,6 +19,7 @@ from infinity.abc import (
     TimerRow,
 )
 from infinity.errors import Stopped, from_core
+from infinity.supervision import in_thread
 
 from .wakeup import Wakeup
 
@@ -160,7 +161,7 @@ class JournalStore:
             return
         self._closing = True
         # In a thread of its own: the journal writes its queue out and checkpoints before it returns.
-        await asyncio.to_thread(self._journal.close)
+        await in_thread(self._journal.close)
         self._collect()
         for future, _ in self._pending.values():
             if not future.done():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from infinity._core import Message
+from infinity.backoff import Backoff
+from infinity.supervision import tend
 
 __all__ = ["Overflow"]
 
-_AGAIN = 1.0
+BACKOFF = Backoff(first=1.0, longest=30.0)
 
 
 class Overflow:
@@ -36,7 +39,7 @@ class Overflow:
     def released(self, thread: str) -> None:
         """There is room again: read back, in the background."""
         if thread in self._from and thread not in self._readers:
-            task = asyncio.get_running_loop().create_task(self._read_back(thread))
+            task = tend(partial(self._read_back, thread), f"read back {thread}", backoff=BACKOFF)
             self._readers[thread] = task
             task.add_done_callback(lambda _: self._readers.pop(thread, None))
 
@@ -53,15 +56,15 @@ class Overflow:
             self._from[thread] = _NOTHING
             try:
                 page = await self._inbox(place - 1)
-            except Exception:  # noqa: BLE001 the messages are safe where they are; reading goes on when the store does (I8)
+                for message in page:
+                    if message.thread == thread and not self._append(message):
+                        self._from[thread] = message.seq
+                        return
+                    place = message.seq + 1
+            except BaseException:
+                # The messages are safe where they are; reading goes on there when the store does (I8).
                 self._from[thread] = min(place, self._from[thread])
-                await asyncio.sleep(_AGAIN)
-                continue
-            for message in page:
-                if message.thread == thread and not self._append(message):
-                    self._from[thread] = message.seq
-                    return
-                place = message.seq + 1
+                raise
             if not page and self._from[thread] == _NOTHING:
                 del self._from[thread]
                 return

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infinity.errors import ToolsetError
+from infinity.supervision import shared
 
 __all__ = ["Identity", "ServerProcess", "identify"]
 
@@ -75,7 +76,7 @@ class ServerProcess:
             raise ToolsetError(f"{missing} does not exist; correct 'command' or 'cwd'") from error
         except (OSError, ValueError) as error:
             raise ToolsetError(f"{command[0]} cannot be run: {error}") from error
-        exited = asyncio.create_task(_waited(process), name=f"tool server {process.pid}")
+        exited = shared(_waited(process), f"tool server {process.pid}")
         return cls(identify(process.pid) or Identity(process.pid, ""), exited)
 
     @classmethod

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infinity.backoff import Backoff
 from infinity.config.schema import ToolsetConfig
 from infinity.errors import InfinityError, ToolsetError
+from infinity.supervision import shared
 
 from .process import Identity, ServerProcess
 
@@ -26,7 +28,7 @@ __all__ = ["Record", "StartedServer", "free_port"]
 
 logger = logging.getLogger("infinity.servers")
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
+BACKOFF = Backoff(first=0.5, longest=60.0)
 STEADY = 60.0
 """Seconds after which a server counts as well and its back-off begins anew."""
 _PASSED_ON = frozenset(
@@ -79,7 +81,8 @@ class StartedServer:
         self._healthy = False
         self._has_run = False
         self._starting: asyncio.Task[None] | None = None
-        self._backoff = FIRST_BACKOFF
+        self._failures = 0
+        """In a row."""
         self._not_before = 0.0
         self._restart: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -133,7 +136,7 @@ class StartedServer:
     # -- starting
 
     def _begin(self) -> None:
-        self._starting = asyncio.create_task(self._start(), name=f"start tool server {self.name}")
+        self._starting = shared(self._start(), f"start tool server {self.name}")
         self._starting.add_done_callback(self._begun)
 
     def _begun(self, task: asyncio.Task[None]) -> None:
@@ -145,8 +148,11 @@ class StartedServer:
         try:
             self._process = await self._found() or await self._spawn()
             await self._answering(self._process)
-        except InfinityError as error:
-            await self._failed(str(error))
+        except Exception as error:
+            # Whatever it was: a server that is not begun again takes its subscriptions with it (B11).
+            if not isinstance(error, InfinityError):
+                logger.exception("tool server %s could not be started", self.name)
+            await self._failed(str(error) or type(error).__name__)
             raise ToolsetError(f"tool server {self.name} {self.problem}") from error
         except asyncio.CancelledError:
             if self._process is not None:
@@ -230,7 +236,7 @@ class StartedServer:
         self._process = None
         loop = asyncio.get_running_loop()
         if loop.time() - began >= STEADY:
-            self._backoff = FIRST_BACKOFF
+            self._failures = 0
         self._rest("ended" if ended.cancelled() else ended.result())
         logger.warning("tool server %s %s; restarting", self.name, self.problem)
         self._restart_later()
@@ -245,8 +251,8 @@ class StartedServer:
 
     def _rest(self, problem: str) -> None:
         self.problem = problem
-        self._not_before = asyncio.get_running_loop().time() + self._backoff
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        self._not_before = asyncio.get_running_loop().time() + BACKOFF.wait(self._failures)
+        self._failures += 1
 
 
 async def _answers(session: aiohttp.ClientSession, base_url: str) -> bool:

@@ -6,11 +6,14 @@ The core signals it for finished store work, for a thread that became ready and 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from infinity._core import Wake
 
 __all__ = ["Wakeup"]
+
+log = logging.getLogger("infinity.local")
 
 
 class Wakeup:
@@ -48,8 +51,9 @@ class Wakeup:
     def _readable(self) -> None:
         # Drained before the listeners look: what finishes while they look makes the descriptor readable again.
         alarm = self.wake.drain()
-        for listener in self._listeners:
-            listener()
-        if alarm:
-            for listener in self._alarms:
+        for listener in [*self._listeners, *(self._alarms if alarm else ())]:
+            try:
                 listener()
+            except Exception:
+                # The others must hear of it all the same: an alarm that nobody heard does not ring again (B11).
+                log.exception("a listener of the wake-up descriptor failed")

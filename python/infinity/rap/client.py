@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from infinity.abc import Delivery, Verdict
 from infinity.errors import InfinityError
 
-from .address import Server, Signer, origin, shown
+from .address import Origin, Server, Signer, origin, shown
 from .failure import why
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class HttpTransport:
     """``abc.Transport`` on aiohttp. Connections are counted per host, so that a dead server holds up nobody else (B1).
 
     ``servers``: a server's token, or what ``signer`` signs for it, goes to that server's origin alone (S7). Times in seconds: ``connect`` for the
-    TCP and TLS handshake, ``total`` for the whole exchange, waiting for a connection included. ``ConfigError`` if a server wants signatures and nobody signs.
+    TCP and TLS handshake, ``total`` for the whole exchange; waiting for a place among a host's connections is not the server's time and
+    does not count. ``ConfigError`` if a server wants signatures and nobody signs.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class HttpTransport:
         self._connect = connect
         self._total = total
         self._per_host = per_host
+        self._places: WeakValueDictionary[Origin, asyncio.Semaphore] = WeakValueDictionary()
+        """By origin; each is held by those who wait for it, or have a place."""
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
@@ -84,9 +88,12 @@ class HttpTransport:
             return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}")
         limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
         try:
-            async with self._connections().post(
-                target, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
-            ) as response:
+            async with (
+                self._place(url),
+                self._connections().post(
+                    target, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
+                ) as response,
+            ):
                 return _verdict(response.status, server)
         except TimeoutError:
             return Delivery(Verdict.FAILED, f"{server} did not answer within {within:g} s")
@@ -96,6 +103,9 @@ class HttpTransport:
             return Delivery(Verdict.FAILED, f"{server} closed the connection without an answer")
         except (aiohttp.ClientError, OSError) as error:
             return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}")
+
+    def _place(self, url: str) -> asyncio.Semaphore:
+        return self._places.setdefault(origin(url), asyncio.Semaphore(self._per_host))
 
     def _owner(self, url: str) -> Server | None:
         """The server that the URL belongs to; of several on one origin the one with the longest matching path."""
@@ -111,7 +121,7 @@ class HttpTransport:
             import aiohttp
 
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", "User-Agent": "infinity"},
                 skip_auto_headers=("Accept-Encoding",),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from infinity.errors import InfinityError, ToolsetError
+from infinity.supervision import shared
 
 from .address import Server, Signer, shown
 from .failure import why
@@ -182,7 +183,7 @@ class Toolsets:
         """Join a fetch of this server that is under way: a hundred new sessions at once are one request."""
         task = self._fetching.get(server.base_url)
         if task is None:
-            task = asyncio.create_task(
+            task = shared(
                 fetch(
                     server.base_url,
                     self._connections(),
@@ -190,7 +191,7 @@ class Toolsets:
                     self._within,
                     signer=self._signers[server.base_url],
                 ),
-                name=f"discover {shown(server.base_url)}",
+                f"discover {shown(server.base_url)}",
             )
             self._fetching[server.base_url] = task
             task.add_done_callback(lambda _: self._fetching.pop(server.base_url, None))

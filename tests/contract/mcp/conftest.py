@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from tests.contract.rap_server.conftest import FakeRuntime
 
+from infinity.backoff import Backoff
 from infinity.rap.mcp.server import BridgeServer
 from infinity.rap.mcp.specification import ServerSpecification
-from infinity.rap.server.delivery import Backoff
 
 SCRIPT = str(Path(__file__).with_name("scripted_mcp_server.py"))
 PATIENCE = 20.0

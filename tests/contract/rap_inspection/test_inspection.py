@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from infinity.backoff import Backoff
 from infinity.rap.address import Server
 from infinity.rap.inspection import Outcome, Pace, Report, Trial, inspect_server
 from infinity.rap.server import Subscription, Toolset, ToolsetServer
-from infinity.rap.server.delivery import Backoff
 
 from .broken_server import BrokenServer, good_tool
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from infinity.backoff import Backoff
 from infinity.errors import ConfigError
 from infinity.rap.server import Call, Event, Limits, Result, Subscription, Toolset, ToolsetServer
 from infinity.rap.server import delivery as delivery_module
-from infinity.rap.server.delivery import Backoff
 from infinity.rap.server.store import VERSION
 from infinity.rap.wire import read_callback
 

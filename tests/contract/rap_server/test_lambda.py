@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from infinity.backoff import Backoff
 from infinity.errors import ConfigError
 from infinity.rap.manifest import parse_manifest
 from infinity.rap.server import Call, Subscription, Toolset
 from infinity.rap.server.aws import TASK, LambdaHandler
-from infinity.rap.server.delivery import Backoff
 
 from .conftest import FakeRuntime
 

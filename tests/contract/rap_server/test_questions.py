@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.contract.rap_server.conftest import FakeRuntime
 
+from infinity.backoff import Backoff
 from infinity.rap.server import Call, Event, Subscription, Toolset, ToolsetServer
-from infinity.rap.server.delivery import Backoff
 
 FAST = Backoff(first=0.01, longest=0.05)
 

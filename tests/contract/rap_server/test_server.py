@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infinity.backoff import Backoff
 from infinity.errors import ConfigError, DamagedStore, StoreLocked
 from infinity.rap.discovery import fetch
 from infinity.rap.manifest import parse_manifest
@@ -25,7 +26,6 @@ from infinity.rap.server import (
     Webhook,
 )
 from infinity.rap.server import store as store_module
-from infinity.rap.server.delivery import Backoff
 from infinity.rap.wire import read_callback
 
 from .conftest import FakeRuntime

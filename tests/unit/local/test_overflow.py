@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from infinity._core import Mailboxes, Message, Wake
+from infinity.backoff import Backoff
 from infinity.errors import StoreError
 from infinity.local.mailboxes import LocalMailbox
 from infinity.local.wakeup import Wakeup
@@ -90,7 +91,7 @@ async def test_what_arrives_while_reading_back_is_not_lost_and_does_not_overtake
 async def test_a_store_that_cannot_be_read_for_a_while_costs_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infinity.local.overflow._AGAIN", 0.01)
+    monkeypatch.setattr("infinity.local.overflow.BACKOFF", Backoff(0.01, 0.01))
     inbox, wakeup = Inbox(), Wakeup(Wake())
     wakeup.start()
     inbox.failures = 3

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.boundary.daemons import SOON, Running, free_port, running
 
+from infinity.backoff import Backoff
 from infinity.config.schema import ToolsetConfig
 from infinity.errors import ToolsetError
 from infinity.local import servers as servers_module
@@ -54,8 +55,7 @@ def script(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "FIRST_BACKOFF", 0.05)
-    monkeypatch.setattr(servers_module, "LONGEST_BACKOFF", 0.2)
+    monkeypatch.setattr(servers_module, "BACKOFF", Backoff(0.05, 0.2))
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def test_a_server_that_ends_at_once_says_how_and_where_to_look(tmp_path: P
 async def test_while_it_rests_after_a_failure_nobody_waits_for_it(
     tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers_module, "FIRST_BACKOFF", 60.0)
+    monkeypatch.setattr(servers_module, "BACKOFF", Backoff(60.0, 60.0))
     async with one(tmp_path, script, "7") as server:
         with pytest.raises(ToolsetError):
             await server.ready()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from infinity.backoff import Backoff
 from infinity.errors import StoreError
 from infinity.rap.failure import why
 
@@ -206,8 +207,7 @@ class Aws:
 
     def _wait(self, patience: Patience, tried: int) -> float:
         """Full jitter, so that functions that were throttled together do not come back together."""
-        longest = min(patience.first_wait * 2.0**tried, patience.longest_wait)
-        return longest * self._jitter()
+        return Backoff(patience.first_wait, patience.longest_wait, 0.0, self._jitter).wait(tried)
 
     async def _try(self, request: _Request, within: float, fresh: bool) -> Answer:
         import aiohttp

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from infinity.errors import ConfigError
+from infinity.supervision import in_thread, shared
 
 __all__ = ["Credentials", "FoundCredentials", "Keys"]
 
@@ -44,7 +45,7 @@ class FoundCredentials:
             return self._keys
         if self._finding is None:
             # One thread asks for all that wait; whoever gives up meanwhile does not take it away from the others.
-            self._finding = asyncio.create_task(asyncio.to_thread(_chained), name="find AWS credentials")
+            self._finding = shared(in_thread(_chained), "find AWS credentials")
             self._finding.add_done_callback(self._found)
         return await asyncio.shield(self._finding)
 
@@ -54,8 +55,6 @@ class FoundCredentials:
 
     def _found(self, task: asyncio.Task[Keys]) -> None:
         self._finding = None
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; if nobody did, the next one asks again
 
 
 def _given(environment: Mapping[str, str]) -> Keys | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
+from infinity.supervision import shared
 
 from ..emulator.lambdas.invocation import Invocation, Outcome, failed
 from .python import PythonVersion
@@ -77,7 +78,7 @@ async def run(started: Started, events: Sequence[Any]) -> Ran:
                 ran.events.append(time.perf_counter() - asked)
                 ran.outcomes.append(outcome)
                 # It asks for more once it has said everything about this one.
-                await _first(asyncio.ensure_future(rested.wait()), process)
+                await _first(shared(rested.wait(), "resting"), process)
                 if outcome.error:
                     break
             return ran
@@ -91,7 +92,7 @@ async def run(started: Started, events: Sequence[Any]) -> Ran:
 
 async def _first(awaited: asyncio.Future[Any], process: Process) -> Any:
     """What is awaited; a failed outcome if the process ends before that, or time is up."""
-    exited = asyncio.ensure_future(process.wait())
+    exited = shared(process.wait(), "process")
     try:
         await asyncio.wait({awaited, exited}, timeout=_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if awaited.done():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import ssl
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from infinity.cloud.aws.credentials import FoundCredentials
 from infinity.cloud.aws.signing import login_token
 from infinity.errors import ConfigError
+from infinity.supervision import in_thread
 
 from .connections import Connection, Connections
 from .platform import DSQL, POSTGRESQL, Platform
@@ -62,7 +62,7 @@ def connections(
     async def one() -> Connection:
         connection = await connect(
             # In a thread: who signs may have to fetch credentials first.
-            **await asyncio.to_thread(how),
+            **await in_thread(how),
             server_settings=dict(address.platform.settings),
             timeout=_CONNECT_TIMEOUT,
             command_timeout=_COMMAND_TIMEOUT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from infinity._core import Message
 from infinity.abc import Imported
 from infinity.errors import Conflict
+from infinity.supervision import in_thread
 
 from . import trees
 from .connections import Connection
@@ -45,13 +45,13 @@ async def export_tree(transactions: Transactions, root: str, path: str) -> int:
         return await _read(connection, root)
 
     rows = await transactions.picture(read)
-    return await asyncio.to_thread(fold, rows, path)
+    return await in_thread(partial(fold, rows, path))
 
 
 async def import_tree(
     transactions: Transactions, path: str, delete_tree: Callable[[str], Awaitable[int]]
 ) -> Imported:
-    rows = await asyncio.to_thread(unfold, path)
+    rows = await in_thread(partial(unfold, path))
     check_size(transactions.platform, f"a record of {path}", *_values(rows))
     places = await _places(transactions, len(rows.inbox) + len(rows.discards))
     parts = list(_parts(rows, places))

@@ -20,6 +20,7 @@ from infinity.abc import (
     TimerRow,
 )
 from infinity.errors import Stopped
+from infinity.supervision import shared
 
 from . import facts, inbox, outbox, portable, queues, records, state, timers, trees
 from .commit import Told, check_delta, commit
@@ -246,7 +247,7 @@ class PostgresStore:
     ) -> T:
         """In a task of its own, so that it happens whether or not the caller waits for it; ``messages`` are those of its outcome."""
         self._check_open()
-        task = asyncio.ensure_future(self._transactions.write(work))
+        task = shared(self._transactions.write(work), "transaction")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from infinity.backoff import Backoff
 from infinity.errors import InfinityError, StoreError
 
 from .connections import Connection, Connections
@@ -18,6 +19,8 @@ from .platform import Platform
 __all__ = ["Retries", "Transactions"]
 
 T = TypeVar("T")
+
+LONGEST_PAUSE = 10.0
 
 Work = Callable[[Connection, bool], Awaitable[T]]
 """What a transaction does. The flag: an earlier try may have become durable, because the connection broke during its COMMIT."""
@@ -33,8 +36,7 @@ class Retries:
     chance: Callable[[], float] = random.random
 
     async def wait(self, tried: int) -> None:
-        longest = self.pause * 2**tried
-        await self.sleep(longest * (0.5 + self.chance() / 2))
+        await self.sleep(Backoff(self.pause, LONGEST_PAUSE, chance=self.chance).wait(tried))
 
 
 class Transactions:

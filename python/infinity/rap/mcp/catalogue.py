@@ -15,6 +15,7 @@ from mcp_types import Tool
 from pydantic import ValidationError
 
 from infinity.errors import ToolsetError
+from infinity.supervision import shared, spawn
 
 from .connection import Connection, Lost
 from .connections import Connections
@@ -90,7 +91,7 @@ class Catalogue:
     def changed(self) -> None:
         """The server says that its tools are others now: conversations that run are judged by what is true of them."""
         if self._later is None:
-            self._later = asyncio.get_running_loop().create_task(self._list_later())
+            self._later = spawn(self._list_later(), f"list {self._specification.name} later")
 
     async def stop(self) -> None:
         tasks = [task for task in (self._listing, self._later) if task is not None and not task.done()]
@@ -104,10 +105,8 @@ class Catalogue:
     def _begin(self) -> asyncio.Task[None]:
         """The list that is being fetched. One that has ended is of the past, whether anybody waited for it or not."""
         if self._listing is None or self._listing.done():
-            loop = asyncio.get_running_loop()
-            self._began = loop.time()
-            self._listing = loop.create_task(self._list(), name=f"list {self._specification.name}")
-            self._listing.add_done_callback(_seen)
+            self._began = asyncio.get_running_loop().time()
+            self._listing = shared(self._list(), f"list {self._specification.name}")
         return self._listing
 
     async def _list_later(self) -> None:
@@ -204,11 +203,6 @@ class Catalogue:
                 "annotations": {"readOnly": True},
             },
         ]
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()  # nobody may be waiting for it any more
 
 
 def _difference(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> str:

@@ -19,7 +19,9 @@ from mcp.client.session import ClientRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, ElicitRequestParams, ElicitResult, ErrorData
 
+from infinity.backoff import Backoff
 from infinity.errors import ToolsetError
+from infinity.supervision import spawn
 
 from . import questions
 from .authorization import AccessNeeded
@@ -30,7 +32,7 @@ from .specification import ServerSpecification
 
 log = logging.getLogger("infinity.mcp")
 
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
+BACKOFF = Backoff(first=0.5, longest=60.0)
 SHORT_WAIT = 2.0
 """Seconds of back-off that a call sits out instead of failing."""
 STEADY = 60.0
@@ -69,7 +71,8 @@ class Connection:
         self._settled: asyncio.Future[None] | None = None
         self._tasks: dict[Session, asyncio.Task[None]] = {}
         self._running: dict[tuple[str, str], RunningCall] = {}
-        self._backoff = FIRST_BACKOFF
+        self._failures = 0
+        """In a row."""
         self._not_before = -math.inf
         self._stopped = False
 
@@ -170,8 +173,8 @@ class Connection:
         context = contextvars.copy_context() if self._web is not None else contextvars.Context()
         session = Session(self._specification, self._web)
         before = [] if self._web is not None else list(self._tasks.values())
-        self._tasks[session] = asyncio.get_running_loop().create_task(
-            self._run(session, before, self._settled), name=f"MCP server {self.name}", context=context
+        self._tasks[session] = spawn(
+            self._run(session, before, self._settled), f"MCP server {self.name}", context=context
         )
 
     async def _run(
@@ -201,10 +204,10 @@ class Connection:
                 self._fail(told(error))
             if isinstance(cause(error), AccessNeeded):
                 # Not the server's failure: whoever can grant it need not wait.
-                self.access_needed, self._not_before, self._backoff = True, -math.inf, FIRST_BACKOFF
+                self.access_needed, self._not_before, self._failures = True, -math.inf, 0
         finally:
             if asyncio.get_running_loop().time() - began >= STEADY:
-                self._backoff = FIRST_BACKOFF
+                self._failures = 0
             if self._session is session:
                 self._session = None
             del self._tasks[session]
@@ -219,8 +222,8 @@ class Connection:
 
     def _fail(self, problem: str) -> None:
         self.problem = problem
-        self._not_before = asyncio.get_running_loop().time() + self._backoff
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        self._not_before = asyncio.get_running_loop().time() + BACKOFF.wait(self._failures)
+        self._failures += 1
         log.warning("MCP server %s %s", self.name, problem)
 
     async def _elicit(

@@ -9,6 +9,7 @@ from functools import partial
 from mcp.client.extension import ClientExtension
 
 from infinity.rap.server import Call
+from infinity.supervision import spawn
 
 from .authorization import Authorization, Unhurried
 from .connection import Connection
@@ -69,7 +70,7 @@ class Connections:
         """Of those that nobody uses, the longest unused first; a grant outlasts its session (G2)."""
         too_many = max(0, len(self._made) - MOST_KEPT)
         for user in [user for user, each in self._made.items() if user and each.idle][:too_many]:
-            task = asyncio.get_running_loop().create_task(self._made.pop(user).stop())
+            task = spawn(self._made.pop(user).stop(), f"leave {self._specification.name}")
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 

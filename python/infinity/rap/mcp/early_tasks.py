@@ -26,6 +26,8 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter
 
+from infinity.supervision import shared
+
 from .calls import RunningCall
 from .ledger import KEEP_SECONDS
 
@@ -74,7 +76,7 @@ class EarlyTask:
     async def answer(self, state: GetTaskResult) -> None:
         """The questions come while the result is waited for; that it takes long must not keep the asking from going on."""
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self._fetch(), name=f"result of task {self._task}")
+            self._fetching = shared(self._fetch(), f"result of task {self._task}")
         elif self._fetching.done():
             self._fetching.result()  # refused; a result would have come with another status
 

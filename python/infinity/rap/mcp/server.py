@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from infinity.backoff import Backoff
 from infinity.errors import ToolsetError
 from infinity.rap.server import ToolsetServer
 from infinity.rap.server.application import WELL_KNOWN, Application, Reply, Request, error_reply
-from infinity.rap.server.delivery import Backoff
 from infinity.rap.server.limits import Limits
 
 from .authorization import CALLBACK

@@ -13,13 +13,12 @@ from mcp.client import Client
 from mcp.client.auth.exceptions import OAuthFlowError
 from mcp.client.extension import ClientExtension
 from mcp.client.session import ElicitationFnT, IncomingMessage
-from mcp.client.subscriptions import SubscriptionLost
-from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from infinity._core import __version__
 from infinity.errors import ToolsetError
+from infinity.supervision import spawn
 
 from .authorization import AccessNeeded, Unhurried
 from .failures import cause, meaning
@@ -104,7 +103,7 @@ class Session:
         if not (modern and tools and tools.list_changed):
             await self.over.wait()
             return
-        listening = asyncio.create_task(self._listen(), name=f"changes of {self._specification.name}")
+        listening = spawn(self._listen(), f"changes of {self._specification.name}")
         try:
             await self.over.wait()
         finally:
@@ -116,7 +115,7 @@ class Session:
             async with self.client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
                     pass  # told to the message handler, as all that servers say unasked
-        except (MCPError, SubscriptionLost, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  whatever the SDK lets through
             # Conversations that begin list the tools anyway.
             log.info("MCP server %s tells of no changes: %s", self._specification.name, type(error).__name__)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from infinity.backoff import Backoff
 from infinity.errors import BadRequest, ConfigError, StoreError
 from infinity.rap.address import url_problem
 from infinity.rap.document import Node
 
 from .call import Invocation
-from .delivery import Backoff
 from .limits import Limits
 from .store import MAX_ID, ServerStore
 from .toolset import Toolset, Webhook, WebhookFunction

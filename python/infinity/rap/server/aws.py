@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+from infinity.backoff import Backoff
 from infinity.errors import BadRequest, ConfigError
 
 from .application import (
@@ -35,7 +36,7 @@ from .application import (
     error_reply,
 )
 from .call import Call, Event, Invocation, Key, ToolError
-from .delivery import Backoff, post, session, settles
+from .delivery import post, session, settles
 from .limits import Limits
 from .result import encode, error_text, result_fields
 from .running import Functions

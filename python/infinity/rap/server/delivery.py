@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infinity.backoff import Backoff
 from infinity.errors import StoreError
 from infinity.rap.address import shown
+from infinity.supervision import spawn, survivable
 
 from .call import Key
 from .store import KEEP_DONE_SECONDS, Letter, ServerStore
@@ -36,18 +36,6 @@ GIVE_UP_SECONDS = KEEP_DONE_SECONDS
 def settles(status: int) -> bool:
     """Whether a callback is over with this answer: taken, or refused for good. ``0``: nobody answered."""
     return 0 < status < 500 and status != 429
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Seconds between tries: doubling from ``first`` to ``longest``, with jitter."""
-
-    first: float = 0.5
-    longest: float = 60.0
-
-    def wait(self, tries: int) -> float:
-        longest = min(self.longest, self.first * 2 ** min(tries, 32))
-        return random.uniform(longest / 2, longest)  # noqa: S311
 
 
 Refused = Callable[[Letter, int], Awaitable[None]]
@@ -86,9 +74,7 @@ class Deliveries:
     def add(self, letter: Letter) -> None:
         self._queues.setdefault(letter.key, deque()).append(letter)
         if letter.key not in self._tasks:
-            self._tasks[letter.key] = asyncio.create_task(
-                self._run(letter.key), name=f"callbacks of {letter.key[1]}"
-            )
+            self._tasks[letter.key] = spawn(self._run(letter.key), f"callbacks of {letter.key[1]}")
 
     def drop(self, key: Key) -> None:
         """Say nothing more for this call; the store has forgotten it already."""
@@ -116,14 +102,20 @@ class Deliveries:
                 if settles(status):
                     await self._settle(letter, status)
                     return
-            except StoreError as error:
-                # Sent again is harmless: results are known by their call, events by their id.
-                log.error("callback of %s: %s", letter.key[1], error)
+                if time.time() - letter.written_at > GIVE_UP_SECONDS:
+                    log.error(
+                        "callback of %s given up: nobody took it at %s", letter.key[1], shown(letter.url)
+                    )
+                    await self._store.delivered(letter.place)
+                    return
+            except (Exception, asyncio.CancelledError) as error:
+                if not survivable(error):
+                    raise
+                # Whatever it was: the call's other callbacks wait behind this one (B11). Sent again is harmless: results are known by
+                # their call, events by their id.
+                cause = None if isinstance(error, StoreError) else error
+                log.error("callback of %s: %s", letter.key[1], error, exc_info=cause)
             if self._stopping:
-                return
-            if time.time() - letter.written_at > GIVE_UP_SECONDS:
-                log.error("callback of %s given up: nobody took it at %s", letter.key[1], shown(letter.url))
-                await self._store.delivered(letter.place)
                 return
             self._waiting.add(letter.key)
             try:

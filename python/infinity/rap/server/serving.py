@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from infinity.backoff import Backoff
+
 from .application import MAX_BODY, Application, BodyTooLarge, Request
-from .delivery import Backoff
 from .limits import Limits
 from .toolset import Toolset
 

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from infinity.backoff import Backoff
 from infinity.errors import StoreError
 
 from .call import Call, Event, Invocation, Key, Subscription, ToolError
-from .delivery import Backoff, Deliveries
+from .delivery import Deliveries
 from .limits import Limits
 from .questions import Questions
 from .result import encode, error_text, result_fields, text_of

@@ -1,0 +1,29 @@
+"""How long to wait before the next try: the one rule for all waits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Backoff"]
+
+_MOST_DOUBLINGS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Seconds between tries: doubling from ``first`` to ``longest``, with jitter, so that those who failed together do not come back together.
+
+    ``least``: the share of each wait that is not left to chance, 0 to 1. ``chance`` gives 0 to 1.
+    """
+
+    first: float = 0.5
+    longest: float = 60.0
+    least: float = 0.5
+    chance: Callable[[], float] = random.random
+
+    def wait(self, tries: int) -> float:
+        """``tries``: how many waits there were before this one (0: the first). In seconds."""
+        longest = min(self.longest, self.first * 2.0 ** min(max(tries, 0), _MOST_DOUBLINGS))
+        return longest * (self.least + (1.0 - self.least) * self.chance())
