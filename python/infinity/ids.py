@@ -6,6 +6,8 @@ import re
 import secrets
 from typing import NewType, Protocol
 
+from .escaping import is_visible
+
 ThreadId = NewType("ThreadId", str)
 CallId = NewType("CallId", str)
 MessageId = NewType("MessageId", str)
@@ -39,6 +41,25 @@ class CountedIds:
         return f"{prefix}_{self._last}"
 
 
+ID_RULE = "1 to 128 of letters, digits and _.:@+-, and neither '.' nor '..'"
+"""What ``is_id`` takes, for messages to people."""
+
+MAX_USER = 256
+USER_RULE = f"1 to {MAX_USER} printable characters without line breaks"
+"""What ``is_user`` takes, for messages to people."""
+
+
 def is_id(text: str) -> bool:
-    """Whether a client may use this as a thread's or message's id: 1–128 of ``[A-Za-z0-9_.:@+-]``."""
-    return _ID.fullmatch(text) is not None
+    """Whether a client may use this as a thread's or message's id: 1–128 of ``[A-Za-z0-9_.:@+-]``.
+
+    Not ``.`` and ``..``: every client that normalises paths would address something else.
+    """
+    return _ID.fullmatch(text) is not None and text not in (".", "..")
+
+
+def is_user(text: str) -> bool:
+    """Whether this can be a ``user_id``: opaque, as identity providers issue it (``auth0|5f7c…``, ``o'brien@example.com``).
+
+    It reaches tool servers and logs, so control, format and bidirectional characters are refused: nothing in it is invisible.
+    """
+    return 1 <= len(text) <= MAX_USER and is_visible(text) and bool(text.strip())

@@ -49,7 +49,7 @@ BODIES: list[tuple[bytes, str]] = [
     (b'{"content": ["a"]}', "$.content[0]"),
     (b'{"content": "a", "role": "system"}', "unknown field `role`"),
     (b'{"content": "a", "user_id": 7}', "$.user_id"),
-    (b'{"content": "a", "user_id": "a b"}', "user_id"),
+    (b'{"content": "a", "user_id": "a\\u202eb"}', "user_id"),
     (b'{"content": ""}', "empty"),
     (b'{"content": " \\n\\t"}', "empty"),
     (b'{"content": []}', "empty"),

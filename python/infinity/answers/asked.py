@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from infinity.errors import BadRequest
-from infinity.ids import is_id
+from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
 from .failure import Refused
 
@@ -16,6 +16,7 @@ __all__ = [
     "LONGEST_PAGE",
     "PAGE",
     "Closing",
+    "Interruption",
     "NewMessage",
     "NewModel",
     "NewThread",
@@ -36,7 +37,6 @@ T = TypeVar("T")
 
 PAGE = 100
 LONGEST_PAGE = 1000
-_ID = "1 to 128 of letters, digits and _.:@+-"
 
 
 class NewThread(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,6 +71,12 @@ class Closing(msgspec.Struct, forbid_unknown_fields=True):
     report: str | None = None
 
 
+class Interruption(msgspec.Struct, forbid_unknown_fields=True):
+    """``calls``: whether open calls are cancelled, too; else only the completion that runs is ended."""
+
+    calls: bool = True
+
+
 class NewModel(msgspec.Struct, forbid_unknown_fields=True):
     model: str
 
@@ -86,8 +92,8 @@ def check_selection(selection: Selection) -> None:
 
 
 def _check_user(user_id: str | None) -> None:
-    if user_id is not None and not is_id(user_id):
-        raise BadRequest(f"'user_id' must be {_ID}")
+    if user_id is not None and not is_user(user_id):
+        raise BadRequest(f"'user_id' must be {USER_RULE}")
 
 
 def check_encoding(content_type: str, charset: str | None, encoding: str, rule: str | None = None) -> None:
@@ -122,7 +128,7 @@ def path_id(text: str, name: str = "id") -> str:
 def check_key(key: str | None) -> str | None:
     """An ``Idempotency-Key``."""
     if key is not None and not is_id(key):
-        raise BadRequest(f"Idempotency-Key must be {_ID}")
+        raise BadRequest(f"Idempotency-Key must be {ID_RULE}")
     return key
 
 

@@ -11,7 +11,7 @@ import msgspec
 from infinity._core import header_json
 from infinity.abc import PromptRow, Store, ThreadRow
 from infinity.errors import BadRequest, UnknownThread
-from infinity.ids import is_id
+from infinity.ids import ID_RULE, is_id
 
 from .answer import Answer, answer
 from .asked import LONGEST_PAGE, PAGE, NewThread, number
@@ -27,7 +27,7 @@ _FROM_HEADER = ("model", "usage", "context_tokens", "children", "ancestors", "po
 async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -> Answer:
     """201, or 200 if it is there already: by the client's own id, or by the ``key`` under which it was asked for before."""
     if new.id is not None and not is_id(new.id):
-        raise BadRequest("'id' must be 1 to 128 of letters, digits and _.:@+-")
+        raise BadRequest(f"'id' must be {ID_RULE}")
     if len(new.title) > _LONGEST_TITLE:
         raise BadRequest(f"'title' is longer than {_LONGEST_TITLE} characters")
     id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)

@@ -14,7 +14,7 @@ import msgspec
 
 from infinity._core import Message
 from infinity.errors import BadRequest
-from infinity.ids import is_id
+from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 from infinity.message import Block, Kind, UserText, decode, encode
 
 from .aws.sqs import group_id
@@ -205,11 +205,11 @@ def _message(sealed: _Sealed, body: bytes) -> Message:
 
 def _said(plain: _Plain, message_id: str, group: str | None, sent_at: int, size: int) -> Said:
     if not is_id(plain.group_id):
-        raise BadRequest("'group_id' must be 1 to 128 of letters, digits and _.:@+-")
+        raise BadRequest(f"'group_id' must be {ID_RULE}")
     if plain.group_id != group:
         raise BadRequest("'group_id' must be the same as the message group id")
-    if plain.user_id is not None and not is_id(plain.user_id):
-        raise BadRequest("'user_id' must be 1 to 128 of letters, digits and _.:@+-")
+    if plain.user_id is not None and not is_user(plain.user_id):
+        raise BadRequest(f"'user_id' must be {USER_RULE}")
     if size > LARGEST_TEXT:
         raise BadRequest(f"it has {size} bytes, more than {LARGEST_TEXT}")
     content = plain.content

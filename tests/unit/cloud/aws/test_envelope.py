@@ -126,7 +126,7 @@ def test_a_redelivered_text_is_the_same_message() -> None:
     [
         (plain(group_id="other"), "'group_id' must be the same as the message group id"),
         (plain(group_id="a b"), "'group_id' must be 1 to 128 of"),
-        (plain(user_id="a b"), "'user_id' must be 1 to 128 of"),
+        (plain(user_id="a\u202eb"), "'user_id' must be 1 to 256 printable"),
         (plain(content=""), "content[0]: expected"),
         (plain(content=[]), "content is empty"),
         (plain(content={"type": "tool_use", "id": "x"}), "content[0]: expected"),
