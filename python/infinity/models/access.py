@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from infinity.errors import ConfigError
 
+SHORTEST_SECRET = 8
+"""Characters; a shorter key protects nothing."""
 BASE_URL = "https://api.anthropic.com"
 
 
@@ -62,8 +64,11 @@ class Access:
         return {"authorization": f"Bearer {self.auth_token}"} if self.auth_token is not None else {}
 
     def redact(self, text: str) -> str:
-        """A gateway may echo what it was sent; a key must not come back in an error (S9)."""
+        """A gateway may echo what it was sent; a key must not come back in an error (S9).
+
+        What is shorter than ``SHORTEST_SECRET`` stays: local servers are given words such as ``ollama``, which errors are full of.
+        """
         for secret in (self.api_key, self.auth_token):
-            if secret:
+            if secret and len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "[key]")
         return text
