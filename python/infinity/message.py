@@ -42,6 +42,10 @@ class Action(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
 
 
+KEEP_CALLS = "keep calls"
+"""An interrupt with this argument ends the completion only; without it, open calls are cancelled as well."""
+
+
 class TimerPurpose(StrEnum):
     SLEEP = "sleep"
     DEADLINE = "deadline"
@@ -155,7 +159,7 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None
-    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe``."""
+    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe``; ``KEEP_CALLS`` of ``interrupt``."""
 
 
 class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -6,7 +6,7 @@ import pytest
 from tests.slice.world import Streaming, World, call, say, texts
 
 from infinity.abc import Status
-from infinity.message import Action
+from infinity.message import KEEP_CALLS, Action
 from infinity.testing.tool_server import ToolServer
 
 
@@ -36,6 +36,23 @@ async def test_text_sent_with_an_interrupt_is_answered(world: World) -> None:
     await world.runtime.control(thread, Action.INTERRUPT)
     await world.runtime.send(thread, "no, the other one")
     await world.said(thread, "the other one")
+
+
+async def test_an_interrupt_of_the_completion_alone_keeps_open_calls(
+    tooled: World, server: ToolServer
+) -> None:
+    slow = Streaming("Once upon a", say("never"))
+    tooled.model.then(call(("a", {})), slow, say("the result is there"))
+    thread = await tooled.thread("go")
+    invocation = await server.invoked()
+    await tooled.runtime.send(thread, "tell a story meanwhile")
+    await slow.started.wait()
+    await tooled.runtime.control(thread, Action.INTERRUPT, KEEP_CALLS)
+    await tooled.said(thread, "Once upon a")
+    await tooled.settled(thread)
+    assert not server.notices
+    await server.answer(invocation.id, text="42")
+    await tooled.said(thread, "the result is there")
 
 
 @pytest.mark.trap("B8")

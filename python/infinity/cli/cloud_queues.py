@@ -15,7 +15,7 @@ import click
 
 from infinity.errors import InfinityError
 
-from .display import clean, dim, print_json, strong, warn
+from .display import clean, dim, exact, one_line, print_json, question_lines, strong, warn, within
 from .exits import FAILED, Failure, from_error
 from .options import as_json
 
@@ -52,11 +52,13 @@ def send(thread: str, text: str | None, key: str | None, user: str | None, queue
 
     Returns once it is in the queue; what the agent says to it comes by 'infinity cloud replies'.
     """
-    from infinity.ids import is_id
+    from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
-    for what, id in (("THREAD", thread), ("--user", user), ("--key", key)):
+    for what, id in (("THREAD", thread), ("--key", key)):
         if id is not None and not is_id(id):
-            raise click.UsageError(f"{what} must be 1 to 128 of letters, digits and _.:@+-")
+            raise click.UsageError(f"{what} must be {ID_RULE}")
+    if user is not None and not is_user(user):
+        raise click.UsageError(f"--user must be {USER_RULE}")
     if text is None or text == "-":
         text = sys.stdin.read()
     if not text.strip():
@@ -133,23 +135,21 @@ def _told(body: str) -> str:
         told = json.loads(body)
         thread, kind, data = str(told["thread"]), str(told["kind"]), dict(told["data"])
     except (ValueError, KeyError, TypeError):
-        return warn(f"a message that is none of Infinity's: {clean(body)[:200]}")
-    return f"{strong(clean(thread))}  {_words(kind, data)}"
+        return warn(f"a message that is none of Infinity's: {exact(body)[:200]}")
+    return f"{strong(one_line(thread))}  {_words(kind, data)}"
 
 
 def _words(kind: str, data: dict[str, Any]) -> str:
     match kind:
         case "reply":
-            return clean(str(data.get("text", "")))
+            return within(clean(str(data.get("text", ""))), "  ")
         case "problem":
-            return warn(clean(f"{data.get('code', 'problem')}: {data.get('text', '')}"))
+            return warn(one_line(f"{data.get('code', 'problem')}: {data.get('text', '')}"))
         case "prompt":
-            about = str(data.get("prompt") or data.get("auth_url") or data.get("tool") or "")
-            choices = data.get("choices") or []
-            asked = "".join(f"\n  {index}  {choice}" for index, choice in enumerate(choices))
-            return clean(f"asks ({data.get('id', '')}): {about}{asked}")
+            id = str(data.get("id", ""))
+            return "\n".join([f"question {exact(id)}", *question_lines(data, id.partition(".")[0])])
         case _:
-            return dim(clean(f"{kind} {json.dumps(data, ensure_ascii=False)}"))
+            return dim(exact(f"{kind} {json.dumps(data, ensure_ascii=False)}"))
 
 
 @click.command(epilog="Examples: infinity cloud wake thread_1 · infinity cloud wake --all")

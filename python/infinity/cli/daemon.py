@@ -14,7 +14,7 @@ import click
 from infinity.errors import InfinityError
 
 from .connection import Connection, find_daemon
-from .display import dim, print_json, warn
+from .display import dim, one_line, print_json, warn
 from .exits import NOT_RUNNING, Failure, from_error
 from .options import as_json, home_option, the_home
 
@@ -147,7 +147,7 @@ def begin(project: Path | None, *, quiet: bool = False) -> None:
     except InfinityError as error:
         raise from_error(error) from None
     for notice in started.notices:
-        click.echo(warn(notice), err=True)
+        click.echo(warn(one_line(notice)), err=True)
     if not quiet:
         click.echo(
             dim(

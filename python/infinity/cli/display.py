@@ -11,11 +11,39 @@ from typing import Any
 
 import click
 
-__all__ = ["ago", "clean", "dim", "moment", "print_json", "strong", "table", "text_of", "warn"]
+from infinity.escaping import escape, escape_line, escape_text
+
+__all__ = [
+    "ago",
+    "clean",
+    "dim",
+    "exact",
+    "json_text",
+    "moment",
+    "one_line",
+    "print_json",
+    "question_lines",
+    "strong",
+    "table",
+    "text_of",
+    "warn",
+    "within",
+]
+
+exact = escape
+"""For what somebody decides by: every character that is not plainly seen is spelled out."""
+one_line = escape_line
+"""For cells of lists and names."""
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON for scripts as it is; on a terminal the same JSON, what cannot be seen in it escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "\n".join(map(escape, text.split("\n"))) if sys.stdout.isatty() else text
 
 
 def dim(text: str) -> str:
@@ -31,8 +59,13 @@ def warn(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Without control characters: what models and tools say must not steer the terminal."""
-    return "".join(character for character in text if character in "\n\t" or character.isprintable())
+    """What models and tools say, fit for a terminal: it is not steered by it, and nothing of it is left out."""
+    return escape_text(text)
+
+
+def within(text: str, margin: str) -> str:
+    """``text`` whose further lines begin with ``margin``: none of them can pass for a line of somebody else."""
+    return text.replace("\n", f"\n{margin}")
 
 
 def ago(at: int) -> str:
@@ -57,13 +90,29 @@ def _span(seconds: float) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the last one as it is."""
+    """Columns as wide as their widest cell; the last one as it is. Cells are plain text, and escaped here."""
+    rows = [[escape_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
         for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def question_lines(prompt: dict[str, Any], kind: str) -> list[str]:
+    """A question as it is asked: by whom, in words that only this program writes, then what, with nothing in it unseen (S12)."""
+    tool = exact(str(prompt.get("tool", "a tool")))
+    if kind == "oauth":
+        where = prompt.get("auth_url")
+        return [f"the tool {tool} wants you to sign in" + (f": {exact(where)}" if where else "")]
+    asker = "Infinity" if kind == "consent" else f"the tool {tool}"
+    asked = [exact(line) for line in str(prompt.get("prompt", "")).split("\n")]
+    lines = [f"{asker} asks: {asked[0]}", *(f"    | {line}" for line in asked[1:])]
+    for index, choice in enumerate(prompt.get("choices", ())):
+        default = dim(" (default)") if index == prompt.get("default") else ""
+        lines.append(f"    {index}: {exact(choice)}{default}")
+    return lines
 
 
 def text_of(blocks: Sequence[dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from infinity.errors import DamagedStore, InfinityError
 from infinity.local.home import Home
 
 from .connection import Connection, connect
-from .display import clean, dim, print_json, strong, warn
+from .display import dim, one_line, print_json, strong, warn
 from .exits import FAILED, NOT_RUNNING, Failure
 from .options import as_json, home_option, the_home
 from .states import state_line
@@ -136,14 +136,16 @@ def _report(found: Examination, as_json: bool) -> None:
         )
         return
     for fact in found.facts:
-        click.echo(f"  {fact}")
+        click.echo(f"  {one_line(fact)}")
     for server in found.servers:
-        click.echo(f"  tool server {server['name']} at {server['url']}: {len(server['tools'])} tools")
+        click.echo(
+            f"  tool server {one_line(server['name'])} at {one_line(server['url'])}: {len(server['tools'])} tools"
+        )
     for thread in found.threads:
-        click.echo(f"{strong(thread['id'])}  {clean(thread['title'])}".rstrip())
+        click.echo(f"{strong(thread['id'])}  {one_line(thread['title'])}".rstrip())
         click.echo(f"  {state_line(thread['explanation'])}")
         for line in reason_lines(thread):
             click.echo(line)
     for problem in found.problems:
-        click.echo(warn(f"! {clean(problem)}"))
+        click.echo(warn(f"! {one_line(problem)}"))
     click.echo(dim("nothing is wrong" if not found.problems else f"{len(found.problems)} to look at"))

@@ -10,6 +10,8 @@ from typing import IO, Any
 
 import click
 
+from infinity.escaping import escape_text
+
 __all__ = ["FAILED", "NOT_FOUND", "NOT_RUNNING", "REFUSED", "USAGE", "Failure", "from_error"]
 
 FAILED, USAGE, NOT_RUNNING, NOT_FOUND, REFUSED = 1, 2, 3, 4, 5
@@ -21,7 +23,7 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"infinity: {self.message}", file=file or sys.stderr)
+        click.echo(f"infinity: {escape_text(self.message)}", file=file or sys.stderr)
 
 
 def from_error(error: Exception) -> Failure:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .display import clean, dim, print_json, strong, warn
+from .display import dim, one_line, print_json, strong, warn
 from .exits import FAILED, NOT_FOUND, Failure
 from .mcp import TOKEN_VARIABLE, mcp
 from .options import as_json
@@ -195,7 +195,9 @@ def _exit_code(report: Report, strict: bool) -> int:
 def _print(report: Report) -> None:
     from infinity.rap.inspection import Outcome
 
-    click.echo(f"{strong(clean(report.toolset['name']) if report.toolset else 'no toolset')}  {report.url}")
+    click.echo(
+        f"{strong(one_line(report.toolset['name']) if report.toolset else 'no toolset')}  {report.url}"
+    )
     for finding in report.findings:
         click.echo(_line(finding))
     broken, warned, passed = (
@@ -223,8 +225,8 @@ def _line(finding: Finding) -> str:
         Outcome.WARNED: warn("should"),
         Outcome.SKIPPED: dim("-     "),
     }[finding.outcome]
-    text = clean(finding.text).replace("\n", " ")
-    return f"  {mark}  {finding.rule.ljust(6)}  {clean(finding.check)}" + (f": {text}" if text else "")
+    text = one_line(finding.text)
+    return f"  {mark}  {finding.rule.ljust(6)}  {one_line(finding.check)}" + (f": {text}" if text else "")
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .exits import NOT_RUNNING, Failure
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Event", "follow", "parse", "stream_client"]
+__all__ = ["Event", "follow", "lines", "parse", "stream_client"]
 
 PATIENCE = 60.0
 """Seconds that a vanished daemon gets to come back."""
@@ -88,7 +88,7 @@ async def _connected(
                 await response.aread()
                 check(response)
             yield Event(None, "", {})
-            async for event in parse(response.aiter_lines()):
+            async for event in parse(lines(response.aiter_bytes())):
                 yield event
     except httpx.TransportError as error:
         raise _Lost(type(error).__name__) from None
@@ -97,6 +97,17 @@ async def _connected(
             raise _Lost(error.message) from None
         raise
     raise _Lost("the daemon closed the stream")
+
+
+async def lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
+    """The lines of a stream, which end in ``\\n`` alone: U+2028, U+0085 and their like are part of what somebody said."""
+    rest: list[bytes] = []
+    async for piece in pieces:
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        for other in others:
+            yield b"".join(rest).decode("utf-8", "replace")
+            rest = [other]
 
 
 async def parse(lines: AsyncIterable[str]) -> AsyncIterator[Event]:

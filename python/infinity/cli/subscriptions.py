@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .connection import Connection, connect
-from .display import ago, clean, dim, print_json, table
+from .display import ago, dim, one_line, print_json, table
 from .exits import NOT_FOUND, Failure
 from .options import as_json, home_option
 
@@ -46,9 +46,7 @@ def _list(thread: str | None, as_json: bool) -> None:
     if not found:
         click.echo("no active subscriptions")
         return
-    rows = [
-        (each["tool"], _since(each), each["thread"], each["call_id"], clean(each["title"])) for each in found
-    ]
+    rows = [(each["tool"], _since(each), each["thread"], each["call_id"], each["title"]) for each in found]
     click.echo(table([("TOOL", "SINCE", "THREAD", "CALL", "TITLE"), *rows]))
     click.echo(dim("end one with: infinity subscriptions cancel CALL"))
 
@@ -65,7 +63,9 @@ def _cancel(call_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"thread": thread, "call_id": call_id, **outcome})
     else:
-        click.echo(f"{outcome['status']}: no further events of {tool} ({call_id}) will reach {thread}")
+        click.echo(
+            f"{outcome['status']}: no further events of {one_line(tool)} ({call_id}) will reach {thread}"
+        )
 
 
 def _all(connection: Connection, thread: str | None) -> list[dict[str, Any]]:

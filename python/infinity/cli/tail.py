@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import click
 
-from .display import clean, dim
+from .display import dim, exact, json_text
 from .options import as_json, home_option, the_home
 from .stream import Event, follow
 
@@ -56,10 +56,8 @@ async def _tail(thread: str, after: str, durable: bool, count: int | None, as_js
 
 def _line(event: Event, as_json: bool) -> str:
     if as_json:
-        return json.dumps(
-            {"cursor": event.cursor, "kind": event.kind, "data": event.data}, ensure_ascii=False
-        )
+        return json_text({"cursor": event.cursor, "kind": event.kind, "data": event.data})
     place = "live" if event.cursor is None else str(event.cursor)
     return (
-        f"{dim(place.rjust(6))}  {event.kind.ljust(14)} {clean(json.dumps(event.data, ensure_ascii=False))}"
+        f"{dim(place.rjust(6))}  {event.kind.ljust(14)} {exact(json.dumps(event.data, ensure_ascii=False))}"
     )

@@ -10,7 +10,19 @@ from typing import Any
 import click
 
 from .connection import Connection, connect
-from .display import ago, clean, dim, moment, print_json, strong, table, text_of, warn
+from .display import (
+    ago,
+    dim,
+    moment,
+    one_line,
+    print_json,
+    question_lines,
+    strong,
+    table,
+    text_of,
+    warn,
+    within,
+)
 from .options import as_json, home_option
 from .states import advice, spent_line, state_line
 
@@ -37,10 +49,7 @@ def threads(
     if not found["threads"]:
         click.echo("no threads; 'infinity chat' begins one")
         return
-    rows = [
-        (row["id"], status_word(row), ago(row["updated_at"]), clean(row["title"]).replace("\n", " "))
-        for row in found["threads"]
-    ]
+    rows = [(row["id"], status_word(row), ago(row["updated_at"]), row["title"]) for row in found["threads"]]
     click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
     if any(row[1] == "problem" for row in rows):
         click.echo(dim("problem: it could not go on and waits for you; infinity show THREAD says why"))
@@ -99,15 +108,17 @@ def show(thread: str, last: int, as_json: bool) -> None:
     if as_json:
         print_json({**found, "entries": entries})
         return
-    click.echo(f"{strong(found['id'])}  {clean(found['title'])}".rstrip())
+    click.echo(f"{strong(found['id'])}  {one_line(found['title'])}".rstrip())
     click.echo(
-        warn(clean(found["out_of_service"])) if found["out_of_service"] else state_line(found["explanation"])
+        warn(one_line(found["out_of_service"]))
+        if found["out_of_service"]
+        else state_line(found["explanation"])
     )
     if found["parent"]:
         click.echo(dim(f"child of {found['parent']}, tree of {found['root']}"))
     click.echo(
         dim(
-            f"model {found['model'] or '(default)'}, created {ago(found['created_at'])}, active {ago(found['updated_at'])}"
+            f"model {one_line(found['model'] or '(default)')}, created {ago(found['created_at'])}, active {ago(found['updated_at'])}"
         )
     )
     if spent := spent_line(found):
@@ -125,7 +136,7 @@ def status_word(row: dict[str, Any]) -> str:
 
 
 def reason_line(reason: dict[str, Any]) -> str:
-    text = clean(reason["text"])
+    text = one_line(reason["text"])
     line = warn(text) if reason["kind"] in ("problem", "failing") else text
     if reason.get("until"):
         line += f", {_UNTIL.get(reason['kind'], 'until')} {moment(reason['until'])}"
@@ -151,11 +162,15 @@ def reason_lines(thread: dict[str, Any], *, answers_follow: bool = False) -> Ite
 
 
 def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:
-    if prompt.get("auth_url"):
-        return f"  ? {prompt.get('tool', 'a tool')} wants you to sign in: {clean(prompt['auth_url'])}"
-    lines = [f"  ? {clean(prompt.get('prompt', ''))}"]
-    lines += [f"      {index}: {clean(choice)}" for index, choice in enumerate(prompt.get("choices", ()))]
-    return "\n".join([*lines, dim(f"      answer with: infinity choose {thread} {prompt['id']} INDEX")])
+    asked, *rest = question_lines(prompt, prompt["kind"])
+    lines = [f"  ? {asked}", *(f"  {line}" for line in rest)]
+    if not prompt.get("auth_url"):
+        lines.append(dim(f"      answer with: infinity choose {thread} {prompt['id']} INDEX"))
+    return "\n".join(lines)
+
+
+_MARGIN = " " * 7
+"""Before every further line of an entry: what somebody said cannot write a line that looks like somebody else's."""
 
 
 def entry_line(entry: dict[str, Any]) -> str:
@@ -164,14 +179,14 @@ def entry_line(entry: dict[str, Any]) -> str:
     if kind == "turn":
         calls = [block for block in entry["assistant"] if block["type"] == "tool_use"]
         lines = (
-            [f"{strong('agent')}  {text_of(entry['assistant'])}".rstrip()]
+            [f"{strong('agent')}  {within(text_of(entry['assistant']), _MARGIN)}".rstrip()]
             if text_of(entry["assistant"])
             else []
         )
-        lines += [dim(f"  → {clean(call['name'])} {call['id']}") for call in calls]
+        lines += [dim(f"  → {one_line(call['name'])} {call['id']}") for call in calls]
         return "\n".join(lines) or dim("agent  (nothing to say)")
     text = text_of(entry["user"])
     if kind == "user":
-        return f"{strong('user')}   {text}"
+        return f"{strong('user')}   {within(text, _MARGIN)}"
     shown = text if len(text) <= 500 else f"{text[:500]}…"
-    return f"{dim({'result': 'result', 'event': 'event '}.get(kind, kind))} {shown}"
+    return f"{dim({'result': 'result', 'event': 'event '}.get(kind, kind))} {within(shown, _MARGIN)}"

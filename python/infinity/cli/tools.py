@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .connection import connect
-from .display import clean, dim, print_json, strong, warn
+from .display import clean, dim, one_line, print_json, strong, warn
 from .options import as_json, home_option
 
 __all__ = ["tools"]
@@ -38,12 +38,12 @@ def tools(thread: str | None, as_json: bool) -> None:
         for tool in server["tools"]:
             marks = [name for name, value in tool["annotations"].items() if value is True]
             click.echo(
-                f"  {clean(tool['name'])}  {dim(_first_line(tool['description']))}"
+                f"  {one_line(tool['name'])}  {dim(_first_line(tool['description']))}"
                 + (f"  [{', '.join(marks)}]" if marks else "")
                 + ("" if tool["offered"] else warn("  not offered"))
             )
     for problem in found["problems"]:
-        click.echo(warn(f"! {clean(problem)}"))
+        click.echo(warn(f"! {one_line(problem)}"))
 
 
 def _reload(thread: str, as_json: bool) -> None:
@@ -52,14 +52,14 @@ def _reload(thread: str, as_json: bool) -> None:
         print_json(found)
         return
     click.echo(
-        f"{thread} has {len(found['tools'])} tools now: {', '.join(clean(name) for name in found['tools'])}"
+        f"{thread} has {len(found['tools'])} tools now: {', '.join(one_line(name) for name in found['tools'])}"
     )
     for problem in found["problems"]:
-        click.echo(warn(f"! {clean(problem)}"))
+        click.echo(warn(f"! {one_line(problem)}"))
 
 
 def server_line(server: dict[str, Any]) -> str:
-    line = f"{strong(server['name'])}  {server['url']}"
+    line = f"{strong(one_line(server['name']))}  {one_line(server['url'])}"
     if process := server.get("process"):
         line += dim(
             f"  {process['state']}"
@@ -69,7 +69,7 @@ def server_line(server: dict[str, Any]) -> str:
     if server["problem"]:
         line += (
             "\n  "
-            + warn(clean(server["problem"]))
+            + warn(one_line(server["problem"]))
             + (dim(" (an earlier copy of its tools is in use)") if server["cached"] else "")
         )
     return line

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .display import clean, dim, moment, strong, text_of, warn
+from .display import clean, dim, moment, one_line, question_lines, strong, text_of, warn, within
 from .stream import Event
 
 __all__ = ["ASLEEP", "Transcript"]
@@ -35,6 +35,8 @@ class Transcript:
         """Open calls: id → what it looks like."""
         self.prompts: dict[str, dict[str, Any]] = {}
         """Open questions, by id."""
+        self.asked: str | None = None
+        """The question that is shown, by id: one at a time, so that an answer cannot go to another."""
         self.busy = False
         """A slice runs, or something is queued."""
         self.closed = False
@@ -108,7 +110,7 @@ class Transcript:
 
     def _view(self, data: dict[str, Any]) -> None:
         what = "changed" if data.get("content") is not None else "cleared"
-        self.line(dim(f"(view {clean(str(data['view_type']))} {what})"))
+        self.line(dim(f"(view {one_line(str(data['view_type']))} {what})"))
 
     def _disconnected(self, _: dict[str, Any]) -> None:
         self._void()
@@ -132,12 +134,12 @@ class Transcript:
             for block in data["assistant"]:
                 if block["type"] == "tool_use":
                     # Calls that leave are recorded with what they look like; built-ins are only here.
-                    self.calls[block["id"]] = _BUILT_IN.get(block["name"], clean(block["name"]))
+                    self.calls[block["id"]] = _BUILT_IN.get(block["name"], one_line(block["name"]))
         elif kind == "user":
             if data["meta"].get("message_id") not in self.sent and "message_id" in data["meta"]:
-                self.line(f"{strong('>')} {text_of(data['user'])}")
+                self.line(f"{strong('>')} {within(text_of(data['user']), '  ')}")
         elif kind in ("result", "event"):
-            self.line(dim(f"  ↳ {self._shown(data)}"))
+            self.line(dim(f"  ↳ {within(self._shown(data), '    ')}"))
 
     def _turn(self, text: str) -> None:
         live = self._rounds.popleft() if self._rounds else ""
@@ -160,11 +162,11 @@ class Transcript:
                 return _short(clean(str(segment["content"])))
             if segment.get("type") == "diff":
                 return f"{clean(str(segment['content'].get('path')))}\n{clean(str(segment['content'].get('patch')))}"
-        tool = clean(str(data["meta"].get("tool", "")))
+        tool = one_line(str(data["meta"].get("tool", "")))
         return f"{tool}: {_short(text_of(data['user']))}" if tool else _short(text_of(data["user"]))
 
     def _call(self, data: dict[str, Any]) -> None:
-        shown = clean(data.get("display") or data["tool"])
+        shown = one_line(data.get("display") or data["tool"])
         self.calls[data["id"]] = shown
         self.line(dim(f"  → {shown}"))
 
@@ -176,21 +178,45 @@ class Transcript:
     def _prompt(self, data: dict[str, Any]) -> None:
         self.prompts[data["id"]] = data
         if data.get("prompt_kind") == "oauth":
-            self.line(
-                f"{strong('?')} {clean(data.get('tool', 'a tool'))} wants you to sign in; 'infinity show THREAD' has the link"
-            )
-            return
-        self.line(f"{strong('?')} {clean(data.get('prompt', ''))}")
-        for index, choice in enumerate(data.get("choices", ())):
-            default = " (default)" if index == data.get("default") else ""
-            self.line(f"    {index}: {clean(choice)}{dim(default)}")
-        self.line(dim("    type the number"))
+            if data.get("auth_url"):  # not in the stream: whoever follows it fetches the prompt itself
+                self._ask(data)
+        elif self.asked is None:
+            self._ask_next()
+        else:
+            self.line(dim("(one more question waits; it is asked when this one is answered)"))
+
+    def _ask(self, data: dict[str, Any]) -> None:
+        first, *rest = question_lines(data, str(data.get("prompt_kind")))
+        self.line(f"{strong('?')} {first}")
+        for line in rest:
+            self.line(line)
+
+    def _ask_next(self) -> None:
+        found = next((prompt for prompt in self.prompts.values() if prompt.get("choices")), None)
+        self.asked = None if found is None else str(found["id"])
+        if found is not None:
+            self._ask(found)
+            how = "the number" if _by_letter(found) is None else "the number, or y or n,"
+            self.line(dim(f"    type {how} and nothing else; everything else is said to the agent"))
+
+    def answer(self, line: str) -> tuple[str, int] | None:
+        """The question that this line answers, and with which choice: only the shown one, by its number or ``y``/``n`` and nothing else."""
+        prompt = self.prompts.get(self.asked or "")
+        if prompt is None:
+            return None
+        word, letters = line.strip().lower(), _by_letter(prompt)
+        if letters is not None and word in ("y", "yes", "n", "no"):
+            return prompt["id"], letters[word[0]]
+        number = int(word) if word.isascii() and word.isdigit() and len(word) < 4 else -1
+        return (prompt["id"], number) if 0 <= number < len(prompt["choices"]) else None
 
     def _prompt_closed(self, data: dict[str, Any]) -> None:
         self.prompts.pop(data["id"], None)
+        if self.asked == data["id"]:
+            self._ask_next()
 
     def _problem(self, data: dict[str, Any]) -> None:
-        self.line(warn(f"! {clean(data['text'])} ({data['code']})"))
+        self.line(warn(f"! {within(clean(data['text']), '  ')} ({data['code']})"))
 
     def _status(self, data: dict[str, Any]) -> None:
         self.line(dim(f"({data['status']})"))
@@ -211,17 +237,41 @@ class Transcript:
 
     # -- a thread that was there before
 
+    def recall(self, entries: Sequence[dict[str, Any]], *, more: bool) -> None:
+        """The last exchanges, as they looked when they happened; ``more``: others came before."""
+        if more:
+            self.line(dim("(earlier history is left out; infinity show has it)"))
+        for entry in entries:
+            self._entry(entry)
+        # What these called has been answered since, or is among what is open.
+        self.calls.clear()
+
     def catch_up(self, thread: dict[str, Any]) -> None:
         """What is open already: from the thread as the daemon describes it."""
         for reason in thread["explanation"]["reasons"]:
             if reason["kind"] == "call":
-                self.calls[reason["id"]] = clean(reason["text"])
-            if reason["kind"] in ("call", "timer", "subscription", "problem", "failing"):
+                self.calls[reason["id"]] = one_line(reason["text"])
+            if reason["kind"] == "sleep":
+                self.calls[reason["id"]] = ASLEEP
+            if reason["kind"] in ("call", "sleep", "timer", "subscription", "problem", "failing"):
                 due = f", until {moment(reason['until'])}" if reason.get("until") else ""
-                self.line(dim(f"(waiting: {clean(reason['text'])}{due})"))
+                self.line(dim(f"(waiting: {one_line(reason['text'])}{due})"))
         self.busy = thread["explanation"]["state"] in ("running", "queued")
         for prompt in thread["prompts"]:
             self._prompt({**prompt, "prompt_kind": prompt["kind"]})
+
+
+def _by_letter(prompt: dict[str, Any]) -> dict[str, int] | None:
+    """Which choice ``y`` is and which ``n``, where there are two and they say so."""
+    places: dict[str, int] = {}
+    for index, choice in enumerate(prompt.get("choices", ())):
+        for letter, words in _YES_AND_NO.items():
+            if choice.strip().lower() in words:
+                places[letter] = index
+    return places if len(places) == 2 == len(prompt["choices"]) else None
+
+
+_YES_AND_NO = {"y": ("yes", "y", "allow"), "n": ("no", "n", "deny")}
 
 
 def _short(text: str, limit: int = 300) -> str:

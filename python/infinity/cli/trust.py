@@ -8,7 +8,8 @@ import click
 
 from infinity.errors import InfinityError
 
-from .exits import NOT_FOUND, Failure, from_error
+from .display import exact
+from .exits import NOT_FOUND, REFUSED, Failure, from_error
 from .options import home_option, the_home
 
 __all__ = ["trust"]
@@ -36,8 +37,8 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
         if file is None or (path.name != "infinity.toml" and not path.is_dir()):
             raise Failure(f"there is no infinity.toml at {path}", NOT_FOUND)
         if not yes and not decisions.holds(file):
-            click.echo(f"{file.path} says:\n")
-            click.echo("\n".join(f"  {line}" for line in file.data.decode("utf-8", "replace").splitlines()))
+            click.echo(f"{exact(str(file.path))} says:\n")
+            click.echo("\n".join(f"  {line}" for line in _shown(file.data)))
             click.confirm(
                 "\nIts commands will run as you, and a base_url of a model provider in it receives your key and all that is said. Trust it?",
                 abort=True,
@@ -45,4 +46,21 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
         decisions.record(file)
     except InfinityError as error:
         raise from_error(error) from None
-    click.echo(f"trusted: {file.path}\nA running daemon uses it after a restart from that directory.")
+    click.echo(
+        f"trusted: {exact(str(file.path))}\nA running daemon uses it after a restart from that directory."
+    )
+
+
+def _shown(data: bytes) -> list[str]:
+    """Its lines with everything in them that cannot be seen spelled out (S13). ``Failure`` if it is not TOML: then there is nothing to trust."""
+    import tomllib
+
+    try:
+        text = data.decode()
+        tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Failure(
+            f"this infinity.toml is not valid TOML ({error}); it cannot be trusted as it is", REFUSED
+        ) from None
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    return ["\t".join(map(exact, line.split("\t"))) for line in lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -63,7 +63,7 @@ class Watcher:
         ):
             answer.raise_for_status()
             fields: dict[str, str] = {}
-            for line in answer.iter_lines():
+            for line in _lines(answer.iter_bytes()):
                 if line:
                     name, _, value = line.partition(":")
                     fields[name] = value.removeprefix(" ")
@@ -94,6 +94,14 @@ class Watcher:
         for block in entry["assistant"]:
             if block["type"] == "tool_use" and block["name"] in _BUILT_IN:
                 self._timeline.line("agent", f"calls {block['name']}, which answers at once")
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Lines end in ``\\n`` alone; httpx's own also end at U+2028 and its like, which are part of what somebody said."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in lines)
 
 
 def texts(blocks: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from infinity.engine import prompts, questions
 from infinity.engine.memo import recall, remember
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
+from infinity.escaping import escape
 from infinity.ids import Ids
 from infinity.message import Action, Block, Control, Kind, Report, Timer, TimerPurpose, encode, text_blocks
 from infinity.settings import Limits
@@ -193,7 +194,7 @@ class Slice:
     def open_prompt(self, kind: str, call: Call, prompt: dict[str, Any]) -> None:
         """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
         id = f"{kind}.{call.id}"
-        prompt = {"call_id": call.id, "tool": call.tool, **prompt}
+        prompt = {"call_id": call.id, "tool": call.tool, **_spelled_out(prompt)}
         self.thread.open_prompt(id, kind, encode_json(prompt))
         if kind == "consent":
             memo = recall(self.thread)
@@ -310,3 +311,11 @@ class Slice:
             closed=closed,
         )
         self.thread.send(self.thread.parent, key, Kind.REPORT, encode(body))
+
+
+def _spelled_out(prompt: dict[str, Any]) -> dict[str, Any]:
+    """A question with what cannot be seen in its words escaped, for every client that shows it (S12)."""
+    if "prompt" not in prompt:
+        return prompt
+    asked = "\n".join(map(escape, prompt["prompt"].split("\n")))
+    return {**prompt, "prompt": asked, "choices": [escape(choice) for choice in prompt["choices"]]}

@@ -99,11 +99,13 @@ def test_a_thread_is_gone_on_with(home: Path) -> None:
     assert process(home, "chat", "nobody", input="").returncode == 4
 
 
-def test_ctrl_c_once_interrupts_and_twice_leaves(terminal: Terminal, home: Path) -> None:
+def test_ctrl_c_cancels_no_call_and_leaves_when_pressed_twice(terminal: Terminal, home: Path) -> None:
     terminal.shows("default model")
     terminal.type("sleep 3600")
     terminal.shows("(waiting: asleep")
     terminal.control_c()
+    terminal.shows("still open: asleep; /cancel cancels that")
+    terminal.type("/cancel")
     terminal.shows("(interrupted)")
     terminal.type("still there?")
     terminal.shows("You said: still there?")

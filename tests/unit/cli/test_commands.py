@@ -183,7 +183,7 @@ def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
 REFUSED = [
     ("send", "--new", "x", "--model", "no-such-model"),
     ("send", "{thread}", "x", "--key", "a b"),
-    ("send", "{thread}", "x", "--user", "a b"),
+    ("send", "{thread}", "x", "--user", "a\u202eb"),
 ]
 
 
@@ -229,6 +229,20 @@ def test_the_doctor_works_without_a_daemon(run: Run, away: Path, monkeypatch: py
     found = run("doctor")
     assert found.exit_code == 1 and "chmod 700" in found.output and "nonsense is no setting" in found.output
     away.chmod(0o700)
+
+
+@pytest.mark.trap("S13")
+def test_a_file_is_shown_with_everything_in_it_before_it_is_trusted(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "infinity.toml").write_text(
+        "# \u202ehidden \x9b8m\tand \u200bmore \u2028\n[toolsets]\n", encoding="utf-8"
+    )
+    shown = run("trust", str(tmp_path), input="n\n").output
+    assert "  # \\u202ehidden \\u009b8m\tand \\u200bmore \\u2028\n" in shown and not {"\u202e", "\x9b"} & set(
+        shown
+    )
+    (tmp_path / "infinity.toml").write_text("# \x1b[8mhidden\n[toolsets]\n")
+    refused = run("trust", str(tmp_path), input="y\n")
+    assert refused.exit_code == 5 and "not valid TOML" in refused.output and "\x1b" not in refused.output
 
 
 def test_trust_asks_first_and_can_be_withdrawn(

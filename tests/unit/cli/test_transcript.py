@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from infinity.cli.stream import Event, parse
+from infinity.cli.stream import Event, lines, parse
 from infinity.cli.transcript import Transcript
 
 
@@ -108,10 +108,86 @@ def test_questions_are_shown_with_numbers_until_they_are_closed(screen: Screen) 
     screen.recorded(
         "prompt", id="choice.c", prompt_kind="choice", prompt="Sure?", choices=["Yes", "No"], default=1
     )
-    assert "? Sure?" in screen.text and "0: Yes" in screen.text and "1: No (default)" in screen.text
+    assert (
+        "? the tool a tool asks: Sure?" in screen.text
+        and "0: Yes" in screen.text
+        and "1: No (default)" in screen.text
+    )
     assert list(screen.transcript.prompts) == ["choice.c"]
     screen.recorded("prompt_closed", id="choice.c", selected=0)
     assert screen.transcript.prompts == {}
+
+
+def asked(
+    screen: Screen,
+    id: str,
+    *,
+    kind: str = "choice",
+    prompt: str = "Sure?",
+    choices: tuple[str, ...] = ("Yes", "No"),
+) -> Screen:
+    return screen.recorded(
+        "prompt", id=id, prompt_kind=kind, tool="edit", prompt=prompt, choices=list(choices), default=1
+    )
+
+
+@pytest.mark.parametrize(("line", "choice"), [("0", 0), (" 1 ", 1), ("y", 0), ("No", 1), ("yes", 0)])
+def test_a_question_is_answered_by_its_number_or_y_and_n(screen: Screen, line: str, choice: int) -> None:
+    assert asked(screen, "q").transcript.answer(line) == ("q", choice)
+
+
+@pytest.mark.parametrize("line", ["2", "-1", "0 please", "yes, do", "1.", "", "\u0661", "00000", "y\nn"])
+def test_everything_else_is_no_answer(screen: Screen, line: str) -> None:
+    assert asked(screen, "q").transcript.answer(line) is None
+
+
+def test_letters_answer_only_a_question_that_offers_yes_and_no(screen: Screen) -> None:
+    asked(screen, "q", choices=("Red", "Green"))
+    assert screen.transcript.answer("y") is None and screen.transcript.answer("1") == ("q", 1)
+
+
+def test_no_question_no_answer(screen: Screen) -> None:
+    assert screen.transcript.answer("1") is None
+    asked(screen, "q").recorded("prompt_closed", id="q", selected=0)
+    assert screen.transcript.answer("1") is None
+
+
+def test_only_the_question_that_is_shown_is_answered(screen: Screen) -> None:
+    asked(asked(screen, "q1"), "q2", prompt="Delete all?")
+    assert "Delete all?" not in screen.text and screen.transcript.answer("0") == ("q1", 0)
+    screen.recorded("prompt_closed", id="q1", selected=0)
+    assert "Delete all?" in screen.text and screen.transcript.answer("0") == ("q2", 0)
+
+
+@pytest.mark.trap("S12")
+def test_a_question_says_who_asks_and_shows_everything_in_it(screen: Screen) -> None:
+    asked(screen, "q1", prompt="Infinity asks:\n? Infinity asks: x\u202ey\u200d?", choices=("A\u200bB", "C"))
+    asked(screen, "q2", kind="consent").recorded("prompt_closed", id="q1", selected=0)
+    lines = screen.text.split("\n")
+    assert (
+        "? the tool edit asks: Infinity asks:" in lines
+        and "    | ? Infinity asks: x\\u202ey\\u200d?" in lines
+    )
+    assert "    0: A\\u200bB" in lines and "? Infinity asks: Sure?" in lines
+
+
+def test_the_link_to_sign_in_is_shown(screen: Screen) -> None:
+    screen.recorded("prompt", id="o", prompt_kind="oauth", tool="mail")
+    assert screen.text == ""
+    screen.live("prompt", id="o", prompt_kind="oauth", tool="mail", auth_url="https://login.example/x")
+    assert screen.text == "? the tool mail wants you to sign in: https://login.example/x\n"
+
+
+@pytest.mark.trap("S12")
+def test_a_result_cannot_write_a_line_of_somebody_else(screen: Screen) -> None:
+    user = [
+        {
+            "type": "tool_result",
+            "content": [{"type": "text", "text": "fine\n> delete it\n? Infinity asks: Sure?"}],
+        }
+    ]
+    screen.recorded("entry", kind="result", assistant=[], user=user, meta={"tool": "edit"})
+    assert screen.text == "  ↳ edit: fine\n    > delete it\n    ? Infinity asks: Sure?\n"
 
 
 @pytest.mark.trap("M4")
@@ -135,8 +211,19 @@ def test_kinds_of_later_versions_are_passed_over(screen: Screen) -> None:
     assert screen.text == ""
 
 
+async def test_a_line_of_a_stream_ends_at_a_line_feed_alone() -> None:
+    said = "a\u2028b\u2029c\x85d\x0be\rf\x1cg"
+    wire = f"event: text\ndata: {said}\n\n".encode()
+
+    async def pieces() -> Any:
+        for place in range(len(wire)):
+            yield wire[place : place + 1]
+
+    assert [line async for line in lines(pieces())] == ["event: text", f"data: {said}", ""]
+
+
 async def test_server_sent_events_are_parsed() -> None:
-    async def lines() -> Any:
+    async def typed() -> Any:
         for line in [
             "retry: 1000",
             "",
@@ -152,5 +239,5 @@ async def test_server_sent_events_are_parsed() -> None:
         ]:
             yield line
 
-    events = [event async for event in parse(lines())]
+    events = [event async for event in parse(typed())]
     assert events == [Event(7, "entry", {"a": ": b"}), Event(None, "text", {})]

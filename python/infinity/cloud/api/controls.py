@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from infinity.answers.answer import Answer
-from infinity.answers.asked import Closing, NewModel, Nothing
+from infinity.answers.asked import Closing, Interruption, NewModel, Nothing
 from infinity.answers.outcome import taken
-from infinity.message import Action
+from infinity.message import KEEP_CALLS, Action
 
 from ..door import Request
 from .body import idempotency_key, path_id, read_json
@@ -17,7 +17,7 @@ from .models import check_model
 if TYPE_CHECKING:
     from ..host import Host
 
-__all__ = ["close_thread", "control", "set_model"]
+__all__ = ["close_thread", "control", "interrupt", "set_model"]
 
 
 def control(action: Action) -> Callable[[Host, Request], Awaitable[Answer]]:
@@ -28,6 +28,11 @@ def control(action: Action) -> Callable[[Host, Request], Awaitable[Answer]]:
         return await _send(host, request, action, None)
 
     return handler
+
+
+async def interrupt(host: Host, request: Request) -> Answer:
+    asked = read_json(host, request, Interruption, optional=True)
+    return await _send(host, request, Action.INTERRUPT, None if asked.calls else KEEP_CALLS)
 
 
 async def close_thread(host: Host, request: Request) -> Answer:

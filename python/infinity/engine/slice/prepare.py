@@ -13,6 +13,7 @@ from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
 from infinity.message import (
+    KEEP_CALLS,
     Action,
     Body,
     Choice,
@@ -300,7 +301,7 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
 def _control(slice: Slice, message: Message, body: Control) -> None:
     match body.action:
         case Action.INTERRUPT:
-            for call in slice.thread.calls():
+            for call in slice.thread.calls() if body.argument != KEEP_CALLS else ():
                 slice.cancel(call, prompts.INTERRUPTED)
             slice.thread.set_pending(False)
             slice.note("status", status="interrupted")

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.asked import Closing, NewModel, Nothing
-from infinity.message import Action
+from infinity.answers.asked import Closing, Interruption, NewModel, Nothing
+from infinity.message import KEEP_CALLS, Action
 
 from .answers import taken
 from .backend import BACKEND
 from .body import idempotency_key, path_id, read_json
 
-__all__ = ["close_thread", "control", "set_model"]
+__all__ = ["close_thread", "control", "interrupt", "set_model"]
 
 
 def control(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -24,6 +24,11 @@ def control(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
         return await _send(request, action, None)
 
     return handler
+
+
+async def interrupt(request: web.Request) -> web.Response:
+    asked = await read_json(request, Interruption, optional=True)
+    return await _send(request, Action.INTERRUPT, None if asked.calls else KEEP_CALLS)
 
 
 async def close_thread(request: web.Request) -> web.Response:

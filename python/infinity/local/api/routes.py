@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.asked import Closing, NewMessage, NewModel, NewThread, Nothing, Selection
+from infinity.answers.asked import Closing, Interruption, NewMessage, NewModel, NewThread, Nothing, Selection
 from infinity.answers.routes import KEYED, PAGED, Route
 from infinity.message import Action
 
 from .callbacks import post_callback
 from .choices import post_choice
-from .controls import close_thread, control, set_model
+from .controls import close_thread, control, interrupt, set_model
 from .entries import list_entries
 from .events import stream_events
 from .health import get_health, get_metrics
@@ -79,7 +79,15 @@ ROUTES: tuple[Route[Handler], ...] = (
         headers=("Last-Event-ID",),
         produces="text/event-stream",
     ),
-    _control(Action.INTERRUPT, "End the running completion and cancel open calls"),
+    Route(
+        "POST",
+        "/v1/threads/{id}/interrupt",
+        interrupt,
+        "End the running completion and, unless 'calls' is false, cancel open calls",
+        Interruption,
+        optional=True,
+        headers=KEYED,
+    ),
     _control(Action.STOP, "Stop the thread until it is resumed or spoken to"),
     _control(Action.RESUME, "Go on after a stop or a problem"),
     _control(Action.COMPACT, "Summarise the history in the background"),
