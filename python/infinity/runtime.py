@@ -32,7 +32,19 @@ from infinity.errors import (
 from infinity.explanation import Explanation, explain
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
-from infinity.message import Action, Block, Body, Chosen, Control, Kind, Result, UserText, encode, text_blocks
+from infinity.message import (
+    Action,
+    Block,
+    Body,
+    Chosen,
+    Control,
+    Kind,
+    Problem,
+    Result,
+    UserText,
+    encode,
+    text_blocks,
+)
 from infinity.rap.address import same_origin
 from infinity.rap.callbacks import ViewUpdate, parse
 from infinity.rap.capability import Capabilities
@@ -311,17 +323,40 @@ class Runtime:
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted:
         """A tool server's message for this thread and call; the capability was checked before the body was read (CB-5)."""
-        limit = self.settings.limits.message_bytes
-        incoming = parse(thread, call_id, body, max_bytes=limit, fresh_id=lambda: self._ids.mint("event"))
+        limits = self.settings.limits
+        incoming = parse(
+            thread, call_id, body, max_bytes=limits.callback_bytes, fresh_id=lambda: self._ids.mint("event")
+        )
         if isinstance(incoming, ViewUpdate):
+            _check_size(body, limits.view_bytes, "a view", "limits.view_bytes")
             return await self._view(incoming)
         message = incoming.message
+        if message.kind == Kind.EVENT:
+            _check_size(body, limits.event_bytes, "an event", "limits.event_bytes")
         if message.kind == Kind.CHOICE:
             await self._require_own_server(call_id, msgspec.json.decode(message.body)["response_url"])
         stamped = Message(
             message.thread, message.id, message.kind, message.body, accepted_at=self._clock.now()
         )
         return await self._accept(stamped, incoming.expect, incoming.call_id)
+
+    async def refuse_callback(self, thread: str, call_id: str, kind: str, refused: InfinityError) -> Accepted:
+        """What follows from refusing a callback of this type whose capability is genuine (CB-7).
+
+        A result, question or sign-in that is refused ends its open call with an error that names the reason; a refused event or view is a problem
+        on record. Durable when this returns. Whatever is not there, or has ended, is left as it is.
+        """
+        body: Body
+        if kind in ("subscription_event", "view_update"):
+            code = getattr(refused, "rule", None) or refused.code
+            # One record for each call and rule, however often a server repeats its mistake (G2).
+            id, expect = f"refused.{call_id}.{code}", Expect.EVENT
+            body = Problem(code="callback", text=prompts.refused_aside(kind, str(refused)), call_id=call_id)
+        else:
+            id, expect = call_id, Expect.CALL
+            content = text_blocks(prompts.refused(kind, str(refused)))
+            body = Result(call_id=call_id, content=content, failed=True, cancel=kind != "tool_result")
+        return await self._accept(self._message(thread, id, body), expect, call_id)
 
     async def _require_own_server(self, call_id: str, response_url: str) -> None:
         """A prompt's answer goes to the server of its call or nowhere (S3). An unknown call is left to ``accept``."""
@@ -370,8 +405,8 @@ class Runtime:
 
     async def _answer(self, thread: str, call_id: str, result: Result) -> None:
         message = self._message(thread, call_id, result)
-        if len(message.body) > self.settings.limits.message_bytes:
-            text = f"Error: the result has {len(message.body)} bytes, more than limits.message_bytes allows; return less"
+        if len(message.body) > self.settings.limits.callback_bytes:
+            text = f"Error: the result has {len(message.body)} bytes, more than limits.callback_bytes allows; return less"
             message = self._message(thread, call_id, Result(call_id=call_id, content=text_blocks(text)))
         accepted = await self._accept(message, Expect.CALL, call_id)
         if accepted.status is Status.MOVED:
@@ -455,6 +490,11 @@ class Runtime:
             raise BadRequest("an Idempotency-Key is 1 to 128 of A-Z a-z 0-9 _ . : @ + -")
         # Apart from the ids that calls and timers bring: a client's key must never collide with them.
         return f"{prefix}.{key}"
+
+
+def _check_size(body: bytes, most: int, what: str, setting: str) -> None:
+    if len(body) > most:
+        raise BadRequest(f"{what} of {len(body)} bytes; at most {most} are accepted ({setting})", "CB-8")
 
 
 def _answered(id: str, thread: str, chosen: str | None) -> AlreadyAnswered:

@@ -19,7 +19,13 @@ class Limits:
     """Active subscriptions of one thread."""
     calls_per_turn: int = 64
     message_bytes: int = 1 << 20
-    """Body of one message, callback or API call."""
+    """Body of one message or API call."""
+    callback_bytes: int = 8 << 20
+    """Body of one callback; on AWS Lambda not more than the platform passes, about 6 MB. What the model sees of a result is ``result_chars``."""
+    event_bytes: int = 1 << 20
+    """Body of a callback that is a subscription event."""
+    view_bytes: int = 1 << 20
+    """Body of a callback that is a view."""
     result_chars: int = 100_000
     """Text of one result that the model gets; of a longer one head and tail."""
     tree_tokens: int = 0

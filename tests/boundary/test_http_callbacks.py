@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 from typing import Any
 
@@ -37,7 +38,7 @@ async def back(daemon: Running, invocation: Invocation, body: Any, **headers: st
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Content-Type": "application/json", "Authorization": "", **headers}
     return await daemon.ask(
-        "POST", invocation.callback_url.removeprefix(daemon.url), data=data, headers=given
+        "POST", invocation.callback_url.removeprefix(daemon.url), data=io.BytesIO(data), headers=given
     )
 
 
@@ -128,18 +129,19 @@ MALFORMED: list[Any] = [
 @pytest.mark.rap("CB-1")
 @pytest.mark.rap("CB-6")
 @pytest.mark.parametrize("body", MALFORMED, ids=[str(body)[:40] for body in MALFORMED])
-async def test_a_malformed_callback_is_refused_and_the_call_stays_open(
+@pytest.mark.rap("CB-7")
+async def test_a_malformed_callback_is_refused_and_ends_the_call_in_words(
     tooled: Running, invocation: Invocation, body: Any
 ) -> None:
     answer = await back(tooled, invocation, body)
     assert answer.status == 400 and answer.body["error"]["rule"]
-    assert (await back(tooled, invocation, result(invocation))).body["status"] == "accepted"
+    await tooled.said(invocation.group_id, "was refused by the runtime")
 
 
 @pytest.mark.rap("CB-6")
 @pytest.mark.trap("G2")
 async def test_a_callback_that_is_too_large_is_refused(tooled: Running, invocation: Invocation) -> None:
-    answer = await back(tooled, invocation, result(invocation, text="a" * 70_000))
+    answer = await back(tooled, invocation, result(invocation, text="a" * (8 << 20)))
     assert (answer.status, answer.body["error"]["rule"]) == (413, "CB-6")
 
 

@@ -114,13 +114,11 @@ RULES = [
         "CB-7",
         "ours",
         "A refused result, question or sign-in of an open call ends the call with an error that names the reason, durable before the 4xx.",
-        gap="being built",
     ),
     _rule(
         "CB-8",
         "ours",
         "Callback bodies up to 8 MiB are taken; lone surrogates in their text are repaired.",
-        gap="being built",
     ),
     _rule(
         "CB-9",

@@ -1,10 +1,11 @@
-"""What the callback endpoint takes and refuses, and that a refused callback touches nothing."""
+"""What the callback endpoint takes and refuses, and what a refusal does to the call: it ends in words, because its sender stops (CB-7)."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -36,6 +37,26 @@ async def send(
         session.post(url, data=io.BytesIO(body), headers=sent) as response,
     ):
         return response.status, await response.json()
+
+
+async def another(agent: Agent, server: ToolServer) -> Invocation:
+    """One more pending call, in a thread of its own."""
+    await agent.begin("/call echo {}")
+    return await server.invoked(len(server.invocations) + 1)
+
+
+async def ended(agent: Agent, call: Invocation, reason: str = "") -> str:
+    """The call was answered with an error that says why; its words."""
+
+    def answered(entries: list[dict[str, Any]]) -> bool:
+        return any(entry["kind"] == "result" for entry in entries)
+
+    await agent.until(call.group_id, answered, "an error result")
+    results = [each for each in await agent.entries(call.group_id) if each["kind"] == "result"]
+    said = json.dumps(results)
+    assert len(results) == 1 and "was refused by the runtime" in said and reason in said, said
+    assert "a bad result" not in said
+    return said
 
 
 async def untouched(agent: Agent, server: ToolServer, call: Invocation) -> None:
@@ -74,11 +95,12 @@ BAD_FIELDS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.rap("CB-1", "CB-2", "CB-6", "RES-1")
-async def test_a_malformed_result_gets_a_4xx_with_a_json_error_and_touches_nothing(
-    agent: Agent, server: ToolServer, call: Invocation
+@pytest.mark.rap("CB-1", "CB-2", "CB-6", "CB-7", "RES-1")
+async def test_a_malformed_result_gets_a_4xx_with_a_json_error_and_ends_its_call_in_words(
+    agent: Agent, server: ToolServer
 ) -> None:
     for field, value, rule in BAD_FIELDS:
+        call = await another(agent, server)
         body = {**result(call), field: value}
         if value is MISSING:
             del body[field]
@@ -86,11 +108,13 @@ async def test_a_malformed_result_gets_a_4xx_with_a_json_error_and_touches_nothi
         assert status == 400, (field, value)
         assert answer["error"]["rule"] == rule, (field, value)
         assert answer["error"]["message"]
-    await untouched(agent, server, call)
+        await ended(agent, call)
 
 
-@pytest.mark.rap("CB-1", "OAU-1", "CHO-1", "CHO-2")
-async def test_a_malformed_prompt_is_never_shown(agent: Agent, server: ToolServer, call: Invocation) -> None:
+@pytest.mark.rap("CB-1", "CB-7", "OAU-1", "CHO-1", "CHO-2")
+async def test_a_malformed_prompt_is_never_shown_ends_its_call_and_its_server_is_told(
+    agent: Agent, server: ToolServer
+) -> None:
     choice = {
         "type": "user_choice",
         "prompt": "Go?",
@@ -112,21 +136,26 @@ async def test_a_malformed_prompt_is_never_shown(agent: Agent, server: ToolServe
         {**choice, "response_url": "file:///etc/passwd"},
     ]
     for message in bad:
+        call = await another(agent, server)
         body = {**message, "group_id": call.group_id, "id": call.id}
         status, _ = await send(call.callback_url, json.dumps(body).encode())
         assert status == 400, message
-    assert (await agent.thread(call.group_id))["prompts"] == []
-    await untouched(agent, server, call)
+        assert (await agent.thread(call.group_id))["prompts"] == []
+        await ended(agent, call, "question" if message["type"] == "user_choice" else "signs in")
+        notice = ("/cancel_tool_call", {"thread_id": call.group_id, "tool_call_id": call.id})
+        await server.until(lambda notice=notice: notice in server.notices, "the cancel notice")
 
 
 @pytest.mark.trap("S3")
 @pytest.mark.rap("CHO-1")
 async def test_a_question_whose_answer_would_go_elsewhere_is_refused(
-    agent: Agent, server: ToolServer, call: Invocation
+    agent: Agent, server: ToolServer
 ) -> None:
     for url in ("http://169.254.169.254/latest", "http://127.0.0.1:1/", f"{agent.address}/v1/threads"):
+        call = await another(agent, server)
         assert await server.choice(call.id, "Go?", ["Yes"], response_url=url) == 400
-    assert (await agent.thread(call.group_id))["prompts"] == []
+        assert (await agent.thread(call.group_id))["prompts"] == []
+        await ended(agent, call, "response_url does not belong")
 
 
 @pytest.mark.rap("CB-6")
@@ -152,48 +181,142 @@ async def test_what_is_no_json_object_in_utf_8_is_refused(
     status, answer = await send(call.callback_url, body)
     assert status == 400
     assert answer["error"]["rule"] == "CB-6"
-    await untouched(agent, server, call)
+    await ended(agent, call)
 
 
-@pytest.mark.rap("CB-6")
+@pytest.mark.rap("CB-6", "CB-7")
 @pytest.mark.trap("S1")
-async def test_a_wrong_content_type_or_encoding_is_refused(
-    agent: Agent, server: ToolServer, call: Invocation
-) -> None:
-    body = json.dumps(result(call)).encode()
-    for content_type in (
-        None,
-        "text/plain",
-        "text/json",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data",
+async def test_a_wrong_content_type_or_encoding_is_refused(agent: Agent, server: ToolServer) -> None:
+    for content_type, headers in (
+        (None, {}),
+        ("text/plain", {}),
+        ("text/json", {}),
+        ("application/x-www-form-urlencoded", {}),
+        ("multipart/form-data", {}),
+        ("application/json; charset=utf-16", {}),
+        ("application/json", {"Content-Encoding": "gzip"}),
     ):
-        status, _ = await send(call.callback_url, body, content_type)
+        call = await another(agent, server)
+        body = json.dumps(result(call)).encode()
+        status, _ = await send(call.callback_url, body, content_type, **headers)
         assert 400 <= status < 500, content_type
-    assert (await send(call.callback_url, body, "application/json; charset=utf-16"))[0] == 415
-    assert (await send(call.callback_url, body, **{"Content-Encoding": "gzip"}))[0] == 415
-    await untouched(agent, server, call)
+        await ended(agent, call, "send ")
 
 
-@pytest.mark.rap("CB-6")
+LONG = "x" * (8 << 20)
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1 << 16):
+        yield body[start : start + (1 << 16)]
+
+
+@pytest.mark.rap("CB-6", "CB-7", "CB-8")
 @pytest.mark.trap("S1", "G2")
-async def test_an_over_long_body_is_refused_whether_it_says_so_or_not(
+@pytest.mark.parametrize("announced", [True, False])
+async def test_an_over_long_body_is_refused_whether_it_says_so_or_not_and_ends_its_call(
+    agent: Agent, server: ToolServer, call: Invocation, announced: bool
+) -> None:
+    long = json.dumps({**result(call), "text": LONG}).encode()
+    data: Any = io.BytesIO(long) if announced else _in_pieces(long)
+    headers = {"Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(call.callback_url, data=data, headers=headers) as response,
+    ):
+        assert response.status == 413
+        assert (await response.json())["error"]["rule"] == "CB-6"
+    await ended(agent, call, "limits.callback_bytes")
+
+
+@pytest.mark.rap("CB-8")
+@pytest.mark.parametrize("size", [1_500_000, (8 << 20) - 300])
+async def test_a_body_of_up_to_eight_mebibytes_is_taken_and_the_model_sees_a_part_of_it(
+    agent: Agent, server: ToolServer, call: Invocation, size: int
+) -> None:
+    text = "begin " + "x" * (size - 10) + " end"
+    assert await server.answer(call.id, text) == 200
+    # The stream's rows are as large as what was sent, so the history is asked for instead.
+    async with asyncio.timeout(15):
+        while "begin xxx" not in await agent.history(call.group_id):
+            pass
+    assert len(await agent.history(call.group_id)) < 1_000_000
+
+
+@pytest.mark.rap("CB-7", "CB-8")
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("subscription_event", {"text": 5}),
+        ("subscription_event", {"text": "x" * (1 << 20)}),
+        ("view_update", {"view_type": ""}),
+        ("view_update", {"view_type": "t", "content": "x" * (1 << 20)}),
+        ("view_update", {"view_type": "t", "content": LONG}),
+    ],
+)
+async def test_a_refused_event_or_view_is_a_problem_on_record_and_its_call_goes_on(
+    agent: Agent, server: ToolServer, call: Invocation, kind: str, fields: dict[str, Any]
+) -> None:
+    body = {"type": kind, "group_id": call.group_id, "tool_call_id": call.id, **fields}
+    for _ in range(3):
+        status, _ = await send(call.callback_url, json.dumps(body).encode())
+        assert status in (400, 413)
+    found = [data async for data in _problems(agent, call.group_id)]
+    assert len(found) == 1 and "was refused" in found[0]["text"], found
+    assert await server.answer(call.id, "the real result") == 200
+    await agent.until_said(call.group_id, "the real result")
+
+
+async def _problems(agent: Agent, thread: str) -> AsyncIterator[dict[str, Any]]:
+    """Those of the thread's stream up to its first."""
+    async for kind, data in agent.events(thread):
+        if kind == "problem":
+            yield data
+            return
+
+
+@pytest.mark.rap("CB-7")
+async def test_a_body_that_breaks_off_changes_nothing(
     agent: Agent, server: ToolServer, call: Invocation
 ) -> None:
-    long = json.dumps({**result(call), "text": "x" * (1 << 20)}).encode()
-    status, answer = await send(call.callback_url, long)
-    assert status == 413
-    assert answer["error"]["rule"] == "CB-6"
-
-    async def pieces() -> Any:
-        for start in range(0, len(long), 1 << 16):
-            yield long[start : start + (1 << 16)]
-
-    async with aiohttp.ClientSession() as session:
-        headers = {"Content-Type": "application/json"}
-        async with session.post(call.callback_url, data=pieces(), headers=headers) as response:
-            assert response.status == 413
+    host, _, port = agent.address.removeprefix("http://").partition(":")
+    path = call.callback_url.removeprefix(agent.address)
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+        writer.write(head.encode() + b'{"type": "tool_result", ')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert await reader.read() == b""
     await untouched(agent, server, call)
+
+
+@pytest.mark.rap("CB-7", "CB-3")
+async def test_a_refusal_that_could_not_be_recorded_is_a_5xx_and_the_call_stays_open(
+    agent: Agent, server: ToolServer, call: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: JournalStore, *message: Any, **how: Any) -> Any:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStore, "accept", full)
+        status, _ = await send(call.callback_url, b"{")
+        assert status in (503, 507)
+    await untouched(agent, server, call)
+
+
+@pytest.mark.rap("CB-7")
+async def test_a_refusal_for_a_call_that_is_over_changes_nothing(
+    agent: Agent, server: ToolServer, call: Invocation
+) -> None:
+    assert await server.answer(call.id, "the real result") == 200
+    await agent.until_said(call.group_id, "the real result")
+    before = await agent.history(call.group_id)
+    for body in (b"{", json.dumps({"type": "user_choice"}).encode(), b'{"type": "view_update"'):
+        assert (await send(call.callback_url, body))[0] == 400
+    assert await agent.history(call.group_id) == before
+    assert (await agent.thread(call.group_id))["problem"] is None
 
 
 @pytest.mark.rap("CB-5")

@@ -149,5 +149,5 @@ def number(query: Mapping[str, str], name: str, default: int, *, least: int, mos
     return int(text)
 
 
-def too_large(limit: int, rule: str | None) -> Refused:
-    return Refused(413, "too_large", f"the body is larger than {limit} bytes (limits.message_bytes)", rule)
+def too_large(limit: int, rule: str | None, setting: str = "limits.message_bytes") -> Refused:
+    return Refused(413, "too_large", f"the body is larger than {limit} bytes ({setting})", rule)

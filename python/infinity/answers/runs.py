@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from infinity.abc import Accepted
+from infinity.errors import InfinityError
 from infinity.message import Action, Block
 from infinity.settings import Settings
 
@@ -27,6 +28,10 @@ class Runs(Protocol):
     ) -> Accepted: ...
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted: ...
+
+    async def refuse_callback(
+        self, thread: str, call_id: str, kind: str, refused: InfinityError
+    ) -> Accepted: ...
 
     async def explain(self, thread: str) -> Any: ...
 

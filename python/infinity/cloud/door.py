@@ -39,11 +39,20 @@ class Body:
     def __bool__(self) -> bool:
         return bool(self.text)
 
-    def read(self, limit: int, rule: str | None = None) -> bytes:
+    def beginning(self, size: int) -> bytes:
+        """The first bytes, of what is not read whole; what is no base64 has none."""
+        if not self.encoded:
+            return self.text[:size].encode(errors="surrogatepass")[:size]
+        try:
+            return base64.b64decode(self.text[: size // 3 * 4])
+        except binascii.Error:
+            return b""
+
+    def read(self, limit: int, rule: str | None = None, setting: str = "limits.message_bytes") -> bytes:
         """At most ``limit`` bytes; ``Refused`` (413) for more, before anything is decoded; ``BadRequest`` for what is no base64."""
         # Four characters of base64 are three bytes at most, one of text at least.
         if len(self.text) > (limit * 4 // 3 + 4 if self.encoded else limit):
-            raise too_large(limit, rule)
+            raise too_large(limit, rule, setting)
         # What is no Unicode stays what it is, and is refused as bad UTF-8 by whoever parses it.
         data = self.text.encode(errors="surrogatepass")
         if self.encoded:
@@ -52,7 +61,7 @@ class Body:
             except binascii.Error as error:
                 raise BadRequest(f"the event's body is not base64: {error}", rule) from None
         if len(data) > limit:
-            raise too_large(limit, rule)
+            raise too_large(limit, rule, setting)
         return data
 
 

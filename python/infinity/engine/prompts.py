@@ -88,6 +88,25 @@ def undelivered(tool: str, detail: str) -> str:
     return f"Error: {tool} could not be delivered to its tool server ({detail}). The server may be down; try again later or use another way."
 
 
+SENT = {
+    "tool_result": "result",
+    "user_choice": "question to the user",
+    "oauth": "wish that the user signs in",
+}
+
+
+def refused(kind: str, reason: str) -> str:
+    """For the model: what came back for its call could not be taken."""
+    what = SENT.get(kind, "result")
+    return f"Error: the tool server's {what} was refused by the runtime: {reason}. The call has ended; what it did has been done."
+
+
+def refused_aside(kind: str, reason: str) -> str:
+    """For the user."""
+    what = "an event" if kind == "subscription_event" else "a view"
+    return f"{what} of a tool server was refused: {reason}. Its call goes on"
+
+
 def answer_undelivered(tool: str, detail: str) -> str:
     return f"your answer to a question of {tool} could not be delivered to its tool server ({detail}); the call is still open, and its result may still come"
 

@@ -31,6 +31,7 @@ async def listen(runtime: Runtime, host: str, port: int) -> Callable[[], Awaitab
         address=Address(host, port, f"http://{host}:{port}"),
         home=Path(),
         max_body=runtime.settings.limits.message_bytes,
+        max_callback=runtime.settings.limits.callback_bytes,
     )
     app.router.add_post("/callback/{token}", post_callback)
     runner = web.AppRunner(app, access_log=None)

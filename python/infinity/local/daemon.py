@@ -245,6 +245,7 @@ class Daemon:
             address=address,
             home=self.home.path,
             max_body=settings.limits.message_bytes,
+            max_callback=settings.limits.callback_bytes,
             version=__version__,
             metrics=self.metrics,
             moves=moves,

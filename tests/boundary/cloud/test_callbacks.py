@@ -50,6 +50,19 @@ async def test_what_was_answered_with_200_is_in_the_queue(tooled: Functions, inv
     assert tooled.aws.counts["sqs.SendMessage"] == 2, "the user's text, and this"
 
 
+@pytest.mark.rap("CB-7")
+@pytest.mark.parametrize("body", [b"{", {"type": "tool_result"}, {"type": "oauth"}], ids=str)
+async def test_what_a_refused_callback_does_to_its_call_is_in_the_queue_before_the_4xx(
+    tooled: Functions, invocation: Invocation, body: Any
+) -> None:
+    answer = await back(tooled, invocation, body)
+    assert answer.status == 400
+    [queued] = [json.loads(body) for body in tooled.queued()]
+    assert (queued["thread"], queued["id"], queued["kind"]) == ("t", invocation.id, "result")
+    assert "was refused by the runtime" in json.dumps(queued["body"])
+    assert queued["body"].get("cancel", False) is (body == {"type": "oauth"})
+
+
 @pytest.mark.rap("CB-3")
 @pytest.mark.parametrize(
     "fault",

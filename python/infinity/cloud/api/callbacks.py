@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from infinity._core import CoreError
 from infinity.answers.answer import Answer
+from infinity.answers.callbacks import Arrived, receive
 from infinity.answers.failure import Refused, refusal
-from infinity.answers.outcome import CALLBACK_RULES, accepted
 from infinity.callback_keys import kept_keys
 from infinity.errors import BadRequest, InfinityError
+from infinity.rap.callback_type import PREFIX
 from infinity.rap.capability import MAX_TOKEN, Capabilities
 
 from ..door import Request
-from .body import check_json, read_body
+from .body import check_json
 from .failure import answerable
 
 if TYPE_CHECKING:
@@ -39,16 +40,28 @@ async def post_callback(host: Host, request: Request) -> Answer:
         return _later(error, "a callback, whose token could not be judged")
     about = f"callback for call {call} of thread {thread}"
     try:
-        check_json(request, "CB-6")
-        body = read_body(host, request, "CB-6")
-        outcome = await host.runtime.accept_callback(thread, call, body)
+        arrived = _arrive(host, request, thread, call)
+        label, answered = await receive(host.runtime, arrived)
     except (InfinityError, CoreError, OSError) as error:
         if answerable(error):
             logger.info("%s: %s", about, _code(error))
             raise
         return _later(error, about)
-    logger.info("%s: %s, %d bytes", about, outcome.status.value, len(body))
-    return accepted(outcome, rule=CALLBACK_RULES.get(outcome.status))
+    logger.info("%s: %s, %d bytes", about, label, len(arrived.body))
+    return answered
+
+
+def _arrive(host: Host, request: Request, thread: str, call: str) -> Arrived:
+    """A body comes whole; the platform refuses what is larger than it passes (about 6 MB)."""
+    try:
+        check_json(request, "CB-6")
+        body = request.body.read(host.runtime.settings.limits.callback_bytes, "CB-6", "limits.callback_bytes")
+    except Refused as error:
+        return Arrived(thread, call, request.body.beginning(PREFIX), error)
+    except BadRequest as error:
+        refused = Refused(400, error.code, str(error), error.rule)
+        return Arrived(thread, call, b"", refused)
+    return Arrived(thread, call, body)
 
 
 async def _opened(host: Host, token: str) -> tuple[str, str]:

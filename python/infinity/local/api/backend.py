@@ -43,6 +43,7 @@ class Backend:
     address: Address
     home: Path
     max_body: int = 1 << 20
+    max_callback: int = 8 << 20
     version: str = ""
     metrics: Metrics = field(default_factory=Metrics)
     moves: Moves | None = None

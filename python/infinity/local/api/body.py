@@ -13,7 +13,15 @@ from infinity.answers.asked import check_encoding, too_large
 from .backend import BACKEND
 from .failure import Refused
 
-__all__ = ["check_json", "idempotency_key", "path_id", "read_body", "read_json"]
+__all__ = [
+    "check_json",
+    "check_type",
+    "idempotency_key",
+    "path_id",
+    "read_body",
+    "read_json",
+    "read_up_to",
+]
 
 T = TypeVar("T")
 
@@ -21,11 +29,16 @@ BODY_SECONDS = 30.0
 """How long a sender may take over a body (B1)."""
 
 
-def check_json(request: web.Request, rule: str | None = None) -> None:
-    """Refuse by the headers alone what cannot be a JSON body of ours."""
+def check_type(request: web.Request, rule: str | None = None) -> None:
+    """Refuse by its headers what is no JSON in UTF-8."""
     check_encoding(
         request.content_type, request.charset, request.headers.get("Content-Encoding", "identity"), rule
     )
+
+
+def check_json(request: web.Request, rule: str | None = None) -> None:
+    """Refuse by the headers alone what cannot be a JSON body of ours."""
+    check_type(request, rule)
     limit = request.app[BACKEND].max_body
     if request.content_length is not None and request.content_length > limit:
         raise too_large(limit, rule)
@@ -34,16 +47,24 @@ def check_json(request: web.Request, rule: str | None = None) -> None:
 async def read_body(request: web.Request, rule: str | None = None) -> bytes:
     """At most ``max_body`` bytes, whatever the sender announced."""
     limit = request.app[BACKEND].max_body
+    body, whole = await read_up_to(request, limit, rule)
+    if not whole:
+        raise too_large(limit, rule)
+    return body
+
+
+async def read_up_to(request: web.Request, most: int, rule: str | None = None) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it; of a longer one the beginning. ``Refused`` (408) if it does not come in time."""
     pieces = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.content.iter_any():
                 pieces += piece
-                if len(pieces) > limit:
-                    raise too_large(limit, rule)
+                if len(pieces) > most:
+                    return bytes(pieces[:most]), False
     except TimeoutError:
         raise Refused(408, "slow", f"the body did not arrive within {BODY_SECONDS:.0f} s", rule) from None
-    return bytes(pieces)
+    return bytes(pieces), True
 
 
 async def read_json(request: web.Request, shape: type[T], *, optional: bool = False) -> T:

@@ -6,14 +6,16 @@ import logging
 
 from aiohttp import web
 
-from infinity.abc import Status
-from infinity.answers.outcome import CALLBACK_RULES
-from infinity.errors import BadRequest, InfinityError
+from infinity.answers.answer import Answer
+from infinity.answers.asked import too_large
+from infinity.answers.callbacks import Arrived, receive
+from infinity.answers.failure import Refused, refusal
+from infinity.errors import BadRequest, InfinityError, LimitReached
+from infinity.rap.callback_type import PREFIX
 
-from .answers import accepted
+from .answers import respond
 from .backend import BACKEND, Backend
-from .body import check_json, read_body
-from .failure import Refused, refusal
+from .body import check_type, read_up_to
 
 __all__ = ["post_callback"]
 
@@ -28,27 +30,46 @@ async def post_callback(request: web.Request) -> web.Response:
     except BadRequest as error:
         backend.metrics.callback("refused")
         raise Refused(403, "capability", str(error), error.rule) from None
+
+    async def pass_on(thread: str, call: str, body: bytes) -> Answer | None:
+        return await _pass_on(backend, thread, call, body)
+
     try:
-        check_json(request, "CB-6")
-        body = await read_body(request, "CB-6")
-        outcome = await backend.runtime.accept_callback(thread, call, body)
+        arrived = await _arrive(request, thread, call)
+        label, answered = await receive(backend.runtime, arrived, pass_on)
     except InfinityError as error:
-        backend.metrics.callback("malformed" if isinstance(error, (BadRequest, Refused)) else "failed")
+        refused = isinstance(error, (BadRequest, LimitReached, Refused))
+        backend.metrics.callback("malformed" if refused else "failed")
         logger.info("callback for call %s of thread %s: %s", call, thread, error.code)
         raise
-    if outcome.status in (Status.MOVED, Status.UNKNOWN_THREAD):
-        passed_on = await _pass_on(backend, thread, call, body)
-        if passed_on is not None:
-            backend.metrics.callback("moved")
-            return passed_on
-    backend.metrics.callback(outcome.status.value)
-    logger.debug(
-        "callback for call %s of thread %s: %s, %d bytes", call, thread, outcome.status.value, len(body)
-    )
-    return accepted(outcome, rule=CALLBACK_RULES.get(outcome.status))
+    backend.metrics.callback(label)
+    logger.debug("callback for call %s of thread %s: %s, %d bytes", call, thread, label, len(arrived.body))
+    return respond(answered)
 
 
-async def _pass_on(backend: Backend, thread: str, call: str, body: bytes) -> web.Response | None:
+async def _arrive(request: web.Request, thread: str, call: str) -> Arrived:
+    """Read to its end, or beyond the limit: what breaks off or comes too slowly changes nothing (CB-7)."""
+    limit = request.app[BACKEND].max_callback
+    refused: Refused | None = None
+    try:
+        check_type(request, "CB-6")
+    except Refused as error:
+        refused = error
+    announced = request.content_length
+    if announced is not None and announced > limit:
+        body, _ = await read_up_to(request, PREFIX, "CB-6")
+        return Arrived(thread, call, body, refused or _too_large(limit))
+    body, whole = await read_up_to(request, limit, "CB-6")
+    if not whole:
+        return Arrived(thread, call, body[:PREFIX], refused or _too_large(limit))
+    return Arrived(thread, call, body, refused)
+
+
+def _too_large(limit: int) -> Refused:
+    return too_large(limit, "CB-6", "limits.callback_bytes")
+
+
+async def _pass_on(backend: Backend, thread: str, call: str, body: bytes) -> Answer | None:
     """For a conversation that has moved: the answer of its new home, 410 where it takes nothing more, 503 while it moves."""
     if backend.moves is None or (absent := await backend.moves.absent(thread)) is None:
         return None
@@ -58,4 +79,4 @@ async def _pass_on(backend: Backend, thread: str, call: str, body: bytes) -> web
     if answered is None:
         return refusal(410, "moved", absent.text)
     status, said = answered
-    return web.Response(status=status, body=said, content_type="application/json")
+    return Answer(status, said)
