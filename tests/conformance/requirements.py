@@ -357,7 +357,7 @@ TRAPS = [
         "Slow functions take the threads of everybody else, and the program cannot end.",
         gap="being built",
     ),
-    _trap("B13", "The bad token or schema of one server stops every conversation.", gap="being built"),
+    _trap("B13", "The bad token or schema of one server stops every conversation."),
     _trap("B14", "Half requests hold descriptors for ever.", gap="being built"),
     _trap(
         "B15",

@@ -64,20 +64,33 @@ class Offer:
     annotations: dict[str, Any] = field(default_factory=dict)
     builtin: Builtin | None = None
     checker: Checker | None = None
+    renamed: Renamed | None = None
+    """Set if the model knows the tool's arguments by other names than its server."""
     display_script: str | None = None
 
     def problems(self, arguments: dict[str, Any]) -> list[str]:
         """What is wrong with the arguments (INV-2); empty when nothing is."""
         return self.checker.problems(arguments) if self.checker else []
 
+    def real(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The model's arguments under the names that the tool's server gave them."""
+        return arguments if self.renamed is None else self.renamed.real(arguments)
+
     def display(self, arguments: bytes) -> str:
         """The call as a person sees it (DISC-8); ``name(args)`` where the toolset's script gives nothing."""
-        shown = display(self.display_script, arguments) if self.display_script else None
-        return f"{self.name}({arguments.decode()})" if shown is None else shown
+        try:
+            shown = display(self.display_script, arguments) if self.display_script else None
+        except Exception:  # noqa: BLE001  a stranger's script never fails the slice that shows a call (DISC-8)
+            shown = None
+        return f"{self.name}({arguments.decode(errors='replace')})" if shown is None else shown
 
 
 class Checker(Protocol):
     def problems(self, arguments: Any) -> list[str]: ...
+
+
+class Renamed(Protocol):
+    def real(self, arguments: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class Catalog(Protocol):

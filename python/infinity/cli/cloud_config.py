@@ -87,8 +87,9 @@ async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def _servers(settings: Any, agent: Any, resolved: Mapping[str, str]) -> object:
-    from infinity.cloud.toolsets import configured_servers
+    from infinity.cloud.toolsets import check_tokens, configured_servers
 
+    check_tokens(settings.toolsets, resolved)
     return configured_servers(settings.toolsets, agent.toolsets if agent is not None else (), resolved)
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from infinity.errors import ConfigError, StoreError, ToolsetError
+from infinity.errors import ConfigError, StoreError
 from infinity.rap.address import Server
 from infinity.rap.discovery import Loaded, Toolsets
 from infinity.rap.manifest import Toolset
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .aws.client import Aws
 
-__all__ = ["CloudToolsets", "configured_servers"]
+__all__ = ["CloudToolsets", "check_tokens", "configured_servers"]
 
 log = logging.getLogger("infinity.cloud")
 
@@ -30,20 +30,37 @@ def configured_servers(
     *,
     calls_tools: bool = True,
 ) -> list[Server]:
-    """``urls``: of servers that an ``infinity.Agent`` names. ``ConfigError`` lists every token that is missing, if tools are to be called."""
-    missing = [
-        f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the function's environment"
-        for name, config in toolsets.items()
-        if config.token_env is not None and not environment.get(config.token_env)
-    ]
-    if missing and calls_tools:
-        raise ConfigError("\n".join(missing))
+    """``urls``: of servers that an ``infinity.Agent`` names. A server whose token is missing is one with a problem, if tools are to be called: its
+    tools are out, and the function works without them (B13)."""
     named = [
-        Server(config.url, environment.get(config.token_env or ""), auth=config.auth)
-        for config in toolsets.values()
+        Server(
+            config.url,
+            environment.get(config.token_env or "") or None,
+            auth=config.auth,
+            problem=_missing(name, config, environment) if calls_tools else None,
+        )
+        for name, config in toolsets.items()
         if config.url is not None
     ]
     return [*named, *map(Server, urls)]
+
+
+def check_tokens(toolsets: Mapping[str, ToolsetConfig], environment: Mapping[str, str]) -> None:
+    """``ConfigError`` lists every token that is missing or unusable; for checks before a deployment."""
+    problems = [
+        f"[toolsets.{name}] {server.problem}" if not server.problem.startswith("[") else server.problem
+        for name, config in toolsets.items()
+        for server in configured_servers({name: config}, (), environment)
+        if server.problem is not None
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _missing(name: str, config: ToolsetConfig, environment: Mapping[str, str]) -> str | None:
+    if config.token_env is None or environment.get(config.token_env):
+        return None
+    return f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the function's environment"
 
 
 class CloudToolsets(Toolsets):
@@ -71,7 +88,7 @@ class CloudToolsets(Toolsets):
                 if copy is not None:
                     self._copies[base_url] = Toolset.from_json(copy)
                     found = True
-            except (StoreError, ToolsetError) as error:
+            except Exception as error:  # noqa: BLE001
                 # The problem that led here is reported; a copy that cannot be read is none.
                 log.warning("the kept toolset of %s is not used: %s", base_url, error)
         return found
@@ -80,5 +97,10 @@ class CloudToolsets(Toolsets):
         for toolset in loaded.toolsets:
             copy = toolset.to_json()
             if toolset.base_url in loaded.fresh and self._kept.get(toolset.base_url) != copy:
-                await self._items.put_toolset(toolset.base_url, copy)
-                self._kept[toolset.base_url] = copy
+                try:
+                    await self._items.put_toolset(toolset.base_url, copy)
+                except StoreError as error:
+                    # A copy for bad days; the fresh one is in hand.
+                    log.warning("the toolset of %s could not be kept: %s", toolset.base_url, error)
+                else:
+                    self._kept[toolset.base_url] = copy

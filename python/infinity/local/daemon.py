@@ -35,7 +35,7 @@ from .home import DaemonState, Home, HomeLock
 from .journal_store import JournalStore
 from .listener import listen
 from .mailboxes import LocalMailbox
-from .mcp_servers import bridge_tokens, tool_servers
+from .mcp_servers import bridge_problems, bridge_tokens, tool_servers
 from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
@@ -213,6 +213,7 @@ class Daemon:
             self.home.path,
             first_port=address.port + 1,
             tokens=tokens,
+            problems=bridge_problems(self.config),
         )
         self._undo.push_async_callback(servers.stop)
         toolsets = await LocalToolsets.prepare(servers, store)

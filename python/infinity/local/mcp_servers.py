@@ -13,16 +13,34 @@ from infinity.config.schema import Config, McpServerConfig, ToolsetConfig
 from infinity.errors import ConfigError
 from infinity.rap.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification
 
-__all__ = ["bridge_tokens", "specification", "tool_servers"]
+__all__ = ["bridge_problems", "bridge_tokens", "specification", "tool_servers"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 def tool_servers(config: Config, tokens: Mapping[str, str]) -> dict[str, ToolsetConfig]:
-    """The configured tool servers and the bridges to the configured MCP servers, by name; ``tokens`` of these."""
-    bridges = {name: _bridge(name, server, tokens[name]) for name, server in config.mcp_servers.items()}
+    """The configured tool servers and the bridges to the configured MCP servers, by name; ``tokens`` of these.
+
+    Those that ``bridge_problems`` names cannot be started (B13).
+    """
+    out = bridge_problems(config)
+    bridges = {
+        name: _bridge(name, server, tokens[name], startable=name not in out)
+        for name, server in config.mcp_servers.items()
+    }
     return {**config.toolsets, **bridges}
+
+
+def bridge_problems(config: Config) -> dict[str, str]:
+    """What is wrong with MCP servers that cannot be started, by name."""
+    problems = {}
+    for name, server in config.mcp_servers.items():
+        try:
+            specification(name, server)
+        except ConfigError as error:
+            problems[name] = str(error)
+    return problems
 
 
 def bridge_tokens(config: Config, secret: str) -> dict[str, str]:
@@ -72,11 +90,11 @@ def specification(
     )
 
 
-def _bridge(name: str, config: McpServerConfig, token: str) -> ToolsetConfig:
+def _bridge(name: str, config: McpServerConfig, token: str, *, startable: bool) -> ToolsetConfig:
     """The state is in the daemon's home, where its tool servers run."""
     return ToolsetConfig(
         command=sys.executable,
         args=("-m", "infinity.rap.mcp", "--port", "{port}", "--state", f"servers/{name}.db"),
-        env={ENVIRONMENT: specification(name, config).encode(), TOKEN: token},
+        env={ENVIRONMENT: specification(name, config).encode() if startable else "", TOKEN: token},
         env_from=PROXIES if config.url is not None else (),
     )

@@ -35,8 +35,15 @@ _COPY = "toolset:"
 class ServerSet:
     """Every configured server, by name; and by address those that are started here."""
 
-    def __init__(self, addresses: Mapping[str, Server], started: Sequence[StartedServer]) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, Server],
+        started: Sequence[StartedServer],
+        unusable: Mapping[str, str] | None = None,
+    ) -> None:
+        """``unusable``: what is wrong with servers that are configured and have no address."""
         self.addresses = dict(addresses)
+        self.unusable = dict(unusable or {})
         self.started = {server.name: server for server in started}
         self._by_origin = {origin(server.base_url): server for server in started}
 
@@ -49,10 +56,16 @@ class ServerSet:
         *,
         first_port: int = DEFAULT_PORT + 1,
         tokens: Mapping[str, str] | None = None,
+        problems: Mapping[str, str] | None = None,
     ) -> ServerSet:
-        """``tokens``: of servers that get theirs from the daemon itself.
+        """Give every started server its port, for good: what was recorded for it goes there after a restart too. Starts nothing.
 
-        Give every started server its port, for good: what was recorded for it goes there after a restart too. Starts nothing."""
+        ``tokens``: of servers that get theirs from the daemon itself. ``problems``: of servers that cannot be started. A server with a problem is
+        out, with what is wrong on record; the daemon starts without it (B13).
+
+        Raises:
+            ConfigError: for a setting that no daemon can follow.
+        """
         records = await _read_records(store)
         lock = asyncio.Lock()
 
@@ -62,14 +75,19 @@ class ServerSet:
                 await store.put_meta(_RECORDS, msgspec.json.encode(records))
 
         addresses: dict[str, Server] = {}
+        unusable: dict[str, str] = {}
         started: list[StartedServer] = []
         taken = {record.port for record in records.values()} | {
             each.port for each in toolsets.values() if each.port
         }
         for name, config in toolsets.items():
-            token = (tokens or {}).get(name) or _token(name, config)
+            token, problem = _token(name, config, tokens or {})
+            problem = (problems or {}).get(name) or problem
             if config.url is not None:
-                addresses[name] = Server(config.url, token)
+                try:
+                    addresses[name] = Server(config.url, token, problem=problem)
+                except ConfigError as error:
+                    unusable[name] = f"[toolsets.{name}] {error}"
                 continue
             record = records.get(name)
             port = config.port or (record.port if record else free_port(taken, first_port))
@@ -78,9 +96,14 @@ class ServerSet:
                 record = Record(port, record.process if record else None)
                 await remember(name, record)
             server = StartedServer(name, config, record, home=home, remember=remember)
-            addresses[name] = Server(server.base_url, token)
+            addresses[name] = Server(server.base_url, token, problem=problem)
             started.append(server)
-        return cls(addresses, started)
+        for name, problem in unusable.items():
+            logger.warning("tool server %s is left out: %s", name, problem)
+        for name, address in addresses.items():
+            if address.problem is not None:
+                logger.warning("tool server %s is left out: %s", name, address.problem)
+        return cls(addresses, started, unusable)
 
     def at(self, url: str) -> StartedServer | None:
         """The started server that this URL belongs to."""
@@ -91,8 +114,8 @@ class ServerSet:
 
     def resume(self) -> None:
         """Start again, in the background, what ran before: calls and subscriptions may live in it."""
-        for server in self.started.values():
-            if server.used_before:
+        for name, server in self.started.items():
+            if server.used_before and self.addresses[name].problem is None:
                 server.start()
 
     async def stop(self) -> None:
@@ -103,7 +126,8 @@ class LocalToolsets(Toolsets):
     """Discovery that starts servers first, and keeps the last good definitions in the store (DISC-6)."""
 
     def __init__(self, servers: ServerSet, store: Store, cached: Sequence[Toolset]) -> None:
-        super().__init__(tuple(servers.addresses.values()), cached=cached)
+        unusable = [Problem(name, text, None, False) for name, text in servers.unusable.items()]
+        super().__init__(tuple(servers.addresses.values()), cached=cached, unusable=unusable)
         self._own = servers
         self._store = store
         self._kept = {toolset.base_url: toolset.to_json() for toolset in cached}
@@ -114,7 +138,9 @@ class LocalToolsets(Toolsets):
         return cls(servers, store, [copy for copy in copies if copy is not None])
 
     async def load(self) -> Loaded:
-        started = list(self._own.started.values())
+        started = [
+            server for name, server in self._own.started.items() if self._own.addresses[name].problem is None
+        ]
         failures = await asyncio.gather(*(server.ready() for server in started), return_exceptions=True)
         loaded = await super().load()
         reasons = {
@@ -134,6 +160,9 @@ class LocalToolsets(Toolsets):
         return [
             self._describe(name, server.base_url, offered.get(server.base_url), problems.get(server.base_url))
             for name, server in self._own.addresses.items()
+        ] + [
+            described(name, "", None, Problem(name, text, None, False))
+            for name, text in self._own.unusable.items()
         ]
 
     def _describe(
@@ -171,11 +200,16 @@ class LocalTransport(HttpTransport):
             same_origin(url, each.base_url) for each in self._own.addresses.values()
         ):
             return Delivery(Verdict.REFUSED, "its tool server is not configured any more")
-        if server is not None:
+        if server is not None and self._own.addresses[server.name].problem is None:
             try:
                 await server.ready()
             except InfinityError as error:
                 return Delivery(Verdict.FAILED, str(error))
+            except Exception as error:
+                logger.exception("tool server %s cannot be started", server.name)
+                return Delivery(
+                    Verdict.FAILED, f"tool server {server.name} cannot be started ({type(error).__name__})"
+                )
         return await super().post(url, body, key=key)
 
     async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
@@ -191,19 +225,23 @@ def _because(problem: Problem, reason: str | None) -> Problem:
     return problem if reason is None else Problem(problem.base_url, reason, problem.rule, problem.cached)
 
 
-def _token(name: str, config: ToolsetConfig) -> str | None:
+def _token(name: str, config: ToolsetConfig, given: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The server's token, and what is wrong with it."""
+    if name in given:
+        return given[name], None
     if config.auth is not None:
         raise ConfigError(
             f'[toolsets.{name}] auth = "{config.auth}" is for the cloud host: the daemon does not sign requests. Give the server a token and name it in token_env'
         )
     if config.token_env is None:
-        return None
+        return None, None
     token = os.environ.get(config.token_env)
     if not token:
-        raise ConfigError(
-            f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the daemon's environment; export it and start again"
+        return None, (
+            f"[toolsets.{name}] token_env names {config.token_env}, which is not set in the daemon's environment; "
+            "export it and start again"
         )
-    return token
+    return token, None
 
 
 async def _read_records(store: Store) -> dict[str, Record]:
@@ -227,6 +265,6 @@ async def _copy(store: Store, base_url: str) -> Toolset | None:
         return None
     try:
         return Toolset.from_json(found)
-    except ToolsetError as error:
+    except Exception as error:  # noqa: BLE001  a copy for bad days: what cannot be read is none
         logger.warning("the kept toolset of %s is not used: %s", urlsplit(base_url).netloc, error)
         return None

@@ -76,6 +76,12 @@ def _short(text: str, most: int) -> str:
     return f"{text[: most - 13]}_{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
+def parameters_of(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool's schema. OpenAI refuses an object whose properties are not spelled out."""
+    schema: dict[str, Any] = tool["input_schema"]
+    return schema if "properties" in schema else {**schema, "properties": {}}
+
+
 def arguments_of(block: Block) -> str:
     return _encode(block["input"]).decode()
 

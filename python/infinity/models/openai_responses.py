@@ -15,6 +15,7 @@ from .openai_edge import (
     OpenCall,
     arguments_of,
     image_url,
+    parameters_of,
     result_blocks,
     short_id,
     short_name,
@@ -56,7 +57,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
         "type": "function",
         "name": short_name(tool["name"]),
         "description": tool.get("description", ""),
-        "parameters": tool["input_schema"],
+        "parameters": parameters_of(tool),
         "strict": False,
     }
 

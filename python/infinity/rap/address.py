@@ -22,6 +22,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
+_UNFIT_FOR_A_HEADER = (
+    "its token is empty or holds characters that no HTTP header takes (line breaks, control characters, letters beyond ASCII); "
+    "copy it again and restart"
+)
+
 Origin = tuple[str, str, int]
 
 
@@ -38,13 +43,24 @@ class Server:
     """A tool server as it was configured. ``token``: sent as ``Authorization: Bearer`` to this server alone (S7).
 
     ``auth``: ``aws_iam`` for a Lambda function that only IAM may call; its requests are signed, and only its.
+    ``problem``: why nothing can be sent to it, such as a token that no header takes. Its tools are out and calls of them fail; everybody else
+    goes on (B13).
+
+    Raises:
+        ConfigError: for an address or a combination that can never be right.
     """
 
     base_url: str
     token: str | None = field(default=None, repr=False)
     auth: Literal["aws_iam"] | None = None
+    problem: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.token is not None:
+            # Secrets mounted from files end in a line break.
+            object.__setattr__(self, "token", self.token.strip())
+            if self.problem is None and not _is_token(self.token):
+                object.__setattr__(self, "problem", _UNFIT_FOR_A_HEADER)
         problem = url_problem(self.base_url)
         if problem:
             raise ConfigError(
@@ -72,6 +88,10 @@ class Server:
                 f'tool server {shown(self.base_url)!r}: auth = "{self.auth}" is for the cloud host, nobody here signs'
             )
         return signer
+
+
+def _is_token(token: str | None) -> bool:
+    return bool(token) and all(" " <= character <= "~" for character in token or "")
 
 
 @lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from .failure import why
 
 if TYPE_CHECKING:
     import aiohttp
+
+log = logging.getLogger("infinity.toolsets")
 
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
@@ -68,6 +71,16 @@ class HttpTransport:
             self._session = None
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
+        """One verdict, whatever happens: a request that cannot even be built ends its call and nothing else (B13)."""
+        try:
+            return await self._exchange(url, body, headers, within)
+        except (ValueError, TypeError, LookupError) as error:
+            return Delivery(Verdict.REFUSED, f"{shown(url)}: the request cannot be made ({why(error)})")
+        except Exception as error:
+            log.exception("a request to %s failed", shown(url))
+            return Delivery(Verdict.FAILED, f"{shown(url)}: the request failed ({type(error).__name__})")
+
+    async def _exchange(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
         import aiohttp
         from yarl import URL
 
@@ -76,6 +89,8 @@ class HttpTransport:
             owner = self._owner(url)
         except ValueError as error:
             return Delivery(Verdict.REFUSED, f"{server}: the URL {error}")
+        if owner is not None and owner.problem is not None:
+            return Delivery(Verdict.REFUSED, f"{server} cannot be called: {owner.problem}")
         target: URL | str = url
         if owner is not None and owner.token:
             headers = {**headers, "Authorization": f"Bearer {owner.token}"}

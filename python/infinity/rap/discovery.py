@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from .manifest import Toolset, parse_manifest
 
 if TYPE_CHECKING:
     import aiohttp
+
+log = logging.getLogger("infinity.toolsets")
 
 WELL_KNOWN = "/.well-known/rap-toolset"
 MAX_MANIFEST = 1 << 20
@@ -66,7 +69,8 @@ async def fetch(
         raise ToolsetError(
             f"{server} did not answer {WELL_KNOWN} within {within:g} s; is the tool server stuck?", "DISC-6"
         ) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # ValueError: a header, a proxy or a host name that cannot be sent.
         raise ToolsetError(
             f"cannot reach {server}: {why(error)}; is the tool server running?", "DISC-6"
         ) from error
@@ -129,7 +133,8 @@ class Loaded:
 class Toolsets:
     """The configured servers as one source. ``cached``: durable copies from earlier runs, used only when a fetch fails (DISC-6).
 
-    ``signer``: for servers that want signed requests; ``ConfigError`` if one does and there is none. Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
+    ``signer``: for servers that want signed requests; ``ConfigError`` if one does and there is none. ``unusable``: what is wrong with servers that
+    are configured and have no address; reported with every load. Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
     """
 
     def __init__(
@@ -139,7 +144,10 @@ class Toolsets:
         cached: Iterable[Toolset] = (),
         within: float = TOTAL_SECONDS,
         signer: Signer | None = None,
+        unusable: Iterable[Problem] = (),
     ) -> None:
+        self._unusable = tuple(unusable)
+        self._closed = False
         self.servers = tuple({server.base_url: server for server in servers}.values())
         self._within = within
         self._signers = {server.base_url: server.signed_by(signer) for server in self.servers}
@@ -161,16 +169,27 @@ class Toolsets:
                 toolsets.append(result)
                 fresh.add(server.base_url)
                 continue
-            if not isinstance(result, ToolsetError):
+            if isinstance(result, KeyboardInterrupt | SystemExit) or (
+                isinstance(result, asyncio.CancelledError) and self._closed
+            ):
                 raise result
             copy = self._copies.get(server.base_url)
-            problems.append(Problem(server.base_url, str(result), result.rule, copy is not None))
+            problems.append(self._problem(server, result, copy is not None))
             if copy is not None:
                 toolsets.append(copy)
-        return Loaded(tuple(toolsets), tuple(problems), frozenset(fresh))
+        return Loaded(tuple(toolsets), (*problems, *self._unusable), frozenset(fresh))
+
+    def _problem(self, server: Server, error: BaseException, cached: bool) -> Problem:
+        """Whatever went wrong with one server is that server's problem, whatever its class (B13)."""
+        if isinstance(error, ToolsetError):
+            return Problem(server.base_url, str(error), error.rule, cached)
+        log.error("the toolset of %s cannot be loaded", shown(server.base_url), exc_info=error)
+        text = f"the toolset of {shown(server.base_url)} cannot be loaded: {type(error).__name__}"
+        return Problem(server.base_url, text, None, cached)
 
     async def close(self) -> None:
         """Stop fetching and release the connections."""
+        self._closed = True
         running = list(self._fetching.values())
         for task in running:
             task.cancel()
@@ -181,6 +200,8 @@ class Toolsets:
 
     async def _fetch(self, server: Server) -> Toolset:
         """Join a fetch of this server that is under way: a hundred new sessions at once are one request."""
+        if server.problem is not None:
+            raise ToolsetError(f"{shown(server.base_url)} cannot be asked: {server.problem}", "DISC-6")
         task = self._fetching.get(server.base_url)
         if task is None:
             task = shared(

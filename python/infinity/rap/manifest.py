@@ -144,7 +144,8 @@ def _schema(node: Node) -> dict[str, Any]:
     schema = node.object("DISC-2")
     if _depth(schema) > MAX_SCHEMA_DEPTH:
         node.refuse(f"nested more than {MAX_SCHEMA_DEPTH} levels deep", "DISC-2")
-    if schema.get("type", "object") != "object":
+    types = schema.get("type", "object")
+    if types != "object" and not (isinstance(types, list) and "object" in types):
         node["type"].refuse('arguments are always an object; expected "object"', "DISC-2")
     try:
         jsonschema_rs.validator_for(schema, retriever=_no_retrieval)

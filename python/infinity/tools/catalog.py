@@ -5,23 +5,30 @@ Made once per root thread and kept under the tree's name, so that all its thread
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from infinity.abc import Offer, Store
-from infinity.errors import DamagedStore
+from infinity.errors import DamagedStore, StoreError, ToolsetError
 from infinity.tools.builtins import BUILTINS
+from infinity.tools.rendering import Names, render
 from infinity.tools.schema import ArgumentSchema
 
 RESERVED = "receive_event__injected"
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
+LONGEST_NAME = 128
 KEPT_TREES = 4_096
 KEPT_CATALOGS = 64
+
+log = logging.getLogger("infinity.tools")
 
 T = TypeVar("T")
 
@@ -64,9 +71,10 @@ class TreeCatalog:
             )
             tools.append({"name": tool.name, "description": tool.description, "input_schema": tool.schema})
         for definition, name in self._unclashed(definitions.tools):
-            self._offers[name] = _offer(name, definition)
-            schema = {"type": "object", **definition.input_schema}
-            tools.append({"name": name, "description": definition.description, "input_schema": schema})
+            made = self._made(definition, name)
+            if made is not None:
+                self._offers[name], tool_for_model = made
+                tools.append(tool_for_model)
         self._tools = msgspec.json.encode(tools)
 
     @property
@@ -79,8 +87,23 @@ class TreeCatalog:
     def names(self) -> list[str]:
         return list(self._offers)
 
+    def _made(self, definition: ToolDefinition, name: str) -> tuple[Offer, dict[str, Any]] | None:
+        """The tool as it is called and as the model is told of it. One that cannot be offered is left out, with a problem on record (B13)."""
+        try:
+            rendered = render(definition.input_schema)
+            offer = _offer(name, definition, rendered.names)
+            tool = {"name": name, "description": definition.description, "input_schema": rendered.schema}
+            msgspec.json.encode(tool)
+        except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001  panics of the validator are no Exception
+            why = str(error) if isinstance(error, ToolsetError) else type(error).__name__
+            self.problems.append(f"{definition.toolset}: tool {definition.name!r} is not offered: {why}")
+            return None
+        return offer, tool
+
     def _unclashed(self, tools: Iterable[ToolDefinition]) -> list[tuple[ToolDefinition, str]]:
-        named = [(tool, _UNFIT.sub("_", tool.name)) for tool in tools]
+        named = [(tool, _fit(tool.name)) for tool in tools]
         counts = Counter(name for _, name in named)
         taken = {tool.name for tool in BUILTINS} | {RESERVED}
         kept = []
@@ -99,7 +122,12 @@ class TreeCatalog:
         return kept
 
 
-def _offer(name: str, definition: ToolDefinition) -> Offer:
+def _fit(name: str) -> str:
+    """The name as every API takes it."""
+    return _UNFIT.sub("_", name)[:LONGEST_NAME] or "unnamed"
+
+
+def _offer(name: str, definition: ToolDefinition, names: Names | None) -> Offer:
     return Offer(
         name=name,
         operation=definition.name,
@@ -107,6 +135,7 @@ def _offer(name: str, definition: ToolDefinition) -> Offer:
         endpoint=definition.endpoint,
         annotations=definition.annotations,
         checker=ArgumentSchema(definition.input_schema),
+        renamed=names,
         display_script=definition.display_script,
     )
 
@@ -140,7 +169,12 @@ class TreeCatalogs:
                 raise DamagedStore(
                     f"the tools of thread {root} are missing from the store (definitions.{digest})"
                 )
-            catalog = TreeCatalog(msgspec.json.decode(data, type=Definitions))
+            try:
+                catalog = TreeCatalog(msgspec.json.decode(data, type=Definitions))
+            except msgspec.DecodeError as error:
+                raise DamagedStore(
+                    f"the tools of thread {root} cannot be read (definitions.{digest}); run 'infinity doctor'"
+                ) from error
         _keep(self._catalogs, digest, catalog, KEPT_CATALOGS)
         return catalog
 
@@ -164,10 +198,33 @@ class TreeCatalogs:
         tools: list[ToolDefinition] = []
         problems: list[str] = []
         for source in self._sources:
-            found = await source.definitions()
+            try:
+                found = await source.definitions()
+            except StoreError:
+                raise
+            except Exception as error:
+                # A source that fails costs its own tools; the conversation begins without them (B13).
+                log.exception("tools could not be fetched")
+                problems.append(
+                    f"the tools of {type(source).__name__} could not be fetched: {type(error).__name__}"
+                )
+                continue
             tools += found.tools
             problems += found.problems
+        try:
+            msgspec.json.encode(tools)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            tools = [*filter(partial(_can_be_stored, problems), tools)]
         return Definitions(tools, problems)
+
+
+def _can_be_stored(problems: list[str], tool: ToolDefinition) -> bool:
+    try:
+        msgspec.json.encode(tool)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        problems.append(f"{tool.toolset}: tool {tool.name!r} cannot be stored and is not offered: {error}")
+        return False
+    return True
 
 
 def _keep(kept: OrderedDict[str, T], key: str, value: T, most: int) -> None:

@@ -106,12 +106,58 @@ async def test_a_database_that_cannot_be_read_stops_the_start(
     assert made.home.holder() is None
 
 
-async def test_a_missing_token_variable_stops_the_start(home: Home) -> None:
-    home.prepare()
-    home.config.write_text(
-        "[daemon]\nport = 0\n[toolsets.x]\nurl = 'http://127.0.0.1:1'\ntoken_env = 'NOT_SET_ANYWHERE'\n"
-    )
-    assert "NOT_SET_ANYWHERE" in await refused(home, ConfigError)
+BAD_SERVERS = """
+[toolsets.unset]
+url = 'http://127.0.0.1:1'
+token_env = 'NOT_SET_ANYWHERE'
+[toolsets.started]
+command = 'true'
+token_env = 'NOT_SET_ANYWHERE'
+[toolsets.address]
+url = 'http://127.0.0.1:1/?q=1'
+[mcp_servers.bridge]
+command = 'true'
+env_from = ['NOT_SET_ANYWHERE']
+"""
+
+
+@pytest.mark.trap("B13")
+async def test_servers_that_cannot_be_used_stop_neither_the_start_nor_a_conversation(tmp_path: Path) -> None:
+    async with ToolServer([tool("build")]) as server:
+        config = f"[toolsets.ci]\nurl = '{server.base_url}'\n{BAD_SERVERS}"
+        async with running(tmp_path / "home", config) as made:
+            assert (await made.get("/healthz")).status == 200
+            thread = await made.thread("/call build {}")
+            invocation = await server.invoked()
+            await server.answer(invocation.id, "built")
+            await made.said(thread, "built")
+            found = (await made.get("/v1/toolsets")).body
+            problems = {each["name"]: each["problem"] for each in found["toolsets"]}
+            assert problems.pop("ci") is None
+            assert problems.keys() == {"unset", "started", "address", "bridge"}
+            for name in ("unset", "started", "bridge"):
+                assert "NOT_SET_ANYWHERE" in problems[name]
+            assert "query" in problems["address"]
+            assert len(found["problems"]) == 4
+            await made.restart()
+            assert (await made.get("/healthz")).status == 200
+
+
+@pytest.mark.trap("B13")
+async def test_a_server_whose_token_is_back_is_used_by_new_conversations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ToolServer([tool("build")]) as server:
+        config = f"[toolsets.ci]\nurl = '{server.base_url}'\ntoken_env = 'CI_TOKEN'\n"
+        async with running(tmp_path / "home", config) as made:
+            await made.said(await made.thread("hello"), "hello")
+            monkeypatch.setenv("CI_TOKEN", "secret\n")
+            await made.restart()
+            thread = await made.thread("/call build {}")
+            invocation = await server.invoked()
+            assert invocation.authorization == "Bearer secret"
+            await server.answer(invocation.id, "built")
+            await made.said(thread, "built")
 
 
 @pytest.mark.trap("L15")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from typing import Any
 
 from infinity._core import Call
@@ -22,6 +23,7 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 
 async def dispatch(slice: Slice, turn: Turn) -> None:
     started_at = slice.now
+    turn = _in_real_names(slice, turn)
     calls = _record(slice, turn)
     slice.turns += 1
     slice.calls_made += len(calls)
@@ -38,6 +40,20 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
         slice.finish_closing()
     slice.mark("dispatch", started_at)
     slice.services.observer.gate("dispatched")
+
+
+def _in_real_names(slice: Slice, turn: Turn) -> Turn:
+    """The calls with their arguments as the tools name them; what the model said stays in the turn's content as it said it."""
+    offers = [slice.offer(call.tool) for call in turn.calls]
+    if not any(offer is not None and offer.renamed is not None for offer in offers):
+        return turn
+    calls = [
+        replace(call, arguments=offer.real(call.arguments))
+        if offer is not None and call.arguments is not None
+        else call
+        for call, offer in zip(turn.calls, offers, strict=True)
+    ]
+    return replace(turn, calls=tuple(calls))
 
 
 def _open_ids(slice: Slice) -> set[str]:
