@@ -395,7 +395,7 @@ TRAPS = [
     _trap("M5", "Discarded text stays on the screen."),
     _trap("M6", "The agent is never told the time.", gap="being built"),
     _trap("M7", "The model hears that a server may be down for a call that was acknowledged."),
-    _trap("M8", "An empty, cut-off or failed turn is taken for an answer.", gap="being built"),
+    _trap("M8", "An empty, cut-off or failed turn is taken for an answer."),
 ]
 
 LEDGER = {requirement.id: requirement for requirement in (*RULES, *TRAPS)}

@@ -154,10 +154,6 @@ class StartedServer:
                 logger.exception("tool server %s could not be started", self.name)
             await self._failed(str(error) or type(error).__name__)
             raise ToolsetError(f"tool server {self.name} {self.problem}") from error
-        except Exception as error:
-            # Arguments or variables that no process takes, a directory that is none: this server's problem alone (B13).
-            await self._failed(f"cannot be started: {type(error).__name__}: {error}")
-            raise ToolsetError(f"tool server {self.name} {self.problem}") from error
         except asyncio.CancelledError:
             if self._process is not None:
                 await self._process.stop()

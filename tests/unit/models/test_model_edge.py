@@ -77,7 +77,6 @@ class Unspeakable(Exception):
         raise ValueError("no words")
 
 
-@pytest.mark.trap("R7")
 @pytest.mark.parametrize(
     "error",
     [
