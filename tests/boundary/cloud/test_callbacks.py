@@ -51,7 +51,7 @@ async def test_what_was_answered_with_200_is_in_the_queue(tooled: Functions, inv
 
 
 @pytest.mark.rap("CB-7")
-@pytest.mark.parametrize("body", [b"{", {"type": "tool_result"}, {"type": "oauth"}], ids=str)
+@pytest.mark.parametrize("body", [[], {"type": "tool_result"}, {"type": "oauth"}], ids=str)
 async def test_what_a_refused_callback_does_to_its_call_is_in_the_queue_before_the_4xx(
     tooled: Functions, invocation: Invocation, body: Any
 ) -> None:
