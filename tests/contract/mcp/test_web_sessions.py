@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from infinity.rap.mcp import web as web_side
 
 
 class EarlyWebServer:
-    """Made by hand, in the test's own process. ``forget`` ends its sessions; ``stuck``: calls that wait for ``go_on``."""
+    """Made by hand, in the test's own process. ``forget`` ends its sessions; ``stuck``: calls that wait for ``go_on``; ``lost``: how it says that a session is."""
 
     def __init__(self) -> None:
         self.sessions: set[str] = set()
@@ -22,6 +22,7 @@ class EarlyWebServer:
         self.calls: list[str] = []
         self.go_on = asyncio.Event()
         self.address = ""
+        self.lost: Callable[[Any], web.Response] = lambda _: web.Response(status=404)
 
     async def start(self) -> web.AppRunner:
         application = web.Application()
@@ -47,7 +48,7 @@ class EarlyWebServer:
         if method == "initialize":
             return self._begin(id)
         if request.headers.get("Mcp-Session-Id") not in self.sessions:
-            return web.Response(status=404)
+            return self.lost(id)
         if method == "notifications/cancelled":
             await asyncio.Event().wait()
         if id is None:
@@ -55,7 +56,7 @@ class EarlyWebServer:
         if method == "tools/list":
             tools = [
                 {"name": name, "inputSchema": {"type": "object"}}
-                for name in ("echo", "wait", "break", "silent")
+                for name in ("echo", "wait", "break", "silent", "picky", "odd")
             ]
             return _result(id, {"tools": tools})
         return await self._call(request, id, message["params"]["name"])
@@ -71,6 +72,10 @@ class EarlyWebServer:
 
     async def _call(self, request: web.Request, id: Any, name: str) -> web.StreamResponse:
         self.calls.append(name)
+        if name == "picky":
+            return _error(id, -32602, "no such city", 400)
+        if name == "odd":
+            return web.Response(status=400, text="no")
         if name == "silent":
             await asyncio.Event().wait()
         if name == "wait":
@@ -117,6 +122,42 @@ async def test_calls_go_on_in_a_new_session_when_the_server_has_forgotten_the_ol
     for number in range(5):
         assert (await bridged.message("tool_result", f"c{number}"))["text"] == "echo done"
     assert early_web.begun == 2, "one new session, for all that found the old one gone"
+
+
+LOST = {
+    "no body": lambda _: web.Response(status=404),
+    "the Python SDK": lambda _: _error("server-error", -32600, "Session not found", 404),
+    "the TypeScript SDK": lambda _: _error(None, -32001, "Session not found", 404),
+    "the request's own id": lambda id: _error(id, -32001, "Session not found", 404),
+    "an older server": lambda _: _error(None, -32000, "Bad Request: No valid session ID provided", 400),
+    "an older server in words": lambda _: web.Response(status=400, text="Invalid session ID"),
+    "a page": lambda _: web.Response(status=404, text="<html>", content_type="text/html"),
+}
+
+
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+async def test_a_lost_session_is_known_by_its_status_for_calls_and_for_lists(
+    bridge: Any, early_web: EarlyWebServer, lost: Callable[[Any], web.Response]
+) -> None:
+    early_web.lost = lost
+    bridged = await bridge(url=f"{early_web.address}/mcp")
+    await bridged.tools()
+    for number in range(2):
+        early_web.forget()
+        assert (await bridged.call("echo", f"c{number}"))["text"] == "echo done"
+    early_web.forget()
+    assert "echo" in await bridged.tools()
+    assert early_web.begun == 4 and early_web.calls == ["echo", "echo"]
+
+
+@pytest.mark.parametrize(("name", "says", "times"), [("picky", "no such city", 1), ("odd", "HTTP 400", 2)])
+async def test_a_request_that_the_server_refuses_is_told_as_refused(
+    bridge: Any, early_web: EarlyWebServer, name: str, says: str, times: int
+) -> None:
+    bridged = await bridge(url=f"{early_web.address}/mcp")
+    await bridged.tools()
+    assert says in (await bridged.call(name))["text"]
+    assert early_web.calls == [name] * times, "what nobody did may be sent once more"
 
 
 async def test_a_stream_that_breaks_off_ends_its_own_call_only(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
@@ -41,6 +41,21 @@ class Listing:
     description: str = ""
     annotations: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     tasks: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Found(NamedTuple):
+    """What a session told of its server; ``resources``: whether it has some."""
+
+    tools: list[Tool]
+    resources: bool
+    about: str
+
+
+async def _look(client: Client) -> _Found:
+    """All in one session: the one that the tools were listed in may be another than the one that was there before."""
+    info = client.server_info
+    about = client.instructions or (info.description if info else None) or ""
+    return _Found(await list_tools(client), client.server_capabilities.resources is not None, about)
 
 
 class Catalogue:
@@ -120,22 +135,23 @@ class Catalogue:
     async def _list(self) -> None:
         for connection in await self._connections.for_lists():
             try:
-                client, tools = await self._fetch(connection)
+                found = await self._fetch(connection)
             except ToolsetError:
                 if not connection.access_needed:
                     raise
             else:
-                self._take(client, tools)
+                self._take(found, connection.left_out)
                 return
         about = "Its tools are there once a user has granted access."
         self.listing = Listing([self._connect_tool()], about)
 
-    async def _fetch(self, connection: Connection) -> tuple[Client, list[Tool]]:
+    async def _fetch(self, connection: Connection) -> _Found:
         name, within = self._specification.name, self._specification.start_timeout
         session = await connection.session()
+        connection.left_out.clear()
         try:
             async with asyncio.timeout(within):
-                return session.client, await connection.request(None, list_tools, repeatable=True)
+                return await connection.request(None, _look, repeatable=True)  # type: ignore[no-any-return]
         except TimeoutError:
             problem = f"did not list its tools within {within:g} s"
             connection.discard(session, problem)
@@ -147,17 +163,18 @@ class Catalogue:
         except ValidationError as error:
             raise ToolsetError(f"MCP server {name} lists its tools in a way that is not MCP") from error
 
-    def _take(self, client: Client, tools: list[Tool]) -> None:
+    def _take(self, found: _Found, unusable: Mapping[str, str]) -> None:
         name, prefix = self._specification.name, self._specification.prefix
-        entries, left_out = offered(tools, prefix)
-        if self._specification.resources and client.server_capabilities.resources is not None:
+        entries, left_out = offered(found.tools, prefix)
+        left_out = [f"{each!r} ({problem})" for each, problem in unusable.items()] + left_out
+        if self._specification.resources and found.resources:
             entries += self._resource_tools()
         if not entries:
             reason = (
                 f"none of its tools can be offered: {'; '.join(left_out)}" if left_out else "it has no tools"
             )
             raise ToolsetError(f"MCP server {name}: {reason}"[:2_000])
-        about = client.instructions or (client.server_info.description if client.server_info else None) or ""
+        about = found.about
         if left_out:
             log.warning("MCP server %s: not offered: %s", name, "; ".join(left_out))
             about = f"{about}\nNot offered: {'; '.join(left_out)}".strip()
@@ -167,7 +184,7 @@ class Catalogue:
         annotations = {entry["name"]: entry["annotations"] for entry in entries}
         support = {
             prefix + tool.name: tool.execution.task_support
-            for tool in tools
+            for tool in found.tools
             if tool.execution is not None and tool.execution.task_support in ("optional", "required")
         }
         self.listing = Listing(entries, about[:LONGEST_DESCRIPTION], annotations, support)

@@ -29,6 +29,7 @@ from .calls import RunningCall, current
 from .failures import cause, told
 from .session import Session, Web
 from .specification import ServerSpecification
+from .web import SESSION_LOST, last_try
 
 log = logging.getLogger("infinity.mcp")
 
@@ -37,8 +38,6 @@ SHORT_WAIT = 2.0
 """Seconds of back-off that a call sits out instead of failing."""
 STEADY = 60.0
 """Seconds after which a session counts as well and the back-off begins anew."""
-SESSION_ENDED = "Session terminated"
-"""How the SDK words a 404 in a session: it is over, and nothing of the request was done."""
 
 
 class Lost(Exception):
@@ -63,6 +62,8 @@ class Connection:
         """Why there is no session, when there is none."""
         self.access_needed = False
         """The last attempt failed for want of a grant."""
+        self.left_out: dict[str, str] = {}
+        """Tools that the last list had and that cannot be used, and why."""
         self._specification = specification
         self._extensions = extensions
         self._changed = changed
@@ -113,7 +114,11 @@ class Connection:
             if error.done and not repeatable:
                 raise
             log.info("MCP server %s: %s; once more in a new session", self.name, error)
-        return await self._request(running, send)
+        token = last_try.set(True)
+        try:
+            return await self._request(running, send)
+        finally:
+            last_try.reset(token)
 
     def discard(self, session: Session, problem: str = "") -> None:
         """The session is of no use any more. ``problem``: why that is the server's failure, after which it is left alone for a while."""
@@ -149,7 +154,7 @@ class Connection:
             try:
                 return await send(client)
             except MCPError as error:
-                if error.message == SESSION_ENDED:
+                if error.code == SESSION_LOST:  # nothing of the request was done
                     self.discard(session)
                     raise Lost("its session had ended", done=False) from error
                 if error.code != CONNECTION_CLOSED:
@@ -171,7 +176,7 @@ class Connection:
         self._settled = asyncio.get_running_loop().create_future()
         # A context of its own, or what the server asks later would be put to whoever made the connection.
         context = contextvars.copy_context() if self._web is not None else contextvars.Context()
-        session = Session(self._specification, self._web)
+        session = Session(self._specification, self._web, self.left_out)
         before = [] if self._web is not None else list(self._tasks.values())
         self._tasks[session] = spawn(
             self._run(session, before, self._settled), f"MCP server {self.name}", context=context

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
+import re
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +22,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 
 from infinity.errors import ToolsetError
 
@@ -31,6 +33,8 @@ log = logging.getLogger("infinity.mcp")
 LONGEST_LINE = 32 << 20
 UNWRITTEN = 64
 """Messages that may wait for a server that does not read; without any, a call that is given up would have to wait for its notice to be written."""
+MOST_GLUED = 64
+"""Places in a stray line that are tried for an answer."""
 PATIENCE = (1.0, 0.7)
 """Seconds after its input is closed, then after SIGTERM; the daemon gives the bridge three in all."""
 _PASSED_ON = frozenset(
@@ -109,8 +113,7 @@ class ServerProcess:
         async with incoming:
             try:
                 async for line in self._lines():
-                    message = self._message(line)
-                    if message is not None:
+                    for message in self._messages(line):
                         await incoming.send(message)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # the session is over
@@ -135,9 +138,9 @@ class ServerProcess:
             if line.strip():
                 yield line
 
-    def _message(self, line: bytes) -> SessionMessage | None:
+    def _messages(self, line: bytes) -> list[SessionMessage]:
         try:
-            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+            return [SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))]
         except ValueError:
             self.strays += 1
             if self.strays == 1:
@@ -146,7 +149,7 @@ class ServerProcess:
                     self._specification.name,
                     len(line),
                 )
-            return None
+        return [SessionMessage(found) for found in glued(line)]
 
     async def _write(self, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:
         pipe = self._process.stdin
@@ -187,6 +190,32 @@ class ServerProcess:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def glued(line: bytes) -> list[JSONRPCMessage]:
+    """Answers in a line that is no message as a whole: a server printed something before or behind one, without a line break between.
+
+    Answers only: a request in such a line is one that the server logs, not one that it makes.
+    """
+    text = line.decode("utf-8", "replace")
+    found: list[JSONRPCMessage] = []
+    place = tries = 0
+    while (begin := _BEGIN.search(text, place)) is not None and tries < MOST_GLUED:
+        tries += 1
+        place = begin.end()
+        try:
+            value, end = _decoder.raw_decode(text, begin.start())
+            message = jsonrpc_message_adapter.validate_python(value, by_name=False)
+        except (ValueError, RecursionError):
+            continue
+        place = end
+        if isinstance(message, (JSONRPCResponse, JSONRPCError)):
+            found.append(message)
+    return found
+
+
+_BEGIN = re.compile(r'\{\s*"(?:jsonrpc|id|result|error)"\s*:')
+_decoder = json.JSONDecoder()
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

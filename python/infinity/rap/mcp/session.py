@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -22,6 +22,7 @@ from infinity.supervision import spawn
 
 from .authorization import AccessNeeded, Unhurried
 from .failures import cause, meaning
+from .lists import checked
 from .process import ServerProcess
 from .specification import ServerSpecification
 from .web import WebServer
@@ -32,15 +33,21 @@ Web = Callable[[Unhurried], WebServer]
 
 
 class Session:
-    """``client`` is usable from the moment ``began`` is called until ``over`` is set. ``in_flight``: requests that wait for an answer."""
+    """``client`` is usable from the moment ``began`` is called until ``over`` is set. ``in_flight``: requests that wait for an answer.
 
-    def __init__(self, specification: ServerSpecification, web: Web | None) -> None:
+    ``left_out`` gets the names of tools that cannot be used, and why.
+    """
+
+    def __init__(
+        self, specification: ServerSpecification, web: Web | None, left_out: MutableMapping[str, str]
+    ) -> None:
         self.client: Client
         self.over = asyncio.Event()
         self.in_flight = 0
         self.retired = False
         """Nothing new is sent in it; it is over when nothing is in flight any more."""
         self._specification = specification
+        self._left_out = left_out
         self._scope = anyio.CancelScope()
         self._process = None if web is not None else ServerProcess(specification, self.over.set)
         self._server = web(self._unhurried) if web is not None else None
@@ -74,7 +81,11 @@ class Session:
                 changed()
 
         self.client = Client(
-            (self._process or self._server_side()).transport(),
+            checked(
+                (self._process or self._server_side()).transport(),
+                lambda: self.client.protocol_version or "",
+                self._left_out,
+            ),
             client_info=Implementation(name="infinity", version=__version__),
             elicitation_callback=elicit,
             message_handler=notice,

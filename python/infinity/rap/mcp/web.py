@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import httpx2
@@ -15,6 +17,10 @@ from infinity._core import __version__
 
 from .calls import current
 
+SESSION = "mcp-session-id"
+SESSION_LOST = -31_404
+"""Code of the error that stands for a lost session; outside of what JSON-RPC and MCP use."""
+METHOD_NOT_FOUND = -32_601
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 NOTICE_SECONDS = 5.0
@@ -22,17 +28,55 @@ NOTICE_SECONDS = 5.0
 LARGEST_EVENT = 32 << 20
 
 
+last_try: ContextVar[bool] = ContextVar("mcp_last_try", default=False)
+"""The request was sent before, in a session that was taken for lost."""
+
+
 class _Network(httpx2.AsyncHTTPTransport):
-    """A notice that the server does not take in time is given up as if it had; a call waits for its answer as long as it has patience."""
+    """A notice that the server does not take in time is given up as if it had; a call waits for its answer as long as it has patience.
+
+    That a session is lost is said by the status of an answer to a request that named it. Servers put all kinds of bodies beside it, which
+    the SDK would take for the answer; here it becomes the error ``SESSION_LOST``.
+    """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if not _is_notice(request):
+        message = _message(request)
+        if message is None:
             return await super().handle_async_request(request)
+        if "id" not in message:
+            return await self._notify(request)
+        response = await super().handle_async_request(request)
+        if SESSION not in request.headers or response.status_code not in (400, 404):
+            return response
+        if not await _is_lost(response, message["id"]):
+            return response
+        await response.aclose()
+        error = {"code": SESSION_LOST, "message": f"the session had ended (HTTP {response.status_code})"}
+        answer = {"jsonrpc": "2.0", "id": message["id"], "error": error}
+        return httpx2.Response(200, json=answer, request=request)
+
+    async def _notify(self, request: httpx2.Request) -> httpx2.Response:
         request.extensions["timeout"] = {**request.extensions["timeout"], "read": NOTICE_SECONDS}
         try:
             return await super().handle_async_request(request)
         except httpx2.ReadTimeout:
             return httpx2.Response(202, request=request)
+
+
+async def _is_lost(response: httpx2.Response, id: Any) -> bool:
+    """Whether the server has forgotten the session: 404, of older servers 400, unless the body answers this very request."""
+    if response.status_code == 400 and last_try.get():
+        return False  # in a new session, too: it is the request that is wrong
+    try:
+        async with asyncio.timeout(NOTICE_SECONDS):
+            found = msgspec.json.decode(await response.aread())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TimeoutError, httpx2.HTTPError):
+        return True
+    if not isinstance(found, dict) or found.get("id") != id:
+        return True
+    error = found.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    return response.status_code == 404 and code != METHOD_NOT_FOUND
 
 
 class WebServer:
@@ -79,12 +123,12 @@ class WebServer:
             self.refused = response.status_code
 
 
-def _is_notice(request: httpx2.Request) -> bool:
-    """A JSON-RPC message without an id. What the body is not of is left alone: the OAuth flow's forms, streams."""
+def _message(request: httpx2.Request) -> dict[str, Any] | None:
+    """The JSON-RPC request or notice in it. What the body is not of is left alone: the OAuth flow's forms, streams."""
     if request.method != "POST" or not request.headers.get("content-type", "").startswith("application/json"):
-        return False
+        return None
     try:
         message = msgspec.json.decode(request.content)
     except (msgspec.DecodeError, httpx2.RequestNotRead):
-        return False
-    return isinstance(message, dict) and "method" in message and "id" not in message
+        return None
+    return message if isinstance(message, dict) and "method" in message else None
