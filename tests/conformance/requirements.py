@@ -328,7 +328,7 @@ TRAPS = [
         gap="being built",
     ),
     _trap("R8", "Each message that comes during an outage sets a retry timer of its own.", gap="being built"),
-    _trap("R9", "A call that has ended keeps its outbox row and is sent.", gap="being built"),
+    _trap("R9", "A call that has ended keeps its outbox row and is sent."),
     _trap("R10", "A result that cannot be recorded runs the function again.", gap="being built"),
     _trap("R11", "A message consumed elsewhere makes every commit conflict.", gap="being built"),
     _trap("R12", "Two daemons on one database both send.", gap="being built"),

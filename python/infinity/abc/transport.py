@@ -19,6 +19,8 @@ class Delivery(NamedTuple):
     verdict: Verdict
     detail: str = ""
     """For people and the model: ``HTTP 503``, ``connection refused by 127.0.0.1:9``, …; no secrets."""
+    left: bool = True
+    """False only where it is sure that nothing of the request has left: no connection, no server (M7)."""
 
 
 class Transport(Protocol):

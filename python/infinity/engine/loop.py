@@ -13,6 +13,7 @@ from infinity.engine.outbox import Outbox
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.complete import complete, postpone
+from infinity.engine.slice.consult import consult
 from infinity.engine.slice.dispatch import dispatch
 from infinity.engine.slice.load import load
 from infinity.engine.slice.prepare import prepare
@@ -148,12 +149,12 @@ class Loop:
         slice = await load(self._services, self._hot, thread, batch)
         self.running[thread] = slice
         # An interrupt that came during the load could not reach the slice; its message is here by now.
-        prepare(slice, [*batch, *self._services.mailbox.more(thread)])
+        await self._prepare(slice, [*batch, *self._services.mailbox.more(thread)])
         await self._rounds(slice)
         while slice.signal is not None:
             # The interrupt's or stop's own message is queued by now: it belongs to this slice.
             slice.signal = None
-            prepare(slice, self._services.mailbox.more(thread))
+            await self._prepare(slice, self._services.mailbox.more(thread))
             await self._rounds(slice)
         if slice.out_of_time:
             postpone(slice)
@@ -177,7 +178,11 @@ class Loop:
             if slice.calls_made >= CALLS_PER_SLICE:
                 slice.out_of_time = True
             if slice.ready:
-                prepare(slice, self._services.mailbox.more(slice.thread.id))
+                await self._prepare(slice, self._services.mailbox.more(slice.thread.id))
+
+    async def _prepare(self, slice: Slice, batch: Sequence[Message]) -> None:
+        await consult(slice, batch, self._outbox)
+        prepare(slice, batch)
 
     async def _another_round(self, slice: Slice) -> bool:
         limit = slice.limits.rounds

@@ -9,12 +9,14 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable
+from enum import Enum, auto
 
 from infinity._core import Message
 from infinity.abc import Delivery, OutboxRow, Verdict
 from infinity.backoff import Backoff
 from infinity.engine import prompts
 from infinity.engine.backlog import Backlog
+from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import StoreError
 from infinity.message import Action, Control, Kind, Problem, Result, encode, text_blocks
@@ -28,6 +30,18 @@ RECORDING = Backoff(first=1.0, longest=60.0)
 """Between tries to record how a delivery went."""
 
 
+OVERDUE_MS = 1_000
+"""How long a row rests whose call's deadline has passed: the slice that ends the call takes it back."""
+
+
+class _Standing(Enum):
+    """Of the call that a row is about."""
+
+    OPEN = auto()
+    OVERDUE = auto()
+    ENDED = auto()
+
+
 class Outbox:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -39,6 +53,12 @@ class Outbox:
         self._posting: set[str] = set()
         self._taken_back: set[str] = set()
         """Rows that a commit took back while their POST was under way: it is not repeated."""
+        self._attempted: set[str] = set()
+        """Rows that may have arrived: a POST has begun, or an earlier process may have sent them."""
+        self._never_left: set[str] = set()
+        """Rows that the commit being followed takes back, of which nothing has left."""
+        self._silent: set[str] = set()
+        """Cancel notices that nobody has to hear: what they cancel never left."""
         self._unrecorded: dict[str, Delivery] = {}
         """How the POST of a row went, until that is on record: what has left does not leave again because the store is full (R10)."""
         self._backlogs: set[Backlog] = set()
@@ -49,7 +69,7 @@ class Outbox:
 
         However much that is: of what goes to one server, a bounded part is under way at once, and the rest stays in the store.
         """
-        backlog = Backlog(self._services.store.outbox, self._add, threads)
+        backlog = Backlog(self._services.store.outbox, self._take_up, threads)
         if not await backlog.read():
             self._backlogs.add(backlog)
             backlog.go_on(self._backlogs.discard)
@@ -87,11 +107,15 @@ class Outbox:
     def resume(self, rows: Iterable[OutboxRow]) -> None:
         """Rows that are on record; those that are leaving already go on."""
         for row in rows:
-            self._add(row)
+            self._take_up(row)
 
     def add(self, thread: str, rows: Iterable[tuple[str, str, str, bytes, str | None]]) -> None:
+        """Rows that a commit wrote, behind ``cancel`` for those that it took back."""
         for key, kind, target, body, call_id in rows:
+            if kind == "cancel" and f"invoke.{call_id}" in self._never_left:
+                self._silent.add(key)
             self._add(OutboxRow(key, kind, target, body, call_id, thread))
+        self._never_left.clear()
 
     def cancel(self, keys: Iterable[str]) -> None:
         """Rows that a commit took back. A POST already under way ends by itself; its server is told afterwards (CAN-1)."""
@@ -99,10 +123,27 @@ class Outbox:
             if key in self._posting:
                 self._taken_back.add(key)
             elif (task := self._leaving.get(key)) is not None:
+                if key not in self._attempted:
+                    self._never_left.add(key)
                 task.cancel()
+
+    def sending(self, call_id: str, *, acknowledged: bool) -> Sending:
+        """How far an open call has come. Only what this process has seen from its commit on is known not to have left (M7)."""
+        key = f"invoke.{call_id}"
+        if key in self._functions:
+            return Sending.RUNNING
+        if acknowledged:
+            return Sending.ACKNOWLEDGED
+        return Sending.NEVER if key in self._leaving and key not in self._attempted else Sending.ATTEMPTED
 
     def __len__(self) -> int:
         return len(self._leaving)
+
+    def _take_up(self, row: OutboxRow) -> None:
+        """A row that is on record: whoever had it before may have sent it."""
+        if row.key not in self._leaving:
+            self._attempted.add(row.key)
+            self._add(row)
 
     def _add(self, row: OutboxRow) -> None:
         if self._stopped or row.key in self._leaving:
@@ -120,6 +161,8 @@ class Outbox:
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
         self._taken_back.discard(key)
+        self._attempted.discard(key)
+        self._silent.discard(key)
         self._functions.discard(key)
 
     async def _leave(self, row: OutboxRow) -> None:
@@ -158,25 +201,57 @@ class Outbox:
         match row.kind:
             case "cancel":
                 await self._after(f"invoke.{row.call_id}")
-                await self._services.wire.notify_cancelled(row.thread, row.call_id or "")
+                if row.key not in self._silent:
+                    await self._services.wire.notify_cancelled(row.thread, row.call_id or "")
                 await self._done(row)
             case "close":
                 await self._close_children(row.thread)
                 await self._services.wire.notify_closed(row.thread)
                 await self._done(row)
             case _:
-                return await self._post(row)
+                match await self._standing(row):
+                    case _Standing.ENDED:
+                        await self._services.store.outbox_done(row.key)
+                    case _Standing.OVERDUE:
+                        return row._replace(due_at=self._services.clock.now() + OVERDUE_MS)
+                    case _:
+                        return await self._post(row)
         return row._replace(due_at=-1)
+
+    async def _standing(self, row: OutboxRow) -> _Standing:
+        """Whether what was not sent at once is still to be sent: its call may have ended meanwhile, or be about to (I13)."""
+        if row.call_id is None or (row.attempts == 0 and row.key not in self._attempted):
+            return _Standing.OPEN
+        if row.key in self._unrecorded:
+            return _Standing.OPEN
+        found = await self._services.store.find_call(row.call_id)
+        if found is None:
+            return _Standing.OPEN
+        call, state = found
+        if state not in ("planned", "sent"):
+            return _Standing.ENDED
+        now = self._services.clock.now()
+        if row.kind != "invoke" or call.deadline is None or call.deadline > now:
+            return _Standing.OPEN
+        # The row of a call knows the deadline that it was planned with; where the user was asked first, the timer has a later one.
+        timers = await self._services.store.timers(row.thread)
+        due = [timer.due_at for timer in timers if timer.id.startswith(f"deadline.{call.id}")]
+        return _Standing.OVERDUE if all(due_at <= now for due_at in due) else _Standing.OPEN
 
     async def _post(self, row: OutboxRow) -> OutboxRow:
         delivery = self._unrecorded.get(row.key)
         if delivery is None:
             if row.key not in self._functions:
                 self._posting.add(row.key)
+            before = row.key in self._attempted
+            if row.key not in self._functions:
+                self._attempted.add(row.key)
             try:
                 delivery = await self._services.transport.post(row.target, row.body, key=row.key)
             finally:
                 self._posting.discard(row.key)
+            if not delivery.left and not before:
+                self._attempted.discard(row.key)
             self._unrecorded[row.key] = delivery
         self._services.observer.gate("posted")
         if delivery.verdict is Verdict.DELIVERED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 SYSTEM = """\
 You run inside Infinity, a runtime for agents that may wait for a long time.
 
@@ -75,8 +77,36 @@ def bad_arguments(tool: str, problems: list[str]) -> str:
     return f"Error: {tool} was not called, its arguments are wrong: " + "; ".join(problems[:10])
 
 
-def past_deadline(tool: str, seconds: float) -> str:
-    return f"Error: {tool} gave no result within {seconds:g} seconds; the runtime stopped waiting. It may still be running at the tool server."
+class Sending(StrEnum):
+    """How far a call has come on its way to its tool server (M7)."""
+
+    NEVER = "never"
+    ATTEMPTED = "attempted"
+    ACKNOWLEDGED = "acknowledged"
+    RUNNING = "running"
+    """A function of this process, which is its own delivery."""
+
+
+def past_deadline(tool: str, seconds: float, sending: Sending) -> str:
+    """Each says what is true of it, because the model decides by it whether to call again."""
+    match sending:
+        case Sending.NEVER:
+            return f"Error: {tool} was never sent: its tool server could not be reached within {seconds:g} seconds. It will not be sent any more, so nothing of it was done."
+        case Sending.ATTEMPTED:
+            return (
+                f"Error: {tool} gave no result within {seconds:g} seconds. Sending it was attempted and not acknowledged: it may have arrived, or not. "
+                "It will not be sent again; find out whether it was done before you repeat it."
+            )
+        case Sending.RUNNING:
+            return (
+                f"Error: {tool} gave no result within {seconds:g} seconds and was told to stop. "
+                "It may have done a part of its work; find out before you repeat it."
+            )
+        case Sending.ACKNOWLEDGED:
+            return (
+                f"Error: {tool} gave no result within {seconds:g} seconds; the runtime stopped waiting. Its tool server had acknowledged it, "
+                "so it may still be running there or have been done; the server was told to cancel it. Find out before you repeat it."
+            )
 
 
 def unanswered(tool: str, seconds: float, *, sign_in: bool) -> str:

@@ -13,6 +13,7 @@ from infinity._core import Call, Message, Thread
 from infinity.abc import Catalog, ModelInfo, Offer, Usage
 from infinity.engine import prompts, questions
 from infinity.engine.memo import recall, remember
+from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
 from infinity.escaping import escape
@@ -56,6 +57,10 @@ class Slice:
     waiting: asyncio.Task[Any] | None = None
     """For the model; what an interrupt ends."""
     timings: dict[str, int] = field(default_factory=dict)
+    sending: dict[str, Sending] = field(default_factory=dict)
+    """How far calls have come whose deadline is in the batch."""
+    released: set[str] = field(default_factory=set)
+    """Calls that this slice lets go; until its commit nothing of them has left."""
     spawned: set[str] = field(default_factory=set)
     closing: tuple[str | None] | None = None
     """Set by ``close_thread``: the last report."""
@@ -151,7 +156,9 @@ class Slice:
         self.answer(call, text_blocks(text), state="failed", error=True)
 
     def forget_reminders(self, call: Call) -> None:
-        """Timers and prompts of an ended call."""
+        """Timers and prompts of an ended call, and its invocation if that has not left."""
+        if call.toolset:
+            self.thread.cancel_outbox(f"invoke.{call.id}")
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
         for asked in questions.forget(self.thread, call):
@@ -166,15 +173,20 @@ class Slice:
 
     def cancel(self, call: Call, text: str) -> None:
         """Cancel an open call: if it has not left, it never will; if it has, its server is told (CAN-1)."""
+        left = self.has_left(call)
         if call.detached:
             self.thread.cancel_detached(call.id)
             self.forget_reminders(call)
             self.note("call_ended", id=call.id, state="cancelled")
         else:
             self.answer(call, text_blocks(text), state="cancelled")
-        if call.toolset:
-            self.thread.cancel_outbox(f"invoke.{call.id}")
+        if call.toolset and left:
             self.notify_cancelled(call.id)
+
+    def has_left(self, call: Call) -> bool:
+        """Whether its server may have heard of it: not while the user is asked, and not before the commit that lets it go."""
+        asked = recall(self.thread).prompts.get(call.id)
+        return asked != "consent" and call.id not in self.released
 
     def notify_cancelled(self, call_id: str) -> None:
         self.forget_sequence(call_id)
@@ -217,6 +229,7 @@ class Slice:
         if offer is None:
             self.fail(call, prompts.unknown_tool(call.tool, self.catalog.names() if self.catalog else []))
             return
+        self.released.add(call.id)
         body = self.services.wire.invocation(self.thread, call, offer.operation)
         self.thread.plan_outbox(f"invoke.{call.id}", "invoke", offer.endpoint, body, call.id)
         if call.deadline is not None:

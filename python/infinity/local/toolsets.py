@@ -204,11 +204,13 @@ class LocalTransport(HttpTransport):
             try:
                 await server.ready()
             except InfinityError as error:
-                return Delivery(Verdict.FAILED, str(error))
+                return Delivery(Verdict.FAILED, str(error), left=False)
             except Exception as error:
                 logger.exception("tool server %s cannot be started", server.name)
                 return Delivery(
-                    Verdict.FAILED, f"tool server {server.name} cannot be started ({type(error).__name__})"
+                    Verdict.FAILED,
+                    f"tool server {server.name} cannot be started ({type(error).__name__})",
+                    left=False,
                 )
         return await super().post(url, body, key=key)
 

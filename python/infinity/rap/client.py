@@ -100,7 +100,7 @@ class HttpTransport:
                 # What was signed is what is sent, escapes included.
                 target = URL(url, encoded=True)
         except InfinityError as error:
-            return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}")
+            return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}", left=False)
         limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
         try:
             async with (
@@ -117,7 +117,9 @@ class HttpTransport:
         except aiohttp.ServerDisconnectedError:
             return Delivery(Verdict.FAILED, f"{server} closed the connection without an answer")
         except (aiohttp.ClientError, OSError) as error:
-            return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}")
+            # Without a connection nothing was sent; any other error may have come behind the request.
+            left = not isinstance(error, aiohttp.ClientConnectorError)
+            return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}", left)
 
     def _place(self, url: str) -> asyncio.Semaphore:
         return self._places.setdefault(origin(url), asyncio.Semaphore(self._per_host))

@@ -293,8 +293,10 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
     elif body.purpose is TimerPurpose.PROMPT:
         _unanswered(slice, call, body)
     elif not questions.adopt(slice, call):
-        slice.fail(call, prompts.past_deadline(call.tool, slice.services.settings.timeouts.call))
-        slice.notify_cancelled(call.id)
+        sending = slice.sending.get(call.id, prompts.Sending.ATTEMPTED)
+        slice.fail(call, prompts.past_deadline(call.tool, slice.services.settings.timeouts.call, sending))
+        if sending is not prompts.Sending.NEVER:
+            slice.notify_cancelled(call.id)
     slice.thread.consume(message)
 
 
