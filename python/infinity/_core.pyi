@@ -85,6 +85,9 @@ class Mailboxes:
         """``capacity``: messages one thread may have queued; more raises ``limit``."""
     def put(self, message: Message) -> bool:
         """Append; false if a message with this thread and id is queued or taken already. Signals ``wake`` if the thread became ready."""
+    def give_back(self, thread: str, messages: list[Message]) -> None:
+        """Messages that were put aside before anything that is queued now came: to the front, in order, even if the taken batch holds them.
+        One that is queued already stays where it is."""
     def take(self) -> Batch | None:
         """The longest-ready thread with its whole queue, exclusively, until ``release``; ``None`` if none is ready."""
     def take_thread(self, thread: str) -> Batch | None:
@@ -160,9 +163,12 @@ class Snapshot:
         entries: list[tuple[int, bytes]],
         calls: list[bytes],
         seen: list[str],
+        attempts: int = 0,
+        kept: list[str] = ...,
     ) -> Snapshot:
         """``entries``: of all ``live_ranges(header)``, ascending; ``calls``: open ones and active subscriptions of this thread;
-        ``seen``: those of the message ids asked about that the thread has consumed."""
+        ``seen``: those of the message ids asked about that the thread has consumed; ``attempts``: failed ones on record; ``kept``: ids of calls for
+        which early events are kept."""
 
 @final
 class Thread:
@@ -264,6 +270,21 @@ class Thread:
     def consume(self, message: Message, outcome: str = "applied") -> None:
         """Take a message out of the inbox with this commit; ``outcome`` is ``applied`` or the reason of its discard."""
 
+    def early(self, call_id: str) -> bool:
+        """True if an event of this call has to be kept: the call is open, or its subscription is confirmed by the next commit and events that
+        came before are kept until then (SUB-9)."""
+    def keep(self, message: Message, call_id: str) -> None:
+        """An early event leaves the inbox with this commit and waits beside its call; its id is not spent. The commit that confirms the
+        subscription puts it back into the inbox, in order; one that ends the call otherwise discards it on record. ``rule`` unless ``early``."""
+
+    @property
+    def attempts(self) -> int:
+        """Failed attempts on record since the last turn that was bought."""
+    def attempted(self, count: int) -> None:
+        """What ``record_attempt`` of the store returned. In memory only; read ``attempts`` afterwards."""
+    def clear_attempts(self) -> None:
+        """The next commit forgets those that are on record now. ``add_turn`` does it by itself."""
+
     def add_user(self, blocks: bytes, *, now: int, actor: str | None = None, meta: bytes = b"{}") -> int:
         """A user entry; returns its position. ``rule`` if an attached call is open, blocks are empty or a text is empty."""
     def add_turn(
@@ -352,7 +373,7 @@ class Thread:
     def set_pending(self, pending: bool) -> None:
         """Force the flag (an interrupt takes the reason to speak away; a retry gives it back)."""
     def close(self) -> None:
-        """``rule`` if an attached call is open."""
+        """``rule`` if an attached call is open. Detached calls are cancelled, subscriptions end."""
     def reopen(self) -> None:
         """Undo ``close`` of a root thread, whose history goes on; ``rule`` for a child."""
 
@@ -399,6 +420,22 @@ class Delta:
     @property
     def consumed(self) -> list[tuple[int, str, str]]:
         """seq, message id, outcome."""
+    @property
+    def kept(self) -> list[tuple[str, Message]]:
+        """Call id, message: early events that leave the inbox and wait beside their call."""
+    @property
+    def released(self) -> list[str]:
+        """Calls whose kept events are queued again, because their subscription is confirmed."""
+    @property
+    def dropped(self) -> list[str]:
+        """Calls whose kept events are discarded on record, because they ended otherwise."""
+    @property
+    def ended(self) -> list[str]:
+        """Calls that end with this commit, in whatever way. Their timers and prompts are among the cancelled ones; their outbox rows of the kinds
+        ``invoke`` and ``choice`` the store removes by call id (I13)."""
+    @property
+    def attempts_cleared(self) -> int:
+        """So many failed attempts are forgotten."""
     @property
     def children(self) -> list[Delta]: ...
     @property
@@ -457,11 +494,18 @@ class Journal:
     # writes; durable (fsync) when finished
     def accept(self, message: Message, expect: str = "any", call_id: str | None = None) -> int:
         """Append to the inbox. Value: ``(status, Message | None)`` with status ``accepted`` (the message carries its ``seq``), ``duplicate``, ``unknown_thread``,
-        ``unknown_call``, ``not_pending``, ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled), ``moved`` (its tree was retired here; nothing was written). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
+        ``unknown_call``, ``not_pending`` (recorded if the call had failed), ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled), ``moved`` (its
+        tree was retired here; nothing was written), ``full`` (too many early events of the call wait). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
         this thread); ``event`` (``call_id`` is a subscription of this thread, or an open call that may become one)."""
     def commit(self, delta: Delta) -> int:
         """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match, or the tree
         was retired (``retired`` tells)."""
+    def record_attempt(self, thread: str, code: str, at: int, tokens: int = 0, microdollars: int = 0) -> int:
+        """A failed attempt, beside the thread's commits; what it cost counts for its tree. Value: how many are on record. Errors ``not_found``, ``conflict``
+        if the tree was retired."""
+    def begin(self, now: int) -> int:
+        """The first thing a process does. If the last one that began did not end with ``close``, every thread with queued messages gets an attempt.
+        Value: how many did."""
     def fire_timers(self, now: int, limit: int = 1000) -> int:
         """Move due timers into their threads' inboxes. Value: list of messages."""
     def outbox_done(self, key: str, sent_call: str | None = None, failure: Message | None = None) -> int:
@@ -507,6 +551,8 @@ class Journal:
         limit: int = 100,
     ) -> int:
         """Value: list of the rows above, newest ``updated_at`` first; ``after``: an opaque cursor ``"<updated_at>:<id>"`` of the last row seen."""
+    def open_children(self, thread: str) -> int:
+        """Value: how many children of the thread are not closed."""
     def entries(self, thread: str, after: int = -1, limit: int = 1000) -> int:
         """Value: list of ``(position, record)`` of the thread's own entries."""
     def feed(self, thread: str, after: int = -1, limit: int = 1000) -> int:
@@ -515,8 +561,8 @@ class Journal:
         """Value: list of ``(record, state)`` where state may be ``sent``."""
     def find_call(self, call_id: str) -> int:
         """Value: ``(record, state)`` or ``None``."""
-    def prompts(self, thread: str | None = None) -> int:
-        """Value: list of ``(id, thread, kind, body)`` that are pending."""
+    def prompts(self, thread: str | None = None, root: str | None = None) -> int:
+        """Value: list of ``(id, thread, kind, body)`` that are pending: of one thread, of a whole tree, or all."""
     def timers(self, thread: str | None = None) -> int:
         """Value: list of ``(id, thread, due_at, kind, body)``."""
     def views(self, thread: str) -> int:

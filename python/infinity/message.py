@@ -67,7 +67,7 @@ class UserText(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Result(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """A ``tool_result``, or the runtime's own result for a call (failure, deadline). Its message id is the call id."""
+    """A ``tool_result``, whose message id is the call id, or the runtime's own result for a call that it gives up (``failed.<call id>``)."""
 
     kind = Kind.RESULT
     call_id: str

@@ -2,6 +2,7 @@
 //! the cloud store with PostgreSQL, from the same fields. Records are opaque, made and read by [`crate::codec`].
 
 use crate::id::{CallId, MessageId, ThreadId};
+use crate::message::Message;
 
 /// What a commit changes about one thread.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +26,16 @@ pub struct Delta {
     pub calls: Vec<CallRow>,
     /// Messages that leave the inbox with this commit.
     pub consumed: Vec<Consumed>,
+    /// Early events that leave it for now: they wait beside their call, their ids unspent (SUB-9).
+    pub kept: Vec<Kept>,
+    /// Calls whose kept events go back into the inbox: their subscription is confirmed.
+    pub released: Vec<CallId>,
+    /// Calls whose kept events are discarded on record: they ended otherwise.
+    pub dropped: Vec<CallId>,
+    /// Calls that end with this commit, in whatever way. Nothing of them leaves any more: what is staged for them is not in here, what the
+    /// store has (outbox rows of the kinds `invoke` and `choice`, whatever their keys) it removes, and what can be told by its id (timers,
+    /// prompts) is among the cancelled (I13).
+    pub ended: Vec<CallId>,
     /// Threads that come to be with this commit (each with `expected_version` 0).
     pub children: Vec<Delta>,
     pub timers: Vec<TimerRow>,
@@ -41,6 +52,8 @@ pub struct Delta {
     pub feed: Vec<(i64, String, Vec<u8>)>,
     /// What this thread's turns in this commit have used; children carry their own.
     pub spent: Spent,
+    /// So many failed attempts are forgotten, because a turn was bought after them.
+    pub attempts_cleared: i64,
 }
 
 impl Delta {
@@ -53,8 +66,9 @@ impl Delta {
         let sends: usize = self.sends.iter().map(|row| row.body.len()).sum();
         let prompts: usize = self.prompts.iter().map(|row| row.body.len()).sum();
         let feed: usize = self.feed.iter().map(|(_, _, body)| body.len()).sum();
+        let kept: usize = self.kept.iter().map(|row| row.message.body.len()).sum();
         let children: usize = self.children.iter().map(Delta::size).sum();
-        self.header.len() + entries + calls + timers + outbox + sends + prompts + feed + children
+        self.header.len() + entries + calls + timers + outbox + sends + prompts + feed + kept + children
     }
 }
 
@@ -84,6 +98,14 @@ pub struct Consumed {
     pub id: MessageId,
     /// `applied`, or why the message was discarded.
     pub outcome: String,
+}
+
+/// An event that came before the confirmation of its subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    pub call: CallId,
+    /// Whole: where messages come from a queue, the store has never seen it.
+    pub message: Message,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -45,6 +45,8 @@ struct Mailbox {
     taken: Option<Vec<Message>>,
     /// Ids queued or taken: a message that is delivered again meanwhile is dropped (I3).
     ids: HashSet<MessageId>,
+    /// Ids of the taken batch that are queued again already: releasing the batch does not end them.
+    returned: HashSet<MessageId>,
     /// Key of this thread in `ready`.
     turn: Option<u64>,
 }
@@ -79,6 +81,29 @@ impl Mailboxes {
         Ok(true)
     }
 
+    /// Messages that were put aside before anything that is queued now came: to the front, in order, whether or not the taken batch holds
+    /// them. They were accepted, so there is room. One that is queued already stays where it is.
+    pub fn give_back(&self, thread: &ThreadId, messages: Vec<Message>) {
+        let ready = {
+            let mut state = self.lock();
+            let mailbox = state.boxes.entry(thread.clone()).or_default();
+            for message in messages.into_iter().rev() {
+                let taken = mailbox.taken.as_ref().is_some_and(|batch| batch.iter().any(|one| one.id == message.id));
+                let queued = mailbox.ids.contains(&message.id) && !taken;
+                if !queued && (!taken || mailbox.returned.insert(message.id.clone())) {
+                    mailbox.ids.insert(message.id.clone());
+                    mailbox.queued.push_front(message);
+                }
+            }
+            let ready = state.line_up(thread.clone());
+            state.forget_if_empty(thread);
+            ready
+        };
+        if ready {
+            (self.ring)();
+        }
+    }
+
     /// The thread that has been ready longest, with its whole queue, exclusively until [`Mailboxes::release`].
     pub fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
@@ -110,6 +135,8 @@ impl Mailboxes {
             let mut state = self.lock();
             let Some(mailbox) = state.boxes.get_mut(thread) else { return };
             let Some(mut batch) = mailbox.taken.take() else { return };
+            let returned = std::mem::take(&mut mailbox.returned);
+            batch.retain(|message| !returned.contains(&message.id));
             if keep {
                 for message in batch.drain(..).rev() {
                     mailbox.queued.push_front(message);

@@ -124,7 +124,6 @@ RULES = [
         "CB-9",
         "ours",
         "Only a repeat of what was accepted is a duplicate; a result for a call that failed earlier is answered as such and recorded.",
-        gap="being built",
     ),
     # results
     _rule("RES-1", "must", "A result has text or content; of both, the model gets the content."),
@@ -164,7 +163,6 @@ RULES = [
         "SUB-9",
         "ours",
         "An event that overtakes its confirmation is kept beside the call, within limits, and delivered in order by the commit that confirms it.",
-        gap="being built",
     ),
     # prompts and views
     _rule(
@@ -306,7 +304,7 @@ TRAPS = [
         gap="being built",
     ),
     _trap("L21", "A truncated or damaged write-ahead log is taken for a shorter one.", gap="being built"),
-    _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped.", gap="being built"),
+    _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped."),
     _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),
     _trap("L24", "A person's question dies with the deadline of its call."),
     _trap("L25", "Threads that an expired key stopped stay stopped for ever.", gap="being built"),

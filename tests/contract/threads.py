@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from infinity._core import Call, Message, Thread
+from infinity._core import Call, Message, Snapshot, Thread
 from infinity.abc import Store
 
 NOW = 1_800_000_000_000
@@ -56,3 +57,10 @@ async def calling(store: Store, id: str = "t", *calls: str) -> Thread:
 
 def answer(thread: Thread, id: str, **how: Any) -> None:
     thread.answer(id, blocks("done"), now=NOW, event_id=f"event_{id}", **how)
+
+
+async def snapshot(store: Store, id: str, message_ids: Sequence[str] = ()) -> Snapshot:
+    """All there is of a thread."""
+    found = await store.load(id, -1, message_ids)
+    assert found is not None
+    return found

@@ -15,6 +15,10 @@ class Mailbox(Protocol):
         """Queue; an id already queued or taken is dropped."""
         ...
 
+    def give_back(self, messages: Sequence[Message]) -> None:
+        """Queue messages that were put aside before anything that is queued now came: in front of it, even if the taken batch holds them."""
+        ...
+
     async def take(self) -> Batch:
         """Wait for the next ready thread; its whole queue, exclusively, until ``release``."""
         ...

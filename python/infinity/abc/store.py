@@ -22,6 +22,8 @@ class Status(StrEnum):
     UNKNOWN_CALL = "unknown_call"
     NOT_PENDING = "not_pending"
     NOT_SUBSCRIBED = "not_subscribed"
+    FULL = "full"
+    """As many early events of the call wait for its confirmation as may: nothing was written, it is to be sent again later (SUB-9)."""
     MOVED = "moved"
     """The thread's tree was retired here: nothing was written; ``Store.retired`` says where it went."""
 
@@ -42,7 +44,7 @@ class Accepted(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """Something recorded that must leave (I5). ``kind``: ``invoke``, ``cancel``, ``close``, ``choice``."""
+    """Something recorded that must leave (I5). ``kind``: ``invoke`` (its key is ``invoke.<call id>``), ``choice``, ``cancel``, ``close``."""
 
     key: str
     kind: str
@@ -105,18 +107,42 @@ class Store(Protocol):
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
     ) -> Accepted:
-        """Append to the thread's inbox, once per id (I2, I3)."""
+        """Append to the thread's inbox, once per id (I2, I3).
+
+        With ``Expect.EVENT``, events of a call that is still open are taken up to 100 and 1 MiB; beyond that the answer is ``full`` (SUB-9). ``duplicate``
+        is only said of a repeat of what was accepted: the result of a call that failed before is ``not_pending``, and recorded (CB-9).
+        """
         ...
 
     async def load(
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
     ) -> Snapshot | None:
-        """The thread's records, or ``None`` if its version is still ``known_version``. ``UnknownThread`` if there is none."""
+        """The thread's records, or ``None`` if its version is still ``known_version`` and no failed attempt is on record.
+        ``UnknownThread`` if there is none."""
         ...
 
     async def commit(self, delta: Delta) -> list[Message]:
-        """All of it or none (I6). Returns the messages it put into inboxes. ``Conflict`` if another commit came first (I1)
+        """All of it or none (I6). Returns the messages it put into inboxes, the events that it released (``Delta.released``) among them. ``Conflict`` if another commit came first (I1)
         or the thread's tree was retired (``retired`` tells which)."""
+        ...
+
+    async def record_attempt(
+        self, thread: str, code: str, at: int, *, tokens: int = 0, microdollars: int = 0
+    ) -> int:
+        """Put a failed attempt on record, in a small commit of its own that leaves the thread's version as it is (I12).
+
+        ``code``: what failed, in one word; ``at``: ms since the epoch; ``tokens`` and ``microdollars``: what it cost all the same, for the tree's ``spent``.
+        Returns how many are on record for the thread, for ``Thread.attempted``. ``UnknownThread``; ``Conflict`` if the tree was retired; on
+        any ``StoreError`` nothing was recorded.
+        """
+        ...
+
+    async def begin(self, now: int) -> int:
+        """To be called once by a process that owns the store, before it reads the inbox (I12).
+
+        If the last such process did not ``close`` the store, whatever is queued may be what ended it: every thread with queued messages gets
+        an attempt of the code ``crashed``, in one commit. Returns how many did. Where the queue counts deliveries itself, this does nothing.
+        """
         ...
 
     async def fire_timers(self, now: int) -> list[Message]:
@@ -157,6 +183,10 @@ class Store(Protocol):
         limit: int = 100,
     ) -> list[ThreadRow]: ...
 
+    async def open_children(self, thread: str) -> int:
+        """How many children of the thread are not closed, however many have been (G8)."""
+        ...
+
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]: ...
 
     async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]: ...
@@ -167,7 +197,9 @@ class Store(Protocol):
 
     async def find_call(self, call_id: str) -> tuple[Call, str] | None: ...
 
-    async def prompts(self, thread: str | None = None) -> list[PromptRow]: ...
+    async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
+        """What is asked now: of one thread, of the whole tree of a root, or all."""
+        ...
 
     async def timers(self, thread: str | None = None) -> list[TimerRow]: ...
 
@@ -224,4 +256,6 @@ class Store(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Finish what was submitted. If ``begin`` was called, the orderly end is on record afterwards."""
+        ...

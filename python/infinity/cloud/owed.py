@@ -62,6 +62,9 @@ class Gathering:
             if message.seq:
                 owed().wakes[message.thread] = message.id
 
+    def give_back(self, messages: Sequence[Message]) -> None:
+        self.put(messages)
+
     async def take(self) -> Batch:
         raise AssertionError("the queue hands out batches here, nobody takes them")
 

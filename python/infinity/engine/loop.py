@@ -20,7 +20,7 @@ from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
 from infinity.engine.work import Slice
 from infinity.errors import InfinityError, from_core
-from infinity.message import Action
+from infinity.message import Action, Kind
 from infinity.supervision import spawn, tend
 
 log = logging.getLogger("infinity.engine")
@@ -204,8 +204,13 @@ class Loop:
 
     def follow(self, committed: Committed) -> None:
         """Announce what is durable now: mailboxes, outbox, timers, watchers. A crash before this is made good on start."""
-        delta = committed.delta
-        self._services.mailbox.put(committed.messages)
+        delta, messages = committed.delta, committed.messages
+        if delta.released:
+            # They came before anything that is queued now.
+            released = [one for one in messages if one.thread == delta.thread and one.kind == Kind.EVENT]
+            self._services.mailbox.give_back(released)
+            messages = [one for one in messages if one not in released]
+        self._services.mailbox.put(messages)
         for change in (delta, *delta.children):
             self._outbox.cancel(change.outbox_cancelled)
             self._outbox.add(change.thread, change.outbox)

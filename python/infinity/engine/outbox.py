@@ -291,7 +291,8 @@ class Outbox:
                 code="undelivered", text=prompts.answer_undelivered(tool, detail), call_id=row.call_id
             )
         else:
-            id = row.call_id
+            # Not the call's id: a result of the tool that comes after all is no repeat of this (CB-9).
+            id = f"failed.{row.call_id}"
             text = text_blocks(prompts.undelivered(tool, detail))
             body = Result(call_id=row.call_id, content=text, failed=True)
         failure = Message(row.thread, id, body.kind, encode(body), accepted_at=self._services.clock.now())

@@ -50,6 +50,15 @@ class JournalStore:
     async def commit(self, delta: Delta) -> list[Message]:
         return cast("list[Message]", await self._messages(self._journal.commit, delta))
 
+    async def record_attempt(
+        self, thread: str, code: str, at: int, *, tokens: int = 0, microdollars: int = 0
+    ) -> int:
+        value = await self._outcome(self._journal.record_attempt, thread, code, at, tokens, microdollars)
+        return cast("int", value)
+
+    async def begin(self, now: int) -> int:
+        return cast("int", await self._outcome(self._journal.begin, now))
+
     async def fire_timers(self, now: int) -> list[Message]:
         return cast("list[Message]", await self._messages(self._journal.fire_timers, now))
 
@@ -119,6 +128,9 @@ class JournalStore:
         rows = await self._outcome(self._journal.threads, root, parent, status, after, limit)
         return [ThreadRow(*row) for row in rows]
 
+    async def open_children(self, thread: str) -> int:
+        return cast("int", await self._outcome(self._journal.open_children, thread))
+
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
         value = await self._outcome(self._journal.entries, thread, after, limit)
         return cast("list[tuple[int, bytes]]", value)
@@ -134,8 +146,8 @@ class JournalStore:
         row = await self._outcome(self._journal.find_call, call_id)
         return None if row is None else (Call.decode(row[0]), row[1])
 
-    async def prompts(self, thread: str | None = None) -> list[PromptRow]:
-        return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread)]
+    async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
+        return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread, root)]
 
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return [TimerRow(*row) for row in await self._outcome(self._journal.timers, thread)]

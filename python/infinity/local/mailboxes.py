@@ -36,6 +36,11 @@ class LocalMailbox:
                 self._overflow.add(message)
         self._hand_out()
 
+    def give_back(self, messages: Sequence[Message]) -> None:
+        for thread in dict.fromkeys(message.thread for message in messages):
+            self._boxes.give_back(thread, [message for message in messages if message.thread == thread])
+        self._hand_out()
+
     async def take(self) -> Batch:
         # Who waits already goes first; nothing is ready while somebody waits.
         if not self._takers and (batch := self._boxes.take()) is not None:

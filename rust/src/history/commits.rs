@@ -47,6 +47,7 @@ impl Thread {
         }
         self.header.version += 1;
         self.staged = Delta::default();
+        self.forget_kept();
         self.calls.committed();
         self.clean = self.revision;
         self.last_delta = None;
@@ -80,6 +81,7 @@ impl Thread {
                 .collect(),
             ..self.staged.clone()
         };
+        self.end_completely(&mut delta);
         for child in &self.children {
             let mut child = lock(child)?.assemble(now)?;
             // One flat list, parents first: a store creates the threads in this order.

@@ -18,6 +18,10 @@ pub struct Snapshot {
     pub calls: Vec<Vec<u8>>,
     /// Those of the message ids asked about that the thread has consumed.
     pub seen: Vec<String>,
+    /// Failed attempts on record.
+    pub attempts: i64,
+    /// Calls of the thread for which early events are kept.
+    pub kept: Vec<String>,
 }
 
 impl Thread {
@@ -30,6 +34,8 @@ impl Thread {
         for id in &snapshot.seen {
             thread.seen.add(id);
         }
+        thread.attempts = snapshot.attempts;
+        thread.kept = snapshot.kept.iter().map(|id| CallId::from(id.as_str())).collect();
         Ok(thread)
     }
 

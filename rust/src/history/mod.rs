@@ -10,12 +10,15 @@
 //! | [`header`], [`entry`], [`call`] | records | what is stored |
 //! | [`blocks`], [`lineage`], [`registry`] | parts | content blocks, whose entries, which calls |
 //!
+//! | [`endings`] | early events, complete endings | what waits for a call, what goes with it |
+//!
 //! Every method that could break a rule checks first and changes nothing when it fails.
 
 mod answers;
 pub mod blocks;
 pub mod call;
 mod commits;
+mod endings;
 pub mod entry;
 mod events;
 mod forks;

@@ -4,7 +4,9 @@
 use crate::delta::{Consumed, OutboxRow, PromptRow, SendRow, TimerRow};
 use crate::error::Result;
 use crate::history::blocks::{check_json, check_object};
+use crate::history::call::CallState;
 use crate::history::thread::Thread;
+use crate::id::CallId;
 use crate::message::Message;
 
 impl Thread {
@@ -164,6 +166,17 @@ impl Thread {
             return Ok(());
         }
         self.check_free("closing")?;
+        // Nothing of it is awaited any more: no call, no event.
+        let over: Vec<CallId> =
+            self.calls.open().chain(self.calls.subscriptions()).map(|call| call.id.clone()).collect();
+        for id in over {
+            self.calls.update(&id, |call| {
+                call.subscription = false;
+                if call.is_open() {
+                    call.state = CallState::Cancelled;
+                }
+            });
+        }
         self.header.pending = false;
         self.set(|thread| &mut thread.header.closed, true)
     }

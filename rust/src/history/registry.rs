@@ -16,6 +16,8 @@ pub struct Registry {
     changed: BTreeSet<Place>,
     /// Open calls of the last turn without a result: few, and asked for often.
     attached: Vec<CallId>,
+    /// Calls that have ended since the last commit, whatever ended them.
+    ended: Vec<CallId>,
 }
 
 impl Registry {
@@ -55,8 +57,12 @@ impl Registry {
         let Some(place) = self.places.get(id) else { return };
         let Some(row) = self.rows.get_mut(place) else { return };
         let call = Arc::make_mut(row);
+        let open = call.is_open();
         change(call);
         self.changed.insert(*place);
+        if open && !call.is_open() {
+            self.ended.push(id.clone());
+        }
         if !call.is_attached() {
             self.attached.retain(|attached| attached != id);
         }
@@ -81,6 +87,11 @@ impl Registry {
         !self.attached.is_empty()
     }
 
+    /// In the order in which they ended.
+    pub fn ended(&self) -> &[CallId] {
+        &self.ended
+    }
+
     /// What the next commit writes.
     pub fn changed(&self) -> impl Iterator<Item = &Arc<Call>> {
         self.changed.iter().filter_map(|place| self.rows.get(place))
@@ -88,6 +99,7 @@ impl Registry {
 
     /// The changes are durable: forget them and the calls that are over.
     pub fn committed(&mut self) {
+        self.ended.clear();
         for place in std::mem::take(&mut self.changed) {
             let over = |call: &Arc<Call>| !call.is_open() && !call.subscription;
             if self.rows.get(&place).is_some_and(over)

@@ -59,6 +59,10 @@ pub struct Thread {
     pub(super) seen: DedupSet,
     /// What the next delta carries, except for what is computed then.
     pub(super) staged: Delta,
+    /// Calls for which early events are kept.
+    pub(super) kept: HashSet<CallId>,
+    /// Failed attempts on record, without those that `staged` clears.
+    pub(super) attempts: i64,
     pub(super) children: Vec<Shared>,
     pub(super) standing: Standing,
     /// Counts changes; `clean` is its value at the last commit or load.
@@ -130,6 +134,8 @@ impl Thread {
             calls: Registry::default(),
             seen: DedupSet::default(),
             staged: Delta::default(),
+            kept: HashSet::new(),
+            attempts: 0,
             children: Vec::new(),
             standing: Standing::Own,
             revision: 0,

@@ -94,6 +94,7 @@ impl Thread {
             meta,
         })?;
         self.calls.open_turn(calls);
+        self.clear_attempts()?;
         self.header.pending = false;
         self.header.usage = self.header.usage.plus(usage);
         self.header.cost = self.header.cost.saturating_add(cost);

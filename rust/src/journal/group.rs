@@ -22,6 +22,11 @@ impl<'c> Group<'c> {
         self.transaction.prepare_cached(sql)?.execute(params)
     }
 
+    /// Run statements without parameters.
+    pub fn batch(&self, sql: &str) -> rusqlite::Result<()> {
+        self.transaction.execute_batch(sql)
+    }
+
     /// The first row, if there is one.
     pub fn find<T>(
         &self,

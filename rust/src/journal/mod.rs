@@ -37,6 +37,7 @@ pub use repair::{Report, repair};
 pub use ticket::Ticket;
 pub use value::Value;
 pub use write::Write;
+pub use write::attempts::Attempt;
 pub use write::inbox::Expect;
 
 use crate::error::Result;
@@ -72,7 +73,12 @@ impl Journal {
     pub fn open(path: &Path, wake: Arc<Wake>, live_ranges: LiveRanges) -> Result<Self> {
         let owner = open::lock(path)?;
         let finished = Arc::new(Finished::new(wake));
-        let writer = Writer { connection: open::writer(path)?, path: path.into(), finished: Arc::clone(&finished) };
+        let writer = Writer {
+            connection: open::writer(path)?,
+            path: path.into(),
+            finished: Arc::clone(&finished),
+            begun: false,
+        };
         let reader =
             Reader { connection: open::reader(path)?, path: path.into(), live_ranges, finished: Arc::clone(&finished) };
         let exporter = Exporter { journal: path.into(), finished: Arc::clone(&finished) };

@@ -3,7 +3,7 @@
 use super::failure::{damaged, describe};
 use super::{checksum, schema};
 use crate::error::{Error, Result};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -60,9 +60,25 @@ pub fn writer(path: &Path) -> Result<Connection> {
     if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
         return Err(damaged(path, "it is empty, which a journal never is"));
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    check(path, &connection)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let version = check(path, &connection)?;
+    migrate(&mut connection, version).map_err(|error| describe(path, &error))?;
     Ok(connection)
+}
+
+/// Bring the tables of an older version up to date, all of it or nothing. The caller holds the lock.
+fn migrate(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
+    if version == schema::VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let steps = usize::try_from(version - 1).unwrap_or(0);
+    for step in schema::STEPS.iter().skip(steps) {
+        transaction.execute_batch(step.tables)?;
+        transaction.execute_batch(step.rows)?;
+    }
+    transaction.pragma_update(None, "user_version", schema::VERSION)?;
+    transaction.commit()
 }
 
 /// A connection that only reads.
@@ -103,6 +119,11 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// A complete, empty journal in a single, synced file.
 pub fn make(path: &Path) -> Result<()> {
+    make_as(path, schema::VERSION)
+}
+
+/// The same with the tables of an older version, for what a repair compares with.
+pub fn make_as(path: &Path, version: i32) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::Storage(format!("{} is in the way and cannot be removed ({error})", path.display())));
@@ -111,11 +132,11 @@ pub fn make(path: &Path) -> Result<()> {
     }
     let build = || {
         let connection = Connection::open(path)?;
-        let (size, application, version) = (schema::PAGE_SIZE, schema::APPLICATION_ID, schema::VERSION);
+        let (size, application) = (schema::PAGE_SIZE, schema::APPLICATION_ID);
         connection.execute_batch(&format!(
             "PRAGMA page_size = {size}; PRAGMA synchronous = FULL; PRAGMA application_id = {application};
              PRAGMA user_version = {version}; BEGIN; {} COMMIT;",
-            schema::TABLES
+            schema::tables(version)
         ))?;
         for table in schema::TALLIED {
             connection.execute("INSERT INTO tallies (name, rows) VALUES (?1, 0)", [table])?;
@@ -144,8 +165,8 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     open().map_err(|error| describe(path, &error))
 }
 
-/// Is it a journal, of a version that we know, and whole in its outline? `damaged` says what to do with a file that is not.
-pub fn recognize(path: &Path, connection: &Connection, damaged: fn(&Path, &str) -> Error) -> Result<()> {
+/// Is it a journal, of a version that we know, and whole in its outline? Its version. `damaged` says what to do with a file that is not.
+pub fn recognize(path: &Path, connection: &Connection, damaged: fn(&Path, &str) -> Error) -> Result<i32> {
     let sqlite = |error: rusqlite::Error| match describe(path, &error) {
         Error::Damaged(_) => damaged(path, &error.to_string()),
         other => other,
@@ -162,20 +183,23 @@ pub fn recognize(path: &Path, connection: &Connection, damaged: fn(&Path, &str) 
             schema::VERSION
         )));
     }
-    let tables = Connection::open_in_memory().and_then(|fresh| {
-        fresh.execute_batch(schema::TABLES)?;
-        outline(&fresh)
-    });
-    if version < schema::VERSION || outline(connection).map_err(sqlite)? != tables.map_err(sqlite)? {
+    if version < 1 || outline(connection).map_err(sqlite)? != outline_of(version).map_err(sqlite)? {
         return Err(damaged(path, "its tables are not those of its format"));
     }
-    Ok(())
+    Ok(version)
+}
+
+/// What `outline` says of a journal of this version.
+pub fn outline_of(version: i32) -> rusqlite::Result<Outline> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(&schema::tables(version))?;
+    outline(&fresh)
 }
 
 /// Is it ours, whole as far as can be told at a glance, and can it be written?
-fn check(path: &Path, connection: &Connection) -> Result<()> {
+fn check(path: &Path, connection: &Connection) -> Result<i32> {
     let sqlite = |error| describe(path, &error);
-    recognize(path, connection, damaged)?;
+    let version = recognize(path, connection, damaged)?;
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" {
         return Err(damaged(path, &format!("its journal mode is {mode}, not wal")));
@@ -186,11 +210,14 @@ fn check(path: &Path, connection: &Connection) -> Result<()> {
         rusqlite::Error::QueryReturnedNoRows => damaged(path, "its first row is missing"),
         other => describe(path, &other),
     })?;
-    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(sqlite)
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(sqlite)?;
+    Ok(version)
 }
 
+pub type Outline = Vec<(String, Option<String>)>;
+
 /// The definitions of all tables and indices, but for the statistics that somebody's ANALYZE may have left.
-pub fn outline(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+pub fn outline(connection: &Connection) -> rusqlite::Result<Outline> {
     let mut all =
         connection.prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name")?;
     all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()

@@ -3,7 +3,7 @@
 //! Whatever moment a repair is interrupted at, the next open refuses, and the next repair starts over or finishes the exchange.
 
 use super::failure::{damaged, describe};
-use super::open::{beside, lock, make, outline, sync_directory};
+use super::open::{beside, lock, make, make_as, outline, outline_of, sync_directory};
 use super::schema;
 use super::table::Table;
 use crate::error::{Error, Result};
@@ -39,8 +39,8 @@ pub fn repair(path: &Path) -> Result<Report> {
     let copy = Copy::of(path).map_err(|error| stuck(path, &error))?;
     make(&draft)?;
     let mut lost = Vec::new();
-    let source = copy.open(path, &draft, &mut lost)?;
-    let rows = transfer(&source, &draft, &mut lost).map_err(|error| describe(&draft, &error))?;
+    let (source, version) = copy.open(path, &mut lost)?;
+    let rows = transfer(&source, version, &draft, &mut lost).map_err(|error| describe(&draft, &error))?;
     if rows.iter().all(|(table, rows)| table != "threads" || *rows == 0) {
         let name = path.display();
         return Err(Error::Damaged(format!(
@@ -73,31 +73,52 @@ impl Copy {
         Ok(copy)
     }
 
-    /// Readable as far as its outline goes; `fresh` lends its first page if that of the copy is broken.
-    fn open(&self, path: &Path, fresh: &Path, lost: &mut Vec<String>) -> Result<Connection> {
-        if let Some(connection) = self.readable(fresh) {
-            return Ok(connection);
+    /// Readable as far as its outline goes, and the version that it has. A new journal lends its first page if that of the copy is broken.
+    fn open(&self, path: &Path, lost: &mut Vec<String>) -> Result<(Connection, i32)> {
+        if let Some(found) = self.readable() {
+            return Ok(found);
         }
-        self.graft(fresh).map_err(|error| stuck(path, &error))?;
-        lost.push("the first page, which was replaced".into());
-        if let Some(connection) = self.readable(fresh) {
-            return Ok(connection);
+        if let Some(found) = self.grafted(path)? {
+            lost.push("the first page, which was replaced".into());
+            return Ok(found);
         }
         fs::remove_file(beside(&self.0, "-wal")).map_err(|_| damaged(path, "not even its outline can be restored"))?;
+        let found = match self.readable() {
+            None => self.grafted(path)?,
+            found => found,
+        };
+        lost.push("the first page, which was replaced".into());
         lost.push("the write-ahead log".into());
-        self.readable(fresh).ok_or_else(|| damaged(path, "not even its outline can be restored"))
+        found.ok_or_else(|| damaged(path, "not even its outline can be restored"))
     }
 
-    fn readable(&self, fresh: &Path) -> Option<Connection> {
+    fn readable(&self) -> Option<(Connection, i32)> {
         // An error here means what `None` means: not readable like this.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0, flags).ok()?;
         connection.pragma_update(None, "cell_size_check", true).ok()?;
-        let expected = outline(&Connection::open(fresh).ok()?).ok()?;
-        (outline(&connection).ok()? == expected).then_some(connection)
+        let found = outline(&connection).ok()?;
+        // By its outline: the number that says the version may be what is broken.
+        let version = (1..=schema::VERSION).rev().find(|version| outline_of(*version).is_ok_and(|one| one == found))?;
+        Some((connection, version))
     }
 
-    /// Tables are created once and in the same order, so every journal of a format has the same first page but for its counters.
+    /// With the first page of a new journal, of whichever version fits.
+    fn grafted(&self, path: &Path) -> Result<Option<(Connection, i32)>> {
+        for version in (1..=schema::VERSION).rev() {
+            let fresh = beside(&self.0, ".fresh");
+            make_as(&fresh, version)?;
+            let done = self.graft(&fresh);
+            fs::remove_file(&fresh).and(done).map_err(|error| stuck(path, &error))?;
+            if let Some(found) = self.readable() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tables are created once and in the same order, and steps only append to them, so the first page of every journal of a format is the
+    /// same but for its counters: it says where the pages of the definitions are, which a migration fills further but does not move.
     fn graft(&self, fresh: &Path) -> io::Result<()> {
         let mut page = vec![0; schema::PAGE_SIZE as usize];
         File::open(fresh)?.read_exact(&mut page)?;
@@ -123,14 +144,21 @@ impl Drop for Copy {
     }
 }
 
-fn transfer(source: &Connection, draft: &Path, lost: &mut Vec<String>) -> rusqlite::Result<Vec<(String, i64)>> {
+fn transfer(
+    source: &Connection,
+    version: i32,
+    draft: &Path,
+    lost: &mut Vec<String>,
+) -> rusqlite::Result<Vec<(String, i64)>> {
     let mut target = Connection::open(draft)?;
     let transaction = target.transaction()?;
     transaction.execute("DELETE FROM meta", [])?;
     let mut rows = Vec::new();
-    for table in Table::all(&transaction)? {
+    // As the source has them: an older one lacks tables and columns.
+    for table in Table::all(source)? {
         table.salvage(source, &transaction, lost)?;
     }
+    transaction.execute_batch(&schema::fill(version))?;
     // A new thread would get the key of one that is gone, and its rows with it.
     for table in Table::all(&transaction)? {
         let orphans = match table.name.as_str() {

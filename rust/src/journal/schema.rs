@@ -5,8 +5,8 @@
 
 /// `Infy`: marks the file as ours.
 pub const APPLICATION_ID: i32 = 0x496e_6679;
-/// Raised by every change of the tables below; migrations go from one to the next.
-pub const VERSION: i32 = 1;
+/// Of the tables that this version of Infinity reads and writes: the first ones, and every step since.
+pub const VERSION: i32 = 1 + STEPS.len() as i32;
 
 pub const PAGE_SIZE: i32 = 4096;
 
@@ -26,7 +26,51 @@ pub fn position(place: i64) -> i64 {
 /// Tables that only grow: their rows are counted as they come, because counting them later means reading them all.
 pub const TALLIED: [&str; 4] = ["threads", "entries", "seen", "discards"];
 
-/// In the order of creation, which fixes their root pages: a repair relies on it.
+/// From one version of the tables to the next. Steps are only ever appended: every journal, new ones too, goes through all of them in this
+/// order, so that a migrated journal and a new one have the same definitions.
+pub struct Step {
+    /// Definitions: `CREATE`, `ALTER TABLE … ADD COLUMN`.
+    pub tables: &'static str,
+    /// What rows that an earlier version wrote lack. Also for rows that come from an older export or out of a repair: it changes no row
+    /// that has what it needs, and may run any number of times.
+    pub rows: &'static str,
+}
+
+/// `STEPS[n]` goes from version `n + 1` to the next.
+pub const STEPS: [Step; 1] = [
+    // 2: failed attempts, kept events, endings by call id.
+    Step {
+        tables: "
+CREATE TABLE attempts (
+  thread INTEGER PRIMARY KEY, count INTEGER NOT NULL, code TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE inbox ADD COLUMN call TEXT;
+ALTER TABLE inbox ADD COLUMN kept INTEGER;
+CREATE INDEX inbox_early ON inbox (thread, call) WHERE call IS NOT NULL;
+ALTER TABLE prompts ADD COLUMN root TEXT;
+CREATE INDEX prompts_by_root ON prompts (root);
+CREATE INDEX outbox_choices ON outbox (call) WHERE kind = 'choice';
+CREATE INDEX threads_living ON threads (parent) WHERE parent IS NOT NULL AND status <> 'closed';
+",
+        rows: "
+UPDATE prompts SET root = (SELECT root FROM threads WHERE threads.key = prompts.thread) WHERE root IS NULL;
+",
+    },
+];
+
+/// The definitions of one version.
+pub fn tables(version: i32) -> String {
+    let steps = usize::try_from(version - 1).unwrap_or(0);
+    STEPS.iter().take(steps).fold(TABLES.to_owned(), |all, step| all + step.tables)
+}
+
+/// What rows that `version` wrote lack in the tables of this one.
+pub fn fill(version: i32) -> String {
+    let written = usize::try_from(version - 1).unwrap_or(0);
+    STEPS.iter().skip(written).map(|step| step.rows).collect()
+}
+
+/// Version 1, as 0.1.0 wrote it; never changed. In the order of creation.
 pub const TABLES: &str = "
 CREATE TABLE meta (
   key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL

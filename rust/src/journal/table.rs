@@ -22,7 +22,7 @@ pub struct Table {
 impl Table {
     /// All that hold data of their own, in the order of creation.
     pub fn all(journal: &Connection) -> rusqlite::Result<Vec<Self>> {
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tallies', 'sqlite_sequence') ORDER BY rootpage";
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tallies', 'sqlite_sequence') ORDER BY rowid";
         let names: Vec<String> = journal.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         names.into_iter().map(|name| Self::describe(journal, name)).collect()
     }
@@ -34,7 +34,8 @@ impl Table {
         let mut key: Vec<_> = columns.iter().filter(|column| column.2 > 0).collect();
         key.sort_by_key(|column| column.2);
         let number = match key.as_slice() {
-            [(name, kind, _)] if kind == "INTEGER" => Some(name.clone()),
+            // Keyed by its thread, it has no number of its own.
+            [(name, kind, _)] if kind == "INTEGER" && name != "thread" => Some(name.clone()),
             _ => None,
         };
         let key = key.into_iter().map(|column| column.0.clone()).collect();

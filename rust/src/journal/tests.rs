@@ -213,7 +213,9 @@ fn statements() -> Vec<String> {
         include_str!("read/queues.rs"),
         include_str!("read/records.rs"),
         include_str!("read/state.rs"),
+        include_str!("read/threads.rs"),
         include_str!("write.rs"),
+        include_str!("write/attempts.rs"),
         include_str!("write/commit.rs"),
         include_str!("write/inbox.rs"),
         include_str!("write/outbox.rs"),
@@ -231,7 +233,7 @@ fn statements() -> Vec<String> {
 #[test]
 fn every_statement_finds_its_rows_by_key() {
     let journal = rusqlite::Connection::open_in_memory().unwrap();
-    journal.execute_batch(schema::TABLES).unwrap();
+    journal.execute_batch(&schema::tables(schema::VERSION)).unwrap();
     let listings = ["", " AND status = :status", " AND root = :root"].map(|filter| {
         format!(
             "SELECT id FROM threads WHERE (updated_at, id) < (:updated_at, :id){filter} ORDER BY updated_at DESC, id DESC LIMIT 1"
@@ -251,6 +253,8 @@ fn every_statement_finds_its_rows_by_key() {
         let may_sort = ["root =", "FROM timers WHERE thread", "FROM discards", "FROM calls WHERE thread = ?1 ORDER"]
             .iter()
             .any(|few| sql.contains(few));
-        assert!(!scans && (!sorts || may_sort), "{sql}\n{plan:#?}");
+        // Once in the life of a process.
+        let starts = sql.contains("SELECT DISTINCT thread, 1, ");
+        assert!((!scans || starts) && (!sorts || may_sort), "{sql}\n{plan:#?}");
     }
 }

@@ -48,6 +48,8 @@ pub enum Accepted {
     UnknownCall,
     NotPending,
     NotSubscribed,
+    /// As many early events of the call wait as may: it is to be sent again later (SUB-9).
+    Full,
     /// Its tree was retired here: nothing was written.
     Moved,
 }
@@ -62,6 +64,7 @@ impl Accepted {
             Accepted::UnknownCall => "unknown_call",
             Accepted::NotPending => "not_pending",
             Accepted::NotSubscribed => "not_subscribed",
+            Accepted::Full => "full",
             Accepted::Moved => "moved",
         }
     }
@@ -89,6 +92,10 @@ pub struct Loaded {
     pub calls: Vec<Vec<u8>>,
     /// Those of the ids asked about that the thread has consumed.
     pub seen: Vec<String>,
+    /// Failed attempts on record.
+    pub attempts: i64,
+    /// Calls for which early events are kept.
+    pub kept: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 //! Everything that changes the journal. Each operation runs inside a group's transaction.
 
+pub mod attempts;
 pub mod commit;
 pub mod import;
 pub mod inbox;
@@ -25,6 +26,10 @@ pub enum Write {
         expect: Expect,
     },
     Commit(Arc<Delta>),
+    RecordAttempt(attempts::Attempt),
+    Begin {
+        now: i64,
+    },
     FireTimers {
         now: i64,
         limit: i64,
@@ -70,6 +75,8 @@ impl Write {
         Ok(match self {
             Write::Accept { message, expect } => Value::Accepted(inbox::accept(group, message, expect)?),
             Write::Commit(delta) => Value::Messages(commit::commit(group, delta)?),
+            Write::RecordAttempt(attempt) => Value::Integer(Some(attempts::record(group, attempt)?)),
+            Write::Begin { now } => Value::Integer(Some(attempts::begin(group, *now)?)),
             Write::FireTimers { now, limit } => Value::Messages(timers::fire(group, *now, *limit)?),
             Write::OutboxDone { key, sent_call, failure } => {
                 match outbox::done(group, key, sent_call.as_deref(), failure.as_ref())? {

@@ -5,7 +5,7 @@ use super::group::Group;
 use super::lane::Job;
 use super::ticket::Finished;
 use super::value::Value;
-use super::write::Write;
+use super::write::{Write, attempts};
 use crate::error::{Error, Result};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +20,8 @@ pub struct Writer {
     pub connection: Connection,
     pub path: PathBuf,
     pub finished: Arc<Finished>,
+    /// `Begin` is durable: the end of this process is to be recorded too.
+    pub begun: bool,
 }
 
 /// Why a whole group did not happen.
@@ -39,8 +41,18 @@ impl Writer {
             // A panic drops the group, whose promises then report it, and its transaction, which rolls back (trap B6).
             let _ = catch_unwind(AssertUnwindSafe(|| self.work(group)));
         }
+        if self.begun {
+            // What cannot be recorded counts as a crash, which costs an attempt and loses nothing.
+            let _ = self.end();
+        }
         // What cannot be checkpointed stays in the write-ahead log, and is found there by the next start.
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        let group = Group::begin(&mut self.connection)?;
+        attempts::end(&group)?;
+        Ok(group.commit()?)
     }
 
     fn work(&mut self, group: Vec<Job<Write>>) {
@@ -49,6 +61,10 @@ impl Writer {
             Err(Abort::Operation(_)) if group.len() > 1 => self.one_by_one(&group),
             Err(Abort::Operation(error) | Abort::Transaction(error)) => vec![Err(error); group.len()],
         };
+        let begins = |(job, outcome): (&Job<Write>, &Result<Value>)| {
+            matches!(job.operation, Write::Begin { .. }) && outcome.is_ok()
+        };
+        self.begun |= group.iter().zip(&outcomes).any(begins);
         let promises = group.into_iter().map(|job| job.promise);
         self.finished.publish(promises.zip(outcomes));
     }

@@ -1,3 +1,4 @@
+use super::message::PyMessage;
 use crate::delta::{Delta, Spent};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -84,6 +85,37 @@ impl PyDelta {
     fn consumed(&self) -> Vec<(i64, String, String)> {
         let rows = self.0.consumed.iter();
         rows.map(|row| (row.seq, row.id.to_string(), row.outcome.clone())).collect()
+    }
+
+    /// Call id, message: early events that wait beside their call.
+    #[getter]
+    fn kept(&self, py: Python<'_>) -> PyResult<Vec<(String, Py<PyMessage>)>> {
+        let rows = self.0.kept.iter();
+        rows.map(|row| Ok((row.call.to_string(), Py::new(py, PyMessage(row.message.clone()))?))).collect()
+    }
+
+    /// Calls whose kept events are queued again.
+    #[getter]
+    fn released(&self) -> Vec<String> {
+        self.0.released.iter().map(ToString::to_string).collect()
+    }
+
+    /// Calls whose kept events are discarded.
+    #[getter]
+    fn dropped(&self) -> Vec<String> {
+        self.0.dropped.iter().map(ToString::to_string).collect()
+    }
+
+    /// Calls that end with this commit.
+    #[getter]
+    fn ended(&self) -> Vec<String> {
+        self.0.ended.iter().map(ToString::to_string).collect()
+    }
+
+    /// How many failed attempts are forgotten.
+    #[getter]
+    fn attempts_cleared(&self) -> i64 {
+        self.0.attempts_cleared
     }
 
     #[getter]

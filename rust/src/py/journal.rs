@@ -2,8 +2,9 @@ use super::delta::PyDelta;
 use super::message::PyMessage;
 use super::outcome;
 use super::wake::PyWake;
+use crate::delta::Spent;
 use crate::history::live_ranges;
-use crate::journal::{self, Expect, Filter, Journal, Read, Report, Ticket, Write};
+use crate::journal::{self, Attempt, Expect, Filter, Journal, Read, Report, Ticket, Write};
 use crate::message::Message;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -42,6 +43,18 @@ impl PyJournal {
     /// One atomic commit (I6).
     fn commit(&self, delta: &Bound<'_, PyDelta>) -> Ticket {
         self.0.write(Write::Commit(Arc::clone(&delta.get().0)))
+    }
+
+    /// A failed attempt, beside the thread's commits.
+    #[pyo3(signature = (thread, code, at, tokens = 0, microdollars = 0))]
+    fn record_attempt(&self, thread: String, code: String, at: i64, tokens: i64, microdollars: i64) -> Ticket {
+        let spent = Spent { tokens, cost: microdollars };
+        self.0.write(Write::RecordAttempt(Attempt { thread, code, at, spent }))
+    }
+
+    /// The first thing a process does: what is queued after an unclean stop gets an attempt.
+    fn begin(&self, now: i64) -> Ticket {
+        self.0.write(Write::Begin { now })
     }
 
     /// Move due timers into their threads' inboxes.
@@ -138,6 +151,11 @@ impl PyJournal {
         self.0.read(Read::Threads(Filter { root, parent, status, after: after.into(), limit }))
     }
 
+    /// How many children are not closed.
+    fn open_children(&self, thread: String) -> Ticket {
+        self.0.read(Read::OpenChildren(thread))
+    }
+
     /// The thread's own entries.
     #[pyo3(signature = (thread, after = -1, limit = 1000))]
     #[pyo3(text_signature = "(self, /, thread, after=-1, limit=1000)")]
@@ -163,9 +181,9 @@ impl PyJournal {
     }
 
     /// Pending prompts.
-    #[pyo3(signature = (thread = None))]
-    fn prompts(&self, thread: Option<String>) -> Ticket {
-        self.0.read(Read::Prompts { thread })
+    #[pyo3(signature = (thread = None, root = None))]
+    fn prompts(&self, thread: Option<String>, root: Option<String>) -> Ticket {
+        self.0.read(Read::Prompts { thread, root })
     }
 
     #[pyo3(signature = (thread = None))]

@@ -60,6 +60,12 @@ impl PyMailboxes {
         Ok(self.0.put(message.get().0.clone())?)
     }
 
+    /// Messages that were put aside: to the front, in order, even if the taken batch holds them.
+    fn give_back(&self, thread: &str, messages: Vec<Bound<'_, PyMessage>>) {
+        let messages = messages.iter().map(|message| message.get().0.clone()).collect();
+        self.0.give_back(&ThreadId::from(thread), messages);
+    }
+
     /// The longest-ready thread with its whole queue, exclusively, until ``release``; ``None`` if none is ready.
     fn take(&self, py: Python<'_>) -> PyResult<Option<PyBatch>> {
         self.0.take().map(|batch| PyBatch::from(py, batch)).transpose()

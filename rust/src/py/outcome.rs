@@ -85,8 +85,8 @@ fn acceptance(py: Python<'_>, accepted: Accepted) -> PyResult<Py<PyAny>> {
 }
 
 fn snapshot(loaded: Loaded) -> PySnapshot {
-    let Loaded { header, entries, calls, seen } = loaded;
-    PySnapshot(Snapshot { header, entries, calls, seen })
+    let Loaded { header, entries, calls, seen, attempts, kept } = loaded;
+    PySnapshot(Snapshot { header, entries, calls, seen, attempts, kept })
 }
 
 fn thread(py: Python<'_>, row: ThreadRow) -> PyResult<Py<PyAny>> {

@@ -220,6 +220,35 @@ impl PyThread {
         self.with(|thread| thread.consume(&message.get().0, outcome))
     }
 
+    /// Failed attempts on record since the last turn that was bought.
+    #[getter]
+    fn attempts(&self) -> PyResult<i64> {
+        self.read(Thread::attempts)
+    }
+
+    /// What ``record_attempt`` of the store returned.
+    fn attempted(&self, count: i64) -> PyResult<()> {
+        self.with(|thread| {
+            thread.attempted(count);
+            Ok(())
+        })
+    }
+
+    /// The next commit forgets the failed attempts.
+    fn clear_attempts(&self) -> PyResult<()> {
+        self.with(Thread::clear_attempts)
+    }
+
+    /// True if an event of this call has to be kept.
+    fn early(&self, call_id: &str) -> PyResult<bool> {
+        self.read(|thread| thread.early(&call_id.into()))
+    }
+
+    /// An early event waits beside its call.
+    fn keep(&self, message: &Bound<'_, PyMessage>, call_id: &str) -> PyResult<()> {
+        self.with(|thread| thread.keep(&message.get().0, &call_id.into()))
+    }
+
     /// A user entry; returns its position.
     #[pyo3(
         signature = (blocks, *, now, actor = None, meta = NO_META),

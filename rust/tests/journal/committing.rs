@@ -214,7 +214,7 @@ fn timers_outbox_rows_and_prompts_are_set_and_taken_back_by_commits() {
     assert_eq!(desk.read(Read::NextTimer).unwrap(), Value::Integer(Some(70)));
     let Value::Outbox(rows) = desk.read(Read::Outbox { after: String::new(), limit: 9 }).unwrap() else { panic!() };
     assert_eq!(rows.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["o2"]);
-    let Value::Prompts(rows) = desk.read(Read::Prompts { thread: None }).unwrap() else { panic!() };
+    let Value::Prompts(rows) = desk.read(Read::Prompts { thread: None, root: None }).unwrap() else { panic!() };
     assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["p1"]);
 }
 

@@ -1,9 +1,9 @@
 //! A tree of real threads with something in every table.
 
 use crate::desk::Desk;
-use _core::delta::{OutboxRow, PromptRow, SendRow, TimerRow};
+use _core::delta::{OutboxRow, PromptRow, SendRow, Spent, TimerRow};
 use _core::history::{Answer, CallState, Fork, Plan, Snapshot, Spending, Thread, Usage, lock};
-use _core::journal::{Read, Value, Write};
+use _core::journal::{Attempt, Read, Value, Write};
 use _core::render::RenderOptions;
 
 pub const NOW: i64 = 1_800_000_000_000;
@@ -104,6 +104,8 @@ fn plan_all(thread: &mut Thread, root: &str, open: &str) {
 }
 
 fn keep_facts(desk: &Desk, root: &str) {
+    let (thread, code) = (root.into(), "unavailable".into());
+    desk.write(Write::RecordAttempt(Attempt { thread, code, at: NOW, spent: Spent::default() })).unwrap();
     let (view_type, content) = ("diff".into(), br#"{"n":1}"#.to_vec());
     desk.write(Write::PutView { thread: root.into(), view_type, content }).unwrap();
     // Trees share definitions.
@@ -126,8 +128,8 @@ pub fn rendered(desk: &Desk, id: &str) -> String {
 pub fn loaded(desk: &Desk, id: &str) -> Thread {
     let load = Read::Load { thread: id.into(), known_version: -1, message_ids: vec!["consumed".into()] };
     let Value::Loaded(Some(loaded)) = desk.read(load).unwrap() else { panic!("nothing was loaded") };
-    let _core::journal::value::Loaded { header, entries, calls, seen } = loaded;
-    Thread::load(&Snapshot { header, entries, calls, seen }).unwrap()
+    let _core::journal::value::Loaded { header, entries, calls, seen, attempts, kept } = loaded;
+    Thread::load(&Snapshot { header, entries, calls, seen, attempts, kept }).unwrap()
 }
 
 /// All that can be asked about a tree, as text; places in the inbox left out, because they differ from store to store.
@@ -141,7 +143,7 @@ pub fn portrait(desk: &Desk, root: &str) -> String {
             Read::Entries { thread: one(), after, limit },
             Read::Feed { thread: one(), after, limit },
             Read::Calls { thread: one(), open_only: false },
-            Read::Prompts { thread: Some(one()) },
+            Read::Prompts { thread: Some(one()), root: Some(root.to_owned()) },
             Read::Timers { thread: Some(one()) },
             Read::Views { thread: one() },
             Read::Discards { thread: one(), limit },

@@ -4,7 +4,7 @@
 //! again once released; a new format gets new ones, with
 //! `cargo test -p infinity-core --test journal -- --ignored freeze`.
 
-use crate::desk::{Desk, ids, message, scratch};
+use crate::desk::{Desk, ids, message, open, scratch};
 use crate::family::{NOW, call, child, commit, loaded, portrait, raise, rendered, text};
 use _core::history::Thread;
 use _core::journal::value::Accepted;
@@ -118,7 +118,7 @@ fn check_facts(desk: &Desk) {
     let Value::Outbox(rows) = desk.read(Read::Outbox { after: String::new(), limit: 9 }).unwrap() else { panic!() };
     let rows: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.target.as_str(), row.call.as_deref())).collect();
     assert_eq!(rows, [("invoke.a-open", "http://tool/invoke", Some("a-open"))]);
-    let Value::Prompts(prompts) = desk.read(Read::Prompts { thread: Some(a()) }).unwrap() else { panic!() };
+    let Value::Prompts(prompts) = desk.read(Read::Prompts { thread: Some(a()), root: None }).unwrap() else { panic!() };
     assert_eq!(prompts.iter().map(|row| (row.id.as_str(), row.kind.as_str())).collect::<Vec<_>>(), [("p", "choice")]);
     let Value::Views(views) = desk.read(Read::Views { thread: a() }).unwrap() else { panic!() };
     assert_eq!(views, [("diff".to_owned(), br#"{"n":1}"#.to_vec())]);
@@ -186,4 +186,77 @@ fn a_tree_that_was_exported_in_format_1_arrives() {
     let journal = Desk::of_threads(&thaw(&home, "journal-1.hex"));
     assert_eq!(portrait(&desk, "a"), portrait(&journal, "a"));
     assert_eq!(threads(&desk), ["a".to_owned(), child("a")]);
+}
+
+/// The definitions of every table and index, and the version.
+fn definitions(path: &Path) -> (i32, Vec<(String, Option<String>)>) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY rowid").unwrap();
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap();
+    (connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap(), rows)
+}
+
+#[test]
+fn an_old_journal_has_the_definitions_of_a_new_one_once_it_was_opened() {
+    let home = scratch();
+    let [old, new] = [thaw(&home, "journal-1.hex"), home.path().join("new.db")];
+    assert_eq!(definitions(&old).0, 1);
+    drop(Desk::of_threads(&old));
+    drop(Desk::of_threads(&new));
+    assert_eq!(definitions(&old), definitions(&new));
+    drop(Desk::of_threads(&old));
+}
+
+#[test]
+fn prompts_of_an_older_format_are_found_by_their_root() {
+    let home = scratch();
+    let tree = thaw(&home, "tree-1.hex");
+    let migrated = Desk::of_threads(&thaw(&home, "journal-1.hex"));
+    let imported = Desk::of_threads(&home.path().join("new.db"));
+    imported.outcome(imported.journal.import_tree(tree)).unwrap();
+    for desk in [migrated, imported] {
+        let prompts = desk.read(Read::Prompts { thread: None, root: Some("a".into()) }).unwrap();
+        assert!(matches!(prompts, Value::Prompts(rows) if rows.len() == 1 && rows[0].id == "p"));
+    }
+}
+
+/// What a repair makes of a journal whose first page is gone.
+fn repaired(path: &Path) -> Desk {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[..4096].fill(0xee);
+    fs::write(path, bytes).unwrap();
+    let report = _core::journal::repair(path).unwrap();
+    assert_eq!(report.lost, ["the first page, which was replaced"]);
+    Desk::of_threads(path)
+}
+
+#[test]
+fn an_old_journal_without_a_first_page_is_repaired_before_and_after_it_was_migrated() {
+    for migrated in [false, true] {
+        let home = scratch();
+        let path = thaw(&home, "journal-1.hex");
+        if migrated {
+            drop(Desk::of_threads(&path));
+        }
+        let desk = repaired(&path);
+        assert_eq!(renderings(&desk), fs::read_to_string(frozen("journal-1.rendered")).unwrap());
+        check_facts(&desk);
+        let prompts = desk.read(Read::Prompts { thread: None, root: Some("a".into()) }).unwrap();
+        assert!(matches!(prompts, Value::Prompts(rows) if rows.len() == 1), "migrated: {migrated}");
+    }
+}
+
+#[test]
+fn a_migration_that_cannot_end_changes_nothing() {
+    let home = scratch();
+    let path = thaw(&home, "journal-1.hex");
+    let before = definitions(&path);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // Its place is taken, so that the step fails half way.
+    connection.execute_batch("CREATE TABLE attempts (x)").unwrap();
+    drop(connection);
+    assert!(open(&path).is_err());
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
+    assert_eq!(definitions(&path), before);
+    check_facts(&Desk::of_threads(&path));
 }

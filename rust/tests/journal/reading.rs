@@ -25,8 +25,14 @@ fn a_load_reads_the_live_ranges_of_all_ancestors_in_order() {
     desk.commit(Delta { consumed: vec![consumed(&queued)], header: header.clone(), ..next("child", 1) }).unwrap();
 
     let loaded = desk.read(load("child", -1, &["m0", "m1"])).unwrap();
-    let expected =
-        Loaded { header, entries: entries(1, 6), calls: vec![b"record of s".to_vec()], seen: vec!["m1".into()] };
+    let expected = Loaded {
+        header,
+        entries: entries(1, 6),
+        calls: vec![b"record of s".to_vec()],
+        seen: vec!["m1".into()],
+        attempts: 0,
+        kept: vec![],
+    };
     assert_eq!(loaded, Value::Loaded(Some(expected)));
 }
 

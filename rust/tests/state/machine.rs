@@ -4,6 +4,7 @@
 use crate::store::Store;
 use crate::subject::*;
 use crate::valid::assert_valid;
+use _core::delta::{OutboxRow, PromptRow, TimerRow};
 use _core::error::Result;
 use _core::history::{Answer, CallState, Event, Shared, Thread, Usage, lock};
 use _core::id::CallId;
@@ -15,15 +16,45 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Clone)]
 enum Operation {
     User(Said),
-    Turn { calls: usize, frame: Frame, mismatch: bool, reuse: bool },
-    Answer { call: usize, state: CallState, subscription: bool, said: Said },
+    Turn {
+        calls: usize,
+        frame: Frame,
+        mismatch: bool,
+        reuse: bool,
+    },
+    Answer {
+        call: usize,
+        state: CallState,
+        subscription: bool,
+        said: Said,
+    },
     Detach(usize),
     CancelDetached(usize),
     EndSubscription(usize),
-    Event { id: usize, said: Said },
-    Fork { seeded: bool, keep: Option<usize> },
-    Summary { keep: usize, stale: bool },
-    Consume { id: usize, discard: bool },
+    Event {
+        id: usize,
+        said: Said,
+    },
+    Fork {
+        seeded: bool,
+        keep: Option<usize>,
+    },
+    Summary {
+        keep: usize,
+        stale: bool,
+    },
+    Consume {
+        id: usize,
+        discard: bool,
+    },
+    /// An event comes before the confirmation of its subscription.
+    Keep {
+        call: usize,
+        id: usize,
+    },
+    /// Something of a call is to leave, to wake or to ask.
+    Plan(usize),
+    Attempt,
     Pending(bool),
     Close,
     Commit,
@@ -82,6 +113,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (any::<bool>(), prop::option::of(0usize..5)).prop_map(|(seeded, keep)| Operation::Fork { seeded, keep }),
         2 => (0usize..5, prop::bool::weighted(0.2)).prop_map(|(keep, stale)| Operation::Summary { keep, stale }),
         1 => (0usize..4, any::<bool>()).prop_map(|(id, discard)| Operation::Consume { id, discard }),
+        3 => (0usize..6, 0usize..6).prop_map(|(call, id)| Operation::Keep { call, id }),
+        3 => (0usize..6).prop_map(Operation::Plan),
+        1 => Just(Operation::Attempt),
         1 => any::<bool>().prop_map(Operation::Pending),
         1 => prop::bool::weighted(0.2).prop_map(|close| if close { Operation::Close } else { Operation::Pending(true) }),
         3 => Just(Operation::Commit),
@@ -182,6 +216,29 @@ impl World {
                 self.summarize(at, *keep, *stale).map(|()| None)
             }
             Operation::Consume { id, discard } => self.consume(&mut thread, &format!("m{id}"), *discard),
+            Operation::Keep { call, id } => {
+                let call = self.pick(at, *call);
+                self.minted += 1;
+                let event = message(thread.header().id.as_str(), &format!("early-{call}-{id}"), self.minted as i64);
+                let early = thread.early(&call);
+                let kept = thread.keep(&event, &call);
+                assert_eq!(kept.is_ok(), early);
+                kept.map(|()| None)
+            }
+            Operation::Plan(call) => {
+                let call = self.pick(at, *call);
+                // Also for one that has ended in this slice; nobody plans for one of an earlier slice, which the registry does not know.
+                if thread.call(&call).is_none_or(|found| !found.is_open() && !thread.ends(&call)) {
+                    return Ok(None);
+                }
+                self.plan(&mut thread, &call).map(|()| None)
+            }
+            Operation::Attempt if self.owner(at) == at => {
+                let recorded = self.store.attempt(thread.header().id.as_str());
+                thread.attempted(recorded);
+                Ok(None)
+            }
+            Operation::Attempt => Ok(None),
             Operation::Pending(pending) => thread.set_pending(*pending).map(|()| None),
             Operation::Close => thread.close().map(|()| None),
             Operation::Commit | Operation::Reload | Operation::Fork { .. } => unreachable!("applied before"),
@@ -225,6 +282,20 @@ impl World {
         let result = thread.consume(&message, if discard { "duplicate" } else { "applied" });
         assert_eq!(result.is_err(), seen && !discard, "a message is applied once");
         result.map(|()| None)
+    }
+
+    fn plan(&mut self, thread: &mut Thread, call: &CallId) -> Result<()> {
+        let kind = ["invoke", "choice", "cancel"][self.minted % 3];
+        let key = self.mint(&format!("{kind}."));
+        let (target, body) = (String::new(), EMPTY.to_vec());
+        thread.plan_outbox(OutboxRow { key, kind: kind.into(), target, body, call: Some(call.clone()) })?;
+        for purpose in ["deadline", "sleep", "prompt"] {
+            let timer =
+                TimerRow { id: format!("{purpose}.{call}"), due_at: NOW, kind: "timer".into(), body: EMPTY.into() };
+            thread.set_timer(timer)?;
+        }
+        let id = format!("choice.{call}");
+        thread.open_prompt(PromptRow { id, kind: "choice".into(), body: EMPTY.into() })
     }
 
     fn pick(&self, at: usize, call: usize) -> CallId {
@@ -331,10 +402,12 @@ impl World {
         let id = lock(&node.thread).unwrap().header().id.to_string();
         let mut store = self.store.clone();
         store.commit(&lock(&self.nodes[self.owner(at)].thread).unwrap().delta(NOW).unwrap());
+        store.check_endings();
         let loaded = store.load(&id);
         let thread = lock(&node.thread).unwrap();
         assert_eq!(loaded.pending(), thread.pending());
         assert_eq!(loaded.status(), thread.status());
+        assert_eq!(loaded.attempts(), thread.attempts());
         assert!(loaded.calls().eq(thread.calls()) && loaded.attached().eq(thread.attached()));
         assert!(loaded.subscriptions().eq(thread.subscriptions()));
         for options in [RenderOptions::default(), RenderOptions { images: false, breakpoints: 1 }] {

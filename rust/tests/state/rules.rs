@@ -301,8 +301,11 @@ fn a_closed_thread_takes_nothing_more() {
     assert!(is_rule(answer(&mut thread, "a", "late")));
     assert!(is_rule(fork(&mut thread, "child", None, None)));
     assert!(is_rule(thread.add_summary(0, 3, &text("all"), NOW, EMPTY)));
-    thread.cancel_detached(&"a".into()).unwrap();
+    assert!(is_rule(thread.cancel_detached(&"a".into())), "the closing has cancelled it");
     thread.consume(&message("root", "m1", 1), "thread closed").unwrap();
+    let delta = thread.delta(NOW).unwrap();
+    assert_eq!(delta.ended, ["a".into()]);
+    assert_eq!(delta.calls[0].state, "cancelled");
 }
 
 #[test]

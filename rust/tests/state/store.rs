@@ -11,6 +11,13 @@ pub struct Store {
     calls: BTreeMap<(String, String), CallRow>,
     seen: HashSet<(String, String)>,
     feeds: HashMap<String, i64>,
+    attempts: HashMap<String, i64>,
+    /// Early events: thread and id, call.
+    pub kept: BTreeMap<(String, String), String>,
+    /// What can leave, wake or ask: thread and key, call.
+    pub outbox: BTreeMap<(String, String), Option<String>>,
+    pub timers: HashSet<(String, String)>,
+    pub prompts: HashSet<(String, String)>,
 }
 
 impl Store {
@@ -29,6 +36,7 @@ impl Store {
         for row in &delta.consumed {
             self.seen.insert((delta.thread.clone(), row.id.to_string()));
         }
+        self.plans(delta);
         let feed = self.feeds.entry(delta.thread.clone()).or_default();
         for (position, _, _) in &delta.feed {
             assert_eq!(position, feed, "the event stream has a gap");
@@ -38,6 +46,56 @@ impl Store {
             assert_eq!(child.expected_version, 0);
             assert!(child.children.is_empty(), "children come in one flat list");
             self.commit(child);
+        }
+    }
+
+    fn plans(&mut self, delta: &Delta) {
+        let own = |id: &str| (delta.thread.clone(), id.to_owned());
+        for row in &delta.kept {
+            let old = self.kept.insert(own(row.message.id.as_str()), row.call.to_string());
+            assert!(old.is_none_or(|call| call == row.call.as_str()));
+        }
+        let gone: Vec<&str> = delta.released.iter().chain(&delta.dropped).map(|id| id.as_str()).collect();
+        self.kept.retain(|(thread, _), call| *thread != delta.thread || !gone.contains(&call.as_str()));
+        self.timers.retain(|(thread, id)| *thread != delta.thread || !delta.timers_cancelled.contains(id));
+        self.timers.extend(delta.timers.iter().map(|row| own(&row.id)));
+        self.prompts.retain(|(thread, id)| *thread != delta.thread || !delta.prompts_closed.contains(id));
+        self.prompts.extend(delta.prompts.iter().map(|row| own(&row.id)));
+        self.outbox.retain(|(thread, key), _| *thread != delta.thread || !delta.outbox_cancelled.contains(key));
+        let ended: Vec<&str> = delta.ended.iter().map(|id| id.as_str()).collect();
+        self.outbox.retain(|(thread, key), call| {
+            let over = *thread == delta.thread && call.as_deref().is_some_and(|call| ended.contains(&call));
+            !over || key.starts_with("cancel.")
+        });
+        for row in &delta.outbox {
+            self.outbox.insert(own(&row.key), row.call.as_ref().map(ToString::to_string));
+        }
+        let attempts = self.attempts.entry(delta.thread.clone()).or_default();
+        *attempts = (*attempts - delta.attempts_cleared).max(0);
+    }
+
+    /// A failed attempt beside the commits; how many there are.
+    pub fn attempt(&mut self, thread: &str) -> i64 {
+        let attempts = self.attempts.entry(thread.to_owned()).or_default();
+        *attempts += 1;
+        *attempts
+    }
+
+    /// Nothing is left of a call that has ended (I13).
+    pub fn check_endings(&self) {
+        let over = |thread: &str, id: &str| {
+            self.calls.get(&(thread.to_owned(), id.to_owned())).is_some_and(|row| row.state != "planned")
+        };
+        for ((thread, key), call) in &self.outbox {
+            let call = call.as_deref().unwrap_or_default();
+            assert!(key.starts_with("cancel.") || !over(thread, call), "{key} of {thread} would still leave");
+        }
+        for (thread, id) in self.timers.iter().chain(&self.prompts) {
+            let call = id.split_once('.').map_or("", |(_, call)| call);
+            assert!(!over(thread, call), "{id} of {thread} is still there");
+        }
+        for ((thread, id), call) in &self.kept {
+            assert!(!over(thread, call), "event {id} of {thread} waits for call {call}, which has ended");
         }
     }
 
@@ -52,7 +110,9 @@ impl Store {
         let own = self.calls.iter().filter(|((owner, _), _)| owner == thread).map(|(_, row)| row);
         let calls = own.filter(open).map(|row| row.record.clone()).collect();
         let seen = self.seen.iter().filter(|(owner, _)| owner == thread).map(|(_, id)| id.clone()).collect();
-        Snapshot { header, entries, calls, seen }
+        let attempts = self.attempts.get(thread).copied().unwrap_or(0);
+        let kept = self.kept.iter().filter(|((owner, _), _)| owner == thread).map(|(_, call)| call.clone()).collect();
+        Snapshot { header, entries, calls, seen, attempts, kept }
     }
 
     pub fn load(&self, thread: &str) -> Thread {

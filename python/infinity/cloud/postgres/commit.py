@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence, Sized
 
 from infinity._core import Delta, Message
 from infinity.errors import Conflict, LimitReached, RuleBroken
+from infinity.message import Kind
 
+from .attempts import clear
 from .connections import Connection
-from .inbox import check_size, deliver, discard, queued
+from .inbox import check_size, deliver, discard, drop_kept, keep, queued, release
 from .platform import Platform
+from .queues import inbox_of
 from .trees import check_in_service
 from .words import affected, digest, text
 
@@ -21,6 +24,10 @@ Told = tuple[str, str, bytes]
 _AGAIN = "duplicate"
 """The outcome of a message that its thread had consumed before."""
 
+_NAMED = 6
+"""Timers and prompts that a delta names for each call that ends, whether or not it had them."""
+_MOST_KEPT = 100
+"""Early events that a call may have."""
 _CALLS_A_COMMIT = 1 << 20
 """More than a delta can hold: a call's number is its commit's version and its place in it."""
 
@@ -55,17 +62,18 @@ async def commit(
     ``Conflict`` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
     """
     if uncertain and await _happened(connection, delta, stamp):
-        found = [await queued(connection, message) for message in _sends(delta)]
-        return [message for message in found if message is not None]
+        return await _sent_before(connection, delta)
     await check_in_service(connection, delta.root)
     await _claim(connection, delta)
+    released: list[Message] = []
     for each in family(delta):
         await _write(connection, each, stamp, {} if cancelled is None else cancelled)
+        released += await _keep(connection, each)
     if told:
         await _tell(connection, told)
     # After everything else: a message may go to a thread of this very commit.
     sent = [await deliver(connection, message) for message in _sends(delta)]
-    return [message for message in sent if message is not None]
+    return [*released, *(message for message in sent if message is not None)]
 
 
 async def _tell(connection: Connection, told: Sequence[Told]) -> None:
@@ -93,7 +101,10 @@ def _rows(delta: Delta) -> int:
         *short,
     )
     discarded = sum(outcome != "applied" for _, _, outcome in delta.consumed)
-    return 1 + sum(map(len, once)) + 2 * len(delta.consumed) + discarded + 2 * len(delta.sends)
+    # Of the timers and prompts that a call can have, it has one or two at a time.
+    ended = len(delta.ended) * (2 + 1 + 2 - _NAMED)
+    kept = 2 * len(delta.kept) + _MOST_KEPT * (len(delta.released) + 3 * len(delta.dropped))
+    return 1 + sum(map(len, once)) + 2 * len(delta.consumed) + discarded + 2 * len(delta.sends) + ended + kept
 
 
 def _sends(delta: Delta) -> Iterator[Message]:
@@ -106,6 +117,17 @@ async def _happened(connection: Connection, delta: Delta, stamp: str) -> bool:
     """Did an earlier try of this very commit become durable? Later commits cannot have come between: the slice still runs."""
     found = await connection.fetchval("SELECT stamp FROM threads WHERE id = $1", delta.thread)
     return bool(found == stamp)
+
+
+async def _sent_before(connection: Connection, delta: Delta) -> list[Message]:
+    """What an earlier try of this commit put into inboxes, as far as it is there."""
+    found = [await queued(connection, message) for message in _sends(delta)]
+    sent = [message for message in found if message is not None]
+    if not delta.released:
+        return sent
+    # Events that it released look like any other by now; whatever is there already is dropped by its mailbox.
+    ours = [message for message in await inbox_of(connection, delta.thread) if message.kind == Kind.EVENT]
+    return [*ours, *sent]
 
 
 async def _claim(connection: Connection, delta: Delta) -> None:
@@ -135,6 +157,8 @@ async def _write(
     await _put_timers(connection, delta, cancelled)
     await _put_outbox(connection, delta)
     await _put_prompts(connection, delta)
+    if delta.attempts_cleared:
+        await clear(connection, delta.thread, delta.attempts_cleared)
 
 
 async def _insert(connection: Connection, delta: Delta, stamp: str) -> None:
@@ -187,6 +211,18 @@ async def _consume_brought(connection: Connection, thread: str, keys: set[bytes]
     return affected(tag) == len(keys)
 
 
+async def _keep(connection: Connection, delta: Delta) -> list[Message]:
+    """Early events wait until the end of their call decides (SUB-9); those that are queued again."""
+    for call, message in delta.kept:
+        if not await keep(connection, delta.thread, call, message):
+            raise Conflict(
+                f"event {message.id} of thread {delta.thread} is not queued any more: it was consumed before; load it again"
+            )
+    if delta.dropped:
+        await drop_kept(connection, delta.thread, delta.dropped, delta.updated_at)
+    return await release(connection, delta.thread, delta.released) if delta.released else []
+
+
 async def _add_records(connection: Connection, delta: Delta) -> None:
     if delta.entries:
         positions, records = zip(*delta.entries, strict=True)
@@ -237,9 +273,11 @@ async def _put_timers(connection: Connection, delta: Delta, cancelled: dict[tupl
 
 
 async def _put_outbox(connection: Connection, delta: Delta) -> None:
-    if delta.outbox_cancelled:
-        sql = "DELETE FROM outbox WHERE thread = $1 AND key = ANY($2::text[])"
-        await connection.execute(sql, delta.thread, delta.outbox_cancelled)
+    if delta.outbox_cancelled or delta.ended:
+        # By call as well: of rows that other slices wrote, this one may not know the keys (I13).
+        sql = """DELETE FROM outbox WHERE thread = $1
+                 AND (key = ANY($2::text[]) OR (call = ANY($3::text[]) AND kind IN ('invoke', 'choice')))"""
+        await connection.execute(sql, delta.thread, delta.outbox_cancelled, delta.ended)
     if delta.outbox:
         sql = """INSERT INTO outbox (thread, attempts, due_at, key, kind, target, body, call)
                  SELECT $1, 0, 0, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[])"""
@@ -251,7 +289,7 @@ async def _put_prompts(connection: Connection, delta: Delta) -> None:
         sql = "DELETE FROM prompts WHERE thread = $1 AND id = ANY($2::text[])"
         await connection.execute(sql, delta.thread, delta.prompts_closed)
     if delta.prompts:
-        sql = """INSERT INTO prompts (thread, id, kind, body) SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])
+        sql = """INSERT INTO prompts (thread, root, id, kind, body) SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bytea[])
                  ON CONFLICT (thread, id) DO UPDATE SET kind = excluded.kind, body = excluded.body"""
         latest = {row[0]: row for row in delta.prompts}
-        await connection.execute(sql, delta.thread, *zip(*latest.values(), strict=True))
+        await connection.execute(sql, delta.thread, delta.root, *zip(*latest.values(), strict=True))

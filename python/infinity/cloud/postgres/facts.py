@@ -61,6 +61,6 @@ async def counts(connection: Connection) -> dict[str, int]:
     """Counted when asked: a tally in a row of its own would make all commits meet in it."""
     sql = """SELECT 'threads', count(*) FROM threads UNION ALL SELECT 'entries', count(*) FROM entries
              UNION ALL SELECT 'seen', count(*) FROM known WHERE consumed = 1 UNION ALL SELECT 'discards', count(*) FROM discards
-             UNION ALL SELECT 'inbox', count(*) FROM inbox UNION ALL SELECT 'outbox', count(*) FROM outbox
+             UNION ALL SELECT 'inbox', count(*) - count(kept) FROM inbox UNION ALL SELECT 'outbox', count(*) FROM outbox
              UNION ALL SELECT 'timers', count(*) FROM timers UNION ALL SELECT 'prompts', count(*) FROM prompts"""
     return dict(map(tuple, await connection.fetch(sql)))

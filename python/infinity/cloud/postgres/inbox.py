@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 
 from infinity._core import Message
 from infinity.abc import Accepted, Expect, Status
@@ -10,9 +11,26 @@ from infinity.errors import LimitReached, RuleBroken
 
 from .connections import Connection
 from .platform import Platform
-from .words import digest, text
+from .words import affected, digest, text
 
-__all__ = ["accept", "check_size", "deliver", "discard", "outlook", "queued"]
+__all__ = [
+    "accept",
+    "answered",
+    "check_size",
+    "deliver",
+    "discard",
+    "drop_kept",
+    "keep",
+    "outlook",
+    "queued",
+    "release",
+]
+
+_FAILED = "the call had failed"
+"""Why the result of a call is discarded that the runtime had given up."""
+_UNCONFIRMED = "the call ended without a subscription"
+_EARLY_EVENTS, _EARLY_BYTES = 100, 1 << 20
+"""Early events that a call may have waiting (SUB-9)."""
 
 _TARGET = """
 SELECT t.status = 'closed', EXISTS (SELECT 1 FROM retired r WHERE r.root = t.root), k.consumed, c.state, c.subscription
@@ -30,6 +48,20 @@ class _Target:
     call_state: str | None
     subscription: int | None
 
+    def given_up(self, message: Message, expect: Expect, call_id: str | None) -> bool:
+        """What is known under the call's id is that the runtime gave it up: a result that comes after all is no repeat (CB-9)."""
+        return expect is Expect.CALL and message.id == call_id and self.call_state == "failed"
+
+    def may_become(self, expect: Expect) -> bool:
+        """An event comes before the confirmation of its subscription."""
+        return expect is Expect.EVENT and self.call_state in ("planned", "sent") and not self.subscription
+
+    def reason(self, refusal: Status) -> str | None:
+        """For the record, where a refusal is recorded."""
+        if refusal is Status.DISCARDED:
+            return "cancelled"
+        return _FAILED if refusal is Status.NOT_PENDING and self.call_state == "failed" else None
+
 
 async def accept(
     connection: Connection, message: Message, expect: Expect, call_id: str | None, uncertain: bool = False
@@ -45,15 +77,23 @@ async def accept(
         return Accepted(Status.MOVED)
     if target.consumed is not None:
         found = await queued(connection, message) if uncertain and not target.consumed else None
-        return Accepted(Status.DUPLICATE) if found is None else Accepted(Status.ACCEPTED, found)
+        if found is not None:
+            return Accepted(Status.ACCEPTED, found)
+        if target.given_up(message, expect, call_id):
+            await discard(connection, message.thread, message.id, _FAILED, message.accepted_at)
+            return Accepted(Status.NOT_PENDING)
+        return Accepted(Status.DUPLICATE)
     if target.closed:
         await discard(connection, message.thread, message.id, "closed", message.accepted_at)
         return Accepted(Status.DISCARDED)
     refusal = _refusal(target, expect)
+    early = call_id if target.may_become(expect) else None
+    if refusal is None and early is not None and await _full(connection, message, early):
+        refusal = Status.FULL
     if refusal is None:
-        return Accepted(Status.ACCEPTED, await _append(connection, message))
-    if refusal is Status.DISCARDED:
-        await discard(connection, message.thread, message.id, "cancelled", message.accepted_at)
+        return Accepted(Status.ACCEPTED, await _append(connection, message, early))
+    if (reason := target.reason(refusal)) is not None:
+        await discard(connection, message.thread, message.id, reason, message.accepted_at)
     return Accepted(refusal)
 
 
@@ -65,10 +105,13 @@ async def outlook(connection: Connection, message: Message, expect: Expect, call
     if target.retired:
         return Status.MOVED
     if target.consumed is not None:
-        return Status.DUPLICATE
+        return Status.NOT_PENDING if target.given_up(message, expect, call_id) else Status.DUPLICATE
     if target.closed:
         return Status.DISCARDED
-    return _refusal(target, expect) or Status.ACCEPTED
+    refusal = _refusal(target, expect)
+    if refusal is None and call_id is not None and target.may_become(expect):
+        refusal = Status.FULL if await _full(connection, message, call_id) else None
+    return refusal or Status.ACCEPTED
 
 
 async def deliver(connection: Connection, message: Message, uncertain: bool = False) -> Message | None:
@@ -126,13 +169,74 @@ def _refusal(target: _Target, expect: Expect) -> Status | None:
     return Status.DISCARDED if target.call_state == "cancelled" else Status.NOT_PENDING
 
 
-async def _append(connection: Connection, message: Message) -> Message:
+async def _full(connection: Connection, message: Message, call: str) -> bool:
+    sql = "SELECT count(*), coalesce(sum(length(body)), 0)::bigint FROM inbox WHERE thread = $1 AND call = $2"
+    count, size = await connection.fetchrow(sql, message.thread, call)
+    return bool(count >= _EARLY_EVENTS or size + len(message.body) > _EARLY_BYTES)
+
+
+async def answered(connection: Connection, key: str) -> bool:
+    """Whether the result of the call that an outbox row belongs to was accepted."""
+    row = await connection.fetchrow(
+        "SELECT thread, call FROM outbox WHERE key = $1 AND call IS NOT NULL", key
+    )
+    if row is None:
+        return False
+    sql = "SELECT 1 FROM known WHERE thread = $1 AND digest = $2"
+    return await connection.fetchval(sql, row[0], digest(row[1])) is not None
+
+
+async def keep(connection: Connection, thread: str, call: str, message: Message) -> bool:
+    """An early event waits in the inbox, out of everybody's sight (SUB-9). False if it was consumed, or is not queued any more."""
+    key = digest(message.id)
+    sql = "UPDATE inbox SET kept = 1, call = $3 WHERE thread = $1 AND digest = $2"
+    if affected(await connection.execute(sql, thread, key, call)):
+        return True
+    if message.seq:
+        return False
+    # A queue outside of this database has brought it.
+    sql = "INSERT INTO known (thread, digest, consumed) VALUES ($1, $2, 0) ON CONFLICT (thread, digest) DO NOTHING"
+    if not affected(await connection.execute(sql, thread, key)):
+        return False
+    await _queue(connection, message, call, kept=1)
+    return True
+
+
+async def release(connection: Connection, thread: str, calls: list[str]) -> list[Message]:
+    """Their subscriptions are confirmed: what waited for that is queued, in the order in which it came."""
+    sql = """UPDATE inbox SET kept = NULL, call = NULL WHERE thread = $1 AND call = ANY($2::text[]) AND kept = 1
+             RETURNING seq, id, kind, body, accepted_at"""
+    rows = await connection.fetch(sql, thread, calls)
+    return [
+        Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
+        for seq, id, kind, body, accepted_at in sorted(rows, key=itemgetter(0))
+    ]
+
+
+async def drop_kept(connection: Connection, thread: str, calls: list[str], at: int) -> None:
+    """The calls ended otherwise: what waited is discarded on record, and its ids are spent."""
+    sql = "DELETE FROM inbox WHERE thread = $1 AND call = ANY($2::text[]) AND kept = 1 RETURNING id"
+    ids = [id.decode() for (id,) in await connection.fetch(sql, thread, calls)]
+    sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[])"
+    await connection.execute(sql, thread, [digest(id) for id in ids])
+    for id in ids:
+        await discard(connection, thread, id, _UNCONFIRMED, at)
+
+
+async def _append(connection: Connection, message: Message, early: str | None = None) -> Message:
     key = digest(message.id)
     await connection.execute(
         "INSERT INTO known (thread, digest, consumed) VALUES ($1, $2, 0)", message.thread, key
     )
-    sql = """INSERT INTO inbox (seq, thread, digest, id, kind, body, accepted_at)
-             VALUES (nextval('places'), $1, $2, $3, $4, $5, $6) RETURNING seq"""
-    id, body = message.id.encode(), message.body
-    seq = await connection.fetchval(sql, message.thread, key, id, message.kind, body, message.accepted_at)
+    return await _queue(connection, message, early)
+
+
+async def _queue(
+    connection: Connection, message: Message, call: str | None, kept: int | None = None
+) -> Message:
+    sql = """INSERT INTO inbox (seq, thread, digest, id, kind, body, accepted_at, call, kept)
+             VALUES (nextval('places'), $1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq"""
+    key, id, body = digest(message.id), message.id.encode(), message.body
+    values = (message.thread, key, id, message.kind, body, message.accepted_at, call, kept)
+    seq = await connection.fetchval(sql, *values)
     return Message(message.thread, message.id, message.kind, body, seq=seq, accepted_at=message.accepted_at)

@@ -6,7 +6,7 @@ from infinity._core import Message
 from infinity.abc import Accepted, Expect, Status
 
 from .connections import Connection
-from .inbox import accept
+from .inbox import accept, answered
 from .words import text
 
 __all__ = ["done", "forget", "retry"]
@@ -21,7 +21,11 @@ async def done(
     if failure is not None and await connection.fetchval(_RETIRED, text(failure.thread)):
         # The row stays: what becomes of it is decided where the tree lives.
         return Accepted(Status.MOVED)
+    # If its result came all the same, there is nothing to tell.
+    told = failure is not None and await answered(connection, key)
     await connection.execute("DELETE FROM outbox WHERE key = $1", key)
+    if told:
+        return Accepted(Status.DUPLICATE)
     if sent_call is not None:
         # Only from `planned`: its result may have been faster than the answer to the request.
         sql = "UPDATE calls SET state = 'sent' WHERE id = $1 AND state = 'planned'"

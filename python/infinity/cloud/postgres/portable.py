@@ -29,12 +29,13 @@ _TABLES = {
     "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, tokens bigint, cost bigint, stamp text",
     "entries": "thread text, position bigint, record bytea",
     "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, number bigint",
-    "inbox": "thread text, digest bytea, id bytea, kind text, body bytea, accepted_at bigint, seq bigint",
+    "inbox": "thread text, digest bytea, id bytea, kind text, body bytea, accepted_at bigint, call text, kept bigint, seq bigint",
     "known": "thread text, digest bytea, consumed bigint",
     "outbox": "thread text, key text, kind text, target text, body bytea, call text, attempts bigint, due_at bigint",
     "timers": "thread text, id text, due_at bigint, kind text, body bytea",
-    "prompts": "thread text, id text, kind text, body bytea",
+    "prompts": "thread text, id text, kind text, body bytea, root text",
     "views": "thread text, view_type bytea, content bytea, digest bytea",
+    "attempts": "thread text, count bigint, code text, at bigint",
     "discards": "thread text, digest bytea, message bytea, reason text, at bigint, number bigint",
     "feed": "thread text, position bigint, kind text, body bytea",
 }
@@ -62,7 +63,8 @@ async def import_tree(
         await _in_parts(transactions, rows, parts, delete_tree)
     messages = [
         Message(thread, id, kind, body, seq=seq, accepted_at=accepted_at)
-        for (thread, _, id, kind, body, accepted_at), seq in zip(rows.inbox, places, strict=False)
+        for (thread, _, id, kind, body, accepted_at, _, kept), seq in zip(rows.inbox, places, strict=False)
+        if not kept
     ]
     next_timer = min((row[2] for row in rows.timers), default=None)
     return Imported(rows.threads[0][0], messages, len(rows.outbox), next_timer)
@@ -82,7 +84,7 @@ async def _read(connection: Connection, root: str) -> Rows:
     spent = await connection.fetchrow(
         "SELECT sum(tokens)::bigint, sum(cost)::bigint FROM threads WHERE root = $1", root
     )
-    inbox = await all_of("inbox", "thread, digest, id, kind, body, accepted_at", "seq")
+    inbox = await all_of("inbox", "thread, digest, id, kind, body, accepted_at, call, kept", "seq")
     views = await all_of("views", "thread, view_type, content", "thread, digest")
     discards = await all_of("discards", "thread, digest, message, reason, at", "number")
     return Rows(
@@ -95,7 +97,8 @@ async def _read(connection: Connection, root: str) -> Rows:
         seen=await all_of("known", "thread, digest", "thread, digest", "AND consumed = 1"),
         outbox=await all_of("outbox", "thread, key, kind, target, body, call, attempts, due_at", "key"),
         timers=await all_of("timers", "thread, id, due_at, kind, body", "thread, id"),
-        prompts=await all_of("prompts", "thread, id, kind, body", "thread, id"),
+        prompts=await all_of("prompts", "thread, id, kind, body, root", "thread, id"),
+        attempts=await all_of("attempts", "thread, count, code, at", "thread"),
         views=[(thread, view_type.decode(), content) for thread, view_type, content in views],
         discards=[(thread, key, message.decode(), *rest) for thread, key, message, *rest in discards],
         feed=await all_of("feed", "thread, position, kind, body", "thread, position"),
@@ -133,7 +136,7 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
     for row in rows.threads:
         # What the tree has spent is kept per thread, and was told in one sum.
         yield "threads", (*row[:4], text(row[4]), *row[5:], *(rows.spent if row[0] == root else (0, 0)), "")
-    for table in ("meta", "entries", "outbox", "timers", "prompts", "feed"):
+    for table in ("meta", "entries", "outbox", "timers", "prompts", "attempts", "feed"):
         for row in getattr(rows, table):
             yield table, row
     for number, row in enumerate(rows.calls):

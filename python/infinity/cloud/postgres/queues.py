@@ -19,7 +19,7 @@ AT_ONCE = 100
 
 
 async def inbox(connection: Connection, after: int) -> list[Message]:
-    sql = f"SELECT seq, thread, id, kind, body, accepted_at FROM inbox WHERE seq > $1 AND {SERVED} ORDER BY seq LIMIT $2"
+    sql = f"SELECT seq, thread, id, kind, body, accepted_at FROM inbox WHERE seq > $1 AND kept IS NULL AND {SERVED} ORDER BY seq LIMIT $2"
     return [
         Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
         for seq, thread, id, kind, body, accepted_at in await connection.fetch(sql, after, _PAGE)
@@ -34,7 +34,8 @@ async def outbox(connection: Connection, after: str) -> list[OutboxRow]:
 
 async def inbox_of(connection: Connection, thread: str) -> list[Message]:
     """What one thread has queued, in order."""
-    sql = f"SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND {SERVED} ORDER BY seq LIMIT $2"
+    sql = f"""SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND kept IS NULL AND {SERVED}
+              ORDER BY seq LIMIT $2"""
     return [
         Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
         for seq, id, kind, body, accepted_at in await connection.fetch(sql, text(thread), AT_ONCE)
@@ -50,14 +51,14 @@ async def outbox_of(connection: Connection, thread: str) -> list[OutboxRow]:
 async def expecting(connection: Connection, thread: str) -> list[str]:
     """Threads of the same tree that have something in their inbox."""
     sql = f"""SELECT DISTINCT i.thread FROM inbox i JOIN threads t ON t.id = i.thread
-              WHERE t.root = (SELECT root FROM threads WHERE id = $1) AND i.{SERVED} ORDER BY i.thread"""
+              WHERE t.root = (SELECT root FROM threads WHERE id = $1) AND i.kept IS NULL AND i.{SERVED} ORDER BY i.thread"""
     return [found for (found,) in await connection.fetch(sql, text(thread))]
 
 
 async def overdue(connection: Connection, since: int) -> list[str]:
     """Threads that should have been woken before ``since`` (ms since the epoch): something in the inbox, in the outbox, or a timer."""
     sql = f"""SELECT thread FROM (
-                SELECT thread FROM inbox WHERE accepted_at < $1
+                SELECT thread FROM inbox WHERE accepted_at < $1 AND kept IS NULL
                 UNION SELECT thread FROM timers WHERE due_at < $1
                 UNION SELECT o.thread FROM outbox o JOIN threads t ON t.id = o.thread WHERE o.due_at < $1 AND t.updated_at < $1) AS late
               WHERE {SERVED} ORDER BY thread LIMIT $2"""
@@ -71,8 +72,12 @@ async def timers(connection: Connection, thread: str | None) -> list[TimerRow]:
     return [TimerRow(*row) for row in await connection.fetch(sql, *values)]
 
 
-async def prompts(connection: Connection, thread: str | None) -> list[PromptRow]:
+async def prompts(connection: Connection, thread: str | None, root: str | None = None) -> list[PromptRow]:
+    """Of one thread, of a whole tree, or all."""
     condition, values = _of(thread)
+    if root is not None:
+        values.append(text(root))
+        condition = f"{condition} AND root = $2" if condition else "WHERE root = $1"
     sql = f"SELECT id, thread, kind, body FROM prompts {condition} ORDER BY thread, id"
     return [PromptRow(*row) for row in await connection.fetch(sql, *values)]
 

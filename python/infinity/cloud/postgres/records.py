@@ -13,7 +13,7 @@ from infinity.errors import DamagedStore, RuleBroken
 from .connections import Connection
 from .words import text
 
-__all__ = ["calls", "entries", "feed", "find_call", "thread", "threads"]
+__all__ = ["calls", "entries", "feed", "find_call", "open_children", "thread", "threads"]
 
 _COLUMNS = "id, root, parent, status, title, version, created_at, updated_at, header"
 
@@ -72,6 +72,12 @@ async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | 
 async def thread(connection: Connection, id: str) -> ThreadRow | None:
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1", text(id))
     return None if row is None else ThreadRow(*row)
+
+
+async def open_children(connection: Connection, parent: str) -> int:
+    """How many children of a thread are not closed, however many have been (G8)."""
+    sql = "SELECT count(*) FROM threads WHERE parent = $1 AND status IN ('idle', 'waiting', 'stopped')"
+    return int(await connection.fetchval(sql, text(parent)))
 
 
 async def threads(connection: Connection, after: str, limit: int, **filters: str | None) -> list[ThreadRow]:

@@ -7,19 +7,19 @@ its own for the rest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from infinity.errors import ConfigError, NewerStore
 
 from .connections import Connection, Connections
 from .failure import MIGRATE, translate
 from .platform import Platform
 from .transactions import Retries, Transactions
+from .words import affected
 
-__all__ = ["VERSION", "check", "migrate", "statements"]
+__all__ = ["STEPS", "VERSION", "Step", "check", "migrate", "statements"]
 
-VERSION = 1
-"""Raised by every change of the tables; ``STEPS[n]`` goes from version n to the next."""
-
-_TABLES = (
+_FIRST = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BYTEA NOT NULL)",
     """CREATE TABLE IF NOT EXISTS threads (
   id TEXT PRIMARY KEY, root TEXT NOT NULL, parent TEXT, status TEXT NOT NULL, title TEXT NOT NULL, version BIGINT NOT NULL, stamp TEXT NOT NULL,
@@ -52,7 +52,7 @@ _TABLES = (
     "CREATE SEQUENCE IF NOT EXISTS places CACHE 1",
 )
 
-_INDEXES = (
+_FIRST_INDEXES = (
     ("threads_by_update", "threads (updated_at, id)"),
     ("threads_by_status", "threads (status, updated_at, id)"),
     ("threads_by_root", "threads (root)"),
@@ -63,13 +63,57 @@ _INDEXES = (
     ("timers_by_due", "timers (due_at)"),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one version of the tables to the next. Each statement is a transaction of its own and harmless if it has happened before.
+
+    ``tables``: DDL; a column is added with its name and type only, which is all that DSQL takes. ``indexes``: name and columns. ``fill``: DML for
+    rows that an earlier version wrote, said again until it changes nothing; its last words limit the rows of one transaction.
+    """
+
+    tables: tuple[str, ...]
+    indexes: tuple[tuple[str, str], ...] = ()
+    fill: tuple[str, ...] = ()
+
+
+STEPS = (
+    # 1, as 0.1.0 wrote it; never changed.
+    Step(_FIRST, _FIRST_INDEXES),
+    # 2: failed attempts, kept events, prompts of a tree.
+    Step(
+        (
+            """CREATE TABLE IF NOT EXISTS attempts (
+  thread TEXT PRIMARY KEY, count BIGINT NOT NULL, code TEXT NOT NULL, at BIGINT NOT NULL)""",
+            "ALTER TABLE inbox ADD COLUMN IF NOT EXISTS call TEXT",
+            "ALTER TABLE inbox ADD COLUMN IF NOT EXISTS kept BIGINT",
+            "ALTER TABLE prompts ADD COLUMN IF NOT EXISTS root TEXT",
+        ),
+        (
+            ("prompts_by_root", "prompts (root)"),
+            ("threads_by_parent_status", "threads (parent, status)"),
+        ),
+        (
+            """UPDATE prompts SET root = coalesce((SELECT t.root FROM threads t WHERE t.id = prompts.thread), '')
+               WHERE (thread, id) IN (SELECT thread, id FROM prompts WHERE root IS NULL LIMIT 2500)""",
+        ),
+    ),
+)
+"""``STEPS[n]`` goes from version n to the next; only ever appended to."""
+
+VERSION = len(STEPS)
+"""Of the tables that this Infinity reads and writes."""
+
 _VERSION_TABLE = "CREATE TABLE IF NOT EXISTS infinity_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL)"
 
 
-def statements(platform: Platform) -> list[str]:
-    """All of the DDL, in order; each goes in a transaction of its own."""
-    indexes = [f"{platform.index} IF NOT EXISTS {name} ON {columns}" for name, columns in _INDEXES]
-    return [_VERSION_TABLE, *_TABLES, *indexes]
+def statements(platform: Platform, since: int = 0) -> list[str]:
+    """The DDL that brings tables of version ``since`` up to date (0: there are none), in order; each goes in a transaction of its own."""
+    found = [] if since else [_VERSION_TABLE]
+    for step in STEPS[since:]:
+        found += step.tables
+        found += [f"{platform.index} IF NOT EXISTS {name} ON {columns}" for name, columns in step.indexes]
+    return found
 
 
 async def migrate(connections: Connections, platform: Platform, where: str) -> int:
@@ -91,8 +135,11 @@ async def migrate(connections: Connections, platform: Platform, where: str) -> i
     before = await transactions.look(version)
     _refuse_newer(before, where)
     if before < VERSION:
-        for statement in statements(platform):
+        for statement in statements(platform, before):
             await _define(transactions, statement)
+        for step in STEPS[before:]:
+            for statement in step.fill:
+                await _fill(transactions, statement)
         # Last: a migration that was broken off is not taken for a finished one.
         await transactions.write(record)
     return before
@@ -116,6 +163,14 @@ async def _define(transactions: Transactions, statement: str) -> None:
         await connection.execute(statement)
 
     await transactions.look(define)
+
+
+async def _fill(transactions: Transactions, statement: str) -> None:
+    async def fill(connection: Connection, _: bool) -> int:
+        return affected(await connection.execute(statement))
+
+    while await transactions.write(fill):
+        pass
 
 
 async def _stored(connection: Connection) -> int:

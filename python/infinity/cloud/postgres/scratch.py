@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     calls: list[Row]
     """thread, id, state, subscription, live, tool, record; oldest first"""
     inbox: list[Row]
-    """thread, digest, id, kind, body, accepted_at; in order of arrival"""
+    """thread, digest, id, kind, body, accepted_at, call, kept; in order of arrival"""
     seen: list[Row]
     """thread, digest"""
     outbox: list[Row]
@@ -45,7 +45,9 @@ class Rows(NamedTuple):
     timers: list[Row]
     """thread, id, due_at, kind, body"""
     prompts: list[Row]
-    """thread, id, kind, body"""
+    """thread, id, kind, body, root"""
+    attempts: list[Row]
+    """thread, count, code, at"""
     views: list[Row]
     """thread, view_type, content"""
     discards: list[Row]
@@ -56,11 +58,12 @@ class Rows(NamedTuple):
 
 _KEYED = {
     "calls": "thread, id, state, subscription, live, tool, record",
-    "inbox": "thread, digest, id, kind, body, accepted_at",
+    "inbox": "thread, digest, id, kind, body, accepted_at, call, kept",
     "seen": "thread, digest",
     "outbox": "thread, key, kind, target, body, call, attempts, due_at",
     "timers": "thread, id, due_at, kind, body",
-    "prompts": "thread, id, kind, body",
+    "prompts": "thread, id, kind, body, root",
+    "attempts": "thread, count, code, at",
     "views": "thread, view_type, content",
     "discards": "thread, digest, message, reason, at",
 }

@@ -14,12 +14,19 @@ from .words import digest, text
 __all__ = ["consumed", "load", "unchanged"]
 
 
+_STANDING = """
+SELECT t.version, t.created_at, (SELECT a.count FROM attempts a WHERE a.thread = t.id),
+  (SELECT string_agg(DISTINCT i.call, ',') FROM inbox i WHERE i.thread = t.id AND i.kept = 1)
+FROM threads t WHERE t.id = $1"""
+
+
 async def unchanged(
     connection: Connection, thread: str, known_version: int, message_ids: Sequence[str]
 ) -> bool:
-    """Whether what is known of a thread is all there is to load: its version, and that none of the messages were consumed."""
+    """Whether what is known of a thread is all there is to load: its version, that none of the messages were consumed, no failed attempt."""
     sql = """SELECT t.version = $2 AND NOT EXISTS (
                SELECT 1 FROM known k WHERE k.thread = $1 AND k.digest = ANY($3::bytea[]) AND k.consumed = 1)
+               AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.thread = $1)
              FROM threads t WHERE t.id = $1"""
     found = await connection.fetchval(sql, text(thread), known_version, [digest(id) for id in message_ids])
     return bool(found)
@@ -37,15 +44,15 @@ async def load(
     message_ids: Sequence[str],
     cache: EntryCache | None = None,
 ) -> Snapshot | None:
-    """``None`` if the stored version is ``known_version``. ``DamagedStore`` if entries that the header speaks of are not there (I8).
+    """``None`` if the stored version is ``known_version`` and no failed attempt is on record. ``DamagedStore`` if entries that the header speaks of are not there (I8).
 
     ``cache``: its thread's own entries are read only as far as they are not in there.
     """
-    row = await connection.fetchrow("SELECT version, created_at FROM threads WHERE id = $1", text(thread))
+    row = await connection.fetchrow(_STANDING, text(thread))
     if row is None:
         raise UnknownThread(f"there is no thread {thread}")
-    version, created_at = row
-    if version == known_version:
+    version, created_at, attempts, kept = row
+    if version == known_version and attempts is None:
         return None
     header = await connection.fetchval("SELECT header FROM threads WHERE id = $1", thread)
     entries: list[tuple[int, bytes]] = []
@@ -58,7 +65,9 @@ async def load(
         entries += known + fresh
     sql = "SELECT record FROM calls WHERE thread = $1 AND live = 1 ORDER BY number"
     calls = [record for (record,) in await connection.fetch(sql, thread)]
-    return Snapshot(header, entries, calls, await _seen(connection, thread, message_ids))
+    seen = await _seen(connection, thread, message_ids)
+    # Ids of calls have no commas.
+    return Snapshot(header, entries, calls, seen, attempts or 0, kept.split(",") if kept else [])
 
 
 def _ranges(header: bytes) -> list[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -19,10 +20,10 @@ from infinity.abc import (
     ThreadRow,
     TimerRow,
 )
-from infinity.errors import Stopped
+from infinity.errors import Stopped, StoreError
 from infinity.supervision import shared
 
-from . import facts, inbox, outbox, portable, queues, records, state, timers, trees
+from . import attempts, facts, inbox, outbox, portable, queues, records, state, timers, trees
 from .commit import Told, check_delta, commit
 from .connections import Connection
 from .transactions import Transactions
@@ -30,6 +31,8 @@ from .transactions import Transactions
 __all__ = ["PostgresStore"]
 
 T = TypeVar("T")
+
+log = logging.getLogger("infinity.store")
 
 _ROWS_AT_ONCE = 2_500
 """Of what may be any number of rows: fewer than a transaction of DSQL may change."""
@@ -48,6 +51,7 @@ class PostgresStore:
         self._platform = transactions.platform
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._begun = False
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
 
     # -- writes
@@ -74,6 +78,27 @@ class PostgresStore:
         messages = await self._write(work, list)
         self._committed(told, cancelled)
         return messages
+
+    async def record_attempt(
+        self, thread: str, code: str, at: int, *, tokens: int = 0, microdollars: int = 0
+    ) -> int:
+        async def work(connection: Connection, uncertain: bool) -> int:
+            return await attempts.record(connection, uncertain, thread, code, at, (tokens, microdollars))
+
+        return await self._write(work, lambda _: [])
+
+    async def begin(self, now: int) -> int:
+        stamp, count, after = secrets.token_hex(8), 0, ""
+        while True:
+
+            async def work(connection: Connection, uncertain: bool, after: str = after) -> tuple[int, str]:
+                return await attempts.begin(connection, uncertain, now, stamp, after)
+
+            found, after = await self._write(work, lambda _: [])
+            count += found
+            if not after:
+                self._begun = True
+                return count
 
     async def fire_timers(self, now: int) -> list[Message]:
         tried: list[Message] = []
@@ -133,6 +158,9 @@ class PostgresStore:
         read = partial(records.threads, root=root, parent=parent, status=status)
         return await self._look(read, after, limit)
 
+    async def open_children(self, thread: str) -> int:
+        return await self._look(records.open_children, thread)
+
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
         return await self._look(records.entries, thread, after, limit)
 
@@ -145,8 +173,8 @@ class PostgresStore:
     async def find_call(self, call_id: str) -> tuple[Call, str] | None:
         return await self._look(records.find_call, call_id)
 
-    async def prompts(self, thread: str | None = None) -> list[PromptRow]:
-        return await self._look(queues.prompts, thread)
+    async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
+        return await self._look(queues.prompts, thread, root)
 
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return await self._look(queues.timers, thread)
@@ -209,7 +237,14 @@ class PostgresStore:
         self._closing = True
         while self._writing:
             await asyncio.wait(self._writing)
-        await self._transactions.close()
+        try:
+            if self._begun:
+                await self._transactions.write(lambda connection, _: attempts.end(connection))
+        except StoreError as error:
+            # The next start takes it for a crash, which costs an attempt and loses nothing.
+            log.warning("the orderly end could not be recorded: %s", error)
+        finally:
+            await self._transactions.close()
 
     # -- what stores built on this one add
 

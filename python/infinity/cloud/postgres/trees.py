@@ -32,6 +32,7 @@ TABLES = {
     "timers": "thread, id",
     "prompts": "thread, id",
     "views": "thread, digest",
+    "attempts": "thread",
 }
 """Every table with rows of threads, and its key."""
 

@@ -121,6 +121,9 @@ def _problem(slice: Slice, message: Message, body: Problem) -> None:
 
 def _event(slice: Slice, message: Message, body: Event) -> None:
     call = slice.thread.call(body.call_id)
+    if slice.thread.early(body.call_id):
+        slice.thread.keep(message, body.call_id)
+        return
     if call is None or not call.subscription:
         slice.discard(message, "not an active subscription")
         return

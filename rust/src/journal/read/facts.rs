@@ -38,7 +38,7 @@ pub fn spent(picture: &Picture<'_>, root: &str) -> Result<Spent, Failure> {
 /// Tables that only grow are tallied by the writer; the queues are short and counted here.
 pub fn counts(picture: &Picture<'_>) -> Result<Vec<(String, i64)>, Failure> {
     let sql = "SELECT name, rows FROM tallies
-               UNION ALL SELECT 'inbox', count(*) FROM inbox
+               UNION ALL SELECT 'inbox', count(*) - count(kept) FROM inbox
                UNION ALL SELECT 'outbox', count(*) FROM outbox
                UNION ALL SELECT 'timers', count(*) FROM timers
                UNION ALL SELECT 'prompts', count(*) FROM prompts";

@@ -13,7 +13,7 @@ use rusqlite::{Row, params};
 
 pub fn inbox(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Vec<Message>, Failure> {
     let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
-               FROM inbox WHERE seq > ?1 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = inbox.thread))
+               FROM inbox WHERE seq > ?1 AND kept IS NULL AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = inbox.thread))
                ORDER BY seq LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], message)?)
 }
@@ -71,16 +71,22 @@ pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRo
     })
 }
 
-pub fn prompts(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<PromptRow>, Failure> {
+/// Of one thread, of a whole tree, or all.
+pub fn prompts(picture: &Picture<'_>, thread: Option<&str>, root: Option<&str>) -> Result<Vec<PromptRow>, Failure> {
     const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), kind, body, crc";
     let read = |row: &Row<'_>| {
         Ok(PromptRow { id: row.get(0)?, thread: row.get(1)?, kind: row.get(2)?, body: checked(row, 3)? })
     };
-    Ok(match thread {
-        None => picture.all(&format!("SELECT {COLUMNS} FROM prompts ORDER BY thread, id"), [], read)?,
-        Some(thread) => {
+    Ok(match (thread, root) {
+        (None, None) => picture.all(&format!("SELECT {COLUMNS} FROM prompts ORDER BY thread, id"), [], read)?,
+        (None, Some(root)) => {
+            picture.all(&format!("SELECT {COLUMNS} FROM prompts WHERE root = ?1 ORDER BY thread, id"), [root], read)?
+        }
+        (Some(thread), root) => {
             let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
-            picture.all(&format!("SELECT {COLUMNS} FROM prompts WHERE thread = ?1 ORDER BY id"), [key], read)?
+            let sql =
+                format!("SELECT {COLUMNS} FROM prompts WHERE thread = ?1 AND root = ifnull(?2, root) ORDER BY id");
+            picture.all(&sql, params![key, root], read)?
         }
     })
 }

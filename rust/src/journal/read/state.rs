@@ -8,7 +8,7 @@ use crate::journal::schema::{place, position};
 use crate::journal::value::Loaded;
 use rusqlite::params;
 
-/// `None` if the stored version is `known_version`.
+/// `None` if the stored version is `known_version`, and no failed attempt was recorded beside it.
 ///
 /// # Errors
 /// `not_found`; `damaged` if entries that the header speaks of are not there (I8).
@@ -18,13 +18,21 @@ pub fn load(
     known_version: i64,
     message_ids: &[String],
 ) -> Result<Option<Loaded>, Failure> {
-    let sql = "SELECT key, version FROM threads WHERE id = ?1";
-    let Some((key, version)) = picture.find(sql, [thread], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? else {
+    let sql = "SELECT key, version, (SELECT count FROM attempts WHERE attempts.thread = threads.key),
+                 (SELECT group_concat(DISTINCT call) FROM inbox WHERE thread = threads.key AND call IS NOT NULL AND kept = 1)
+               FROM threads WHERE id = ?1";
+    let found = picture.find(sql, [thread], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<String>>(3)?))
+    })?;
+    let Some((key, version, attempts, kept)) = found else {
         return Err(Failure::Refused(Error::NotFound(format!("there is no thread {thread}"))));
     };
-    if version == known_version {
+    if version == known_version && attempts.is_none() {
         return Ok(None);
     }
+    let attempts = attempts.unwrap_or(0);
+    // Ids of calls have no commas.
+    let kept = kept.map_or(Vec::new(), |ids| ids.split(',').map(String::from).collect());
     let header: Vec<u8> = picture.one("SELECT header FROM threads WHERE key = ?1", [key], |row| row.get(0))?;
     let mut entries = Vec::new();
     for (owner, start, end) in (picture.live_ranges)(&header).map_err(Failure::Refused)? {
@@ -33,7 +41,7 @@ pub fn load(
     let sql = "SELECT record FROM calls WHERE thread = ?1 AND live = 1 ORDER BY key";
     let calls = picture.all(sql, [key], |row| row.get(0))?;
     let seen = seen(picture, key, message_ids)?;
-    Ok(Some(Loaded { header, entries, calls, seen }))
+    Ok(Some(Loaded { header, entries, calls, seen, attempts, kept }))
 }
 
 fn read_range(

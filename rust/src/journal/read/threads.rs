@@ -24,6 +24,12 @@ pub fn one(picture: &Picture<'_>, id: &str) -> Result<Option<ThreadRow>, Failure
     Ok(picture.find(&format!("SELECT {COLUMNS} FROM threads WHERE id = ?1"), [id], read)?)
 }
 
+/// How many children of a thread are not closed, however many have been (G8).
+pub fn open_children(picture: &Picture<'_>, parent: &str) -> Result<i64, Failure> {
+    let sql = "SELECT count(*) FROM threads WHERE parent = ?1 AND status <> 'closed'";
+    Ok(picture.one(sql, [parent], |row| row.get(0))?)
+}
+
 /// Newest first.
 pub fn list(picture: &Picture<'_>, filter: &Filter) -> Result<Vec<ThreadRow>, Failure> {
     let (updated_at, id) = cursor(&filter.after)?;

@@ -1,7 +1,7 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::{inbox, trees};
-use crate::delta::{CallRow, Consumed, Delta, OutboxRow, PromptRow, Spent, TimerRow};
+use super::{attempts, inbox, trees};
+use crate::delta::{CallRow, Consumed, Delta, Kept, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
 use crate::journal::checksum;
@@ -21,8 +21,8 @@ pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure>
     for child in &delta.children {
         claim_all(group, child)?;
     }
-    write(group, delta, key)?;
     let mut sent = Vec::new();
+    write(group, delta, key, &mut sent)?;
     send(group, delta, &mut sent)?;
     Ok(sent)
 }
@@ -46,12 +46,13 @@ fn claim_all(group: &Group<'_>, delta: &Delta) -> Result<(), Failure> {
     delta.children.iter().try_for_each(|child| claim_all(group, child))
 }
 
-fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>) -> Result<(), Failure> {
+fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Message>) -> Result<(), Failure> {
     let key = match key {
         Some(key) => update(group, delta, key)?,
         None => insert(group, delta)?,
     };
     consume(group, delta, key)?;
+    keep(group, delta, key, sent)?;
     add_records(group, delta, key)?;
     for call in &delta.calls {
         put_call(group, key, call)?;
@@ -59,9 +60,12 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>) -> Result<(), Failu
     put_timers(group, delta, key)?;
     put_outbox(group, delta, key)?;
     put_prompts(group, delta, key)?;
-    tally(group, delta)?;
+    tally(group, &delta.root, delta.spent)?;
+    if delta.attempts_cleared > 0 {
+        attempts::clear(group, key, delta.attempts_cleared)?;
+    }
     // A child that exists already was refused by `claim_all`, or breaks on the unique id here.
-    delta.children.iter().try_for_each(|child| write(group, child, None))
+    delta.children.iter().try_for_each(|child| write(group, child, None, sent))
 }
 
 fn insert(group: &Group<'_>, delta: &Delta) -> Result<i64, Failure> {
@@ -97,6 +101,26 @@ fn consume(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
         if outcome != "applied" {
             inbox::discard(group, key, id, outcome, delta.updated_at)?;
         }
+    }
+    Ok(())
+}
+
+/// Early events wait in the inbox, out of everybody's sight, until the end of their call decides (SUB-9).
+fn keep(group: &Group<'_>, delta: &Delta, key: i64, sent: &mut Vec<Message>) -> Result<(), Failure> {
+    for Kept { call, message } in &delta.kept {
+        let id = message.id.as_str();
+        let sql = "UPDATE inbox SET kept = 1, call = ?4 WHERE seq = ?1 AND thread = ?2 AND digest = ?3";
+        if group.execute(sql, params![message.seq, key, digest(id), call.as_str()])? == 0 {
+            let thread = &delta.thread;
+            let text = format!("event {id} of thread {thread} is not queued any more; load again");
+            return Err(Failure::broken(Error::Conflict(text)));
+        }
+    }
+    for call in &delta.released {
+        sent.extend(inbox::release(group, key, call)?);
+    }
+    for call in &delta.dropped {
+        inbox::drop_kept(group, key, call, delta.updated_at)?;
     }
     Ok(())
 }
@@ -147,6 +171,13 @@ fn put_outbox(group: &Group<'_>, delta: &Delta, thread: i64) -> Result<(), Failu
     for key in &delta.outbox_cancelled {
         group.execute("DELETE FROM outbox WHERE key = ?1 AND thread = ?2", params![key, thread])?;
     }
+    for call in &delta.ended {
+        // Found by its key, which every commit writes already; choices have keys of their own and an index, because they are rare.
+        let sql = "DELETE FROM outbox WHERE key = 'invoke.' || ?1 AND thread = ?2";
+        group.execute(sql, params![call.as_str(), thread])?;
+        let sql = "DELETE FROM outbox WHERE call = ?1 AND kind = 'choice' AND thread = ?2";
+        group.execute(sql, params![call.as_str(), thread])?;
+    }
     for OutboxRow { key, kind, target, body, call } in &delta.outbox {
         let sql = "INSERT INTO outbox (key, thread, kind, target, body, crc, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let call = call.as_ref().map(|call| call.as_str());
@@ -160,19 +191,19 @@ fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
         group.execute("DELETE FROM prompts WHERE thread = ?1 AND id = ?2", params![key, id])?;
     }
     for PromptRow { id, kind, body } in &delta.prompts {
-        let sql = "REPLACE INTO prompts (thread, id, kind, body, crc) VALUES (?1, ?2, ?3, ?4, ?5)";
-        group.execute(sql, params![key, id, kind, body, checksum::of(body)])?;
+        let sql = "REPLACE INTO prompts (thread, id, kind, body, crc, root) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        group.execute(sql, params![key, id, kind, body, checksum::of(body), delta.root])?;
     }
     Ok(())
 }
 
 /// What the whole tree has spent, so that a limit is checked with one look-up.
-fn tally(group: &Group<'_>, delta: &Delta) -> Result<(), Failure> {
-    let Spent { tokens, cost } = delta.spent;
-    if delta.spent != Spent::default() {
+pub fn tally(group: &Group<'_>, root: &str, spent: Spent) -> Result<(), Failure> {
+    let Spent { tokens, cost } = spent;
+    if spent != Spent::default() {
         let sql = "INSERT INTO spending (root, tokens, cost) VALUES (?1, ?2, ?3)
                    ON CONFLICT (root) DO UPDATE SET tokens = tokens + excluded.tokens, cost = cost + excluded.cost";
-        group.execute(sql, params![delta.root, tokens, cost])?;
+        group.execute(sql, params![root, tokens, cost])?;
     }
     Ok(())
 }

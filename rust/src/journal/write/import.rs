@@ -22,7 +22,7 @@ use std::path::Path;
 /// # Errors
 /// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `conflict` if a thread of it is here already.
 pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result<Imported, Failure> {
-    let mut connection = open(path).map_err(Failure::Refused)?;
+    let (mut connection, version) = open(path).map_err(Failure::Refused)?;
     let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
     let source = Source { picture, path, describe: unreadable };
     let (root, expected) = label(&source).map_err(Failure::Refused)?;
@@ -43,6 +43,7 @@ pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result
     if found != expected {
         return Err(Failure::broken(spoiled(path, "its contents are not those that were exported")));
     }
+    group.batch(&schema::fill(version))?;
     imported(group, root)
 }
 
@@ -61,7 +62,7 @@ fn unreadable(path: &Path, error: &rusqlite::Error) -> Error {
 }
 
 /// The file as it is: SQLite neither makes a log beside it nor looks for one.
-fn open(path: &Path) -> Result<Connection> {
+fn open(path: &Path) -> Result<(Connection, i32)> {
     let file = fs::metadata(path).map_err(|error| unavailable(path, &error))?;
     if file.len() == 0 {
         return Err(spoiled(path, "it is empty"));
@@ -79,8 +80,8 @@ fn open(path: &Path) -> Result<Connection> {
         Ok(connection)
     };
     let connection = connect().map_err(|error| unreadable(path, &error))?;
-    recognize(path, &connection, spoiled)?;
-    Ok(connection)
+    let version = recognize(path, &connection, spoiled)?;
+    Ok((connection, version))
 }
 
 fn unavailable(path: &Path, error: &io::Error) -> Error {
@@ -188,7 +189,7 @@ fn imported(group: &Group<'_>, root: String) -> Result<Imported, Failure> {
     const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
     let sql = format!(
         "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
-         FROM inbox WHERE thread IN ({MEMBERS}) ORDER BY seq"
+         FROM inbox WHERE thread IN ({MEMBERS}) AND kept IS NULL ORDER BY seq"
     );
     let messages = group.all(&sql, [&root], message)?;
     let number = |what: &str| {

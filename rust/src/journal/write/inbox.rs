@@ -59,21 +59,71 @@ pub fn accept(group: &Group<'_>, message: &Message, expect: &Expect) -> Result<A
         return Ok(Accepted::Moved);
     }
     if known(group, target.key, message.id.as_str())? {
-        return Ok(Accepted::Duplicate);
+        return repeated(group, &target, message, expect);
     }
     if target.closed {
         discard(group, target.key, message.id.as_str(), "closed", message.accepted_at)?;
         return Ok(Accepted::Discarded);
     }
-    let refusal = match expect {
-        Expect::Any => None,
+    let verdict = match expect {
+        Expect::Any => Verdict::Welcome,
         Expect::Call(id) => check_call(group, &target, message, id)?,
-        Expect::Event(id) => check_event(group, &target, id)?,
+        Expect::Event(id) => check_event(group, &target, message, id)?,
     };
-    match refusal {
-        Some(refusal) => Ok(refusal),
-        None => Ok(Accepted::Yes(append(group, target.key, message)?)),
+    match verdict {
+        Verdict::Refused(refusal) => Ok(refusal),
+        Verdict::Welcome => Ok(Accepted::Yes(append(group, target.key, message, None)?)),
+        Verdict::Early(call) => Ok(Accepted::Yes(append(group, target.key, message, Some(&call))?)),
     }
+}
+
+enum Verdict {
+    Welcome,
+    /// An event of a call that is still open: it counts among those that wait for it.
+    Early(CallId),
+    Refused(Accepted),
+}
+
+/// Under a known id. It is a repeat, unless what is known under the id of a call is that the runtime gave the call up (CB-9).
+fn repeated(group: &Group<'_>, target: &Target, message: &Message, expect: &Expect) -> Result<Accepted, Failure> {
+    if let Expect::Call(id) = expect
+        && id.as_str() == message.id.as_str()
+        && call(group, target, id)?.is_some_and(|(state, _)| state == "failed")
+    {
+        discard(group, target.key, message.id.as_str(), FAILED, message.accepted_at)?;
+        return Ok(Accepted::NotPending);
+    }
+    Ok(Accepted::Duplicate)
+}
+
+/// Why the result of a call is discarded that the runtime had given up.
+const FAILED: &str = "the call had failed";
+/// Why an early event is discarded.
+const UNCONFIRMED: &str = "the call ended without a subscription";
+/// Early events that a call may have waiting, and their bytes (SUB-9).
+const EARLY_EVENTS: i64 = 100;
+const EARLY_BYTES: i64 = 1 << 20;
+
+/// The subscription is confirmed: what waited for that is queued, in the order in which it came.
+pub fn release(group: &Group<'_>, thread: i64, call: &CallId) -> Result<Vec<Message>, Failure> {
+    let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+               FROM inbox WHERE thread = ?1 AND call = ?2 AND kept = 1 ORDER BY seq";
+    let messages = group.all(sql, params![thread, call.as_str()], super::super::read::queues::message)?;
+    let sql = "UPDATE inbox SET kept = NULL, call = NULL WHERE thread = ?1 AND call = ?2 AND kept = 1";
+    group.execute(sql, params![thread, call.as_str()])?;
+    Ok(messages)
+}
+
+/// The call ended otherwise: what waited is discarded on record, and its ids are spent.
+pub fn drop_kept(group: &Group<'_>, thread: i64, call: &CallId, at: i64) -> Result<(), Failure> {
+    let sql = "DELETE FROM inbox WHERE thread = ?1 AND call = ?2 AND kept = 1 RETURNING id";
+    let ids: Vec<String> = group.all(sql, params![thread, call.as_str()], |row| row.get(0))?;
+    for id in ids {
+        let sql = "INSERT OR IGNORE INTO seen (thread, digest) VALUES (?1, ?2)";
+        group.grew("seen", group.execute(sql, params![thread, digest(&id)])?);
+        discard(group, thread, &id, UNCONFIRMED, at)?;
+    }
+    Ok(())
 }
 
 /// Append a message that a commit or a timer sends. `None`: its thread has it already, or is closed or has moved (recorded), or does not
@@ -100,28 +150,50 @@ pub fn discard(group: &Group<'_>, thread: i64, id: &str, reason: &str, at: i64) 
     Ok(())
 }
 
+/// Whether the result of the call that an outbox row belongs to was accepted.
+pub fn answered(group: &Group<'_>, key: &str) -> Result<bool, Failure> {
+    let sql = "SELECT thread, call FROM outbox WHERE key = ?1 AND call IS NOT NULL";
+    match group.find(sql, [key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))? {
+        Some((thread, call)) => Ok(known(group, thread, &call)?),
+        None => Ok(false),
+    }
+}
+
 fn known(group: &Group<'_>, thread: i64, id: &str) -> rusqlite::Result<bool> {
     let digest = digest(id);
     Ok(group.exists("SELECT 1 FROM inbox WHERE thread = ?1 AND digest = ?2", params![thread, digest])?
         || group.exists("SELECT 1 FROM seen WHERE thread = ?1 AND digest = ?2", params![thread, digest])?)
 }
 
-fn check_call(group: &Group<'_>, target: &Target, message: &Message, id: &CallId) -> Result<Option<Accepted>, Failure> {
-    let Some((state, _)) = call(group, target, id)? else { return Ok(Some(Accepted::UnknownCall)) };
-    match state.as_str() {
-        "planned" | "sent" => Ok(None),
-        "cancelled" => {
-            discard(group, target.key, message.id.as_str(), "cancelled", message.accepted_at)?;
-            Ok(Some(Accepted::Discarded))
-        }
-        _ => Ok(Some(Accepted::NotPending)),
-    }
+fn check_call(group: &Group<'_>, target: &Target, message: &Message, id: &CallId) -> Result<Verdict, Failure> {
+    let Some((state, _)) = call(group, target, id)? else { return Ok(Verdict::Refused(Accepted::UnknownCall)) };
+    let (refusal, reason) = match state.as_str() {
+        "planned" | "sent" => return Ok(Verdict::Welcome),
+        "cancelled" => (Accepted::Discarded, "cancelled"),
+        "failed" => (Accepted::NotPending, FAILED),
+        _ => return Ok(Verdict::Refused(Accepted::NotPending)),
+    };
+    discard(group, target.key, message.id.as_str(), reason, message.accepted_at)?;
+    Ok(Verdict::Refused(refusal))
 }
 
-fn check_event(group: &Group<'_>, target: &Target, id: &CallId) -> Result<Option<Accepted>, Failure> {
-    let Some((state, subscription)) = call(group, target, id)? else { return Ok(Some(Accepted::UnknownCall)) };
-    let open = subscription || matches!(state.as_str(), "planned" | "sent");
-    Ok(if open { None } else { Some(Accepted::NotSubscribed) })
+fn check_event(group: &Group<'_>, target: &Target, message: &Message, id: &CallId) -> Result<Verdict, Failure> {
+    let Some((state, subscription)) = call(group, target, id)? else {
+        return Ok(Verdict::Refused(Accepted::UnknownCall));
+    };
+    if subscription {
+        return Ok(Verdict::Welcome);
+    }
+    if !matches!(state.as_str(), "planned" | "sent") {
+        return Ok(Verdict::Refused(Accepted::NotSubscribed));
+    }
+    let sql = "SELECT count(*), ifnull(sum(length(body)), 0) FROM inbox WHERE thread = ?1 AND call = ?2";
+    let waiting = group.find(sql, params![target.key, id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (count, bytes): (i64, i64) = waiting.unwrap_or_default();
+    if count >= EARLY_EVENTS || bytes.saturating_add(message.body.len() as i64) > EARLY_BYTES {
+        return Ok(Verdict::Refused(Accepted::Full));
+    }
+    Ok(Verdict::Early(id.clone()))
 }
 
 fn call(group: &Group<'_>, target: &Target, id: &CallId) -> rusqlite::Result<Option<(String, bool)>> {
@@ -129,12 +201,12 @@ fn call(group: &Group<'_>, target: &Target, id: &CallId) -> rusqlite::Result<Opt
     group.find(sql, params![id.as_str(), target.key], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-fn append(group: &Group<'_>, thread: i64, message: &Message) -> Result<Message, Failure> {
-    let sql =
-        "INSERT INTO inbox (thread, digest, id, kind, body, crc, accepted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+fn append(group: &Group<'_>, thread: i64, message: &Message, early: Option<&CallId>) -> Result<Message, Failure> {
+    let sql = "INSERT INTO inbox (thread, digest, id, kind, body, crc, accepted_at, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let id = message.id.as_str();
     let body = &*message.body;
     let crc = checksum::of(body);
-    group.execute(sql, params![thread, digest(id), id, &*message.kind, body, crc, message.accepted_at])?;
+    let early = early.map(CallId::as_str);
+    group.execute(sql, params![thread, digest(id), id, &*message.kind, body, crc, message.accepted_at, early])?;
     Ok(Message { seq: group.last_key(), ..message.clone() })
 }

@@ -20,6 +20,11 @@ pub fn done(
         // The row stays: what becomes of it is decided where the tree lives.
         return Ok(Some(Accepted::Moved));
     }
+    if failure.is_some() && inbox::answered(group, key)? {
+        // Its result came all the same: there is nothing to tell.
+        group.execute("DELETE FROM outbox WHERE key = ?1", [key])?;
+        return Ok(Some(Accepted::Duplicate));
+    }
     group.execute("DELETE FROM outbox WHERE key = ?1", [key])?;
     if let Some(call) = sent_call {
         // Only from `planned`: its result may have been faster than the answer to the request.
