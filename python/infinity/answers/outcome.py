@@ -15,6 +15,7 @@ _REFUSALS: dict[Status, tuple[int, str]] = {
     Status.UNKNOWN_CALL: (404, "this thread has no such call"),
     Status.NOT_PENDING: (409, "this is not pending any more"),
     Status.NOT_SUBSCRIBED: (409, "this call has no active subscription"),
+    Status.FULL: (503, "too many events wait for this call's result; send it again later"),
 }
 
 CALLBACK_RULES: dict[Status, str] = {
@@ -22,6 +23,7 @@ CALLBACK_RULES: dict[Status, str] = {
     Status.UNKNOWN_CALL: "CB-2",
     Status.NOT_PENDING: "CB-2",
     Status.NOT_SUBSCRIBED: "SUB-1",
+    Status.FULL: "SUB-9",
 }
 """The rule by which a callback is refused."""
 
@@ -34,7 +36,8 @@ def taken(outcome: Accepted) -> Answer:
 
 
 def accepted(outcome: Accepted, *, rule: str | None = None) -> Answer:
-    """200 once the message is durable, was before, or is discarded on record; else a 4xx, so that the sender stops (CB-2)."""
+    """200 once the message is durable, was before, or is discarded on record; else a 4xx, so that the sender stops (CB-2),
+    or a 503, so that it sends it again (SUB-9)."""
     if outcome.status in _REFUSALS:
         status, text = _REFUSALS[outcome.status]
         return refusal(status, outcome.status.value, text, rule)
