@@ -145,6 +145,7 @@ class Runtime:
         await self.loop.stop(grace)
         await self.outbox.stop()
         self.feed.close()
+        await self.catalogs.stop()
         await self.servers.toolsets.close()
         await self._transport.close()
 

@@ -35,7 +35,8 @@ class ToolServers:
             for toolset in loaded.toolsets
             for each in toolset.tools
         ]
-        return Definitions(tools, [each.text for each in loaded.problems])
+        missing = sum(each.pending for each in loaded.problems)
+        return Definitions(tools, [each.text for each in loaded.problems], missing)
 
     def base_urls(self) -> list[str]:
         return [server.base_url for server in self.toolsets.servers]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -224,7 +225,7 @@ class LocalTransport(HttpTransport):
 
 def _because(problem: Problem, reason: str | None) -> Problem:
     """Why the server does not run says more than that it cannot be reached."""
-    return problem if reason is None else Problem(problem.base_url, reason, problem.rule, problem.cached)
+    return problem if reason is None else replace(problem, text=reason, pending=not problem.cached)
 
 
 def _token(name: str, config: ToolsetConfig, given: Mapping[str, str]) -> tuple[str | None, str | None]:

@@ -29,6 +29,10 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 5.0
 
 
+class NotReady(ToolsetError):
+    """The server answers that it cannot tell its tools yet (HTTP 503): it is worth asking again."""
+
+
 async def fetch(
     base_url: str,
     session: aiohttp.ClientSession,
@@ -63,7 +67,8 @@ async def fetch(
         ) as response:
             if response.status != 200:
                 reason = await _reason(response, server)
-                raise ToolsetError(_status_text(server, response.status, reason), "DISC-1")
+                kind = NotReady if response.status == 503 else ToolsetError
+                raise kind(_status_text(server, response.status, reason), "DISC-1")
             body = await _read(response, server)
     except TimeoutError as error:
         raise ToolsetError(
@@ -113,12 +118,16 @@ def _status_text(server: str, status: int, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a server's toolset is not there, or not fresh. ``cached``: an earlier copy is in use (DISC-6)."""
+    """Why a server's toolset is not there, or not fresh. ``cached``: an earlier copy is in use (DISC-6).
+
+    ``pending``: there is none, and the server says that it is not ready yet.
+    """
 
     base_url: str
     text: str
     rule: str | None
     cached: bool
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,8 @@ class Toolsets:
     def _problem(self, server: Server, error: BaseException, cached: bool) -> Problem:
         """Whatever went wrong with one server is that server's problem, whatever its class (B13)."""
         if isinstance(error, ToolsetError):
-            return Problem(server.base_url, str(error), error.rule, cached)
+            pending = isinstance(error, NotReady) and not cached
+            return Problem(server.base_url, str(error), error.rule, cached, pending)
         log.error("the toolset of %s cannot be loaded", shown(server.base_url), exc_info=error)
         text = f"the toolset of {shown(server.base_url)} cannot be loaded: {type(error).__name__}"
         return Problem(server.base_url, text, None, cached)

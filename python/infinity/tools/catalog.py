@@ -17,7 +17,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from infinity.abc import Offer, Store
+from infinity.backoff import Backoff
 from infinity.errors import DamagedStore, StoreError, ToolsetError
+from infinity.supervision import spawn
 from infinity.tools.builtins import BUILTINS
 from infinity.tools.rendering import Names, render
 from infinity.tools.schema import ArgumentSchema
@@ -27,6 +29,9 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 LONGEST_NAME = 128
 KEPT_TREES = 4_096
 KEPT_CATALOGS = 64
+MOST_TRIES = 40
+"""So often a server that was not ready is asked again: with ``BACKOFF`` for about a quarter of an hour."""
+BACKOFF = Backoff(first=0.5, longest=30.0)
 
 log = logging.getLogger("infinity.tools")
 
@@ -46,8 +51,11 @@ class ToolDefinition(NamedTuple):
 
 
 class Definitions(NamedTuple):
+    """``missing``: how many servers were not ready yet; their tools are still to come."""
+
     tools: list[ToolDefinition]
     problems: list[str]
+    missing: int = 0
 
 
 class Source(Protocol):
@@ -63,6 +71,7 @@ class TreeCatalog:
 
     def __init__(self, definitions: Definitions) -> None:
         self.problems: list[str] = list(definitions.problems)
+        self.definitions = definitions
         self._offers: dict[str, Offer] = {}
         tools: list[dict[str, Any]] = []
         for tool in BUILTINS:
@@ -144,7 +153,7 @@ class TreeCatalogs:
     """``abc.Catalogs``: fetched fresh for a new root thread, then kept for the life of its tree.
 
     Trees share what is the same: a catalog is stored and held once, under the digest of its definitions. ``alone``: nobody else has the store, so that
-    which catalog a tree has need not be read again.
+    which catalog a tree has need not be read again, and a tree that began before a server was ready gets that server's tools when it is.
     """
 
     def __init__(self, store: Store, sources: Sequence[Source], *, alone: bool = True) -> None:
@@ -153,6 +162,15 @@ class TreeCatalogs:
         self._alone = alone
         self._digests: OrderedDict[str, str] = OrderedDict()
         self._catalogs: OrderedDict[str, TreeCatalog] = OrderedDict()
+        self._incomplete: set[str] = set()
+        """Roots of trees whose servers were not all ready."""
+        self._tries = 0
+        self._completing: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        if self._completing is not None:
+            self._completing.cancel()
+            await asyncio.wait((self._completing,))
 
     async def of(self, root: str) -> TreeCatalog:
         digest = self._digests.get(root) if self._alone else None
@@ -176,11 +194,18 @@ class TreeCatalogs:
                     f"the tools of thread {root} cannot be read (definitions.{digest}); run 'infinity doctor'"
                 ) from error
         _keep(self._catalogs, digest, catalog, KEPT_CATALOGS)
+        if catalog.definitions.missing:
+            self._complete_later(root)
         return catalog
 
     async def reload(self, root: str) -> TreeCatalog:
         """Fetch, for a new tree or a user who asks for it (the tree's prompt cache starts anew)."""
-        definitions = await self._gather()
+        catalog = await self._give(root, await self._gather())
+        if catalog.definitions.missing:
+            self._complete_later(root)
+        return catalog
+
+    async def _give(self, root: str, definitions: Definitions) -> TreeCatalog:
         data = msgspec.json.encode(definitions)
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self._catalogs:
@@ -190,6 +215,37 @@ class TreeCatalogs:
         _keep(self._digests, root, digest, KEPT_TREES)
         return self._catalogs[digest]
 
+    def _complete_later(self, root: str) -> None:
+        if not self._alone or root in self._incomplete or len(self._incomplete) >= KEPT_TREES:
+            return
+        self._incomplete.add(root)
+        self._tries = 0
+        if self._completing is None:
+            self._completing = spawn(self._complete(), "tools of servers that start")
+
+    async def _complete(self) -> None:
+        """Ask again until every server is ready, a bounded number of times (I9): for all trees that wait together."""
+        try:
+            while self._incomplete and self._tries < MOST_TRIES:
+                await asyncio.sleep(BACKOFF.wait(self._tries))
+                self._tries += 1
+                found = await self._gather()
+                for root in list(self._incomplete):
+                    await self._add(root, found)
+        finally:
+            self._incomplete.clear()
+            self._completing = None
+
+    async def _add(self, root: str, found: Definitions) -> None:
+        """Put in what has come since. What the tree has stays as it is (DISC-5), so that its calls mean what they meant."""
+        had = (await self.of(root)).definitions
+        known = {tool.toolset for tool in had.tools}
+        come = [tool for tool in found.tools if tool.toolset not in known]
+        if come or found.missing != had.missing:
+            await self._give(root, Definitions([*had.tools, *come], found.problems, found.missing))
+        if not found.missing:
+            self._incomplete.discard(root)
+
     async def current(self) -> TreeCatalog:
         """What a new root thread would be offered now."""
         return TreeCatalog(await self._gather())
@@ -197,6 +253,7 @@ class TreeCatalogs:
     async def _gather(self) -> Definitions:
         tools: list[ToolDefinition] = []
         problems: list[str] = []
+        missing = 0
         for source in self._sources:
             try:
                 found = await source.definitions()
@@ -211,11 +268,12 @@ class TreeCatalogs:
                 continue
             tools += found.tools
             problems += found.problems
+            missing += found.missing
         try:
             msgspec.json.encode(tools)
         except (TypeError, ValueError, OverflowError, RecursionError):
             tools = [*filter(partial(_can_be_stored, problems), tools)]
-        return Definitions(tools, problems)
+        return Definitions(tools, problems, missing)
 
 
 def _can_be_stored(problems: list[str], tool: ToolDefinition) -> bool:

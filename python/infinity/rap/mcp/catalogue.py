@@ -93,7 +93,8 @@ class Catalogue:
         elif not self.listing.entries:
             state = f"{problem}; it is tried again" if problem else "is still starting"
             raise ToolsetError(
-                f"MCP server {self._specification.name} {state}; conversations that begin later will have its tools"
+                f"MCP server {self._specification.name} ({self._specification.reached}) {state}; "
+                "conversations that run get its tools when it is ready, or at once with 'infinity tools --reload THREAD'"
             )
 
     async def known(self) -> Listing:

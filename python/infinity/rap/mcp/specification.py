@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from infinity.errors import ConfigError
+from infinity.rap.address import shown
 
 ENVIRONMENT = "INFINITY_MCP_SERVER"
 TOKEN = "INFINITY_MCP_TOKEN"  # noqa: S105 the name of a variable
@@ -32,6 +33,11 @@ class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """For one call, counted anew with each sign of progress; the time in which a person is asked does not count."""
     redirect_url: str | None = None
     """Where a browser reaches this bridge after granting access, if not on this machine."""
+
+    @property
+    def reached(self) -> str:
+        """How, for people: the command without its arguments, which may hold secrets, or the host."""
+        return f"command {self.command}" if self.command is not None else f"at {shown(self.url or '')}"
 
     def encode(self) -> str:
         return msgspec.json.encode(self).decode()
