@@ -26,7 +26,7 @@ class Guarded:
         self.tokens: dict[str, str] = {}
         self.granted: dict[str, tuple[str, str]] = {}
         self.requests: list[str] = []
-        self.registered = 0
+        self.registered = self.described = 0
         self.refreshed = 0
         self.revoked: set[str] = set()
         self.address = ""
@@ -63,6 +63,7 @@ class Guarded:
             return web.Response(status=answer.status, body=await answer.read(), headers=kind)
 
     async def _resource(self, _: web.Request) -> web.Response:
+        self.described += 1
         return web.json_response(
             {
                 "resource": f"{self.address}/mcp",
@@ -72,6 +73,7 @@ class Guarded:
         )
 
     async def _metadata(self, _: web.Request) -> web.Response:
+        self.described += 1
         return web.json_response(
             {
                 "issuer": self.address,
@@ -147,6 +149,7 @@ async def granted(bridged: Any, guarded: Guarded, tool: str, call: str, user: st
 async def test_a_user_grants_access_and_the_call_goes_on(bridge: Any, guarded: Guarded) -> None:
     bridged = await bridge(url=f"{guarded.address}/mcp")
     assert list(await bridged.tools()) == ["scripted_connect"], "nobody has granted anything yet"
+    assert guarded.described == guarded.registered == 0, "nobody has asked for anything yet (S15)"
     told = await granted(bridged, guarded, "scripted_connect", "c1", "ann")
     assert told.startswith("Access is granted.")
     assert "add" in await bridged.tools()

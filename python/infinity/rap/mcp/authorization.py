@@ -130,15 +130,27 @@ class _Provider(OAuthClientProvider):
             response = yield request
             if response.status_code not in (401, 403):
                 return
+            if current.get() is None:
+                self._refuse(response)
+                return
         flow = super().async_auth_flow(request)
         try:
             outgoing = await anext(flow)
             while True:
-                outgoing = await flow.asend((yield outgoing))
+                response = yield outgoing
+                if outgoing is request and current.get() is None:
+                    self._refuse(response)
+                outgoing = await flow.asend(response)
         except StopAsyncIteration:
             return
         finally:
             await flow.aclose()
+
+    def _refuse(self, response: httpx2.Response) -> None:
+        """Nobody asked for access: what the server names to sign in at is not even looked at (S15)."""
+        wanted = response.headers.get("www-authenticate", "")
+        if response.status_code == 401 or (response.status_code == 403 and "insufficient_scope" in wanted):
+            raise AccessNeeded
 
     async def _initialize(self) -> None:
         await super()._initialize()

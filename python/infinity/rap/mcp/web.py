@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from infinity._core import __version__
 
 from .calls import current
+from .elsewhere import pinned
 
 SESSION = "mcp-session-id"
 SESSION_LOST = -31_404
@@ -39,7 +40,12 @@ class _Network(httpx2.AsyncHTTPTransport):
     the SDK would take for the answer; here it becomes the error ``SESSION_LOST``.
     """
 
+    def __init__(self, url: str) -> None:
+        super().__init__(socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+        self._url = httpx2.URL(url)
+
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request = await pinned(request, self._url)
         message = _message(request)
         if message is None:
             return await super().handle_async_request(request)
@@ -96,7 +102,7 @@ class WebServer:
     async def _run(self) -> AsyncGenerator[Any]:
         # Answers may take as long as the call may: RunningCall minds the time. A dead connection is told by the system.
         timeout = httpx2.Timeout(WRITE_SECONDS, connect=CONNECT_SECONDS, read=None)
-        network = _Network(socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+        network = _Network(self._url)
         note: Callable[[httpx2.Response], Any] = self._note
         async with (
             httpx2.AsyncClient(
