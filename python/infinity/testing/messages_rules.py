@@ -5,16 +5,17 @@ Stricter than the API: roles must alternate (the API merges neighbours of one ro
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-_TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+import msgspec
+
+from .image_rules import MANY, MOST_IMAGES, TOKENS_OF_AN_IMAGE, document_problems, image_problems
+from .tool_rules import TOOL_NAME, tool_problems
+
 _TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
 _SIGNATURE = re.compile(r"^[A-Za-z0-9+/=_-]+$")
-_IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _USER_BLOCKS = frozenset({"text", "image", "tool_result", "document"})
 _ASSISTANT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 _RESULT_BLOCKS = frozenset({"text", "image", "document"})
@@ -22,21 +23,27 @@ _REASONING = frozenset({"thinking", "redacted_thinking"})
 _REMOVED = ("temperature", "top_p", "top_k")
 _LEAST_BUDGET = 1024
 MOST_BREAKPOINTS = 4
+MOST_BYTES = 32 << 20
+"""Of a request."""
 
 Block = dict[str, Any]
 
 
-def check(request: Any) -> list[str]:
-    """Every violation in a request's JSON, each with its path; empty if the API would take it."""
+def check(request: Any, *, window: int | None = None, paused: Sequence[Block] = ()) -> list[str]:
+    """Every violation in a request's JSON, each with its path (``messages.N.content.M…``); empty if the API would take it.
+
+    ``window``: tokens of the model's context, if it is to be enforced. ``paused``: assistant messages that may stand last, because the API
+    ended them with ``pause_turn``.
+    """
     if not isinstance(request, dict):
         return ["the request must be a JSON object"]
-    problems = [*_envelope(request), *_system(request.get("system")), *_tools(request.get("tools"))]
+    problems = [*_envelope(request), *_system(request.get("system")), *tool_problems(request.get("tools"))]
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages:
         return [*problems, "messages: at least one message is required"]
-    shape = [*_roles(messages), *_contents(messages)]
+    shape = [*_roles(messages, paused), *_contents(messages)]
     if not shape:
-        shape = [*_pairs(messages)]
+        shape = [*_pairs(messages), *_lengths(request, window)]
     return [*problems, *shape, *_breakpoints(request)]
 
 
@@ -88,33 +95,7 @@ def _system(system: Any) -> Iterator[str]:
             yield from _text(block, f"system.{index}")
 
 
-def _tools(tools: Any) -> Iterator[str]:
-    if tools is None:
-        return
-    if not isinstance(tools, list):
-        yield "tools: must be a list"
-        return
-    names: set[str] = set()
-    for index, tool in enumerate(tools):
-        path = f"tools.{index}"
-        if not isinstance(tool, dict):
-            yield f"{path}: must be an object"
-            continue
-        name = tool.get("name")
-        if not isinstance(name, str) or not _TOOL_NAME.match(name):
-            yield f"{path}.name: must match {_TOOL_NAME.pattern}"
-        elif name in names:
-            yield f"{path}.name: tool names must be unique, {name!r} is not"
-        else:
-            names.add(name)
-        if not isinstance(tool.get("description", ""), str):
-            yield f"{path}.description: must be a string"
-        schema = tool.get("input_schema")
-        if not isinstance(schema, dict) or schema.get("type") != "object":
-            yield f"{path}.input_schema: must be a JSON Schema of type object"
-
-
-def _roles(messages: list[Any]) -> Iterator[str]:
+def _roles(messages: list[Any], paused: Sequence[Block]) -> Iterator[str]:
     expected = "user"
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
@@ -125,11 +106,15 @@ def _roles(messages: list[Any]) -> Iterator[str]:
             yield f"messages.{index}: roles must alternate, starting with user; this is {role!r} again"
             return
         expected = "assistant" if role == "user" else "user"
-    if messages[-1]["role"] != "user":
+    if messages[-1]["role"] != "user" and messages[-1] not in paused:
         yield "messages: the last message must be the user's; prefill is not supported"
 
 
 def _contents(messages: list[Any]) -> Iterator[str]:
+    images = sum(1 for _ in _images(messages))
+    if images > MOST_IMAGES:
+        yield f"messages: too many images: {images} > {MOST_IMAGES} maximum"
+    many = images > MANY
     for index, message in enumerate(messages):
         path = f"messages.{index}"
         if not isinstance(message, dict):
@@ -143,12 +128,12 @@ def _contents(messages: list[Any]) -> Iterator[str]:
             continue
         allowed = _USER_BLOCKS if message.get("role") == "user" else _ASSISTANT_BLOCKS
         for place, block in enumerate(content):
-            yield from _block(block, allowed, f"{path}.content.{place}")
+            yield from _block(block, allowed, f"{path}.content.{place}", many)
         if isinstance(content[-1], dict) and content[-1].get("type") in _REASONING:
             yield f"{path}: the final block in an assistant message cannot be {content[-1]['type']}"
 
 
-def _block(block: Any, allowed: frozenset[str], path: str) -> Iterator[str]:
+def _block(block: Any, allowed: frozenset[str], path: str, many: bool = False) -> Iterator[str]:
     kind = block.get("type") if isinstance(block, dict) else None
     if kind not in allowed:
         yield f"{path}: a block of type {kind!r} is not allowed here"
@@ -157,7 +142,9 @@ def _block(block: Any, allowed: frozenset[str], path: str) -> Iterator[str]:
         case "text":
             yield from _text(block, path)
         case "image":
-            yield from _image(block, path)
+            yield from image_problems(block.get("source"), path, many=many)
+        case "document":
+            yield from document_problems(block.get("source"), path)
         case "thinking":
             if not isinstance(block.get("thinking"), str):
                 yield f"{path}.thinking: field required"
@@ -171,7 +158,7 @@ def _block(block: Any, allowed: frozenset[str], path: str) -> Iterator[str]:
         case "tool_use":
             yield from _tool_use(block, path)
         case "tool_result":
-            yield from _tool_result(block, path)
+            yield from _tool_result(block, path, many)
 
 
 def _text(block: Block, path: str) -> Iterator[str]:
@@ -182,32 +169,16 @@ def _text(block: Block, path: str) -> Iterator[str]:
         yield f"{path}: text content blocks must contain non-whitespace text"
 
 
-def _image(block: Block, path: str) -> Iterator[str]:
-    source = block.get("source")
-    kind = source.get("type") if isinstance(source, dict) else None
-    if not isinstance(source, dict) or kind not in ("base64", "url", "file"):
-        yield f"{path}.source: must be of type base64, url or file"
-    elif kind == "base64":
-        if source.get("media_type") not in _IMAGE_TYPES:
-            yield f"{path}.source.media_type: must be one of {', '.join(sorted(_IMAGE_TYPES))}"
-        try:
-            data = base64.b64decode(source.get("data", ""), validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            data = b""
-        if not data:
-            yield f"{path}.source.data: must be base64"
-
-
 def _tool_use(block: Block, path: str) -> Iterator[str]:
     if not isinstance(block.get("id"), str) or not _TOOL_USE_ID.match(block["id"]):
         yield f"{path}.id: must match {_TOOL_USE_ID.pattern}"
-    if not isinstance(block.get("name"), str) or not _TOOL_NAME.match(block["name"]):
-        yield f"{path}.name: must match {_TOOL_NAME.pattern}"
+    if not isinstance(block.get("name"), str) or not TOOL_NAME.match(block["name"]):
+        yield f"{path}.name: must match {TOOL_NAME.pattern}"
     if not isinstance(block.get("input"), dict):
         yield f"{path}.input: must be an object"
 
 
-def _tool_result(block: Block, path: str) -> Iterator[str]:
+def _tool_result(block: Block, path: str, many: bool) -> Iterator[str]:
     if not isinstance(block.get("tool_use_id"), str):
         yield f"{path}.tool_use_id: field required"
     if not isinstance(block.get("is_error", False), bool):
@@ -219,7 +190,7 @@ def _tool_result(block: Block, path: str) -> Iterator[str]:
         yield f"{path}.content: must be a string or a list of blocks"
         return
     for index, part in enumerate(content):
-        yield from _block(part, _RESULT_BLOCKS, f"{path}.content.{index}")
+        yield from _block(part, _RESULT_BLOCKS, f"{path}.tool_result.content.{index}", many)
     if block.get("is_error") and any(
         part.get("type") != "text" for part in content if isinstance(part, dict)
     ):
@@ -261,6 +232,36 @@ def _results(content: list[Block], waiting: list[str], path: str) -> Iterator[st
     missing = [id for id in waiting if id not in answered]
     if missing:
         yield f"{path}: tool_use ids were found without tool_result blocks immediately after: {', '.join(missing)}"
+
+
+def _images(messages: list[Any]) -> Iterator[Block]:
+    """Those in the user's messages and in results."""
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        for _, block in _objects(content, ""):
+            parts = [block, *(part for _, part in _objects(block.get("content"), ""))]
+            yield from (part for part in parts if part.get("type") == "image")
+
+
+def _lengths(request: dict[str, Any], window: int | None) -> Iterator[str]:
+    """Bytes and tokens, these as an estimate: four characters each."""
+    sources = [block.get("source") for block in _images(request["messages"])]
+    data = sum(len(str(source.get("data", ""))) for source in sources if isinstance(source, dict))
+    if window is None and data < MOST_BYTES // 2:
+        return
+    size = len(msgspec.json.encode(request))
+    if size > MOST_BYTES:
+        yield f"Request exceeds the maximum size: {size} bytes > {MOST_BYTES} bytes"
+    if window is None:
+        return
+    prompt = (size - data) // 4 + TOKENS_OF_AN_IMAGE * len(sources)
+    if prompt > window:
+        yield f"prompt is too long: {prompt} tokens > {window} maximum"
+    elif prompt + request["max_tokens"] > window:
+        yield (
+            f"input length and `max_tokens` exceed context limit: {prompt} + {request['max_tokens']} > {window}, "
+            "decrease input length or `max_tokens` and try again"
+        )
 
 
 def _breakpoints(request: dict[str, Any]) -> Iterator[str]:

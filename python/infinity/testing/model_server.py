@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from infinity.models.claude import info
 from infinity.models.heard import hear
 from infinity.models.playback import Playback, StreamEvent
-from infinity.models.script import Break, Fail, Pause
+from infinity.models.script import Break, Fail, Pause, Script
 
-from .messages_rules import check
+from .messages_rules import MOST_BYTES, check
 from .scripted_server import Effects, Recorded, Respond, ScriptedServer, json_response
+
+_KEPT_PAUSES = 100
 
 __all__ = ["Effects", "ModelServer", "Recorded", "Respond", "whole_message"]
 
@@ -22,8 +26,16 @@ __all__ = ["Effects", "ModelServer", "Recorded", "Respond", "whole_message"]
 class ModelServer(ScriptedServer):
     """``async with ModelServer(script) as server: …  server.url``; requests go to ``{url}/v1/messages``.
 
-    ``models``: what ``GET /v1/models`` lists, as the API's objects, in pages of two.
+    ``models``: what ``GET /v1/models`` lists, as the API's objects, in pages of two. ``window``: tokens of every model's context; by default that
+    of each model, as the built-in table has it.
     """
+
+    def __init__(
+        self, respond: Script | Respond, *, api_key: str | None = None, window: int | None = None
+    ) -> None:
+        super().__init__(respond, api_key=api_key)
+        self.window = window
+        self._paused: deque[dict[str, Any]] = deque(maxlen=_KEPT_PAUSES)
 
     models: tuple[dict[str, Any], ...] = (
         {"type": "model", "id": "claude-opus-5-5", "display_name": "Claude Opus 5.5"},
@@ -51,20 +63,29 @@ class ModelServer(ScriptedServer):
         # Whatever the order of its keys, the same request gets the same ids.
         seed = msgspec.json.encode(body, order="sorted")
         playback = Playback(reply, hear(body), seed, model=body["model"])
+        if reply.stop_reason == "pause_turn":
+            self._paused.append(_said(body, Playback(reply, hear(body), seed, model=body["model"])))
         if body.get("stream") is True:
             return await self.send(request, reply, _wired(playback), "text/event-stream; charset=utf-8")
         return await self._whole(playback)
 
     def _check(self, request: web.Request, content: bytes) -> Fail | None:
         """Record the request; the error if the API would not take it."""
-        recorded = self.record(request, content, check)
+        recorded = self.record(request, content, self._problems)
         if not self._knows(recorded.headers):
             return Fail(401, "authentication_error", "invalid x-api-key", None)
         if not recorded.headers.get("anthropic-version"):
             recorded.violations.append("anthropic-version: header is required")
+        if len(content) > MOST_BYTES:
+            return Fail(413, "request_too_large", "Request exceeds the maximum size", None)
         if recorded.violations:
             return Fail(400, "invalid_request_error", "; ".join(recorded.violations), None)
         return None
+
+    def _problems(self, body: Any) -> list[str]:
+        model = body.get("model") if isinstance(body, dict) else None
+        window = self.window or (info(model).context_window if isinstance(model, str) else None)
+        return check(body, window=window, paused=self._paused)
 
     def _knows(self, headers: dict[str, str]) -> bool:
         given = (headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer "))
@@ -129,6 +150,14 @@ def whole_message(events: list[StreamEvent]) -> dict[str, Any]:
                 message |= event["delta"]
                 message["usage"] = {**message["usage"], **event["usage"]}
     return message
+
+
+def _said(body: dict[str, Any], playback: Playback) -> dict[str, Any]:
+    """The message that a client gives back so that the turn goes on; a turn that was paused before goes on in it."""
+    content = whole_message([event for event in playback.events() if isinstance(event, dict)])["content"]
+    last = body["messages"][-1]
+    before = last["content"] if last["role"] == "assistant" else []
+    return {"role": "assistant", "content": [*before, *content]}
 
 
 def _wired(playback: Playback) -> Iterator[bytes | Pause | Break | Fail]:

@@ -10,6 +10,8 @@ import msgspec
 
 from infinity.models.openai_models import info
 
+from .tool_rules import openai_schema_problems
+
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _MOST_ID_CHAT = 40
 _MOST_ID = 64
@@ -89,8 +91,8 @@ def _function(function: Any, schema: str, path: str) -> Iterator[str]:
         return
     if not _NAME.match(str(function.get("name"))):
         yield f"{path}.name: must match {_NAME.pattern}"
-    if (function.get(schema) or {}).get("type") != "object":
-        yield f"{path}.{schema}: must be a JSON Schema of type object"
+    for problem in openai_schema_problems(function.get(schema)):
+        yield f"{path}.{schema}: {problem}"
 
 
 def _arguments(value: Any, path: str) -> Iterator[str]:

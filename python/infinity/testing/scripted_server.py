@@ -19,7 +19,8 @@ from infinity.models.script import Break, Fail, Pause, Reply, Script
 Respond = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
 """From a request's JSON to the reply."""
 
-_MOST_BYTES = 32 << 20
+_MOST_BYTES = 64 << 20
+"""What is read at all; what the API takes is less."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -21,8 +22,20 @@ from infinity.abc.model import (
     Turn,
     Usage,
 )
-from infinity.errors import ConfigError, ModelRefused, ModelUnavailable, RateLimited, StoreError
+from infinity.errors import (
+    ConfigError,
+    ContextTooLong,
+    ModelRefused,
+    ModelUnavailable,
+    RateLimited,
+    StoreError,
+)
+from infinity.models.access import Access
+from infinity.models.anthropic import AnthropicModel
+from infinity.models.claude import info
 from infinity.models.edge import checked, completion
+from infinity.testing.model_server import ModelServer
+from infinity.testing.script import Reply, Script
 
 REQUEST = ModelRequest(
     ModelInfo("t/m", "t", "m"), "", b"[]", b'[{"role":"user","content":[{"type":"text","text":"go"}]}]', 100
@@ -271,3 +284,26 @@ async def test_a_model_that_only_pauses_is_asked_a_bounded_number_of_times() -> 
     provider = Provider(*[parts(said("a", stop_reason="pause_turn"))] * 100)
     turn = await completion(provider, REQUEST, lambda _: None)
     assert turn.stop_reason == "pause_turn" and len(provider.requests) < 20
+
+
+async def test_a_paused_turn_goes_on_at_the_real_wire_and_the_strict_server_takes_it() -> None:
+    replies = Script.sequence(
+        Reply().say("a").stop("pause_turn"), Reply().say("b").stop("pause_turn"), Reply().say("c")
+    )
+    async with ModelServer(replies) as server:
+        model = AnthropicModel(Access("key", base_url=server.url))
+        request = replace(REQUEST, model=info("claude-haiku-5-5"))
+        turn = await completion(model, request, lambda _: None)
+        await model.close()
+    assert "".join(block["text"] for block in turn.blocks) == "abc"
+    assert server.violations == [] and len(server.requests) == 3
+
+
+async def test_the_strict_server_has_a_window() -> None:
+    async with ModelServer(Script().otherwise().say("x"), window=150) as server:
+        model = AnthropicModel(Access("key", base_url=server.url))
+        request = replace(REQUEST, model=info("claude-haiku-5-5"))
+        with pytest.raises(ContextTooLong):
+            await completion(model, request, lambda _: None)
+        await completion(model, replace(request, max_tokens=20), lambda _: None)
+        await model.close()
