@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
-from infinity.tools.functions import Tool
+from infinity.tools.functions import ToolLike, as_tools
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """``model``: a configured name such as ``anthropic/claude-sonnet-4-5``; empty takes the default (the scripted model where no key is set).
 
-    ``toolsets``: base URLs of tool servers that speak RAP.
+    ``tools``: made with ``@tool``, or functions with a docstring, which become tools. ``toolsets``: base URLs of tool servers that speak RAP.
+
+    Raises:
+        ConfigError: one of the tools cannot be a tool, or two have the same name.
     """
 
     instructions: str = ""
     model: str = ""
-    tools: Sequence[Tool[..., Any]] = ()
+    tools: Sequence[ToolLike] = ()
     toolsets: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tools", as_tools(self.tools))
 
     @property
     def settings(self) -> Settings:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import msgspec
 
 from infinity._core import Call, header_json
 from infinity.abc import Store
 from infinity.errors import UnknownThread
+
+OWN = "python"
+"""The toolset of functions of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,21 @@ async def explain(
     return Explanation(thread, _state(row.status, reasons, bool(header["pending"])), reasons)
 
 
+def with_functions(explanation: Explanation, since: Mapping[str, int], own: Collection[str]) -> Explanation:
+    """Said more exactly by the process that runs them. ``since``: by call, when its function began (ms since the epoch); ``own``: calls of such functions."""
+
+    def said(reason: Reason) -> Reason:
+        tool = reason.text.partition(" ")[0]
+        if reason.kind != "call" or reason.id not in own:
+            return reason
+        if reason.id not in since:
+            return replace(reason, text=f"{tool} is about to run in this process")
+        began = datetime.fromtimestamp(since[reason.id] / 1000, UTC)
+        return replace(reason, text=f"{tool} runs in this process since {began:%Y-%m-%d %H:%M:%S} UTC")
+
+    return replace(explanation, reasons=[said(reason) for reason in explanation.reasons])
+
+
 async def _durable(store: Store, thread: str) -> list[Reason]:
     timers = await store.timers(thread)
     of_calls = {_about(timer.id): timer for timer in timers}
@@ -93,6 +113,10 @@ def _call(call: Call, state: str, until: int | None, asks: bool) -> Reason:
         return Reason("subscription", f"it listens for events of {call.tool} ({call.toolset})", call.id)
     if not call.toolset:
         return Reason("sleep", "the agent sleeps until something arrives", call.id)
+    if call.toolset == OWN:
+        return Reason(
+            "call", f"{call.tool} is a function of the agent's own process, and runs there", call.id, until
+        )
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
     stands_still = "; its deadline stands still while the user is asked" if asks else ""
     return Reason("call", f"{call.tool} is {where} ({call.toolset}){stands_still}", call.id, until)

@@ -29,7 +29,7 @@ from infinity.errors import (
     StoreError,
     UnknownThread,
 )
-from infinity.explanation import Explanation, explain
+from infinity.explanation import Explanation, explain, with_functions
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
 from infinity.message import (
@@ -52,7 +52,7 @@ from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.settings import Settings
 from infinity.tools.catalog import TreeCatalog, TreeCatalogs
-from infinity.tools.functions import Functions, Tool
+from infinity.tools.functions import Functions, ToolLike
 from infinity.toolsets import RapWire, Routes, ToolServers
 
 log = logging.getLogger("infinity.runtime")
@@ -84,7 +84,7 @@ class Runtime:
         feed: Feed,
         settings: Settings,
         ids: Ids | None = None,
-        functions: Sequence[Tool[..., Any]] = (),
+        functions: Sequence[ToolLike] = (),
         observer: Observer | None = None,
         sole_writer: bool = True,
         alarm: Alarm | None = None,
@@ -107,7 +107,7 @@ class Runtime:
         """Answers that were accepted lately, which no slice may have folded in yet."""
         self._held: dict[str, list[Message]] = {}
         """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
-        own = Functions(functions, self._answer)
+        self._functions = own = Functions(functions, self._answer, settings, clock.sleep)
         self._transport = Routes(transport, own)
         self.catalogs = TreeCatalogs(store, [self.servers, own], alone=sole_writer)
         services = Services(
@@ -252,9 +252,14 @@ class Runtime:
         """Send user text and wait until the thread rests; what the agent said last.
 
         Tools may take as long as they take, and a prompt waits for whoever answers it. A thread that subscribed to events rests, too.
+
+        Raises:
+            InfinityError: the thread cannot answer: it has a problem that does not pass by itself, or is closed or stopped.
         """
         header = await self._header(thread)
         accepted = await self.send(thread, content, user_id=user_id)
+        if accepted.status is Status.DISCARDED:
+            raise InfinityError(f"{thread} cannot answer: it is closed")
         message_id = accepted.message.id if accepted.message is not None else ""
         said, folded = "", False
         async with aclosing(self.watch(thread, header["feed"] - 1)) as events:
@@ -263,11 +268,18 @@ class Runtime:
                     entry = msgspec.json.decode(event.data)
                     folded = folded or entry["meta"].get("message_id") == message_id
                     said = _visible(entry) if folded and entry["kind"] == "turn" else said
-                elif event.kind == "slice" and folded and await self._rests(thread, event.position):
-                    problem = (await self._header(thread))["problem"]
-                    if not said and problem:
-                        raise InfinityError(f"{thread} cannot answer: {problem}")
-                    return said
+                elif event.kind == "discard" and msgspec.json.decode(event.data)["id"] == message_id:
+                    reason = msgspec.json.decode(event.data)["reason"]
+                    raise InfinityError(f"{thread} cannot answer: {reason}")
+                elif event.kind == "slice" and folded:
+                    row = await self.store.thread(thread)
+                    if row is not None and row.status in ("stopped", "closed") and not said:
+                        raise InfinityError(f"{thread} cannot answer: it is {row.status}")
+                    if await self._rests(thread, event.position):
+                        problem = (await self._header(thread))["problem"]
+                        if not said and problem:
+                            raise InfinityError(f"{thread} cannot answer: {problem}")
+                        return said
         raise Stopped(f"the runtime stopped while {thread} was being asked")
 
     # moving
@@ -389,13 +401,14 @@ class Runtime:
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
-        return await explain(
+        explanation = await explain(
             self.store,
             thread,
             running=thread in self.loop.running,
             queued=self._mailbox.queued(thread),
             failing=self.failing(thread),
         )
+        return with_functions(explanation, self._functions.since, self.outbox.functions)
 
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""

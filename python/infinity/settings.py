@@ -32,6 +32,10 @@ class Limits:
     """Tokens that a root thread and all its descendants may use; 0: no limit."""
     tree_dollars: float = 0.0
     """The same in dollars, by the prices configured for the models; 0: no limit."""
+    functions: int = 64
+    """Plain functions of this process (``@tool``) that run at once, each in a thread of its own; one that takes long makes room."""
+    slow_functions: int = 256
+    """Those that run beside them: annotated ``longRunning``, or at it for some seconds."""
     requests_per_minute: int = 0
     """Requests to one model, over all threads; more wait their turn. 0: no limit."""
     compact_above: float = 0.75

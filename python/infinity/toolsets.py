@@ -89,4 +89,5 @@ class Routes:
         return await chosen.post(url, body, key=key)
 
     async def close(self) -> None:
+        await self._functions.close()
         await self._http.close()

@@ -43,6 +43,9 @@ DIFFERENT = {
     "test_a_model_that_always_fails_is_given_up_in_the_end_and_the_user_is_told": "it moves the clock past the time limit of the function that runs",
     "test_a_completion_that_does_not_fit_is_taken_back_and_asked_for_again": "the time limit is the function's own",
     "test_turns_that_were_complete_are_kept": "the time limit is the function's own",
+    "test_a_result_that_cannot_be_recorded_for_a_while_is_kept_and_its_function_runs_once": "it breaks the daemon's own store; see test_function_results",
+    "test_a_result_that_the_store_will_never_take_becomes_an_error_for_the_model": "it breaks the daemon's own store",
+    "test_quick_functions_run_beside_as_many_slow_ones_as_there_may_be": "who asks is another process than the one that runs the functions",
     "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",
 }
 """Tests of the daemon's ways; what the cloud host does instead is tested in this folder."""

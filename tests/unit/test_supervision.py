@@ -36,9 +36,6 @@ ALLOWED = {
     "local/wakeup.py": "the daemon's one descriptor; each listener is guarded",
     "local/process.py": "the end of an adopted process; its callback only sets a future",
     "rap/inspection/probes.py": "one request of an inspection, awaited where it is made",
-    "rap/server/running.py": "made here, awaited here",
-    "rap/server/work.py": "heard by its own callback",
-    "tools/functions.py": "moves",
     "rap/server/store.py": "one thread for short statements of SQLite, awaited",
     "rap/mcp/ledger.py": "one thread for short statements of SQLite, awaited",
 }

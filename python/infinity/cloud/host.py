@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
@@ -20,7 +19,7 @@ from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
 from infinity.settings import Settings
-from infinity.tools.functions import Tool
+from infinity.tools.functions import ToolLike
 
 from . import envelope
 from .alarms import Alarms
@@ -55,7 +54,7 @@ class Described:
 
     settings: Settings
     models: Models
-    functions: Sequence[Tool[..., Any]] = ()
+    functions: Sequence[ToolLike] = ()
     servers: Sequence[Server] = ()
 
 

@@ -100,6 +100,11 @@ class Outbox:
             await asyncio.wait(leaving, timeout=seconds)
         return all(task.done() for task in leaving)
 
+    @property
+    def functions(self) -> set[str]:
+        """Calls that are functions of this process, and on their way or at work."""
+        return {key.partition(".")[2] for key in self._functions}
+
     def functions_of(self, thread: str) -> bool:
         """Whether functions of this process are at work for the thread."""
         return any(self._owners[key] == thread for key in self._functions)

@@ -112,7 +112,7 @@ class TreeCatalog:
         return offer, tool
 
     def _unclashed(self, tools: Iterable[ToolDefinition]) -> list[tuple[ToolDefinition, str]]:
-        named = [(tool, _fit(tool.name)) for tool in tools]
+        named = [(tool, fit(tool.name)) for tool in tools]
         counts = Counter(name for _, name in named)
         taken = {tool.name for tool in BUILTINS} | {RESERVED}
         kept = []
@@ -131,7 +131,7 @@ class TreeCatalog:
         return kept
 
 
-def _fit(name: str) -> str:
+def fit(name: str) -> str:
     """The name as every API takes it."""
     return _UNFIT.sub("_", name)[:LONGEST_NAME] or "unnamed"
 

@@ -168,7 +168,7 @@ async def test_text_that_no_json_reader_accepts_is_made_sound(runtime: FakeRunti
     async with served(one_tool(lambda: "a\udc80b"), state) as server:
         await runtime.invoke(server.base_url, "do")
         callback = await runtime.called_back()
-    assert callback["text"] == "a?b"
+    assert callback["text"] == "a\ufffdb"
 
 
 @pytest.mark.rap("SRV-1")

@@ -10,7 +10,9 @@ async def status(branch: str) -> str:
 serve(tools, port=8801, state_path="ci.db")
 """
 
-from .call import Call, Event, Image, Result, Subscription, ToolError
+from infinity.functions.failure import ToolError
+
+from .call import Call, Event, Image, Result, Subscription
 from .limits import Limits
 from .serving import ToolsetServer, serve
 from .toolset import Toolset, Webhook

@@ -18,12 +18,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from infinity.backoff import Backoff
 from infinity.errors import BadRequest, ConfigError
+from infinity.functions.failure import ToolError, error_text
+from infinity.functions.running import Runner, Work
+from infinity.functions.turn import Places, Turn
 
 from .application import (
     MAX_BODY,
@@ -35,13 +39,11 @@ from .application import (
     _read_invocation,
     error_reply,
 )
-from .call import Call, Event, Invocation, Key, ToolError
+from .call import Call, Event, Invocation, Key
 from .delivery import post, session, settles
 from .limits import Limits
-from .result import encode, error_text, result_fields
-from .running import Functions
+from .result import encode, result_fields
 from .toolset import Toolset
-from .turn import Turn
 from .work import TOO_LARGE
 
 log = logging.getLogger("infinity.rap.server")
@@ -192,16 +194,17 @@ class LambdaHandler:
             names = ", ".join(self._toolset.operations)
             raise ToolError(f"there is no tool {invocation.operation!r} here; there are: {names}")
         arguments = operation.signature.check(invocation.arguments)
-        turn = Turn(asyncio.Semaphore(1), self._limits.seconds)
+        turn = Turn(Places(1, 1), self._limits.seconds)
         if operation.signature.context is not None:
             call = Call(invocation, _Voice(invocation, self._limits), turn.cancelled)
             arguments = {**arguments, operation.signature.context: call}
         left = max(_left(context) - MARGIN_SECONDS, 1.0)
         seconds = min(operation.seconds(self._limits.seconds) or left, left)
-        functions = Functions()
-        return result_fields(
-            await functions.run(operation.name, operation.function, arguments, turn, seconds)
+        function = partial(operation.function, **arguments)
+        fields: dict[str, Any] = await Runner().run(
+            Work(operation.name, function, result_fields, turn, seconds)
         )
+        return fields
 
     def _fitting(self, message: dict[str, Any]) -> bytes:
         body = encode(message)

@@ -10,10 +10,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 
-class ToolError(Exception):
-    """Raise it to answer ``Error: <text>``; the model reads the text, so say what to do instead (RES-5, M2)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image in a result. ``media_type``: such as ``image/png``."""

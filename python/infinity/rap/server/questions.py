@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .call import Invocation, Key, ToolError
+from infinity.functions.failure import ToolError
+
+from .call import Invocation, Key
 from .result import encode
 from .store import Letter, ServerStore, add_letter, state_of
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
+from infinity.functions.failure import ToolError, sound
+from infinity.functions.rendering import NOTHING, text_of
 
-from .call import Image, Result, ToolError
-
-MAX_ERROR = 2_000
-NOTHING = "Done."
+from .call import Image, Result
 
 
 def result_fields(value: Any) -> dict[str, Any]:
@@ -27,31 +25,6 @@ def result_fields(value: Any) -> dict[str, Any]:
     return {"text": text_of(value)}
 
 
-def text_of(value: Any) -> str:
-    """One text for the model."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, str):
-        return value
-    try:
-        return to_json(value).decode()
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise ToolError(
-            f"the tool returned a value that has no JSON form ({type(value).__name__}: {str(error)[:200]}); "
-            "this is a mistake in the tool, other arguments may work"
-        ) from error
-
-
-def error_text(operation: str, error: BaseException) -> str:
-    """``Error: …``: the cause in words, no stack trace (SRV-2, RES-5)."""
-    if isinstance(error, ToolError):
-        text = str(error) or "the tool refused"
-    else:
-        words = _words(error)
-        text = f"{operation} failed: {type(error).__name__}" + (f": {words}" if words else "")
-    return f"Error: {text}"[:MAX_ERROR]
-
-
 def encode(message: dict[str, Any]) -> bytes:
     """A callback as it is sent. ``ToolError`` if something in it has no JSON form."""
     try:
@@ -63,13 +36,6 @@ def encode(message: dict[str, Any]) -> bytes:
             f"the tool made a {message['type']} that has no JSON form ({str(error)[:200]}); this is a mistake in the tool"
         ) from error
     return body.encode()
-
-
-def _words(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  an error that cannot even say what it is
-        return ""
 
 
 def _fields(result: Result) -> dict[str, Any]:
@@ -96,7 +62,7 @@ def _item(item: str | Image) -> dict[str, str]:
 def _sound(value: Any) -> Any:
     """Without lone surrogates, which JSON readers refuse: a callback that nobody can read leaves the call unanswered."""
     if isinstance(value, str):
-        return value.encode(errors="replace").decode() if not value.isascii() else value
+        return sound(value)
     if isinstance(value, dict):
         return {_sound(key): _sound(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,100 +1,20 @@
-"""From a function's type hints to the schema that the model sees and the check that its arguments get."""
+"""The kit's side of a function's signature: the parameter that gets the call."""
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from infinity.functions import signature
 
-from infinity.errors import ConfigError
+from .call import Call, Subscription
 
-from .call import Call, Subscription, ToolError
-
-_MAX_PROBLEMS = 8
+__all__ = ["Signature"]
 
 
-class Signature:
-    """The parameters of a tool's function. ``context``: the one that gets the call, if the function has one."""
+class Signature(signature.Signature):
+    """``subscribes``: the call that it gets is a ``Subscription``."""
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
-        try:
-            hints = get_type_hints(function, include_extras=True)
-        except NameError as error:
-            raise ConfigError(
-                f"tool {name!r}: a type hint cannot be resolved ({error}); define the type at module level"
-            ) from error
-        self.context: str | None = None
-        self.subscribes = False
-        fields: dict[str, Any] = {}
-        for parameter in inspect.signature(function).parameters.values():
-            hint = hints.get(parameter.name)
-            if isinstance(hint, type) and issubclass(hint, Call):
-                self.context = parameter.name
-                self.subscribes = issubclass(hint, Subscription)
-                continue
-            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise ConfigError(f"tool {name!r}: parameter {parameter.name!r} must have a name of its own")
-            if hint is None:
-                raise ConfigError(f"tool {name!r}: parameter {parameter.name!r} has no type hint; write one")
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hint, default)
-        self._model = _model(name, fields)
-
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema 2020-12 of the arguments."""
-        schema = self._model.model_json_schema()
-        _drop_titles(schema)
-        return {"type": "object", "properties": {}, **schema}
-
-    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function's types. ``ToolError`` says where they are wrong."""
-        try:
-            checked = self._model.model_validate(dict(arguments))
-        except ValidationError as error:
-            raise ToolError(f"bad arguments: {_problems(error)}") from error
-        return {name: checked.__dict__[name] for name in type(checked).model_fields}
-
-
-def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    try:
-        with warnings.catch_warnings():
-            # Parameters may be called "schema" or "copy"; nobody but us sees the model.
-            warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
-            model: type[BaseModel] = create_model(
-                f"{name} arguments", __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields
-            )
-        model.model_json_schema()
-    except (PydanticUserError, NameError, ValueError) as error:
-        problem = str(error).partition("\n")[0]
-        raise ConfigError(f"tool {name!r}: its parameters have no JSON schema ({problem})") from error
-    return model
-
-
-def _problems(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    texts = [
-        f"{'.'.join(str(step) for step in each['loc']) or 'arguments'}: {each['msg']}"
-        for each in found[:_MAX_PROBLEMS]
-    ]
-    if len(found) > _MAX_PROBLEMS:
-        texts.append(f"and {len(found) - _MAX_PROBLEMS} more")
-    return "; ".join(texts)
-
-
-def _drop_titles(schema: Any) -> None:
-    """Pydantic's titles repeat the names; the model pays for each of them."""
-    if isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        for key, value in schema.items():
-            if key in ("properties", "$defs"):
-                for each in value.values():
-                    _drop_titles(each)
-            elif key not in ("default", "const", "enum", "examples"):
-                _drop_titles(value)
-    elif isinstance(schema, list):
-        for each in schema:
-            _drop_titles(each)
+        super().__init__(function, name, Call)
+        self.subscribes = self.context_type is not None and issubclass(self.context_type, Subscription)

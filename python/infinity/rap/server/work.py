@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from infinity.backoff import Backoff
 from infinity.errors import StoreError
+from infinity.functions.failure import ToolError, error_text
+from infinity.functions.rendering import text_of
+from infinity.functions.running import Runner
+from infinity.functions.running import Work as Function
+from infinity.functions.turn import Places, Turn
+from infinity.supervision import spawn
 
-from .call import Call, Event, Invocation, Key, Subscription, ToolError
+from .call import Call, Event, Invocation, Key, Subscription
 from .delivery import Deliveries
 from .limits import Limits
 from .questions import Questions
-from .result import encode, error_text, result_fields, text_of
-from .running import Functions
+from .result import encode, result_fields
 from .store import Letter, NewEvent, ServerStore
 from .toolset import Operation, Toolset
-from .turn import Turn
 
 log = logging.getLogger("infinity.rap.server")
+
+T = TypeVar("T")
 
 INTERRUPTED = (
     "Error: the tool server was restarted while {operation} was running; it may or may not have taken effect. "
@@ -34,6 +41,7 @@ REFUSED = (
     "Error: the runtime refused the tool's result of {size} bytes with HTTP {status}; ask for less at once."
 )
 GRACE_SECONDS = 2.0
+RECORDING = Backoff(first=0.5, longest=60.0)
 _UNREADABLE = frozenset({400, 413, 422})
 _GONE = frozenset({401, 403, 404, 409, 410})
 
@@ -46,8 +54,8 @@ class Work:
         self._store = store
         self._limits = limits
         self._deliveries = Deliveries(store, backoff, self._refused)
-        self._functions = Functions()
-        self._places = asyncio.Semaphore(limits.concurrent)
+        self._runner = Runner()
+        self._places = Places(limits.concurrent, limits.long_running)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._turns: dict[Key, Turn] = {}
         self._early: dict[Key, list[NewEvent]] = {}
@@ -77,7 +85,7 @@ class Work:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._functions.stop(GRACE_SECONDS)
+        await self._runner.stop(GRACE_SECONDS)
         await self._deliveries.stop()
 
     @property
@@ -176,7 +184,7 @@ class Work:
                 if await self._answer(invocation, {"text": SUBSCRIBED}, active=True):
                     await self._generate(operation, invocation)
                 return
-            fields = result_fields(await self._call(operation, invocation, arguments))
+            fields = await self._call(operation, invocation, arguments)
             await self._answer(invocation, fields, active=operation.subscribes)
         except asyncio.CancelledError:
             raise
@@ -192,7 +200,7 @@ class Work:
             self._early.pop(invocation.key, None)
 
     async def _call(self, operation: Operation, invocation: Invocation, arguments: dict[str, Any]) -> Any:
-        turn = Turn(self._places, self._limits.seconds)
+        turn = Turn(self._places, self._limits.seconds, slow=bool(operation.annotations.get("longRunning")))
         if operation.subscribes:
             self._early[invocation.key] = []
         self._turns[invocation.key] = turn
@@ -200,7 +208,8 @@ class Work:
         arguments = self._with_context(operation, invocation, arguments, turn=turn)
         seconds = operation.seconds(self._limits.seconds)
         try:
-            return await self._functions.run(operation.name, operation.function, arguments, turn, seconds)
+            function = partial(operation.function, **arguments)
+            return await self._runner.run(Function(operation.name, function, result_fields, turn, seconds))
         finally:
             del self._turns[invocation.key]
             self._questions.end(invocation.key)
@@ -252,10 +261,24 @@ class Work:
             fields = {**fields, "subscription": True}
         body = self._fitting({**message, "call_id": invocation.call_id, **fields})
         events = self._early.pop(invocation.key, []) if active else []
-        letters = await self._store.finish(invocation, body, active=active, events=events)
+        letters = await self._recorded(
+            partial(self._store.finish, invocation, body, active=active, events=events)
+        )
         for letter in letters:
             self._deliveries.add(letter)
         return bool(letters)
+
+    async def _recorded(self, write: Callable[[], Awaitable[T]]) -> T:
+        """What a function did is not done again because its result cannot be written down at once (R10)."""
+        failures = 0
+        while True:
+            try:
+                return await write()
+            except StoreError as error:
+                wait = RECORDING.wait(failures)
+                log.error("a result could not be recorded, next try in %.1f s: %s", wait, error)
+            failures += 1
+            await asyncio.sleep(wait)
 
     def _fitting(self, message: dict[str, Any]) -> bytes:
         """A callback's body. ``ToolError`` if it cannot be sent."""
@@ -283,15 +306,13 @@ class Work:
             self._deliveries.add(corrected)
 
     def _spawn(self, invocation: Invocation, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=f"call {invocation.id}")
+        task = spawn(work, f"call {invocation.id}")
         self._tasks[invocation.key] = task
         task.add_done_callback(lambda done: self._ended(invocation.key, done))
 
     def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call %s ended without a result", key[1], exc_info=error)
 
     def _stop(self, key: Key) -> None:
         self._deliveries.drop(key)

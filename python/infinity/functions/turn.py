@@ -7,35 +7,55 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .call import ToolError
+from .failure import ToolError
+
+__all__ = ["Places", "Turn"]
+
+
+class Places:
+    """How many functions run at once: so many, and so many slow ones beside them, so that these take no places from quick ones (B12)."""
+
+    def __init__(self, quick: int, slow: int, where: str = "the tool server") -> None:
+        self.where = where
+        self.quick = asyncio.Semaphore(quick)
+        self.slow = asyncio.Semaphore(slow)
 
 
 class Turn:
-    """``places``: of all functions; ``patience``: seconds to wait for one. ``cancelled`` tells functions in threads, which nobody can stop."""
+    """``patience``: seconds to wait for a place; ``slow``: known to take long. ``cancelled`` tells functions in threads, which nobody can stop."""
 
-    def __init__(self, places: asyncio.Semaphore, patience: float) -> None:
+    def __init__(self, places: Places, patience: float | None, *, slow: bool = False) -> None:
         self.cancelled = threading.Event()
         self.deadline: asyncio.Timeout | None = None
         """Of the function that runs; ``None`` before and after."""
         self._places = places
         self._patience = patience
+        self._kind = places.slow if slow else places.quick
         self._taken = False
 
     async def take(self) -> None:
         """Wait for a place. ``ToolError`` when none gets free in time."""
         try:
             async with asyncio.timeout(self._patience):
-                await self._places.acquire()
+                await self._kind.acquire()
         except TimeoutError:
             raise ToolError(
-                f"the tool server is busy: no place got free within {self._patience:g} s; try again later"
+                f"{self._places.where} is busy: no place got free within {self._patience:g} s; try again later"
             ) from None
         self._taken = True
+
+    async def make_room(self) -> None:
+        """It takes long: from now on its place is one of the slow ones, if there is one."""
+        slow = self._places.slow
+        if self._taken and self._kind is not slow and not slow.locked():
+            await slow.acquire()  # which does not wait: there is a place
+            self._kind.release()
+            self._kind = slow
 
     def give_back(self) -> None:
         if self._taken:
             self._taken = False
-            self._places.release()
+            self._kind.release()
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -52,7 +72,7 @@ class Turn:
             yield
         finally:
             if held and not self.cancelled.is_set():
-                await self._places.acquire()
+                await self._kind.acquire()
                 self._taken = True
             if left is not None and deadline is not None and deadline is self.deadline:
                 deadline.reschedule(now() + left)
