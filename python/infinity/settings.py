@@ -14,7 +14,7 @@ class Limits:
     depth: int = 8
     """Ancestors a thread may have."""
     children: int = 1_000
-    """Children one thread may create in its life."""
+    """Children of one thread that are not closed."""
     subscriptions: int = 100
     """Active subscriptions of one thread."""
     calls_per_turn: int = 64

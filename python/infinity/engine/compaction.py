@@ -65,6 +65,15 @@ def start(slice: Slice, *, keep: int = KEEP) -> str | None:
     return None
 
 
+def forsake(slice: Slice) -> None:
+    """The summariser is gone, or was stopped by an earlier version: nothing is waited for any more (B9)."""
+    memo = recall(slice.thread)
+    slice.note("compaction", state="failed", child=memo.compaction, text="its thread is gone or was stopped")
+    memo.compaction, memo.blocked = None, False
+    memo.compaction_failures += 1
+    remember(slice.thread, memo)
+
+
 def unblock(slice: Slice) -> str | None:
     """The provider says that the context is too long: summarise the older half, which fits, and wait. Why not, if that cannot be."""
     if is_summariser(slice):

@@ -61,6 +61,9 @@ class Slice:
     """How far calls have come whose deadline is in the batch."""
     released: set[str] = field(default_factory=set)
     """Calls that this slice lets go; until its commit nothing of them has left."""
+    living_children: int = 0
+    counted: bool = False
+    """Whether ``living_children`` has those of the store; else it has this slice's only."""
     spawned: set[str] = field(default_factory=set)
     closing: tuple[str | None] | None = None
     """Set by ``close_thread``: the last report."""
@@ -264,17 +267,27 @@ class Slice:
 
     def fork_for(self, child: str, call: Call, **how: Any) -> Thread:
         """A child that reports as an event of this call; raises ``LimitReached``."""
-        depth, children = len(self.thread.ancestors) + 1, self.thread.children
+        depth, children = len(self.thread.ancestors) + 1, self.living_children
         if depth > self.limits.depth:
             raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
         if children >= self.limits.children:
-            raise LimitReached(f"a thread may create {self.limits.children} children (limits.children)")
+            raise LimitReached(
+                f"a thread may have {self.limits.children} children that are not closed (limits.children)"
+            )
         origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
         made = self.fork(child, origin, **how)
+        self.living_children += 1
         self.note("child", id=child, call_id=call.id)
         return made
 
+    async def count_children(self) -> None:
+        """Those that live, by a query: a number that only grows would count the closed ones, too (G8)."""
+        if not self.counted:
+            self.living_children += await self.services.store.open_children(self.thread.id)
+            self.counted = True
+
     async def spawn(self, call: Call, instructions: str) -> str:
+        await self.count_children()
         child = self.child_id(call.id)
         seed = text_blocks(prompts.spawned_seed(child, self.thread.id, instructions))
         self.fork_for(child, call, seed_call=call.id, seed=encode_json(seed))

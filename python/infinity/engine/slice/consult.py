@@ -5,16 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infinity._core import Message
-from infinity.engine import questions
+from infinity.engine import compaction, questions
+from infinity.engine.memo import recall
 from infinity.engine.outbox import Outbox
 from infinity.engine.work import Slice
-from infinity.message import Kind, Timer, TimerPurpose, decode
+from infinity.message import Action, Control, Kind, Timer, TimerPurpose, decode
 
 
 async def consult(slice: Slice, batch: Sequence[Message], outbox: Outbox) -> None:
-    for message in batch:
-        if message.kind == Kind.TIMER:
-            await _deadline(slice, message, outbox)
+    kinds = {message.kind for message in batch}
+    if Kind.EVENT in kinds:
+        await slice.count_children()
+    if Kind.TIMER in kinds:
+        for message in batch:
+            if message.kind == Kind.TIMER:
+                await _deadline(slice, message, outbox)
+    if Kind.SUMMARY not in kinds:
+        await _summariser(slice, batch)
+
+
+async def _summariser(slice: Slice, batch: Sequence[Message]) -> None:
+    """Whether the summary that the thread waits for can still come."""
+    child = recall(slice.thread).compaction
+    if child is None or child in slice.spawned:
+        return
+    row = await slice.services.store.thread(child)
+    gone = row is None or row.status == "stopped"
+    # What has closed has sent its summary, which may be on its way; whoever asks for another one does not wait for that.
+    if gone or (row is not None and row.status == "closed" and any(map(_asks_to_compact, batch))):
+        compaction.forsake(slice)
+
+
+def _asks_to_compact(message: Message) -> bool:
+    if message.kind != Kind.CONTROL:
+        return False
+    try:
+        body = decode(message.kind, message.body)
+    except ValueError:
+        return False
+    return isinstance(body, Control) and body.action is Action.COMPACT
 
 
 async def _deadline(slice: Slice, message: Message, outbox: Outbox) -> None:

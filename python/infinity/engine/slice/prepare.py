@@ -310,14 +310,15 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
                 slice.cancel(call, prompts.INTERRUPTED)
             slice.thread.set_pending(False)
             slice.note("status", status="interrupted")
+        case Action.STOP | Action.CLOSE if compaction.is_summariser(slice):
+            # Its parent waits for it: one that is stopped has failed, so that another may begin.
+            slice.thread.set_pending(False)
+            compaction.finish(slice, None)
         case Action.STOP:
             slice.thread.set_stopped(True)
             slice.note("status", status="stopped")
         case Action.RESUME:
             _resume(slice)
-        case Action.CLOSE if compaction.is_summariser(slice):
-            slice.thread.set_pending(False)
-            compaction.finish(slice, None)
         case Action.CLOSE:
             slice.close(body.argument)
             slice.finish_closing()
