@@ -41,10 +41,10 @@ from .application import (
 )
 from .call import Call, Event, Invocation, Key
 from .delivery import post, session, settles
+from .fitting import fitting
 from .limits import Limits
 from .result import encode, result_fields
 from .toolset import Toolset
-from .work import TOO_LARGE
 
 log = logging.getLogger("infinity.rap.server")
 
@@ -207,11 +207,8 @@ class LambdaHandler:
         return fields
 
     def _fitting(self, message: dict[str, Any]) -> bytes:
-        body = encode(message)
         most = min(self._limits.result_bytes, MAX_EVENT * 3 // 4)  # so that it can be queued, escaped
-        if len(body) > most:
-            raise ToolError(TOO_LARGE.format(what="the tool's result", size=len(body), most=most))
-        return body
+        return fitting(message, most)
 
     # delivery
 
@@ -281,10 +278,10 @@ class _Voice:
         self._limits = limits
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
-        body = encode({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
-        if len(body) > self._limits.result_bytes:
-            what = f"the tool's {message['type']}"
-            raise ToolError(TOO_LARGE.format(what=what, size=len(body), most=self._limits.result_bytes))
+        body = fitting(
+            {"group_id": invocation.group_id, "call_id": invocation.call_id, **message},
+            self._limits.result_bytes,
+        )
         async with session() as connections:
             await post(connections, invocation.callback_url, body, invocation.id)
 

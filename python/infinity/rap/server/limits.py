@@ -13,14 +13,15 @@ class Limits:
     run for some seconds; ``waiting``: calls that may wait for their turn, beyond which invocations get 503.
 
     ``seconds``: how long a function may take, and how long a call may wait for its turn; a tool has a time of its own with
-    ``timeout``, and none if it is ``long_running``. ``result_bytes``: the largest callback that is sent; by default what a runtime takes.
+    ``timeout``, and none if it is ``long_running``. ``result_bytes``: the largest callback that is sent, larger ones are shortened;
+    by default what a runtime takes.
     """
 
     concurrent: int = 64
     long_running: int = 256
     waiting: int = 1_000
     seconds: float = 900.0
-    result_bytes: int = 1_000_000
+    result_bytes: int = 8_000_000
 
     def __post_init__(self) -> None:
         if (

@@ -20,6 +20,7 @@ from infinity.supervision import spawn
 
 from .call import Call, Event, Invocation, Key, Subscription
 from .delivery import Deliveries
+from .fitting import CAUTIOUS_BYTES, fitting
 from .limits import Limits
 from .questions import Questions
 from .result import encode, result_fields
@@ -34,7 +35,6 @@ INTERRUPTED = (
     "Error: the tool server was restarted while {operation} was running; it may or may not have taken effect. "
     "Check before trying again."
 )
-TOO_LARGE = "{what} has {size} bytes, and at most {most} are sent; ask for less at once"
 SUBSCRIBED = "Subscribed."
 ENDED = "The subscription has ended."
 REFUSED = (
@@ -43,6 +43,7 @@ REFUSED = (
 GRACE_SECONDS = 2.0
 RECORDING = Backoff(first=0.5, longest=60.0)
 _UNREADABLE = frozenset({400, 413, 422})
+_LARGE = 413
 _GONE = frozenset({401, 403, 404, 409, 410})
 
 
@@ -281,12 +282,8 @@ class Work:
             await asyncio.sleep(wait)
 
     def _fitting(self, message: dict[str, Any]) -> bytes:
-        """A callback's body. ``ToolError`` if it cannot be sent."""
-        body = encode(message)
-        if len(body) > self._limits.result_bytes:
-            what = f"the tool's {message['type'].replace('_', ' ')}"
-            raise ToolError(TOO_LARGE.format(what=what, size=len(body), most=self._limits.result_bytes))
-        return body
+        """A callback's body, shortened to what is sent. ``ToolError`` if it cannot be sent."""
+        return fitting(message, self._limits.result_bytes)
 
     async def _refused(self, letter: Letter, status: int) -> None:
         """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
@@ -300,8 +297,12 @@ class Work:
         text = REFUSED.format(status=status, size=len(letter.body))
         if len(letter.body) < len(text) + 1_000:
             return  # as small as its replacement: that would be refused too
-        kept = {name: message[name] for name in ("type", "group_id", "id", "call_id") if name in message}
-        corrected = await self._store.correct(letter.key, letter.url, encode({**kept, "text": text}))
+        if status == _LARGE and len(letter.body) > CAUTIOUS_BYTES:
+            body = fitting(message, CAUTIOUS_BYTES)
+        else:
+            kept = {name: message[name] for name in ("type", "group_id", "id", "call_id") if name in message}
+            body = encode({**kept, "text": text})
+        corrected = await self._store.correct(letter.key, letter.url, body)
         if corrected is not None:
             self._deliveries.add(corrected)
 
