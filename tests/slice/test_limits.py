@@ -145,3 +145,30 @@ async def test_a_completion_has_its_time_whatever_the_model_does(open_world: Any
     world.clock.advance(3600)
     await world.said(thread, "this time")
     await world.close()
+
+
+@pytest.mark.trap("G8")
+async def test_children_that_have_closed_do_not_count_against_the_limit(open_world: Any) -> None:
+    world: World = await open_world(settings=Settings(limits=Limits(children=2))).start()
+    thread = await world.runtime.create()
+    for number in range(4):
+        world.model.when(f"spawn {number}", call(("spawn_thread", {"instructions": f"part {number}"})))
+        world.model.when(f"part {number}", call(("close_thread", {"report": f"report {number}"})))
+        world.model.then(say(f"spawned {number}"))
+        world.model.when(f"report {number}", say(f"heard {number}"))
+        await world.runtime.send(thread, f"spawn {number}")
+        await world.said(thread, f"heard {number}")
+        await world.settled(thread)
+    assert "limits.children" not in str(world.model.requests)
+    for number in range(4, 7):
+        world.model.when(f"spawn {number}", call(("spawn_thread", {"instructions": f"part {number}"})))
+        world.model.when(f"part {number}", say("working"))
+        world.model.then(say(f"asked {number}"))
+        await world.runtime.send(thread, f"spawn {number}")
+        await world.said(thread, f"asked {number}")
+        await world.settled(thread)
+    assert "a thread may have 2 children that are not closed (limits.children)" in str(
+        world.model.requests[-1]
+    )
+    assert await world.store.open_children(thread) == 2
+    await world.close()

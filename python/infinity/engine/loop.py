@@ -213,6 +213,7 @@ class Loop:
         self._services.mailbox.put(messages)
         for change in (delta, *delta.children):
             self._outbox.cancel(change.outbox_cancelled)
+            self._outbox.end(change.ended)
             self._outbox.add(change.thread, change.outbox)
             timers = [(id, due_at) for id, due_at, _, _ in change.timers]
             self._alarm.arm(change.thread, timers, change.timers_cancelled)

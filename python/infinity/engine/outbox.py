@@ -48,6 +48,8 @@ class Outbox:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._owners: dict[str, str] = {}
         """The thread of each row that is leaving."""
+        self._by_call: dict[str, set[str]] = {}
+        """Rows that end with their call, by its id."""
         self._functions: set[str] = set()
         """Those that are calls of functions of this process."""
         self._posting: set[str] = set()
@@ -132,6 +134,11 @@ class Outbox:
                     self._never_left.add(key)
                 task.cancel()
 
+    def end(self, calls: Collection[str]) -> None:
+        """Calls that a commit ended: their invocations and answers to their questions are taken back in the store already (I13)."""
+        for call in calls:
+            self.cancel(list(self._by_call.get(call, ())))
+
     def sending(self, call_id: str, *, acknowledged: bool) -> Sending:
         """How far an open call has come. Only what this process has seen from its commit on is known not to have left (M7)."""
         key = f"invoke.{call_id}"
@@ -155,16 +162,22 @@ class Outbox:
             return
         task = spawn(self._leave(row), f"outbox {row.key}")
         self._leaving[row.key], self._owners[row.key] = task, row.thread
+        if row.call_id is not None and row.kind in ("invoke", "choice"):
+            self._by_call.setdefault(row.call_id, set()).add(row.key)
         if row.target.startswith(IN_PROCESS):
             self._functions.add(row.key)
-        task.add_done_callback(lambda _: self._gone(row.key))
+        task.add_done_callback(lambda _: self._gone(row.key, row.call_id))
 
-    def _gone(self, key: str) -> None:
+    def _gone(self, key: str, call: str | None) -> None:
         for backlog in self._backlogs:
             backlog.gone(key)
         self._unrecorded.pop(key, None)
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
+        if call is not None and (keys := self._by_call.get(call)) is not None:
+            keys.discard(key)
+            if not keys:
+                del self._by_call[call]
         self._taken_back.discard(key)
         self._attempted.discard(key)
         self._silent.discard(key)

@@ -159,9 +159,7 @@ class Slice:
         self.answer(call, text_blocks(text), state="failed", error=True)
 
     def forget_reminders(self, call: Call) -> None:
-        """Timers and prompts of an ended call, and its invocation if that has not left."""
-        if call.toolset:
-            self.thread.cancel_outbox(f"invoke.{call.id}")
+        """What is known here of an ended call; the core takes back what it knows by itself (I13)."""
         self.thread.cancel_timer(f"deadline.{call.id}")
         self.thread.cancel_timer(f"sleep.{call.id}")
         for asked in questions.forget(self.thread, call):

@@ -289,6 +289,52 @@ async def test_a_callback_that_is_refused_is_not_sent_again(
 
 
 @pytest.mark.rap("SRV-2")
+async def test_a_result_too_large_for_what_is_between_is_sent_again_in_part(
+    runtime: FakeRuntime, state: Path
+) -> None:
+    tools = Toolset("large")
+
+    @tools.tool
+    def read() -> str:
+        """Reads."""
+        return "begin" + "x" * 3_000_000 + "end"
+
+    runtime.answers = [413]
+    async with served(tools, state) as server:
+        await runtime.invoke(server.base_url, "read")
+        text = (await runtime.called_back(2))["text"]
+    assert text.startswith("begin") and text.endswith("end")
+    assert "characters were left out here" in text and len(text) < 1_000_000
+
+
+@pytest.mark.rap("CB-8", "SRV-2")
+async def test_a_result_larger_than_a_runtime_takes_is_shortened_not_refused(
+    runtime: FakeRuntime, state: Path
+) -> None:
+    tools = Toolset("large")
+
+    @tools.tool
+    def read() -> str:
+        """Reads."""
+        return "begin" + "x" * 9_000_000 + "end"
+
+    @tools.tool
+    def look() -> Result:
+        """Looks."""
+        return Result(content=["what it shows", Image(b"x" * 7_000_000, "image/png")])
+
+    async with served(tools, state) as server:
+        await runtime.invoke(server.base_url, "read")
+        text = (await runtime.called_back())["text"]
+        await runtime.invoke(server.base_url, "look", "call_2")
+        shown = (await runtime.called_back(2))["content"]
+    assert text.startswith("begin") and text.endswith("end")
+    assert 7_000_000 < len(text) < 8 << 20
+    assert shown[0]["text"] == "what it shows"
+    assert "an image of 700000" in shown[1]["text"]
+
+
+@pytest.mark.rap("SRV-2")
 async def test_a_result_too_large_for_the_runtime_is_replaced_by_an_error(
     runtime: FakeRuntime, state: Path
 ) -> None:
