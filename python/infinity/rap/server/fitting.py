@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .call import ToolError
+from infinity.functions.failure import ToolError
+
 from .result import encode
 
 EVENT_BYTES = 1 << 20
