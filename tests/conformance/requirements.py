@@ -327,7 +327,7 @@ TRAPS = [
     ),
     _trap("R8", "Each message that comes during an outage sets a retry timer of its own.", gap="being built"),
     _trap("R9", "A call that has ended keeps its outbox row and is sent."),
-    _trap("R10", "A result that cannot be recorded runs the function again.", gap="being built"),
+    _trap("R10", "A result that cannot be recorded runs the function again."),
     _trap("R11", "A message consumed elsewhere makes every commit conflict.", gap="being built"),
     _trap("R12", "Two daemons on one database both send.", gap="being built"),
     _trap("B1", "One server that never answers holds up others."),
@@ -348,12 +348,10 @@ TRAPS = [
     _trap(
         "B11",
         "A background task dies of an exception that nobody named, and nothing fires any more.",
-        gap="being built",
     ),
     _trap(
         "B12",
         "Slow functions take the threads of everybody else, and the program cannot end.",
-        gap="being built",
     ),
     _trap("B13", "The bad token or schema of one server stops every conversation."),
     _trap("B14", "Half requests hold descriptors for ever.", gap="being built"),

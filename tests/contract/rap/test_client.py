@@ -94,7 +94,8 @@ async def test_a_redirect_is_not_followed(transport: Transport, server: ToolServ
 @pytest.mark.rap("INV-5")
 async def test_a_refused_connection_failed(transport: Transport, unused_url: str) -> None:
     delivery = await post(transport, unused_url)
-    assert delivery == Delivery(Verdict.FAILED, f"cannot reach {unused_url}/invoke: connection refused")
+    refused = f"cannot reach {unused_url}/invoke: connection refused"
+    assert delivery == Delivery(Verdict.FAILED, refused, left=False)
 
 
 @pytest.mark.rap("INV-5")
@@ -195,6 +196,20 @@ async def test_a_hundred_posts_to_a_dead_server_do_not_delay_one_to_another(serv
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
         assert len(dead.invocations) == 8
+    await transport.close()
+
+
+async def test_waiting_for_a_place_is_not_the_server_s_time(serve_raw: ServeRaw) -> None:
+    async def slowly(peer: Peer) -> None:
+        await asyncio.sleep(0.2)
+        await peer.write(OK)
+
+    server = await serve_raw(slowly)
+    transport = HttpTransport(total=0.6, per_host=1)
+    started = time.monotonic()
+    deliveries = await asyncio.gather(*(post(transport, server.url) for _ in range(5)))
+    assert {each.verdict for each in deliveries} == {Verdict.DELIVERED}
+    assert time.monotonic() - started > 0.9, "the last waited longer than an exchange may take"
     await transport.close()
 
 
