@@ -1,25 +1,35 @@
-"""The event stream of a thread: its durable rows, and live events in between, for whoever watches.
+"""The event stream of a thread: its durable rows, and live events in between, for everybody who watches it.
 
-A watcher gets every durable row once and in order, whatever it missed and however slow it is. Live events (pieces of text, states
-of a slice) are shown now or never: they are dropped for a watcher that falls behind, and when a durable row has overtaken them.
+What happens in one turn of the event loop is encoded once and handed to every watcher as one batch. A watcher that is level (it has every
+row so far, and its reader keeps up) gets the batch as it is: rows come to it from the commit and are never read back. All others have a
+queue of bounded size. When that overflows, live events are dropped and counted; rows are read from the store once the reader goes on.
+
+A watcher gets every durable row once and in order, whatever it missed and however slow it is. Live events (pieces of text, states of a
+slice) are shown now or never: they are dropped for a watcher that falls behind, and when a durable row has overtaken them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from infinity._core import entry_json
+from infinity._core import Delta, entry_json
 from infinity.abc import FeedRow, Store
+from infinity.errors import DamagedStore
 
-__all__ = ["Feed", "FeedEvent"]
+__all__ = ["Feed", "FeedEvent", "Watcher", "event_data", "frame"]
 
 LIVE_CAPACITY = 1024
-PAGE = 500
+"""Events that wait for a watcher that is not level."""
+QUEUED_BYTES = 256 << 10
+"""Their bytes, at most; one event of any size is taken when nothing else waits."""
+FIRST_PAGE, LARGEST_PAGE = 32, 500
+"""Rows that are read at once: few at first, because an entry may have a megabyte; then as many as ``PAGE_BYTES`` holds."""
+PAGE_BYTES = 256 << 10
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,68 +42,152 @@ class FeedEvent(NamedTuple):
     data: bytes
 
 
-class _Reached(NamedTuple):
-    """Marks, between live events, that the durable stream now reaches ``position``."""
+def frame(event: FeedEvent) -> bytes:
+    """The event as one of a stream of server-sent events."""
+    # JSON from our encoders has no line breaks, so that one data line holds it.
+    text = b"event: %s\ndata: %s\n\n" % (event.kind.encode(), event.data)
+    return text if event.position is None else b"id: %d\n%s" % (event.position, text)
 
-    position: int
 
+class Watcher:
+    """One reader of one thread's stream: where it stands, and what it has not been given yet."""
 
-class _Watcher:
-    """What one watcher has not been given yet."""
-
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, thread: str, after: int | None, capacity: int) -> None:
+        self.thread = thread
+        self.cursor = -1 if after is None else after
+        """The last row that was handed over."""
+        self.reading = True
+        """Rows behind the cursor are in the store and not in the queue."""
+        self.page = FIRST_PAGE
+        self.closed = False
+        self.push: Callable[[bytes], bool] | None = None
+        """Set by a reader that is level: takes a batch of frames at once, or says no and is given it through the queue."""
         self._capacity = capacity
-        self._queue: deque[FeedEvent | _Reached] = deque()
+        self._queue: deque[FeedEvent] = deque()
+        self._bytes = 0
         self._views: dict[str, FeedEvent] = {}
         self._lost = 0
+        self._gap = False
+        """Rows behind the queue's end did not fit into it."""
         self._something = asyncio.Event()
-        self.closed = False
 
-    def live(self, event: FeedEvent) -> None:
-        if len(self._queue) >= self._capacity:
+    def offer(self, event: FeedEvent, view_type: str | None) -> None:
+        if view_type is not None:
+            # The latest of each type, never dropped: it is the only copy that this watcher gets (VIEW-1).
+            self._views[view_type] = event
+        elif event.position is not None:
+            self._gap = self._gap or self._full
+            if not self._gap:
+                self._append(event)
+        elif self._full:
             self._lost += 1
-            return
-        if self._lost:
-            self._queue.append(FeedEvent(None, "lost", _encode({"events": self._lost})))
-            self._lost = 0
-        self._queue.append(event)
-        self._something.set()
+        else:
+            if self._lost:
+                self._append(FeedEvent(None, "lost", _encode({"events": self._lost})))
+                self._lost = 0
+            self._append(event)
 
-    def view(self, view_type: str, event: FeedEvent) -> None:
-        """The latest of each type, never dropped: it is the only copy that this watcher gets (VIEW-1)."""
-        self._views[view_type] = event
-        self._something.set()
-
-    def reached(self, position: int) -> None:
-        if self._queue and isinstance(self._queue[-1], _Reached):
-            self._queue.pop()
-        self._queue.append(_Reached(position))
+    def wake(self) -> None:
         self._something.set()
 
     def close(self) -> None:
         self.closed = True
         self._something.set()
 
-    def overtaken(self, cursor: int) -> None:
-        """Forget live events that happened before a durable row which was given already."""
-        last = -1
-        for place, item in enumerate(self._queue):
-            if isinstance(item, _Reached) and item.position <= cursor:
-                last = place
-        for _ in range(last + 1):
-            self._queue.popleft()
+    def take(self) -> list[FeedEvent]:
+        """What can be handed over now, in order. Nothing and ``reading``: rows have to be read first. Nothing else: it is level."""
+        found = list(self._views.values())
+        self._views.clear()
+        while self._queue:
+            position = self._queue[0].position
+            if position is not None and position > self.cursor + 1:
+                # Others commit to this store too, and what they write is not announced here.
+                self.reading = True
+                return found
+            event = self._pop()
+            if position is None:
+                found.append(event)
+            elif position > self.cursor:
+                self.cursor = position
+                found.append(event)
+        if self._gap:
+            self._gap, self.reading = False, True
+        return found
 
-    def next(self) -> FeedEvent | _Reached | None:
-        if self._views:
-            return self._views.pop(next(iter(self._views)))
-        if self._queue:
-            return self._queue.popleft()
-        return None
+    def read(self, events: list[FeedEvent]) -> None:
+        """A page that was read from the store behind the cursor."""
+        whole = len(events) == self.page
+        if events:
+            last = events[-1].position
+            assert last is not None
+            self.cursor = last
+            size = sum(len(event.data) for event in events) // len(events) + 1
+            self.page = max(1, min(LARGEST_PAGE, PAGE_BYTES // size))
+        if not whole:
+            self.reading = False
+            self._overtake()
+            self._check_whole()
 
     async def wait(self) -> None:
         self._something.clear()
-        if not (self._queue or self._views or self.closed):
+        if not (self._queue or self._views or self._gap or self.closed):
             await self._something.wait()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._queue) >= self._capacity or self._bytes >= QUEUED_BYTES
+
+    def _append(self, event: FeedEvent) -> None:
+        self._queue.append(event)
+        self._bytes += len(event.data)
+
+    def _pop(self) -> FeedEvent:
+        event = self._queue.popleft()
+        self._bytes -= len(event.data)
+        return event
+
+    def _check_whole(self) -> None:
+        rows = (event.position for event in self._queue if event.position is not None)
+        if next(rows, self.cursor + 1) != self.cursor + 1:
+            raise DamagedStore(
+                f"the event stream of {self.thread} has nothing behind {self.cursor}, although later rows were committed"
+            )
+
+    def _overtake(self) -> None:
+        """Forget live events that happened before a durable row which was given already."""
+        last = -1
+        for place, event in enumerate(self._queue):
+            if event.position is not None and event.position <= self.cursor:
+                last = place
+        for _ in range(last + 1):
+            self._pop()
+
+
+class _Topic:
+    """A thread that is watched: by whom, and what has happened in this turn of the loop."""
+
+    __slots__ = ("pending", "watchers")
+
+    def __init__(self) -> None:
+        self.watchers: set[Watcher] = set()
+        self.pending: list[tuple[FeedEvent, str | None]] = []
+
+    def flush(self) -> None:
+        events, self.pending = self.pending, []
+        rows = [event.position for event, _ in events if event.position is not None]
+        batch: bytes | None = None
+        for watcher in self.watchers:
+            if watcher.push is not None and (not rows or rows[0] == watcher.cursor + 1):
+                if batch is None:
+                    batch = b"".join([frame(event) for event, _ in events])
+                if watcher.push(batch):
+                    if rows:
+                        watcher.cursor = rows[-1]
+                    continue
+            watcher.push = None
+            for event, view_type in events:
+                watcher.offer(event, view_type)
+            watcher.wake()
 
 
 class Feed:
@@ -102,76 +196,100 @@ class Feed:
     def __init__(self, store: Store, *, capacity: int = LIVE_CAPACITY) -> None:
         self._store = store
         self._capacity = capacity
-        self._watchers: dict[str, set[_Watcher]] = {}
+        self._topics: dict[str, _Topic] = {}
+        self._watching = 0
         self._closed = False
 
     def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
-        watchers = self._watchers.get(thread)
-        if not watchers:
-            return
-        event = FeedEvent(None, kind, _encode(data))
-        for watcher in watchers:
-            if kind == "view":
-                watcher.view(str(data.get("view_type")), event)
-            else:
-                watcher.live(event)
+        topic = self._topics.get(thread)
+        if topic is not None:
+            view_type = str(data.get("view_type")) if kind == "view" else None
+            self._add(topic, FeedEvent(None, kind, _encode(data)), view_type)
 
-    def committed(self, thread: str, position: int) -> None:
-        for watcher in self._watchers.get(thread, ()):
-            watcher.reached(position)
+    def committed(self, change: Delta) -> None:
+        topic = self._topics.get(change.thread)
+        if topic is not None:
+            for event in _events(change):
+                self._add(topic, event)
+
+    def _add(self, topic: _Topic, event: FeedEvent, view_type: str | None = None) -> None:
+        if not topic.pending:
+            asyncio.get_running_loop().call_soon(topic.flush)
+        topic.pending.append((event, view_type))
 
     def gate(self, step: str) -> None:
         """Slices pass here unobserved; tracing and crash tests put their own observer in front."""
 
     def watching(self) -> int:
         """How many watch now, over all threads."""
-        return sum(len(watchers) for watchers in self._watchers.values())
+        return self._watching
 
     def close(self) -> None:
         """End every watch, so that a host can stop."""
         self._closed = True
-        for watchers in self._watchers.values():
-            for watcher in watchers:
+        for topic in self._topics.values():
+            for watcher in topic.watchers:
                 watcher.close()
+
+    def enter(self, thread: str, after: int | None = None) -> Watcher:
+        """Watch from now on, behind the cursor ``after`` (``None``: from the beginning). Whoever enters must ``leave``."""
+        watcher = Watcher(thread, after, self._capacity)
+        watcher.closed = self._closed
+        # Registered before the first read: a row committed during the read is announced, so that there is no gap.
+        self._topics.setdefault(thread, _Topic()).watchers.add(watcher)
+        self._watching += 1
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Harmless when repeated."""
+        topic = self._topics.get(watcher.thread)
+        if topic is not None and watcher in topic.watchers:
+            topic.watchers.remove(watcher)
+            self._watching -= 1
+            if not topic.watchers:
+                del self._topics[watcher.thread]
+
+    async def ready(self, watcher: Watcher) -> list[FeedEvent]:
+        """What comes next for the watcher, without waiting for anything to happen; empty when it is level.
+
+        Store errors pass through: a watcher that cannot be served is told so, and never skips a row (I8).
+        """
+        while True:
+            if watcher.reading:
+                rows = await self._store.feed(watcher.thread, watcher.cursor, watcher.page)
+                events = [FeedEvent(row.position, row.kind, event_data(row)) for row in rows]
+                watcher.read(events)
+            else:
+                events = watcher.take()
+            if events or not watcher.reading:
+                return events
 
     async def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
         """Durable rows behind the cursor ``after`` (``None``: from the beginning), then everything as it happens, until closed.
 
-        Store errors pass through: a watcher that cannot be served is told so, and never skips a row (I8).
+        Store errors pass through, as in ``ready``.
         """
-        if self._closed:
-            return
-        watcher = _Watcher(self._capacity)
-        # Registered before the first read: a row committed during the read is announced, so that there is no gap.
-        self._watchers.setdefault(thread, set()).add(watcher)
+        watcher = self.enter(thread, after)
         try:
-            cursor = -1 if after is None else after
-            behind = True
             while not watcher.closed:
-                if behind:
-                    rows = await self._store.feed(thread, cursor, PAGE)
-                    for row in rows:
-                        cursor = row.position
-                        yield FeedEvent(row.position, row.kind, event_data(row))
-                    behind = len(rows) == PAGE
-                    if not behind:
-                        watcher.overtaken(cursor)
-                    continue
-                item = watcher.next()
-                if item is None:
+                events = await self.ready(watcher)
+                for event in events:
+                    yield event
+                if not events:
                     await watcher.wait()
-                elif isinstance(item, FeedEvent):
-                    yield item
-                else:
-                    behind = item.position > cursor
         finally:
-            self._forget(thread, watcher)
+            self.leave(watcher)
 
-    def _forget(self, thread: str, watcher: _Watcher) -> None:
-        watchers = self._watchers[thread]
-        watchers.discard(watcher)
-        if not watchers:
-            del self._watchers[thread]
+
+def _events(change: Delta) -> list[FeedEvent]:
+    """The rows of a commit, as ``Store.feed`` would list them."""
+    rows = change.feed
+    records = dict(change.entries) if any(kind == "entry" for _, kind, _ in rows) else {}
+    found = []
+    for position, kind, body in rows:
+        record = records[msgspec.json.decode(body)["position"]] if kind == "entry" else None
+        found.append(FeedEvent(position, kind, event_data(FeedRow(position, kind, body, record))))
+    return found
 
 
 def event_data(row: FeedRow) -> bytes:

@@ -45,6 +45,8 @@ class Limits:
     concurrent_slices: int = 512
     hot_threads: int = 512
     """Threads kept in memory between slices."""
+    event_streams: int = 1_000
+    """Event streams that one host serves at once; further clients are told to come back later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from tests.cloud.deployment import Deployment
 from tests.contract.dsql_rules import Conflicts
 from tests.slice.world import World
 
+from infinity._core import Delta
 from infinity.abc import Observer
 from infinity.cloud import batch
 from infinity.cloud.aws.sqs import LONGEST_DELAY
@@ -90,9 +91,9 @@ class _Both:
         self._own.live(thread, kind, data)
         self._world.runtime.feed.live(thread, kind, data)
 
-    def committed(self, thread: str, position: int) -> None:
-        self._own.committed(thread, position)
-        self._world.runtime.feed.committed(thread, position)
+    def committed(self, change: Delta) -> None:
+        self._own.committed(change)
+        self._world.runtime.feed.committed(change)
 
     def gate(self, step: str) -> None:
         self._own.gate(step)

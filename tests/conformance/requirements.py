@@ -354,7 +354,7 @@ TRAPS = [
         "Slow functions take the threads of everybody else, and the program cannot end.",
     ),
     _trap("B13", "The bad token or schema of one server stops every conversation."),
-    _trap("B14", "Half requests hold descriptors for ever.", gap="being built"),
+    _trap("B14", "Half requests hold descriptors for ever."),
     _trap(
         "B15",
         "A slice that does not fit into the store's transaction is tried again for ever.",

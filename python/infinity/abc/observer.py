@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from infinity._core import Delta
+
 
 class Observer(Protocol):
     def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
         """Something that is shown now and never stored: pieces of text, the state of a slice. Must not block or raise."""
         ...
 
-    def committed(self, thread: str, position: int) -> None:
-        """The durable event stream of the thread now reaches this position."""
+    def committed(self, change: Delta) -> None:
+        """This is durable now, ``change.feed`` with it. Children of the change are announced by calls of their own."""
         ...
 
     def gate(self, step: str) -> None:

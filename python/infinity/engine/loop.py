@@ -217,8 +217,7 @@ class Loop:
             self._outbox.add(change.thread, change.outbox)
             timers = [(id, due_at) for id, due_at, _, _ in change.timers]
             self._alarm.arm(change.thread, timers, change.timers_cancelled)
-            if change.feed:
-                self._services.observer.committed(change.thread, change.feed[-1][0])
+            self._services.observer.committed(change)
 
     async def _rest(self, thread: str, error: Exception) -> None:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""

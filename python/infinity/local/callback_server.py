@@ -14,13 +14,15 @@ from infinity.runtime import Runtime
 from .api.backend import BACKEND, Address, Backend
 from .api.callbacks import post_callback
 from .api.guard import guard
+from .connections import Connections, serving
+from .listener import listen as bind
 
 __all__ = ["listen"]
 
 
 async def listen(runtime: Runtime, host: str, port: int) -> Callable[[], Awaitable[None]]:
     """Serve ``POST /callback/{token}``; returns what stops it. ``ConfigError`` if the port is taken."""
-    app = web.Application(middlewares=[guard], client_max_size=runtime.settings.limits.message_bytes)
+    app = web.Application(middlewares=[serving, guard], client_max_size=runtime.settings.limits.message_bytes)
     app[BACKEND] = Backend(
         runtime=runtime,
         store=runtime.store,
@@ -34,16 +36,24 @@ async def listen(runtime: Runtime, host: str, port: int) -> Callable[[], Awaitab
         max_callback=runtime.settings.limits.callback_bytes,
     )
     app.router.add_post("/callback/{token}", post_callback)
+    try:
+        listener = await bind(host, port)
+    except ConfigError as error:
+        raise ConfigError(
+            f"cannot listen for callbacks on {host}:{port}; pass another callback_port, and keep it: {error}"
+        ) from error
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
+    assert runner.server is not None
+    connections = Connections(listener, runner.server)
+    connections.start()
+
+    async def stop() -> None:
+        connections.stop()
+        listener.close()
         await runner.cleanup()
-        raise ConfigError(
-            f"cannot listen for callbacks on {host}:{port} ({error.strerror}); pass another callback_port, and keep it"
-        ) from error
-    return runner.cleanup
+
+    return stop
 
 
 async def _none() -> list[dict[str, object]]:

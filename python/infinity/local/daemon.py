@@ -30,6 +30,7 @@ from .api.app import make_app
 from .api.backend import Address, Backend
 from .api.metrics import Metrics
 from .clock import SystemClock
+from .connections import Connections
 from .database import open_journal
 from .home import DaemonState, Home, HomeLock
 from .journal_store import JournalStore
@@ -109,6 +110,7 @@ class Daemon:
         """Once it is started, as ``servers``."""
         self.servers: ServerSet
         self.moves: Moves
+        self.connections: Connections
         self._observe = observe
         self._open_elsewhere = open_store
         self._undo = contextlib.AsyncExitStack()
@@ -163,9 +165,10 @@ class Daemon:
         self._undo.push_async_callback(self.runtime.stop, GRACE)
         await self.runtime.start()
         # Only now: a message from outside must not overtake those that were queued before (THR-1).
-        site = web.SockSite(runner, listener, backlog=512)
-        await site.start()
-        self._undo.push_async_callback(site.stop)
+        assert runner.server is not None
+        self.connections = Connections(listener, runner.server)
+        self.connections.start()
+        self._undo.callback(self.connections.stop)
         return self._announce(lock, backend.address)
 
     async def _listen(self) -> socket.socket:
@@ -247,6 +250,7 @@ class Daemon:
             home=self.home.path,
             max_body=settings.limits.message_bytes,
             max_callback=settings.limits.callback_bytes,
+            max_streams=settings.limits.event_streams,
             version=__version__,
             metrics=self.metrics,
             moves=moves,

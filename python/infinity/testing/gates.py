@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import Any
 
+from infinity._core import Delta
 from infinity.abc import Observer
 from infinity.errors import ConfigError
 
@@ -49,8 +50,8 @@ class CrashGates:
     def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
         self._behind.live(thread, kind, data)
 
-    def committed(self, thread: str, position: int) -> None:
-        self._behind.committed(thread, position)
+    def committed(self, change: Delta) -> None:
+        self._behind.committed(change)
 
     def gate(self, step: str) -> None:
         self._behind.gate(step)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from infinity._core import Delta
 from infinity.abc import Observer
 from infinity.cloud.host import Host
 from infinity.cloud.relay import forward, open_relay
@@ -85,8 +86,8 @@ class Gates:
     def live(self, thread: str, kind: str, data: dict[str, Any]) -> None:
         self._behind.live(thread, kind, data)
 
-    def committed(self, thread: str, position: int) -> None:
-        self._behind.committed(thread, position)
+    def committed(self, change: Delta) -> None:
+        self._behind.committed(change)
 
     def gate(self, step: str) -> None:
         self._behind.gate(step)

@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from tests.boundary.daemons import SOON, Event, Running, running
 
@@ -29,6 +31,15 @@ async def durable(daemon: Running, thread: str, until: int, **how: int) -> list[
                 found.append(event)
                 if event.id >= until:
                     return found
+    return found
+
+
+async def written(response: aiohttp.ClientResponse) -> bytes:
+    """What the daemon wrote at once."""
+    found, whole = b"", False
+    while not whole:
+        piece, whole = await response.content.readchunk()
+        found += piece
     return found
 
 
@@ -174,16 +185,130 @@ async def test_watchers_are_let_go_when_the_daemon_stops(daemon: Running) -> Non
         assert all(event.id is None or event.id >= 0 for event in rest)
 
 
-async def test_a_watcher_that_leaves_is_forgotten(daemon: Running) -> None:
+async def test_a_watcher_that_leaves_a_quiet_stream_is_forgotten(
+    daemon: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     thread = await daemon.thread()
     feed = daemon.daemon.runtime.feed
-    async with daemon.events(thread) as events:
-        await anext(events)
-        assert feed.watching() == 1
+    for _ in range(5):
+        async with daemon.events(thread) as events:
+            await anext(events)
+            assert feed.watching() == 1
+        async with asyncio.timeout(SOON):
+            while feed.watching():
+                await asyncio.sleep(0.01)
+    metrics = (await daemon.get("/metrics")).body
+    assert "infinity_event_streams 0\n" in metrics
+    assert 'route="/v1/threads/{id}/events",status="500"' not in metrics
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_rows_come_from_the_commit_and_are_not_read_back_for_each_watcher(
+    daemon: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, events = await talked(daemon, 1)
+    store = daemon.daemon.runtime.store
+    reads = 0
+    read = store.feed
+
+    async def counted(*how: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(*how)
+
+    monkeypatch.setattr(store, "feed", counted)
+    opened = asyncio.Barrier(11)
+
+    async def follow() -> list[Event]:
+        found: list[Event] = []
+        async with daemon.events(thread, after=len(events) - 1) as stream:
+            await opened.wait()
+            async for event in stream:
+                found += [event] if event.id is not None else []
+                if event.kind == "slice" and event.id is not None:
+                    return found
+        return found
+
     async with asyncio.timeout(SOON):
+        followers = [asyncio.create_task(follow()) for _ in range(10)]
+        await opened.wait()
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "more"})
+        seen = await asyncio.gather(*followers)
+    assert reads == 10  # where each of them began
+    monkeypatch.undo()
+    assert seen == [await durable(daemon, thread, len(events) + 2, after=len(events) - 1)] * 10
+
+
+async def test_what_happens_in_one_turn_of_the_loop_is_one_write_for_each_watcher(daemon: Running) -> None:
+    thread, _ = await talked(daemon, 1)
+    feed = daemon.daemon.runtime.feed
+    async with (
+        asyncio.timeout(SOON),
+        daemon.http.get(f"/v1/threads/{thread}/events?after=latest") as response,
+    ):
+        assert await written(response) == b"retry: 1000\n\n"
+        for number in range(20):
+            feed.live(thread, "text", {"n": number})
+        chunk = await written(response)
+        assert chunk.count(b"event: text") == 20
+
+
+async def test_a_client_that_does_not_read_is_closed_and_resumes_without_gap_or_repeat(
+    daemon: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon.daemon.connections.stalled_connections, "seconds", 0.2)
+    thread, events = await talked(daemon, 1)
+    feed, store = daemon.daemon.runtime.feed, daemon.daemon.runtime.store
+    async with (
+        asyncio.timeout(3 * SOON),
+        daemon.http.get(f"/v1/threads/{thread}/events?after=latest") as slow,
+    ):
+        await slow.content.readuntil(b"\n\n")
+        connection = slow.connection
+        assert connection is not None and connection.transport is not None
+        connection.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(400):
+            feed.live(thread, "text", {"n": number, "text": "x" * 50_000})
+            await asyncio.sleep(0)
+            if number % 40 == 0:
+                await daemon.post(f"/v1/threads/{thread}/messages", {"content": f"word {number}"})
         while feed.watching():
-            feed.live(thread, "text", {"text": "anybody?"})
             await asyncio.sleep(0.01)
+    end = (await daemon.get(f"/v1/threads/{thread}")).body["cursor"]
+    resumed = await durable(daemon, thread, end, after=len(events) - 1)
+    assert [event.id for event in resumed] == list(range(len(events), end + 1))
+    assert len(await store.feed(thread, len(events) - 1)) == len(resumed)
+
+
+async def test_streams_beyond_their_limit_are_told_to_come_back(tmp_path: Path) -> None:
+    async with running(tmp_path / "home", "[limits]\nevent_streams = 2\n") as daemon:
+        thread = await daemon.thread()
+        async with daemon.events(thread), daemon.events(thread):
+            refused = await daemon.get(f"/v1/threads/{thread}/events")
+            assert (refused.status, refused.code) == (503, "streams")
+            assert "limits.event_streams" in refused.body["error"]["message"]
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert (await daemon.get(f"/v1/threads/{thread}")).status == 200
+        async with asyncio.timeout(SOON):
+            while daemon.daemon.runtime.feed.watching():
+                await asyncio.sleep(0.01)
+        async with daemon.events(thread):
+            pass
+
+
+async def test_a_storm_of_reconnects_leaves_nothing_behind(daemon: Running) -> None:
+    thread, _ = await talked(daemon, 1)
+
+    async def reconnect() -> None:
+        for _ in range(20):
+            async with daemon.events(thread) as stream:
+                await anext(stream)
+
+    async with asyncio.timeout(3 * SOON):
+        await asyncio.gather(*(reconnect() for _ in range(20)))
+        while daemon.daemon.runtime.feed.watching():
+            await asyncio.sleep(0.01)
+    assert "infinity_event_streams 0\n" in (await daemon.get("/metrics")).body
 
 
 async def test_a_watcher_that_hangs_up_is_no_failure(
@@ -213,8 +338,8 @@ async def test_a_store_that_fails_under_a_stream_ends_it_in_order(
     async def fail(*_: object) -> list[object]:
         raise StoreError("the disk is gone")
 
-    async with asyncio.timeout(SOON), daemon.events(thread, after=len(events)) as stream:
-        monkeypatch.setattr(daemon.daemon.runtime.store, "feed", fail)
-        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "more"})
+    # What is committed comes from the commit; only a client that was away has to be read to.
+    monkeypatch.setattr(daemon.daemon.runtime.store, "feed", fail)
+    async with asyncio.timeout(SOON), daemon.events(thread, after=len(events) - 3) as stream:
         assert [event for event in [event async for event in stream] if event.id is not None] == []
     assert "the disk is gone" in caplog.text and "Traceback" not in caplog.text

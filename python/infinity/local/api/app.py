@@ -6,6 +6,7 @@ from aiohttp import web
 
 from infinity.answers.openapi import describe
 
+from ..connections import serving
 from .answers import answer
 from .backend import BACKEND, Backend
 from .guard import guard
@@ -15,7 +16,7 @@ __all__ = ["make_app"]
 
 
 def make_app(backend: Backend) -> web.Application:
-    app = web.Application(middlewares=[guard], client_max_size=backend.max_body)
+    app = web.Application(middlewares=[serving, guard], client_max_size=backend.max_body)
     app[BACKEND] = backend
     description = describe(ROUTES, backend.version)
 

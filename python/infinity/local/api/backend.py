@@ -44,6 +44,7 @@ class Backend:
     home: Path
     max_body: int = 1 << 20
     max_callback: int = 8 << 20
+    max_streams: int = 1_000
     version: str = ""
     metrics: Metrics = field(default_factory=Metrics)
     moves: Moves | None = None

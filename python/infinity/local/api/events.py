@@ -1,21 +1,26 @@
-"""Events: a thread's stream as server-sent events, from a cursor on, without gap or repeat."""
+"""Events: a thread's stream as server-sent events, from a cursor on, without gap or repeat.
+
+A client that keeps up is written to by the feed itself, once in a turn of the event loop. One that does not is served from here, as fast as
+it reads; if it stops reading, ``local.connections`` closes it, and it comes back with its cursor.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from infinity.answers.events import cursor
 from infinity.answers.threads import known
 from infinity.errors import InfinityError
-from infinity.feed import FeedEvent
+from infinity.feed import Feed, FeedEvent, Watcher, frame
 
-from .backend import BACKEND
+from ..connections import Connection, connection_of
+from .backend import BACKEND, Backend
 from .body import path_id
+from .failure import Refused
 
 __all__ = ["stream_events"]
 
@@ -23,6 +28,10 @@ logger = logging.getLogger("infinity.api")
 
 KEEP_ALIVE = 15.0
 """Seconds between comments on a quiet stream, so that both ends notice a dead connection. Nothing ticks when nobody watches (I9)."""
+SLOW_BYTES = 64 << 10
+"""Unsent bytes beyond which a client gets no more until it has read them."""
+PIECE = 64 << 10
+"""Bytes that are written at once to a client that has to catch up."""
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -40,17 +49,20 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     thread = path_id(request)
     row = await known(backend.store, thread)
     after = cursor(request.headers.get("Last-Event-ID") or request.query.get("after"), row)
-    # Watching begins before the views are read, so that no update falls between the two.
-    events = backend.feed.watch(thread, after)
-    upcoming = asyncio.ensure_future(anext(events, None))
+    _check_room(backend)
     response = web.StreamResponse(headers=_HEADERS)
+    # Watching begins before the views are read, so that no update falls between the two.
+    watcher = backend.feed.enter(thread, after)
     try:
+        connection = connection_of(request)
+        if connection is not None:
+            # A client that hangs up while nothing happens would otherwise be noticed at the next write.
+            connection.on_lost(watcher.close)
         views = await backend.store.views(thread)
         await response.prepare(request)
-        await response.write(
-            b"retry: 1000\n\n" + b"".join(_view(view_type, content) for view_type, content in views)
-        )
-        await _write(response, events, upcoming)
+        await response.write(b"retry: 1000\n\n")
+        await _write(response, [_view(view_type, content) for view_type, content in views], connection)
+        await _serve(request, response, backend.feed, watcher)
     except ConnectionError:
         logger.debug("a client of the event stream of %s has hung up", thread)
     except InfinityError as error:
@@ -59,35 +71,58 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         # Its status line is long gone: the stream ends here, and the client comes back with its cursor.
         logger.warning("the event stream of %s ended: %s", thread, error)
     finally:
-        upcoming.cancel()
-        await asyncio.gather(upcoming, return_exceptions=True)
-        await events.aclose()
+        backend.feed.leave(watcher)
     return response
 
 
-async def _write(
-    response: web.StreamResponse,
-    events: AsyncGenerator[FeedEvent, None],
-    upcoming: asyncio.Future[FeedEvent | None],
-) -> None:
-    while True:
-        done, _ = await asyncio.wait((upcoming,), timeout=KEEP_ALIVE)
-        if not done:
-            await response.write(b": waiting\n\n")
+def _check_room(backend: Backend) -> None:
+    if backend.feed.watching() >= backend.max_streams:
+        raise Refused(
+            503,
+            "streams",
+            f"{backend.max_streams} event streams are open, as many as limits.event_streams allows; close some, or try again later",
+        )
+
+
+async def _serve(request: web.Request, response: web.StreamResponse, feed: Feed, watcher: Watcher) -> None:
+    connection = connection_of(request)
+
+    def push(batch: bytes) -> bool:
+        transport = request.transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size() > SLOW_BYTES:
+            return False
+        # As `response.write` does it, but without a task for each client.
+        transport.write(b"%x\r\n%b\r\n" % (len(batch), batch) if chunked else batch)
+        return True
+
+    chunked = request.version >= HttpVersion11
+    while not watcher.closed:
+        events = await feed.ready(watcher)
+        if events:
+            await _write(response, [frame(event) for event in events], connection)
             continue
-        event = upcoming.result()
-        if event is None:
-            return
-        await response.write(_frame(event))
-        upcoming = asyncio.ensure_future(anext(events, None))
+        watcher.push = push
+        try:
+            async with asyncio.timeout(KEEP_ALIVE):
+                await watcher.wait()
+        except TimeoutError:
+            await response.write(b": waiting\n\n")
 
 
-def _frame(event: FeedEvent) -> bytes:
-    # JSON from our encoders has no line breaks, so that one data line holds it.
-    frame = b"event: %s\ndata: %s\n\n" % (event.kind.encode(), event.data)
-    return frame if event.position is None else b"id: %d\n%s" % (event.position, frame)
+async def _write(response: web.StreamResponse, frames: list[bytes], connection: Connection | None) -> None:
+    """As fast as the client reads."""
+    piece: list[bytes] = []
+    size = 0
+    for number, each in enumerate(frames, 1):
+        piece.append(each)
+        size += len(each)
+        if size >= PIECE or number == len(frames):
+            await response.write(b"".join(piece))
+            if connection is not None:
+                await connection.drained()
+            piece, size = [], 0
 
 
 def _view(view_type: str, content: bytes) -> bytes:
     data = msgspec.json.encode({"view_type": view_type, "content": msgspec.Raw(content)})
-    return _frame(FeedEvent(None, "view", data))
+    return frame(FeedEvent(None, "view", data))
