@@ -1,6 +1,7 @@
 """The event stream of a thread: its durable rows, and live events in between, for everybody who watches it.
 
-What happens in one turn of the event loop is encoded once and handed to every watcher as one batch. A watcher that is level (it has every
+What happens in one turn of the event loop is encoded once and handed to every watcher as one batch; live events wait a moment for a row to
+go along with. A watcher that is level (it has every
 row so far, and its reader keeps up) gets the batch as it is: rows come to it from the commit and are never read back. All others have a
 queue of bounded size. When that overflows, live events are dropped and counted; rows are read from the store once the reader goes on.
 
@@ -30,6 +31,9 @@ QUEUED_BYTES = 256 << 10
 FIRST_PAGE, LARGEST_PAGE = 32, 500
 """Rows that are read at once: few at first, because an entry may have a megabyte; then as many as ``PAGE_BYTES`` holds."""
 PAGE_BYTES = 256 << 10
+
+LIVE_DELAY = 0.05
+"""Seconds that live events may wait for more of them, so that a quick slice is one write for each watcher. A row takes them along at once."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,6 +74,10 @@ class Watcher:
         self._gap = False
         """Rows behind the queue's end did not fit into it."""
         self._something = asyncio.Event()
+
+    def restart(self, cursor: int) -> None:
+        """Nothing was handed over yet: begin behind another cursor after all."""
+        self.cursor, self.reading = cursor, True
 
     def offer(self, event: FeedEvent, view_type: str | None) -> None:
         if view_type is not None:
@@ -166,13 +174,27 @@ class Watcher:
 class _Topic:
     """A thread that is watched: by whom, and what has happened in this turn of the loop."""
 
-    __slots__ = ("pending", "watchers")
+    __slots__ = ("pending", "soon", "timer", "watchers")
 
     def __init__(self) -> None:
         self.watchers: set[Watcher] = set()
         self.pending: list[tuple[FeedEvent, str | None]] = []
+        self.soon = False
+        """A flush at the end of this turn is scheduled."""
+        self.timer: asyncio.TimerHandle | None = None
+
+    def add(self, event: FeedEvent, view_type: str | None = None) -> None:
+        self.pending.append((event, view_type))
+        if event.position is not None and not self.soon:
+            self.soon = True
+            asyncio.get_running_loop().call_soon(self.flush)
+        elif self.timer is None and not self.soon:
+            self.timer = asyncio.get_running_loop().call_later(LIVE_DELAY, self.flush)
 
     def flush(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer, self.soon = None, False
         events, self.pending = self.pending, []
         rows = [event.position for event, _ in events if event.position is not None]
         batch: bytes | None = None
@@ -204,18 +226,13 @@ class Feed:
         topic = self._topics.get(thread)
         if topic is not None:
             view_type = str(data.get("view_type")) if kind == "view" else None
-            self._add(topic, FeedEvent(None, kind, _encode(data)), view_type)
+            topic.add(FeedEvent(None, kind, _encode(data)), view_type)
 
     def committed(self, change: Delta) -> None:
         topic = self._topics.get(change.thread)
         if topic is not None:
             for event in _events(change):
-                self._add(topic, event)
-
-    def _add(self, topic: _Topic, event: FeedEvent, view_type: str | None = None) -> None:
-        if not topic.pending:
-            asyncio.get_running_loop().call_soon(topic.flush)
-        topic.pending.append((event, view_type))
+                topic.add(event)
 
     def gate(self, step: str) -> None:
         """Slices pass here unobserved; tracing and crash tests put their own observer in front."""
@@ -247,6 +264,8 @@ class Feed:
             topic.watchers.remove(watcher)
             self._watching -= 1
             if not topic.watchers:
+                if topic.timer is not None:
+                    topic.timer.cancel()
                 del self._topics[watcher.thread]
 
     async def ready(self, watcher: Watcher) -> list[FeedEvent]:

@@ -33,6 +33,8 @@ SLOW_BYTES = 64 << 10
 PIECE = 64 << 10
 """Bytes that are written at once to a client that has to catch up."""
 
+_NOTHING = 10**18
+
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -47,21 +49,26 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     """
     backend = request.app[BACKEND]
     thread = path_id(request)
-    row = await known(backend.store, thread)
-    after = cursor(request.headers.get("Last-Event-ID") or request.query.get("after"), row)
     _check_room(backend)
     response = web.StreamResponse(headers=_HEADERS)
-    # Watching begins before the views are read, so that no update falls between the two.
-    watcher = backend.feed.enter(thread, after)
+    # Watching begins before anything is read, so that nothing falls between the two.
+    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    watcher = backend.feed.enter(thread, _position(text))
     try:
         connection = connection_of(request)
         if connection is not None:
             # A client that hangs up while nothing happens would otherwise be noticed at the next write.
             connection.on_lost(watcher.close)
-        views = await backend.store.views(thread)
+        # At once, because each read wakes the store's reader.
+        row, views, events = await asyncio.gather(
+            known(backend.store, thread), backend.store.views(thread), backend.feed.ready(watcher)
+        )
+        after = cursor(text, row)
+        if after is not None and not events and after != watcher.cursor:
+            watcher.restart(after)
         await response.prepare(request)
-        await response.write(b"retry: 1000\n\n")
-        await _write(response, [_view(view_type, content) for view_type, content in views], connection)
+        begin = [b"retry: 1000\n\n", *(_view(view_type, content) for view_type, content in views)]
+        await _write(response, [*begin, *map(frame, events)], connection)
         await _serve(request, response, backend.feed, watcher)
     except ConnectionError:
         logger.debug("a client of the event stream of %s has hung up", thread)
@@ -73,6 +80,13 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     finally:
         backend.feed.leave(watcher)
     return response
+
+
+def _position(text: str | None) -> int | None:
+    """Behind which row to read while it is not known yet how long the stream is. ``cursor`` has the last word."""
+    if text is None:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else _NOTHING
 
 
 def _check_room(backend: Backend) -> None:
