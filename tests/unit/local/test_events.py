@@ -259,7 +259,7 @@ async def test_a_client_that_does_not_read_is_closed_and_resumes_without_gap_or_
 ) -> None:
     monkeypatch.setattr(daemon.daemon.connections.stalled_connections, "seconds", 0.2)
     thread, events = await talked(daemon, 1)
-    feed, store = daemon.daemon.runtime.feed, daemon.daemon.runtime.store
+    feed = daemon.daemon.runtime.feed
     async with (
         asyncio.timeout(3 * SOON),
         daemon.http.get(f"/v1/threads/{thread}/events?after=latest") as slow,
