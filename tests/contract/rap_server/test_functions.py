@@ -127,7 +127,6 @@ MISBEHAVING = [
     (circular, ["no JSON form"]),
     (unsendable_display, ["no JSON form"]),
     (unsendable_content, ["content", "int"]),
-    (huge, ["2,000", "ask for less"]),
     (nameless, ["Nameless"]),
 ]
 
@@ -161,6 +160,13 @@ async def test_whatever_a_function_does_its_call_is_answered_and_the_server_goes
     assert callback["text"].startswith("Error: ")
     assert all(word in callback["text"].replace("2000", "2,000") for word in words)
     assert "Traceback" not in callback["text"]
+
+
+@pytest.mark.rap("SRV-2")
+async def test_a_large_result_is_sent_whole(runtime: FakeRuntime, state: Path) -> None:
+    async with served(one_tool(huge, timeout=30), state) as server:
+        await runtime.invoke(server.base_url, "do")
+        assert (await runtime.called_back())["text"] == huge()
 
 
 @pytest.mark.rap("SRV-2")
