@@ -21,6 +21,7 @@ from infinity.errors import (
 )
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.tool_server import ToolServer, answering
 
 
 async def _pass_time(world: World, thread: str) -> None:
@@ -168,3 +169,35 @@ async def test_an_answer_cut_at_the_output_limit_is_kept_and_the_user_is_told(wo
     thread = await world.thread("hi")
     await world.said(thread, "and so")
     await world.noted(thread, "problem", code="max_tokens")
+
+
+@pytest.mark.trap("M8")
+async def test_a_model_that_says_nothing_to_a_result_twice_is_a_problem(
+    tooled: World, server: ToolServer
+) -> None:
+    server.behaviour = answering("done by a")
+    tooled.model.then(call(("a", {})), Turn([]), Turn([]))
+    thread = await tooled.thread("go")
+    problem = await tooled.noted(thread, "problem", code="empty")
+    assert "without saying anything" in problem["text"]
+    assert len(tooled.model.requests) == 3
+    tooled.model.then(say("here I am"))
+    await tooled.runtime.send(thread, "are you there?")
+    await tooled.said(thread, "here I am")
+
+
+@pytest.mark.trap("M8")
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("max_tokens", "max_tokens"),
+        ("refusal", "refused"),
+        ("model_context_window_exceeded", "context_too_long"),
+        ("pause_turn", "pause_turn"),
+    ],
+)
+async def test_an_end_that_is_no_whole_answer_is_a_problem(world: World, reason: str, code: str) -> None:
+    half = Turn([{"type": "text", "text": "half an ans"}], stop_reason=reason)
+    world.model.then(*[half] * 9)
+    thread = await world.thread("go")
+    await world.noted(thread, "problem", code=code)

@@ -21,19 +21,23 @@ from infinity.abc.model import Model, ModelCall, ModelRequest, Part, Reasoning, 
 from infinity.errors import ConfigError, ModelError, ModelUnavailable
 
 from .characters import Joiner, whole, whole_value
-from .turn import MOST_TOKENS, REASONING, count
+from .turn import CUT_OFF, MOST_TOKENS, REASONING, count
 
 log = logging.getLogger("infinity.models")
 
 _CLOSING_SECONDS = 2.0
 _MOST_PAUSES = 8
+EMPTY = "empty"
+"""The stop reason of a turn without a word or call where there should be one, twice."""
+_RESULT = b'{"role":"user","content":[{"type":"tool_result"'
+_EVENT = b'"name":"receive_event__injected"'
 _encode = msgspec.json.Encoder().encode
 _LONG_WORD = re.compile(r"[^\s'\"(),;]{20,}")
 """What a key or an address with one looks like; exceptions of libraries quote them (S9)."""
 
 
 async def completion(model: Model, request: ModelRequest, show: Callable[[Part], None]) -> Turn:
-    """The model's turn, gone on with where the provider paused it.
+    """The model's turn, gone on with where the provider paused it, and asked for twice where it is empty right after a result.
 
     ``show`` gets the live parts: whole characters, never half of a surrogate pair.
 
@@ -48,6 +52,11 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
             if turn.stop_reason != "pause_turn" or turn.calls or not turn.blocks:
                 break
             turn = _joined(turn, await _stream(model, _continued(request, turn), show))
+        if _says_nothing(turn) and answers_a_call(request.messages):
+            # Some models end their turn on a result now and then; asked again they go on (M8).
+            turn = _joined(turn, await _stream(model, request, show))
+            if _says_nothing(turn):
+                turn = replace(turn, stop_reason=EMPTY)
         return turn
     except (ModelError, ConfigError) as error:
         if _being_cancelled():
@@ -58,6 +67,21 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
     except BaseException as error:  # noqa: BLE001
         # Whatever class it is: SystemExit, a panic of an extension and a stray cancellation are no reason to end the program.
         _translate(error)
+
+
+def _says_nothing(turn: Turn) -> bool:
+    return not turn.blocks and turn.stop_reason not in CUT_OFF
+
+
+def answers_a_call(messages: bytes) -> bool:
+    """Whether the model is to go on after a result of a call of its own; it may say nothing to an event (SUB-5).
+
+    The marks cannot stand in text: JSON escapes its quotes.
+    """
+    user = messages.rfind(b'{"role":"user"')
+    if user < 0 or not messages.startswith(_RESULT, user):
+        return False
+    return _EVENT not in messages[messages.rfind(b'{"role":"assistant"', 0, user) : user]
 
 
 def _continued(request: ModelRequest, turn: Turn) -> ModelRequest:

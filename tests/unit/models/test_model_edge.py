@@ -307,3 +307,40 @@ async def test_the_strict_server_has_a_window() -> None:
             await completion(model, request, lambda _: None)
         await completion(model, replace(request, max_tokens=20), lambda _: None)
         await model.close()
+
+
+def after(name: str, *more: dict[str, Any]) -> ModelRequest:
+    """A request that goes on after a result of this tool."""
+    use = {"type": "tool_use", "id": "a", "name": name, "input": {"role": "user"}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "ok"}]}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "go"}]},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result, *more]},
+    ]
+    return replace(REQUEST, messages=msgspec.json.encode(messages))
+
+
+NOTHING = Turn([], usage=Usage(1, 1))
+
+
+@pytest.mark.trap("M8")
+async def test_an_empty_turn_right_after_a_result_is_asked_for_once_more() -> None:
+    provider = Provider(parts(NOTHING), parts(said("so", usage=Usage(1, 1))), parts(NOTHING), parts(NOTHING))
+    turn = await completion(provider, after("run"), lambda _: None)
+    assert turn.blocks and turn.usage == Usage(2, 2)
+    turn = await completion(provider, after("run"), lambda _: None)
+    assert turn.stop_reason == "empty" and not provider.streams
+
+
+@pytest.mark.rap("SUB-5")
+@pytest.mark.parametrize("request_", [REQUEST, after("receive_event__injected")])
+async def test_a_model_may_say_nothing_to_an_event_or_a_person(request_: ModelRequest) -> None:
+    provider = Provider(parts(NOTHING))
+    assert (await completion(provider, request_, lambda _: None)).stop_reason == "end_turn"
+
+
+async def test_a_turn_that_was_cut_off_before_its_first_word_is_not_asked_for_again() -> None:
+    for reason in ("max_tokens", "refusal"):
+        provider = Provider(parts(replace(NOTHING, stop_reason=reason)))
+        assert (await completion(provider, after("run"), lambda _: None)).stop_reason == reason

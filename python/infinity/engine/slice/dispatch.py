@@ -19,6 +19,17 @@ from infinity.message import text_blocks
 
 RESERVED = "receive_event__injected"
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
+_ENDS = {
+    "max_tokens": ("max_tokens", "the answer was cut at the model's output limit"),
+    "refusal": ("refused", "the model refused to answer"),
+    "model_context_window_exceeded": (
+        "context_too_long",
+        "the answer was cut where the model's context window ends; compact the thread",
+    ),
+    "pause_turn": ("pause_turn", "the model paused its turn again and again; send a message to go on"),
+    "empty": ("empty", "the model ended its turn without saying anything; send a message to go on"),
+}
+"""Ends of a turn that a person should know of (M8)."""
 
 
 async def dispatch(slice: Slice, turn: Turn) -> None:
@@ -74,10 +85,8 @@ def _record(slice: Slice, turn: Turn) -> list[Call]:
         cost=slice.spend(usage),
         meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason}),
     )
-    if turn.stop_reason == "max_tokens":
-        slice.problem("max_tokens", "the answer was cut at the model's output limit")
-    elif turn.stop_reason == "refusal":
-        slice.problem("refused", "the model refused to answer")
+    if (problem := _ENDS.get(turn.stop_reason)) is not None:
+        slice.problem(*problem)
     return calls
 
 
