@@ -32,7 +32,7 @@ ELSEWHERE = ("testing/", "demo/", "cloud/emulator/", "cli/")
 ALLOWED = {
     "supervision.py": "the module itself",
     "engine/slice/complete.py": "one wait for the model, awaited where it is made",
-    "local/api/events.py": "the next event of a stream, awaited or gathered where it is made",
+    "local/connections.py": "the listening socket; what accepting may raise is handled there",
     "local/wakeup.py": "the daemon's one descriptor; each listener is guarded",
     "local/process.py": "the end of an adopted process; its callback only sets a future",
     "rap/inspection/probes.py": "one request of an inspection, awaited where it is made",

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
+from infinity.supervision import shared
+
 from .descriptors import raise_limit
 
 __all__ = ["Connection", "Connections", "connection_of", "serving"]
@@ -212,7 +214,7 @@ class Connections:
         def made() -> Connection:
             return Connection(self._protocol(), self)
 
-        opening = asyncio.create_task(self._loop.connect_accepted_socket(made, accepted))
+        opening = shared(self._loop.connect_accepted_socket(made, accepted), "connection")
         self._opening.add(opening)
         opening.add_done_callback(self._taken)
 
