@@ -64,6 +64,8 @@ class UserText(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.USER
     content: list[Block]
     user_id: str | None = None
+    print: str | None = None
+    """Of what was sent under a key: tells other content under the same key from a repeat."""
 
 
 class Result(Body, frozen=True, omit_defaults=True, kw_only=True):

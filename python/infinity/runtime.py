@@ -32,6 +32,7 @@ from infinity.errors import (
 from infinity.explanation import Explanation, explain, with_functions
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
+from infinity.keys import Keys, fingerprint
 from infinity.message import (
     Action,
     Block,
@@ -107,6 +108,7 @@ class Runtime:
         """Answers that were accepted lately, which no slice may have folded in yet."""
         self._held: dict[str, list[Message]] = {}
         """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
+        self._keys = Keys(store)
         self._functions = own = Functions(functions, self._answer, settings, clock.sleep)
         self._transport = Routes(transport, own)
         self.catalogs = TreeCatalogs(store, [self.servers, own], alone=sole_writer)
@@ -186,6 +188,8 @@ class Runtime:
         if size > limit:
             raise LimitReached(f"the message has {size} bytes, more than limits.message_bytes ({limit})")
         id = self._keyed("message", key)
+        if key is not None:
+            body = msgspec.structs.replace(body, print=fingerprint(body))
         accepted = await self._known(thread, id, body)
         if accepted.status is Status.DISCARDED and await self.reopen(thread):
             accepted = await self._known(thread, id, body)
@@ -212,7 +216,8 @@ class Runtime:
         if action is Action.RESUME:
             await self._lift_budget(thread)
         body = Control(action=action, argument=argument)
-        accepted = await self._known(thread, self._keyed("control", key), body)
+        # The action is part of the id: a key that was used for another request of the API says nothing of this one.
+        accepted = await self._known(thread, self._keyed(f"control.{action}", key), body)
         if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
             self.loop.interrupt(thread, action)
         return accepted
@@ -432,6 +437,12 @@ class Runtime:
         accepted = await self._accept(self._message(thread, id, body), Expect.ANY, None)
         if accepted.status is Status.UNKNOWN_THREAD:
             raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        print = body.print if isinstance(body, UserText) else fingerprint(body)
+        if accepted.status is Status.DUPLICATE and print and isinstance(body, UserText | Control):
+            if await self._keys.differs(thread, id, print):
+                return Accepted(Status.REUSED)
+        elif accepted.status is Status.ACCEPTED and print:
+            self._keys.remember(thread, id, print)
         return accepted
 
     async def _accept(self, message: Message, expect: Expect, call_id: str | None) -> Accepted:

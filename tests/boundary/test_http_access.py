@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
-from tests.boundary.daemons import SOON, Running
+from tests.boundary.daemons import SOON, Running, running
+
+from infinity.local.logs import start_logging, stop_logging
 
 pytestmark = pytest.mark.trap("S4")
 
@@ -50,6 +53,51 @@ async def test_with_the_token_it_does(daemon: Running) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/openapi.json"])
 async def test_what_holds_no_content_needs_no_token(daemon: Running, path: str) -> None:
     assert (await daemon.get(path, headers={"Authorization": "none"})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1", 200),
+        ("127.0.0.1", "localhost", 200),
+        ("127.0.0.1", "agent.example", 401),
+        ("0.0.0.0", "127.0.0.1", 401),
+    ],
+)
+async def test_metrics_want_the_token_unless_only_this_machine_can_ask(
+    tmp_path: Path, bound: str, host: str, status: int
+) -> None:
+    async with running(tmp_path / "home", f"host = '{bound}'\nhosts = ['agent.example']\n") as daemon:
+        headers = {"Host": host, "Authorization": "none"}
+        assert (await daemon.get("/metrics", headers=headers)).status == status
+        assert (await daemon.get("/metrics", headers={"Host": host})).status == 200
+
+
+@pytest.mark.trap("S9")
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"SECRET /v1 HTTP/9\r\n\r\n",
+        b"GET /\x00SECRET HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nSECRET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: SECRET\r\n\r\n",
+        b"SECRET" * 4_000,
+        b"\x16\x03\x01SECRET\r\n\r\n",
+    ],
+)
+async def test_bytes_of_a_malformed_request_are_not_logged(
+    daemon: Running, tmp_path: Path, request_bytes: bytes
+) -> None:
+    handlers = start_logging(tmp_path / "log", level="info", form="text")
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
+        writer.write(request_bytes)
+        await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    finally:
+        stop_logging(handlers)
+    logged = (tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""
+    assert "SECRET" not in logged
 
 
 @pytest.mark.parametrize(

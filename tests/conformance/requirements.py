@@ -260,7 +260,6 @@ RULES = [
         "SRV-8",
         "ours",
         "The state file of a tool server can be read by its owner only.",
-        gap="being built",
     ),
 ]
 

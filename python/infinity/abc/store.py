@@ -17,6 +17,8 @@ class Status(StrEnum):
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
+    REUSED = "reused"
+    """The id belongs to a message with other content: nothing was written."""
     DISCARDED = "discarded"
     UNKNOWN_THREAD = "unknown_thread"
     UNKNOWN_CALL = "unknown_call"

@@ -13,6 +13,10 @@ _REFUSALS: dict[Status, tuple[int, str]] = {
     Status.UNKNOWN_THREAD: (404, "there is no such thread"),
     Status.MOVED: (410, "the conversation is out of service here"),
     Status.UNKNOWN_CALL: (404, "this thread has no such call"),
+    Status.REUSED: (
+        409,
+        "this Idempotency-Key was used for something else; use a new key for each request, and the same one to repeat it",
+    ),
     Status.NOT_PENDING: (409, "this is not pending any more"),
     Status.NOT_SUBSCRIBED: (409, "this call has no active subscription"),
     Status.FULL: (503, "too many events wait for this call's result; send it again later"),

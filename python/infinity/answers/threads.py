@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from infinity._core import header_json
-from infinity.abc import PromptRow, Store, ThreadRow
+from infinity.abc import Accepted, PromptRow, Status, Store, ThreadRow
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
 
 from .answer import Answer, answer
 from .asked import LONGEST_PAGE, PAGE, NewThread, number
+from .outcome import accepted
 from .runs import Runs
 
 __all__ = ["create", "describe", "known", "listing"]
@@ -32,6 +33,8 @@ async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -
         raise BadRequest(f"'title' is longer than {_LONGEST_TITLE} characters")
     id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)
     if id is not None and (existing := await store.thread(id)) is not None:
+        if key is not None and not _is_repeat(existing, new):
+            return accepted(Accepted(Status.REUSED))
         return answer(_summary(existing))
     made = await runtime.create(model=new.model, title=new.title, id=id)
     row = await store.thread(made)
@@ -40,6 +43,15 @@ async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -
             f"thread {made} was created and is not there; the store is damaged, run 'infinity doctor'"
         )
     return answer(_summary(row), status=201)._replace(headers={"Location": f"/v1/threads/{made}"})
+
+
+def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
+    """Whether the thread is what is asked for. Its model is compared while nothing can have changed it."""
+    if existing.title != new.title:
+        return False
+    if new.model is None or existing.version > 1:
+        return True
+    return bool(msgspec.json.decode(header_json(existing.header))["model"] == new.model)
 
 
 async def listing(store: Store, query: Mapping[str, str]) -> Answer:

@@ -5,6 +5,7 @@
 | `thread#ID` | `seen#MESSAGE` | |
 | `thread#ID` | `prompt#PROMPT` | `kind`, `body` |
 | `thread#ID` | `view#TYPE` | `type`, `at`, `body` or `claim` |
+| `thread#ID` | `key#MESSAGE` | `print`, `at` |
 | `thread#ID` | `interrupt` | `action`, `message` |
 | `thread#ID` | `failing` | `reason` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
@@ -94,6 +95,22 @@ class Items:
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
         puts = {(pk, f"seen#{_part(id)}"): expires for id in ids}
         await self._hint("remember", thread, self._table.write(puts, patience=_HINT))
+
+    # -- what was said under a key
+
+    async def claim_key(self, thread: str, id: str, print: str) -> bool:
+        """Whether nothing else was said under this key; from then on this is. Lost: the key counts as new, and the queue drops what has its id."""
+        return await self._hint("claim_key", thread, self._claim_key(thread, id, print)) is not False
+
+    async def _claim_key(self, thread: str, id: str, print: str) -> bool:
+        pk, sk = _pk(thread), f"key#{_part(id)}"
+        if (found := await self._get(pk, sk)) is None:
+            # The first of several stays: their times count backwards.
+            item = {"print": text(print), "at": number(-self._now()), **self._expiry(SEEN_SECONDS)}
+            if await self._table.put_later(pk, sk, item, "at"):
+                return True
+            found = await self._get(pk, sk)
+        return found is None or found["print"]["S"] == print
 
     # -- prompts
 

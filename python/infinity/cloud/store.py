@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Accepted, Expect, OutboxRow, PromptRow, Status
 from infinity.errors import LimitReached
-from infinity.message import Action, Control, Kind, decode
+from infinity.message import Action, Control, Kind, UserText, decode
 
 from . import envelope
 from .aws.sqs import deduplication_id
@@ -63,6 +63,8 @@ class CloudStore(PostgresStore):
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
     ) -> Accepted:
+        if not await self._is_repeat(message):
+            return Accepted(Status.REUSED)
         if message.id != call_id and await self._items.seen(message.thread, message.id):
             return Accepted(Status.DUPLICATE)
         status = await self._look(inbox.outlook, message, expect, call_id)
@@ -74,6 +76,14 @@ class CloudStore(PostgresStore):
             await self._hurry(message)
             return Accepted(status, message)
         return Accepted(status)
+
+    async def _is_repeat(self, message: Message) -> bool:
+        """False: other content came under its key before. The queue would drop this one without a word."""
+        if message.kind != Kind.USER:
+            return True
+        body = decode(message.kind, message.body)
+        print = body.print if isinstance(body, UserText) else None
+        return print is None or await self._items.claim_key(message.thread, message.id, print)
 
     async def _hurry(self, message: Message) -> None:
         """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the slice looks."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import signal
@@ -28,6 +27,7 @@ from infinity.runtime import Runtime
 
 from .api.app import make_app
 from .api.backend import Address, Backend
+from .api.guard import is_loopback
 from .api.metrics import Metrics
 from .clock import SystemClock
 from .connections import Connections
@@ -75,7 +75,7 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
         )
         file = None
     config = read_config(home.config, environment, file)
-    if not _is_loopback(config.daemon.host):
+    if not is_loopback(config.daemon.host):
         notices.append(
             f"[daemon] host {config.daemon.host} can be reached from other machines, and nothing is encrypted: put a proxy with TLS in front of it and set public_url"
         )
@@ -284,13 +284,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reachable(host: str) -> str:

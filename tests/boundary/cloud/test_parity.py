@@ -55,6 +55,16 @@ async def test_content_types_and_encodings(both: Both) -> None:
     assert (answer.status, answer.code) == (415, "content_type")
 
 
+async def test_other_content_under_a_used_key_is_refused(both: Both) -> None:
+    path = f"/v1/threads/{await both.thread('t')}/messages"
+    for text, status in (("a", 200), ("b", 409), ("c", 409)):
+        answer = await both.post(path, {"content": text}, headers={"Idempotency-Key": "used"})
+        assert answer.status == status, text
+    for title, status in (("a", 201), ("a", 200), ("b", 409)):
+        answer = await both.post("/v1/threads", {"title": title}, headers={"Idempotency-Key": "made"})
+        assert answer.status == status, title
+
+
 async def test_keys(both: Both) -> None:
     thread = await both.thread("t")
     for key in ("", "a b", "ключ", "x" * 129, "a/b", 'a"b', "fine"):
@@ -158,7 +168,7 @@ async def test_a_thread_that_has_talked_and_one_that_is_closed(both: Both) -> No
     await both.same("GET", f"/v1/threads/{thread}/entries")
     await both.same("GET", "/v1/threads?status=idle")
     again = {"Idempotency-Key": "k"}
-    assert (await both.post(f"/v1/threads/{thread}/messages", {"content": "x"}, headers=again)).body == {
+    assert (await both.post(f"/v1/threads/{thread}/messages", {"content": "hello"}, headers=again)).body == {
         "status": "duplicate"
     }
     await both.post(f"/v1/threads/{thread}/close", {"report": "bye"}, headers={"Idempotency-Key": "close"})

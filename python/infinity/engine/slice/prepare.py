@@ -79,7 +79,13 @@ def _user(slice: Slice, message: Message, body: UserText) -> None:
         encode_json(speakable(body.content)),
         now=slice.now,
         actor=body.user_id,
-        meta=encode_json({"message_id": message.id, "user_id": body.user_id}),
+        meta=encode_json(
+            {
+                "message_id": message.id,
+                "user_id": body.user_id,
+                **({"print": body.print} if body.print else {}),
+            }
+        ),
     )
     slice.thread.consume(message)
 

@@ -19,8 +19,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CALLBACKS = "/callback/{token}"
 """Tool servers call it from anywhere, by whatever name; its credential is in the path (CB-5)."""
 
-_OPEN = frozenset({CALLBACKS, "/healthz", "/metrics", "/openapi.json", None})
-"""Everything else needs the token, routes of later versions included."""
+METRICS = "/metrics"
+_OPEN = frozenset({CALLBACKS, "/healthz", "/openapi.json", None})
+"""Everything else needs the token, routes of later versions included; ``METRICS`` where it can be reached from elsewhere."""
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bound
@@ -35,7 +36,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = _route(request)
         if route != CALLBACKS:
             _check_origin(request, backend.address)
-        if route not in _OPEN:
+        if route not in _OPEN and not (route == METRICS and _on_loopback(request, backend.address)):
             _check_token(request, backend.token)
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
@@ -82,6 +83,18 @@ def _check_origin(request: web.Request, address: Address) -> None:
         raise Refused(403, "origin", "requests from web pages of other origins are refused")
     if origin is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise Refused(403, "origin", "requests from web pages of other origins are refused")
+
+
+def _on_loopback(request: web.Request, address: Address) -> bool:
+    """Whether only this machine can have asked: the daemon listens nowhere else, and no proxy passed the request on under another name."""
+    return is_loopback(address.host) and _name(request.headers.get("Host", "")) in _LOOPBACK_NAMES
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _name(host: str) -> str | None:

@@ -6,7 +6,6 @@ One SQLite file (WAL, synchronous=FULL) behind one thread. Rows age out; that a 
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TypeVar
 
 from infinity.errors import DamagedStore, StoreError
 from infinity.rap.server import Call
+from infinity.rap.server.store import private
 
 T = TypeVar("T")
 
@@ -93,11 +93,10 @@ class Ledger:
         )
 
     def _open(self) -> None:
+        private(self._path)
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        # Grants are as good as passwords.
-        os.chmod(self._path, 0o600)
         database.executescript(_SCHEMA)
         database.execute("DELETE FROM calls WHERE sent_at < ?", (time.time() - KEEP_SECONDS,))
         self._database = database

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +64,25 @@ CREATE TABLE IF NOT EXISTS questions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS questions_of ON questions (thread, id);
 """
+
+
+def private(path: str) -> None:
+    """Make the file readable by its owner alone before anything is in it: it holds capabilities, arguments and grants (SRV-8).
+
+    SQLite gives its journal files the mode of the database; those that an earlier version left behind get theirs here.
+
+    Raises:
+        StoreError: it cannot be made, or belongs to somebody else.
+    """
+    if path == ":memory:":
+        return
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for file in (path, f"{path}-wal", f"{path}-shm"):
+            if os.path.exists(file) and os.stat(file).st_mode & 0o077:
+                os.chmod(file, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened for this user alone: {error.strerror}") from error
 
 
 class Letter(NamedTuple):
@@ -221,6 +241,7 @@ class ServerStore:
         return await self.write(read)
 
     def _open(self) -> None:
+        private(self._path)
         database = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
         )
