@@ -105,6 +105,10 @@ class AnthropicModel:
 
         if response.status == 200 and response.content_type == "text/event-stream":
             return
+        if response.status == 200 and response.content_type == "application/json":
+            content = await response.content.read(_ERROR_BYTES)
+            if (error := failure.from_answer(content, response.headers)) is not None:
+                self._fail(error)
         if response.status < 400:
             raise InvalidModelRequest(
                 f"{self._access.host} answered HTTP {response.status} ({response.content_type}) instead of a stream; "

@@ -75,6 +75,15 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> Model
     )
 
 
+def from_answer(body: bytes, headers: Mapping[str, str]) -> ModelError | None:
+    """The error that an answer of 200 tells of in JSON, where a stream should be; ``None`` if it tells of none."""
+    try:
+        answer = msgspec.json.decode(body, type=ErrorBody)
+    except msgspec.DecodeError:
+        return None
+    return from_event(answer.error, headers) if answer.error.type or answer.error.message else None
+
+
 def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelError:
     """The error for an ``error`` event in the middle of a stream; unknown types are the provider's trouble."""
     failure = failure or Failure()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from infinity.abc.model import ModelInfo, ModelRequest, Part
 from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
@@ -70,6 +72,7 @@ class OpenAIModel:
         turn: ChatTurn | ResponsesTurn
         turn = ChatTurn(conversation) if self._api is Api.CHAT else ResponsesTurn(conversation)
         try:
+            await self._calls.wait(self._told(stream.response), deadline)
             self._calls.check(stream.response, "text/event-stream")
             while not turn.complete:
                 event = await self._calls.wait(_next(stream), deadline)
@@ -106,6 +109,16 @@ class OpenAIModel:
         except openai_failure.UnreadableReasoning:
             conversation.replays = False
         return await self._calls.wait(self._create(conversation), deadline)
+
+    async def _told(self, response: Any) -> None:
+        """Raises the error that an answer of 200 tells of in JSON, where a stream should be."""
+        if "json" not in response.headers.get("content-type", ""):
+            return
+        body = msgspec.json.decode(await response.aread())
+        if isinstance(body, dict | list) and "error" in (
+            body[0] if isinstance(body, list) and body else body
+        ):
+            raise self._redacted(openai_failure.of(body, headers=response.headers))
 
     async def _ids(self) -> builtins.list[str]:
         return [model.id async for model in self._open().models.list()]

@@ -66,8 +66,10 @@ def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | Non
     code, type = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
     described = Failure(code if code in _BY_CODE or not type else type, _message(error))
     kind = _BY_CODE.get(code)
-    if kind is None and status is not None:
-        kind = Overloaded if status == 503 else failure.by_status(status)
+    # Routers give the status of the server behind them as the code of an error in a stream, or in an answer of 200.
+    number = status or (int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0)
+    if kind is None and number >= 400:
+        kind = Overloaded if status == 503 else failure.by_status(number)
     if kind is None:
         kind = _BY_CODE.get(type, ModelUnavailable)
     if kind is InvalidModelRequest and is_context_too_long(described.message, code, type):

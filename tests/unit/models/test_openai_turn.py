@@ -69,6 +69,13 @@ def test_a_call_that_was_whole_when_the_answer_was_cut_was_made() -> None:
     assert [each.id for each in turn.calls] == ["a"]
 
 
+@pytest.mark.trap("M8")
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource", "Unknown"])
+def test_only_the_known_good_ends_make_a_turn(reason: str) -> None:
+    with pytest.raises(errors.ModelUnavailable, match=reason):
+        chat(chunk(content="half"), chunk(reason))
+
+
 @pytest.mark.parametrize("broken", [[], [chunk(content="half")], [{"choices": []}]])
 def test_an_answer_without_an_end_is_no_turn(broken: list[dict[str, Any]]) -> None:
     with pytest.raises(errors.ModelUnavailable, match="broke off"):
@@ -138,6 +145,11 @@ def test_what_came_with_a_call_goes_back_with_it() -> None:
         ({"code": "context_length_exceeded"}, errors.ContextTooLong),
         ({"code": "content_filter"}, errors.ModelRefused),
         ("nonsense", errors.ModelUnavailable),
+        ({"code": 402, "message": "no credits"}, errors.ModelAuthentication),
+        ({"code": "429"}, errors.RateLimited),
+        ({"code": 400, "message": "the maximum context length is 32768 tokens"}, errors.ContextTooLong),
+        ({"code": 7}, errors.ModelUnavailable),
+        ([{"code": 401}], errors.ModelAuthentication),
     ],
 )
 def test_an_error_in_a_chunk_is_typed(error: Any, expected: type[errors.ModelError]) -> None:
