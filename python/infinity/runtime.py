@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
@@ -10,7 +11,19 @@ from typing import Any
 import msgspec
 
 from infinity._core import Message, Thread, header_json
-from infinity.abc import Accepted, Alarm, Clock, Expect, Mailbox, Models, Observer, PromptRow, Status, Store
+from infinity.abc import (
+    Accepted,
+    Alarm,
+    Catalog,
+    Clock,
+    Expect,
+    Mailbox,
+    Models,
+    Observer,
+    PromptRow,
+    Status,
+    Store,
+)
 from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
@@ -51,7 +64,9 @@ from infinity.rap.callbacks import ViewUpdate, parse
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
+from infinity.removed_servers import RemovedServers
 from infinity.settings import Settings
+from infinity.supervision import tend
 from infinity.tools.catalog import TreeCatalog, TreeCatalogs
 from infinity.tools.functions import Functions, ToolLike
 from infinity.toolsets import RapWire, Routes, ToolServers
@@ -104,6 +119,7 @@ class Runtime:
         self._mailbox = mailbox
         self._clock = clock
         self._ids = ids or RandomIds()
+        self._ending: asyncio.Task[None] | None = None
         self._chosen: dict[tuple[str, str], str] = {}
         """Answers that were accepted lately, which no slice may have folded in yet."""
         self._held: dict[str, list[Message]] = {}
@@ -140,9 +156,20 @@ class Runtime:
         self.loop.start()
         await self.timers.start()
         await self.outbox.start()
+        self._ending = tend(self._end_removed, "calls of removed tool servers", sleep=self._clock.sleep)
+
+    async def _end_removed(self) -> None:
+        await self.end_removed()
+
+    async def end_removed(self) -> int:
+        """End the calls, questions and subscriptions of tool servers that are not configured any more; how many those were. Without such, one look-up."""
+        return await RemovedServers(self, self.servers.toolsets).end(self._clock.now())
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take nothing more, let slices commit for ``grace`` seconds; whatever is left is on record and goes on at the next start (L17)."""
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait([self._ending])
         await self.timers.stop()
         await self.loop.stop(grace)
         await self.outbox.stop()
@@ -444,6 +471,14 @@ class Runtime:
         elif accepted.status is Status.ACCEPTED and print:
             self._keys.remember(thread, id, print)
         return accepted
+
+    async def catalog_of(self, root: str) -> Catalog:
+        """What a tree is offered."""
+        return await self.catalogs.of(root)
+
+    async def accept(self, message: Message, expect: Expect, call_id: str) -> Accepted:
+        """A message about a call, durable when this returns."""
+        return await self._accept(message, expect, call_id)
 
     async def _accept(self, message: Message, expect: Expect, call_id: str | None) -> Accepted:
         """Durable first, then into the mailbox, then the sender hears of it (I2, L1)."""

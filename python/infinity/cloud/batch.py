@@ -75,6 +75,7 @@ async def run_batch(
     host: Host, event: Mapping[str, Any], remaining: Callable[[], float]
 ) -> dict[str, list[dict[str, str]]]:
     """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
+    await host.end_removed()
     groups: dict[str, _Group] = {}
     for record in event["Records"]:
         thread = record["attributes"]["MessageGroupId"]

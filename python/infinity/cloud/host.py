@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from infinity._core import Message
+from infinity._core import CoreError, Message
 from infinity.abc import Clock, Models, Observer
 from infinity.callback_keys import kept_keys
-from infinity.errors import BadRequest, ConfigError, DamagedStore
+from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError
 from infinity.feed import Feed
 from infinity.ids import Ids, RandomIds
 from infinity.models.registry import Models as ConfiguredModels
@@ -46,6 +47,9 @@ NEEDED = ("store", "inbox_queue", "table", "public_url")
 """By everything that has a runtime."""
 CALLS_TOOLS = "tools"
 """Needed by functions that speak to tool servers: the servers' tokens."""
+
+
+log = logging.getLogger("infinity.cloud")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Host:
         self.store = store
         self.items = items
         self.gathering = gathering
+        self._looked = False
         self.now = now
         self.inbox_queue = Queue(aws, places.inbox_queue)
         delay = Queue(aws, places.delay_queue)
@@ -163,6 +168,18 @@ class Host:
             "data": {"code": code, "text": text},
         }
         await self._output.send([(f"problem.{thread}.{id}", thread, msgspec.json.encode(body))])
+
+    async def end_removed(self) -> None:
+        """Once in a process: a new deployment may have other tool servers. What fails is done by the next one."""
+        if self._looked:
+            return
+        self._looked = True
+        try:
+            await self.runtime.end_removed()
+        except (InfinityError, CoreError, OSError) as error:
+            log.warning(
+                "calls of tool servers that are not configured any more were not looked for: %s", error
+            )
 
     def fresh_cause(self) -> str:
         """For a wake that must not be taken for an earlier one."""

@@ -137,6 +137,12 @@ def refused_aside(kind: str, reason: str) -> str:
     return f"{what} of a tool server was refused: {reason}. Its call goes on"
 
 
+def removed(tool: str, toolset: str, *, subscription: bool) -> str:
+    if subscription:
+        return f"The subscription of {tool} has ended: its tool server ({toolset}) is not configured any more. No further events will come."
+    return f"Error: {tool} will give no result: its tool server ({toolset}) is not configured any more. What it was doing there may have been done."
+
+
 def answer_undelivered(tool: str, detail: str) -> str:
     return f"your answer to a question of {tool} could not be delivered to its tool server ({detail}); the call is still open, and its result may still come"
 
