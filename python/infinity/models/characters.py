@@ -33,16 +33,16 @@ def whole_value(value: Any) -> Any:
 class Joiner:
     """Joins halves across the pieces of a stream: the first half is held back until the next piece shows whether the second follows."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("held",)
 
     def __init__(self) -> None:
-        self._held = ""
+        self.held = ""
 
     def feed(self, piece: str) -> str:
         """What can be shown now; may be empty."""
-        if not self._held and piece.isascii():
+        if not self.held and piece.isascii():
             return piece
-        text, self._held = self._held + piece, ""
+        text, self.held = self.held + piece, ""
         if "\ud800" <= text[-1:] <= "\udbff":
-            text, self._held = text[:-1], text[-1]
+            text, self.held = text[:-1], text[-1]
         return whole(text)

@@ -25,7 +25,6 @@ from .turn import CUT_OFF, MOST_TOKENS, REASONING, count
 
 log = logging.getLogger("infinity.models")
 
-_CLOSING_SECONDS = 2.0
 _MOST_PAUSES = 8
 EMPTY = "empty"
 """The stop reason of a turn without a word or call where there should be one, twice."""
@@ -136,13 +135,16 @@ async def _stream(model: Model, request: ModelRequest, show: Callable[[Part], No
     text, reasoning = Joiner(), Joiner()
     try:
         async for part in parts:
-            if isinstance(part, Turn):
+            kind = type(part)
+            # Nearly every piece is plain: nothing is held back and nothing is to be looked for in it.
+            if kind is Text:
+                if text.held or not part.text.isascii():  # type: ignore[union-attr]
+                    part = Text(text.feed(part.text))  # type: ignore[union-attr]
+            elif kind is Reasoning:
+                if reasoning.held or not part.text.isascii():  # type: ignore[union-attr]
+                    part = Reasoning(reasoning.feed(part.text))  # type: ignore[union-attr]
+            elif isinstance(part, Turn):
                 return checked(part)
-            if isinstance(part, Text):
-                if (joined := text.feed(part.text)) is not part.text:
-                    part = Text(joined)
-            elif isinstance(part, Reasoning) and (joined := reasoning.feed(part.text)) is not part.text:
-                part = Reasoning(joined)
             show(part)
     finally:
         await _close(parts)
@@ -155,8 +157,7 @@ async def _close(parts: AsyncIterator[Part]) -> None:
     if close is None:
         return
     try:
-        async with asyncio.timeout(_CLOSING_SECONDS):
-            await close()
+        await close()
     except asyncio.CancelledError:
         if _being_cancelled():
             raise
@@ -169,46 +170,48 @@ def checked(turn: Turn) -> Turn:
 
     Empty texts and trailing reasoning are left out: no API takes them back (I4). ``ModelUnavailable`` if it is beyond repair.
     """
-    if not isinstance(turn.blocks, list) or not all(map(_is_block, turn.blocks)):
-        raise ModelUnavailable("the model's answer holds a content block that cannot be read")
-    if [block["id"] for block in turn.blocks if block["type"] == "tool_use"] != [
-        call.id for call in turn.calls
-    ]:
-        raise ModelUnavailable("the model's answer holds calls that do not match its content")
-    if not all(isinstance(call.arguments, dict | None) for call in turn.calls):
-        raise ModelUnavailable("the model's answer holds arguments that are no object")
+    if not isinstance(turn.blocks, list):
+        raise _unreadable()
+    calls, is_taken_back = [], True
+    for block in turn.blocks:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text":
+            text = block.get("text")
+            if not isinstance(text, str):
+                raise _unreadable()
+            is_taken_back = is_taken_back and bool(text) and not text.isspace()
+        elif kind == "tool_use":
+            calls.append(block.get("id"))
+            if not isinstance(block.get("name"), str) or not isinstance(block.get("input"), dict):
+                raise _unreadable()
+        elif not isinstance(kind, str):
+            raise _unreadable()
+    if calls or turn.calls:
+        _check_calls(calls, turn)
     try:
         _encode(turn.blocks)
     except UnicodeEncodeError:
         turn = _of_whole_characters(turn)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelUnavailable(f"the model's answer cannot be recorded: {error}") from error
-    if not all(map(_can_stay, turn.blocks)):
-        turn = replace(turn, blocks=[block for block in turn.blocks if _can_stay(block)])
-    if turn.blocks and turn.blocks[-1]["type"] in REASONING:
-        turn = replace(turn, blocks=_without_trailing_reasoning(turn.blocks))
+    if not is_taken_back or (turn.blocks and turn.blocks[-1]["type"] in REASONING):
+        turn = replace(turn, blocks=_taken_back(turn.blocks))
     return turn if _counts(turn.usage) else replace(turn, usage=_counted(turn.usage))
 
 
-def _is_block(block: Any) -> bool:
-    if not isinstance(block, dict):
-        return False
-    match block.get("type"):
-        case "text":
-            return isinstance(block.get("text"), str)
-        case "tool_use":
-            named = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
-            return named and isinstance(block.get("input"), dict)
-        case kind:
-            return isinstance(kind, str)
+def _unreadable() -> ModelUnavailable:
+    return ModelUnavailable("the model's answer holds a content block that cannot be read")
 
 
-def _can_stay(block: dict[str, Any]) -> bool:
-    return block["type"] != "text" or bool(block["text"].strip())
+def _check_calls(ids: list[Any], turn: Turn) -> None:
+    if ids != [call.id for call in turn.calls] or not all(isinstance(id, str) for id in ids):
+        raise ModelUnavailable("the model's answer holds calls that do not match its content")
+    if not all(call.arguments is None or isinstance(call.arguments, dict) for call in turn.calls):
+        raise ModelUnavailable("the model's answer holds arguments that are no object")
 
 
-def _without_trailing_reasoning(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept = [*blocks]
+def _taken_back(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = [block for block in blocks if block["type"] != "text" or block["text"].strip()]
     while kept and kept[-1]["type"] in REASONING:
         kept.pop()
     return kept
@@ -228,10 +231,10 @@ def _of_whole_characters(turn: Turn) -> Turn:
 
 
 def _counts(usage: Usage) -> bool:
-    return all(
-        type(count) is int and 0 <= count < MOST_TOKENS
-        for count in (usage.input, usage.output, usage.cache_read, usage.cache_write)
-    )
+    for number in (usage.input, usage.output, usage.cache_read, usage.cache_write):
+        if type(number) is not int or not 0 <= number < MOST_TOKENS:
+            return False
+    return True
 
 
 def _counted(usage: Usage) -> Usage:

@@ -15,6 +15,7 @@ from infinity.cloud.aws.client import Aws
 from infinity.cloud.emulator import Credentials, Emulator
 from infinity.cloud.emulator.signature import SignatureRefused, verify
 from infinity.cloud.emulator.wire import Request
+from infinity.cloud.toolsets import check_tokens, configured_servers
 from infinity.cloud.transport import SignedTransport
 from infinity.config.schema import Config, ToolsetConfig
 from infinity.errors import ConfigError
@@ -215,3 +216,21 @@ async def test_the_daemon_refuses_what_it_cannot_do_and_says_what_to_do_instead(
         ConfigError, match=r'\[toolsets.ci\] auth = "aws_iam" is for the cloud host.*token_env'
     ):
         await ServerSet.prepare({"ci": config}, Store(), tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.trap("B13")
+def test_a_token_that_is_missing_or_unusable_costs_its_server_alone() -> None:
+    toolsets = {
+        "gone": ToolsetConfig(url="https://gone.example", token_env="GONE"),
+        "bad": ToolsetConfig(url="https://bad.example", token_env="BAD"),
+        "good": ToolsetConfig(url="https://good.example", token_env="GOOD"),
+    }
+    environment = {"BAD": "b\nad", "GOOD": "good\n"}
+    servers = configured_servers(toolsets, (), environment)
+    assert [server.problem is None for server in servers] == [False, False, True]
+    assert servers[2].token == "good"
+    assert "GONE" in (servers[0].problem or "")
+    with pytest.raises(ConfigError, match="GONE") as raised:
+        check_tokens(toolsets, environment)
+    assert "[toolsets.bad]" in str(raised.value) and "b\nad" not in str(raised.value)
+    check_tokens({"good": toolsets["good"]}, environment)

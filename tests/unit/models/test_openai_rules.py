@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from infinity.testing.openai_rules import check_chat, check_responses
+from infinity.testing.tool_rules import openai_schema_problems
+from infinity.tools.rendering import render
 
 USER: dict[str, Any] = {"role": "user", "content": "x"}
 TOOL: dict[str, Any] = {"role": "tool", "tool_call_id": "a", "content": "ok"}
@@ -127,3 +129,24 @@ def test_models_that_do_not_reason_are_not_asked_to() -> None:
     assert responses(MESSAGE, **fields) == []
     assert len(responses(MESSAGE, model="gpt-4.1", **fields)) == 2
     assert responses(MESSAGE, max_output_tokens=5) and check_responses({"model": "m"}) and check_chat([])
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"type": "object"}, "missing properties"),
+        ({"type": "object", "properties": {}, "anyOf": [{}]}, "top level"),
+        ({"type": "object", "properties": {}, "not": {}}, "top level"),
+        ({"type": "object", "properties": {"a": {"type": "array"}}}, "missing items"),
+        ({"type": "array"}, "of type object"),
+        (True, "of type object"),
+    ],
+)
+def test_schemas_that_openai_refuses_are_refused(schema: object, problem: str) -> None:
+    assert any(problem in each for each in openai_schema_problems(schema))
+
+
+def test_what_is_rendered_is_taken_by_openai() -> None:
+    strings = {"type": "string"}
+    for schema in ({}, {"anyOf": [{"properties": {"a": strings}}]}, {"properties": {"a": {"type": "array"}}}):
+        assert [*openai_schema_problems(render(schema).schema)] == []
