@@ -343,7 +343,7 @@ TRAPS = [
     _trap("B7", "Two starts at once leave one daemon orphaned."),
     _trap("B8", "Stopping does not stop; looking revives."),
     _trap("B9", "Compaction overlaps, recurses or repeats after failing."),
-    _trap("B10", "The schema of a tool holds up the event loop.", gap="being built"),
+    _trap("B10", "The schema of a tool holds up the event loop."),
     _trap(
         "B11",
         "A background task dies of an exception that nobody named, and nothing fires any more.",

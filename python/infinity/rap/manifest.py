@@ -12,6 +12,7 @@ import jsonschema_rs
 import msgspec
 
 from infinity.errors import ToolsetError
+from infinity.schema_work import PATTERNS, SchemaWork
 
 from .address import same_origin, shown, url_problem
 from .document import Node
@@ -148,7 +149,8 @@ def _schema(node: Node) -> dict[str, Any]:
     if types != "object" and not (isinstance(types, list) and "object" in types):
         node["type"].refuse('arguments are always an object; expected "object"', "DISC-2")
     try:
-        jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+        SchemaWork(schema)
+        jsonschema_rs.validator_for(schema, retriever=_no_retrieval, pattern_options=PATTERNS)
     except jsonschema_rs.ValidationError as error:
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
         raise ToolsetError(

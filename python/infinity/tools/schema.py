@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 
 from infinity.errors import ToolsetError
+from infinity.schema_work import PATTERNS, SchemaWork
 
 MAX_PROBLEMS = 8
 MAX_CHARACTERS = 300
@@ -18,13 +19,15 @@ MAX_DEPTH = 128
 class ArgumentSchema:
     """A tool's ``inputSchema``, compiled once. ``ToolsetError`` if it is not a JSON Schema (2020-12 unless ``$schema`` says otherwise)."""
 
-    __slots__ = ("_validator",)
+    __slots__ = ("_validator", "_work")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
+        own = dict(schema)
         try:
+            self._work = SchemaWork(own)
             # The mask keeps values, which may be long or secret, out of the texts.
             self._validator = jsonschema_rs.validator_for(
-                dict(schema), retriever=_no_retrieval, mask="the value"
+                own, retriever=_no_retrieval, mask="the value", pattern_options=PATTERNS
             )
         except ValueError as error:
             text = getattr(error, "message", str(error))
@@ -36,6 +39,7 @@ class ArgumentSchema:
         if _deeper_than(MAX_DEPTH, instance):
             return [f"arguments: nested more than {MAX_DEPTH} levels deep"]
         try:
+            self._work.steps(instance)
             if self._validator.is_valid(instance):
                 return []
             defects = list(islice(self._validator.iter_errors(instance), MAX_PROBLEMS + 1))
