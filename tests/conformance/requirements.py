@@ -254,7 +254,6 @@ RULES = [
         "SRV-7",
         "ours",
         "A tool server started by another runtime says its port first and nothing else on its standard output.",
-        gap="being built",
     ),
     _rule(
         "SRV-8",

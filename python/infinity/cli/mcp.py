@@ -9,6 +9,10 @@ __all__ = ["TOKEN_VARIABLE", "mcp"]
 TOKEN_VARIABLE = "INFINITY_TOOLS_TOKEN"  # noqa: S105  the name, not the secret
 
 
+PORT = 8810
+"""Where a bridge is offered unless somebody says otherwise."""
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -28,7 +32,9 @@ An agent uses it with [toolsets.NAME] url = "http://127.0.0.1:PORT". A daemon ru
 @click.option("--cwd", type=click.Path(exists=True, file_okay=False), help="Where the command runs.")
 @click.option("--prefix", default="", help="Put before the names of its tools.")
 @click.option(
-    "--port", default=8810, show_default=True, help="Where the tools are offered; 0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Where the tools are offered; 0 takes a free one. [default: 8810; with RAP_EMBEDDED=1 a free one, told on standard output]",
 )
 @click.option(
     "--state", type=click.Path(dir_okay=False), help="The file of calls in progress; NAME.db here by default."
@@ -41,7 +47,7 @@ def mcp(
     env: tuple[str, ...],
     cwd: str | None,
     prefix: str,
-    port: int,
+    port: int | None,
     state: str | None,
 ) -> None:
     """Offer the tools of an MCP server over RAP.
@@ -75,6 +81,11 @@ def mcp(
         from infinity.rap.mcp.__main__ import MISSING
 
         raise Failure(MISSING.removeprefix("infinity: ")) from error
+    from infinity.rap.server.embedded import embedded
+
+    started_by = embedded()
+    if port is None:
+        port = PORT if started_by is None else 0
     prepare_logging()
     try:
         asyncio.run(serve(specification, state or f"{name}.db", port, os.environ.get(TOKEN_VARIABLE)))

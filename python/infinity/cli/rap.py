@@ -39,7 +39,11 @@ rap.add_command(mcp)
 @rap.command(epilog="Example: infinity rap serve tools:tools --port 8801")
 @click.argument("toolset", metavar="MODULE:NAME")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8801, envvar="PORT", show_envvar=True, show_default=True
+    "--port",
+    type=click.IntRange(0, 65535),
+    envvar="PORT",
+    show_envvar=True,
+    help="The port to listen on; 0 takes a free one. [default: 8801; with RAP_EMBEDDED=1 a free one, told on standard output]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -54,7 +58,7 @@ rap.add_command(mcp)
     "--concurrent", type=click.IntRange(1), default=64, show_default=True, help="Functions that run at once."
 )
 def serve(
-    toolset: str, port: int, host: str, state: Path | None, public_url: str | None, concurrent: int
+    toolset: str, port: int | None, host: str, state: Path | None, public_url: str | None, concurrent: int
 ) -> None:
     """Serve a toolset until Ctrl-C or SIGTERM.
 
@@ -67,7 +71,9 @@ def serve(
     from infinity.errors import InfinityError
     from infinity.rap.server import Limits
     from infinity.rap.server import serve as run
+    from infinity.rap.server.embedded import embedded
 
+    embedded()  # before the module of the toolset, which may print
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     token = os.environ.get(TOKEN_VARIABLE)
     if token is None and host not in ("127.0.0.1", "::1", "localhost"):

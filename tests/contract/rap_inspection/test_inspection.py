@@ -75,7 +75,8 @@ async def test_the_kit_keeps_the_protocol(tmp_path: Path) -> None:
     assert not report.of(Outcome.SKIPPED)
     assert "S1" in {finding.rule for finding in report.of(Outcome.PASSED)}
     assert report.answer == {"text": "main", "subscription": False}
-    assert subscribed.answer == {"text": "Watching.", "subscription": True}
+    assert subscribed.answer is not None and subscribed.answer["subscription"]
+    assert subscribed.answer["text"].startswith("Watching.\n\nThe subscription's tool_call_id is call_")
     assert accusations(stranger) == {("DISC-1", "broken")}
 
 
@@ -90,7 +91,7 @@ DESCRIPTIONS: list[tuple[str, dict[str, Any], str, str]] = [
     ("an endpoint that is no URL", {"endpoint": "/invoke"}, "DISC-2", "broken"),
     ("an endpoint elsewhere", {"endpoint": "http://elsewhere.example/invoke"}, "S3", "broken"),
     ("a name twice", {"tools": [good_tool(), good_tool()]}, "DISC-4", "broken"),
-    ("a name of ours", {"tools": [good_tool(name="spawn_thread")]}, "DISC-4", "broken"),
+    ("a name of ours", {"tools": [good_tool(name="spawn_thread")]}, "DISC-4", "warned"),
     ("names alike", {"tools": [good_tool(name="a_b"), good_tool(name="a-b")]}, "", ""),
     ("an annotation of the wrong type", {"tools": [good_tool(annotations={"readOnly": "yes"})]}, "DISC-9", "broken"),
     ("needsMigration is a text", {"needsMigration": "yes"}, "MIG-1", "broken"),
@@ -155,10 +156,10 @@ FAULTS: list[tuple[str, Pace, set[tuple[str, str]]]] = [
     ("it works before it acknowledges", Pace(2, 20, 0.15), {("SRV-1", "broken"), ("SRV-6", "warned")}),
     ("unknown operations are dropped", IMPATIENT, {("SRV-2", "broken")}),
     ("bad arguments are dropped", IMPATIENT, {("SRV-2", "broken")}),
-    ("bad arguments are taken", PACE, {("SRV-2", "broken")}),
-    ("malformed bodies crash it", PACE, {("SRV-2", "broken")}),
-    ("errors are not marked", PACE, {("SRV-2", "broken")}),
-    ("errors are stack traces", PACE, {("SRV-2", "broken")}),
+    ("bad arguments are taken", PACE, {("RES-5", "warned")}),
+    ("malformed bodies crash it", PACE, {("SRV-2", "warned")}),
+    ("errors are not marked", PACE, {("RES-5", "warned")}),
+    ("errors are stack traces", PACE, {("SRV-2", "warned")}),
     ("errors are subscriptions", PACE, {("RES-4", "warned")}),
     ("a view comes instead of a result", PACE, {("SRV-2", "broken")}),
     ("the id is another", PACE, {("CB-2", "broken")}),

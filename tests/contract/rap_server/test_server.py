@@ -506,7 +506,10 @@ async def test_a_subscription_is_confirmed_and_then_sends_events(runtime: FakeRu
     async with served(watching(), state) as server:
         await runtime.invoke(server.base_url, "watch", arguments={"repo": "a"})
         confirmation = await runtime.called_back()
-        assert (confirmation["text"], confirmation["subscription"]) == ("Watching a.", True)
+        assert (confirmation["text"], confirmation["subscription"]) == (
+            "Watching a.\n\nThe subscription's tool_call_id is call_1.",
+            True,
+        )
         await hook(runtime, server, "d1")
         await hook(runtime, server, "d2", repo="b")
         await hook(runtime, server, "d3")

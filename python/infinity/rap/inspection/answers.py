@@ -62,11 +62,11 @@ def check_error(report: Report, probe: Probe, received: Received, check: str) ->
         return
     text = text_of(callback)
     if not text.startswith("Error: "):
-        report.failed("SRV-2", check, f"the result begins with {text[:40]!r}; expected 'Error: '")
+        report.failed("RES-5", check, f"the result begins with {text[:40]!r}; expected 'Error: '")
     if callback.subscription:
         report.failed("RES-4", check, "an error result says that it is a subscription")
     if _TRACES.search(text):
-        report.failed("SRV-2", check, "the result has a stack trace in it; say what to do instead")
+        report.advised("SRV-2", check, "the result has a stack trace in it; say what to do instead")
     if len(report.findings) == before:
         report.passed("SRV-2", check, f"answered with {text[:100]!r}")
 

@@ -90,7 +90,8 @@ def _plain(text: str) -> str:
 def _advise(tool: Tool, report: Report, reserved: frozenset[str]) -> None:
     """What a runtime puts up with, but people will notice."""
     if tool.name in reserved:
-        report.failed(
+        # Which names a runtime keeps for itself, no server can know.
+        report.advised(
             "DISC-4", "names", f"{tool.name!r} is the name of a built-in tool; it will not be offered"
         )
     if not _FIT.fullmatch(tool.name):

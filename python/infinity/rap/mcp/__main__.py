@@ -22,8 +22,11 @@ def main() -> int:
     try:
         specification = read_specification(os.environ.pop(ENVIRONMENT, ""))
         token = os.environ.pop(TOKEN, None)
+        from infinity.rap.server.embedded import embedded
+
         from .server import prepare_logging, serve
 
+        embedded()
         prepare_logging()
         asyncio.run(serve(specification, options.state, options.port, token))
     except ModuleNotFoundError as error:

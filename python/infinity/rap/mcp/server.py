@@ -14,6 +14,7 @@ from infinity.backoff import Backoff
 from infinity.errors import ToolsetError
 from infinity.rap.server import ToolsetServer
 from infinity.rap.server.application import WELL_KNOWN, Application, Reply, Request, error_reply
+from infinity.rap.server.embedded import embedded
 from infinity.rap.server.limits import Limits
 
 from .authorization import CALLBACK
@@ -99,6 +100,8 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with BridgeServer(specification, state_path, port=port, token=token) as server:
+        if (started_by := embedded()) is not None:
+            started_by.announce(server.port)
         log.info("MCP server %s is offered at %s, pid %d", specification.name, server.base_url, os.getpid())
         await stopped.wait()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from infinity.backoff import Backoff
 
 from .application import MAX_BODY, Application, BodyTooLarge, Request
+from .embedded import embedded
 from .limits import Limits
 from .toolset import Toolset
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 log = logging.getLogger("infinity.rap.server")
+
+PORT = 8801
+"""Where a toolset is served unless somebody says otherwise."""
 
 
 class ToolsetServer:
@@ -47,6 +51,11 @@ class ToolsetServer:
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """Known once the server has started."""
+        return self._port
 
     @property
     def base_url(self) -> str:
@@ -123,7 +132,7 @@ class ToolsetServer:
 
 def serve(
     toolset: Toolset,
-    port: int = 8801,
+    port: int | None = None,
     state_path: Path | str = "tool-server.db",
     *,
     host: str = "127.0.0.1",
@@ -132,7 +141,13 @@ def serve(
     public_url: str | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a toolset until SIGINT or SIGTERM. ``ready`` is told the base URL once requests are taken."""
+    """Serve a toolset until SIGINT or SIGTERM. ``ready`` is told the base URL once requests are taken.
+
+    ``port``: 8801 unless said; a free one where another runtime started this process with ``RAP_EMBEDDED=1`` and waits to be told (SRV-7).
+    """
+    started_by = embedded()
+    if port is None:
+        port = PORT if started_by is None else 0
     server = ToolsetServer(
         toolset, state_path, port=port, host=host, token=token, limits=limits, public_url=public_url
     )
@@ -144,6 +159,8 @@ async def _serve(server: ToolsetServer, ready: Callable[[str], None] | None) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
-        if ready is not None:
+        if (started_by := embedded()) is not None:
+            started_by.announce(server.port)
+        elif ready is not None:
             ready(server.base_url)
         await stopped.wait()

@@ -259,7 +259,7 @@ class Work:
     async def _answer(self, invocation: Invocation, fields: dict[str, Any], *, active: bool = False) -> bool:
         message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
         if active:
-            fields = {**fields, "subscription": True}
+            fields = {**_confirming(fields, invocation.id), "subscription": True}
         body = self._fitting({**message, "call_id": invocation.call_id, **fields})
         events = self._early.pop(invocation.key, []) if active else []
         letters = await self._recorded(
@@ -326,3 +326,17 @@ def _cancelled() -> bool:
     """Whether it was us who cancelled; what a function waits for may be cancelled by others."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _confirming(fields: dict[str, Any], id: str) -> dict[str, Any]:
+    """A confirmation names its subscription: by that id the model cancels it, and not every runtime says it."""
+    said = json.dumps([fields.get("text"), fields.get("content")])
+    if id in said:
+        return fields
+    words = f"The subscription's tool_call_id is {id}."
+    changed = dict(fields)
+    if fields.get("content"):
+        changed["content"] = [*fields["content"], {"type": "text", "text": words}]
+    if fields.get("text") is not None or not fields.get("content"):
+        changed["text"] = f"{fields.get('text') or ''}\n\n{words}".strip()
+    return changed
