@@ -129,8 +129,10 @@ async def _work(
     messages = opened.messages
     if again or opened.woken_at is not None:
         messages = await _take_up(host, group.thread, opened, owed)
-    if messages:
+    while messages:
         await _slice(host, group.thread, messages, remaining)
+        # Events that waited for a confirmation come before whatever the queue has next (SUB-9).
+        messages = host.gathering.returned(group.thread)
     if again or opened.woken_at is not None:
         await _see_to(host, group.thread, owed, opened.due or 0, everything=again)
     await _pay(host, group.thread, owed, remaining)

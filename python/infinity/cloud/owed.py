@@ -53,6 +53,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self._urgent: dict[str, list[Message]] = {}
+        self._returned: dict[str, list[Message]] = {}
 
     # abc.Mailbox
 
@@ -63,7 +64,14 @@ class Gathering:
                 owed().wakes[message.thread] = message.id
 
     def give_back(self, messages: Sequence[Message]) -> None:
+        """Due before what their thread has in the queue, which waits while this invocation has the thread. The wake is for one that breaks off."""
         self.put(messages)
+        for message in messages:
+            self._returned.setdefault(message.thread, []).append(message)
+
+    def returned(self, thread: str) -> list[Message]:
+        """What the last commit gave back."""
+        return self._returned.pop(thread, [])
 
     async def take(self) -> Batch:
         raise AssertionError("the queue hands out batches here, nobody takes them")
