@@ -1,8 +1,10 @@
 //! SIGKILL at any moment: whatever was told to the caller is there, and every commit is there whole or not at all (I2, I6).
 
 use crate::desk::{Desk, consumed, created, next, outbox, scratch, send, timer};
-use _core::delta::Delta;
+use _core::delta::{Delta, Kept};
+use _core::id::CallId;
 use _core::journal::{Read, Value};
+use _core::message::Message;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,9 +15,12 @@ use tempfile::TempDir;
 
 const HOME: &str = "INFINITY_CRASH_TEST_HOME";
 
-/// A slice's commit with a share in every table.
-fn slice(version: i64, queued: &_core::message::Message) -> Delta {
+/// A slice's commit with a share in every table. It keeps an early event, and releases the one that the slice before has kept.
+fn slice(version: i64, queued: &Message, early: &Message) -> Delta {
+    let call = |version: i64| CallId::from(format!("call-{version}").as_str());
     Delta {
+        kept: vec![Kept { call: call(version), message: early.clone() }],
+        released: vec![call(version - 1)],
         header: format!("t:0-{version}").into_bytes(),
         entries: vec![(version - 1, b"entry".to_vec())],
         feed: vec![(version - 1, "note".into(), b"{}".to_vec())],
@@ -37,9 +42,12 @@ fn write_until_killed(home: &Path) {
         desk.commit(created("t")).unwrap();
     }
     for version in first.max(1).. {
-        let left = desk.inbox().into_iter().find(|message| message.thread.as_str() == "t");
-        let queued = left.unwrap_or_else(|| desk.queue("t", &format!("message {version}")));
-        desk.commit(slice(version, &queued)).unwrap();
+        let left = desk.inbox();
+        let [queued, early] = ["message", "early"].map(|kind| {
+            let id = format!("{kind} {version}");
+            left.iter().find(|message| message.id.as_str() == id).cloned().unwrap_or_else(|| desk.queue("t", &id))
+        });
+        desk.commit(slice(version, &queued, &early)).unwrap();
         println!("durable {}", version + 1);
     }
 }
@@ -79,10 +87,17 @@ fn check_whole(desk: &Desk) -> i64 {
     let (mine, reports): (Vec<_>, Vec<_>) =
         desk.inbox().into_iter().partition(|message| message.thread.as_str() == "t");
     assert_eq!(reports.len() as i64, slices);
+    let (early, mine): (Vec<_>, Vec<_>) = mine.iter().partition(|message| message.id.as_str().starts_with("early"));
     assert!(mine.len() <= 1);
+    // All but the last have been released, in order; the next one may be there.
+    let early: Vec<_> = early.iter().map(|message| message.id.to_string()).collect();
+    let expected: Vec<_> = (1..=version).filter(|of| *of != slices).map(|of| format!("early {of}")).collect();
+    assert!(expected.starts_with(&early) && early.len() + 1 >= expected.len(), "{early:?} at version {version}");
     let load = Read::Load { thread: "t".into(), known_version: -1, message_ids: vec![] };
     let Value::Loaded(Some(loaded)) = desk.read(load).unwrap() else { panic!() };
     assert_eq!(loaded.entries.len() as i64, slices);
+    let kept: Vec<_> = (slices > 0).then(|| format!("call-{slices}")).into_iter().collect();
+    assert_eq!(loaded.kept, kept);
     version
 }
 
@@ -110,8 +125,8 @@ fn a_log_that_ends_anywhere_holds_whole_commits_only() {
     }
     let begun = fs::metadata(home.path().join("infinity.db-wal")).unwrap().len() as usize;
     for version in 1..4 {
-        let queued = desk.queue("t", &format!("message {version}"));
-        desk.commit(slice(version, &queued)).unwrap();
+        let [queued, early] = ["message", "early"].map(|kind| desk.queue("t", &format!("{kind} {version}")));
+        desk.commit(slice(version, &queued, &early)).unwrap();
     }
     let file = fs::read(&desk.path).unwrap();
     let log = fs::read(home.path().join("infinity.db-wal")).unwrap();

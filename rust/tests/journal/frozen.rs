@@ -251,12 +251,11 @@ fn a_migration_that_cannot_end_changes_nothing() {
     let home = scratch();
     let path = thaw(&home, "journal-1.hex");
     let before = definitions(&path);
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    // Its place is taken, so that the step fails half way.
-    connection.execute_batch("CREATE TABLE attempts (x)").unwrap();
-    drop(connection);
+    // Somebody else writes, and goes on for longer than the opening waits.
+    let busy = rusqlite::Connection::open(&path).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert!(open(&path).is_err());
-    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
+    drop(busy);
     assert_eq!(definitions(&path), before);
     check_facts(&Desk::of_threads(&path));
 }
