@@ -31,12 +31,35 @@ class Account:
         assert self._world.violations == []
         self._no_slice_fails()
         # Read first: a slice that commits meanwhile moves messages from here into what is read below.
-        queued = {(message.thread, message.id) for message in await self._world.store.inbox(0)}
+        queued = await self._queued()
         rows = {row.id: row for row in await self._world.store.threads(limit=1000)}
         histories = {id: await self._history(id) for id in rows}
         for id in rows:
             await self._one_commit(id, histories[id])
+            await self._endings_are_complete(id)
         await self._nothing_lost_nothing_doubled(histories, queued)
+
+    async def _queued(self) -> set[tuple[str, str]]:
+        """Thread and id of what is queued, or waits beside its call for a confirmation (SUB-9). It may go either way meanwhile."""
+        kept = set(self._world.kept)
+        inbox = await self._world.store.inbox(0)
+        return kept | {(message.thread, message.id) for message in inbox} | set(self._world.kept)
+
+    async def _endings_are_complete(self, thread: str) -> None:
+        """I13: nothing is left of a call that has ended. Read after what it could have left, which later commits only take away."""
+        left = [
+            (row.call_id, row.key)
+            for row in await self._world.store.outbox()
+            if row.kind in ("invoke", "choice")
+        ]
+        timers = await self._world.store.timers(thread)
+        prompts = await self._world.store.prompts(thread)
+        left += [(row.id.partition(".")[2], row.id) for row in (*timers, *prompts)]
+        calls = await self._world.store.calls(thread, open_only=False)
+        ended = {call.id for call, state in calls if state not in ("planned", "sent")}
+        assert [what for call, what in left if call in ended] == [], (
+            f"{thread}: what has ended is still there"
+        )
 
     def _no_slice_fails(self) -> None:
         """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""

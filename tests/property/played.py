@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from tests.slice.world import Replies, Reply, World, call, say, texts
 
-from infinity._core import Message, Snapshot
+from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Delivery, Store, Turn, Usage, Verdict
 from infinity.errors import ModelUnavailable, Overloaded, StoreError
 from infinity.tools.catalog import Definitions, ToolDefinition
@@ -100,8 +100,9 @@ class Taking:
 class Unsteady:
     """The store, whose loads fail as often as it is told to."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, world: PlayedWorld) -> None:
         self._store = store
+        self._world = world
         self.failures = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -115,6 +116,19 @@ class Unsteady:
             raise StoreError(UNREADABLE)
         return await self._store.load(thread, known_version, message_ids)
 
+    async def commit(self, delta: Delta) -> list[Message]:
+        """Keeps account of early events, of which only their own commits tell (SUB-9)."""
+        kept = self._world.kept
+        kept.update({(delta.thread, message.id): about for about, message in delta.kept})
+        messages = await self._store.commit(delta)
+        gone = {*delta.released, *delta.dropped}
+        left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
+        if forgotten := [key for key in left if kept[key] not in gone]:
+            self._world.violations.append(f"their call has ended, and they wait: {forgotten} (I13)")
+        for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
+            del kept[key]
+        return messages
+
 
 class PlayedWorld(World):
     """Tools are played, so nothing leaves the process. ``violations``: what was seen to break an invariant while it happened."""
@@ -124,10 +138,12 @@ class PlayedWorld(World):
         self.calls: list[tuple[str, str]] = []
         """Thread and id of every call that ever left."""
         self.violations: list[str] = []
+        self.kept: dict[tuple[str, str], str] = {}
+        """Calls of the early events that are kept, by thread and id."""
         self.unsteady: Unsteady
 
     async def _open_store(self) -> Any:
-        self.unsteady = Unsteady(await super()._open_store())
+        self.unsteady = Unsteady(await super()._open_store(), self)
         return self.unsteady
 
     async def _open(self) -> None:
