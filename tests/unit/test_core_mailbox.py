@@ -141,3 +141,36 @@ def test_messages_may_be_put_from_any_os_thread() -> None:
         sender.join()
     for name in "abcd":
         assert [id for id in seen if id[0] == name] == [f"{name}:{n}" for n in range(200)]
+
+
+@pytest.mark.rap("SUB-9")
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_message_that_is_given_back_is_taken_before_what_is_queued(keep: bool) -> None:
+    boxes = Mailboxes()
+    for id in ("confirmation", "early 2"):
+        boxes.put(message("t", id))
+    assert boxes.take() is not None
+    boxes.put(message("t", "late"))
+    # One that an earlier slice has put aside, and one that the batch still holds; twice changes nothing.
+    for _ in range(2):
+        boxes.give_back("t", [message("t", "early 1"), message("t", "early 2")])
+    assert not boxes.put(message("t", "early 2")), "it is queued"
+    boxes.release("t", keep=keep)
+    batch = boxes.take()
+    assert batch is not None
+    rest = ["early 1", "early 2", "late"]
+    assert ids(batch.messages) == (["confirmation", *rest] if keep else rest)
+    boxes.release("t")
+    assert len(boxes) == 0 and boxes.put(message("t", "early 2")), "its id is free again"
+
+
+def test_giving_back_to_a_thread_that_nobody_has_taken_makes_it_ready() -> None:
+    wake = Wake()
+    boxes = Mailboxes(wake)
+    boxes.give_back("t", [message("t", "1"), message("t", "2")])
+    assert is_readable(wake)
+    batch = boxes.take()
+    assert batch is not None and ids(batch.messages) == ["1", "2"]
+    boxes.give_back("t", [])
+    boxes.release("t")
+    assert len(boxes) == 0
