@@ -20,11 +20,14 @@ __all__ = [
     "Thread",
     "Wake",
     "__version__",
+    "admit",
     "display",
     "entry_json",
     "header_json",
     "live_ranges",
     "repair_journal",
+    "repaired",
+    "weight",
 ]
 
 __version__: str
@@ -377,10 +380,21 @@ class Thread:
     def reopen(self) -> None:
         """Undo ``close`` of a root thread, whose history goes on; ``rule`` for a child."""
 
-    def render(self, *, images: bool = True, breakpoints: int = 2) -> bytes:
+    def render(
+        self, *, images: bool = True, documents: bool = True, breakpoints: int = 2, simpler: bytes = b"{}"
+    ) -> bytes:
         """The request's ``messages`` array from stored bytes: roles alternate, every tool_use has its one tool_result first in the next
-        user message. ``images=False`` replaces each image by a text placeholder (RES-2). The last block of the last ``breakpoints`` user messages gets
-        ``cache_control``. ``rule`` if an attached call is open or there is nothing to render."""
+        user message. ``images=False`` replaces each image by a text placeholder (RES-2), ``documents=False`` each document. Of more images than
+        one request may hold the newest are shown. ``simpler``: JSON of what is left out or shortened (``engine.memo.Simpler``). The last block of
+        the last ``breakpoints`` user messages gets ``cache_control``. ``rule`` if an attached call is open or there is nothing to render."""
+    def place(
+        self, message: int, block: int, *, images: bool = True, documents: bool = True, simpler: bytes = b"{}"
+    ) -> tuple[int, bool, int] | None:
+        """The block that a refusal of such a request names: position of its entry, whether it is the user's, its number there."""
+    def unanswered_weight(self) -> int:
+        """How much the next request tells the model for the first time, in characters; an image counts as what it shows."""
+    def longest_text(self, most: int) -> int | None:
+        """To how many characters each text must be shortened so that the history has at most ``most``; ``None`` if it has."""
     def changed(self) -> bool:
         """True if ``delta`` would carry anything."""
     def delta(self, now: int) -> Delta:
@@ -474,6 +488,16 @@ def entry_json(record: bytes) -> bytes:
 
 def header_json(header: bytes) -> bytes:
     """The header as JSON, for clients and diagnosis."""
+
+def admit(content: bytes, *, strict: bool) -> tuple[bytes, list[str]]:
+    """Blocks as history takes them, and what was changed, in words (I11). Text loses NUL and halves of characters; images and documents
+    must be what they say, and whole. What cannot be used: ``bad_request`` if ``strict`` (a person hears of it), else a sentence in its place."""
+
+def repaired(json: bytes) -> bytes:
+    """The same JSON with U+FFFD for each lone half of a surrogate pair, which no decoder takes; halves that belong together are joined."""
+
+def weight(json: bytes) -> int:
+    """Characters of rendered JSON that the model is to read; base64 counts as what it shows."""
 
 def display(script: str, arguments: bytes) -> str | None:
     """Evaluate a toolset's ``displayScript`` (Rhai, scope: the map ``args``), bounded; ``None`` on any failure (DISC-8)."""

@@ -23,6 +23,8 @@ pub enum Error {
     NotFound(String),
     /// The journal was closed.
     Closed(String),
+    /// Content that a person sent and that no model could take; the text says what and where.
+    BadRequest(String),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -40,6 +42,7 @@ impl Error {
             Error::Limit(_) => "limit",
             Error::NotFound(_) => "not_found",
             Error::Closed(_) => "closed",
+            Error::BadRequest(_) => "bad_request",
         }
     }
 
@@ -54,7 +57,8 @@ impl Error {
             | Error::Rule(t)
             | Error::Limit(t)
             | Error::NotFound(t)
-            | Error::Closed(t) => t,
+            | Error::Closed(t)
+            | Error::BadRequest(t) => t,
         }
     }
 }

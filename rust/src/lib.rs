@@ -7,6 +7,7 @@
 //! | [`wake`] | wake | one file descriptor: ready threads, finished commits, due timers |
 //! | [`dedup`] | dedup set | which message ids were seen |
 //! | [`history`] | thread | entries, calls, lineage and their rules (I3, I4) |
+//! | [`content`] | door | what content blocks must be before they enter history (I11) |
 //! | [`render`] | request | history → the `messages` array, from stored bytes |
 //! | [`codec`] | records | state ⇄ bytes, version first, checksummed |
 //! | [`delta`] | delta | everything one slice changes, for one atomic commit (I6) |
@@ -16,6 +17,7 @@
 //! Only `py/` names `pyo3`. Nothing in this crate is async and nothing calls back into Python.
 
 pub mod codec;
+pub mod content;
 pub mod dedup;
 pub mod delta;
 pub mod display;

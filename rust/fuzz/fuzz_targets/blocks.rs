@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fn check(thread: &Thread) {
     for images in [true, false] {
-        let rendered = thread.render(RenderOptions { images, breakpoints: 2 }).expect("renders");
+        let rendered = thread.render(RenderOptions { images, ..Default::default() }).expect("renders");
         serde_json::from_slice::<&serde_json::value::RawValue>(&rendered).expect("JSON");
     }
 }

@@ -5,7 +5,6 @@ use crate::id::CallId;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
 /// The reserved tool of synthetic calls (SUB-2).
 pub const EVENT_TOOL: &str = "receive_event__injected";
@@ -15,7 +14,7 @@ pub const EVENT_TOOL: &str = "receive_event__injected";
 pub struct Blocks {
     /// Comma-separated, without brackets.
     pub bytes: Vec<u8>,
-    /// One of them, or of their content, is an image.
+    /// One of them, or of their content, is an image or a document.
     pub image: bool,
     /// Length of `bytes` without the reasoning at the end: the model's API refuses a message that ends in reasoning.
     pub settled: usize,
@@ -129,7 +128,7 @@ impl Blocks {
             if !shape.is_reasoning() {
                 joined.settled = joined.bytes.len();
             }
-            joined.image |= shape.kind == "image";
+            joined.image |= matches!(shape.kind.as_str(), "image" | "document");
             if shape.kind == "tool_use" {
                 joined.tool_uses.extend(shape.id.clone());
             }
@@ -183,70 +182,4 @@ pub fn check_json(json: &[u8], what: &str) -> Result<()> {
 /// Append a JSON string.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
-}
-
-/// The blocks with each image replaced by a text that says so, in tool results too (RES-2).
-///
-/// # Errors
-/// `Damaged` if the stored blocks are not JSON.
-pub fn without_images(blocks: &[u8]) -> Result<Vec<u8>> {
-    let damaged = |e: serde_json::Error| Error::Damaged(format!("stored content blocks: {e}"));
-    let array = [b"[", blocks, b"]"].concat();
-    let raw: Vec<&RawValue> = serde_json::from_slice(&array).map_err(damaged)?;
-    let mut out = Vec::with_capacity(blocks.len().min(4096));
-    for block in raw {
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        let shape: Picture = serde_json::from_str(block.get()).map_err(damaged)?;
-        match (shape.kind.as_ref(), shape.content) {
-            ("image", _) => placeholder(&mut out, shape.source),
-            ("tool_result", Some(content)) => {
-                let (before, after) = split_at_content(block.get(), content.get());
-                out.extend_from_slice(before.as_bytes());
-                match content.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-                    Some(inner) => {
-                        out.push(b'[');
-                        out.extend_from_slice(&without_images(inner.as_bytes())?);
-                        out.push(b']');
-                    }
-                    None => out.extend_from_slice(content.get().as_bytes()),
-                }
-                out.extend_from_slice(after.as_bytes());
-            }
-            _ => out.extend_from_slice(block.get().as_bytes()),
-        }
-    }
-    Ok(out)
-}
-
-#[derive(Deserialize)]
-struct Picture<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Source {
-    media_type: Option<String>,
-}
-
-fn placeholder(out: &mut Vec<u8>, source: Option<&RawValue>) {
-    // A source that does not say its type still gets a placeholder: the error would only be less useful.
-    let source = source.and_then(|source| serde_json::from_str::<Source>(source.get()).ok());
-    let media = source.and_then(|source| source.media_type);
-    let media = media.as_deref().unwrap_or("of unknown type");
-    out.extend_from_slice(br#"{"type":"text","text":"#);
-    push_string(out, &format!("[image: {media}, not shown to this model]"));
-    out.push(b'}');
-}
-
-/// What stands before and after `content`, a slice of `block`.
-fn split_at_content<'a>(block: &'a str, content: &str) -> (&'a str, &'a str) {
-    let start = content.as_ptr() as usize - block.as_ptr() as usize;
-    (&block[..start], &block[start + content.len()..])
 }

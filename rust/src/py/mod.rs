@@ -1,6 +1,7 @@
 //! The Python bindings: the only folder that names pyo3. One file per class; `_core.pyi` documents them all.
 
 mod call;
+mod content;
 mod dedup;
 mod delta;
 mod display;
@@ -31,5 +32,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     delta::register(module)?;
     records::register(module)?;
     display::register(module)?;
+    content::register(module)?;
     journal::register(module)
 }

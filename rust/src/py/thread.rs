@@ -6,7 +6,7 @@ use crate::delta::{OutboxRow, PromptRow, SendRow, TimerRow};
 use crate::error::{Error, Result};
 use crate::history::{Answer, Answered, CallState, Event, Fork, Plan, Shared, Spending, Thread, Usage, lock};
 use crate::id::CallId;
-use crate::render::RenderOptions;
+use crate::render::{Place, RenderOptions, Simpler};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::{Arc, Mutex};
@@ -456,17 +456,55 @@ impl PyThread {
     }
 
     /// The request's ``messages`` array from stored bytes.
-    #[pyo3(signature = (*, images = true, breakpoints = 2))]
-    fn render<'py>(&self, py: Python<'py>, images: bool, breakpoints: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let options = RenderOptions { images, breakpoints };
+    #[pyo3(
+        signature = (*, images = true, documents = true, breakpoints = 2, simpler = NO_META),
+        text_signature = "($self, *, images=True, documents=True, breakpoints=2, simpler=b'{}')"
+    )]
+    fn render<'py>(
+        &self,
+        py: Python<'py>,
+        images: bool,
+        documents: bool,
+        breakpoints: usize,
+        simpler: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let options = RenderOptions { images, documents, breakpoints, simpler: Simpler::read(simpler)? };
         let thread = lock(&self.0)?;
-        let request = thread.request(options)?;
+        let request = thread.request(&options)?;
         // Written in place, because a copy of a long history costs more than all else here. Making bytes runs no Python code, so the
         // lock is held for no longer than the writing takes.
         PyBytes::new_with(py, request.size(), |buffer| {
             request.write(buffer);
             Ok(())
         })
+    }
+
+    /// The block that a refusal names by message and block: position of its entry, whether it is the user's, its number there.
+    #[pyo3(
+        signature = (message, block, *, images = true, documents = true, simpler = NO_META),
+        text_signature = "($self, message, block, *, images=True, documents=True, simpler=b'{}')"
+    )]
+    fn place(
+        &self,
+        message: usize,
+        block: usize,
+        images: bool,
+        documents: bool,
+        simpler: &[u8],
+    ) -> PyResult<Option<(i64, bool, usize)>> {
+        let options = RenderOptions { images, documents, breakpoints: 0, simpler: Simpler::read(simpler)? };
+        let place = self.with(|thread| Ok(thread.request(&options)?.place(message, block)))?;
+        Ok(place.map(|Place(position, user, index)| (position, user, index)))
+    }
+
+    /// How much the next request tells the model for the first time, in characters; an image counts as what it shows.
+    fn unanswered_weight(&self) -> PyResult<usize> {
+        self.read(Thread::unanswered_weight)
+    }
+
+    /// To how many characters each text must be shortened so that the history has at most ``most``; ``None`` if it has.
+    fn longest_text(&self, most: usize) -> PyResult<Option<usize>> {
+        self.with(|thread| thread.longest_text(most))
     }
 
     /// True if ``delta`` would carry anything.

@@ -410,9 +410,10 @@ impl World {
         assert_eq!(loaded.attempts(), thread.attempts());
         assert!(loaded.calls().eq(thread.calls()) && loaded.attached().eq(thread.attached()));
         assert!(loaded.subscriptions().eq(thread.subscriptions()));
-        for options in [RenderOptions::default(), RenderOptions { images: false, breakpoints: 1 }] {
-            let rendered = thread.render(options);
-            assert_eq!(rendered, loaded.render(options));
+        for options in [RenderOptions::default(), RenderOptions { images: false, breakpoints: 1, ..Default::default() }]
+        {
+            let rendered = thread.render(options.clone());
+            assert_eq!(rendered, loaded.render(options.clone()));
             let open = thread.attached().count() > 0 || thread.live_entries() == 0;
             assert_eq!(rendered.is_err(), open);
             if let Ok(rendered) = rendered {

@@ -1,6 +1,7 @@
 //! Tests of a thread's state: its rules, its records, what it renders, and that any sequence of operations keeps all of it valid (I4).
 
 mod commits;
+mod content;
 mod dedup;
 mod display;
 mod forks;

@@ -7,7 +7,7 @@ use _core::render::RenderOptions;
 use serde_json::{Value, json};
 
 fn rendered(thread: &_core::history::Thread, images: bool, breakpoints: usize) -> String {
-    let bytes = thread.render(RenderOptions { images, breakpoints }).unwrap();
+    let bytes = thread.render(RenderOptions { images, breakpoints, ..Default::default() }).unwrap();
     assert_valid(&bytes, breakpoints);
     String::from_utf8(bytes).unwrap()
 }

@@ -127,7 +127,7 @@ pub fn render(thread: &Thread) -> Vec<u8> {
 
 /// The rendered messages without breakpoints, as `role: block types` lines.
 pub fn outline(thread: &Thread) -> Vec<String> {
-    let rendered = thread.render(RenderOptions { images: true, breakpoints: 0 }).unwrap();
+    let rendered = thread.render(RenderOptions { breakpoints: 0, ..Default::default() }).unwrap();
     let messages = super::valid::assert_valid(&rendered, 0);
     let line = |message: &Value| {
         let kinds = message["content"].as_array().unwrap().iter().map(|block| match block["type"].as_str().unwrap() {

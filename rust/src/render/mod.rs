@@ -1,23 +1,35 @@
-//! History → the request's `messages` array, by joining stored bytes (G1, I10). Nothing is parsed, except where images are left out.
+//! History → the request's `messages` array, by joining stored bytes (G1, I10). Nothing is parsed, except where something of an entry is
+//! shown otherwise: images that a model or a request does not take, and what a refusal has taught (DESIGN 5.7).
+
+mod attachments;
+mod simpler;
+mod weight;
+
+pub use simpler::{Place, Simpler};
+pub use weight::weight;
 
 use crate::error::{Error, Result};
-use crate::history::blocks::without_images;
-use crate::history::{Entry, Thread};
+use crate::history::{Entry, EntryKind, Thread};
+use attachments::Attachments;
 use std::borrow::Cow;
 
 const BREAKPOINT: &[u8] = br#","cache_control":{"type":"ephemeral"}}"#;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RenderOptions {
     /// The model takes images; else each becomes a text placeholder (RES-2).
     pub images: bool,
+    /// The same for documents.
+    pub documents: bool,
     /// How many of the last user messages end in a cache breakpoint.
     pub breakpoints: usize,
+    /// What is shown in a simpler form than it was stored in.
+    pub simpler: Simpler,
 }
 
 impl Default for RenderOptions {
     fn default() -> Self {
-        Self { images: true, breakpoints: 2 }
+        Self { images: true, documents: true, breakpoints: 2, simpler: Simpler::default() }
     }
 }
 
@@ -39,6 +51,8 @@ impl Role {
 /// Blocks that go into one message: consecutive parts of one role share it.
 struct Part<'a> {
     role: Role,
+    /// Of the entry that they are of.
+    position: i64,
     blocks: Cow<'a, [u8]>,
 }
 
@@ -63,6 +77,20 @@ impl Request<'_> {
             place.copy_from_slice(piece);
             into = rest;
         });
+    }
+
+    /// Where the block of a refusal is (`messages.N.content.M`); `None` if there is none.
+    pub fn place(&self, message: usize, block: usize) -> Option<Place> {
+        let parts = self.parts.chunk_by(|one, next| one.role == next.role).nth(message)?;
+        let mut left = block;
+        for part in parts {
+            let count = simpler::count(&part.blocks);
+            if left < count {
+                return Some(Place(part.position, part.role == Role::User, left));
+            }
+            left -= count;
+        }
+        None
     }
 
     /// What the array is made of, in order.
@@ -103,7 +131,7 @@ impl Thread {
     ///
     /// # Errors
     /// `Rule` if an attached call is open or there is nothing to render.
-    pub fn request(&self, options: RenderOptions) -> Result<Request<'_>> {
+    pub fn request(&self, options: &RenderOptions) -> Result<Request<'_>> {
         let id = &self.header().id;
         if let Some(call) = self.attached().next() {
             return Err(Error::Rule(format!(
@@ -111,7 +139,7 @@ impl Thread {
                 call.id
             )));
         }
-        let parts = parts(self.rendered(), options.images)?;
+        let parts = parts(self.rendered(), options)?;
         if parts.is_empty() {
             return Err(Error::Rule(format!("thread {id}: it has no entries to render")));
         }
@@ -123,27 +151,34 @@ impl Thread {
     /// # Errors
     /// As there.
     pub fn render(&self, options: RenderOptions) -> Result<Vec<u8>> {
-        let request = self.request(options)?;
+        let request = self.request(&options)?;
         let mut out = Vec::with_capacity(request.size());
         request.pieces(|piece| out.extend_from_slice(piece));
         Ok(out)
     }
 }
 
-fn parts<'a>(entries: impl Iterator<Item = &'a Entry>, images: bool) -> Result<Vec<Part<'a>>> {
+fn parts<'a>(entries: impl Iterator<Item = &'a Entry>, options: &RenderOptions) -> Result<Vec<Part<'a>>> {
+    let entries: Vec<&Entry> = entries.collect();
+    let mut attachments = Attachments::of(&entries, options)?;
     let mut parts = Vec::new();
     // The blocks without the reasoning at their end, if the last part has any there: no message may end in it.
     let mut settled: Option<&[u8]> = None;
     for entry in entries {
-        let rewrite = !images && entry.has_image();
+        let position = entry.position();
         if !entry.assistant().is_empty() {
-            settled = (entry.settled().len() < entry.assistant().len()).then(|| entry.settled());
-            parts.push(Part { role: Role::Assistant, blocks: entry.assistant().into() });
+            let changed = options.simpler.assistant(entry)?;
+            settled = (changed.is_none() && entry.settled().len() < entry.assistant().len()).then(|| entry.settled());
+            let blocks = changed.map_or_else(|| Cow::from(entry.assistant()), Cow::from);
+            if !blocks.is_empty() {
+                parts.push(Part { role: Role::Assistant, position, blocks });
+            }
         }
         if !entry.user().is_empty() {
             settle(&mut parts, settled.take());
-            let blocks = if rewrite { without_images(entry.user())?.into() } else { entry.user().into() };
-            parts.push(Part { role: Role::User, blocks });
+            let changed = options.simpler.user(entry, &mut attachments)?;
+            let blocks = changed.map_or_else(|| Cow::from(entry.user()), Cow::from);
+            parts.push(Part { role: Role::User, position, blocks });
         }
     }
     settle(&mut parts, settled);
@@ -157,5 +192,22 @@ fn settle<'a>(parts: &mut Vec<Part<'a>>, settled: Option<&'a [u8]>) {
         }
         (Some(blocks), Some(last)) => last.blocks = blocks.into(),
         _ => {}
+    }
+}
+
+impl Thread {
+    /// How much the model is told for the first time with the next request, in characters: what came since the last turn.
+    pub fn unanswered_weight(&self) -> usize {
+        let live: Vec<&Entry> = self.rendered().collect();
+        let last_turn = live.iter().rposition(|entry| entry.kind() == EntryKind::Turn).map_or(0, |at| at + 1);
+        live[last_turn..].iter().map(|entry| weight(entry.user())).sum()
+    }
+
+    /// To how many characters each text must be shortened so that the history has at most `most`; `None` if it has as it is.
+    ///
+    /// # Errors
+    /// `Damaged` if stored blocks are not JSON.
+    pub fn longest_text(&self, most: usize) -> Result<Option<usize>> {
+        simpler::longest_text(self.rendered(), most)
     }
 }
