@@ -181,6 +181,7 @@ CORE_CODES: dict[str, type[InfinityError]] = {
     "limit": LimitReached,
     "not_found": UnknownThread,
     "closed": Stopped,
+    "bad_request": BadRequest,
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from infinity.characters import whole, whole_value
+
 Block = dict[str, Any]
 
 
@@ -207,7 +209,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode(body: Body) -> bytes:
-    return _encode(body)
+    """The body as JSON. Halves of characters in it become U+FFFD: a Python string can hold them, JSON in UTF-8 cannot."""
+    try:
+        return _encode(body)
+    except UnicodeEncodeError:
+        return _encode(whole_value(msgspec.to_builtins(body)))
 
 
 def decode(kind: str, body: bytes) -> Body:
@@ -219,5 +225,8 @@ def decode(kind: str, body: bytes) -> Body:
 
 
 def text_blocks(text: str) -> list[Block]:
-    """One text block; a placeholder where the text is empty, because the model API refuses empty text (I4)."""
+    """One text block that a model API takes: whole characters, no NUL, and a placeholder where the text is empty (I4, I11)."""
+    text = whole(text)
+    if "\0" in text:
+        text = text.replace("\0", "")
     return [{"type": "text", "text": text if text.strip() else "(empty)"}]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import Message, Thread, header_json
+from infinity._core import CoreError, Message, Thread, admit, header_json
 from infinity.abc import (
     Accepted,
     Alarm,
@@ -24,6 +24,7 @@ from infinity.abc import (
     Status,
     Store,
 )
+from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
@@ -41,6 +42,7 @@ from infinity.errors import (
     Stopped,
     StoreError,
     UnknownThread,
+    from_core,
 )
 from infinity.explanation import Explanation, explain, with_functions
 from infinity.feed import Feed, FeedEvent
@@ -72,8 +74,6 @@ from infinity.tools.functions import Functions, ToolLike
 from infinity.toolsets import RapWire, Routes, ToolServers
 
 log = logging.getLogger("infinity.runtime")
-
-_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 ANSWERS_REMEMBERED = 1_024
@@ -193,7 +193,7 @@ class Runtime:
         self.models.resolve(name)
         thread_id = id or self._ids.mint("thread")
         seed = msgspec.json.encode(text_blocks(prompts.root_seed(thread_id)))
-        thread = Thread.create(thread_id, now=self._clock.now(), model=name, title=title, seed=seed)
+        thread = Thread.create(thread_id, now=self._clock.now(), model=name, title=whole(title), seed=seed)
         delta = thread.delta(self._clock.now())
         try:
             messages = await self.store.commit(delta)
@@ -209,7 +209,7 @@ class Runtime:
     ) -> Accepted:
         """User text for a thread. Durable when this returns; ``key`` makes a repeat harmless (I3). ``UnknownThread`` if there is none."""
         blocks = text_blocks(content) if isinstance(content, str) else content
-        check_content(blocks)
+        blocks = check_content(blocks)
         body = UserText(content=blocks, user_id=user_id)
         size, limit = len(encode(body)), self.settings.limits.message_bytes
         if size > limit:
@@ -566,18 +566,24 @@ def _visible(entry: dict[str, Any]) -> str:
     return "".join(block["text"] for block in entry["assistant"] if block["type"] == "text")
 
 
-def check_content(blocks: list[Block]) -> None:
-    """Content that any model takes: non-empty text and base64 images (I4)."""
-    if not blocks:
-        raise BadRequest("content is empty; send text")
-    for index, block in enumerate(blocks):
-        match block:
-            case {"type": "text", "text": str(text)} if text.strip() and len(block) == 2:
-                continue
-            case {"type": "image", "source": {"type": "base64", "media_type": str(kind), "data": str()}} if (
-                kind in _IMAGE_TYPES and len(block) == 2
-            ):
-                continue
-        raise BadRequest(
-            f"content[{index}]: expected {{'type': 'text', 'text': non-empty}} or {{'type': 'image', 'source': {{'type': 'base64', 'media_type', 'data'}}}}"
-        )
+def check_content(blocks: list[Block]) -> list[Block]:
+    """What a person says, as history takes it (I11): base64 in its one form, media types that are true, no cache breakpoints.
+
+    Raises:
+        BadRequest: what no model could take, in words: an empty text, an image that is cut off, too large or of another kind, an unknown block.
+    """
+    try:
+        given = encode_content(blocks)
+        checked, _ = admit(given, strict=True)
+    except CoreError as error:
+        raise from_core(error) from None
+    return blocks if checked == given else msgspec.json.decode(checked)
+
+
+def encode_content(blocks: list[Block]) -> bytes:
+    try:
+        return msgspec.json.encode(blocks)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(whole_value(blocks))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise BadRequest(f"content cannot be written as JSON: {error}") from None

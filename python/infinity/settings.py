@@ -28,6 +28,8 @@ class Limits:
     """Body of a callback that is a view."""
     result_chars: int = 100_000
     """Text of one result that the model gets; of a longer one head and tail."""
+    turn_share: float = 0.5
+    """Share of the model's window for what one turn is told for the first time: results, events and user text together. Of more, head and tail."""
     tree_tokens: int = 0
     """Tokens that a root thread and all its descendants may use; 0: no limit."""
     tree_dollars: float = 0.0

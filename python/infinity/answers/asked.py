@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from infinity._core import repaired
 from infinity.errors import BadRequest
 from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
@@ -108,7 +109,7 @@ def check_encoding(content_type: str, charset: str | None, encoding: str, rule: 
 
 def decode(body: bytes, shape: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.decode(repaired(body), type=shape)
     except msgspec.ValidationError as error:
         raise BadRequest(f"the body does not fit: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

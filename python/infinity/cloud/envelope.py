@@ -216,16 +216,16 @@ def _said(plain: _Plain, message_id: str, group: str | None, sent_at: int, size:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     blocks = content if isinstance(content, list) else [content]
-    _check_content(blocks)
+    blocks = _check_content(blocks)
     body = encode(UserText(content=blocks, user_id=plain.user_id))
     return Said(Message(plain.group_id, f"sqs.{message_id}", Kind.USER, body, accepted_at=sent_at))
 
 
-def _check_content(blocks: list[Block]) -> None:
+def _check_content(blocks: list[Block]) -> list[Block]:
     """The rules of ``Runtime.send``. Not at the top: the relay has wakes only, and no runtime."""
     from infinity.runtime import check_content
 
-    check_content(blocks)
+    return check_content(blocks)
 
 
 def _check_group(thread: str, group: str | None) -> None:

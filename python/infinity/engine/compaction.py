@@ -10,12 +10,18 @@ from __future__ import annotations
 from infinity._core import CoreError, Message
 from infinity.abc import Turn
 from infinity.backoff import Backoff
+from infinity.engine.content import admitted
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.message import Kind, Summary, encode, text_blocks
 
 KEEP = 8
 """Entries at the end that a compaction leaves as they are."""
+
+FEWER = (KEEP, 4, 2, 1)
+"""Where that is too much."""
+LEAST = 3
+"""Entries that are worth a summary then."""
 
 REST = Backoff(first=60.0, longest=3600.0)
 """Seconds before another try after a failure; doubling."""
@@ -51,7 +57,7 @@ def start(slice: Slice, *, keep: int = KEEP) -> str | None:
     memo = recall(slice.thread)
     if memo.compaction is not None:
         return f"a compaction is running already ({memo.compaction})"
-    found = slice.thread.summary_range(keep)
+    found = _range(slice, keep, memo.compaction_failures)
     if found is None:
         return "there is nothing to compact: the history is too short"
     begin, end = found
@@ -72,6 +78,23 @@ def forsake(slice: Slice) -> None:
     memo.compaction, memo.blocked = None, False
     memo.compaction_failures += 1
     remember(slice.thread, memo)
+
+
+def _range(slice: Slice, keep: int, failures: int) -> tuple[int, int] | None:
+    """What to summarise. After failures less of it each time, because it may be too much for one request; where the window is nearly full or the thread
+    has a problem, fewer entries than usual are kept: its last ones may be what is too long."""
+    entries = slice.thread.live_entries()
+    keep = max(keep, entries - (entries >> failures)) if failures else keep
+    window = slice.model.context_window if slice.model is not None else 0
+    full = window and slice.thread.context_tokens > slice.limits.compact_above * window
+    pressing = full or slice.thread.problem is not None or slice.thread.pending
+    found = slice.thread.summary_range(keep)
+    for fewer in FEWER if pressing else ():
+        if found is None and fewer < keep:
+            found = slice.thread.summary_range(fewer)
+            # A summary of next to nothing gains nothing.
+            found = None if found is not None and found[1] - found[0] < LEAST else found
+    return found
 
 
 def unblock(slice: Slice) -> str | None:
@@ -143,7 +166,7 @@ def apply(slice: Slice, message: Message, body: Summary) -> None:
 
 
 def _replace(slice: Slice, body: Summary) -> str | None:
-    blocks = encode_json(text_blocks(HEADING + body.text))
+    blocks = encode_json(admitted(text_blocks(HEADING + body.text))[0])
     try:
         slice.thread.add_summary(body.start, body.end, blocks, now=slice.now)
     except CoreError as error:

@@ -1,16 +1,76 @@
-"""Content on its way to the model: what its API takes, and no more of it than is useful."""
+"""The door of history as a slice uses it (I11, DESIGN 5.7): what content must be before it enters, and how much of it one turn shows the model.
+
+Whatever comes from outside passes ``entering`` or ``admitted``; ``_core.admit`` decides what a model API takes. What a turn gets to see for the first
+time, results, events and what people say, shares a part of the model's window (``limits.turn_share``). What does not fit is shown head and tail and
+kept whole beside its entry.
+"""
 
 from __future__ import annotations
 
-from infinity.message import Block, text_blocks
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["shortened", "speakable"]
+import msgspec
+
+from infinity._core import admit
+from infinity.errors import ConfigError
+from infinity.message import Block
+
+if TYPE_CHECKING:
+    from infinity.engine.work import Slice
+
+__all__ = ["CHARS_PER_TOKEN", "admitted", "entering", "fits", "room", "shortened"]
+
+CHARS_PER_TOKEN = 3
+"""An estimate on the safe side: English has four or more, digits and most other scripts fewer."""
+LEAST_CHARS = 500
+"""Of any content, however full the window is: enough to say what it was."""
+_FULL = 0.9
+"""Share of the window that a request may fill; the rest is for what estimates miss."""
+_DEFAULT_WINDOW = 200_000
 
 
-def speakable(content: list[Block]) -> list[Block]:
-    """Content that the model API accepts: never empty, no empty text (I4)."""
-    kept = [block for block in content if block.get("type") != "text" or block.get("text", "").strip()]
-    return kept or text_blocks("")
+def admitted(content: list[Block]) -> tuple[list[Block], list[str]]:
+    """Content that the model API takes, and what was changed, in words. What cannot be used becomes a sentence for the model."""
+    given = msgspec.json.encode(content)
+    blocks, notes = admit(given, strict=False)
+    return (content if blocks == given else msgspec.json.decode(blocks)), notes
+
+
+def entering(
+    slice: Slice, content: list[Block], most: int | None = None
+) -> tuple[list[Block], dict[str, Any]]:
+    """Content for history, and what is kept beside its entry: ``whole`` of what was shortened, ``changed`` of what was put right.
+
+    ``most``: characters that the model gets in any case at most; the turn's budget may be less.
+    """
+    blocks, notes = admitted(content)
+    left = room(slice)
+    short, cut = shortened(blocks, left if most is None else min(most, left))
+    meta: dict[str, Any] = {"whole": blocks} if cut else {}
+    if notes:
+        meta["changed"] = notes[:20]
+    return short, meta
+
+
+def room(slice: Slice) -> int:
+    """Characters that the next content may have: an equal share of what the turn's budget has left, for each result that is still to come."""
+    window = _window(slice)
+    free = int(window * _FULL) - slice.thread.context_tokens
+    budget = min(int(window * slice.limits.turn_share), max(free, window // 8)) * CHARS_PER_TOKEN
+    left = budget - slice.thread.unanswered_weight()
+    return max(left // max(1, len(slice.thread.attached())), LEAST_CHARS)
+
+
+def fits(window: int, fixed: int) -> int:
+    """Characters of history that a window takes beside ``fixed`` characters of instructions and tools."""
+    return int(window * _FULL) * CHARS_PER_TOKEN - fixed
+
+
+def _window(slice: Slice) -> int:
+    try:
+        return slice.services.models.resolve(slice.thread.model)[1].context_window or _DEFAULT_WINDOW
+    except ConfigError:
+        return _DEFAULT_WINDOW  # The completion will say what is wrong with the model.
 
 
 def shortened(content: list[Block], limit: int) -> tuple[list[Block], bool]:

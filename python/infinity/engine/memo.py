@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from infinity._core import Thread
 
@@ -18,6 +19,31 @@ class Asking(msgspec.Struct, omit_defaults=True):
     """Milliseconds of the call's deadline that were left when it was stopped; -1: the call has none."""
     times: int = 0
     """How often the deadline has been stopped; the timers that follow have names of their own, because a timer's name is spent once it has fired."""
+
+
+class Simpler(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What requests leave out or shorten of what is stored, because the model's API has refused it (``engine/fallback.py``). By positions of entries;
+    the core renders it (``rust/src/render/simpler.rs``)."""
+
+    images_before: int = 0
+    reasoning_before: int = 0
+    longest: int = 0
+    """Characters of a text; 0 is no limit."""
+    longest_before: int = 0
+    left_out: list[tuple[int, bool, int]] = []
+    """Single blocks: position, whether it is the user's, its number there."""
+
+    def without_images(self, before: int) -> Simpler:
+        return replace(self, images_before=before)
+
+    def without_reasoning(self, before: int) -> Simpler:
+        return replace(self, reasoning_before=before)
+
+    def shortened(self, longest: int, before: int) -> Simpler:
+        return replace(self, longest=longest, longest_before=before)
+
+    def without(self, place: tuple[int, bool, int]) -> Simpler:
+        return replace(self, left_out=[*self.left_out, place])
 
 
 class Memo(msgspec.Struct, omit_defaults=True):
@@ -36,6 +62,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """Where it is not the one of the call's row, because the user had to allow the call first: in ms since the epoch, by call id."""
     sequences: dict[str, int] = {}
     """The ``seq`` of the last event, by subscription."""
+    simpler: Simpler = Simpler()
+    """The form in which requests are made; children inherit it."""
 
 
 _decoder = msgspec.json.Decoder(Memo)
@@ -47,3 +75,10 @@ def recall(thread: Thread) -> Memo:
 
 def remember(thread: Thread, memo: Memo) -> None:
     thread.set_memo(msgspec.json.encode(memo))
+
+
+def inherit(parent: Thread, child: Thread) -> None:
+    """What was learnt about entries that the child has inherited."""
+    simpler = recall(parent).simpler
+    if simpler != Simpler():
+        remember(child, Memo(simpler=simpler))

@@ -12,7 +12,7 @@ import msgspec
 from infinity._core import Call, Message, Thread
 from infinity.abc import Catalog, ModelInfo, Offer, Usage
 from infinity.engine import prompts, questions
-from infinity.engine.memo import recall, remember
+from infinity.engine.memo import inherit, recall, remember
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
@@ -259,6 +259,7 @@ class Slice:
         made = self.thread.fork(
             child, now=self.now, origin=encode_json(origin), placeholder=encode_json(placeholder), **how
         )
+        inherit(self.thread, made)
         self.spawned.add(child)
         self.thread.send(child, f"start.{child}", Kind.CONTROL, encode(Control(action=Action.START)))
         return made

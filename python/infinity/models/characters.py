@@ -5,29 +5,9 @@ Pairs are joined; a half that stays alone becomes U+FFFD, because no store and n
 
 from __future__ import annotations
 
-from typing import Any
+from infinity.characters import whole, whole_value
 
-
-def whole(text: str) -> str:
-    """The text with its surrogate pairs joined and lone ones replaced; nearly always the same object."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def whole_value(value: Any) -> Any:
-    """JSON with ``whole`` applied to every text and key. ``RecursionError`` for what is nested beyond Python's limit."""
-    if isinstance(value, str):
-        return whole(value)
-    if isinstance(value, dict):
-        return {whole_value(key): whole_value(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole_value(item) for item in value]
-    return value
+__all__ = ["Joiner", "whole", "whole_value"]
 
 
 class Joiner:

@@ -23,8 +23,6 @@ from infinity.message import Block, Body, Choice, Event, OAuth, Result, encode
 from . import wire
 
 EMPTY = "(empty)"
-MODEL_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""What the Messages API accepts; any other image would make every later request of the thread invalid (I4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,7 @@ def _model_content(callback: wire.ToolResult) -> list[Block]:
 def _block(item: dict[str, Any]) -> Block:
     if item["type"] == "text":
         return _text_block(item["text"])
-    if item["mediaType"] not in MODEL_IMAGES:
-        return _text_block(f"(an image of type {item['mediaType']}, which cannot be shown to the model)")
+    # Whether the bytes are an image that a model takes is seen where it enters history; many say "image/jpg".
     source = {"type": "base64", "media_type": item["mediaType"], "data": item["data"]}
     return {"type": "image", "source": source}
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from infinity._core import repaired
 from infinity.errors import BadRequest, ToolsetError
 
 _ABSENT: Any = object()
@@ -29,7 +30,8 @@ class Node:
     def parse(cls, body: bytes, error: type[BadRequest] | type[ToolsetError], rule: str) -> Node:
         """The document in ``body``: UTF-8 JSON, an object at the top."""
         try:
-            value = _decode(body)
+            # Halves of characters are repaired, not refused (CB-8).
+            value = _decode(repaired(body))
         except UnicodeDecodeError as defect:
             raise error(f"not UTF-8: {defect.reason}", rule) from defect
         except RecursionError as defect:

@@ -8,9 +8,11 @@ import json
 from typing import Any
 
 import pytest
+from tests.contract.mcp.pixel import PIXEL
 
 from infinity import message
 from infinity.abc import Expect
+from infinity.engine.content import admitted
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Choice, Event, OAuth, Result
@@ -94,11 +96,28 @@ def test_images_take_the_shape_of_the_models_api() -> None:
     ]
 
 
-def test_an_image_that_no_model_takes_becomes_a_text_that_says_so() -> None:
-    items = [{"type": "image", "data": PNG, "mediaType": "image/svg+xml"}]
-    (block,) = body(result(content=items)).content
+def test_an_image_that_no_model_takes_becomes_a_text_that_says_so_where_it_enters_history() -> None:
+    drawing = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'/>").decode()
+    items = [{"type": "image", "data": drawing, "mediaType": "image/svg+xml"}]
+    (block,) = admitted(body(result(content=items)).content)[0]
     assert block["type"] == "text"
     assert "image/svg+xml" in block["text"]
+
+
+def test_an_image_under_a_usual_wrong_name_is_admitted_under_its_own() -> None:
+    items = [{"type": "image", "data": base64.b64encode(PIXEL).decode(), "mediaType": "image/jpg"}]
+    (block,) = admitted(body(result(content=items)).content)[0]
+    assert block["source"]["media_type"] == "image/png"
+
+
+@pytest.mark.rap("CB-8")
+def test_halves_of_characters_are_repaired_not_refused() -> None:
+    # `json.dumps` writes halves as escapes, as other languages do.
+    taken = result(text="half \ud83d of an emoji, one in two halves: \ud83d\ude00")
+    text = "half \ufffd of an emoji, one in two halves: \U0001f600"
+    assert body(taken).content == [{"type": "text", "text": text}]
+    asked = choice(prompt="\ude00?", choices=["\ud83d", "no"])
+    assert (body(asked).prompt, body(asked).choices) == ("\ufffd?", ["\ufffd", "no"])
 
 
 @pytest.mark.rap("RES-3")

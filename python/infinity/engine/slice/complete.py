@@ -11,10 +11,12 @@ import random
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from infinity.abc import Model, ModelInfo, ModelRequest, Part, Reasoning, Text, ToolUse, Turn
-from infinity.engine import compaction, prompts
+from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Turn
+from infinity.engine import compaction
+from infinity.engine.fallback import Fallback, blame
+from infinity.engine.request import request_of
 from infinity.engine.work import Slice
-from infinity.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable
+from infinity.errors import ConfigError, ContextTooLong, InvalidModelRequest, ModelError, ModelUnavailable
 from infinity.message import Action, Kind, Timer, TimerPurpose, encode
 from infinity.models.edge import completion
 
@@ -46,18 +48,24 @@ async def complete(slice: Slice) -> Turn | None:
 async def _tries(slice: Slice) -> Turn | None:
     model, info = slice.services.models.resolve(slice.thread.model)
     slice.model = info
-    request = _request(slice, info)
+    request = request_of(slice, info)
+    fallback = Fallback(slice, info)
     tries, timeouts = slice.services.settings.retries.completion, slice.services.settings.timeouts
     until = slice.now + int(timeouts.completion * 1000)
     for attempt in range(1, tries + 1):
         shown = _Shown(slice, attempt)
         try:
-            return await _interruptible(slice, _stream(model, request, shown, (until - slice.now) / 1000))
+            turn = await _interruptible(slice, _stream(model, request, shown, (until - slice.now) / 1000))
+            fallback.accepted()
+            return turn
         except _Interrupted:
             slice.cut = slice.out_of_time
             return _kept(slice, shown)
         except ModelError as error:
             shown.retract()
+            if attempt < tries and (simpler := fallback.after(error, request)) is not None:
+                request = simpler
+                continue
             wait = _wait(error, attempt)
             if not error.retryable or attempt == tries or wait > timeouts.short_wait:
                 raise
@@ -90,16 +98,6 @@ async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
         raise _Interrupted from None
     finally:
         slice.waiting = None
-
-
-def _request(slice: Slice, info: ModelInfo) -> ModelRequest:
-    return ModelRequest(
-        model=info,
-        system=prompts.system(slice.services.settings.instructions),
-        tools=slice.catalog.tools if slice.catalog is not None else b"[]",
-        messages=slice.thread.render(images=info.images),
-        max_tokens=info.output_limit,
-    )
 
 
 class _Shown:
@@ -173,13 +171,20 @@ def _give_up(slice: Slice, error: ModelError) -> None:
         if problem is None:
             slice.problem(error.code, f"{error}; it goes on when the history has been compacted")
             return
-        error = ContextTooLong(f"{error}, and it cannot be compacted: {problem}")
+        words = f"{error}, and it cannot be compacted: {problem}{_blame(slice, error)}"
+        error = ContextTooLong(words, status=error.status)
+    elif isinstance(error, InvalidModelRequest):
+        error = InvalidModelRequest(f"{error}{_blame(slice, error)}", status=error.status)
     if not error.retryable or slice.retries >= retries.slices:
         _park(slice, error.code, str(error))
         return
     wait = _wait(error, retries.completion + slice.retries)
     _try_again_at(slice, slice.now + int(wait * 1000))
     slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
+
+
+def _blame(slice: Slice, error: ModelError) -> str:
+    return blame(slice.model, error, request_of(slice, slice.model)) if slice.model is not None else ""
 
 
 def postpone(slice: Slice) -> None:

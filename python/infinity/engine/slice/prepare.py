@@ -8,7 +8,7 @@ from typing import Any
 
 from infinity._core import Call, Message
 from infinity.engine import compaction, prompts, questions
-from infinity.engine.content import shortened, speakable
+from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.errors import LimitReached
@@ -75,14 +75,16 @@ def _user(slice: Slice, message: Message, body: UserText) -> None:
     slice.detach_all()
     if slice.thread.status == "stopped":
         _resume(slice)
+    content, kept = entering(slice, body.content)
     slice.thread.add_user(
-        encode_json(speakable(body.content)),
+        encode_json(content),
         now=slice.now,
         actor=body.user_id,
         meta=encode_json(
             {
                 "message_id": message.id,
                 "user_id": body.user_id,
+                **kept,
                 **({"print": body.print} if body.print else {}),
             }
         ),
@@ -95,7 +97,7 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
     if call is None or call.state not in ("planned", "sent"):
         slice.discard(message, "cancelled" if call and call.state == "cancelled" else "the call is not open")
         return
-    content, cut = shortened(speakable(body.content), slice.limits.result_chars)
+    content, kept = entering(slice, body.content, slice.limits.result_chars)
     subscription = body.subscription
     if subscription and len(slice.thread.subscriptions()) >= slice.limits.subscriptions:
         subscription = False
@@ -104,9 +106,7 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
         slice.notify_cancelled(call.id)
     elif subscription:
         content = [*content, *text_blocks(prompts.subscription_confirmed(call.id))]
-    meta: dict[str, Any] = {"display": body.display} if body.display else {}
-    if cut:
-        meta["whole"] = body.content
+    meta = {**kept, "display": body.display} if body.display else kept
     slice.answer(
         call,
         content,
@@ -135,15 +135,15 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
         return
     if body.seq is not None:
         _follow(slice, call.id, body.seq)
-    content, cut = shortened(speakable(body.content), slice.limits.result_chars)
-    meta = {"message_id": message.id, "call_id": call.id, "seq": body.seq}
+    content, kept = entering(slice, body.content, slice.limits.result_chars)
+    meta = {"message_id": message.id, "call_id": call.id, "seq": body.seq, **kept}
     event: dict[str, Any] = {
         "tool": call.tool,
         "call_id": call.id,
         "arguments": call.arguments,
         "blocks": encode_json(content),
         "now": slice.now,
-        "meta": encode_json({**meta, "whole": body.content} if cut else meta),
+        "meta": encode_json(meta),
     }
     if not (body.associative or _child_for(slice, message, event)):
         body = Event(call_id=body.call_id, content=body.content, associative=True, final=body.final)
@@ -188,14 +188,15 @@ def _child_for(slice: Slice, message: Message, event: dict[str, Any]) -> bool:
 def _report(slice: Slice, message: Message, body: Report) -> None:
     slice.detach_all()
     state = " and has closed" if body.closed else ""
+    content, kept = entering(slice, text_blocks(f"Thread {body.child} reports{state}:\n\n{body.text}"))
     slice.thread.add_event(
         slice.ids.mint("event"),
         tool=body.tool,
         call_id=body.call_id,
         arguments=encode_json(body.arguments),
-        blocks=encode_json(text_blocks(f"Thread {body.child} reports{state}:\n\n{body.text}")),
+        blocks=encode_json(content),
         now=slice.now,
-        meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed}),
+        meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed, **kept}),
     )
     slice.thread.set_actor(body.user_id)
     slice.thread.consume(message)
@@ -204,14 +205,15 @@ def _report(slice: Slice, message: Message, body: Report) -> None:
 def _parent(slice: Slice, message: Message, body: ParentText) -> None:
     slice.detach_all()
     origin = decode_json(slice.thread.origin or b"{}")
+    content, kept = entering(slice, text_blocks(f"Message from the parent thread:\n\n{body.text}"))
     slice.thread.add_event(
         slice.ids.mint("event"),
         tool=origin.get("tool", "spawn_thread"),
         call_id=origin.get("call_id", ""),
         arguments=encode_json(origin.get("arguments", {})),
-        blocks=encode_json(text_blocks(f"Message from the parent thread:\n\n{body.text}")),
+        blocks=encode_json(content),
         now=slice.now,
-        meta=encode_json({"message_id": message.id}),
+        meta=encode_json({"message_id": message.id, **kept}),
     )
     slice.thread.set_actor(body.user_id)
     slice.thread.consume(message)

@@ -1,0 +1,62 @@
+"""The request of a completion: history rendered in the form that is in force, and no more tokens to answer than the window leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from infinity._core import weight
+from infinity.abc import ModelInfo, ModelRequest
+from infinity.engine import compaction, prompts
+from infinity.engine.content import CHARS_PER_TOKEN, fits
+from infinity.engine.memo import Simpler, recall
+
+if TYPE_CHECKING:
+    from infinity.engine.work import Slice
+
+LEAST_ANSWER = 256
+"""Tokens that are asked for however full the window seems: the estimate may be wrong, and the API says when it is not."""
+_MARGIN = 64
+"""Tokens of a request beside its texts."""
+LEAST_TEXT = 200
+"""Characters that a shortened text keeps."""
+
+
+def request_of(slice: Slice, info: ModelInfo, simpler: Simpler | None = None) -> ModelRequest:
+    """What the model is asked now. ``simpler``: a form other than the one on record for this thread."""
+    system = prompts.system(slice.services.settings.instructions)
+    tools = slice.catalog.tools if slice.catalog is not None else b"[]"
+    simpler = recall(slice.thread).simpler if simpler is None else simpler
+    images = info.images
+    if compaction.is_summariser(slice):
+        # A summary is words about words, and its range must fit whatever it holds (DESIGN 5.5).
+        images, simpler = False, _fitted(slice, info, simpler, len(system.encode()) + len(tools))
+    messages = slice.thread.render(images=images, documents=images, simpler=msgspec.json.encode(simpler))
+    return ModelRequest(
+        model=info,
+        system=system,
+        tools=tools,
+        messages=messages,
+        max_tokens=_answer_limit(slice, info, len(system) + len(tools) + weight(messages)),
+    )
+
+
+def _fitted(slice: Slice, info: ModelInfo, simpler: Simpler, fixed: int) -> Simpler:
+    """The same with the largest texts shortened as far as the window wants it."""
+    if not info.context_window or simpler.longest_before >= slice.thread.position > 0:
+        return simpler
+    longest = slice.thread.longest_text(max(fits(info.context_window, fixed), 0))
+    return simpler if longest is None else simpler.shortened(max(longest, LEAST_TEXT), slice.thread.position)
+
+
+def _answer_limit(slice: Slice, info: ModelInfo, characters: int) -> int:
+    if not info.context_window:
+        return info.output_limit
+    tokens = characters // CHARS_PER_TOKEN
+    known = slice.thread.context_tokens
+    if known:
+        # What the provider counted last time is better than an estimate; only what came since has to be guessed.
+        tokens = min(tokens, known + slice.thread.unanswered_weight() // CHARS_PER_TOKEN)
+    left = info.context_window - tokens - _MARGIN
+    return min(info.output_limit, max(left, LEAST_ANSWER))
