@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LEAST_ANSWER = 256
 """Tokens that are asked for however full the window seems: the estimate may be wrong, and the API says when it is not."""
+MOST_CHARS_PER_TOKEN = 4
+"""Endpoints that count less than this promises count wrongly, or not at all."""
 _MARGIN = 64
 """Tokens of a request beside its texts."""
 LEAST_TEXT = 200
@@ -56,7 +58,8 @@ def _answer_limit(slice: Slice, info: ModelInfo, characters: int) -> int:
     tokens = characters // CHARS_PER_TOKEN
     known = slice.thread.context_tokens
     if known:
-        # What the provider counted last time is better than an estimate; only what came since has to be guessed.
-        tokens = min(tokens, known + slice.thread.unanswered_weight() // CHARS_PER_TOKEN)
+        # What the provider counted last time is better than an estimate, where it is plausible; only what came since has to be guessed.
+        counted = known + slice.thread.unanswered_weight() // CHARS_PER_TOKEN
+        tokens = min(tokens, max(counted, characters // MOST_CHARS_PER_TOKEN))
     left = info.context_window - tokens - _MARGIN
     return min(info.output_limit, max(left, LEAST_ANSWER))

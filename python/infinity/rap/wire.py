@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from infinity._core import repaired
 from infinity.errors import BadRequest
 
 from .address import url_problem
-from .document import Node
+from .document import Node, sound
 
 MAX_NAME = 128
 MAX_ID = 256
@@ -135,7 +134,7 @@ def read_callback(body: bytes, max_bytes: int) -> Callback:
     """Any of the five callbacks. ``BadRequest`` says where, what was expected, and which rule is broken."""
     if len(body) > max_bytes:
         raise BadRequest(f"the body has {len(body)} bytes; at most {max_bytes} are accepted", "CB-6")
-    body = repaired(body)
+    body = sound(body)
     node = Node.parse(body, BadRequest, "CB-6")
     tag = node["type"].text("CB-6")
     reader = _READERS.get(tag)

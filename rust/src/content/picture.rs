@@ -22,11 +22,15 @@ pub struct Picture {
     pub media_type: &'static str,
 }
 
+type Measure = fn(&[u8]) -> Option<Size>;
+/// Whether it is whole; the flag says that its pixels may be decoded for that.
+type Check = fn(&[u8], bool) -> Option<()>;
+
 /// # Errors
 /// Why a model could not look at it, in words.
 pub fn examine(bytes: &[u8], encoded: usize) -> Result<Picture, String> {
     let media_type = sniffed(bytes).ok_or("an image that is of no known type")?;
-    let (size, whole): (fn(&[u8]) -> Option<Size>, fn(&[u8], bool) -> Option<()>) = match media_type {
+    let (size, whole): (Measure, Check) = match media_type {
         "image/png" => (png_size, png_whole),
         "image/jpeg" => (jpeg_size, jpeg_whole),
         "image/gif" => (gif_size, gif_whole),

@@ -207,6 +207,11 @@ impl Thread {
         self.summary.iter().chain(&self.live)
     }
 
+    /// What came since the last turn, latest first.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Entry> {
+        self.live.iter().rev().take_while(|entry| entry.kind() != EntryKind::Turn)
+    }
+
     /// A user entry; returns its position.
     ///
     /// # Errors

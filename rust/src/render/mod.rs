@@ -9,7 +9,7 @@ pub use simpler::{Place, Simpler};
 pub use weight::weight;
 
 use crate::error::{Error, Result};
-use crate::history::{Entry, EntryKind, Thread};
+use crate::history::{Entry, Thread};
 use attachments::Attachments;
 use std::borrow::Cow;
 
@@ -198,9 +198,7 @@ fn settle<'a>(parts: &mut Vec<Part<'a>>, settled: Option<&'a [u8]>) {
 impl Thread {
     /// How much the model is told for the first time with the next request, in characters: what came since the last turn.
     pub fn unanswered_weight(&self) -> usize {
-        let live: Vec<&Entry> = self.rendered().collect();
-        let last_turn = live.iter().rposition(|entry| entry.kind() == EntryKind::Turn).map_or(0, |at| at + 1);
-        live[last_turn..].iter().map(|entry| weight(entry.user())).sum()
+        self.unanswered().map(|entry| weight(entry.user())).sum()
     }
 
     /// To how many characters each text must be shortened so that the history has at most `most`; `None` if it has as it is.
