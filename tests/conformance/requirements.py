@@ -296,11 +296,7 @@ TRAPS = [
     _trap("L17", "A graceful stop loses what it could have committed."),
     _trap("L18", "The model fails for good and nobody is told."),
     _trap("L19", "The address of callbacks changes with every start."),
-    _trap(
-        "L20",
-        "Content that the model API refuses stays in history and makes every later request fail.",
-        gap="being built",
-    ),
+    _trap("L20", "Content that the model API refuses stays in history and makes every later request fail."),
     _trap("L21", "A truncated or damaged write-ahead log is taken for a shorter one.", gap="being built"),
     _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped."),
     _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),

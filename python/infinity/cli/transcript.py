@@ -53,6 +53,7 @@ class Transcript:
             "prompt": self._prompt,
             "prompt_closed": self._prompt_closed,
             "problem": self._problem,
+            "simplified": self._simplified,
             "status": self._status,
             "subscription": self._subscription,
             "child": self._child,
@@ -217,6 +218,9 @@ class Transcript:
 
     def _problem(self, data: dict[str, Any]) -> None:
         self.line(warn(f"! {within(clean(data['text']), '  ')} ({data['code']})"))
+
+    def _simplified(self, data: dict[str, Any]) -> None:
+        self.line(dim(f"({within(clean(data['text']), '  ')})"))
 
     def _status(self, data: dict[str, Any]) -> None:
         self.line(dim(f"({data['status']})"))
