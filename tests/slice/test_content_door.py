@@ -10,7 +10,10 @@ from tests.pictures import GIF, JPEG, PNG, UNUSABLE, image
 from tests.slice.test_subscriptions import subscribed
 from tests.slice.world import World, call, say, texts
 
+from infinity._core import Message
+from infinity.abc import Expect
 from infinity.errors import BadRequest
+from infinity.message import Kind, UserText, encode
 from infinity.settings import Limits, Settings
 from infinity.testing.tool_server import ToolServer, tool
 from infinity.tools.functions import tool as function
@@ -108,10 +111,17 @@ async def test_what_says_nothing_or_is_the_runtimes_to_say_is_refused_to_a_perso
         await world.runtime.send(thread, content)
 
 
-async def test_a_cache_breakpoint_of_a_person_does_not_reach_history(world: World) -> None:
+async def test_a_cache_breakpoint_of_a_sender_does_not_reach_history(world: World) -> None:
     world.model.then(say("hello"))
     thread = await world.thread()
-    await world.runtime.send(thread, [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}])
+    marked = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
+    with pytest.raises(BadRequest, match="cache_control"):
+        await world.runtime.send(thread, marked)
+    # As an earlier version accepted it: it is queued already.
+    queued = Message(thread, "message.queued", Kind.USER, encode(UserText(content=marked)), accepted_at=1)
+    accepted = await world.store.accept(queued, Expect.ANY, None)
+    assert accepted.message is not None
+    world.mailbox.put([accepted.message])
     await world.said(thread, "hello")
     assert (await world.history(thread))[-2]["user"] == [{"type": "text", "text": "hi"}]
 

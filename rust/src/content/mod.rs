@@ -199,15 +199,13 @@ impl Door {
         ))
     }
 
-    /// A cache breakpoint is the renderer's to set; it is taken out. Any other field the API may refuse, for ever.
+    /// Any other field the API may refuse, for ever; a cache breakpoint is the renderer's to set.
     fn known(&mut self, fields: &Fields<'_>, names: &[&str]) -> Result<(), String> {
         for name in fields.keys().filter(|name| !names.contains(&name.as_ref())) {
-            match (self.sender, name.as_ref()) {
-                (_, "cache_control") | (Sender::Tool, _) => {
-                    self.notes.push(format!("the field {:?} of a block was taken out", short(name)));
-                }
-                _ => return Err(format!("the field {:?} is not known", short(name))),
+            if self.sender == Sender::Person {
+                return Err(format!("the field {:?} is not known; leave it out", short(name)));
             }
+            self.notes.push(format!("the field {:?} of a block was taken out", short(name)));
         }
         Ok(())
     }
