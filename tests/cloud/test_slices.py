@@ -14,6 +14,7 @@ from tests.cloud.world import CloudWorld
 from infinity.testing.tool_server import ToolServer
 
 LEFT_OUT = {
+    "test_removed_servers": "a process looks for what was removed at its first batch, and here none comes by itself; see tests/slice",
     "test_on_postgres": "it runs other files' tests on another store",
     "test_background_tasks": "it breaks the parts of a daemon; here an invocation that fails comes again",
     "test_back_in_service": "conversations are not moved to or from a deployment",
@@ -46,6 +47,13 @@ DIFFERENT = {
     "test_a_result_that_cannot_be_recorded_for_a_while_is_kept_and_its_function_runs_once": "it breaks the daemon's own store; see test_function_results",
     "test_a_result_that_the_store_will_never_take_becomes_an_error_for_the_model": "it breaks the daemon's own store",
     "test_quick_functions_run_beside_as_many_slow_ones_as_there_may_be": "who asks is another process than the one that runs the functions",
+    "test_a_deadline_that_passes_while_nobody_runs_ends_the_call_before_it_leaves_again": "it stops a daemon for two hours",
+    "test_an_answered_call_whose_acknowledgement_was_lost_is_not_sent_again": "the next try is another invocation's",
+    "test_the_deadline_of_what_was_acknowledged_says_so": "a schedule is exact to the minute",
+    "test_the_deadline_of_what_never_left_says_so_and_nobody_is_told_to_cancel_it": "what earlier invocations have tried is not known, so that nothing is said never to have left",
+    "test_a_hung_function_past_its_deadline_is_stopped_and_never_runs_again": "a function ends with its invocation there",
+    "test_a_deadline_that_has_fired_behind_a_question_ends_nothing": "it puts messages into the daemon's own mailbox",
+    "test_of_two_different_answers_the_first_counts_and_the_other_hears_which_that_is": "an answer that comes before the first was folded in is accepted, and dropped then",
     "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",
 }
 """Tests of the daemon's ways; what the cloud host does instead is tested in this folder."""

@@ -115,7 +115,7 @@ async def test_the_limits_of_trees_are_told_to_the_model(open_world: Any, limits
         world.model.then(
             call(("spawn_thread", {"instructions": "one"}), ("spawn_thread", {"instructions": "two"}))
         )
-        world.model.when("may create 1 children", say("only one"))
+        world.model.when("may have 1 children", say("only one"))
         world.model.when("one", say("working"))
         parent = await world.thread("go")
         await world.said(parent, "only one")
