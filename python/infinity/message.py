@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 class Action(StrEnum):
-    """What a control message asks for. ``START`` is a child's first wake-up."""
+    """What a control message asks for. ``START`` is a child's first wake-up; ``REVIEW`` has the user asked about a call of another host."""
 
     START = "start"
     INTERRUPT = "interrupt"
@@ -42,6 +42,7 @@ class Action(StrEnum):
     CLOSE = "close"
     MODEL = "model"
     UNSUBSCRIBE = "unsubscribe"
+    REVIEW = "review"
 
 
 KEEP_CALLS = "keep calls"
@@ -163,7 +164,7 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None
-    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe``; ``KEEP_CALLS`` of ``interrupt``."""
+    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe`` and ``review``; ``KEEP_CALLS`` of ``interrupt``."""
 
 
 class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):

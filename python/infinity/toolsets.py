@@ -6,6 +6,7 @@ import msgspec
 
 from infinity._core import Call, Thread
 from infinity.abc import Delivery, Transport
+from infinity.errors import BadRequest
 from infinity.rap import wire
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
@@ -63,6 +64,17 @@ class RapWire:
                 user_id=call.user_id if call.user_id is not None else msgspec.UNSET,
             )
         )
+
+    def rehomed(self, body: bytes, thread: str, call_id: str) -> bytes | None:
+        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        url = msgspec.json.decode(found["callback_url"], type=str)
+        try:
+            if self._capabilities.open(url.rpartition("/")[2]) == (thread, call_id):
+                return None
+        except BadRequest:
+            pass
+        found["callback_url"] = msgspec.Raw(msgspec.json.encode(self._capabilities.url(thread, call_id)))
+        return msgspec.json.encode(found)
 
     def choice(self, call_id: str, selected: int) -> bytes:
         return wire.encode(wire.ChoiceResponse(call_id, selected))

@@ -376,7 +376,7 @@ TRAPS = [
     _trap("S11", "Whoever spoke last is taken for everybody."),
     _trap("S12", "A question shows less than what is sent."),
     _trap("S13", "Untrusted files are printed raw at a trust prompt."),
-    _trap("S14", "An import sends pending calls past the policy of this host.", gap="being built"),
+    _trap("S14", "An import sends pending calls past the policy of this host."),
     _trap("S15", "Sign-in metadata of a server makes the bridge call internal addresses."),
     _trap("M1", "Malformed arguments end the turn and the model never hears of it."),
     _trap("M2", "Failures reach the model as one generic sentence."),

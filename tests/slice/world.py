@@ -152,6 +152,8 @@ class World:
         self.settings = settings or Settings()
         self.servers = list(servers)
         self.functions: Sequence[Any] = ()
+        self.key = b"k" * 32
+        """Of callback URLs; with another one the world is another host."""
         self.ids: Ids = CountedIds()
         self.observer: Any = None
         self.runtime: Runtime
@@ -193,7 +195,7 @@ class World:
             models=self.model,
             transport=HttpTransport(),
             toolsets=Toolsets([Server(each.base_url) for each in self.servers]),
-            capabilities=Capabilities([b"k" * 32], f"http://127.0.0.1:{self._port}"),
+            capabilities=Capabilities([self.key], f"http://127.0.0.1:{self._port}"),
             clock=self.clock,
             ids=self.ids,
             feed=Feed(self.store),

@@ -122,6 +122,10 @@ class Wire(Protocol):
 
     def invocation(self, thread: Thread, call: Call, operation: str) -> bytes: ...
 
+    def rehomed(self, body: bytes, thread: str, call_id: str) -> bytes | None:
+        """The body of an invocation with a callback URL of this host; ``None`` if it has one."""
+        ...
+
     def choice(self, call_id: str, selected: int) -> bytes: ...
 
     async def notify_cancelled(self, thread: str, call_id: str) -> None:

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from enum import Enum, auto
 
 from infinity._core import Message
-from infinity.abc import Delivery, OutboxRow, Verdict
+from infinity.abc import Accepted, Delivery, OutboxRow, Status, Verdict
 from infinity.backoff import Backoff
-from infinity.engine import prompts
+from infinity.engine import consent, prompts
 from infinity.engine.backlog import Backlog
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
@@ -233,8 +233,35 @@ class Outbox:
                     case _Standing.OVERDUE:
                         return row._replace(due_at=self._services.clock.now() + OVERDUE_MS)
                     case _:
-                        return await self._post(row)
+                        admitted = await self._admitted(row)
+                        if admitted is not None:
+                            return await self._post(admitted)
         return row._replace(due_at=-1)
+
+    async def _admitted(self, row: OutboxRow) -> OutboxRow | None:
+        """The row as it may leave, or ``None``. One that no commit of this process wrote may be another host's (S14)."""
+        if row.kind != "invoke" or row.call_id is None or row.key not in self._attempted:
+            return row
+        if (
+            row.key in self._unrecorded
+            or self._services.wire.rehomed(row.body, row.thread, row.call_id) is None
+        ):
+            return row
+        found = await consent.admit(self._services, row)
+        if isinstance(found, OutboxRow):
+            return found
+        now = self._services.clock.now()
+        if isinstance(found, Control):
+            message = Message(row.thread, f"review.{row.call_id}", found.kind, encode(found), accepted_at=now)
+            accepted = await self._services.store.accept(message)
+        else:
+            message = Message(row.thread, f"failed.{row.call_id}", found.kind, encode(found), accepted_at=now)
+            accepted = await self._services.store.outbox_done(row.key, None, message) or Accepted(
+                Status.DUPLICATE
+            )
+        if accepted.message is not None:
+            self._services.mailbox.put([accepted.message])
+        return None
 
     async def _standing(self, row: OutboxRow) -> _Standing:
         """Whether what was not sent at once is still to be sent: its call may have ended meanwhile, or be about to (I13)."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from infinity._core import Call
 from infinity.abc import ModelCall, Offer, Turn
-from infinity.engine import prompts
+from infinity.engine import consent, prompts
 from infinity.engine.work import SLEEPER, Slice, encode_json
 from infinity.errors import LimitReached
 from infinity.message import text_blocks
@@ -161,33 +161,10 @@ def _send(slice: Slice, offer: Offer, call: Call) -> None:
         toolset=call.toolset,
         display=offer.display(call.arguments),
     )
-    match _consent(slice, offer):
+    match consent.verdict(slice.services.settings.policy, offer):
         case "deny":
             slice.fail(call, prompts.denied(call.tool))
         case "ask":
-            _ask(slice, call)
+            consent.ask(slice, call)
         case _:
             slice.release(call)
-
-
-def _consent(slice: Slice, offer: Offer) -> str:
-    policy = slice.services.settings.policy
-    if offer.name in policy.tools:
-        return policy.tools[offer.name]
-    by_annotation = {"destructive": policy.destructive, **policy.annotations}
-    said = {verdict for name, verdict in by_annotation.items() if offer.annotations.get(name)}
-    return next((verdict for verdict in ("deny", "ask", "allow") if verdict in said), policy.default)
-
-
-def _ask(slice: Slice, call: Call) -> None:
-    """The runtime's own question before a call leaves (DISC-9): durable, answered like any other prompt."""
-    slice.open_prompt(
-        "consent",
-        call,
-        {
-            "message_id": call.id,
-            "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
-            "choices": ["Allow", "Deny"],
-            "default": 1,
-        },
-    )

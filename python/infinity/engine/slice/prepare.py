@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Call, Message
-from infinity.engine import compaction, prompts, questions
+from infinity.engine import compaction, consent, prompts, questions
 from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -243,6 +243,15 @@ def _prompt(slice: Slice, message: Message, kind: str, call_id: str, about: dict
     slice.thread.consume(message)
 
 
+def _allow(slice: Slice, call: Call) -> None:
+    """The user allows it; the policy of this host may have come to deny it since the question was asked, or where it was asked (S14)."""
+    offer = slice.offer(call.tool)
+    if offer is not None and consent.verdict(slice.services.settings.policy, offer) == "deny":
+        slice.fail(call, prompts.denied(call.tool))
+    else:
+        slice.release(call)
+
+
 def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
     call = slice.thread.call(body.call_id)
     if call is None or call.state not in ("planned", "sent"):
@@ -257,7 +266,7 @@ def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
     slice.note("prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id, at=slice.now)
     if body.prompt_kind == "consent":
         if body.selected == 0:
-            slice.release(call)
+            _allow(slice, call)
         else:
             slice.fail(call, prompts.declined(call.tool))
     else:
@@ -339,6 +348,8 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
                 slice.note("compaction", state="refused", text=problem)
         case Action.UNSUBSCRIBE:
             _unsubscribe(slice, body.argument or "")
+        case Action.REVIEW:
+            consent.review(slice, body.argument or "")
         case Action.START:
             pass
     slice.thread.consume(message)
