@@ -108,6 +108,8 @@ class Report(Body, frozen=True, omit_defaults=True, kw_only=True):
     user_id: str | None = None
     """On whose behalf the child worked (S11)."""
     closed: bool = False
+    by_runtime: bool = False
+    """The child has said nothing; the runtime says why its parent is not to wait for more (THR-5)."""
 
 
 class ParentText(Body, frozen=True, omit_defaults=True, kw_only=True):

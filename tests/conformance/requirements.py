@@ -214,7 +214,6 @@ RULES = [
         "THR-5",
         "ours",
         "A parent is told when a child that it spawned ends without a report or stops for a cause inside it.",
-        gap="being built",
     ),
     _rule("CAN-1", "should", "Cancelling a call tells every tool server at once, once, and waits for none."),
     _rule("CAN-2", "must", "A result that comes for a cancelled call corrupts nothing."),

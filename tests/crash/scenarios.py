@@ -316,7 +316,9 @@ PARENT = Scenario(
     .when_result("send_message_to_child")
     .say("told")
     .when_event("spawn_thread", "heard")
-    .say("all done"),
+    .say("all done")
+    .when_event("spawn_thread", "ended its turn without a report")
+    .say("it waits"),
     _parent,
     _NOTICES,
 )

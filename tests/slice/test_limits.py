@@ -162,7 +162,7 @@ async def test_children_that_have_closed_do_not_count_against_the_limit(open_wor
     assert "limits.children" not in str(world.model.requests)
     for number in range(4, 7):
         world.model.when(f"spawn {number}", call(("spawn_thread", {"instructions": f"part {number}"})))
-        world.model.when(f"part {number}", say("working"))
+        world.model.when(f"part {number}", call(("sleep_until_event_or_input", {})))
         world.model.then(say(f"asked {number}"))
         await world.runtime.send(thread, f"spawn {number}")
         await world.said(thread, f"asked {number}")

@@ -32,6 +32,14 @@ class Stage(Protocol):
 
     async def is_open_child(self, thread: str) -> bool: ...
 
+    def expect_report(self, child: str) -> None:
+        """The child was given something to do."""
+        ...
+
+    def report(self, text: str, *, key: str) -> None:
+        """Tell the parent thread; not for a root."""
+        ...
+
     def close(self, report: str | None) -> None:
         """Close the thread at the end of this turn, with a last report for its parent (L12)."""
         ...

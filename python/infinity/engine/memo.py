@@ -60,6 +60,12 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """By call id, from its first question until it ends."""
     deadlines: dict[str, int] = {}
     """Where it is not the one of the call's row, because the user had to allow the call first: in ms since the epoch, by call id."""
+    owes_report: bool = False
+    """It was spawned, or got a message of its parent, and has not reported since (THR-5)."""
+    awaited: list[str] = []
+    """The ends of the ids of children that owe this thread a report, while it owes one itself."""
+    told: str | None = None
+    """The problem that its parent was told of, while it stands."""
     sequences: dict[str, int] = {}
     """The ``seq`` of the last event, by subscription."""
     simpler: Simpler = Simpler()

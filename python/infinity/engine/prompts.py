@@ -157,3 +157,20 @@ def declined(tool: str) -> str:
 
 def denied(tool: str) -> str:
     return f"Error: {tool} is denied by this agent's policy."
+
+
+def child_ended(child: str, words: str, *, interrupted: bool) -> str:
+    if interrupted:
+        return f"Thread {child} was interrupted by the user and has not reported. It rests, and goes on only when it is given a message."
+    said = f" Its last words, which were not meant for you:\n\n{words}" if words.strip() else ""
+    return (
+        f"Thread {child} has ended its turn without a report. It rests, so do not wait for it: nothing more comes of it by itself. "
+        f"Use send_message_to_child if you need more from it.{said}"
+    )
+
+
+def child_stopped(child: str, problem: str) -> str:
+    return (
+        f"Thread {child} cannot go on, and has not finished what it was given. The reason: {problem}. "
+        "Do not wait for it: nothing comes of it unless a person, or a message of yours, makes it go on."
+    )

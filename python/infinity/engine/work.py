@@ -11,7 +11,7 @@ import msgspec
 
 from infinity._core import Call, Message, Thread
 from infinity.abc import Catalog, ModelInfo, Offer, Usage
-from infinity.engine import prompts, questions
+from infinity.engine import family, prompts, questions
 from infinity.engine.memo import inherit, recall, remember
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
@@ -65,6 +65,8 @@ class Slice:
     counted: bool = False
     """Whether ``living_children`` has those of the store; else it has this slice's only."""
     spawned: set[str] = field(default_factory=set)
+    last_words: str = ""
+    """The text of the last turn of this slice."""
     closing: tuple[str | None] | None = None
     """Set by ``close_thread``: the last report."""
 
@@ -289,8 +291,12 @@ class Slice:
         await self.count_children()
         child = self.child_id(call.id)
         seed = text_blocks(prompts.spawned_seed(child, self.thread.id, instructions))
-        self.fork_for(child, call, seed_call=call.id, seed=encode_json(seed))
+        family.assign(self.fork_for(child, call, seed_call=call.id, seed=encode_json(seed)))
+        self.expect_report(child)
         return child
+
+    def expect_report(self, child: str) -> None:
+        family.await_report(self.thread, child)
 
     async def is_open_child(self, thread: str) -> bool:
         if thread in self.spawned:
@@ -322,8 +328,8 @@ class Slice:
         """A parent waits for a thread that it spawned; of an event's thread it sees what that reports, or nothing (SUB-5)."""
         return bool(decode_json(self.thread.origin or b"{}").get("tool") == "spawn_thread")
 
-    def report(self, text: str, *, key: str, closed: bool = False) -> None:
-        """To the parent, as an event of the call that made this thread."""
+    def report(self, text: str, *, key: str, closed: bool = False, by_runtime: bool = False) -> None:
+        """To the parent, as an event of the call that made this thread. ``by_runtime``: in the child's place (THR-5)."""
         assert self.thread.parent is not None and self.thread.origin is not None
         origin = decode_json(self.thread.origin)
         body = Report(
@@ -334,8 +340,11 @@ class Slice:
             text=text,
             user_id=self.thread.actor,
             closed=closed,
+            by_runtime=by_runtime,
         )
         self.thread.send(self.thread.parent, key, Kind.REPORT, encode(body))
+        if not by_runtime:
+            family.settled(self.thread)
 
 
 def _spelled_out(prompt: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 
 from infinity._core import Call
 from infinity.abc import Stage
-from infinity.message import Kind, ParentText, Report, Timer, TimerPurpose, encode
+from infinity.message import Kind, ParentText, Timer, TimerPurpose, encode
 from infinity.tools.times import BadTime, local_instant, spoken
 
 Run = Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]
@@ -77,16 +77,7 @@ async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any])
     thread = stage.thread
     if thread.parent is None or thread.origin is None:
         return "Error: this is a root thread, it has no parent. Say it to the user instead."
-    origin = msgspec.json.decode(thread.origin)
-    body = Report(
-        child=thread.id,
-        call_id=origin["call_id"],
-        tool=origin["tool"],
-        arguments=origin["arguments"],
-        text=arguments["report"],
-        user_id=thread.actor,
-    )
-    thread.send(thread.parent, f"report.{call.id}", Kind.REPORT, encode(body))
+    stage.report(arguments["report"], key=f"report.{call.id}")
     return "Reported to the parent thread."
 
 
@@ -115,6 +106,7 @@ async def _send_message_to_child(stage: Stage, call: Call, arguments: dict[str, 
         Kind.PARENT,
         encode(ParentText(text=arguments["message"], user_id=stage.thread.actor)),
     )
+    stage.expect_report(child)
     return f"Sent to {child}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinity._core import Delta, Message
+from infinity.engine.family import tell_parent
 from infinity.engine.work import Slice
 
 
@@ -20,6 +21,7 @@ async def commit(slice: Slice) -> Committed | None:
     """``None`` if there was nothing to write. Raises ``Conflict`` when the slice lost its claim (I1); then nothing happened."""
     if not slice.thread.changed():
         return None
+    tell_parent(slice)
     usage = slice.thread.usage
     slice.note("slice", rounds=slice.rounds, timings=slice.timings, usage=usage)
     delta = slice.thread.delta(slice.now)

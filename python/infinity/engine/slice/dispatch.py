@@ -37,6 +37,7 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
     turn = _in_real_names(slice, turn)
     calls = _record(slice, turn)
     slice.turns += 1
+    slice.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
     slice.calls_made += len(calls)
     answered_at_once = False
     for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Call, Message
-from infinity.engine import compaction, consent, prompts, questions
+from infinity.engine import compaction, consent, family, prompts, questions
 from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -187,8 +187,10 @@ def _child_for(slice: Slice, message: Message, event: dict[str, Any]) -> bool:
 
 def _report(slice: Slice, message: Message, body: Report) -> None:
     slice.detach_all()
+    family.heard_from(slice.thread, body.child)
     state = " and has closed" if body.closed else ""
-    content, kept = entering(slice, text_blocks(f"Thread {body.child} reports{state}:\n\n{body.text}"))
+    text = body.text if body.by_runtime else f"Thread {body.child} reports{state}:\n\n{body.text}"
+    content, kept = entering(slice, text_blocks(text))
     slice.thread.add_event(
         slice.ids.mint("event"),
         tool=body.tool,
@@ -215,6 +217,7 @@ def _parent(slice: Slice, message: Message, body: ParentText) -> None:
         now=slice.now,
         meta=encode_json({"message_id": message.id, **kept}),
     )
+    family.assign(slice.thread)
     slice.thread.set_actor(body.user_id)
     slice.thread.consume(message)
 

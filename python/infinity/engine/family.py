@@ -1,0 +1,100 @@
+"""What a parent hears of its children without their doing (THR-5, I14): that one ended without a report, or has stopped and does not go on by itself.
+
+A child that was spawned owes a report, for its instructions and for each later message of its parent; any report settles that. When it comes to
+rest and still owes one, the runtime reports in its place, in the commit in which it comes to rest. The thread of an event owes none and may end
+silently (SUB-5). Whatever stops a child for a cause inside it (a refusal, a limit, a budget, a request that no model takes) is reported for every
+child. Causes outside of it (a key, a bill, a removed model, an outage) concern the whole tree: they are shown at the root and sent to nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from infinity._core import Thread
+from infinity.engine import prompts
+from infinity.engine.memo import recall, remember
+
+if TYPE_CHECKING:
+    from infinity.engine.work import Slice
+
+__all__ = ["OUTSIDE", "assign", "await_report", "heard_from", "settled", "tell_parent"]
+
+OUTSIDE = frozenset({"model_authentication", "model_billing", "config"})
+"""Codes of problems that park a thread for a cause outside of it."""
+_SHORT = 12
+"""Characters of a child's id that tell it from its siblings: the ids of children are digests."""
+_LAST_WORDS = 2_000
+
+
+def assign(thread: Thread) -> None:
+    """The thread was given something to do by its parent, and owes a report."""
+    _owe(thread, True)
+
+
+def settled(thread: Thread) -> None:
+    """Its parent has heard from it."""
+    _owe(thread, False)
+
+
+def _owe(thread: Thread, owes: bool) -> None:
+    memo = recall(thread)
+    if memo.owes_report != owes:
+        memo.owes_report = owes
+        remember(thread, memo)
+
+
+def await_report(thread: Thread, child: str) -> None:
+    """A child works for this thread now: this thread has not ended before it reports. Kept by those only who owe a report themselves."""
+    memo = recall(thread)
+    if memo.owes_report and child[-_SHORT:] not in memo.awaited:
+        memo.awaited = [*memo.awaited, child[-_SHORT:]]
+        remember(thread, memo)
+
+
+def heard_from(thread: Thread, child: str) -> None:
+    memo = recall(thread)
+    if child[-_SHORT:] in memo.awaited:
+        memo.awaited = [other for other in memo.awaited if other != child[-_SHORT:]]
+        remember(thread, memo)
+
+
+def tell_parent(slice: Slice) -> None:
+    """At the end of a slice: tell the parent, with this commit, if it has to know that the thread does not go on by itself."""
+    thread = slice.thread
+    if not _reports(thread) or thread.status in ("closed", "stopped"):
+        return
+    memo = recall(thread)
+    problem = _stopped_by(thread)
+    if problem is None and memo.told is not None:
+        memo.told = None
+        remember(thread, memo)
+    if problem is not None:
+        if memo.told == problem:
+            return
+        memo.told = problem
+        remember(thread, memo)
+        if problem.partition(": ")[0] not in OUTSIDE:
+            _report(slice, prompts.child_stopped(thread.id, problem))
+    elif thread.status == "idle" and memo.owes_report and not memo.awaited and not slice.spawned:
+        settled(thread)
+        words = slice.last_words[:_LAST_WORDS] if thread.answered else ""
+        _report(slice, prompts.child_ended(thread.id, words, interrupted=not thread.answered))
+
+
+def _reports(thread: Thread) -> bool:
+    """A call of its parent made it. A summariser has its own way (``engine/compaction.py``)."""
+    return thread.parent is not None and "call_id" in msgspec.json.decode(thread.origin or b"{}")
+
+
+def _stopped_by(thread: Thread) -> str | None:
+    """The problem that keeps the thread from answering what it was given last; ``None`` if it goes on or is done."""
+    if thread.pending or thread.answered or thread.attached():
+        return None
+    return thread.problem
+
+
+def _report(slice: Slice, text: str) -> None:
+    key = f"ended.{slice.thread.id}.{slice.thread.version + 1}"
+    slice.report(text, key=key, by_runtime=True)
