@@ -24,6 +24,7 @@ from infinity.abc import (
     Status,
     Store,
 )
+from infinity.answers.keys import Keys, fingerprint
 from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
 from infinity.engine.loop import Loop
@@ -47,7 +48,6 @@ from infinity.errors import (
 from infinity.explanation import Explanation, explain, with_functions
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
-from infinity.keys import Keys, fingerprint
 from infinity.message import (
     Action,
     Block,
