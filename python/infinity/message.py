@@ -155,11 +155,13 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     rounds: int = 0
     """Completions that the slices before have made in a row, where one goes on what another could not end."""
     version: int = 0
-    """A retry is stale once the thread has another version: whatever committed since has tried again itself."""
+    """Of the commit that set a retry, of 0.1.0: a retry is stale once the thread has another version. Later versions know it by its id."""
     choice: Choice | None = None
     """The question that a ``prompt`` timer ends, with its default."""
     message_id: str = ""
     """Of that question."""
+    cause: str | None = None
+    """The cause outside the thread that a retry waits for."""
 
 
 class Control(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -27,9 +27,11 @@ from infinity.abc import (
 from infinity.answers.keys import Keys, fingerprint
 from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
+from infinity.engine.attempts import Attempts
 from infinity.engine.loop import Loop
 from infinity.engine.outbox import Outbox
 from infinity.engine.pace import Pace
+from infinity.engine.probes import Probes
 from infinity.engine.reopening import reopened
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
@@ -140,7 +142,10 @@ class Runtime:
             observer=self.observer,
             settings=settings,
             pace=Pace(settings.limits.requests_per_minute),
+            attempts=Attempts(store, clock),
+            probes=Probes(store, mailbox, clock),
         )
+        self.probes = services.probes
         self.outbox = Outbox(services)
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
@@ -148,7 +153,11 @@ class Runtime:
     # life
 
     async def start(self) -> None:
-        """Go on where the last process ended: requeue the inbox, arm the timers, resend the outbox, at once (L15)."""
+        """Go on where the last process ended: requeue the inbox, arm the timers, resend the outbox, at once (L15).
+
+        A process that ended without ``stop`` may have bought what it could not record: that is one attempt for every thread with messages (I12).
+        """
+        await self.store.begin(self._clock.now())
         after = 0
         while messages := await self.store.inbox(after):
             self._mailbox.put(messages)
@@ -156,6 +165,7 @@ class Runtime:
         self.loop.start()
         await self.timers.start()
         await self.outbox.start()
+        await self.probes.start()
         self._ending = tend(self._end_removed, "calls of removed tool servers", sleep=self._clock.sleep)
 
     async def _end_removed(self) -> None:
@@ -171,6 +181,7 @@ class Runtime:
             self._ending.cancel()
             await asyncio.wait([self._ending])
         await self.timers.stop()
+        await self.probes.stop()
         await self.loop.stop(grace)
         await self.outbox.stop()
         self.feed.close()
@@ -215,6 +226,7 @@ class Runtime:
         if size > limit:
             raise LimitReached(f"the message has {size} bytes, more than limits.message_bytes ({limit})")
         id = self._keyed("message", key)
+        self._check_queue(thread)
         if key is not None:
             body = msgspec.structs.replace(body, print=fingerprint(body))
         accepted = await self._known(thread, id, body)
@@ -248,6 +260,30 @@ class Runtime:
         if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
             self.loop.interrupt(thread, action)
         return accepted
+
+    async def resume_all(self, problem: str | None = None) -> list[str]:
+        """Resume every thread that rests with a problem; ``problem``: its code, and only those. Stopped threads stay stopped. Their ids."""
+        resumed: list[str] = []
+        after = ""
+        while rows := await self.store.threads(after=after, limit=1000):
+            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+            for row in rows:
+                found = msgspec.json.decode(header_json(row.header))["problem"]
+                if row.status in ("closed", "stopped") or found is None:
+                    continue
+                if problem is None or found.partition(":")[0] == problem:
+                    await self.control(row.id, Action.RESUME)
+                    resumed.append(row.id)
+        return resumed
+
+    def _check_queue(self, thread: str) -> None:
+        """``limits.queued_messages``: whoever says more is told to wait. What tools and threads send is bounded by calls."""
+        most = self.settings.limits.queued_messages
+        queued = self._mailbox.queued(thread) + self.loop.waiting.get(thread, 0)
+        if queued >= most:
+            raise LimitReached(
+                f"{thread} has {queued} messages waiting (limits.queued_messages); try again when it has read some"
+            )
 
     async def choose(
         self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None

@@ -300,7 +300,7 @@ TRAPS = [
     _trap("L22", "An event that overtakes its confirmation is acknowledged and dropped."),
     _trap("L23", "The advertised repair does nothing when the file opens.", gap="being built"),
     _trap("L24", "A person's question dies with the deadline of its call."),
-    _trap("L25", "Threads that an expired key stopped stay stopped for ever.", gap="being built"),
+    _trap("L25", "Threads that an expired key stopped stay stopped for ever."),
     _trap("L26", "Leaving a client cancels the work."),
     _trap("R1", "Dedup state that cannot be read counts as empty."),
     _trap(
@@ -313,12 +313,8 @@ TRAPS = [
     _trap("R4", "Two slices drop each other's entries."),
     _trap("R5", "A provider that always breaks late is paid for ever."),
     _trap("R6", "Redelivery makes a second child for the same event."),
-    _trap(
-        "R7",
-        "An exception of an unnamed class after the completion repeats the paid slice for ever.",
-        gap="being built",
-    ),
-    _trap("R8", "Each message that comes during an outage sets a retry timer of its own.", gap="being built"),
+    _trap("R7", "An exception of an unnamed class after the completion repeats the paid slice for ever."),
+    _trap("R8", "Each message that comes during an outage sets a retry timer of its own."),
     _trap("R9", "A call that has ended keeps its outbox row and is sent."),
     _trap("R10", "A result that cannot be recorded runs the function again."),
     _trap("R11", "A message consumed elsewhere makes every commit conflict.", gap="being built"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,8 +21,22 @@ class ModelInfo:
     images: bool = True
     thinking: int = 0
     """Budget for reasoning tokens; 0 turns it off."""
-    price: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """Input, output, cache read, cache write."""
+    price: tuple[float, float, float, float] | None = None
+    """Input, output, cache read, cache write; ``None`` if it is not known. Four zeros say that the model is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. ``input`` excludes what was read from or written to the cache, as the Messages API counts."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+def _unheard(_: Usage) -> None:
+    """Nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +48,8 @@ class ModelRequest:
     tools: bytes
     messages: bytes
     max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens. ``input`` excludes what was read from or written to the cache, as the Messages API counts."""
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
+    counted: Callable[[Usage], None] = field(default=_unheard, compare=False, repr=False)
+    """Called by a provider that knows, while it streams, what has been used so far: a completion that breaks off is charged by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ __all__ = [
     "NewModel",
     "NewThread",
     "Nothing",
+    "Resuming",
     "Selection",
     "check_encoding",
     "check_key",
@@ -76,6 +77,12 @@ class Interruption(msgspec.Struct, forbid_unknown_fields=True):
     """``calls``: whether open calls are cancelled, too; else only the completion that runs is ended."""
 
     calls: bool = True
+
+
+class Resuming(msgspec.Struct, forbid_unknown_fields=True):
+    """``problem``: the code of a problem; only threads that rest with it are resumed."""
+
+    problem: str | None = None
 
 
 class NewModel(msgspec.Struct, forbid_unknown_fields=True):

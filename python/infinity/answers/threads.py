@@ -10,6 +10,7 @@ import msgspec
 
 from infinity._core import header_json
 from infinity.abc import Accepted, PromptRow, Status, Store, ThreadRow
+from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
 
@@ -110,12 +111,17 @@ def _summary(row: ThreadRow) -> dict[str, Any]:
 
 
 async def _spending(runtime: Runs, store: Store, root: str) -> dict[str, Any]:
-    """Of the whole tree, and what it may spend; 0: no limit."""
+    """Of the whole tree, and what it may spend, with what resuming has allowed on top; 0: no limit."""
     tokens, microdollars = await store.spent(root)
     limits = runtime.settings.limits
+    limited = limits.tree_tokens or limits.tree_dollars
+    on_top = await allowed_on_top(store, root) if limited else Allowance()
     return {
         "spent": {"tokens": tokens, "dollars": microdollars / 1_000_000},
-        "budget": {"tokens": limits.tree_tokens, "dollars": limits.tree_dollars},
+        "budget": {
+            "tokens": limits.tree_tokens and limits.tree_tokens + on_top.tokens,
+            "dollars": limits.tree_dollars and limits.tree_dollars + on_top.microdollars / 1_000_000,
+        },
     }
 
 

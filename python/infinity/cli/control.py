@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .connection import connect
-from .display import print_json
+from .display import clean, print_json
 from .options import as_json, home_option
 
 __all__ = ["close", "compact", "interrupt", "resume", "stop"]
@@ -35,8 +35,33 @@ interrupt = _command(
     "End what THREAD does now: the completion stops, open calls are cancelled, their servers are told.",
 )
 stop = _command("stop", "Stop THREAD: nothing more happens in it until it is resumed or spoken to.")
-resume = _command("resume", "Let THREAD go on after a stop or a problem.")
 compact = _command("compact", "Summarise the history of THREAD in the background.")
+
+
+@click.command(epilog="Example: infinity resume thread_1, infinity resume --all --problem budget")
+@click.argument("thread", required=False)
+@click.option("--all", "every", is_flag=True, help="Every thread that rests with a problem.")
+@click.option(
+    "--problem",
+    metavar="CODE",
+    help="With --all: only those with this problem, such as model_authentication.",
+)
+@as_json
+@home_option
+def resume(thread: str | None, every: bool, problem: str | None, as_json: bool) -> None:
+    """Let THREAD go on after a stop or a problem; its budgets and its tries begin anew."""
+    if every == (thread is not None) or (problem and not every):
+        raise click.UsageError("give either a THREAD or --all; --problem goes with --all")
+    if thread is not None:
+        _control(thread, "resume", None, as_json)
+        return
+    outcome = connect().post("/v1/resume", {"problem": problem} if problem else None)
+    if as_json:
+        print_json(outcome)
+    else:
+        for resumed in outcome["resumed"]:
+            click.echo(f"accepted: resume {clean(resumed)}")
+        click.echo(f"{len(outcome['resumed'])} threads resumed")
 
 
 @click.command(epilog="Example: infinity close thread_1 --report 'not needed any more'")

@@ -130,7 +130,7 @@ async def _work(
     if again or opened.woken_at is not None:
         messages = await _take_up(host, group.thread, opened, owed)
     while messages:
-        await _slice(host, group.thread, messages, remaining)
+        await _slice(host, group, messages, remaining)
         # Events that waited for a confirmation come before whatever the queue has next (SUB-9).
         messages = host.gathering.returned(group.thread)
     if again or opened.woken_at is not None:
@@ -190,16 +190,16 @@ async def _take_up(host: Host, thread: str, opened: _Opened, owed: Owed) -> list
 
 
 async def _slice(
-    host: Host, thread: str, messages: Sequence[Message], remaining: Callable[[], float]
+    host: Host, group: _Group, messages: Sequence[Message], remaining: Callable[[], float]
 ) -> None:
     """One slice, begun anew when a twin has committed first (I1)."""
-    loop = host.runtime.loop
+    thread, loop = group.thread, host.runtime.loop
     alarm = asyncio.get_running_loop().call_later(max(remaining() - MARGIN, 0), loop.expire, thread)
     listening = tend(partial(_listen, host, thread), f"listen for {thread}", backoff=LISTENING)
     try:
         for tried in range(1, TRIES + 1):
             try:
-                await loop.run_slice(thread, messages)
+                await loop.run_slice(thread, messages, receives=group.receives)
             except Conflict:
                 if tried == TRIES:
                     raise

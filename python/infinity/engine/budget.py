@@ -18,19 +18,29 @@ class Allowance(msgspec.Struct, frozen=True, array_like=True):
 
 
 async def exhausted(slice: Slice) -> str | None:
-    """What is used up, in words; ``None`` while the tree may go on."""
+    """What is used up, in words; ``None`` while the tree may go on. ``slice.model`` is the one that would be asked."""
     limits = slice.limits
     if not limits.tree_tokens and not limits.tree_dollars:
         return None
+    if limits.tree_dollars and slice.model is not None and slice.model.price is None:
+        return f"limits.tree_dollars cannot be kept: the price of the model {slice.model.name} is not known; set price in [models.named] (four zeros if it is free), or remove the limit"
     store, root = slice.services.store, slice.thread.root
     tokens, microdollars = await store.spent(root)
-    lifted = await _lifted(store, root)
-    tokens += slice.spent_tokens - lifted.tokens
-    dollars = (microdollars + slice.spent_microdollars - lifted.microdollars) / MICRODOLLARS
-    if limits.tree_tokens and tokens >= limits.tree_tokens:
-        return f"this conversation and its child threads have used {tokens:,} of {limits.tree_tokens:,} tokens (limits.tree_tokens)"
-    if limits.tree_dollars and dollars >= limits.tree_dollars:
-        return f"this conversation and its child threads have cost ${dollars:.4f} of ${limits.tree_dollars:.4f} (limits.tree_dollars)"
+    lifted = await allowed_on_top(store, root)
+    tokens += slice.spent_tokens
+    dollars = (microdollars + slice.spent_microdollars) / MICRODOLLARS
+    most_tokens = limits.tree_tokens + lifted.tokens
+    most_dollars = limits.tree_dollars + lifted.microdollars / MICRODOLLARS
+    if limits.tree_tokens and tokens >= most_tokens:
+        on_top = f", {lifted.tokens:,} of them allowed by resume" if lifted.tokens else ""
+        return f"this conversation and its child threads have used {tokens:,} of {most_tokens:,} tokens (limits.tree_tokens{on_top})"
+    if limits.tree_dollars and dollars >= most_dollars:
+        on_top = (
+            f", ${lifted.microdollars / MICRODOLLARS:.4f} of it allowed by resume"
+            if lifted.microdollars
+            else ""
+        )
+        return f"this conversation and its child threads have cost ${dollars:.4f} of ${most_dollars:.4f} (limits.tree_dollars{on_top})"
     return None
 
 
@@ -40,6 +50,7 @@ async def lift(store: Store, root: str) -> None:
     await store.put_meta(f"budget.{root}", msgspec.json.encode(allowance))
 
 
-async def _lifted(store: Store, root: str) -> Allowance:
+async def allowed_on_top(store: Store, root: str) -> Allowance:
+    """What resuming has allowed beyond the limits."""
     data = await store.meta(f"budget.{root}")
     return Allowance() if data is None else msgspec.json.decode(data, type=Allowance)

@@ -12,6 +12,7 @@ from infinity.abc import Turn
 from infinity.backoff import Backoff
 from infinity.engine.content import admitted
 from infinity.engine.memo import recall, remember
+from infinity.engine.optional import optional
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.message import Kind, Summary, encode, text_blocks
 
@@ -44,7 +45,12 @@ def is_summariser(slice: Slice) -> bool:
 
 
 def consider(slice: Slice) -> None:
-    """Start one if the context has outgrown its share of the model's window."""
+    """Start one if the context has outgrown its share of the model's window. Optional: it never fails the slice that paid for a turn."""
+    if slice.thread.status != "closed":
+        optional("compaction", slice.thread.id, lambda: _consider(slice))
+
+
+def _consider(slice: Slice) -> None:
     window = slice.model.context_window if slice.model is not None else 0
     if window and slice.thread.context_tokens > slice.limits.compact_above * window:
         memo = recall(slice.thread)

@@ -8,8 +8,13 @@ from collections.abc import Collection, Sequence
 
 from infinity._core import Batch, CoreError, Message
 from infinity.abc import Alarm
-from infinity.engine import budget, compaction
+from infinity.backoff import Backoff
+from infinity.engine import compaction
+from infinity.engine.attempts import Owed, bound
+from infinity.engine.kept import KeptTurns
+from infinity.engine.optional import optional, optional_async
 from infinity.engine.outbox import Outbox
+from infinity.engine.parking import park_failing
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.complete import complete, postpone
@@ -19,7 +24,16 @@ from infinity.engine.slice.load import load
 from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
 from infinity.engine.work import Slice
-from infinity.errors import InfinityError, from_core
+from infinity.errors import (
+    Conflict,
+    DamagedStore,
+    InfinityError,
+    LimitReached,
+    NewerStore,
+    StoreError,
+    UnknownThread,
+    from_core,
+)
 from infinity.message import Action, Kind
 from infinity.supervision import spawn, tend
 
@@ -27,8 +41,10 @@ log = logging.getLogger("infinity.engine")
 
 CALLS_PER_SLICE = 256
 """Calls after whose turn the rest of a slice is left to another one: a commit must fit into one transaction, and stores bound these."""
-BACKOFF_FIRST, BACKOFF_LONGEST = 0.25, 60.0
-"""Seconds that a thread rests after a slice that failed; its messages stay queued (L10)."""
+BACKOFF = Backoff(first=0.25, longest=60.0)
+"""How long a thread rests after a slice that failed; its messages stay queued (L10)."""
+LAST_WORDS = 2.0
+"""Seconds at the end of a stop for what must not be lost: turns that were paid for, and attempts that are not on record."""
 
 
 class Loop:
@@ -46,10 +62,13 @@ class Loop:
         """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
         """Threads whose slice runs now."""
+        self._kept = KeptTurns()
         self._resting: set[asyncio.Task[None]] = set()
         """Tasks that back off after a failure; a stop does not wait for them."""
         self.failing: dict[str, tuple[int, str]] = {}
         """Threads whose last slice failed: how often in a row, and why."""
+        self.waiting: dict[str, int] = {}
+        """How many messages wait with a thread that rests after a failure."""
 
     def start(self) -> None:
         self._taking = tend(self._take, "infinity-loop")
@@ -66,6 +85,22 @@ class Loop:
             task.cancel()
         if abandoned:
             await asyncio.wait(abandoned)
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._last_words()
+        except TimeoutError:
+            log.warning("the store took too long; what was not recorded may be bought again")
+
+    async def _last_words(self) -> None:
+        """Turns that were paid for and not committed yet, and attempts that are not on record (I12)."""
+        for thread in self._kept.threads():
+            slice = self._kept.take(thread)
+            assert slice is not None
+            if await optional_async("the last commit", thread, commit(slice)) is None:
+                spent = slice.spent_tokens, slice.spent_microdollars
+                self._services.attempts.owe(thread, Owed("abandoned", *spent))
+        for thread in self._services.attempts.owes():
+            await optional_async("an attempt", thread, self._services.attempts.settle(thread))
 
     def interrupt(self, thread: str, action: Action) -> None:
         """End the stream of the thread's running slice, if there is one. The message that says so is in its mailbox."""
@@ -83,6 +118,8 @@ class Loop:
             await asyncio.wait(ending)
         for thread in threads:
             self._hot.take(thread)
+            self._kept.take(thread)
+            self._services.attempts.forget(thread)
             self.failing.pop(thread, None)
 
     def admit(self, threads: Collection[str]) -> None:
@@ -109,8 +146,10 @@ class Loop:
             failure = await self._attempt(batch)
             kept = failure is not None
             if failure is not None:
+                self.waiting[batch.thread] = len(batch.messages)
                 await self._rest(batch.thread, failure)
         finally:
+            self.waiting.pop(batch.thread, None)
             self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
         self._services.observer.gate("yielded")
 
@@ -132,12 +171,76 @@ class Loop:
         self.failing.pop(batch.thread, None)
         return None
 
-    async def run_slice(self, thread: str, batch: Sequence[Message]) -> None:
-        """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this."""
+    async def run_slice(self, thread: str, batch: Sequence[Message], *, receives: int = 1) -> None:
+        """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this.
+
+        ``receives``: how often the host has received the messages; each time but the last ended without a commit.
+        """
         try:
-            await self._slice(thread, batch)
+            await self._slice(thread, batch, receives)
+        except asyncio.CancelledError:
+            slice = self.running.get(thread)
+            if slice is not None and slice.bought:
+                self._owe(slice, "abandoned")
+            raise
+        except Exception as error:
+            failure = from_core(error) if isinstance(error, CoreError) else error
+            if not await self._ended(thread, batch, failure, receives):
+                raise
         finally:
             self.running.pop(thread, None)
+
+    async def _ended(self, thread: str, batch: Sequence[Message], error: Exception, receives: int) -> bool:
+        """A slice failed: put what it bought on record, keep its turn, or park the thread. False: the messages are to come again."""
+        slice = self.running.get(thread)
+        bought = slice is not None and slice.bought
+        if isinstance(error, UnknownThread) or (isinstance(error, Conflict) and not bought):
+            return False
+        if isinstance(error, StoreError) and not isinstance(error, Conflict):
+            # The store is away: nothing is bought until it is back, and a turn that it could not take is kept.
+            lasting = isinstance(error, (DamagedStore, NewerStore))
+            if (
+                slice is not None
+                and bought
+                and (lasting or slice.delta is None or not self._kept.keep(slice))
+            ):
+                self._owe(slice, error.code)
+            return False
+        code = getattr(error, "code", "internal")
+        count = await self._count(thread, slice, code)
+        retries = self._services.settings.retries
+        in_a_row = max(self.failing.get(thread, (0, ""))[0] + 1, receives)
+        hopeless = in_a_row > retries.slices or count >= bound(retries)
+        if not hopeless and not (bought and isinstance(error, LimitReached)):
+            return False
+        return await self._park(thread, batch, code, f"its slice failed {in_a_row} times in a row: {error}")
+
+    async def _count(self, thread: str, slice: Slice | None, code: str) -> int:
+        """Record the failed slice with what it bought; how many attempts there are. What cannot be recorded is kept (I12)."""
+        spent = (slice.spent_tokens, slice.spent_microdollars) if slice is not None else (0, 0)
+        try:
+            return await self._services.attempts.record(thread, Owed(code, *spent)) or 0
+        except (InfinityError, OSError) as error:
+            log.warning(
+                "an attempt of %s is not on record yet, nothing is bought until it is: %s", thread, error
+            )
+            return 0
+
+    def _owe(self, slice: Slice, code: str) -> None:
+        attempt = Owed(code, slice.spent_tokens, slice.spent_microdollars)
+        self._services.attempts.owe(slice.thread.id, attempt)
+
+    async def _park(self, thread: str, batch: Sequence[Message], code: str, text: str) -> bool:
+        try:
+            slice, committed = await park_failing(self._services, thread, batch, code, text)
+        except Exception as error:  # noqa: BLE001 it stays as it was, and nothing is bought: the bound is reached
+            log.warning("%s could not be parked: %s: %s", thread, type(error).__name__, error)
+            return False
+        log.error("%s is parked: %s", thread, text)
+        self._hot.keep(slice.thread)
+        if committed is not None:
+            self.follow(committed)
+        return True
 
     def expire(self, thread: str) -> None:
         """The host's time is nearly over: end the thread's running completion, take it back, and commit what there is without it."""
@@ -145,8 +248,12 @@ class Loop:
         if slice is not None:
             slice.expire()
 
-    async def _slice(self, thread: str, batch: Sequence[Message]) -> None:
+    async def _slice(self, thread: str, batch: Sequence[Message], receives: int) -> None:
+        batch = await self._commit_kept(thread, batch)
+        if not batch:
+            return
         slice = await load(self._services, self._hot, thread, batch)
+        slice.receives = receives
         self.running[thread] = slice
         # An interrupt that came during the load could not reach the slice; its message is here by now.
         await self._prepare(slice, [*batch, *self._services.mailbox.more(thread)])
@@ -160,10 +267,26 @@ class Loop:
             postpone(slice)
         if compaction.is_summariser(slice) and slice.thread.status == "idle":
             compaction.finish(slice, None)
+        await self._commit(slice)
+
+    async def _commit(self, slice: Slice) -> None:
+        bought = slice.bought
         committed = await commit(slice)
         self._hot.keep(slice.thread)
         if committed is not None:
             self.follow(committed)
+        if bought and slice.model is not None:
+            about = self._services.probes.succeeded(slice.model, slice.thread.model)
+            await optional_async("waking who waited for the model", slice.thread.id, about)
+
+    async def _commit_kept(self, thread: str, batch: Sequence[Message]) -> Sequence[Message]:
+        """Commit the turn that the store could not take before; what of the batch is left to do."""
+        slice = self._kept.take(thread)
+        if slice is None:
+            return batch
+        self.running[thread] = slice
+        await self._commit(slice)
+        return [message for message in batch if not slice.thread.seen(message.id)]
 
     async def _rounds(self, slice: Slice) -> None:
         while slice.ready and await self._another_round(slice):
@@ -193,13 +316,8 @@ class Loop:
                 f"the agent made {limit} completions in a row (limits.rounds); send a message or resume to go on",
             )
             return False
-        if (used_up := await budget.exhausted(slice)) is not None:
-            slice.thread.set_pending(False)
-            slice.problem("budget", f"{used_up}; resume the thread to allow as much again")
-            return False
         slice.rounds += 1
-        state = {"state": "started", "round": slice.rounds}
-        self._services.observer.live(slice.thread.id, "slice", state)
+        slice.live("slice", {"state": "started", "round": slice.rounds})
         return True
 
     def follow(self, committed: Committed) -> None:
@@ -223,11 +341,10 @@ class Loop:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
         times = self.failing.get(thread, (0, ""))[0] + 1
         self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}")
-        wait = min(BACKOFF_FIRST * 2 ** (times - 1), BACKOFF_LONGEST)
+        wait = BACKOFF.wait(times - 1)
         log.warning("slice of %s failed (%d in a row), next try in %.1f s: %s", thread, times, wait, error)
-        self._services.observer.live(
-            thread, "problem", {"code": getattr(error, "code", "internal"), "text": str(error)}
-        )
+        told = {"code": getattr(error, "code", "internal"), "text": str(error)}
+        optional("a live event", thread, lambda: self._services.observer.live(thread, "problem", told))
         task = asyncio.current_task()
         assert task is not None
         self._resting.add(task)

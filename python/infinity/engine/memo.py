@@ -54,6 +54,16 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """Milliseconds since the epoch."""
     blocked: bool = False
     """The thread cannot be completed without the compaction: the provider says that the context is too long."""
+    retry: str | None = None
+    """The id of the retry timer that is set: one at most, replaced and never added to (R8)."""
+    retries: int = 0
+    """Slices in a row that ended without a turn for the same cause."""
+    since: int = 0
+    """When the first attempt of this cause failed, in milliseconds since the epoch."""
+    cause: str | None = None
+    """The cause outside the thread that it waits for (``engine/probes.py``)."""
+    held: str | None = None
+    """Why no completion is bought until a person resumes the thread."""
     prompts: dict[str, str] = {}
     """What open calls wait for: ``oauth``, ``choice`` or ``consent``, by call id."""
     asking: dict[str, Asking] = {}

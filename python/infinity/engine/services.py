@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
+from infinity.engine.attempts import Attempts
 from infinity.engine.pace import Pace
+from infinity.engine.probes import Probes
 from infinity.ids import Ids
 from infinity.settings import Settings
 
@@ -23,3 +25,5 @@ class Services:
     observer: Observer
     settings: Settings
     pace: Pace
+    attempts: Attempts
+    probes: Probes

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import Call, Message, Thread
-from infinity.abc import Catalog, ModelInfo, Offer, Usage
+from infinity._core import Call, Delta, Message, Thread
+from infinity.abc import Catalog, Model, ModelInfo, Offer, Usage
 from infinity.engine import family, prompts, questions
 from infinity.engine.memo import inherit, recall, remember
+from infinity.engine.optional import optional
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
@@ -36,18 +37,34 @@ class Slice:
     started_at: int
     catalog: Catalog | None = None
     model: ModelInfo | None = None
-    """The model that answers in this slice, once it was asked."""
+    """The model that answers in this slice, once it was resolved."""
+    provider: Model | None = None
+    """Its provider."""
     rounds: int = 0
     """Completions in a row; those of slices that this one goes on for count too."""
     calls_made: int = 0
     """By the turns of this slice."""
     turns: int = 0
     """That were completed in this slice."""
+    bought: bool = False
+    """A turn was bought that is not committed yet."""
     spent_tokens: int = 0
     spent_microdollars: int = 0
     """By the completions of this slice, which are not committed yet."""
-    retries: int = 0
-    """Slices before this one that a timer woke to try the model again."""
+    wasted: int = 0
+    """Tokens that the last failed attempt used."""
+    receives: int = 1
+    """How often the host has received the messages: a crash counts as an attempt (I12)."""
+    spoken: bool = False
+    """Something entered history for the model to answer."""
+    asked_by_a_person: bool = False
+    """By text, by resuming, or by choosing another model."""
+    woken: bool = False
+    """By the timer of a cause outside the thread."""
+    probing: bool = False
+    """This slice tries whether that cause has passed: once."""
+    delta: Delta | None = None
+    """The change, once a commit of it was tried: a later try commits the very same."""
     signal: Action | None = None
     """``interrupt`` or ``stop`` was asked for while it runs."""
     out_of_time: bool = False
@@ -86,7 +103,11 @@ class Slice:
     def ready(self) -> bool:
         """The model has something to answer, and may."""
         ended = self.signal is not None or self.out_of_time
-        return self.thread.pending and not ended and self.thread.status not in ("stopped", "closed")
+        if ended or not self.thread.pending or self.thread.status in ("stopped", "closed"):
+            return False
+        memo = recall(self.thread)
+        # What is no input asks no model that said wait, and none whose context is being compacted (R8).
+        return memo.retry is None and (not memo.blocked or self.spoken or self.asked_by_a_person)
 
     def interrupt(self, action: Action) -> None:
         """From outside, while the slice runs: end the stream now."""
@@ -117,14 +138,26 @@ class Slice:
         self.thread.consume(message, reason)
         self.note("discard", id=message.id, kind=message.kind, reason=reason)
 
-    def spend(self, usage: Usage) -> int:
-        """What a completion cost, in microdollars: prices are in dollars per million tokens, so in microdollars per token."""
-        assert self.model is not None, "only a completion costs anything"
+    def price(self, usage: Usage) -> tuple[int, int]:
+        """Tokens, and what they cost in microdollars: prices are in dollars per million tokens, so in microdollars per token."""
         tokens = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-        cost = round(sum(count * price for count, price in zip(tokens, self.model.price, strict=True)))
-        self.spent_tokens += sum(tokens)
+        prices = self.model.price if self.model is not None else None
+        return sum(tokens), round(
+            sum(count * price for count, price in zip(tokens, prices or (0, 0, 0, 0), strict=True))
+        )
+
+    def spend(self, usage: Usage) -> int:
+        """What a completion cost, in microdollars; it counts against the budgets until the commit takes it over."""
+        tokens, cost = self.price(usage)
+        self.spent_tokens += tokens
         self.spent_microdollars += cost
         return cost
+
+    def live(self, kind: str, data: dict[str, Any]) -> None:
+        """Show something to whoever watches; nobody's watching fails a slice."""
+        optional(
+            "a live event", self.thread.id, lambda: self.services.observer.live(self.thread.id, kind, data)
+        )
 
     # calls
 
@@ -319,6 +352,8 @@ class Slice:
             self.notify_cancelled(subscription.id)
         if self.thread.parent is not None and (report or self._was_spawned):
             self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
+        if (retry := recall(self.thread).retry) is not None:
+            self.thread.cancel_timer(retry)
         self.thread.close()
         self.thread.plan_outbox(f"close.{self.thread.id}", "close", "", b"{}")
         self.note("status", status="closed")

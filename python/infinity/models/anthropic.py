@@ -38,7 +38,7 @@ class AnthropicModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
         response = await self._send(request)
-        turn = OpenTurn()
+        turn = OpenTurn(request.counted)
         splitter = EventSplitter()
         try:
             while not turn.complete and (chunk := await self._read(response)):

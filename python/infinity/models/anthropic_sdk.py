@@ -39,7 +39,7 @@ class AnthropicSdkModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
         deadline = self._calls.deadline()
-        turn = OpenTurn()
+        turn = OpenTurn(request.counted)
         stream = await self._calls.wait(self._create(request), deadline)
         try:
             self._calls.check(stream.response, self.stream_type)

@@ -50,10 +50,10 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
         for _ in range(_MOST_PAUSES):
             if turn.stop_reason != "pause_turn" or turn.calls or not turn.blocks:
                 break
-            turn = _joined(turn, await _stream(model, _continued(request, turn), show))
+            turn = _joined(turn, await _stream(model, _charged(_continued(request, turn), turn), show))
         if _says_nothing(turn) and answers_a_call(request.messages):
             # Some models end their turn on a result now and then; asked again they go on (M8).
-            turn = _joined(turn, await _stream(model, request, show))
+            turn = _joined(turn, await _stream(model, _charged(request, turn), show))
             if _says_nothing(turn):
                 turn = replace(turn, stop_reason=EMPTY)
         return turn
@@ -93,13 +93,29 @@ def _continued(request: ModelRequest, turn: Turn) -> ModelRequest:
 def _joined(paused: Turn, turn: Turn) -> Turn:
     """Both parts as one turn; both were paid for."""
     before, after = paused.usage, turn.usage
-    usage = Usage(
+    return replace(turn, blocks=[*paused.blocks, *turn.blocks], usage=_sum(before, after))
+
+
+def _sum(before: Usage, after: Usage) -> Usage:
+    return Usage(
         before.input + after.input,
         before.output + after.output,
         before.cache_read + after.cache_read,
         before.cache_write + after.cache_write,
     )
-    return replace(turn, blocks=[*paused.blocks, *turn.blocks], usage=usage)
+
+
+def _charged(request: ModelRequest, before: Turn) -> ModelRequest:
+    """The same, with what the turn before it has used counted in: a completion that breaks off is charged by both (I12)."""
+    request.counted(before.usage)
+    return replace(request, counted=lambda usage: request.counted(_sum(before.usage, usage)))
+
+
+def _paid(turn: Turn, request: ModelRequest) -> Turn:
+    """The turn, checked. One that cannot be recorded was paid for all the same."""
+    if isinstance(turn.usage, Usage) and _counts(turn.usage):
+        request.counted(turn.usage)
+    return checked(turn)
 
 
 def _translate(error: BaseException) -> NoReturn:
@@ -144,7 +160,7 @@ async def _stream(model: Model, request: ModelRequest, show: Callable[[Part], No
                 if reasoning.held or not part.text.isascii():  # type: ignore[union-attr]
                     part = Reasoning(reasoning.feed(part.text))  # type: ignore[union-attr]
             elif isinstance(part, Turn):
-                return checked(part)
+                return _paid(part, request)
             show(part)
     finally:
         await _close(parts)

@@ -40,7 +40,7 @@ class ScriptedModel:
         )
         content = request.system.encode() + request.tools + request.messages
         playback = Playback(self._script.reply_to(heard), heard, content, model=request.model.id)
-        turn = OpenTurn()
+        turn = OpenTurn(request.counted)
         for event in playback.events():
             match event:
                 case Pause(until):

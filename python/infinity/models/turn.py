@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -84,9 +85,11 @@ class _OpenBlock:
 class OpenTurn:
     """Takes events one by one and gives back what can be shown live; ``finish`` gives the turn."""
 
-    __slots__ = ("_arguments_seen", "_blocks", "_counts", "_open", "_stop_reason", "complete")
+    __slots__ = ("_arguments_seen", "_blocks", "_counted", "_counts", "_open", "_stop_reason", "complete")
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Callable[[Usage], None] | None = None) -> None:
+        """``counted`` hears what the stream says at its start that it has used."""
+        self._counted = counted
         self._blocks: Said = []
         self._open: dict[int, _OpenBlock] = {}
         self._arguments_seen = False
@@ -105,6 +108,8 @@ class OpenTurn:
                 self._stop(event.index)
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
+                if self._counted is not None:
+                    self._counted(self.used)
             case "message_delta":
                 self._count(event.usage)
                 if event.delta is not None and event.delta.stop_reason:
@@ -112,6 +117,11 @@ class OpenTurn:
             case "message_stop":
                 self.complete = True
         return None
+
+    @property
+    def used(self) -> Usage:
+        """What the stream has said so far: a completion that breaks off is charged by it."""
+        return Usage(**self._counts)
 
     def finish(self, origin: str | None = None) -> Turn:
         """The turn, its reasoning marked for ``origin`` (see ``reasoning.marked``).
@@ -126,7 +136,7 @@ class OpenTurn:
             raise ModelUnavailable(f"the model's answer ended with {self._stop_reason[:100]!r}; try again")
         if self._stop_reason in CUT_OFF:
             self._drop_unfinished_call()
-        turn = closed(self._blocks, self._stop_reason, Usage(**self._counts))
+        turn = closed(self._blocks, self._stop_reason, self.used)
         if not turn.blocks and self._stop_reason == "model_context_window_exceeded":
             raise ContextTooLong("the conversation fills the model's context window; compact it")
         if origin is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from infinity.answers.answer import Answer
-from infinity.answers.asked import Closing, Interruption, NewModel, Nothing
+from infinity.answers.answer import Answer, answer
+from infinity.answers.asked import Closing, Interruption, NewModel, Nothing, Resuming
 from infinity.answers.outcome import taken
 from infinity.message import KEEP_CALLS, Action
 
@@ -17,7 +17,7 @@ from .models import check_model
 if TYPE_CHECKING:
     from ..host import Host
 
-__all__ = ["close_thread", "control", "interrupt", "set_model"]
+__all__ = ["close_thread", "control", "interrupt", "resume_all", "set_model"]
 
 
 def control(action: Action) -> Callable[[Host, Request], Awaitable[Answer]]:
@@ -38,6 +38,11 @@ async def interrupt(host: Host, request: Request) -> Answer:
 async def close_thread(host: Host, request: Request) -> Answer:
     closing = read_json(host, request, Closing, optional=True)
     return await _send(host, request, Action.CLOSE, closing.report)
+
+
+async def resume_all(host: Host, request: Request) -> Answer:
+    asked = read_json(host, request, Resuming, optional=True)
+    return answer({"resumed": await host.runtime.resume_all(asked.problem)})
 
 
 async def set_model(host: Host, request: Request) -> Answer:

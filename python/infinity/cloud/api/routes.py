@@ -11,7 +11,16 @@ from urllib.parse import unquote
 
 from infinity._core import __version__
 from infinity.answers.answer import Answer, answer
-from infinity.answers.asked import Closing, Interruption, NewMessage, NewModel, NewThread, Nothing, Selection
+from infinity.answers.asked import (
+    Closing,
+    Interruption,
+    NewMessage,
+    NewModel,
+    NewThread,
+    Nothing,
+    Resuming,
+    Selection,
+)
 from infinity.answers.failure import no_method, no_route
 from infinity.answers.openapi import describe
 from infinity.answers.routes import KEYED, PAGED, Route
@@ -21,7 +30,7 @@ from ..door import Request, close_event, open_event
 from ..owed import gathering
 from .callbacks import post_callback
 from .choices import post_choice
-from .controls import close_thread, control, interrupt, set_model
+from .controls import close_thread, control, interrupt, resume_all, set_model
 from .entries import list_entries
 from .events import list_events, list_views
 from .failure import failure
@@ -166,6 +175,14 @@ API: tuple[Route[Handler], ...] = (
     _control(Action.STOP, "Stop the thread until it is resumed or spoken to"),
     _control(Action.RESUME, "Go on after a stop or a problem"),
     _control(Action.COMPACT, "Summarise the history in the background"),
+    Route(
+        "POST",
+        "/v1/resume",
+        resume_all,
+        "Go on with every thread that rests with a problem",
+        Resuming,
+        optional=True,
+    ),
     Route(
         "POST",
         "/v1/threads/{id}/close",

@@ -1,82 +1,123 @@
 """Complete: render the request, stream the model, gather the turn.
 
 Nothing of a turn reaches history before the turn is complete: a broken stream is retracted and tried again (L8, M5). An interrupt
-keeps the text that was visible. Short waits are spent here; longer ones end the slice and a durable timer wakes it (L14).
+keeps the text that was visible. Short waits are spent here; longer ones end the slice and a durable timer wakes it (L14). Every attempt
+that brings no turn is on record, with what it used, before the next one is made (I12).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Turn
-from infinity.engine import compaction
+from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Turn, Usage
+from infinity.engine import compaction, spending
+from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
+from infinity.engine.memo import recall
 from infinity.engine.request import request_of
 from infinity.engine.work import Slice
-from infinity.errors import ConfigError, ContextTooLong, InvalidModelRequest, ModelError, ModelUnavailable
-from infinity.message import Action, Kind, Timer, TimerPurpose, encode
+from infinity.errors import (
+    ConfigError,
+    ContextTooLong,
+    InvalidModelRequest,
+    ModelError,
+    ModelUnavailable,
+    StoreError,
+)
+from infinity.message import Action
 from infinity.models.edge import completion
 
 T = TypeVar("T")
 
-RETRY_FIRST, RETRY_LONGEST = 1.0, 900.0
-"""Seconds between tries: doubling, with jitter, unless the provider says how long (retry-after)."""
+CHARS_PER_TOKEN = 4
+"""For text whose tokens nobody has counted yet."""
 
 
 async def complete(slice: Slice) -> Turn | None:
     """The turn, or ``None`` when there is none: interrupted before any text, or given up (then the thread says why)."""
     started_at = slice.now
+    turn: Turn | None = None
     try:
-        turn = await _tries(slice)
-    except ModelError as error:
-        _give_up(slice, error)
-        turn = None
-    except ConfigError as error:
-        _park(slice, error.code, str(error))
-        turn = None
-    else:
-        if turn is not None:
-            slice.thread.set_problem(None)
+        if await spending.may_buy(slice):
+            turn = await _tries(slice)
+    except (ModelError, ConfigError) as error:
+        if isinstance(error, InvalidModelRequest):
+            error.args = (f"{error}{_blame(slice, error)}",)
+        if not (isinstance(error, ContextTooLong) and _compacting(slice, error)):
+            await spending.give_up(slice, error)
+    except StoreError:
+        # Nothing more can be bought now; a turn that was bought before is committed, or kept, and another slice goes on.
+        if not slice.bought:
+            raise
+        slice.out_of_time = slice.cut = True
+    if turn is not None:
+        slice.bought = True
+        spending.recovered(slice)
+        slice.thread.set_problem(None)
     slice.mark("complete", started_at)
     slice.services.observer.gate("completed")
     return turn
 
 
 async def _tries(slice: Slice) -> Turn | None:
-    model, info = slice.services.models.resolve(slice.thread.model)
-    slice.model = info
-    request = request_of(slice, info)
-    fallback = Fallback(slice, info)
-    tries, timeouts = slice.services.settings.retries.completion, slice.services.settings.timeouts
-    until = slice.now + int(timeouts.completion * 1000)
+    """One completion, within the tries that the slice has. Raises the last error, which is on record."""
+    assert slice.provider is not None and slice.model is not None, "may_buy resolves the model"
+    settings = slice.services.settings
+    request = request_of(slice, slice.model)
+    fallback = Fallback(slice, slice.model)
+    tries = 1 if slice.probing else settings.retries.completion
+    until = slice.now + int(settings.timeouts.completion * 1000)
     for attempt in range(1, tries + 1):
         shown = _Shown(slice, attempt)
         try:
-            turn = await _interruptible(slice, _stream(model, request, shown, (until - slice.now) / 1000))
+            seconds = (until - slice.now) / 1000
+            turn = await _interruptible(slice, _stream(slice.provider, request, shown, seconds))
             fallback.accepted()
             return turn
         except _Interrupted:
-            slice.cut = slice.out_of_time
-            return _kept(slice, shown)
-        except ModelError as error:
+            return await _kept(slice, shown)
+        except asyncio.CancelledError:
+            # The host abandons the slice: what was asked for counts all the same, once there is time to write.
+            slice.services.attempts.owe(slice.thread.id, Owed("abandoned", *slice.price(shown.used())))
+            raise
+        except (ModelError, ConfigError) as error:
             shown.retract()
-            if attempt < tries and (simpler := fallback.after(error, request)) is not None:
-                request = simpler
-                continue
-            wait = _wait(error, attempt)
-            if not error.retryable or attempt == tries or wait > timeouts.short_wait:
-                raise
-            retrying = {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait}
-            slice.services.observer.live(slice.thread.id, "slice", retrying)
+            await spending.failed(slice, error.code, shown.used())
+            simpler = (
+                fallback.after(error, request) if attempt < tries and isinstance(error, ModelError) else None
+            )
+            if simpler is not None:
+                request, wait = simpler, 0.0
+            else:
+                wait = _wait(slice, error, attempt, tries)
         try:
-            await _interruptible(slice, slice.services.clock.sleep(wait))
+            if wait > 0:
+                await _interruptible(slice, slice.services.clock.sleep(wait))
         except _Interrupted:
             slice.cut = slice.out_of_time
             return None
+        if not await spending.may_buy(slice):
+            return None
     raise AssertionError("a completion makes at least one try")
+
+
+def _wait(slice: Slice, error: ModelError | ConfigError, attempt: int, tries: int) -> float:
+    """Seconds until the next try in this slice; raises the error if there is none."""
+    if (
+        not isinstance(error, ModelError)
+        or not error.retryable
+        or attempt == tries
+        or spending.exhausted(slice)
+    ):
+        raise error
+    wait = spending.wait_before(attempt, error)
+    if wait > slice.services.settings.timeouts.short_wait:
+        raise error
+    slice.live("slice", {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait})
+    return wait
 
 
 class _Interrupted(Exception):
@@ -93,25 +134,31 @@ async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
     try:
         return await task
     except asyncio.CancelledError:
-        if slice.signal is None and not slice.out_of_time:
+        if slice.signal is not None or slice.out_of_time:
+            raise _Interrupted from None
+        own = asyncio.current_task()
+        if own is not None and own.cancelling():
             raise
-        raise _Interrupted from None
+        # Nobody cancelled the slice: it is the provider's own request that was.
+        raise ModelUnavailable("the model's request was cancelled inside its provider") from None
     finally:
         slice.waiting = None
 
 
 class _Shown:
-    """What clients have seen of an attempt."""
+    """What clients have seen of an attempt, and what it has used so far."""
 
     def __init__(self, slice: Slice, attempt: int) -> None:
         self._slice = slice
         self._attempt = attempt
         self._text: list[str] = []
+        self._chars = 0
+        self._known = Usage()
         self._anything = False
 
     def live(self, kind: str, **data: Any) -> None:
         self._anything = True
-        self._slice.services.observer.live(self._slice.thread.id, kind, {"attempt": self._attempt, **data})
+        self._slice.live(kind, {"attempt": self._attempt, **data})
 
     async def wait_for_its_turn(self, model: str) -> None:
         """``limits.requests_per_minute``; an interrupt ends the wait like the stream."""
@@ -124,11 +171,22 @@ class _Shown:
         match part:
             case Text(text):
                 self._text.append(text)
+                self._chars += len(text)
                 self.live("text", text=text)
             case Reasoning(text):
+                self._chars += len(text)
                 self.live("reasoning", text=text)
             case ToolUse(id, tool):
                 self.live("call", id=id, tool=tool)
+
+    def counted(self, usage: Usage) -> None:
+        self._known = usage
+
+    def used(self) -> Usage:
+        """What the stream has said, and at least what its text must have used. Nothing for a request that was refused."""
+        known = self._known
+        output = max(known.output, -(-self._chars // CHARS_PER_TOKEN))
+        return Usage(known.input, output, known.cache_read, known.cache_write)
 
     def retract(self) -> None:
         if self._anything:
@@ -143,44 +201,29 @@ async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: f
     await shown.wait_for_its_turn(request.model.name)
     try:
         async with asyncio.timeout(seconds):
-            return await completion(model, request, shown.part)
+            return await completion(model, replace(request, counted=shown.counted), shown.part)
     except TimeoutError:
         raise ModelUnavailable(f"the completion took longer than {seconds:.0f} seconds") from None
 
 
-def _kept(slice: Slice, shown: _Shown) -> Turn | None:
-    """An interrupt keeps what the user saw; a stop takes it back and asks again on resume."""
+async def _kept(slice: Slice, shown: _Shown) -> Turn | None:
+    """An interrupt keeps what the user saw; a stop takes it back and asks again on resume. Both have used what they have used."""
+    slice.cut = slice.out_of_time
     if slice.signal is not Action.INTERRUPT or not shown.visible:
         shown.retract()
+        await spending.failed(slice, "expired" if slice.out_of_time else "interrupted", shown.used())
         return None
-    return Turn([{"type": "text", "text": shown.visible}], stop_reason="interrupted")
+    return Turn([{"type": "text", "text": shown.visible}], stop_reason="interrupted", usage=shown.used())
 
 
-def _wait(error: ModelError, attempt: int) -> float:
-    if error.retry_after is not None:
-        return error.retry_after
-    longest: float = min(RETRY_FIRST * 2 ** (attempt - 1), RETRY_LONGEST)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-def _give_up(slice: Slice, error: ModelError) -> None:
-    """End the slice without a turn. What can be retried is, by a timer that survives; the rest waits for the user (L18)."""
-    retries = slice.services.settings.retries
-    if isinstance(error, ContextTooLong):
-        problem = compaction.unblock(slice)
-        if problem is None:
-            slice.problem(error.code, f"{error}; it goes on when the history has been compacted")
-            return
-        words = f"{error}, and it cannot be compacted: {problem}{_blame(slice, error)}"
-        error = ContextTooLong(words, status=error.status)
-    elif isinstance(error, InvalidModelRequest):
-        error = InvalidModelRequest(f"{error}{_blame(slice, error)}", status=error.status)
-    if not error.retryable or slice.retries >= retries.slices:
-        _park(slice, error.code, str(error))
-        return
-    wait = _wait(error, retries.completion + slice.retries)
-    _try_again_at(slice, slice.now + int(wait * 1000))
-    slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
+def _compacting(slice: Slice, error: ContextTooLong) -> bool:
+    """The context is too long: the thread goes on when it has been compacted. False if that cannot be; then the error says why."""
+    problem = compaction.unblock(slice)
+    if problem is None:
+        slice.problem(error.code, f"{error}; it goes on when the history has been compacted")
+        return True
+    error.args = (f"{error}, and it cannot be compacted: {problem}{_blame(slice, error)}",)
+    return False
 
 
 def _blame(slice: Slice, error: ModelError) -> str:
@@ -194,23 +237,10 @@ def postpone(slice: Slice) -> None:
     """
     if not slice.thread.pending or slice.thread.status in ("stopped", "closed"):
         return
-    if slice.turns:
-        slice.retries = 0
-    if slice.retries >= slice.services.settings.retries.slices:
-        text = f"the model did not answer within the host's time limit, {slice.retries + 1} times in a row"
-        _park(slice, "time_limit", text)
+    retries = recall(slice.thread).retries
+    if retries >= slice.services.settings.retries.slices or spending.exhausted(slice):
+        text = f"the model did not answer within the host's time limit, {retries + 1} times in a row"
+        spending.park(slice, "time_limit", f"{text}. Send a message or {spending.RESUME}")
         return
     # What was ended was no completion; what was completed counts on (limits.rounds).
-    _try_again_at(slice, slice.now, rounds=slice.rounds - 1 if slice.cut else slice.rounds)
-
-
-def _try_again_at(slice: Slice, due_at: int, rounds: int = 0) -> None:
-    version = slice.thread.version + 1
-    timer = Timer(purpose=TimerPurpose.RETRY, attempt=slice.retries + 1, rounds=rounds, version=version)
-    # A timer's id becomes its message's id, so every retry has one of its own.
-    slice.thread.set_timer(f"retry.{slice.thread.id}.{version}", due_at, Kind.TIMER, encode(timer))
-
-
-def _park(slice: Slice, code: str, text: str) -> None:
-    slice.thread.set_pending(False)
-    slice.problem(code, f"{text}. Send a message or resume the thread to try again")
+    spending.try_again_at(slice, slice.now, rounds=slice.rounds - 1 if slice.cut else slice.rounds)

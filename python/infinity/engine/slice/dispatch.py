@@ -13,6 +13,7 @@ from typing import Any
 from infinity._core import Call
 from infinity.abc import ModelCall, Offer, Turn
 from infinity.engine import consent, prompts
+from infinity.engine.optional import optional
 from infinity.engine.work import SLEEPER, Slice, encode_json
 from infinity.errors import LimitReached
 from infinity.message import text_blocks
@@ -160,7 +161,7 @@ def _send(slice: Slice, offer: Offer, call: Call) -> None:
         id=call.id,
         tool=call.tool,
         toolset=call.toolset,
-        display=offer.display(call.arguments),
+        display=optional("the display of a call", slice.thread.id, lambda: offer.display(call.arguments)),
     )
     match consent.verdict(slice.services.settings.policy, offer):
         case "deny":

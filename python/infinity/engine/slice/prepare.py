@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Call, Message
-from infinity.engine import compaction, consent, family, prompts, questions
+from infinity.engine import compaction, consent, family, prompts, questions, spending
 from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -35,7 +35,7 @@ from infinity.message import (
 
 
 def prepare(slice: Slice, batch: Sequence[Message]) -> None:
-    started_at = slice.now
+    started_at, position = slice.now, slice.thread.position
     fresh = [pair for message in batch if (pair := _open(slice, message)) is not None]
     attached = {call.id for call in slice.thread.attached()}
     first = [
@@ -48,6 +48,9 @@ def prepare(slice: Slice, batch: Sequence[Message]) -> None:
     for message, body in fresh:
         if not slice.thread.seen(message.id):
             _fold(slice, message, body)
+    if slice.thread.position != position:
+        slice.spoken = True
+        spending.unhold(slice, person=slice.asked_by_a_person)
     slice.mark("prepare", started_at)
     slice.services.observer.gate("prepared")
 
@@ -73,6 +76,7 @@ def _fold(slice: Slice, message: Message, body: Body) -> None:
 
 def _user(slice: Slice, message: Message, body: UserText) -> None:
     slice.detach_all()
+    slice.asked_by_a_person = True
     if slice.thread.status == "stopped":
         _resume(slice)
     content, kept = entering(slice, body.content)
@@ -298,11 +302,7 @@ def _unanswered(slice: Slice, call: Call, timer: Timer) -> None:
 
 def _timer(slice: Slice, message: Message, body: Timer) -> None:
     if body.purpose is TimerPurpose.RETRY:
-        if body.version == slice.thread.version:
-            slice.retries, slice.rounds = body.attempt, body.rounds
-            slice.thread.consume(message)
-        else:
-            slice.discard(message, "a later slice has tried again already")
+        _retry(slice, message, body)
         return
     call = slice.thread.call(body.call_id or "")
     if call is None or call.state not in ("planned", "sent"):
@@ -323,12 +323,28 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
     slice.thread.consume(message)
 
 
+def _retry(slice: Slice, message: Message, body: Timer) -> None:
+    """The one retry timer of the thread; any other one is stale, and asks nobody (R8)."""
+    memo = recall(slice.thread)
+    if memo.retry is None and body.version == slice.thread.version:
+        memo.retry = message.id  # set by 0.1.0, which did not write its id down
+        remember(slice.thread, memo)
+    if message.id != memo.retry:
+        slice.discard(message, "a later slice has tried again already")
+        return
+    # It may have been brought forward: then the timer itself is still there.
+    spending.quiet(slice)
+    slice.rounds, slice.woken = body.rounds, body.cause is not None
+    slice.thread.consume(message)
+
+
 def _control(slice: Slice, message: Message, body: Control) -> None:
     match body.action:
         case Action.INTERRUPT:
             for call in slice.thread.calls() if body.argument != KEEP_CALLS else ():
                 slice.cancel(call, prompts.INTERRUPTED)
             slice.thread.set_pending(False)
+            spending.quiet(slice)
             slice.note("status", status="interrupted")
         case Action.STOP | Action.CLOSE if compaction.is_summariser(slice):
             # Its parent waits for it: one that is stopped has failed, so that another may begin.
@@ -339,12 +355,14 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
             slice.note("status", status="stopped")
         case Action.RESUME:
             _resume(slice)
+            spending.started_anew(slice)
         case Action.CLOSE:
             slice.close(body.argument)
             slice.finish_closing()
         case Action.MODEL:
             slice.thread.set_model(body.argument or "")
             slice.note("status", status="model", model=body.argument)
+            spending.started_anew(slice)
         case Action.COMPACT:
             problem = compaction.start(slice)
             if problem is not None:

@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.asked import Closing, Interruption, NewModel, Nothing
+from infinity.answers.answer import answer
+from infinity.answers.asked import Closing, Interruption, NewModel, Nothing, Resuming
 from infinity.message import KEEP_CALLS, Action
 
-from .answers import taken
+from .answers import respond, taken
 from .backend import BACKEND
 from .body import idempotency_key, path_id, read_json
 
-__all__ = ["close_thread", "control", "interrupt", "set_model"]
+__all__ = ["close_thread", "control", "interrupt", "resume_all", "set_model"]
 
 
 def control(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -34,6 +35,11 @@ async def interrupt(request: web.Request) -> web.Response:
 async def close_thread(request: web.Request) -> web.Response:
     closing = await read_json(request, Closing, optional=True)
     return await _send(request, Action.CLOSE, closing.report)
+
+
+async def resume_all(request: web.Request) -> web.Response:
+    asked = await read_json(request, Resuming, optional=True)
+    return respond(answer({"resumed": await request.app[BACKEND].runtime.resume_all(asked.problem)}))
 
 
 async def set_model(request: web.Request) -> web.Response:

@@ -6,13 +6,22 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.asked import Closing, Interruption, NewMessage, NewModel, NewThread, Nothing, Selection
+from infinity.answers.asked import (
+    Closing,
+    Interruption,
+    NewMessage,
+    NewModel,
+    NewThread,
+    Nothing,
+    Resuming,
+    Selection,
+)
 from infinity.answers.routes import KEYED, PAGED, Route
 from infinity.message import Action
 
 from .callbacks import post_callback
 from .choices import post_choice
-from .controls import close_thread, control, interrupt, set_model
+from .controls import close_thread, control, interrupt, resume_all, set_model
 from .entries import list_entries
 from .events import stream_events
 from .health import get_health, get_metrics
@@ -91,6 +100,14 @@ ROUTES: tuple[Route[Handler], ...] = (
     _control(Action.STOP, "Stop the thread until it is resumed or spoken to"),
     _control(Action.RESUME, "Go on after a stop or a problem"),
     _control(Action.COMPACT, "Summarise the history in the background"),
+    Route(
+        "POST",
+        "/v1/resume",
+        resume_all,
+        "Go on with every thread that rests with a problem",
+        Resuming,
+        optional=True,
+    ),
     Route(
         "POST",
         "/v1/threads/{id}/close",

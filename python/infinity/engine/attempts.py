@@ -1,0 +1,81 @@
+"""Attempts: a completion that was asked for and brought no turn is on record before anything more is bought (I12).
+
+``record`` is the only way to put one on record; what could not be recorded is kept here, and ``settle`` records it first or raises, so
+that nothing is bought meanwhile. One cause is tried at most ``bound`` times: ``retries.completion`` tries in a slice, in a first slice
+and ``retries.slices`` further ones. Crashes and slices that fail count. A turn that is bought, or a person who resumes, starts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from infinity.abc import Clock, Store
+from infinity.errors import UnknownThread
+from infinity.settings import Retries
+
+__all__ = ["Attempts", "Owed", "bound"]
+
+
+def bound(retries: Retries) -> int:
+    """How often a completion is asked for, for one cause."""
+    return retries.completion * (retries.slices + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An attempt that is not on record yet. ``code``: of its error; what it used, in tokens and microdollars."""
+
+    code: str
+    tokens: int = 0
+    microdollars: int = 0
+
+
+class Attempts:
+    """One per process. At most one entry a thread, since nothing is bought for a thread that has one."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._owed: dict[str, Owed] = {}
+
+    def owe(self, thread: str, attempt: Owed) -> None:
+        """Keep an attempt that is recorded later: by ``settle``, before the thread buys anything."""
+        before = self._owed.get(thread)
+        if before is not None:
+            tokens, microdollars = before.tokens + attempt.tokens, before.microdollars + attempt.microdollars
+            attempt = Owed(attempt.code, tokens, microdollars)
+        self._owed[thread] = attempt
+
+    async def record(self, thread: str, attempt: Owed) -> int | None:
+        """How many are on record since the last turn that was bought. ``StoreError``: none was recorded; it is kept."""
+        self.owe(thread, attempt)
+        return await self.settle(thread)
+
+    async def settle(self, thread: str) -> int | None:
+        """Record what is kept of the thread; ``None`` if there is nothing. Raises ``StoreError`` when that fails."""
+        # Taken out first: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.
+        owed = self._owed.pop(thread, None)
+        if owed is None:
+            return None
+        try:
+            return await self._store.record_attempt(
+                thread,
+                owed.code,
+                self._clock.now(),
+                tokens=owed.tokens,
+                microdollars=owed.microdollars,
+            )
+        except UnknownThread:
+            return None  # Deleted since: there is nobody left to buy anything for.
+        except Exception:
+            self.owe(thread, owed)
+            raise
+
+    def owes(self) -> Collection[str]:
+        """Threads with an attempt that is not on record."""
+        return list(self._owed)
+
+    def forget(self, thread: str) -> None:
+        """The thread lives elsewhere now."""
+        self._owed.pop(thread, None)
