@@ -162,6 +162,8 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     """Of that question."""
     cause: str | None = None
     """The cause outside the thread that a retry waits for."""
+    asked: bool = False
+    """By a person, in the slice that set a retry."""
 
 
 class Control(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -195,3 +195,12 @@ async def test_another_model_is_asked_at_once(world: World) -> None:
     world.model.then(say("with another one"))
     await world.runtime.control(thread, Action.MODEL, "test/model")
     await world.said(thread, "with another one")
+
+
+async def test_resuming_one_thread_asks_at_once_whatever_stands(world: World) -> None:
+    threads = await stopped(world, BAD_KEY)
+    world.model.then(say("it works again"), *[say("here too")] * 2)
+    await world.runtime.control(threads[0], Action.RESUME)
+    await world.said(threads[0], "it works again")
+    for thread in threads[1:]:
+        await world.said(thread, "here too")

@@ -185,7 +185,12 @@ def try_again_at(slice: Slice, due_at: int, *, rounds: int = 0, cause: str | Non
     if memo.retry is not None and memo.retry != id:
         slice.thread.cancel_timer(memo.retry)
     timer = Timer(
-        purpose=TimerPurpose.RETRY, attempt=memo.retries + 1, rounds=rounds, version=version, cause=cause
+        purpose=TimerPurpose.RETRY,
+        attempt=memo.retries + 1,
+        rounds=rounds,
+        version=version,
+        cause=cause,
+        asked=slice.asked_by_a_person and cause is None,
     )
     slice.thread.set_timer(id, due_at, Kind.TIMER, encode(timer))
     memo.retry, memo.cause = id, cause
@@ -220,11 +225,16 @@ def recovered(slice: Slice) -> None:
 
 
 def started_anew(slice: Slice) -> None:
-    """A person resumed the thread, or chose another model."""
+    """A person resumed the thread, or chose another model.
+
+    What is forgotten is forgotten by a commit of its own, before anything is bought: the message that asks for it would come again after a
+    crash, and refill the budget each time.
+    """
     slice.receives = 1
     slice.asked_by_a_person = True
     if slice.thread.attempts:
         slice.thread.clear_attempts()
+        slice.out_of_time = True
     _forget(slice)
 
 

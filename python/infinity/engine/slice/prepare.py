@@ -335,6 +335,7 @@ def _retry(slice: Slice, message: Message, body: Timer) -> None:
     # It may have been brought forward: then the timer itself is still there.
     spending.quiet(slice)
     slice.rounds, slice.woken = body.rounds, body.cause is not None
+    slice.asked_by_a_person |= body.asked
     slice.thread.consume(message)
 
 
