@@ -74,6 +74,7 @@ from infinity.supervision import tend
 from infinity.tools.catalog import TreeCatalog, TreeCatalogs
 from infinity.tools.functions import Functions, ToolLike
 from infinity.toolsets import RapWire, Routes, ToolServers
+from infinity.view_limits import ViewLimits
 
 log = logging.getLogger("infinity.runtime")
 
@@ -146,6 +147,7 @@ class Runtime:
             probes=Probes(store, mailbox, clock),
         )
         self.probes = services.probes
+        self._views = ViewLimits(store, settings.limits, alone=sole_writer)
         self.outbox = Outbox(services)
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
@@ -451,7 +453,14 @@ class Runtime:
 
     async def _view(self, update: ViewUpdate) -> Accepted:
         """Kept and shown, never a message (VIEW-1)."""
-        if not await self.store.put_view(update.thread, update.view_type, update.content):
+        await self._views.admit(update.thread, update.view_type, len(update.content))
+        written = False
+        try:
+            written = await self.store.put_view(update.thread, update.view_type, update.content)
+        finally:
+            if not written:
+                self._views.forget(update.thread)
+        if not written:
             return Accepted(Status.UNKNOWN_THREAD)
         content = msgspec.Raw(update.content)
         self.observer.live(update.thread, "view", {"view_type": update.view_type, "content": content})

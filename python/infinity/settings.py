@@ -47,6 +47,12 @@ class Limits:
     concurrent_slices: int = 512
     hot_threads: int = 512
     """Threads kept in memory between slices."""
+    view_types: int = 100
+    """Views that one thread keeps, one of each type."""
+    kept_view_bytes: int = 4 << 20
+    """Of all views of one thread together; each client that connects gets them."""
+    slice_bytes: int = 192 << 20
+    """Memory for slices that run at once: their histories and the requests made of them. Large threads wait for room, small ones never."""
     event_streams: int = 1_000
     """Event streams that one host serves at once; further clients are told to come back later."""
 

@@ -221,3 +221,43 @@ async def test_the_log_holds_ids_and_sizes_only(
     assert invocation.id in caplog.text
     for secret in ("the-secret", token, tooled.home.token() or "?"):
         assert secret not in caplog.text
+
+
+def view(invocation: Invocation, view_type: str, content: Any = 1) -> dict[str, Any]:
+    return {
+        "type": "view_update",
+        "group_id": invocation.group_id,
+        "view_type": view_type,
+        "content": {"x": content},
+    }
+
+
+@pytest.mark.trap("G9")
+async def test_a_thread_keeps_so_many_views_and_says_when_there_are_more(
+    tooled: Running, invocation: Invocation
+) -> None:
+    answers = await asyncio.gather(*(back(tooled, invocation, view(invocation, f"v{n}")) for n in range(150)))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert len(refused) == 50 and {answer.status for answer in refused} == {429}
+    assert "limits.view_types" in refused[0].body["error"]["message"]
+    kept = await tooled.daemon.runtime.store.views(invocation.group_id)
+    assert len(kept) == 100
+    # One that is there may be replaced for ever, also after the daemon has started anew.
+    assert (await back(tooled, invocation, view(invocation, kept[0][0], 2))).status == 200
+    await tooled.restart()
+    assert (await back(tooled, invocation, view(invocation, kept[0][0], 3))).status == 200
+    assert (await back(tooled, invocation, view(invocation, "another"))).status == 429
+
+
+@pytest.mark.trap("G9")
+async def test_the_views_of_a_thread_are_bounded_in_bytes(tooled: Running, invocation: Invocation) -> None:
+    large = "y" * 60_000
+    answers = [await back(tooled, invocation, view(invocation, f"v{n}", large)) for n in range(80)]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused and "limits.kept_view_bytes" in refused[0].body["error"]["message"]
+    kept = await tooled.daemon.runtime.store.views(invocation.group_id)
+    assert sum(len(content) for _, content in kept) <= 4 << 20
+    # What is made smaller makes room again.
+    for n in range(5):
+        assert (await back(tooled, invocation, view(invocation, f"v{n}", "small"))).status == 200
+    assert (await back(tooled, invocation, view(invocation, "v75", large))).status == 200

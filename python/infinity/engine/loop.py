@@ -15,6 +15,7 @@ from infinity.engine.kept import KeptTurns
 from infinity.engine.optional import optional, optional_async
 from infinity.engine.outbox import Outbox
 from infinity.engine.parking import park_failing
+from infinity.engine.room import Room, cost
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.complete import complete, postpone
@@ -56,6 +57,7 @@ class Loop:
         self._alarm = alarm
         self._hot = HotThreads(services.settings.limits.hot_threads, sole_writer=sole_writer)
         self._places = asyncio.Semaphore(services.settings.limits.concurrent_slices)
+        self._room = Room(services.settings.limits.slice_bytes)
         self._taking: asyncio.Task[None] | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._barred: set[str] = set()
@@ -252,8 +254,29 @@ class Loop:
         batch = await self._commit_kept(thread, batch)
         if not batch:
             return
-        slice = await load(self._services, self._hot, thread, batch)
+        slice, taken = await self._load(thread, batch)
         slice.receives = receives
+        try:
+            await self._work(slice, batch)
+        finally:
+            self._room.give(taken)
+
+    async def _load(self, thread: str, batch: Sequence[Message]) -> tuple[Slice, int]:
+        """The slice, and the room that was taken for it. While it waits for room it holds no state."""
+        slice = await load(self._services, self._hot, thread, batch)
+        size = cost(slice.thread.live_bytes())
+        if self._room.take_now(size):
+            return slice, size
+        del slice
+        await self._room.take(size)
+        try:
+            return await load(self._services, self._hot, thread, batch), size
+        except BaseException:
+            self._room.give(size)
+            raise
+
+    async def _work(self, slice: Slice, batch: Sequence[Message]) -> None:
+        thread = slice.thread.id
         self.running[thread] = slice
         # An interrupt that came during the load could not reach the slice; its message is here by now.
         await self._prepare(slice, [*batch, *self._services.mailbox.more(thread)])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 
 from infinity._core import Thread
 
 MOST_ENTRIES, MOST_BYTES = 50_000, 64 << 20
 """What the entries of all hot threads together may be, so that a few long ones, or some with large results, do not fill the memory."""
+
+LOADS = 8
+"""States that are read from the store at once: each is in memory twice until it is decoded."""
 
 
 class HotThreads:
@@ -21,6 +25,7 @@ class HotThreads:
         self._threads: OrderedDict[str, tuple[Thread, int, int]] = OrderedDict()
         self._entries = self._bytes = 0
         self.sole_writer = sole_writer
+        self.loads = asyncio.Semaphore(LOADS)
 
     def take(self, id: str) -> Thread | None:
         thread, entries, size = self._threads.pop(id, (None, 0, 0))

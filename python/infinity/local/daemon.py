@@ -51,6 +51,9 @@ GRACE = 5.0
 """Seconds that running slices get to commit when the daemon stops (L17)."""
 COLLECT_AFTER = (10_000, 20, 20)
 """Objects between garbage collections, and generations between larger ones. A slice leaves few cycles behind."""
+LARGE_BLOCK = 128 << 10
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of glibc's ``mallopt``."""
 HANG_UP = 2.0
 """Seconds that open connections get after that."""
 
@@ -134,6 +137,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         try:
+            _give_memory_back()
             state = await self.start()
             _settle_memory()
             ready(state, self.notices)
@@ -277,6 +281,21 @@ class Daemon:
         for notice in self.notices:
             logger.warning("%s", notice)
         return state
+
+
+def _give_memory_back() -> None:
+    """Large blocks come from the system and go back to it when they are freed, however many there were at once (G6).
+
+    By default glibc learns from the first large block that is freed to keep such blocks for good.
+    """
+    try:
+        import ctypes
+
+        settle = ctypes.CDLL(None).mallopt
+    except (AttributeError, ImportError, OSError):
+        return  # Another C library, which has its own ways.
+    settle(_MMAP_THRESHOLD, LARGE_BLOCK)
+    settle(_TRIM_THRESHOLD, LARGE_BLOCK * 8)
 
 
 def _settle_memory() -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from infinity.errors import ToolsetError
 from infinity.supervision import shared
 
-__all__ = ["Identity", "ServerProcess", "identify"]
+__all__ = ["Identity", "ServerProcess", "identify", "shorten_output"]
 
 STOP_SECONDS = 3.0
 LONGEST_OUTPUT = 1 << 20
@@ -135,6 +135,27 @@ async def _waited(process: asyncio.subprocess.Process) -> str:
     if status < 0:
         return f"was killed by signal {-status}"
     return f"exited with status {status}"
+
+
+def shorten_output(path: Path) -> int:
+    """Keep the end of what a running server has written beside the file, and begin the file anew, if it has grown large. Its size.
+
+    The server appends, so it goes on at the new end; what it writes in between may be lost.
+    """
+    try:
+        size = path.stat().st_size
+        if size <= LONGEST_OUTPUT:
+            return size
+        with path.open("r+b") as file:
+            file.seek(size - LONGEST_OUTPUT // 2)
+            kept = file.read(LONGEST_OUTPUT // 2)
+            older = os.open(path.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(older, "wb") as copy:
+                copy.write(kept)
+            file.truncate(0)
+    except OSError:
+        return 0  # It is looked at again with the next call.
+    return 0
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from infinity.config.schema import ToolsetConfig
 from infinity.errors import InfinityError, ToolsetError
 from infinity.supervision import shared
 
-from .process import Identity, ServerProcess
+from .process import Identity, ServerProcess, shorten_output
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,6 +29,8 @@ __all__ = ["Record", "StartedServer", "free_port"]
 logger = logging.getLogger("infinity.servers")
 
 BACKOFF = Backoff(first=0.5, longest=60.0)
+LOOK_AT_OUTPUT = 5.0
+"""Seconds between looks at the output of a server that writes."""
 STEADY = 60.0
 """Seconds after which a server counts as well and its back-off begins anew."""
 _PASSED_ON = frozenset(
@@ -85,6 +87,8 @@ class StartedServer:
         """In a row."""
         self._not_before = 0.0
         self._restart: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
+        self._output_size = -1
         self._stopped = False
 
     @property
@@ -107,6 +111,7 @@ class StartedServer:
     async def ready(self) -> None:
         """Return once it answers; start it if need be. ``ToolsetError`` says why it does not; at once while it rests after a failure."""
         if self.state == "running":
+            self._look_at_output()
             return
         if self._stopped:
             raise ToolsetError(f"tool server {self.name} is not started: the daemon is stopping")
@@ -123,8 +128,22 @@ class StartedServer:
         if self._starting is None and self.state != "running" and not self._stopped:
             self._begin()
 
+    def _look_at_output(self) -> None:
+        """Soon, and again as long as it grows; a server that is silent wakes nobody (I9, G9)."""
+        if self._looking is None and not self._stopped:
+            self._looking = asyncio.get_running_loop().call_later(LOOK_AT_OUTPUT, self._looked)
+
+    def _looked(self) -> None:
+        self._looking = None
+        size = shorten_output(self.output)
+        if size != self._output_size:
+            self._output_size = size
+            self._look_at_output()
+
     async def stop(self) -> None:
         self._stopped = True
+        if self._looking is not None:
+            self._looking.cancel()
         if self._restart is not None:
             self._restart.cancel()
         if self._starting is not None:
@@ -159,6 +178,7 @@ class StartedServer:
                 await self._process.stop()
             raise
         self._healthy = self._has_run = True
+        self._look_at_output()
         self.problem = ""
         logger.info("tool server %s runs, pid %d, %s", self.name, self._process.identity.pid, self.base_url)
         began = asyncio.get_running_loop().time()

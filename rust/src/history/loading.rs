@@ -5,6 +5,7 @@ use crate::history::call::Call;
 use crate::history::entry::{Entry, EntryKind};
 use crate::history::header::Header;
 use crate::history::registry::Registry;
+use crate::history::sharing;
 use crate::history::thread::Thread;
 use crate::id::CallId;
 
@@ -45,7 +46,7 @@ impl Thread {
             if *position != expected {
                 return Err(self.damaged(&format!("entry {expected} is missing (the next is {position})")));
             }
-            let entry = Entry::read(record.as_slice().into())
+            let entry = Entry::read(sharing::share(record))
                 .map_err(|error| at(error, &format!("thread {}, entry {position}: ", self.header.id)))?;
             if entry.position() != *position {
                 return Err(self.damaged(&format!("entry {position} was written as {}", entry.position())));

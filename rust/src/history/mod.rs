@@ -9,6 +9,7 @@
 //! | [`loading`], [`commits`] | snapshot, delta | state ⇄ store |
 //! | [`header`], [`entry`], [`call`] | records | what is stored |
 //! | [`blocks`], [`lineage`], [`registry`] | parts | content blocks, whose entries, which calls |
+//! | [`sharing`] | records | one copy in memory of what several threads hold |
 //!
 //! | [`endings`] | early events, complete endings | what waits for a call, what goes with it |
 //!
@@ -27,6 +28,7 @@ pub mod lineage;
 mod loading;
 mod plans;
 pub mod registry;
+mod sharing;
 mod summaries;
 pub mod thread;
 mod turns;

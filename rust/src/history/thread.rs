@@ -9,6 +9,7 @@ use crate::history::entry::{Draft, Entry, EntryKind};
 use crate::history::header::{Header, Usage};
 use crate::history::lineage::Lineage;
 use crate::history::registry::Registry;
+use crate::history::sharing;
 use crate::id::{CallId, ThreadId};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -255,6 +256,7 @@ impl Thread {
             meta: content.meta,
         })?;
         self.header.position += 1;
+        sharing::remember(entry.record());
         self.staged.entries.push((position, entry.record().to_vec()));
         self.stage_feed("entry", format!(r#"{{"position":{position}}}"#).into_bytes());
         match kind {

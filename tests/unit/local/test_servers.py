@@ -267,3 +267,23 @@ async def test_a_server_that_does_not_start_holds_up_no_other_thread(tmp_path: P
         found = {server["name"]: server for server in (await made.get("/v1/toolsets")).body["toolsets"]}
         assert found["ci"]["problem"] is None and found["ci"]["process"]["state"] == "running"
         assert "tool server deaf" in found["deaf"]["problem"]
+
+
+@pytest.mark.trap("G9")
+async def test_the_output_of_a_server_that_runs_is_bounded(
+    tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infinity.local.servers.LOOK_AT_OUTPUT", 0.01)
+    monkeypatch.setattr("infinity.local.process.LONGEST_OUTPUT", 10_000)
+    async with one(tmp_path, script) as server:
+        await server.ready()
+        for number in range(20):
+            with server.output.open("ab") as more:  # as the server itself, which appends
+                more.write(b"%04d\n" % number * 1_000)
+            await server.ready()
+            await eventually(lambda: server.output.stat().st_size <= 10_000)
+        older = server.output.with_suffix(".log.1")
+        assert older.stat().st_size <= 10_000 and older.read_bytes().endswith(b"0019\n")
+        assert older.stat().st_mode & 0o077 == 0
+        # A server that is silent is not looked at any more.
+        await eventually(lambda: server._looking is None)

@@ -16,12 +16,14 @@ async def load(services: Services, hot: HotThreads, thread: str, batch: Sequence
     state = hot.take(thread)
     if state is None or not hot.sole_writer:
         known_version = -1 if state is None else state.version
-        snapshot = await services.store.load(thread, known_version, [message.id for message in batch])
-        if snapshot is not None:
-            try:
-                state = Thread.load(snapshot)
-            except CoreError as error:
-                raise from_core(error) from error
+        async with hot.loads:
+            snapshot = await services.store.load(thread, known_version, [message.id for message in batch])
+            if snapshot is not None:
+                try:
+                    state = Thread.load(snapshot)
+                except CoreError as error:
+                    raise from_core(error) from error
+            del snapshot
     assert state is not None, "the store answered 'unchanged' for a version it was not asked about"
     slice = Slice(services, state, started_at)
     slice.catalog = await services.catalogs.of(state.root)
