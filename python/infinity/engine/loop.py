@@ -26,6 +26,7 @@ from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
 from infinity.engine.work import Slice
 from infinity.errors import (
+    ConfigError,
     Conflict,
     DamagedStore,
     InfinityError,
@@ -198,15 +199,15 @@ class Loop:
         bought = slice is not None and slice.bought
         if isinstance(error, UnknownThread) or (isinstance(error, Conflict) and not bought):
             return False
-        if isinstance(error, StoreError) and not isinstance(error, Conflict):
-            # The store is away: nothing is bought until it is back, and a turn that it could not take is kept.
+        if isinstance(error, (StoreError, ConfigError, OSError)) and not isinstance(error, Conflict):
+            # The store is away, or refuses a login: nothing is bought until it is back, and a turn that it could not take is kept.
             lasting = isinstance(error, (DamagedStore, NewerStore))
             if (
                 slice is not None
                 and bought
                 and (lasting or slice.delta is None or not self._kept.keep(slice))
             ):
-                self._owe(slice, error.code)
+                self._owe(slice, getattr(error, "code", "storage"))
             return False
         code = getattr(error, "code", "internal")
         count = await self._count(thread, slice, code)

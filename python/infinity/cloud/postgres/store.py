@@ -20,7 +20,7 @@ from infinity.abc import (
     ThreadRow,
     TimerRow,
 )
-from infinity.errors import Stopped, StoreError
+from infinity.errors import ConfigError, Conflict, Stopped, StoreError
 from infinity.supervision import shared
 
 from . import attempts, facts, inbox, outbox, portable, queues, records, state, timers, trees
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("infinity.store")
 
+_UNHEARD = 256
+"""Changes that are remembered after their commit failed, the latest ones."""
 _ROWS_AT_ONCE = 2_500
 """Of what may be any number of rows: fewer than a transaction of DSQL may change."""
 
@@ -52,6 +54,8 @@ class PostgresStore:
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._begun = False
+        self._unheard: dict[str, tuple[Delta, str]] = {}
+        """Changes whose commit failed, with their stamps."""
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
 
     # -- writes
@@ -68,14 +72,26 @@ class PostgresStore:
 
     async def commit(self, delta: Delta) -> list[Message]:
         check_delta(self._platform, delta, claims=self._transactions.claims is not None)
-        stamp, told = secrets.token_hex(8), self._told(delta)
+        # A kept turn comes again as the very same change: its earlier try may have become durable unheard, and says so by its stamp.
+        before, stamp = self._unheard.pop(delta.thread, (None, ""))
+        again = before is delta
+        stamp = stamp if again else secrets.token_hex(8)
+        told = self._told(delta)
         cancelled: dict[tuple[str, str], int] = {}
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
             cancelled.clear()
-            return await commit(connection, delta, stamp, uncertain, told, cancelled)
+            return await commit(connection, delta, stamp, uncertain or again, told, cancelled)
 
-        messages = await self._write(work, list)
+        try:
+            messages = await self._write(work, list)
+        except Conflict:
+            raise
+        except (StoreError, ConfigError):
+            self._unheard[delta.thread] = delta, stamp
+            while len(self._unheard) > _UNHEARD:
+                del self._unheard[next(iter(self._unheard))]
+            raise
         self._committed(told, cancelled)
         return messages
 
