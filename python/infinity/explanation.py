@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from infinity._core import Call, header_json
-from infinity.abc import Store
+from infinity.abc import PromptRow, Store
 from infinity.errors import UnknownThread
 
 OWN = "python"
@@ -24,6 +24,8 @@ class Reason:
     text: str
     id: str = ""
     until: int | None = None
+    thread: str = ""
+    """The child that it is about; empty: the thread itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ async def explain(
     if queued:
         reasons.append(Reason("queued", f"{queued} message{'s' * (queued > 1)} in its mailbox"))
     reasons += await _durable(store, thread)
+    if row.parent is None:
+        reasons += await _of_children(store, thread)
     if header["memo"].get("compaction"):
         reasons.append(Reason("compaction", "its history is being summarised", header["memo"]["compaction"]))
     if header["problem"]:
@@ -88,8 +92,7 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
             waits = any((kind, call.id) in asked for kind in ("choice", "oauth"))
             reasons.append(_call(call, state, deadline.due_at if deadline else None, waits))
     for prompt in prompts:
-        tool = msgspec.json.decode(prompt.body).get("tool", "a tool")
-        text = _PROMPTS.get(prompt.kind, "{tool} asks the user something").format(tool=tool)
+        text = _asks(prompt)
         limit = of_calls.get(("prompt", prompt.id.partition(".")[2])) if prompt.kind != "consent" else None
         ends = _ENDS.get(prompt.kind, "") if limit is not None else ""
         reasons.append(Reason("prompt", text + ends, prompt.id, limit.due_at if limit else None))
@@ -100,6 +103,20 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
         purpose = timer.id.partition(".")[0]
         reasons.append(Reason("timer", _TIMERS.get(purpose, f"a {purpose} timer"), timer.id, timer.due_at))
     return reasons
+
+
+async def _of_children(store: Store, root: str) -> list[Reason]:
+    """What a person is asked by the threads of a root's tree (CHO-4)."""
+    return [
+        Reason("prompt", f"its child {prompt.thread} waits: {_asks(prompt)}", prompt.id, thread=prompt.thread)
+        for prompt in await store.prompts(root=root)
+        if prompt.thread != root
+    ]
+
+
+def _asks(prompt: PromptRow) -> str:
+    tool = msgspec.json.decode(prompt.body).get("tool", "a tool")
+    return _PROMPTS.get(prompt.kind, "{tool} asks the user something").format(tool=tool)
 
 
 def _about(timer: str) -> tuple[str, str]:

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from infinity._core import Delta, entry_json
-from infinity.abc import FeedRow, Store
+from infinity.abc import FeedRow, PromptRow, Store
 from infinity.errors import DamagedStore
 
-__all__ = ["Feed", "FeedEvent", "Watcher", "event_data", "frame"]
+__all__ = ["Feed", "FeedEvent", "Watcher", "asked_in_children", "event_data", "frame"]
 
 LIVE_CAPACITY = 1024
 """Events that wait for a watcher that is not level."""
@@ -229,6 +229,9 @@ class Feed:
             topic.add(FeedEvent(None, kind, _encode(data)), view_type)
 
     def committed(self, change: Delta) -> None:
+        if change.root != change.thread and (root := self._topics.get(change.root)) is not None:
+            for event, key in _for_the_root(change):
+                root.add(event, key)
         topic = self._topics.get(change.thread)
         if topic is not None:
             for event in _events(change):
@@ -284,12 +287,15 @@ class Feed:
                 return events
 
     async def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
-        """Durable rows behind the cursor ``after`` (``None``: from the beginning), then everything as it happens, until closed.
+        """Durable rows behind the cursor ``after`` (``None``: from the beginning), then everything as it happens, until closed. At a root, what
+        its children ask comes first (CHO-4).
 
         Store errors pass through, as in ``ready``.
         """
         watcher = self.enter(thread, after)
         try:
+            for event in asked_in_children(await self._store.prompts(root=thread), thread):
+                yield event
             while not watcher.closed:
                 events = await self.ready(watcher)
                 for event in events:
@@ -308,6 +314,33 @@ def _events(change: Delta) -> list[FeedEvent]:
     for position, kind, body in rows:
         record = records[msgspec.json.decode(body)["position"]] if kind == "entry" else None
         found.append(FeedEvent(position, kind, event_data(FeedRow(position, kind, body, record))))
+    return found
+
+
+SHOWN_AT_THE_ROOT = frozenset({"prompt", "prompt_closed", "problem"})
+"""Rows of a child that are shown at its root as well, live: who watches that must act (CHO-4, I14)."""
+
+
+def _for_the_root(change: Delta) -> list[tuple[FeedEvent, str | None]]:
+    """With the child as ``thread``, and what keeps an event from being dropped for a slow watcher: of one question the latest is enough."""
+    found: list[tuple[FeedEvent, str | None]] = []
+    for _, kind, body in change.feed:
+        if kind in SHOWN_AT_THE_ROOT:
+            data = {**msgspec.json.decode(body), "thread": change.thread}
+            key = None if kind == "problem" else f"prompt {change.thread} {data['id']}"
+            found.append((FeedEvent(None, kind, _encode(data)), key))
+    return found
+
+
+def asked_in_children(prompts: Iterable[PromptRow], root: str) -> list[FeedEvent]:
+    """Open questions of a root's children, for a watcher that begins: as they were shown when they were asked."""
+    found = []
+    for row in prompts:
+        if row.thread != root:
+            body = msgspec.json.decode(row.body)
+            shown = {key: value for key, value in body.items() if not key.endswith("_url")}
+            data = {"id": row.id, "prompt_kind": row.kind, **shown, "thread": row.thread}
+            found.append(FeedEvent(None, "prompt", _encode(data)))
     return found
 
 

@@ -290,8 +290,10 @@ class Runtime:
     async def choose(
         self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
     ) -> Accepted:
-        """Answer a pending prompt; ``None`` dismisses it, which selects its default (CHO-1)."""
-        row = await self._prompt(thread, choice_id, selected)
+        """Answer a pending prompt of the thread, or of any thread of its tree if it is a root (CHO-4); ``None`` dismisses it, which selects its
+        default (CHO-1)."""
+        row = await self._prompt(thread, choice_id)
+        thread = row.thread
         prompt = msgspec.json.decode(row.body)
         choices = prompt.get("choices")
         if not choices:
@@ -556,14 +558,22 @@ class Runtime:
         header = await self._header(thread)
         return not open_calls and not header["pending"] and header["feed"] - 1 == position
 
-    async def _prompt(self, thread: str, id: str, selected: int | None) -> PromptRow:
-        for row in await self.store.prompts(thread):
-            if row.id == id:
-                return row
-        chosen = await self._chosen_before(thread, id)
+    async def _prompt(self, thread: str, id: str) -> PromptRow:
+        for rows in (await self.store.prompts(thread), await self.store.prompts(root=thread)):
+            for row in rows:
+                if row.id == id:
+                    return row
+        asked = await self._asked_in(thread, id)
+        chosen = await self._chosen_before(asked, id)
         if chosen is not None:
-            raise _answered(id, thread, chosen)
+            raise _answered(id, asked, chosen)
         raise BadRequest(f"no prompt {id} is pending in {thread}; it may have been answered already")
+
+    async def _asked_in(self, thread: str, prompt: str) -> str:
+        """The thread of a prompt that is over: this one, or one of its tree."""
+        found = await self.store.find_call(prompt.partition(".")[2])
+        row = await self.store.thread(found[0].thread) if found is not None else None
+        return row.id if row is not None and row.root == thread else thread
 
     async def _chosen_before(self, thread: str, id: str) -> str | None:
         """What was chosen when the question was last asked, if the end of the thread's stream still says so."""

@@ -185,7 +185,6 @@ RULES = [
         "CHO-4",
         "ours",
         "Questions of children are shown at the root and can be answered there.",
-        gap="being built",
     ),
     _rule(
         "CHO-5",

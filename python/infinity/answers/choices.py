@@ -30,8 +30,13 @@ async def choose(runtime: Runs, store: Store, thread: str, choice: str, selectio
 
 
 async def _is_over(store: Store, thread: str, choice: str) -> bool:
-    """Whether it names a question about a call of this thread (``choice.<call id>``) that waits for nobody: answered, or its call has ended."""
+    """Whether it names a question about a call of this thread, or of a child of this root, (``choice.<call id>``) that waits for nobody: answered, or its call has ended."""
     found = await store.find_call(choice.partition(".")[2])
-    if found is None or found[0].thread != thread:
+    if found is None:
         return False
-    return all(prompt.id != choice for prompt in await store.prompts(thread))
+    asked = found[0].thread
+    if asked != thread:
+        row = await store.thread(asked)
+        if row is None or row.root != thread:
+            return False
+    return all(prompt.id != choice for prompt in await store.prompts(asked))

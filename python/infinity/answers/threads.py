@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import header_json
-from infinity.abc import Accepted, PromptRow, Status, Store, ThreadRow
+from infinity.abc import Accepted, Status, Store, ThreadRow
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
@@ -17,6 +17,7 @@ from infinity.ids import ID_RULE, is_id
 from .answer import Answer, answer
 from .asked import LONGEST_PAGE, PAGE, NewThread, number
 from .outcome import accepted
+from .prompts import asked_at, counted, public
 from .runs import Runs
 
 __all__ = ["create", "describe", "known", "listing"]
@@ -56,7 +57,7 @@ def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
 
 
 async def listing(store: Store, query: Mapping[str, str]) -> Answer:
-    """Newest activity first; ``next`` is the cursor for ``after``, null at the end."""
+    """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree."""
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
     if status is not None and status not in _STATUSES:
@@ -68,7 +69,9 @@ async def listing(store: Store, query: Mapping[str, str]) -> Answer:
         root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
     )
     cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
-    return answer({"threads": [_summary(row) for row in rows], "next": cursor})
+    asked = await counted(store, rows)
+    listed = [{**_summary(row), "prompts": count} for row, count in zip(rows, asked, strict=True)]
+    return answer({"threads": listed, "next": cursor})
 
 
 async def known(store: Store, id: str) -> ThreadRow:
@@ -81,7 +84,7 @@ async def known(store: Store, id: str) -> ThreadRow:
 async def describe(
     runtime: Runs, store: Store, row: ThreadRow, explanation: Any, out_of_service: str | None
 ) -> Answer:
-    """The thread, what it waits for, its open prompts, and ``cursor``: where its event stream ends now."""
+    """The thread, what it waits for, its open prompts (at a root those of its whole tree), and ``cursor``: where its event stream ends now."""
     header = msgspec.json.decode(header_json(row.header))
     return answer(
         {
@@ -89,7 +92,7 @@ async def describe(
             **{name: header[name] for name in _FROM_HEADER if name in header},
             "cursor": header["feed"] - 1,
             "explanation": explanation,
-            "prompts": [_prompt(prompt) for prompt in await store.prompts(row.id)],
+            "prompts": [public(prompt) for prompt in await asked_at(store, row)],
             **await _spending(runtime, store, row.root),
             "out_of_service": out_of_service,
         }
@@ -122,16 +125,6 @@ async def _spending(runtime: Runs, store: Store, root: str) -> dict[str, Any]:
             "tokens": limits.tree_tokens and limits.tree_tokens + on_top.tokens,
             "dollars": limits.tree_dollars and limits.tree_dollars + on_top.microdollars / 1_000_000,
         },
-    }
-
-
-def _prompt(row: PromptRow) -> dict[str, Any]:
-    """With the link to follow, which is nowhere else (OAU-1); without the address that the answer goes to, which is ours to call."""
-    body: dict[str, Any] = msgspec.json.decode(row.body)
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        **{key: value for key, value in body.items() if key != "response_url"},
     }
 
 

@@ -103,7 +103,7 @@ class Chat:
             fresh = thread is None
             if thread is None:
                 thread = (await self._post("/v1/threads", new, secrets.token_hex(16)))["id"]
-            self._thread = thread
+            self._thread = self._transcript.thread = thread
             cursor = await self._greet(fresh)
             keyboard = Keyboard(self._arrived, last=_LEAVE)
             if keyboard.interactive:

@@ -53,6 +53,12 @@ def threads(
     click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
     if any(row[1] == "problem" for row in rows):
         click.echo(dim("problem: it could not go on and waits for you; infinity show THREAD says why"))
+    if any(row[1] == "asks you" for row in rows):
+        click.echo(
+            dim(
+                "asks you: it, or a child of it, waits for your answer; infinity show THREAD has the question"
+            )
+        )
     if found["next"]:
         click.echo(dim(f"more: --after {found['next']}"))
 
@@ -131,7 +137,9 @@ def show(thread: str, last: int, as_json: bool) -> None:
 
 
 def status_word(row: dict[str, Any]) -> str:
-    """As the list shows it: an idle thread that could not go on is not like one that has answered."""
+    """As the list shows it: an idle thread that could not go on, or one that waits for a person's answer, is not like one that has answered."""
+    if row.get("prompts"):
+        return "asks you"
     return "problem" if row["problem"] and row["status"] == "idle" else str(row["status"])
 
 
@@ -166,6 +174,8 @@ def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:
     lines = [f"  ? {asked}", *(f"  {line}" for line in rest)]
     if not prompt.get("auth_url"):
         lines.append(dim(f"      answer with: infinity choose {thread} {prompt['id']} INDEX"))
+    if prompt.get("thread", thread) != thread:
+        lines.append(dim(f"      asked in its child {one_line(prompt['thread'])}"))
     return "\n".join(lines)
 
 

@@ -29,6 +29,8 @@ class Transcript:
         self._reasoning = reasoning
         self._rounds: deque[str] = deque()
         self._fresh_line = True
+        self.thread: str | None = None
+        """Whose conversation it is."""
         self.sent: set[str] = set()
         """Ids of messages that this client sent: shown by whoever typed them."""
         self.calls: dict[str, str] = {}
@@ -177,7 +179,10 @@ class Transcript:
             self.line(dim(f"  ✗ {shown}: {data['state']}"))
 
     def _prompt(self, data: dict[str, Any]) -> None:
+        again = data["id"] in self.prompts and not data.get("auth_url")
         self.prompts[data["id"]] = data
+        if again:
+            return  # what children ask is said again whenever the stream begins
         if data.get("prompt_kind") == "oauth":
             if data.get("auth_url"):  # not in the stream: whoever follows it fetches the prompt itself
                 self._ask(data)
@@ -188,6 +193,9 @@ class Transcript:
 
     def _ask(self, data: dict[str, Any]) -> None:
         first, *rest = question_lines(data, str(data.get("prompt_kind")))
+        asker = data.get("thread")
+        if asker is not None and asker != self.thread:
+            self.line(dim(f"(in the child {one_line(str(asker))})"))
         self.line(f"{strong('?')} {first}")
         for line in rest:
             self.line(line)
@@ -217,7 +225,8 @@ class Transcript:
             self._ask_next()
 
     def _problem(self, data: dict[str, Any]) -> None:
-        self.line(warn(f"! {within(clean(data['text']), '  ')} ({data['code']})"))
+        child = f"child {one_line(str(data['thread']))}: " if data.get("thread") else ""
+        self.line(warn(f"! {child}{within(clean(data['text']), '  ')} ({data['code']})"))
 
     def _simplified(self, data: dict[str, Any]) -> None:
         self.line(dim(f"({within(clean(data['text']), '  ')})"))

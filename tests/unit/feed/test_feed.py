@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from infinity._core import Delta
-from infinity.abc import FeedRow, Store
+from infinity.abc import FeedRow, PromptRow, Store
 from infinity.errors import StoreError
 from infinity.feed import Feed, FeedEvent
 
@@ -25,6 +25,10 @@ class Change(NamedTuple):
     feed: list[tuple[int, str, bytes]]
     entries: list[tuple[int, bytes]]
 
+    @property
+    def root(self) -> str:
+        return self.thread
+
 
 class Rows:
     """The part of a store that a feed reads. ``gate`` holds a read between its query and its return."""
@@ -34,6 +38,9 @@ class Rows:
         self.reads = 0
         self.failing = False
         self.gate: asyncio.Event | None = None
+
+    async def prompts(self, *, root: str) -> list[PromptRow]:
+        return []
 
     async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]:
         self.reads += 1

@@ -38,6 +38,7 @@ from .guard import check_access
 from .health import get_health
 from .messages import post_message
 from .paying import pay
+from .prompts import list_prompts
 from .subscriptions import delete_subscription, list_subscriptions
 from .threads import create_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
@@ -197,6 +198,13 @@ API: tuple[Route[Handler], ...] = (
     ),
     Route(
         "POST", "/v1/threads/{id}/choices/{choice_id}", post_choice, "Answer or dismiss a prompt", Selection
+    ),
+    Route(
+        "GET",
+        "/v1/prompts",
+        list_prompts,
+        "What people are asked now, of one thread, of a root's whole tree, or all",
+        query=("thread", "root", "limit"),
     ),
     Route(
         "GET",

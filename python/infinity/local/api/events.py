@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 from infinity.answers.events import cursor
 from infinity.answers.threads import known
 from infinity.errors import InfinityError
-from infinity.feed import Feed, FeedEvent, Watcher, frame
+from infinity.feed import Feed, FeedEvent, Watcher, asked_in_children, frame
 
 from ..connections import Connection, connection_of
 from .backend import BACKEND, Backend
@@ -45,7 +45,8 @@ _HEADERS = {
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """``Last-Event-ID`` or ``?after=`` (a cursor, or ``latest``) resumes; without one the stream begins at the beginning.
 
-    Durable events carry an id, which is their cursor; live ones do not. The latest views come first (VIEW-1).
+    Durable events carry an id, which is their cursor; live ones do not. The latest views come first (VIEW-1), and at a root what its
+    children ask (CHO-4).
     """
     backend = request.app[BACKEND]
     thread = path_id(request)
@@ -60,14 +61,18 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
             # A client that hangs up while nothing happens would otherwise be noticed at the next write.
             connection.on_lost(watcher.close)
         # At once, because each read wakes the store's reader.
-        row, views, events = await asyncio.gather(
-            known(backend.store, thread), backend.store.views(thread), backend.feed.ready(watcher)
+        row, views, prompts, events = await asyncio.gather(
+            known(backend.store, thread),
+            backend.store.views(thread),
+            backend.store.prompts(root=thread),
+            backend.feed.ready(watcher),
         )
         after = cursor(text, row)
         if after is not None and not events and after != watcher.cursor:
             watcher.restart(after)
         await response.prepare(request)
         begin = [b"retry: 1000\n\n", *(_view(view_type, content) for view_type, content in views)]
+        begin += map(frame, asked_in_children(prompts, thread))
         await _write(response, [*begin, *map(frame, events)], connection)
         await _serve(request, response, backend.feed, watcher)
     except ConnectionError:

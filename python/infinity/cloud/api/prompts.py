@@ -1,0 +1,19 @@
+"""Prompts: what people are asked now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infinity.answers import prompts
+from infinity.answers.answer import Answer
+
+from ..door import Request
+
+if TYPE_CHECKING:
+    from ..host import Host
+
+__all__ = ["list_prompts"]
+
+
+async def list_prompts(host: Host, request: Request) -> Answer:
+    return await prompts.listing(host.store, request.query)
