@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import msgspec
 
-from infinity._core import Call, header_json
+from infinity._core import Call, entry_json, header_json
 from infinity.abc import PromptRow, Store
 from infinity.errors import UnknownThread
 
@@ -18,12 +19,14 @@ OWN = "python"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``kind``: ``running``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``failing``; times in ms since the epoch."""
+    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``failing``; times in ms since the epoch."""
 
     kind: str
     text: str
     id: str = ""
     until: int | None = None
+    since: int | None = None
+    """Where it is on record."""
     thread: str = ""
     """The child that it is about; empty: the thread itself."""
 
@@ -37,22 +40,40 @@ class Explanation:
     reasons: list[Reason] = field(default_factory=list)
 
 
-async def explain(
-    store: Store, thread: str, *, running: bool, queued: int, failing: str | None
-) -> Explanation:
-    """``running``, ``queued`` and ``failing`` are what only the process knows; all else is read from the store."""
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What only the process knows of a thread. Times in ms since the epoch.
+
+    ``running``: when its slice began; ``held``: until when that waits because of ``limits.requests_per_minute``; ``queued``: messages in its
+    mailbox; ``failing``: why its last slice failed, and ``failing_since``.
+    """
+
+    running: int | None = None
+    held: int | None = None
+    queued: int = 0
+    failing: str | None = None
+    failing_since: int | None = None
+
+
+async def explain(store: Store, thread: str, here: Here) -> Explanation:
+    """From the store, and from what the process knows."""
     row = await store.thread(thread)
     if row is None:
         raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
     header = msgspec.json.decode(header_json(row.header))
     reasons: list[Reason] = []
-    if failing is not None:
-        reasons.append(Reason("failing", f"its last slice failed and is tried again: {failing}"))
-    elif running:
-        reasons.append(Reason("running", "the agent is working: a slice runs now"))
-    if queued:
-        reasons.append(Reason("queued", f"{queued} message{'s' * (queued > 1)} in its mailbox"))
-    reasons += await _durable(store, thread)
+    if here.failing is not None:
+        text = f"its last slice failed and is tried again: {here.failing}"
+        reasons.append(Reason("failing", text, since=here.failing_since))
+    elif here.held is not None:
+        text = "the next request to its model waits for its turn (limits.requests_per_minute)"
+        reasons.append(Reason("pace", text, until=here.held, since=here.running))
+    elif here.running is not None:
+        reasons.append(Reason("running", "the agent is working: a slice runs now", since=here.running))
+    if here.queued:
+        text = f"{here.queued} message{'s' * (here.queued > 1)} in its mailbox"
+        reasons.append(Reason("queued", text))
+    reasons += await _durable(store, thread, header["memo"].get("refused", {}))
     if row.parent is None:
         reasons += await _of_children(store, thread)
     if header["memo"].get("compaction"):
@@ -72,30 +93,38 @@ def with_functions(explanation: Explanation, since: Mapping[str, int], own: Coll
         if reason.id not in since:
             return replace(reason, text=f"{tool} is about to run in this process")
         began = datetime.fromtimestamp(since[reason.id] / 1000, UTC)
-        return replace(reason, text=f"{tool} runs in this process since {began:%Y-%m-%d %H:%M:%S} UTC")
+        text = f"{tool} runs in this process since {began:%Y-%m-%d %H:%M:%S} UTC"
+        return replace(reason, text=text, since=since[reason.id])
 
     return replace(explanation, reasons=[said(reason) for reason in explanation.reasons])
 
 
-async def _durable(store: Store, thread: str) -> list[Reason]:
+async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> list[Reason]:
     timers = await store.timers(thread)
     of_calls = {_about(timer.id): timer for timer in timers}
     prompts = await store.prompts(thread)
     asked = {(prompt.kind, prompt.id.partition(".")[2]) for prompt in prompts}
     calls = await store.calls(thread)
+    began = await asyncio.gather(*(_began(store, thread, call) for call, _ in calls))
     reasons = []
-    for call, state in calls:
+    for (call, state), since in zip(calls, began, strict=True):
         sleep, deadline = (of_calls.get((purpose, call.id)) for purpose in ("sleep", "deadline"))
         if sleep is not None:
-            reasons.append(Reason("sleep", "the agent sleeps", call.id, sleep.due_at))
+            reasons.append(Reason("sleep", "the agent sleeps", call.id, sleep.due_at, since))
         elif ("consent", call.id) not in asked:
             waits = any((kind, call.id) in asked for kind in ("choice", "oauth"))
-            reasons.append(_call(call, state, deadline.due_at if deadline else None, waits))
+            reason = _call(call, state, deadline.due_at if deadline else None, waits)
+            if call.id in refused:
+                reason = replace(
+                    reason, text=f"{reason.text}; it has answered, and was refused: {refused[call.id]}"
+                )
+            reasons.append(replace(reason, since=since))
     for prompt in prompts:
         text = _asks(prompt)
         limit = of_calls.get(("prompt", prompt.id.partition(".")[2])) if prompt.kind != "consent" else None
         ends = _ENDS.get(prompt.kind, "") if limit is not None else ""
-        reasons.append(Reason("prompt", text + ends, prompt.id, limit.due_at if limit else None))
+        until = limit.due_at if limit else None
+        reasons.append(Reason("prompt", text + ends, prompt.id, until, _asked_at(prompt)))
     ids = {call.id for call, _ in calls}
     for timer in timers:
         if _about(timer.id)[1] in ids:
@@ -105,10 +134,31 @@ async def _durable(store: Store, thread: str) -> list[Reason]:
     return reasons
 
 
+async def _began(store: Store, thread: str, call: Call) -> int | None:
+    """When the turn was that made the call."""
+    found = await store.entries(thread, call.position - 1, 1)
+    if not found or found[0][0] != call.position:
+        return None
+    at: int = msgspec.json.decode(entry_json(found[0][1]))["at"]
+    return at
+
+
+def _asked_at(prompt: PromptRow) -> int | None:
+    at: int | None = msgspec.json.decode(prompt.body).get("asked_at")
+    return at
+
+
 async def _of_children(store: Store, root: str) -> list[Reason]:
     """What a person is asked by the threads of a root's tree (CHO-4)."""
     return [
-        Reason("prompt", f"its child {prompt.thread} waits: {_asks(prompt)}", prompt.id, thread=prompt.thread)
+        Reason(
+            "prompt",
+            f"its child {prompt.thread} waits: {_asks(prompt)}",
+            prompt.id,
+            None,
+            _asked_at(prompt),
+            prompt.thread,
+        )
         for prompt in await store.prompts(root=root)
         if prompt.thread != root
     ]
@@ -155,8 +205,8 @@ def _state(status: str, reasons: list[Reason], pending: bool) -> str:
     if status in ("closed", "stopped"):
         return status
     kinds = {reason.kind for reason in reasons}
-    if "running" in kinds:
-        return "running"
+    if kinds & {"running", "pace"}:
+        return "waiting" if "pace" in kinds else "running"
     return (
         "waiting"
         if kinds - {"problem", "compaction", "queued"} or pending

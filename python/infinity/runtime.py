@@ -47,7 +47,7 @@ from infinity.errors import (
     UnknownThread,
     from_core,
 )
-from infinity.explanation import Explanation, explain, with_functions
+from infinity.explanation import Explanation, Here, explain, with_functions
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import Ids, RandomIds, is_id
 from infinity.message import (
@@ -78,6 +78,12 @@ from infinity.view_limits import ViewLimits
 
 log = logging.getLogger("infinity.runtime")
 
+
+_NOT_TAKEN = {
+    Status.DISCARDED: "the call was cancelled, or the thread is closed",
+    Status.NOT_PENDING: "the call is not open",
+    Status.NOT_SUBSCRIBED: "not an active subscription",
+}
 
 ANSWERS_REMEMBERED = 1_024
 ANSWER_TAIL = 1_000
@@ -480,14 +486,23 @@ class Runtime:
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
-        explanation = await explain(
-            self.store,
-            thread,
-            running=thread in self.loop.running,
+        slice, failing = self.loop.running.get(thread), self.loop.failing.get(thread)
+        began = slice.started_at if slice is not None else self._clock.now()
+        here = Here(
+            running=began if thread in self.loop.running else None,
+            held=slice.held_until if slice is not None else None,
             queued=self._mailbox.queued(thread),
             failing=self.failing(thread),
+            failing_since=failing[2] if failing is not None else None,
         )
+        explanation = await explain(self.store, thread, here)
         return with_functions(explanation, self._functions.since, self.outbox.functions)
+
+    def busy(self, thread: str) -> bool:
+        """Whether a slice of the thread runs here, has failed and is tried again, or is about to run."""
+        return (
+            thread in self.loop.running or thread in self.loop.failing or bool(self._mailbox.queued(thread))
+        )
 
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
@@ -536,6 +551,10 @@ class Runtime:
             else:
                 self._mailbox.put([accepted.message])
             self.observer.live(message.thread, "queued", {"id": message.id, "kind": message.kind})
+        elif accepted.status in (Status.DISCARDED, Status.NOT_PENDING, Status.NOT_SUBSCRIBED):
+            reason = _NOT_TAKEN[accepted.status]
+            gone = {"id": message.id, "kind": message.kind, "call_id": call_id, "reason": reason}
+            self.observer.live(message.thread, "discard", gone)
         self.observer.gate("accepted")
         return accepted
 

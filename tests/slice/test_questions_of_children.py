@@ -91,7 +91,7 @@ async def test_the_root_says_that_a_child_asks_and_lists_the_question(
     assert explained.state == "waiting"
     (reason,) = [reason for reason in explained.reasons if reason.kind == "prompt"]
     assert reason.thread == child and child in reason.text
-    listed = msgspec.json.decode((await threads.listing(asking.store, {})).body)["threads"]
+    listed = msgspec.json.decode((await threads.listing(asking.runtime, asking.store, {})).body)["threads"]
     assert {row["id"]: row["prompts"] for row in listed} == {root: 1, child: 1}
     row = await asking.store.thread(root)
     assert row is not None

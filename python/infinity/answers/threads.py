@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import header_json
+from infinity._core import CoreError, header_json
 from infinity.abc import Accepted, Status, Store, ThreadRow
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.errors import BadRequest, UnknownThread
@@ -37,14 +37,14 @@ async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -
     if id is not None and (existing := await store.thread(id)) is not None:
         if key is not None and not _is_repeat(existing, new):
             return accepted(Accepted(Status.REUSED))
-        return answer(_summary(existing))
+        return answer(_summary(runtime, existing))
     made = await runtime.create(model=new.model, title=new.title, id=id)
     row = await store.thread(made)
     if row is None:
         raise UnknownThread(
             f"thread {made} was created and is not there; the store is damaged, run 'infinity doctor'"
         )
-    return answer(_summary(row), status=201)._replace(headers={"Location": f"/v1/threads/{made}"})
+    return answer(_summary(runtime, row), status=201)._replace(headers={"Location": f"/v1/threads/{made}"})
 
 
 def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
@@ -56,7 +56,7 @@ def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
     return bool(msgspec.json.decode(header_json(existing.header))["model"] == new.model)
 
 
-async def listing(store: Store, query: Mapping[str, str]) -> Answer:
+async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answer:
     """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree."""
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
@@ -70,7 +70,7 @@ async def listing(store: Store, query: Mapping[str, str]) -> Answer:
     )
     cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
     asked = await counted(store, rows)
-    listed = [{**_summary(row), "prompts": count} for row, count in zip(rows, asked, strict=True)]
+    listed = [{**_summary(runtime, row), "prompts": count} for row, count in zip(rows, asked, strict=True)]
     return answer({"threads": listed, "next": cursor})
 
 
@@ -88,7 +88,7 @@ async def describe(
     header = msgspec.json.decode(header_json(row.header))
     return answer(
         {
-            **_summary(row),
+            **_summary(runtime, row),
             **{name: header[name] for name in _FROM_HEADER if name in header},
             "cursor": header["feed"] - 1,
             "explanation": explanation,
@@ -99,14 +99,20 @@ async def describe(
     )
 
 
-def _summary(row: ThreadRow) -> dict[str, Any]:
+def _summary(runtime: Runs, row: ThreadRow) -> dict[str, Any]:
+    """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read."""
+    try:
+        problem = msgspec.json.decode(header_json(row.header))["problem"]
+        status = "waiting" if row.status == "idle" and runtime.busy(row.id) else row.status
+    except CoreError as error:
+        problem, status = f"damaged: {error.args[1]}", "damaged"
     return {
         "id": row.id,
         "root": row.root,
         "parent": row.parent,
-        "status": row.status,
+        "status": status,
         "title": row.title,
-        "problem": msgspec.json.decode(header_json(row.header))["problem"],
+        "problem": problem,
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

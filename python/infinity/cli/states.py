@@ -15,6 +15,7 @@ _STATES = {
     "closed": "ended for good; what was said stays readable",
 }
 _WAITING = {
+    "pace": "its next request to the model waits for its turn; it goes on by itself at the time below",
     "failing": "the last step failed and is tried again by itself. Nothing is lost",
     "prompt": "it needs an answer from you",
     "call": "a tool is at work; its result wakes the agent. Nothing runs and nothing is charged meanwhile",

@@ -146,6 +146,8 @@ def status_word(row: dict[str, Any]) -> str:
 def reason_line(reason: dict[str, Any]) -> str:
     text = one_line(reason["text"])
     line = warn(text) if reason["kind"] in ("problem", "failing") else text
+    if reason.get("since") and " since " not in text:
+        line += f", since {moment(reason['since'])}"
     if reason.get("until"):
         line += f", {_UNTIL.get(reason['kind'], 'until')} {moment(reason['until'])}"
     return (
@@ -153,7 +155,7 @@ def reason_line(reason: dict[str, Any]) -> str:
     )
 
 
-_UNTIL = {"timer": "at", "call": "given up at"}
+_UNTIL = {"timer": "at", "pace": "at", "call": "given up at"}
 _NAMED = ("call", "subscription", "prompt", "compaction")
 """Kinds whose id is of use to somebody: commands take it, or it is a thread."""
 

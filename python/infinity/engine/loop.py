@@ -68,8 +68,8 @@ class Loop:
         self._kept = KeptTurns()
         self._resting: set[asyncio.Task[None]] = set()
         """Tasks that back off after a failure; a stop does not wait for them."""
-        self.failing: dict[str, tuple[int, str]] = {}
-        """Threads whose last slice failed: how often in a row, and why."""
+        self.failing: dict[str, tuple[int, str, int]] = {}
+        """Threads whose last slice failed: how often in a row, why, and since when (ms since the epoch)."""
         self.waiting: dict[str, int] = {}
         """How many messages wait with a thread that rests after a failure."""
 
@@ -363,8 +363,9 @@ class Loop:
 
     async def _rest(self, thread: str, error: Exception) -> None:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
-        times = self.failing.get(thread, (0, ""))[0] + 1
-        self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}")
+        times = self.failing[thread][0] + 1 if thread in self.failing else 1
+        since = self.failing[thread][2] if times > 1 else self._services.clock.now()
+        self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}", since)
         wait = BACKOFF.wait(times - 1)
         log.warning("slice of %s failed (%d in a row), next try in %.1f s: %s", thread, times, wait, error)
         told = {"code": getattr(error, "code", "internal"), "text": str(error)}

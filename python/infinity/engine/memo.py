@@ -70,6 +70,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """By call id, from its first question until it ends."""
     deadlines: dict[str, int] = {}
     """Where it is not the one of the call's row, because the user had to allow the call first: in ms since the epoch, by call id."""
+    refused: dict[str, str] = {}
+    """Why something that came for an open call was refused last, by call id (CB-7)."""
     owes_report: bool = False
     """It was spawned, or got a message of its parent, and has not reported since (THR-5)."""
     awaited: list[str] = []

@@ -98,7 +98,8 @@ def forget(thread: Thread, call: Call) -> list[str]:
     memo = recall(thread)
     kind, asking = memo.prompts.pop(call.id, None), memo.asking.pop(call.id, None)
     due_at = memo.deadlines.pop(call.id, None)
-    if kind is None and asking is None and due_at is None:
+    refused = memo.refused.pop(call.id, None)
+    if kind is None and asking is None and due_at is None and refused is None:
         return []
     remember(thread, memo)
     if asking is None:

@@ -71,6 +71,8 @@ class Slice:
     """The host's time is nearly over, or the slice has done as much as one commit takes: no further completion."""
     cut: bool = False
     """A completion was ended because of that."""
+    held_until: int | None = None
+    """It waits because of ``limits.requests_per_minute``, until then (ms since the epoch)."""
     waiting: asyncio.Task[Any] | None = None
     """For the model; what an interrupt ends."""
     timings: dict[str, int] = field(default_factory=dict)
@@ -242,7 +244,7 @@ class Slice:
     def open_prompt(self, kind: str, call: Call, prompt: dict[str, Any]) -> None:
         """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
         id = f"{kind}.{call.id}"
-        prompt = {"call_id": call.id, "tool": call.tool, **_spelled_out(prompt)}
+        prompt = {"call_id": call.id, "tool": call.tool, "asked_at": self.now, **_spelled_out(prompt)}
         self.thread.open_prompt(id, kind, encode_json(prompt))
         if kind == "consent":
             memo = recall(self.thread)

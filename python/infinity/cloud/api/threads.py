@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from infinity.answers import threads
 from infinity.answers.answer import Answer
 from infinity.answers.asked import NewThread
-from infinity.explanation import explain
+from infinity.explanation import Here, explain
 
 from ..door import Request
 from .body import idempotency_key, path_id, read_json
@@ -27,14 +27,14 @@ async def create_thread(host: Host, request: Request) -> Answer:
 
 
 async def list_threads(host: Host, request: Request) -> Answer:
-    return await threads.listing(host.store, request.query)
+    return await threads.listing(host.runtime, host.store, request.query)
 
 
 async def get_thread(host: Host, request: Request) -> Answer:
     """Whether a slice runs, only its own function knows; why the last one failed is on record."""
     row = await threads.known(host.store, path_id(request))
     failing = await host.items.failing(row.id)
-    explanation = await explain(host.store, row.id, running=False, queued=0, failing=failing)
+    explanation = await explain(host.store, row.id, Here(failing=failing))
     note = await host.store.retired(row.root)
     absent = None if note is None else f"conversation {row.root} is out of service here: {note}"
     return await threads.describe(host.runtime, host.store, row, explanation, absent)

@@ -163,9 +163,16 @@ class _Shown:
     async def wait_for_its_turn(self, model: str) -> None:
         """``limits.requests_per_minute``; an interrupt ends the wait like the stream."""
         services = self._slice.services
-        wait = services.pace.reserve(model, services.clock.now())
+        now = services.clock.now()
+        wait = services.pace.reserve(model, now)
         if wait > 0:
-            await services.clock.sleep(wait)
+            self._slice.held_until = now + int(wait * 1000)
+            # Nothing of an answer was shown, so nothing is to be retracted.
+            self._slice.live("slice", {"state": "held", "until": self._slice.held_until})
+            try:
+                await services.clock.sleep(wait)
+            finally:
+                self._slice.held_until = None
 
     def part(self, part: Part) -> None:
         match part:

@@ -126,6 +126,10 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
 
 def _problem(slice: Slice, message: Message, body: Problem) -> None:
     slice.problem(body.code, body.text)
+    if slice.thread.call(body.call_id) is not None:
+        memo = recall(slice.thread)
+        memo.refused[body.call_id] = body.text
+        remember(slice.thread, memo)
     slice.thread.consume(message)
 
 

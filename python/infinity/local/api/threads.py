@@ -21,7 +21,8 @@ async def create_thread(request: web.Request) -> web.Response:
 
 
 async def list_threads(request: web.Request) -> web.Response:
-    return respond(await threads.listing(request.app[BACKEND].store, request.query))
+    backend = request.app[BACKEND]
+    return respond(await threads.listing(backend.runtime, backend.store, request.query))
 
 
 async def get_thread(request: web.Request) -> web.Response:
