@@ -14,9 +14,10 @@ import click
 
 from .connection import check, find_daemon
 from .daemon import begin
-from .display import dim, one_line
+from .display import dim, one_line, warn
 from .exits import NOT_RUNNING, REFUSED, Failure
 from .keyboard import Keyboard, kept_terminal
+from .keys import missing
 from .options import home_option, the_home
 from .stream import Event, follow, stream_client
 from .transcript import ASLEEP, Transcript
@@ -139,10 +140,19 @@ class Chat:
         """Say which thread this is, what was said last and what is open; where its stream stands."""
         found = await self._get(f"/v1/threads/{self._thread}")
         self._transcript.line(dim(f"{found['id']} · {one_line(found['model'] or 'default model')}"))
+        await self._tell_of_missing_keys()
         if not fresh:
             await self._recall(found["position"])
         self._transcript.catch_up(found)
         return int(found["cursor"])
+
+    async def _tell_of_missing_keys(self) -> None:
+        try:
+            said = missing(await self._get("/v1/models"))
+        except Failure:
+            return
+        if said is not None:
+            self._transcript.line(warn(f"! {one_line(said)}"))
 
     async def _recall(self, position: int) -> None:
         """The exchanges before ``position``, which the stream goes on from."""

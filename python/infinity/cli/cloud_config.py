@@ -60,6 +60,7 @@ def check(as_json: bool) -> None:
 async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Problems, and what is as it may be but perhaps not as it was meant."""
     from infinity.cloud import environment
+    from infinity.models.planning import examine
     from infinity.models.registry import Models
 
     found: list[str] = []
@@ -77,10 +78,10 @@ async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
     settings = attempt(lambda: environment.read_config(resolved))
     agent = attempt(lambda: environment.read_agent(resolved))
     if settings is not None:
-        default = (agent.settings if agent is not None else settings.settings()).default_model
+        own = agent.settings if agent is not None else settings.settings()
         models = attempt(lambda: Models(settings.models, environment=resolved))
         if models is not None:
-            attempt(lambda: models.resolve(default))
+            found += examine(models, own, named=True)
             notices += [models.notice] if models.notice else []
         attempt(lambda: _servers(settings, agent, resolved))
     return found, notices

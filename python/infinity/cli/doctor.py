@@ -14,7 +14,7 @@ from infinity.errors import DamagedStore, InfinityError
 from infinity.local.home import Home
 
 from .connection import Connection, connect
-from .display import dim, one_line, print_json, strong, warn
+from .display import dim, moment, one_line, print_json, strong, warn
 from .exits import FAILED, NOT_RUNNING, Failure
 from .options import as_json, home_option, the_home
 from .states import state_line
@@ -31,6 +31,8 @@ class Examination:
     problems: list[str] = field(default_factory=list)
     servers: list[dict[str, Any]] = field(default_factory=list)
     threads: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    """Calls that have waited longest."""
 
 
 @click.command(epilog="Example: infinity doctor --json | jq '.problems[]'")
@@ -43,7 +45,10 @@ class Examination:
 @as_json
 @home_option
 def doctor(limit: int, repair: bool, as_json: bool) -> None:
-    """Check the home, the configuration, the database and the tool servers, and explain every waiting thread. Exit code 1 if anything is wrong."""
+    """Check the home, the configuration, the models, the database, the tool servers and every thread, and explain those that wait.
+
+    Says what it looked at. Exit code 1 if anything is wrong.
+    """
     home = the_home()
     found = Examination()
     _examine_home(home, found)
@@ -57,7 +62,13 @@ def doctor(limit: int, repair: bool, as_json: bool) -> None:
         )
         _trying(found, lambda: _examine_database(home, found, repair))
     if connection is not None:
+        if repair:
+            found.problems.append(
+                "the daemon runs, and --repair needs the database for itself: infinity daemon stop, then infinity doctor --repair"
+            )
         _examine_daemon(connection, found, limit)
+    else:
+        _trying(found, lambda: _examine_models(home, found))
     _report(found, as_json)
     if found.problems:
         click.get_current_context().exit(FAILED)
@@ -86,6 +97,21 @@ def _examine_config(home: Home, found: Examination) -> None:
     found.problems += planned.notices
 
 
+def _examine_models(home: Home, found: Examination) -> None:
+    """As a start from here would have them; a daemon that runs is asked itself."""
+    from infinity.local.daemon import plan
+    from infinity.models.planning import examine
+    from infinity.models.registry import Models
+
+    config = plan(home, os.environ, Path.cwd()).config
+    models = Models(config.models)
+    settings = config.settings()
+    problems = examine(models, settings, named=True)
+    found.problems += problems
+    if not problems:
+        found.facts.append(f"the default model {settings.default_model or models.default} can be used")
+
+
 def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     """Only while nobody else has it."""
     from infinity.local.database import check_database, repair_database
@@ -106,33 +132,48 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
 def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:
     try:
         health = connection.get("/healthz")
-        found.facts.append(f"the daemon runs: {connection.state}, version {health['version']}")
+        found.facts.append(f"the daemon runs: {connection.state}, version {health['version']}; it can write")
         offered = connection.get("/v1/toolsets")
         found.servers = offered["toolsets"]
         found.problems += offered["problems"]
+        damaged = _examine_records(connection, found)
         for status in ("waiting", "stopped", "idle"):
             for row in connection.get("/v1/threads", status=status, limit=limit)["threads"]:
-                if status != "idle" or row["problem"]:
+                if row["id"] not in damaged and (status != "idle" or row["problem"] or row.get("prompts")):
                     found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
     except Failure as failure:
         found.problems.append(failure.message)
     for thread in found.threads:
-        found.problems += [
-            f"thread {thread['id']}: {reason['text']}"
-            for reason in thread["explanation"]["reasons"]
-            if reason["kind"] in ("problem", "failing")
-        ]
         if thread["explanation"]["state"] == "waiting" and not thread["explanation"]["reasons"]:
             found.problems.append(
                 f"thread {thread['id']} waits for nothing that is on record; please report this"
             )
+        if thread["out_of_service"]:
+            found.problems.append(f"thread {thread['id']}: {thread['out_of_service']}")
+
+
+def _examine_records(connection: Connection, found: Examination) -> set[str]:
+    """What the daemon finds in every thread; the ids of those that cannot be read."""
+    examined = connection.get("/v1/examination")
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in examined["looked_at"].items())
+    found.facts.append(f"looked at the record of every thread and at the configured models: {counts}")
+    found.problems += [problem for problem in examined["start"] if problem not in found.problems]
+    found.problems += [f"thread {problem['thread']}: {problem['text']}" for problem in examined["problems"]]
+    found.waiting = examined["calls"]
+    return {problem["thread"] for problem in examined["problems"] if problem["kind"] == "damaged"}
 
 
 def _report(found: Examination, as_json: bool) -> None:
     if as_json:
         waiting = [{"id": thread["id"], **thread["explanation"]} for thread in found.threads]
         print_json(
-            {"problems": found.problems, "facts": found.facts, "toolsets": found.servers, "threads": waiting}
+            {
+                "problems": found.problems,
+                "facts": found.facts,
+                "toolsets": found.servers,
+                "threads": waiting,
+                "calls": found.waiting,
+            }
         )
         return
     for fact in found.facts:
@@ -146,6 +187,15 @@ def _report(found: Examination, as_json: bool) -> None:
         click.echo(f"  {state_line(thread['explanation'])}")
         for line in reason_lines(thread):
             click.echo(line)
+    for call in found.waiting[:5]:
+        since = f", since {moment(call['since'])}" if call["since"] else ""
+        click.echo(f"  waits longest: {one_line(call['tool'])} of {call['thread']}{since} [{call['id']}]")
     for problem in found.problems:
         click.echo(warn(f"! {one_line(problem)}"))
-    click.echo(dim("nothing is wrong" if not found.problems else f"{len(found.problems)} to look at"))
+    click.echo(
+        dim(
+            "nothing is wrong"
+            if not found.problems
+            else f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)} found"
+        )
+    )

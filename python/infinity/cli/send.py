@@ -9,6 +9,7 @@ import click
 from .connection import connect
 from .display import print_json
 from .exits import NOT_FOUND, Failure
+from .keys import tell_of_missing_keys
 from .options import as_json, home_option
 
 __all__ = ["choose", "send"]
@@ -48,6 +49,7 @@ def send(
     if not text.strip():
         raise click.UsageError("the message is empty")
     connection = connect()
+    tell_of_missing_keys(connection)
     if thread is None:
         thread = connection.post("/v1/threads", {"model": model, "title": title}, key=key)["id"]
     body = {"content": text} if user is None else {"content": text, "user_id": user}

@@ -146,10 +146,10 @@ def status_word(row: dict[str, Any]) -> str:
 def reason_line(reason: dict[str, Any]) -> str:
     text = one_line(reason["text"])
     line = warn(text) if reason["kind"] in ("problem", "failing") else text
-    if reason.get("since") and " since " not in text:
-        line += f", since {moment(reason['since'])}"
     if reason.get("until"):
         line += f", {_UNTIL.get(reason['kind'], 'until')} {moment(reason['until'])}"
+    if reason.get("since") and " since " not in text:
+        line += f", since {moment(reason['since'])}"
     return (
         f"{line} {dim('[' + reason['id'] + ']')}" if reason["kind"] in _NAMED and reason.get("id") else line
     )

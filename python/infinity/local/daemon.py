@@ -21,6 +21,7 @@ from infinity.abc import Observer, Store
 from infinity.callback_keys import callback_keys
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
+from infinity.models.planning import examine
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
@@ -213,6 +214,7 @@ class Daemon:
         self._undo.push_async_callback(models.close)
         if models.notice:
             self.notices.append(models.notice)
+        self.notices += examine(models, settings, named=False)
         tokens = bridge_tokens(self.config, self.home.make_token())
         servers = self.servers = await ServerSet.prepare(
             tool_servers(self.config, tokens),
@@ -257,6 +259,7 @@ class Daemon:
             max_streams=settings.limits.event_streams,
             version=__version__,
             metrics=self.metrics,
+            models=models,
             moves=moves,
         )
         return runtime, backend

@@ -195,7 +195,7 @@ class LocalTransport(HttpTransport):
         super().__init__(servers.addresses.values(), total=total)
         self._own = servers
 
-    async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
+    async def post(self, url: str, body: bytes, *, key: str, reason: bool = False) -> Delivery:
         server = self._own.at(url)
         if server is None and not any(
             same_origin(url, each.base_url) for each in self._own.addresses.values()
@@ -213,7 +213,7 @@ class LocalTransport(HttpTransport):
                     f"tool server {server.name} cannot be started ({type(error).__name__})",
                     left=False,
                 )
-        return await super().post(url, body, key=key)
+        return await super().post(url, body, key=key, reason=reason)
 
     async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
         """No server is started to be told that something is over."""

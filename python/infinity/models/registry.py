@@ -60,6 +60,18 @@ class Models:
         named = [self._info(name) for name in self._section.named]
         return [*named, *claude.MODELS, self._info(SCRIPTED)]
 
+    @property
+    def named(self) -> list[str]:
+        """Names of ``[models.named]``."""
+        return list(self._section.named)
+
+    def keys(self) -> dict[str, bool]:
+        """Variables that providers take their keys from, and whether they are set here."""
+        names = {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK"}
+        for table in self._section.providers.values():
+            names.update(str(table[name]) for name in ("api_key_env", "auth_token_env") if table.get(name))
+        return {name: bool(self._environment.get(name)) for name in sorted(names)}
+
     def names(self) -> list[str]:
         return [*self._section.named, *claude.ALIASES, *(info.name for info in claude.MODELS), SCRIPTED]
 
@@ -92,10 +104,14 @@ class Models:
                     f"[models.named.{name}] model: {named.model!r} is a named model, too; write provider/id"
                 )
             return named.apply(name, self._info(named.model))
-        full = claude.ALIASES.get(name, name)
+        full = claude.ALIASES.get(name) or self._default_of(name) or name
         if "/" not in full and full.startswith("claude-"):
             full = f"{claude.PROVIDER}/{full}"
         provider, _, id = full.partition("/")
+        if "/" not in full and (provider in BUILT_IN or provider in self._section.providers):
+            raise ConfigError(
+                f"{provider!r} is a provider and has no default model; write {provider}/ID, or name one of its models in [models.named]"
+            )
         if not provider or not id:
             raise ConfigError(
                 f"there is no model {name!r}; write provider/id or one of: {', '.join(self.names())}"
@@ -112,6 +128,19 @@ class Models:
                 f"the model provider {provider!r} cannot describe {id!r} ({type(error).__name__}: {error})"
             ) from error
         return replace(known, name=full, provider=provider)
+
+    def _default_of(self, provider: str) -> str | None:
+        """A bare provider's name means its default: the model that is its own, or the only one that is named."""
+        if "/" in provider:
+            return None
+        if provider in self._made and provider not in BUILT_IN:
+            return f"{provider}/default"
+        own = {"anthropic": claude.DEFAULT, "scripted": SCRIPTED}.get(provider)
+        if own is not None:
+            return claude.ALIASES.get(own, own)
+        models = {named.model for named in self._section.named.values()}
+        mine = [model for model in models if model.partition("/")[0] == provider and "/" in model]
+        return mine[0] if len(mine) == 1 else None
 
     def _provider(self, name: str) -> Model:
         model = self._made.get(name)

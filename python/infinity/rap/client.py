@@ -6,12 +6,15 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from infinity.abc import Delivery, Verdict
 from infinity.errors import InfinityError
+from infinity.escaping import escape
 
 from .address import Origin, Server, Signer, origin, shown
 from .failure import why
@@ -25,6 +28,8 @@ CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
 NOTICE_SECONDS = 10.0
 PER_HOST = 32
+REASON = 2_000
+"""Bytes of a refusal that are read where its reason is wanted."""
 _AT_ONCE = 1 << 18
 
 
@@ -54,9 +59,12 @@ class HttpTransport:
         """By origin; each is held by those who wait for it, or have a place."""
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
-        """POST JSON once (INV-4). Any 2xx is delivered (INV-9); other answers below 500 are refused (INV-6); all else failed (INV-5)."""
-        return await self._post(url, body, {"Idempotency-Key": key}, self._total)
+    async def post(self, url: str, body: bytes, *, key: str, reason: bool = False) -> Delivery:
+        """POST JSON once (INV-4). Any 2xx is delivered (INV-9); other answers below 500 are refused (INV-6); all else failed (INV-5).
+
+        ``reason``: read what a refusal says, for the detail; else no body is ever read.
+        """
+        return await self._post(url, body, {"Idempotency-Key": key}, self._total, REASON if reason else 0)
 
     async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
         """Tell every server at once, each once and within 10 s (THR-2, CAN-1, B2). Never raises; the outcome is for logs only."""
@@ -70,17 +78,21 @@ class HttpTransport:
             await self._session.close()
             self._session = None
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
+    async def _post(
+        self, url: str, body: bytes, headers: dict[str, str], within: float, reads: int = 0
+    ) -> Delivery:
         """One verdict, whatever happens: a request that cannot even be built ends its call and nothing else (B13)."""
         try:
-            return await self._exchange(url, body, headers, within)
+            return await self._exchange(url, body, headers, within, reads)
         except (ValueError, TypeError, LookupError) as error:
             return Delivery(Verdict.REFUSED, f"{shown(url)}: the request cannot be made ({why(error)})")
         except Exception as error:
             log.exception("a request to %s failed", shown(url))
             return Delivery(Verdict.FAILED, f"{shown(url)}: the request failed ({type(error).__name__})")
 
-    async def _exchange(self, url: str, body: bytes, headers: dict[str, str], within: float) -> Delivery:
+    async def _exchange(
+        self, url: str, body: bytes, headers: dict[str, str], within: float, reads: int
+    ) -> Delivery:
         import aiohttp
         from yarl import URL
 
@@ -109,7 +121,10 @@ class HttpTransport:
                     target, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
                 ) as response,
             ):
-                return _verdict(response.status, server)
+                verdict = _verdict(response.status, server)
+                if reads and verdict.verdict is not Verdict.DELIVERED:
+                    return verdict._replace(detail=verdict.detail + _said(await response.content.read(reads)))
+                return verdict
         except TimeoutError:
             return Delivery(Verdict.FAILED, f"{server} did not answer within {within:g} s")
         except aiohttp.InvalidURL:
@@ -150,6 +165,20 @@ class HttpTransport:
 def _payload(body: bytes) -> bytes | io.BytesIO:
     """Small bodies go out at once; writing a large one must not hold up the event loop."""
     return body if len(body) <= _AT_ONCE else io.BytesIO(body)
+
+
+def _said(body: bytes) -> str:
+    """The words of a refusal: those of a JSON error, else the text."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        found: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        found = text
+    if isinstance(found, dict):
+        found = found.get("error", found.get("message", text))
+    if isinstance(found, dict):
+        found = found.get("message", text)
+    return f": {escape(str(found))}" if found else ""
 
 
 def _verdict(status: int, server: str) -> Delivery:

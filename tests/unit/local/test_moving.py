@@ -36,7 +36,9 @@ class Keeper(ToolServer):
 
     async def _notice(self, request: web.Request) -> web.Response:
         await super()._notice(request)
-        return web.Response(status=self.migrate_status if request.path == "/migrate" else 200)
+        if request.path != "/migrate" or self.migrate_status == 200:
+            return web.Response(status=200)
+        return web.json_response({"error": {"message": "the disk is full"}}, status=self.migrate_status)
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -240,12 +242,24 @@ async def test_what_the_other_side_refuses_is_said_and_undone(tmp_path: Path) ->
             refused.status == 409
             and "tool server ci did not move its state" in refused.body["error"]["message"]
         )
+        assert "the disk is full" in refused.body["error"]["message"]
         made.tools.migrate_status = 200
         await made.tools_there.close()
         refused = await made.migrate(thread)
         assert refused.status == 409 and "tool server ci keeps state" in refused.body["error"]["message"]
         await made.tools_there.start()
         await works(made, thread, call)
+
+
+@pytest.mark.rap("MIG-1")
+async def test_a_conversation_that_has_nothing_at_a_server_moves_although_that_refuses(
+    tmp_path: Path,
+) -> None:
+    async with pair(tmp_path) as made:
+        thread = await made.here.thread("hello")
+        made.tools.migrate_status = 404
+        assert (await made.migrate(thread)).status == 200
+        assert len(made.tools.asked) == 1
 
 
 @pytest.mark.rap("MIG-2")

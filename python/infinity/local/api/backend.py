@@ -12,6 +12,7 @@ from aiohttp import web
 from infinity.abc import Store
 from infinity.answers.runs import Runs
 from infinity.feed import Feed
+from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 
 from ..moving.moves import Moves
@@ -47,6 +48,8 @@ class Backend:
     max_streams: int = 1_000
     version: str = ""
     metrics: Metrics = field(default_factory=Metrics)
+    models: Models | None = None
+    """Those that are configured."""
     moves: Moves | None = None
     """Conversations that leave and arrive; ``None`` for a host that moves none."""
 

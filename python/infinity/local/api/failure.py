@@ -8,9 +8,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from infinity._core import CoreError
 from infinity.answers import failure as failures
 from infinity.answers.failure import Refused, no_method, no_route, status_of
-from infinity.errors import InfinityError, StoreError
+from infinity.errors import InfinityError, StoreError, from_core
 
 from ..moving.failure import MoveFailed, Unconfirmed
 from .answers import respond
@@ -24,6 +25,8 @@ _LEAST_FREE = 1 << 20
 
 def failure(error: Exception, home: Path) -> web.Response:
     """The response for an error that a handler raised."""
+    if isinstance(error, CoreError):
+        error = from_core(error)
     if isinstance(error, Refused):
         return refusal(error.status, error.wire_code, str(error), error.rule)
     if isinstance(error, web.HTTPException):

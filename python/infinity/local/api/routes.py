@@ -24,6 +24,7 @@ from .choices import post_choice
 from .controls import close_thread, control, interrupt, resume_all, set_model
 from .entries import list_entries
 from .events import stream_events
+from .examination import get_examination, get_models
 from .health import get_health, get_metrics
 from .messages import post_message
 from .moving import (
@@ -188,6 +189,10 @@ ROUTES: tuple[Route[Handler], ...] = (
         post_callback,
         "A tool server's callback; the token in the path is its credential",
     ),
+    Route(
+        "GET", "/v1/examination", get_examination, "Everything that somebody may have to do something about"
+    ),
+    Route("GET", "/v1/models", get_models, "The default model and whether it can be used"),
     Route("GET", "/healthz", get_health, "Whether the daemon works"),
     Route("GET", "/metrics", get_metrics, "Counters and gauges for Prometheus", produces="text/plain"),
 )

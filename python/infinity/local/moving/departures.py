@@ -134,7 +134,10 @@ class Departures:
         return left
 
     async def _migrate_servers(self, root: str, other: Destination) -> None:
-        """Each server that keeps state for its sessions moves it to its namesake there, completely, or the move fails (MIG-1)."""
+        """Each server that keeps state for its sessions moves it to its namesake there, completely, or the move fails (MIG-1).
+
+        One that refuses, or is not there at the destination, has nothing to move if no thread of the conversation has ever called a tool of it.
+        """
         there = await other.toolsets()
         loaded = await self._runtime.servers.toolsets.load()
         names = {server.base_url: name for name, server in self._servers.addresses.items()}
@@ -143,14 +146,24 @@ class Departures:
                 continue
             name = names[toolset.base_url]
             if name not in there or there[name]["problem"]:
+                if not await self._has_called(root, toolset.name):
+                    continue
                 why = there[name]["problem"] if name in there else f"{other.url} has no [toolsets.{name}]"
                 raise MoveFailed(
                     f"tool server {name} keeps state and cannot be used at the destination: {why}"
                 )
             body = wire.encode(wire.Migrate(root, str(there[name]["url"])))
-            delivery = await self._transport.post(toolset.base_url + "/migrate", body, key=f"migrate.{root}")
-            if delivery.verdict is not Verdict.DELIVERED:
+            url, key = toolset.base_url + "/migrate", f"migrate.{root}"
+            delivery = await self._transport.post(url, body, key=key, reason=True)
+            nothing = delivery.verdict is Verdict.REFUSED and not await self._has_called(root, toolset.name)
+            if delivery.verdict is not Verdict.DELIVERED and not nothing:
                 raise MoveFailed(f"tool server {name} did not move its state: {delivery.detail}")
+
+    async def _has_called(self, root: str, toolset: str) -> bool:
+        for thread in await self._runtime.tree(root):
+            if any(call.toolset == toolset for call, _ in await self._store.calls(thread, open_only=False)):
+                return True
+        return False
 
     async def _put_back(self, root: str, other: Destination) -> None:
         """The copy over there rests until it is told to start, so that nothing depends on whether it hears of this."""

@@ -1,0 +1,137 @@
+"""An examination: everything in the store that somebody may have to do something about, and what was looked at to say so (I14).
+
+Asked for by ``infinity doctor``. It reads every thread, a page at a time, and lets the event loop go on in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from infinity._core import Call, CoreError, Thread, entry_json, header_json
+from infinity.abc import Store, ThreadRow
+from infinity.errors import InfinityError
+
+from .answer import Answer, answer
+from .runs import Runs
+
+__all__ = ["examine"]
+
+PAGE = 500
+"""Threads that are read at once."""
+OLDEST = 20
+"""Waiting calls that are named."""
+AT_ONCE = 50
+"""Look-ups that run at the same time."""
+_OWN = "python"
+
+
+class _Examination:
+    def __init__(self, runtime: Runs, store: Store, toolsets: Collection[str] | None) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._toolsets = toolsets
+        self.problems: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
+        self.looked: dict[str, int] = {"threads": 0, "calls": 0, "prompts": 0, "queued": 0}
+
+    async def threads(self) -> None:
+        after = ""
+        while rows := await self._store.threads(after=after, limit=PAGE):
+            self.looked["threads"] += len(rows)
+            waiting = [row for row in rows if self._thread(row)]
+            for start in range(0, len(waiting), AT_ONCE):
+                await asyncio.gather(*map(self._open_calls, waiting[start : start + AT_ONCE]))
+            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+            await asyncio.sleep(0)
+
+    def _thread(self, row: ThreadRow) -> bool:
+        """Whether its calls have to be looked at."""
+        try:
+            header = msgspec.json.decode(header_json(row.header))
+        except CoreError as error:
+            self._found(row.id, "damaged", f"its record cannot be read: {error.args[1]}")
+            return False
+        if row.status != "closed":
+            if header["problem"]:
+                self._found(row.id, "problem", header["problem"])
+            failing = self._runtime.failing(row.id)
+            if failing is not None:
+                self._found(row.id, "failing", f"its last slice failed and is tried again: {failing}")
+        return row.status in ("waiting", "stopped")
+
+    async def _open_calls(self, row: ThreadRow) -> None:
+        try:
+            for call, state in await self._store.calls(row.id):
+                if call.toolset and call.toolset != _OWN:
+                    self.looked["calls"] += 1
+                    await self._call(call, state)
+        except (CoreError, InfinityError) as error:
+            self._found(row.id, "damaged", f"its open calls cannot be read: {error}")
+
+    async def _call(self, call: Call, state: str) -> None:
+        what = "subscription" if call.subscription else "call"
+        if self._toolsets is not None and call.toolset not in self._toolsets:
+            self._found(
+                call.thread,
+                "toolset",
+                f"the {what} {call.id} of {call.tool} belongs to the toolset {call.toolset}, whose tool server is not configured; "
+                "configure it again, or end it",
+            )
+        if not call.subscription:
+            found = await self._store.entries(call.thread, call.position - 1, 1)
+            since = msgspec.json.decode(entry_json(found[0][1]))["at"] if found else None
+            about = {"thread": call.thread, "id": call.id, "tool": call.tool, "state": state, "since": since}
+            self.calls.append(about)
+            self.calls.sort(key=lambda each: each["since"] or 0)
+            del self.calls[OLDEST:]
+
+    async def queued(self) -> None:
+        """Threads with queued messages, and failed attempts on record: a slice of theirs fails, in this process or in one before."""
+        after, threads = 0, set[str]()
+        while messages := await self._store.inbox(after):
+            self.looked["queued"] += len(messages)
+            threads.update(message.thread for message in messages)
+            after = messages[-1].seq
+        named = {found["thread"] for found in self.problems}
+        for thread in sorted(threads - named):
+            try:
+                snapshot = await self._store.load(thread)
+                attempts = Thread.load(snapshot).attempts if snapshot is not None else 0
+            except (CoreError, InfinityError) as error:
+                self._found(thread, "damaged", f"it cannot be loaded: {error}")
+                continue
+            if attempts:
+                text = f"{attempts} attempts have failed since its last turn, and messages are queued"
+                self._found(thread, "failing", text)
+
+    async def prompts(self) -> None:
+        self.looked["prompts"] = len(await self._store.prompts())
+
+    def _found(self, thread: str, kind: str, text: str) -> None:
+        self.problems.append({"thread": thread, "kind": kind, "text": text})
+
+
+async def examine(
+    runtime: Runs, store: Store, servers: Sequence[dict[str, Any]], start: Sequence[str]
+) -> Answer:
+    """``problems``: of threads; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
+    # A server that has never been reached may be the one that a call belongs to.
+    known = all(server["toolset"] for server in servers)
+    toolsets = {server["toolset"] for server in servers} if known else None
+    examination = _Examination(runtime, store, toolsets)
+    await examination.threads()
+    await examination.queued()
+    await examination.prompts()
+    looked = {**examination.looked, "tool_servers": len(servers)}
+    return answer(
+        {
+            "problems": examination.problems,
+            "start": list(start),
+            "calls": examination.calls,
+            "looked_at": looked,
+        }
+    )

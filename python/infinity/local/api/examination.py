@@ -1,0 +1,38 @@
+"""What ``infinity doctor`` asks: an examination of everything, and how the models stand."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from infinity.answers import examination
+from infinity.models.planning import examine
+
+from .answers import answer, respond
+from .backend import BACKEND
+
+__all__ = ["get_examination", "get_models"]
+
+
+async def get_examination(request: web.Request) -> web.Response:
+    backend = request.app[BACKEND]
+    found = (
+        examine(backend.models, backend.runtime.settings, named=True) if backend.models is not None else []
+    )
+    return respond(await examination.examine(backend.runtime, backend.store, await backend.toolsets(), found))
+
+
+async def get_models(request: web.Request) -> web.Response:
+    """The default model, what keeps it from being used, and which keys the daemon has: names and yes or no, never a key."""
+    backend = request.app[BACKEND]
+    models = backend.models
+    if models is None:
+        return answer({"default": None, "problems": [], "notice": None, "keys": {}})
+    settings = backend.runtime.settings
+    return answer(
+        {
+            "default": settings.default_model or models.default,
+            "problems": examine(models, settings, named=False),
+            "notice": models.notice,
+            "keys": models.keys(),
+        }
+    )
