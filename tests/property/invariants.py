@@ -64,7 +64,7 @@ class Account:
     def _no_slice_fails(self) -> None:
         """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""
         failing = self._world.runtime.loop.failing
-        assert [why for _, why in failing.values() if UNREADABLE not in why] == []
+        assert [why for _, why, _ in failing.values() if UNREADABLE not in why] == []
 
     async def _history(self, thread: str) -> list[Json]:
         """I10: entries are appended, never rewritten."""
