@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("codec", &["error"]),
     ("content", &["error"]),
     ("dedup", &["codec", "error"]),
-    ("delta", &["id"]),
+    ("delta", &["id", "message"]),
     ("display", &["error"]),
     ("render", &["content", "error", "history"]),
     ("history", &["codec", "dedup", "delta", "error", "id", "message"]),

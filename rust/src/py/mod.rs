@@ -1,6 +1,7 @@
 //! The Python bindings: the only folder that names pyo3. One file per class; `_core.pyi` documents them all.
 
 mod call;
+mod changes;
 mod content;
 mod dedup;
 mod delta;
