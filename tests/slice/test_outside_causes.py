@@ -12,6 +12,7 @@ from tests.slice.world import World, say
 from infinity._core import Message
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
+from infinity.settings import Retries, Settings
 
 BAD_KEY = ModelAuthentication("the API key has expired", status=401)
 REMOVED = InvalidModelRequest("there is no such model", status=404)
@@ -154,6 +155,46 @@ async def test_an_outage_that_outlasts_the_tries_is_probed_and_goes_on_when_it_e
     assert len(world.model.requests) == MOST + 1, "a probe is one request"
     world.clock.advance(1801)
     await world.said(thread, "at last")
+    await world.close()
+
+
+@pytest.mark.trap("L25")
+async def test_words_during_an_outage_that_has_used_up_the_tries_take_no_wake_from_the_thread(
+    open_world: Any,
+) -> None:
+    world = await open_world(settings=FEW).start()
+    world.model.then(*[Overloaded("busy")] * MOST)
+    thread = await world.thread("go")
+    await until_it_rests(world, thread)
+    await world.runtime.send(thread, "are you there?")
+    await until_it_rests(world, thread)
+    assert len(world.model.requests) == MOST, "new input does not refill the budget"
+    explanation = await world.runtime.explain(thread)
+    assert explanation.state == "waiting"
+    assert [reason.kind for reason in explanation.reasons] == ["timer", "problem"], "it says what wakes it"
+    world.model.then(say("back again"))
+    world.clock.advance(1_000)
+    await world.said(thread, "back again")
+    assert "are you there?" in str(world.model.requests[-1]["messages"])
+    await world.close()
+
+
+@pytest.mark.trap("L18")
+async def test_a_try_that_is_promised_and_not_made_is_not_promised_any_more(open_world: Any) -> None:
+    """Crashes have used up the tries between the failure that promised one, and its timer."""
+    world = await open_world(settings=Settings(retries=Retries(completion=1, slices=3))).start()
+    world.model.then(Overloaded("busy"))
+    thread = await world.thread("go")
+    await world.noted(thread, "problem")
+    await world.settled(thread)
+    for _ in range(3):
+        await world.store.record_attempt(thread, "crashed", world.clock.now())
+    await world.restart()
+    world.clock.advance(60)
+    await until_it_rests(world, thread)
+    assert len(world.model.requests) == 1
+    [reason] = (await world.runtime.explain(thread)).reasons
+    assert "next try" not in reason.text and "Resume the thread" in reason.text
     await world.close()
 
 

@@ -38,6 +38,7 @@ BACKOFF = Backoff(first=1.0, longest=900.0)
 ADVICE_LONGEST = 3_600.0
 """Seconds that a provider's advice (retry-after) is followed for; it never makes a wait shorter than our own."""
 RESUME = "resume the thread to try again"
+_NEXT_TRY = "; next try in "
 
 
 def wait_before(attempt: int, error: ModelError) -> float:
@@ -73,14 +74,18 @@ async def may_buy(slice: Slice) -> bool:
     elif not await _free_to_ask(slice, memo):
         pass
     elif exhausted(slice) and not slice.probing:
-        _park_again(
-            slice,
-            slice.thread.problem
-            or f"attempts: the model was asked, and {_tried(slice)}. {RESUME.capitalize()}",
-        )
+        _park_again(slice, _used_up(slice))
     else:
         return True
     return False
+
+
+def _used_up(slice: Slice) -> str:
+    """The problem that stands; one that promises a next try is told without that, since there is none any more."""
+    why, promised, _ = (slice.thread.problem or f"attempts: the model was asked{_NEXT_TRY}").partition(
+        _NEXT_TRY
+    )
+    return f"{why}; {_tried(slice)}. {RESUME.capitalize()}" if promised else why
 
 
 def _park_again(slice: Slice, problem: str) -> None:
@@ -152,7 +157,7 @@ async def give_up(slice: Slice, error: ModelError | ConfigError) -> None:
     else:
         wait = wait_before(settings.completion + memo.retries, error)
         try_again_at(slice, slice.now + int(wait * 1000))
-        slice.problem(error.code, f"{error}; next try in {wait:.0f} s")
+        slice.problem(error.code, f"{error}{_NEXT_TRY}{wait:.0f} s")
 
 
 async def hold(slice: Slice, cause: str, code: str, text: str, *, probe: bool = False) -> None:
@@ -212,9 +217,12 @@ def quiet(slice: Slice) -> None:
 
 
 def unhold(slice: Slice, *, person: bool) -> None:
-    """Something for the model came in: it is asked at once, in place of the retry that was set; unless a cause stands that only probes try."""
+    """Something for the model came in: it is asked at once, in place of the retry that was set; unless a cause stands that only probes try.
+
+    A person's words are asked at once in spite of a cause, but not when nothing may be bought: then the timer is all that wakes the thread.
+    """
     memo = recall(slice.thread)
-    if memo.retry is not None and (person or memo.cause is None):
+    if memo.retry is not None and (memo.cause is None or (person and not exhausted(slice))):
         quiet(slice)
 
 
