@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -39,10 +39,13 @@ class Clients:
         self.tools = ToolServer([*(tool(name) for name in tools), destructive], port=fixed_port())
         self.deaths: list[int] = []
         self.watches: dict[str, Watch] = {}
+        self.timeouts: Mapping[str, float] = {}
+        """Further ones of the configuration, in seconds."""
         self._session: aiohttp.ClientSession | None = None
 
     def _config(self) -> str:
         """What every host is configured with."""
+        timeouts = "\n".join(f"{name} = {seconds}" for name, seconds in self.timeouts.items())
         return f"""
 [models]
 default = "anthropic/claude-sonnet-5"
@@ -55,6 +58,7 @@ url = "{self.tools.base_url}"
 short_wait = 0.05
 dispatch_first = 0.05
 dispatch_longest = 0.2
+{timeouts}
 """
 
     async def running(self) -> None:

@@ -85,6 +85,14 @@ level = "warning"
         self._keeper = asyncio.create_task(self._keep(), name="keeper")
         await self.running()
 
+    async def end_next(self, *environments: Mapping[str, str]) -> None:
+        """Kill the daemon that runs, and give the next ones these environments."""
+        self._environments = deque(environments)
+        deaths = len(self.deaths)
+        await self.process.kill()
+        await self.until(lambda: len(self.deaths) > deaths, "next daemon")
+        await self.running()
+
     async def _keep(self) -> None:
         while True:
             serving = asyncio.create_task(self.serve())

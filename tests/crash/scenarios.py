@@ -7,8 +7,8 @@ reacts to, and does not give up when nobody answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,12 +30,13 @@ _TIMERS = _SLICES | {"fired"}
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``steps``: the gates that it passes. ``model``: a script, or what makes a model for one run."""
+    """``steps``: the gates that it passes. ``model``: a script, or what makes a model for one run. ``timeouts``: of the configuration, in seconds."""
 
     name: str
     model: Script | type[_Overloaded]
     drive: Callable[[Clients, Watch], Awaitable[None]]
     steps: frozenset[str]
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
     def respond(self) -> Script | Respond:
         return self.model if isinstance(self.model, Script) else self.model()
@@ -141,6 +142,45 @@ SUBSCRIPTION = Scenario(
 )
 
 
+async def _early(host: Clients, root: Watch) -> None:
+    """Two events that nobody has subscribed to yet: one call turns out to be a subscription, the other one is none (SUB-9)."""
+    tools = host.tools
+    await host.say(ROOT, "begin")
+    await tools.until(lambda: _invoked(host, "watch") and _invoked(host, "a"), "both calls")
+    watched, other = (
+        next(each.id for each in tools.invocations if each.operation == name) for name in ("watch", "a")
+    )
+    for number in (1, 2):
+        text, id = f"change {number}", f"e{number}"
+        assert await host.tell(partial(tools.event, watched, text, event_id=id, associative=True)) == 200
+        await host.settled()  # each by itself, so that it leaves the inbox and waits beside its call
+    assert await host.tell(lambda: tools.event(other, "of nothing", event_id="e3")) == 200
+    await host.settled()
+    assert await host.tell(lambda: tools.answer(other, "no subscription")) == 200
+    await root.noted("call_ended", id=other)
+    assert await host.tell(lambda: tools.answer(watched, "watching x", subscription=True)) == 200
+    await root.said("all done")
+    await host.settled()
+    assert "of nothing" not in str([event.data for event in root.events])
+
+
+EARLY = Scenario(
+    "events before their confirmation",
+    Script()
+    .when_event("watch", "change 2")
+    .say("all done")
+    .when_event("watch", "change 1")
+    .say("noted")
+    .when("begin")
+    .call("watch", path="x")
+    .call("a", n=1)
+    .when_result("watch")
+    .say("I watch"),
+    _early,
+    _CALLS,
+)
+
+
 async def _talk(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
@@ -215,6 +255,60 @@ CHOICE = Scenario(
     _choice,
     _CALLS,
 )
+
+
+_SHORT: Mapping[str, float] = {"prompt": 0.05}
+"""A limit that has passed by the time that a daemon is up again, wherever its forerunner died."""
+
+
+async def _unanswered(host: Clients, root: Watch) -> None:
+    tools = host.tools
+    await host.say(ROOT, "begin")
+    call = (await tools.invoked()).id
+    assert await host.tell(lambda: tools.choice(call, "Which?", ["red", "blue"], default=1)) == 200
+    await root.noted("prompt_closed", selected=1, unanswered=True)
+    await tools.until(lambda: bool(tools.choices), "the default")
+    assert await host.tell(lambda: tools.answer(call, "painted blue")) == 200
+    await root.said("all done")
+    await host.settled()
+    assert {(choice["id"], choice["selected"]) for choice in tools.choices} == {(call, 1)}
+    await _nothing_is_left(host)
+
+
+UNANSWERED = Scenario(
+    "a question that nobody answers",
+    Script().when("begin").call("a", n=1).when_result("a", "painted blue").say("all done"),
+    _unanswered,
+    _CALLS | {"fired"},
+    _SHORT,
+)
+
+
+async def _no_sign_in(host: Clients, root: Watch) -> None:
+    await host.say(ROOT, "begin")
+    call = (await host.tools.invoked()).id
+    assert await host.tell(lambda: host.tools.oauth(call)) == 200
+    await root.said("all done")
+    await root.noted("call_ended", id=call, state="failed")
+    await host.tools.until(lambda: _noticed(host, "/cancel_tool_call"), "notice of the call that has failed")
+    await host.settled()
+    await _nothing_is_left(host)
+
+
+NO_SIGN_IN = Scenario(
+    "a sign-in that nobody makes",
+    Script().when("begin").call("a", n=1).when_result("a", "nobody did").say("all done"),
+    _no_sign_in,
+    _CALLS | {"fired"},
+    _SHORT,
+)
+
+
+async def _nothing_is_left(host: Clients) -> None:
+    """Nobody is asked any more, and the thread waits for nothing (I13)."""
+    assert (await host.request("GET", f"/v1/prompts?thread={ROOT}"))["prompts"] == []
+    explanation = (await host.request("GET", f"/v1/threads/{ROOT}"))["explanation"]
+    assert (explanation["state"], explanation["reasons"]) == ("idle", [])
 
 
 async def _consent(host: Clients, root: Watch) -> None:
@@ -370,10 +464,13 @@ SCENARIOS = (
     THREE_CALLS,
     CHILD,
     SUBSCRIPTION,
+    EARLY,
     TALK,
     SLEEP,
     INTERRUPT,
     CHOICE,
+    UNANSWERED,
+    NO_SIGN_IN,
     CONSENT,
     STOP,
     CLOSE,

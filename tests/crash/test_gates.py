@@ -40,7 +40,9 @@ class Outcome:
 
 async def live(scenario: Scenario, home: Path, forks: Forks, *environments: Mapping[str, str]) -> Outcome:
     """One run from the first word to the last, and everything that must hold at its end."""
-    async with Host(home, forks, scenario.respond()) as host:
+    host = Host(home, forks, scenario.respond())
+    host.timeouts = scenario.timeouts
+    async with host:
         await host.keep(*environments)
         root = await host.create(ROOT)
         await scenario.drive(host, root)

@@ -121,7 +121,7 @@ class CloudHost(Clients):
         return False
 
     async def _rows(self) -> dict[str, int]:
-        sql = "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM outbox)"
+        sql = "SELECT (SELECT count(*) FROM inbox WHERE kept IS NULL), (SELECT count(*) FROM outbox)"
         inbox, outbox = await self._looking.fetchrow(sql)
         return {"messages in the inbox": inbox, "rows of the outbox": outbox}
 

@@ -18,7 +18,10 @@ _TAKEN_UP = frozenset(
     {
         "a child that reports and closes",
         "a subscription",
+        "events before their confirmation",
         "sleep",
+        "a question that nobody answers",
+        "a sign-in that nobody makes",
         "close while calls and a child are open",
         "a message to a child",
         "an overloaded model",
@@ -46,7 +49,9 @@ async def live(
     **stage: Any,
 ) -> Outcome:
     """``kills``: steps at which a process dies. ``prepare``: what else is to go wrong."""
-    async with CloudHost(home, scenario.respond(), **stage) as host:
+    host = CloudHost(home, scenario.respond(), **stage)
+    host.timeouts = scenario.timeouts
+    async with host:
         host.stage.arm(*kills)
         if prepare is not None:
             await prepare(host)
