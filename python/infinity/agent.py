@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
+from infinity.stamps import check_zone
 from infinity.tools.functions import ToolLike, as_tools
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """``model``: a configured name such as ``anthropic/claude-sonnet-4-5``; empty takes the default (the scripted model where no key is set).
+
+    ``timezone``: an IANA name; the zone in which the agent is told the time (empty: it is told nothing).
 
     ``tools``: made with ``@tool``, or functions with a docstring, which become tools. ``toolsets``: base URLs of tool servers that speak RAP.
 
@@ -27,8 +30,10 @@ class Agent:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
+    timezone: str = "UTC"
 
     def __post_init__(self) -> None:
+        check_zone(self.timezone)
         object.__setattr__(self, "tools", as_tools(self.tools))
 
     @property
@@ -40,4 +45,5 @@ class Agent:
             policy=self.policy,
             instructions=self.instructions,
             default_model=self.model,
+            timezone=self.timezone,
         )

@@ -104,3 +104,5 @@ class Settings:
     instructions: str = ""
     """What the agent is for; part of the system prompt of every thread."""
     default_model: str = ""
+    timezone: str = "UTC"
+    """The zone in which the agent is told the time: with each text of a user, event and wake. Empty: it is told nothing."""

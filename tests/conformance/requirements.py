@@ -377,7 +377,7 @@ TRAPS = [
     _trap("M3", "Reasoning that the provider wants back is dropped."),
     _trap("M4", "A user can forge the runtime's own markers."),
     _trap("M5", "Discarded text stays on the screen."),
-    _trap("M6", "The agent is never told the time.", gap="being built"),
+    _trap("M6", "The agent is never told the time."),
     _trap("M7", "The model hears that a server may be down for a call that was acknowledged."),
     _trap("M8", "An empty, cut-off or failed turn is taken for an answer."),
 ]

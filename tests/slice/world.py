@@ -26,6 +26,7 @@ from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
 from infinity.settings import Settings
+from infinity.stamps import is_stamp
 from infinity.testing.clock import VirtualClock
 from infinity.testing.messages_rules import check
 from infinity.testing.tool_server import ToolServer
@@ -276,11 +277,11 @@ class World:
 
 
 def texts(message: dict[str, Any]) -> str:
-    """All text of a request's message, results included."""
+    """All text of a request's message, results included, without the times."""
     found: list[str] = []
     for block in message["content"]:
-        if block["type"] == "text":
+        if block["type"] == "text" and not is_stamp(block):
             found.append(block["text"])
         elif block["type"] == "tool_result":
-            found += [part.get("text", "") for part in block["content"]]
+            found += [part.get("text", "") for part in block["content"] if not is_stamp(part)]
     return "\n".join(found)

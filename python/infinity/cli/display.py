@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from infinity.escaping import escape, escape_line, escape_text
+from infinity.stamps import is_stamp
 
 __all__ = [
     "ago",
@@ -119,7 +120,7 @@ def text_of(blocks: Sequence[dict[str, Any]]) -> str:
     """The readable part of content blocks."""
     pieces = []
     for block in blocks:
-        if block["type"] == "text":
+        if block["type"] == "text" and not is_stamp(block):
             pieces.append(block["text"])
         elif block["type"] == "tool_result":
             content = block.get("content", "")

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from infinity.errors import ConfigError
 from infinity.rap.address import url_problem
 from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
+from infinity.stamps import check_zone
 
 __all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "McpServerConfig", "ToolsetConfig"]
 
@@ -90,6 +92,16 @@ class DaemonConfig(Section):
 class AgentConfig(Section):
     instructions: str = Field(default="", examples=["You look after the repository infinity/infinity."])
     """What the agent is for; part of the system prompt of every thread."""
+    timezone: str = Field(default="UTC", examples=["Europe/Berlin"])
+    """The zone in which the agent is told the time. Empty: it is told nothing."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        try:
+            return check_zone(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 class ToolsetConfig(Section):
@@ -235,6 +247,7 @@ class Config(Section):
             policy=Policy(**self.policy.model_dump()),
             instructions=self.agent.instructions,
             default_model=str(self.models.get("default", "")),
+            timezone=self.agent.timezone,
         )
 
 

@@ -29,7 +29,7 @@ async def reopened(store: Store, thread: str, now: int) -> Delta | None:
     if not closed_by_model([msgspec.json.decode(entry_json(record)) for _, record in rows]):
         return None
     state.reopen()
-    state.note("status", encode_json({"status": "reopened"}))
+    state.note("status", encode_json({"at": now, "status": "reopened"}))
     return state.delta(now)
 
 

@@ -21,6 +21,7 @@ from infinity.escaping import escape
 from infinity.ids import Ids
 from infinity.message import Action, Block, Control, Kind, Report, Timer, TimerPurpose, encode, text_blocks
 from infinity.settings import Limits
+from infinity.stamps import stamp
 
 encode_json = msgspec.json.encode
 decode_json = msgspec.json.decode
@@ -84,6 +85,8 @@ class Slice:
     counted: bool = False
     """Whether ``living_children`` has those of the store; else it has this slice's only."""
     spawned: set[str] = field(default_factory=set)
+    came_at: int = 0
+    """When the message that is being folded in was accepted, in ms since the epoch; 0: not on record."""
     last_words: str = ""
     """The text of the last turn of this slice."""
     closing: tuple[str | None] | None = None
@@ -128,7 +131,7 @@ class Slice:
 
     def note(self, kind: str, /, **data: Any) -> None:
         """One row of the durable event stream."""
-        self.thread.note(kind, encode_json(data))
+        self.thread.note(kind, encode_json({"at": self.now, **data}))
 
     def problem(self, code: str, text: str) -> None:
         """Something the user should know of; stays on the thread until the next completion that works (L18)."""
@@ -161,6 +164,11 @@ class Slice:
             "a live event", self.thread.id, lambda: self.services.observer.live(self.thread.id, kind, data)
         )
 
+    def stamped(self, content: list[Block]) -> list[Block]:
+        """With the time at which it came in a block of its own (M6)."""
+        zone = self.services.settings.timezone
+        return [stamp(self.came_at or self.now, zone), *content] if zone else content
+
     # calls
 
     def answer(
@@ -177,9 +185,10 @@ class Slice:
         if call.detached:
             self.detach_all()
             self.thread.set_actor(call.user_id)
+        content = content or text_blocks("")
         self.thread.answer(
             call.id,
-            encode_json(content or text_blocks("")),
+            encode_json(self.stamped(content) if call.detached else content),
             now=self.now,
             event_id=self.ids.mint("event"),
             state=state,

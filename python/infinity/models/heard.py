@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from infinity.stamps import is_stamp
+
 EVENT_TOOL = "receive_event__injected"
 """The reserved tool of synthetic calls (SUB-2)."""
 
@@ -62,7 +64,7 @@ def hear(request: dict[str, Any]) -> Heard:
     images = 0
     for block in blocks(messages[-1]) if messages else []:
         match block.get("type"):
-            case "text":
+            case "text" if not is_stamp(block):
                 texts.append(block["text"])
             case "image":
                 images += 1
@@ -87,7 +89,9 @@ def blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 def text_of(block: dict[str, Any]) -> str:
     """The text of a result."""
-    return "\n".join(part["text"] for part in blocks(block) if part.get("type") == "text")
+    return "\n".join(
+        part["text"] for part in blocks(block) if part.get("type") == "text" and not is_stamp(part)
+    )
 
 
 def _event(arguments: dict[str, Any], text: str) -> HeardEvent:

@@ -46,6 +46,13 @@ def _sleep_timer(stage: Stage, call: Call, due_at: int) -> None:
     stage.thread.set_timer(f"sleep.{call.id}", due_at, Kind.TIMER, encode(timer))
 
 
+async def _current_time(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+    try:
+        return f"It is {spoken(stage.now, arguments.get('timezone', 'UTC'))}."
+    except BadTime as error:
+        return f"Error: {error}"
+
+
 async def _sleep(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
     _sleep_timer(stage, call, stage.now + int(arguments["seconds"] * 1000))
     return None
@@ -116,11 +123,27 @@ async def _cancel_subscription(stage: Stage, call: Call, arguments: dict[str, An
         active = ", ".join(f"{each.id} ({each.tool})" for each in stage.thread.subscriptions()) or "none"
         return f"Error: {subscription} is not an active subscription of this thread. Active: {active}."
     stage.notify_cancelled(subscription)
-    stage.thread.note("subscription", msgspec.json.encode({"id": subscription, "active": False}))
+    stage.thread.note(
+        "subscription", msgspec.json.encode({"at": stage.now, "id": subscription, "active": False})
+    )
     return f"The subscription {subscription} is cancelled; no further events will come."
 
 
 BUILTINS: tuple[BuiltinTool, ...] = (
+    BuiltinTool(
+        "current_time",
+        "The date and time now.",
+        _schema(
+            {},
+            {
+                "timezone": {
+                    "type": "string",
+                    "description": "IANA name, such as Europe/Berlin; UTC if left out",
+                }
+            },
+        ),
+        _current_time,
+    ),
     BuiltinTool(
         "sleep",
         "Sleep for a number of seconds, at no cost. The user or an event may wake you earlier.",

@@ -42,7 +42,9 @@ def prepare(slice: Slice, batch: Sequence[Message]) -> None:
         (message, body) for message, body in fresh if isinstance(body, Result) and body.call_id in attached
     ]
     for message, result in first:
+        slice.came_at = message.accepted_at
         _result(slice, message, result)
+    slice.came_at = 0
     if first:
         slice.wake_sleepers(prompts.SLEEP_INTERRUPTED)
     for message, body in fresh:
@@ -71,7 +73,9 @@ def _fold(slice: Slice, message: Message, body: Body) -> None:
     if slice.thread.status == "closed":
         slice.discard(message, "thread closed")
         return
+    slice.came_at = message.accepted_at
     _FOLD[type(body)](slice, message, body)
+    slice.came_at = 0
 
 
 def _user(slice: Slice, message: Message, body: UserText) -> None:
@@ -81,7 +85,7 @@ def _user(slice: Slice, message: Message, body: UserText) -> None:
         _resume(slice)
     content, kept = entering(slice, body.content)
     slice.thread.add_user(
-        encode_json(content),
+        encode_json(slice.stamped(content)),
         now=slice.now,
         actor=body.user_id,
         meta=encode_json(
@@ -149,7 +153,7 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
         "tool": call.tool,
         "call_id": call.id,
         "arguments": call.arguments,
-        "blocks": encode_json(content),
+        "blocks": encode_json(slice.stamped(content)),
         "now": slice.now,
         "meta": encode_json(meta),
     }
@@ -204,7 +208,7 @@ def _report(slice: Slice, message: Message, body: Report) -> None:
         tool=body.tool,
         call_id=body.call_id,
         arguments=encode_json(body.arguments),
-        blocks=encode_json(content),
+        blocks=encode_json(slice.stamped(content)),
         now=slice.now,
         meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed, **kept}),
     )
@@ -221,7 +225,7 @@ def _parent(slice: Slice, message: Message, body: ParentText) -> None:
         tool=origin.get("tool", "spawn_thread"),
         call_id=origin.get("call_id", ""),
         arguments=encode_json(origin.get("arguments", {})),
-        blocks=encode_json(content),
+        blocks=encode_json(slice.stamped(content)),
         now=slice.now,
         meta=encode_json({"message_id": message.id, **kept}),
     )
@@ -313,7 +317,8 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
         slice.discard(message, "the call is not open")
         return
     if body.purpose is TimerPurpose.SLEEP:
-        slice.answer(call, text_blocks("The time has come: you slept as asked."))
+        content = text_blocks("The time has come: you slept as asked.")
+        slice.answer(call, content if call.detached else slice.stamped(content))
     elif questions.is_stale(slice.thread, call, body):
         slice.discard(message, "the user was asked, or has answered, since this timer was set")
         return
