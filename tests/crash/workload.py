@@ -15,6 +15,7 @@ from typing import Any
 
 from infinity.models.heard import EVENT_TOOL, blocks
 from infinity.models.script import Reply
+from infinity.stamps import is_stamp
 from infinity.testing.tool_server import Invocation, answering
 
 from .clients import AGAIN, Clients
@@ -66,7 +67,11 @@ def _unanswered(messages: list[dict[str, Any]]) -> str:
     texts: list[str] = []
     for message in reversed(messages):
         if message["role"] == "user":
-            texts += [block["text"] for block in reversed(blocks(message)) if block["type"] == "text"]
+            texts += [
+                block["text"]
+                for block in reversed(blocks(message))
+                if block["type"] == "text" and not is_stamp(block)
+            ]
         elif any(block.get("name") != EVENT_TOOL for block in blocks(message)):
             break
     return "\n".join(reversed(texts))
