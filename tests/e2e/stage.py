@@ -23,6 +23,7 @@ from tests.crash.watch import Seen, Watch
 
 from infinity.local.home import Home
 from infinity.local.trust import Trust, find_project_file
+from infinity.stamps import is_stamp
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE = 30.0
@@ -233,8 +234,8 @@ def is_event(text: str) -> Callable[[Seen], bool]:
 def _text(blocks: list[dict[str, Any]]) -> str:
     found = []
     for block in blocks:
-        if block["type"] == "text":
+        if block["type"] == "text" and not is_stamp(block):
             found.append(block["text"])
         elif block["type"] == "tool_result":
-            found += [part.get("text", "") for part in block["content"]]
+            found += [part.get("text", "") for part in block["content"] if not is_stamp(part)]
     return "\n".join(found)

@@ -39,6 +39,8 @@ from tests.e2e.test_examples import (
     served,
 )
 
+from infinity.stamps import is_stamp
+
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
 KILLS = max(2, int(os.environ.get("INFINITY_KILLS", "200")) // 5) if FULL else 2
 """For each example."""
@@ -279,5 +281,5 @@ def results(watch: Watch) -> list[str]:
     found = []
     for entry in entries(watch, "result"):
         for block in entry["user"]:
-            found.append("".join(part["text"] for part in block["content"]))
+            found.append("".join(part["text"] for part in block["content"] if not is_stamp(part)))
     return found
