@@ -115,16 +115,17 @@ def _begin(
 ) -> asyncio.Task[T]:
     task = asyncio.get_running_loop().create_task(work, name=name, context=context)
     _kept.add(task)
-    task.add_done_callback(_kept.discard)
     task.add_done_callback(ended)
     return task
 
 
 def _logged(task: asyncio.Task[Any]) -> None:
+    _kept.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s ended by an error that nobody expected", task.get_name(), exc_info=error)
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
+    _kept.discard(task)
     if not task.cancelled():
         task.exception()

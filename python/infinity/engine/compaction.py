@@ -11,7 +11,7 @@ from infinity._core import CoreError, Message
 from infinity.abc import Turn
 from infinity.backoff import Backoff
 from infinity.engine.content import admitted
-from infinity.engine.memo import recall, remember
+from infinity.engine.memo import glance, recall, remember
 from infinity.engine.optional import optional
 from infinity.engine.work import Slice, decode_json, encode_json
 from infinity.message import Kind, Summary, encode, text_blocks
@@ -53,7 +53,7 @@ def consider(slice: Slice) -> None:
 def _consider(slice: Slice) -> None:
     window = slice.model.context_window if slice.model is not None else 0
     if window and slice.thread.context_tokens > slice.limits.compact_above * window:
-        memo = recall(slice.thread)
+        memo = glance(slice.thread)
         if memo.compaction is None and slice.now >= memo.compact_not_before:
             start(slice)
 
@@ -107,7 +107,7 @@ def unblock(slice: Slice) -> str | None:
     """The provider says that the context is too long: summarise the older half, which fits, and wait. Why not, if that cannot be."""
     if is_summariser(slice):
         return "even the part to be summarised is too long for the model"
-    if recall(slice.thread).compaction is None:
+    if glance(slice.thread).compaction is None:
         problem = start(slice, keep=max(KEEP, slice.thread.live_entries() // 2))
         if problem is not None:
             return problem

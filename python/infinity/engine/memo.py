@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from msgspec.structs import replace
 
@@ -84,11 +86,24 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """The form in which requests are made; children inherit it."""
 
 
+class Glimpse(Memo, frozen=True):  # type: ignore[misc]  # mypy knows dataclasses, where that is not allowed
+    """A memo to look at. It is shared by all who look, so nothing in it may be changed."""
+
+
 _decoder = msgspec.json.Decoder(Memo)
 
 
 def recall(thread: Thread) -> Memo:
+    """To be changed, and then remembered."""
     return _decoder.decode(thread.memo)
+
+
+def glance(thread: Thread) -> Glimpse:
+    """To be looked at only, which a slice does many times: decoded once for as long as it stays the same."""
+    return _seen(thread.memo)
+
+
+_seen = lru_cache(maxsize=64)(msgspec.json.Decoder(Glimpse).decode)
 
 
 def remember(thread: Thread, memo: Memo) -> None:
@@ -97,6 +112,6 @@ def remember(thread: Thread, memo: Memo) -> None:
 
 def inherit(parent: Thread, child: Thread) -> None:
     """What was learnt about entries that the child has inherited."""
-    simpler = recall(parent).simpler
+    simpler = glance(parent).simpler
     if simpler != Simpler():
         remember(child, Memo(simpler=simpler))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-__all__ = ["optional", "optional_async"]
+__all__ = ["left_out", "optional", "optional_async"]
 
 log = logging.getLogger("infinity.engine")
 
@@ -18,7 +18,7 @@ def optional(what: str, thread: str, work: Callable[[], T]) -> T | None:
     try:
         return work()
     except Exception as error:  # noqa: BLE001 any failure of optional work, of whatever class, ends here
-        log.warning("%s of %s failed and was left out: %s: %s", what, thread, type(error).__name__, error)
+        left_out(what, thread, error)
         return None
 
 
@@ -27,5 +27,10 @@ async def optional_async(what: str, thread: str, work: Awaitable[T]) -> T | None
     try:
         return await work
     except Exception as error:  # noqa: BLE001 any failure of optional work, of whatever class, ends here
-        log.warning("%s of %s failed and was left out: %s: %s", what, thread, type(error).__name__, error)
+        left_out(what, thread, error)
         return None
+
+
+def left_out(what: str, thread: str, error: Exception) -> None:
+    """Say so. For work that is done too often to be wrapped in a function."""
+    log.warning("%s of %s failed and was left out: %s: %s", what, thread, type(error).__name__, error)

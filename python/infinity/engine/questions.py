@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from infinity._core import Call, Thread
-from infinity.engine.memo import Asking, Memo, recall, remember
+from infinity.engine.memo import Asking, Memo, glance, recall, remember
 from infinity.message import Choice, Kind, Timer, TimerPurpose, encode
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def answered(slice: Slice, call: Call, kind: str) -> None:
 
 def waits(thread: Thread, call: Call) -> Asking | None:
     """What the call waits for, if the user is being asked."""
-    asking = recall(thread).asking.get(call.id)
+    asking = glance(thread).asking.get(call.id)
     return asking if asking is not None and asking.open else None
 
 
 def is_open(thread: Thread, call: Call, kind: str) -> bool:
     """Whether the user is still asked this."""
-    memo = recall(thread)
+    memo = glance(thread)
     asking = memo.asking.get(call.id)
     if kind != "consent" and asking is not None:
         return kind in asking.open
@@ -85,7 +85,7 @@ def adopt(slice: Slice, call: Call) -> bool:
 
 def is_stale(thread: Thread, call: Call, timer: Timer) -> bool:
     """Whether a question has come, or has been answered, since the timer was set."""
-    asking = recall(thread).asking.get(call.id)
+    asking = glance(thread).asking.get(call.id)
     if asking is None:
         return False
     if timer.purpose is TimerPurpose.DEADLINE:
@@ -95,12 +95,13 @@ def is_stale(thread: Thread, call: Call, timer: Timer) -> bool:
 
 def forget(thread: Thread, call: Call) -> list[str]:
     """The call has ended: take back what only this module knows. The kinds of prompts that were open."""
+    seen = glance(thread)
+    if not any(call.id in each for each in (seen.prompts, seen.asking, seen.deadlines, seen.refused)):
+        return []
     memo = recall(thread)
     kind, asking = memo.prompts.pop(call.id, None), memo.asking.pop(call.id, None)
-    due_at = memo.deadlines.pop(call.id, None)
-    refused = memo.refused.pop(call.id, None)
-    if kind is None and asking is None and due_at is None and refused is None:
-        return []
+    memo.deadlines.pop(call.id, None)
+    memo.refused.pop(call.id, None)
     remember(thread, memo)
     if asking is None:
         return [kind] if kind is not None else []

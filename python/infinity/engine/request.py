@@ -10,7 +10,7 @@ from infinity._core import weight
 from infinity.abc import ModelInfo, ModelRequest
 from infinity.engine import compaction, prompts
 from infinity.engine.content import CHARS_PER_TOKEN, fits
-from infinity.engine.memo import Simpler, recall
+from infinity.engine.memo import Simpler, glance
 
 if TYPE_CHECKING:
     from infinity.engine.work import Slice
@@ -29,7 +29,7 @@ def request_of(slice: Slice, info: ModelInfo, simpler: Simpler | None = None) ->
     """What the model is asked now. ``simpler``: a form other than the one on record for this thread."""
     system = prompts.system(slice.services.settings.instructions)
     tools = slice.catalog.tools if slice.catalog is not None else b"[]"
-    simpler = recall(slice.thread).simpler if simpler is None else simpler
+    simpler = glance(slice.thread).simpler if simpler is None else simpler
     images = info.images
     if compaction.is_summariser(slice):
         # A summary is words about words, and its range must fit whatever it holds (DESIGN 5.5).

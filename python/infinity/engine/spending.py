@@ -12,7 +12,7 @@ from infinity.abc import Usage
 from infinity.backoff import Backoff
 from infinity.engine import budget, compaction
 from infinity.engine.attempts import Owed, bound
-from infinity.engine.memo import Memo, recall, remember
+from infinity.engine.memo import Memo, glance, recall, remember
 from infinity.engine.work import Slice
 from infinity.errors import ConfigError, ModelError
 from infinity.message import Kind, Timer, TimerPurpose, encode
@@ -66,7 +66,7 @@ async def may_buy(slice: Slice) -> bool:
     except ConfigError as error:
         await give_up(slice, error)
         return False
-    memo = recall(slice.thread)
+    memo = glance(slice.thread)
     if memo.held is not None:
         _park_again(slice, memo.held)
     elif (used_up := await budget.exhausted(slice)) is not None:
@@ -132,15 +132,15 @@ async def failed(slice: Slice, code: str, usage: Usage) -> None:
     count = await slice.services.attempts.record(slice.thread.id, Owed(code, tokens, microdollars))
     if count is not None:
         slice.thread.attempted(count)
-    memo = recall(slice.thread)
-    if not memo.since:
+    if not glance(slice.thread).since:
+        memo = recall(slice.thread)
         memo.since = slice.now
         remember(slice.thread, memo)
 
 
 async def give_up(slice: Slice, error: ModelError | ConfigError) -> None:
     """End the slice without a turn. What can be tried again is, by a timer that survives; the rest waits for a person (L18)."""
-    settings, memo = slice.services.settings.retries, recall(slice.thread)
+    settings, memo = slice.services.settings.retries, glance(slice.thread)
     used_up = exhausted(slice) or memo.retries >= settings.slices
     # A compaction that fails is begun again by its parent, which has something to say: it waits for nothing.
     lasting = not compaction.is_summariser(slice)
@@ -209,9 +209,10 @@ def try_again_at(slice: Slice, due_at: int, *, rounds: int = 0, cause: str | Non
 
 def quiet(slice: Slice) -> None:
     """No retry timer any more."""
-    memo = recall(slice.thread)
-    if memo.retry is not None:
-        slice.thread.cancel_timer(memo.retry)
+    retry = glance(slice.thread).retry
+    if retry is not None:
+        slice.thread.cancel_timer(retry)
+        memo = recall(slice.thread)
         memo.retry = None
         remember(slice.thread, memo)
 
@@ -221,7 +222,7 @@ def unhold(slice: Slice, *, person: bool) -> None:
 
     A person's words are asked at once in spite of a cause, but not when nothing may be bought: then the timer is all that wakes the thread.
     """
-    memo = recall(slice.thread)
+    memo = glance(slice.thread)
     if memo.retry is not None and (memo.cause is None or (person and not exhausted(slice))):
         quiet(slice)
 
@@ -248,8 +249,9 @@ def started_anew(slice: Slice) -> None:
 
 def _forget(slice: Slice) -> None:
     quiet(slice)
-    memo = recall(slice.thread)
-    if memo.retries or memo.since or memo.cause is not None or memo.held is not None:
+    seen = glance(slice.thread)
+    if seen.retries or seen.since or seen.cause is not None or seen.held is not None:
+        memo = recall(slice.thread)
         memo.retries = memo.since = 0
         memo.cause = memo.held = None
         remember(slice.thread, memo)

@@ -12,8 +12,8 @@ import msgspec
 from infinity._core import Call, Delta, Message, Thread
 from infinity.abc import Catalog, Model, ModelInfo, Offer, Usage
 from infinity.engine import family, prompts, questions
-from infinity.engine.memo import inherit, recall, remember
-from infinity.engine.optional import optional
+from infinity.engine.memo import glance, inherit, recall, remember
+from infinity.engine.optional import left_out
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import LimitReached
@@ -110,7 +110,7 @@ class Slice:
         ended = self.signal is not None or self.out_of_time
         if ended or not self.thread.pending or self.thread.status in ("stopped", "closed"):
             return False
-        memo = recall(self.thread)
+        memo = glance(self.thread)
         # What is no input asks no model that said wait, and none whose context is being compacted (R8).
         return memo.retry is None and (not memo.blocked or self.spoken or self.asked_by_a_person)
 
@@ -160,9 +160,11 @@ class Slice:
 
     def live(self, kind: str, data: dict[str, Any]) -> None:
         """Show something to whoever watches; nobody's watching fails a slice."""
-        optional(
-            "a live event", self.thread.id, lambda: self.services.observer.live(self.thread.id, kind, data)
-        )
+        thread = self.thread.id
+        try:
+            self.services.observer.live(thread, kind, data)
+        except Exception as error:  # noqa: BLE001 any failure, of whatever class, ends here
+            left_out("a live event", thread, error)
 
     def stamped(self, content: list[Block]) -> list[Block]:
         """With the time at which it came in a block of its own (M6)."""
@@ -214,8 +216,9 @@ class Slice:
             self.thread.close_prompt(f"{kind}.{call.id}")
 
     def forget_sequence(self, call_id: str) -> None:
-        memo = recall(self.thread)
-        if memo.sequences.pop(call_id, None) is not None:
+        if call_id in glance(self.thread).sequences:
+            memo = recall(self.thread)
+            del memo.sequences[call_id]
             remember(self.thread, memo)
 
     def cancel(self, call: Call, text: str) -> None:
@@ -232,7 +235,7 @@ class Slice:
 
     def has_left(self, call: Call) -> bool:
         """Whether its server may have heard of it: not while the user is asked, and not before the commit that lets it go."""
-        asked = recall(self.thread).prompts.get(call.id)
+        asked = glance(self.thread).prompts.get(call.id)
         return asked != "consent" and call.id not in self.released
 
     def notify_cancelled(self, call_id: str) -> None:
@@ -242,7 +245,7 @@ class Slice:
     def detach_all(self) -> None:
         """Make room for something else: attached calls get a placeholder and go on (L4); sleepers are woken."""
         attached = self.thread.attached()
-        waiting = recall(self.thread).prompts if attached else {}
+        waiting = glance(self.thread).prompts if attached else {}
         for call in attached:
             if call.tool == SLEEPER:
                 self.answer(call, text_blocks(prompts.SLEEP_INTERRUPTED))
@@ -363,7 +366,7 @@ class Slice:
             self.notify_cancelled(subscription.id)
         if self.thread.parent is not None and (report or self._was_spawned):
             self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
-        if (retry := recall(self.thread).retry) is not None:
+        if (retry := glance(self.thread).retry) is not None:
             self.thread.cancel_timer(retry)
         self.thread.close()
         self.thread.plan_outbox(f"close.{self.thread.id}", "close", "", b"{}")

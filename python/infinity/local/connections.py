@@ -113,14 +113,19 @@ class _Waiting:
         self.seconds = seconds
         self._since: dict[Connection, float] = {}
 
-    def add(self, connection: Connection, now: float) -> None:
+    def add(self, connection: Connection, now: float) -> float:
+        """When it will have waited long enough, at the earliest."""
         self._since.setdefault(connection, now)
+        return now + self.seconds
 
     def discard(self, connection: Connection) -> None:
         self._since.pop(connection, None)
 
     def __contains__(self, connection: Connection) -> bool:
         return connection in self._since
+
+    def __len__(self) -> int:
+        return len(self._since)
 
     def first(self) -> Connection | None:
         return next(iter(self._since), None)
@@ -243,15 +248,13 @@ class Connections:
     # what connections tell
 
     def opened(self, connection: Connection) -> None:
-        self.half_requests.add(connection, self._loop.time())
-        self._arm()
+        self._arm(self.half_requests.add(connection, self._loop.time()))
 
     def heard(self, connection: Connection) -> None:
         """Bytes of a request came. Its headers have to be whole in time, however many pieces they come in."""
         if connection in self.idle_connections:
             self.idle_connections.discard(connection)
-            self.half_requests.add(connection, self._loop.time())
-            self._arm()
+            self._arm(self.half_requests.add(connection, self._loop.time()))
 
     def works(self, connection: Connection) -> None:
         """A request is whole and is being answered."""
@@ -263,12 +266,10 @@ class Connections:
     def rests(self, connection: Connection) -> None:
         connection.requests -= 1
         if not connection.requests and not connection.transport.is_closing():
-            self.idle_connections.add(connection, self._loop.time())
-            self._arm()
+            self._arm(self.idle_connections.add(connection, self._loop.time()))
 
     def stalls(self, connection: Connection) -> None:
-        self.stalled_connections.add(connection, self._loop.time())
-        self._arm()
+        self._arm(self.stalled_connections.add(connection, self._loop.time()))
 
     def flows(self, connection: Connection) -> None:
         self.stalled_connections.discard(connection)
@@ -288,9 +289,9 @@ class Connections:
 
     # the sweep
 
-    def _arm(self) -> None:
-        due = self._due()
-        if due is None or self._stopped:
+    def _arm(self, due: float) -> None:
+        """Sweep at ``due`` at the latest. Each request comes here, so who else waits is not asked: a sweep is set for the first of them."""
+        if self._stopped:
             return
         if self._sweep is not None:
             if self._sweep.when() <= due:
@@ -300,9 +301,10 @@ class Connections:
 
     def _disarm(self) -> None:
         """With nothing to close, nothing wakes (I9)."""
-        if self._sweep is not None and self._due() is None:
-            self._sweep.cancel()
-            self._sweep = None
+        if self._sweep is None or self.half_requests or self.idle_connections or self.stalled_connections:
+            return
+        self._sweep.cancel()
+        self._sweep = None
 
     def _due(self) -> float | None:
         dues = [
@@ -317,7 +319,9 @@ class Connections:
             for connection in waiting.expired(now):
                 self._forget(connection)
                 connection.transport.abort()
-        self._arm()
+        due = self._due()
+        if due is not None:
+            self._arm(due)
 
 
 def connection_of(request: web.Request) -> Connection | None:

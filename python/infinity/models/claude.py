@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from enum import Enum
+from functools import lru_cache
 
 from infinity.abc.model import ModelInfo
 
@@ -94,8 +95,17 @@ def _version(id: str) -> tuple[str, tuple[int, int]]:
     return found["line"], (int(found["major"]), int(found["minor"] or 0))
 
 
-def info(id: str) -> ModelInfo:
-    """What is known of a model: from the table, for a dated snapshot too; else what its generation has in common, without a price."""
+@lru_cache(maxsize=64)
+def info(id: str, provider: str = PROVIDER) -> ModelInfo:
+    """What is known of a model: from the table, for a dated snapshot too; else what its generation has in common, without a price.
+
+    Asked for several times a turn. Ids come from users, so only some are remembered.
+    """
+    known = _known(id)
+    return known if provider == PROVIDER else replace(known, name=f"{provider}/{id}", provider=provider)
+
+
+def _known(id: str) -> ModelInfo:
     known = _BY_ID.get(plain(id)) or _BY_ID.get(_SNAPSHOT.sub("", plain(id)))
     if known is not None:
         return replace(known, name=f"{PROVIDER}/{id}", id=id)

@@ -13,6 +13,8 @@ import msgspec
 TAG = "infinity-reasoning:"
 """No signature of the Messages API begins like this: those are base64."""
 
+_KINDS = ("thinking", "redacted_thinking")
+
 NOBODY = ""
 """The origin of reasoning that goes back to nobody."""
 
@@ -43,15 +45,17 @@ def item_of(block: dict[str, Any], origin: str) -> Any | None:
 
 
 _THINKING = (b'"type":"thinking"', b'"type":"redacted_thinking"')
+_EITHER = b'thinking"'
+"""In both, so that a history without any is gone through once."""
 
 
 def marked(blocks: list[dict[str, Any]], origin: str | None) -> list[dict[str, Any]]:
     """A turn of the Messages API whose reasoning is for ``origin`` alone; as it is if that is ``None``: Claude's goes to every host of Claude."""
-    if origin is None:
+    if origin is None or not any(each["type"] in _KINDS for each in blocks):
         return blocks
     return [
         block(str(each.get("thinking") or ""), origin, each)
-        if each["type"] in ("thinking", "redacted_thinking") and not _is_tagged(each)
+        if each["type"] in _KINDS and not _is_tagged(each)
         else each
         for each in blocks
     ]
@@ -64,7 +68,7 @@ def for_messages_api(messages: bytes, origin: str | None) -> bytes:
     """
     if origin is None:
         return without_foreign(messages)
-    if not any(mark in messages for mark in _THINKING):
+    if _EITHER not in messages or not any(mark in messages for mark in _THINKING):
         return messages
     decoded: list[dict[str, Any]] = _decode(messages)
     for message in decoded:
@@ -76,7 +80,7 @@ def for_messages_api(messages: bytes, origin: str | None) -> bytes:
 
 
 def _given_back(block: dict[str, Any], origin: str) -> Any | None:
-    return item_of(block, origin) if block.get("type") in ("thinking", "redacted_thinking") else block
+    return item_of(block, origin) if block.get("type") in _KINDS else block
 
 
 def without_foreign(messages: bytes) -> bytes:

@@ -117,7 +117,7 @@ class Models:
                 f"there is no model {name!r}; write provider/id or one of: {', '.join(self.names())}"
             )
         if provider in ("anthropic", "anthropic-sdk"):
-            return replace(claude.info(id), name=full, provider=provider)
+            return claude.info(id, provider)
         describe = getattr(self._provider(provider), "info", None)
         try:
             known = describe(id) if describe is not None else ModelInfo(full, provider, id)

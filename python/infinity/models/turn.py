@@ -139,9 +139,8 @@ class OpenTurn:
         turn = closed(self._blocks, self._stop_reason, self.used)
         if not turn.blocks and self._stop_reason == "model_context_window_exceeded":
             raise ContextTooLong("the conversation fills the model's context window; compact it")
-        if origin is not None:
-            turn = replace(turn, blocks=reasoning.marked(turn.blocks, origin))
-        return turn
+        blocks = reasoning.marked(turn.blocks, origin)
+        return turn if blocks is turn.blocks else replace(turn, blocks=blocks)
 
     def _start(self, event: Event) -> Part | None:
         block = event.content_block

@@ -16,7 +16,7 @@ from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Tu
 from infinity.engine import compaction, spending
 from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
-from infinity.engine.memo import recall
+from infinity.engine.memo import glance
 from infinity.engine.request import request_of
 from infinity.engine.work import Slice
 from infinity.errors import (
@@ -244,7 +244,7 @@ def postpone(slice: Slice) -> None:
     """
     if not slice.thread.pending or slice.thread.status in ("stopped", "closed"):
         return
-    retries = recall(slice.thread).retries
+    retries = glance(slice.thread).retries
     if retries >= slice.services.settings.retries.slices or spending.exhausted(slice):
         text = f"the model did not answer within the host's time limit, {retries + 1} times in a row"
         spending.park(slice, "time_limit", f"{text}. Send a message or {spending.RESUME}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infinity._core import Message
 from infinity.engine import compaction, questions
-from infinity.engine.memo import recall
+from infinity.engine.memo import glance
 from infinity.engine.outbox import Outbox
 from infinity.engine.work import Slice
 from infinity.message import Action, Control, Kind, Timer, TimerPurpose, decode
@@ -26,7 +26,7 @@ async def consult(slice: Slice, batch: Sequence[Message], outbox: Outbox) -> Non
 
 async def _summariser(slice: Slice, batch: Sequence[Message]) -> None:
     """Whether the summary that the thread waits for can still come."""
-    child = recall(slice.thread).compaction
+    child = glance(slice.thread).compaction
     if child is None or child in slice.spawned:
         return
     row = await slice.services.store.thread(child)
