@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import NewType, Protocol
 
 from .escaping import is_visible
@@ -27,7 +27,7 @@ class RandomIds:
     """120 random bits behind the prefix."""
 
     def mint(self, prefix: str) -> str:
-        return f"{prefix}_{secrets.token_hex(15)}"
+        return f"{prefix}_{os.urandom(15).hex()}"
 
 
 class CountedIds:

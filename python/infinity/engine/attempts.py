@@ -52,6 +52,10 @@ class Attempts:
         self.owe(thread, attempt)
         return await self.settle(thread)
 
+    def owed(self, thread: str) -> bool:
+        """Whether ``settle`` has something to do."""
+        return thread in self._owed
+
     async def settle(self, thread: str) -> int | None:
         """Record what is kept of the thread; ``None`` if there is nothing. Raises ``StoreError`` when that fails."""
         # Taken out first: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.

@@ -299,8 +299,8 @@ class Loop:
         self._hot.keep(slice.thread)
         if committed is not None:
             self.follow(committed)
-        if bought and slice.model is not None:
-            about = self._services.probes.succeeded(slice.model, slice.thread.model)
+        if bought and slice.model is not None and self._services.probes.succeeded(slice.model):
+            about = self._services.probes.passed(slice.model, slice.thread.model)
             await optional_async("waking who waited for the model", slice.thread.id, about)
 
     async def _commit_kept(self, thread: str, batch: Sequence[Message]) -> Sequence[Message]:

@@ -227,13 +227,15 @@ class Outbox:
                 await self._services.wire.notify_closed(row.thread)
                 await self._done(row)
             case _:
-                match await self._standing(row):
+                # What its commit has just handed over needs no look at the store.
+                fresh = row.attempts == 0 and row.key not in self._attempted
+                match _Standing.OPEN if fresh else await self._standing(row):
                     case _Standing.ENDED:
                         await self._services.store.outbox_done(row.key)
                     case _Standing.OVERDUE:
                         return row._replace(due_at=self._services.clock.now() + OVERDUE_MS)
                     case _:
-                        admitted = await self._admitted(row)
+                        admitted = row if fresh else await self._admitted(row)
                         if admitted is not None:
                             return await self._post(admitted)
         return row._replace(due_at=-1)
@@ -265,9 +267,7 @@ class Outbox:
 
     async def _standing(self, row: OutboxRow) -> _Standing:
         """Whether what was not sent at once is still to be sent: its call may have ended meanwhile, or be about to (I13)."""
-        if row.call_id is None or (row.attempts == 0 and row.key not in self._attempted):
-            return _Standing.OPEN
-        if row.key in self._unrecorded:
+        if row.call_id is None or row.key in self._unrecorded:
             return _Standing.OPEN
         found = await self._services.store.find_call(row.call_id)
         if found is None:

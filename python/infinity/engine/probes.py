@@ -132,9 +132,13 @@ class Probes:
         works = self._successes.get(info.provider, 0) >= since
         return None if works else f"outage {info.provider}"
 
-    async def succeeded(self, info: ModelInfo, name: str) -> None:
-        """A turn was bought. Wakes those that waited for what has passed, a few now and the others in the background."""
+    def succeeded(self, info: ModelInfo) -> bool:
+        """A turn was bought. Whether any cause stands, which may have passed with it: then ``passed`` is to be called."""
         self._successes[info.provider] = self._clock.now()
+        return bool(self._causes)
+
+    async def passed(self, info: ModelInfo, name: str) -> None:
+        """Wakes those that waited for what has passed, a few now and the others in the background."""
         gone = [key for key in _keys(info, name) if key in self._causes]
         if not gone:
             return

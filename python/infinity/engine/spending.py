@@ -58,8 +58,8 @@ async def may_buy(slice: Slice) -> bool:
 
     Raises ``StoreError`` when an earlier attempt cannot be put on record: then nothing is bought.
     """
-    count = await slice.services.attempts.settle(slice.thread.id)
-    if count is not None:
+    thread, attempts = slice.thread.id, slice.services.attempts
+    if attempts.owed(thread) and (count := await attempts.settle(thread)) is not None:
         slice.thread.attempted(count)
     try:
         slice.provider, slice.model = slice.services.models.resolve(slice.thread.model)

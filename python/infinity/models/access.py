@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from infinity.errors import ConfigError
@@ -20,6 +21,11 @@ class ModelTimeouts:
     stall: float = 120.0
     """Between two pieces of an answer, and until its first."""
     total: float = 1_800.0
+
+
+@lru_cache(maxsize=64)
+def _host(base_url: str) -> str:
+    return urlsplit(base_url).netloc
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,7 +62,7 @@ class Access:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.base_url).netloc
+        return _host(self.base_url)
 
     def headers(self) -> dict[str, str]:
         if self.api_key is not None:

@@ -87,6 +87,7 @@ def plain(id: str) -> str:
     return id if found is None else found["id"]
 
 
+@lru_cache(maxsize=64)
 def _version(id: str) -> tuple[str, tuple[int, int]]:
     """The line and version of a model id; ``("", (0, 0))`` for ids of another form."""
     found = _VERSION.match(plain(id))

@@ -220,10 +220,11 @@ def _unreadable() -> ModelUnavailable:
 
 
 def _check_calls(ids: list[Any], turn: Turn) -> None:
-    if ids != [call.id for call in turn.calls] or not all(isinstance(id, str) for id in ids):
+    if ids != [call.id for call in turn.calls] or [id for id in ids if not isinstance(id, str)]:
         raise ModelUnavailable("the model's answer holds calls that do not match its content")
-    if not all(call.arguments is None or isinstance(call.arguments, dict) for call in turn.calls):
-        raise ModelUnavailable("the model's answer holds arguments that are no object")
+    for call in turn.calls:
+        if call.arguments is not None and not isinstance(call.arguments, dict):
+            raise ModelUnavailable("the model's answer holds arguments that are no object")
 
 
 def _taken_back(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -152,6 +152,7 @@ def _parts_problem(parts: SplitResult, port: int | None, schemes: tuple[str, ...
     return None
 
 
+@lru_cache(maxsize=1024)
 def shown(url: str) -> str:
     """A URL fit for logs and errors: without user, query and fragment, and without long parts of the path, which may be secrets (S9)."""
     try:

@@ -97,7 +97,7 @@ def _key_id(key: bytes) -> str:
 
 
 def _mac(key: bytes, signed: str) -> str:
-    return _encode(hmac.new(key, _PURPOSE + signed.encode(), hashlib.sha256).digest())
+    return _encode(hmac.digest(key, _PURPOSE + signed.encode(), "sha256"))
 
 
 def _encode(data: bytes) -> str:

@@ -137,7 +137,11 @@ class HttpTransport:
             return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}", left)
 
     def _place(self, url: str) -> asyncio.Semaphore:
-        return self._places.setdefault(origin(url), asyncio.Semaphore(self._per_host))
+        target = origin(url)
+        place = self._places.get(target)
+        if place is None:
+            place = self._places[target] = asyncio.Semaphore(self._per_host)
+        return place
 
     def _owner(self, url: str) -> Server | None:
         """The server that the URL belongs to; of several on one origin the one with the longest matching path."""

@@ -20,15 +20,13 @@ async def consult(slice: Slice, batch: Sequence[Message], outbox: Outbox) -> Non
         for message in batch:
             if message.kind == Kind.TIMER:
                 await _deadline(slice, message, outbox)
-    if Kind.SUMMARY not in kinds:
-        await _summariser(slice, batch)
-
-
-async def _summariser(slice: Slice, batch: Sequence[Message]) -> None:
-    """Whether the summary that the thread waits for can still come."""
     child = glance(slice.thread).compaction
-    if child is None or child in slice.spawned:
-        return
+    if child is not None and child not in slice.spawned and Kind.SUMMARY not in kinds:
+        await _summariser(slice, child, batch)
+
+
+async def _summariser(slice: Slice, child: str, batch: Sequence[Message]) -> None:
+    """Whether the summary that the thread waits for can still come."""
     row = await slice.services.store.thread(child)
     gone = row is None or row.status == "stopped"
     # What has closed has sent its summary, which may be on its way; whoever asks for another one does not wait for that.

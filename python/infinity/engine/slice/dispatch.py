@@ -58,7 +58,7 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
 def _in_real_names(slice: Slice, turn: Turn) -> Turn:
     """The calls with their arguments as the tools name them; what the model said stays in the turn's content as it said it."""
     offers = [slice.offer(call.tool) for call in turn.calls]
-    if not any(offer is not None and offer.renamed is not None for offer in offers):
+    if not [offer for offer in offers if offer is not None and offer.renamed is not None]:
         return turn
     calls = [
         replace(call, arguments=offer.real(call.arguments))
