@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from tests.property.played import UNREADABLE, Json, PlayedWorld
+from tests.property.played import FULL, UNREADABLE, Json, PlayedWorld
 
 from infinity._core import entry_json, header_json
 from infinity.abc import ThreadRow
@@ -54,7 +54,7 @@ class Account:
         ]
         timers = await self._world.store.timers(thread)
         prompts = await self._world.store.prompts(thread)
-        left += [(row.id.partition(".")[2], row.id) for row in (*timers, *prompts)]
+        left += [(row.id.split(".")[1], row.id) for row in (*timers, *prompts)]
         calls = await self._world.store.calls(thread, open_only=False)
         ended = {call.id for call, state in calls if state not in ("planned", "sent")}
         assert [what for call, what in left if call in ended] == [], (
@@ -64,7 +64,7 @@ class Account:
     def _no_slice_fails(self) -> None:
         """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""
         failing = self._world.runtime.loop.failing
-        assert [why for _, why, _ in failing.values() if UNREADABLE not in why] == []
+        assert [why for _, why, _ in failing.values() if UNREADABLE not in why and FULL not in why] == []
 
     async def _history(self, thread: str) -> list[Json]:
         """I10: entries are appended, never rewritten."""
@@ -122,6 +122,7 @@ class Account:
         """I7: at rest, every thread that is not closed has a reason to wake, or is idle."""
         for row in await self._world.store.threads(limit=1000):
             await self._has_a_reason(row)
+            await self._questions_stop_deadlines(row)
 
     async def _has_a_reason(self, row: ThreadRow) -> None:
         explanation = await self._world.runtime.explain(row.id)
@@ -134,6 +135,30 @@ class Account:
             # A message that is queued or taken, and a slice that is tried again, are reasons too.
             woken = reasons & {"timer", "call", "queued", "running", "failing"}
             assert woken or compacting, f"{row.id} should speak and nothing wakes it: {explanation}"
+        late = [one for one in explanation.reasons if one.until is not None and one.until <= self._now]
+        assert not late, f"{row.id} waits for what is over: {late}"
+
+    @property
+    def _now(self) -> int:
+        return self._world.clock.now()
+
+    async def _questions_stop_deadlines(self, row: ThreadRow) -> None:
+        """CHO-3: an open question has a limit of its own and its call no deadline; every other call has its deadline. I13: nothing is known of others."""
+        calls = {call.id: call for call, _ in await self._world.store.calls(row.id)}
+        timers = {tuple(timer.id.split(".")[:2]) for timer in await self._world.store.timers(row.id)}
+        asked: dict[str, set[str]] = {}
+        for prompt in await self._world.store.prompts(row.id):
+            asked.setdefault(prompt.id.split(".")[1], set()).add(prompt.kind)
+        for id, call in calls.items():
+            asks = bool(asked.get(id, set()) & {"choice", "oauth"})
+            assert (("prompt", id) in timers) == asks, f"{row.id}: the limit of what {id} asks"
+            runs = call.deadline is not None and not call.subscription and "consent" not in asked.get(id, ())
+            assert (("deadline", id) in timers) == (runs and not asks), f"{row.id}: the deadline of {id}"
+        memo = msgspec.json.decode(header_json(row.header))["memo"]
+        about = {id for name in ("prompts", "asking", "deadlines", "refused") for id in memo.get(name, {})}
+        assert about <= calls.keys(), f"{row.id} remembers of calls that have ended: {about - calls.keys()}"
+        for id, asking in memo.get("asking", {}).items():
+            assert set(asking.get("open", ())) == asked.get(id, set()), f"{row.id}: what {id} asks"
 
 
 def _results(history: list[Json], call_id: str) -> int:

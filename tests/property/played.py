@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import random
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.slice.world import Replies, Reply, World, call, say, texts
+from tests.property.purchases import RUNNING, Purchases
+from tests.slice.world import World
 
 from infinity._core import Delta, Message, Snapshot
-from infinity.abc import Delivery, Store, Turn, Usage, Verdict
-from infinity.errors import ModelUnavailable, Overloaded, StoreError
+from infinity.abc import Delivery, Store, Verdict
+from infinity.errors import StoreError
+from infinity.settings import Retries, Settings
 from infinity.tools.catalog import Definitions, ToolDefinition
 
 Json = dict[str, Any]
 
-UNREADABLE = "the disk cannot be read"
-
-
-class AnyModel(Replies):
-    """Does anything a model may do, as the seed has it."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._random = random.Random(seed)
-
-    def _reply(self, body: Json) -> Reply:
-        last = texts(body["messages"][-1])
-        if "Summarise the conversation" in last:
-            return self._random.choice([say("a summary"), say("a summary"), Turn([])])
-        names = [tool["name"] for tool in body["tools"]]
-        choice = self._random.random()
-        if choice < 0.45:
-            return say(f"reply {len(self.requests)}")
-        if choice < 0.75:
-            wanted = self._random.choices(
-                ("slow", "slow", "watch", "nothing_like_it"), k=self._random.randint(1, 3)
-            )
-            return call(*((name, {}) for name in wanted), text=self._random.choice(("", "calling")))
-        if choice < 0.80:
-            return call(
-                ("spawn_thread", {"instructions": "do a part"}), *[("slow", {})] * self._random.randint(0, 1)
-            )
-        if choice < 0.84:
-            return call(("report_to_parent", {"report": "a report"}))
-        if choice < 0.87:
-            return call(("sleep", {"seconds": self._random.choice((0, 60))}))
-        if choice < 0.90:
-            return call(("sleep_until_event_or_input", {}))
-        if choice < 0.92 and "thread_ancestors" not in names:
-            return (
-                call(("close_thread", {})) if "child thread" in str(body["messages"]) else say("not closing")
-            )
-        if choice < 0.95:
-            return Turn([])
-        return self._random.choice(
-            [Overloaded("busy"), ModelUnavailable("gone"), Turn([], usage=Usage(10, 0))]
-        )
+UNREADABLE, FULL = "the disk cannot be read", "the disk is full"
 
 
 class SlowTools:
@@ -88,6 +49,8 @@ class Taking:
                 self._world.violations.append(f"{sent['id']} left before it was on record (I5)")
             if (sent["group_id"], sent["id"]) not in self._world.calls:
                 self._world.calls.append((sent["group_id"], sent["id"]))
+        elif self._world.answers.setdefault(key, sent) != sent:
+            self._world.violations.append(f"two answers to one question: {sent}, {self._world.answers[key]}")
         return Delivery(Verdict.DELIVERED)
 
     async def notify(self, base_urls: Any, path: str, body: bytes) -> Json:
@@ -98,12 +61,13 @@ class Taking:
 
 
 class Unsteady:
-    """The store, whose loads fail as often as it is told to."""
+    """The store, whose loads, commits and records of attempts fail as often as it is told to."""
 
     def __init__(self, store: Store, world: PlayedWorld) -> None:
         self._store = store
         self._world = world
         self.failures = 0
+        self.full = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -116,11 +80,22 @@ class Unsteady:
             raise StoreError(UNREADABLE)
         return await self._store.load(thread, known_version, message_ids)
 
+    async def record_attempt(self, *args: Any, **how: Any) -> int:
+        self._write()
+        return await self._store.record_attempt(*args, **how)
+
+    def _write(self) -> None:
+        if self.full:
+            self.full -= 1
+            raise StoreError(FULL)
+
     async def commit(self, delta: Delta) -> list[Message]:
         """Keeps account of early events, of which only their own commits tell (SUB-9)."""
+        self._write()
         kept = self._world.kept
         kept.update({(delta.thread, message.id): about for about, message in delta.kept})
         messages = await self._store.commit(delta)
+        self._world.purchases.committed(delta.thread)
         gone = {*delta.released, *delta.dropped}
         left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
         if forgotten := [key for key in left if kept[key] not in gone]:
@@ -134,13 +109,35 @@ class PlayedWorld(World):
     """Tools are played, so nothing leaves the process. ``violations``: what was seen to break an invariant while it happened."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(path, settings=Settings(retries=Retries(completion=2, slices=2)))
+        self.purchases = Purchases(self)
+        self.answers: dict[str, Json] = {}
+        """To questions, as they left, by key."""
         self.calls: list[tuple[str, str]] = []
         """Thread and id of every call that ever left."""
         self.violations: list[str] = []
         self.kept: dict[tuple[str, str], str] = {}
         """Calls of the early events that are kept, by thread and id."""
         self.unsteady: Unsteady
+
+    async def restart(self) -> None:
+        await self._shut(0)
+        self.purchases.all_lost()
+        await self._open()
+
+    async def crash(self) -> None:
+        """As SIGKILL leaves it: no last words, and no mark of an end in order."""
+
+        async def nothing() -> None:
+            return
+
+        self.runtime.loop._last_words = nothing  # type: ignore[method-assign]
+        await self._shut(0)
+        with sqlite3.connect(self.path) as journal:
+            journal.execute("DELETE FROM meta WHERE key = 'clean_stop'")
+        journal.close()
+        self.purchases.all_lost()
+        await self._open()
 
     async def _open_store(self) -> Any:
         self.unsteady = Unsteady(await super()._open_store(), self)
@@ -158,6 +155,7 @@ class PlayedWorld(World):
         genuine = loop.run_slice
 
         async def watched(thread: str, batch: Sequence[Message]) -> None:
+            RUNNING.set(thread)
             if active[thread]:
                 self.violations.append(f"two slices of {thread} at once (I1)")
             numbers = [message.seq for message in batch]
@@ -166,6 +164,10 @@ class PlayedWorld(World):
             active[thread] += 1
             try:
                 await genuine(thread, batch)
+            except Exception:
+                if thread not in loop._kept.threads():
+                    self.purchases.lost(thread)
+                raise
             finally:
                 active[thread] -= 1
             last[thread] = max([last[thread], *numbers])

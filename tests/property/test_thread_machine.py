@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from tests.property.invariants import Account
-from tests.property.played import AnyModel, Json, PlayedWorld
+from tests.property.played import Json, PlayedWorld
+from tests.property.purchases import TROUBLES, AnyModel
 
-from infinity.errors import BadRequest
+from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import Action
 
 
@@ -39,7 +40,7 @@ class ThreadMachine(RuleBasedStateMachine):
         self.calls = self.world.calls
         self.subscribed: list[tuple[str, str]] = []
         """Calls whose result said so, whether it was in time or not."""
-        self.world.model = AnyModel(seed)
+        self.world.model = AnyModel(seed, self.world)
         self.account = Account(self.world)
         await self.world.start()
 
@@ -113,19 +114,91 @@ class ThreadMachine(RuleBasedStateMachine):
         self._call_back(thread, call_id, body)
         self._maybe_settle(settle)
 
-    @rule(pick=st.integers(0, 1000), settle=st.booleans())
-    def choice(self, pick: int, settle: bool) -> None:
-        if not self.calls:
+    @rule(pick=st.integers(0, 1000), event=st.integers(0, 8), settle=st.booleans())
+    def an_event_before_its_confirmation(self, pick: int, event: int, settle: bool) -> None:
+        waiting = self._open_calls()
+        if waiting:
+            thread, call_id = waiting[pick % len(waiting)]
+            body = {
+                "type": "subscription_event",
+                "group_id": thread,
+                "tool_call_id": call_id,
+                "text": f"event {event}",
+                "event_id": f"e{event}",
+            }
+            self._call_back(thread, call_id, body)
+            self._maybe_settle(settle)
+
+    @rule(
+        pick=st.integers(0, 1000),
+        kind=st.sampled_from(["choice", "choice", "oauth"]),
+        late=st.booleans(),
+        settle=st.booleans(),
+    )
+    def a_tool_asks(self, pick: int, kind: str, late: bool, settle: bool) -> None:
+        """Of an open call; or of any that ever left."""
+        calls = self.calls if late else self._open_calls()
+        if not calls:
             return
-        thread, call_id = self.calls[pick % len(self.calls)]
-        body = {
+        thread, call_id = calls[pick % len(calls)]
+        body: Json = {
             "type": "oauth",
             "group_id": thread,
             "id": call_id,
             "auth_url": "https://login.example/",
         }
+        if kind == "choice":
+            body = {
+                "type": "user_choice",
+                "group_id": thread,
+                "id": call_id,
+                "prompt": f"Which, {pick}?",
+                "choices": ["x", "y"],
+                "default": pick % 2,
+                "response_url": "http://127.0.0.1:1/choice",
+            }
         self._call_back(thread, call_id, body)
         self._maybe_settle(settle)
+
+    @rule(pick=st.integers(0, 1000), selected=st.sampled_from([0, 1, None]), settle=st.booleans())
+    def the_user_answers(self, pick: int, selected: int | None, settle: bool) -> None:
+        self._answer(pick, selected)
+        self._maybe_settle(settle)
+
+    @rule(pick=st.integers(0, 1000), settle=st.booleans())
+    def the_user_answers_twice(self, pick: int, settle: bool) -> None:
+        """At once, or after the first answer was taken: it never leaves twice (``played.py``)."""
+        self._answer(pick, 0)
+        self._maybe_settle(settle)
+        self._answer(pick, 1)
+        self._maybe_settle(settle)
+
+    def _answer(self, pick: int, selected: int | None) -> None:
+        asked = [row for row in self.run(self.world.store.prompts()) if row.kind == "choice"]
+        if asked:
+            row = asked[pick % len(asked)]
+            try:
+                self.run(self.world.runtime.choose(row.thread, row.id, selected))
+            except AlreadyAnswered:
+                pass
+            except BadRequest as error:
+                if "no prompt" not in str(error):  # It was closed since it was read.
+                    raise
+
+    def _open_calls(self) -> list[tuple[str, str]]:
+        rows = self.run(self.world.store.threads(limit=1000))
+        still = {call.id for row in rows for call, _ in self.run(self.world.store.calls(row.id))}
+        return [(thread, call_id) for thread, call_id in self.calls if call_id in still]
+
+    @rule(trouble=st.sampled_from(sorted(TROUBLES)), times=st.integers(1, 9))
+    def the_model_fails(self, trouble: str, times: int) -> None:
+        """Whoever asks next, in this way."""
+        self.world.model.troubles.extend([trouble] * times)
+
+    @rule(times=st.integers(1, 3))
+    def the_disk_is_full_for_a_while(self, times: int) -> None:
+        """Commits fail, and records of attempts: turns are kept, and nothing is bought meanwhile (I12)."""
+        self.world.unsteady.full = times
 
     @rule(
         thread=threads,
@@ -133,17 +206,24 @@ class ThreadMachine(RuleBasedStateMachine):
         settle=st.booleans(),
     )
     def control(self, thread: str, action: Action, settle: bool) -> None:
+        if action is Action.RESUME:
+            self.world.purchases.resumed(thread)
         self._take(thread, self.run(self.world.runtime.control(thread, action)))
         self._maybe_settle(settle)
 
-    @rule(seconds=st.sampled_from([1, 61, 4000]))
+    @rule(seconds=st.sampled_from([1, 61, 4000, 700_000]))
     def time_passes(self, seconds: int) -> None:
+        """Until the next tries of a model; the deadlines of calls; the limits of questions."""
         self.run(self._advance(seconds))
         self._maybe_settle(True)
 
     @rule()
     def restart(self) -> None:
         self.run(self.world.restart())
+
+    @rule()
+    def crash(self) -> None:
+        self.run(self.world.crash())
 
     @rule(times=st.integers(1, 3))
     def loads_fail_for_a_while(self, times: int) -> None:
@@ -194,10 +274,16 @@ class ThreadMachine(RuleBasedStateMachine):
         """Until nothing runs, nothing is queued and nothing is being delivered. Waits of failed tries pass at once."""
         runtime = self.world.runtime
         async with asyncio.timeout(30):
-            while runtime.running or len(runtime.outbox) or await self.world.store.inbox(0):
+            while runtime.running or len(runtime.outbox) or await self._something_is_due():
                 if self.world.clock.sleeping():
                     self.world.clock.advance(1)
                 await asyncio.sleep(0.0002)
+
+    async def _something_is_due(self) -> bool:
+        timer = await self.world.store.next_timer()
+        return bool(await self.world.store.inbox(0)) or (
+            timer is not None and timer <= self.world.clock.now()
+        )
 
     @invariant()
     def everything_holds(self) -> None:
