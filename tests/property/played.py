@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,6 +83,13 @@ class Unsteady:
         self._write()
         return await self._store.record_attempt(*args, **how)
 
+    async def begin(self, now: int) -> int:
+        """After a crash the mark that the last process has left is taken away first."""
+        if self._world.crashed:
+            await self._store.begin(now)
+        self._world.crashed = False
+        return await self._store.begin(now)
+
     def _write(self) -> None:
         if self.full:
             self.full -= 1
@@ -118,6 +124,7 @@ class PlayedWorld(World):
         self.violations: list[str] = []
         self.kept: dict[tuple[str, str], str] = {}
         """Calls of the early events that are kept, by thread and id."""
+        self.crashed = False
         self.unsteady: Unsteady
 
     async def restart(self) -> None:
@@ -133,9 +140,7 @@ class PlayedWorld(World):
 
         self.runtime.loop._last_words = nothing  # type: ignore[method-assign]
         await self._shut(0)
-        with sqlite3.connect(self.path) as journal:
-            journal.execute("DELETE FROM meta WHERE key = 'clean_stop'")
-        journal.close()
+        self.crashed = True
         self.purchases.all_lost()
         await self._open()
 

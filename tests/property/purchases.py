@@ -117,6 +117,8 @@ class AnyModel(Replies):
 
     def _any(self, body: Json) -> Reply:
         last = texts(body["messages"][-1])
+        if "begin" in last.splitlines():
+            return call(("slow", {}), ("watch", {}))
         if "Summarise the conversation" in last:
             return self._random.choice([say("a summary"), say("a summary"), Turn([])])
         names = [tool["name"] for tool in body["tools"]]

@@ -33,6 +33,9 @@ class ThreadMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.run(self._open(seed))
         made = [self.run(self.world.runtime.create()) for _ in range(count)]
+        for thread in made:
+            self._take(thread, self.run(self.world.runtime.send(thread, "begin", key="begin")))
+        self._maybe_settle(True)
         return multiple(*made)
 
     async def _open(self, seed: int) -> None:
@@ -302,7 +305,7 @@ class ThreadMachine(RuleBasedStateMachine):
 
 ThreadMachine.TestCase.settings = settings(
     max_examples=int(os.environ.get("INFINITY_SEEDS", "25")),
-    stateful_step_count=25,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
