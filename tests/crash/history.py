@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from infinity.stamps import is_stamp
+
 from .clients import Clients
 
 Entry = dict[str, Any]
@@ -44,8 +46,17 @@ async def histories(host: Clients) -> list[History]:
 
 
 def _plain(entry: Entry) -> str:
-    kept = {name: value for name, value in entry.items() if name not in ("at", "position")}
+    kept = {name: undated(value) for name, value in entry.items() if name not in ("at", "position")}
     return _MINTED.sub(r"\1_#", json.dumps(kept, sort_keys=True))
+
+
+def undated(value: Any) -> Any:
+    """The same, where each block that says when something came says only that it does."""
+    if isinstance(value, dict):
+        if is_stamp(value):
+            return {**value, "text": "(time: #)"}
+        return {name: undated(each) for name, each in value.items()}
+    return [undated(each) for each in value] if isinstance(value, list) else value
 
 
 def tell(history: History) -> tuple[str, list[str]]:
