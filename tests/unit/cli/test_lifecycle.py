@@ -161,7 +161,7 @@ def test_a_question_is_answered_from_the_command_line(home: Path, tmp_path: Path
         assert time.monotonic() < deadline
     shown = process(home, "show", thread).stdout
     assert (
-        "? Allow build" in shown
+        "? Infinity asks: Allow build with {}?" in shown
         and "0: Allow" in shown
         and f"infinity choose {thread} {prompts[0]['id']} INDEX" in shown
     )
@@ -182,7 +182,7 @@ def test_a_chat_answers_questions_by_their_number(home: Path, tmp_path: Path) ->
     while not json.loads(process(home, "show", thread, "--json").stdout)["prompts"]:
         assert time.monotonic() < deadline
     chat = process(home, "chat", thread, input="0\n")
-    assert chat.returncode == 0 and "? Allow build" in chat.stdout
+    assert chat.returncode == 0 and "? Infinity asks: Allow build with {}?" in chat.stdout
     assert _built_by(home, thread, 1) > 0
 
 
