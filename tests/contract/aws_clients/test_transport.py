@@ -41,8 +41,10 @@ class Function:
         application.router.add_route("*", "/{anything:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        for _ in range(2):
+            await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        # The names of the loopback are one host, so what tells the two origins of one program apart is the port.
+        self.url, self.other_url = (f"http://127.0.0.1:{address[1]}" for address in self._runner.addresses)
 
     async def close(self) -> None:
         await self._runner.cleanup()
@@ -118,7 +120,7 @@ async def test_discovery_is_signed(function: Function, aws: Aws) -> None:
 async def test_signatures_tokens_and_bearers_go_to_their_own_server_only(
     function: Function, stranger: Function, aws: Aws
 ) -> None:
-    other = Server(stranger.url.replace("127.0.0.1", "localhost"), "the bearer")
+    other = Server(stranger.other_url, "the bearer")
     transport = SignedTransport([Server(function.url, auth="aws_iam"), other], aws)
     toolsets = Toolsets([Server(stranger.url)], signer=aws)
     await transport.post(stranger.url + "/call", b"{}", key="k")
