@@ -38,7 +38,6 @@ BODIES: list[tuple[bytes, str]] = [
     (b'{"content": "\xff"}', "not JSON"),
     (b'\xef\xbb\xbf{"content": "a"}', "not JSON"),
     (json.dumps({"content": "a"}).encode("utf-16"), "not JSON"),
-    (b'{"content": "\\ud800"}', "not JSON"),
     (b"[]", "Expected `object`"),
     (b'"text"', "Expected `object`"),
     (b"null", "Expected `object`"),
@@ -60,6 +59,12 @@ BODIES: list[tuple[bytes, str]] = [
     (b'{"content": [{"type": "image", "source": {"type": "url", "url": "http://x"}}]}', "content[0]"),
     (b'{"content": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", ""),
 ]
+
+
+async def test_half_a_character_is_put_right_and_the_message_is_taken(daemon: Running, thread: str) -> None:
+    answer = await sent(daemon, thread, b'{"content": "\\ud800 hello"}')
+    assert (answer.status, answer.body["status"]) == (200, "accepted")
+    await daemon.said(thread, "\ufffd hello")
 
 
 @pytest.mark.parametrize(("body", "expected"), BODIES, ids=[repr(body[:40]) for body, _ in BODIES])

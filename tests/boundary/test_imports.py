@@ -15,7 +15,16 @@ PACKAGE = Path(__file__).parents[2] / "python" / "infinity"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Those that handle its messages and calls. The vocabulary, the models, the agent's description and the CLI do without.
 MAY_NAME_THE_CORE = {"abc", "cloud", "engine", "local", "testing"}
-MAY_NAME_THE_CORE |= {"answers", "explanation", "feed", "rap", "runtime", "tools", "toolsets"}
+MAY_NAME_THE_CORE |= {
+    "answers",
+    "explanation",
+    "feed",
+    "rap",
+    "removed_servers",
+    "runtime",
+    "tools",
+    "toolsets",
+}
 HEAVY = {"aiohttp", "anthropic", "boto3", "botocore", "click", "httpx", "mcp", "openai", "pydantic"}
 
 

@@ -11,6 +11,8 @@ from tests.boundary.cloud.functions import Functions
 from tests.boundary.daemons import Answer, Running
 from tests.crash.history import undated
 
+from infinity.stamps import is_stamp
+
 SAME_HEADERS = ("Allow", "Location", "Retry-After", "WWW-Authenticate")
 TIMES = frozenset({"at", "created_at", "updated_at", "accepted_at", "since", "until"})
 
@@ -56,7 +58,7 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _timeless(each) for key, each in value.items() if key not in TIMES}
     if isinstance(value, list):
-        return [_timeless(each) for each in value]
+        return [_timeless(each) for each in value if not (isinstance(each, dict) and is_stamp(each))]
     if isinstance(value, str):
         return CURSOR.sub("TIME:", value)
     return value

@@ -81,4 +81,10 @@ def test_the_functions_serve_what_the_daemon_serves_but_for_what_only_one_of_the
         for method, path in theirs
         if path.endswith(("/migrate", "/export")) or "/imports" in path
     }
-    assert theirs - ours == moving | {("POST", "/callback/{token}"), ("GET", "/metrics")}
+    assert theirs - ours == moving | {
+        ("POST", "/callback/{token}"),
+        ("GET", "/metrics"),
+        # What `infinity doctor` asks a daemon; a deployment is examined by `infinity cloud`.
+        ("GET", "/v1/examination"),
+        ("GET", "/v1/models"),
+    }
