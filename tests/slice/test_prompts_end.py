@@ -298,7 +298,7 @@ async def test_a_question_in_a_child_is_answered_there_after_a_restart(
     (row,) = await tooled.store.prompts()
     assert row.thread == child, "a listing of all questions has those of children"
     with pytest.raises(BadRequest, match="no prompt"):
-        await tooled.runtime.choose(thread, f"choice.{invocation.id}", 1)
+        await tooled.runtime.choose(thread, f"choice.{call_id}", 1)
     await tooled.runtime.choose(child, f"choice.{invocation.id}", 1, user_id="bob")
     await server.until(lambda: bool(server.choices), "the choice")
     assert server.choices == [{"id": invocation.id, "selected": 1}]

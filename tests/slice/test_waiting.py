@@ -57,6 +57,7 @@ async def test_sleep_until_event_or_input_is_answered_by_input(world: World) -> 
     await world.said(thread, "awake")
     assert [block["type"] for block in world.model.requests[1]["messages"][-1]["content"]] == [
         "tool_result",
+        "text",  # when it was said
         "text",
     ]
 
