@@ -28,9 +28,9 @@ async def test_a_server_taken_out_of_the_configuration_gets_no_more_calls(tmp_pa
         # Its row was on record, to leave once more: it is answered instead, and the model says what it heard.
         await daemon.said(thread, "is not configured any more")
         assert len(server.invocations) == heard
-        # A result that the server sends all the same comes under an id that was answered: taken, and nothing changes.
+        # A result that the server sends all the same is no repeat of the error that ended its call: refused, and nothing changes.
         entries = (await daemon.get(f"/v1/threads/{thread}/entries")).body
-        assert await server.answer(call_id, "built") == 200
+        assert await server.answer(call_id, "built") == 409
         assert (await daemon.get(f"/v1/threads/{thread}/entries")).body == entries
         other = await daemon.thread("/call build {}")
         await daemon.said(other, "no tool")
@@ -48,7 +48,7 @@ async def test_only_the_very_address_of_a_configured_server_is_posted_to(change:
         transport = LocalTransport(ServerSet({"ci": Server(server.base_url)}, []))
         url = {
             "port": f"{stranger.base_url}/invoke",
-            "host": f"http://localhost:{server.port}/invoke",
+            "host": f"http://127.0.0.2:{server.port}/invoke",
             "scheme": f"https://127.0.0.1:{server.port}/invoke",
             "user": f"http://127.0.0.1:{server.port}@127.0.0.1:{stranger.port}/invoke",
         }[change]

@@ -174,7 +174,7 @@ async def test_a_quiet_stream_shows_that_it_lives(daemon: Running, monkeypatch: 
 async def test_text_with_line_breaks_stays_on_one_data_line(daemon: Running) -> None:
     thread = await daemon.thread("one\ntwo\r\nthree\u2028four")
     event = await daemon.until(thread, lambda event: "one" in json.dumps(event.data.get("user", "")))
-    assert event.data["user"][0]["text"] == "one\ntwo\r\nthree\u2028four"
+    assert event.data["user"][-1]["text"] == "one\ntwo\r\nthree\u2028four"
 
 
 async def test_watchers_are_let_go_when_the_daemon_stops(daemon: Running) -> None:
