@@ -54,6 +54,11 @@ DIFFERENT = {
     "test_a_hung_function_past_its_deadline_is_stopped_and_never_runs_again": "a function ends with its invocation there",
     "test_a_deadline_that_has_fired_behind_a_question_ends_nothing": "it puts messages into the daemon's own mailbox",
     "test_of_two_different_answers_the_first_counts_and_the_other_hears_which_that_is": "an answer that comes before the first was folded in is accepted, and dropped then",
+    "test_other_content_is_refused_while_the_first_is_queued": "what comes before the first was folded in is accepted, and dropped by the queue",
+    "test_a_control_under_the_key_of_another_is_not_dropped": "a repeat that comes before the first was folded in is accepted, and dropped by the queue",
+    "test_a_damaged_header_is_a_row_of_its_own_and_is_named": "it damages the daemon's own file",
+    "test_what_is_denied_does_not_leave_and_the_model_hears_it": "conversations are not moved to or from a deployment",
+    "test_what_is_asked_about_waits_for_the_user": "conversations are not moved to or from a deployment",
     "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",
 }
 """Tests of the daemon's ways; what the cloud host does instead is tested in this folder."""

@@ -56,6 +56,7 @@ async def test_a_text_says_when_it_was_accepted_and_is_never_written_again(world
     first = stamp(world.clock.now(), "UTC")["text"]
     thread = await world.thread("hello")
     await world.said(thread, "one")
+    await world.settled(thread)
     world.clock.advance(3_600)
     await world.runtime.send(thread, "and now?")
     await world.said(thread, "two")
@@ -86,6 +87,7 @@ async def test_events_and_late_results_say_when_they_came(tooled: World, server:
     id = server.invocations[0].id
     await server.answer(id, text="watching", subscription=True)
     await tooled.said(thread, "listening")
+    await tooled.settled(thread)
     tooled.clock.advance(5_000)
     await server.event(id, text="news", associative=True)
     await tooled.said(thread, "seen")
