@@ -18,7 +18,7 @@ from infinity.rap.capability import Capabilities, generate_key
 from infinity.testing.tool_server import Invocation, ToolServer
 
 from .conftest import Agent
-from .test_callbacks_wire import send
+from .test_callbacks_wire import another, ended, send
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     str(struct.__struct_config__.tag): struct for struct in typing.get_args(wire.Callback)
@@ -85,6 +85,9 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
 """Of the right type, and still wrong."""
 UNBOUNDED = {("tool_result", "text"), ("subscription_event", "text")}
 """Only the size of the whole body bounds these."""
+
+ASIDE = ("subscription_event", "view_update")
+"""What the call does not wait for: a refused one is a problem on record, and the call goes on (CB-7). Any other one ends its call."""
 
 pytestmark = pytest.mark.rap("CB-1")
 
@@ -170,35 +173,50 @@ async def as_it_was(agent: Agent, server: ToolServer, call: Invocation) -> None:
     await agent.until_said(call.group_id, "the real result")
 
 
-@pytest.mark.rap("CB-1", "CB-6", "RES-1", "CHO-2", "OAU-1", "VIEW-1")
+async def is_over(agent: Agent, call: Invocation) -> None:
+    """Of all that was refused there is one error in the conversation, and no question."""
+    await ended(agent, call)
+    assert (await agent.thread(call.group_id))["prompts"] == []
+
+
+@pytest.mark.rap("CB-1", "CB-6", "CB-7", "RES-1", "CHO-2", "OAU-1", "VIEW-1")
 @pytest.mark.parametrize("kind", MESSAGES)
-async def test_each_wrong_field_is_refused_by_name_and_touches_nothing(
+async def test_each_wrong_field_is_refused_by_name_and_at_most_ends_its_call(
     agent: Agent, server: ToolServer, call: Invocation, kind: str
 ) -> None:
     body = good(kind, call, server)
     assert set(body) - {"type"} == {field.name for field in msgspec.structs.fields(MESSAGES[kind])}
-    count = 0
-    for what, changed in wrong(kind, body):
-        status, answer = await send(call.callback_url, json.dumps(changed).encode())
-        assert status == 400, f"{kind}: {what}: {status} {answer}"
-        error = answer["error"]
-        assert error["rule"] and error["message"] and error["code"], what
-        assert f"$.{what.split()[0]}" in error["message"], (what, error)
-        count += 1
-    assert count > 8 * len(body), "the table has lost its rows"
-    await as_it_was(agent, server, call)
+    rows = list(wrong(kind, body))
+    assert len(rows) > 8 * len(body), "the table has lost its rows"
+    for what, changed in rows:
+        if changed.get("type") == kind:
+            await refused_by_name(call, what, changed)
+    await (as_it_was(agent, server, call) if kind in ASIDE else is_over(agent, call))
+    # What is of no known type counts as a result.
+    call = await another(agent, server)
+    for what, changed in wrong(kind, good(kind, call, server)):
+        if changed.get("type") != kind:
+            await refused_by_name(call, what, changed)
+    await is_over(agent, call)
 
 
-@pytest.mark.rap("RES-1")
-async def test_a_result_of_neither_text_nor_content_is_none(
-    agent: Agent, server: ToolServer, call: Invocation
-) -> None:
-    body = good("tool_result", call, server)
+async def refused_by_name(call: Invocation, what: str, changed: dict[str, Any]) -> None:
+    status, answer = await send(call.callback_url, json.dumps(changed).encode())
+    assert status == 400, f"{what}: {status} {answer}"
+    error = answer["error"]
+    assert error["rule"] and error["message"] and error["code"], what
+    assert f"$.{what.split()[0]}" in error["message"], (what, error)
+
+
+@pytest.mark.rap("RES-1", "CB-7")
+async def test_a_result_of_neither_text_nor_content_is_none(agent: Agent, server: ToolServer) -> None:
     for neither in ({"text": None, "content": None}, {}):
+        call = await another(agent, server)
+        body = good("tool_result", call, server)
         changed = {key: value for key, value in body.items() if key not in ("text", "content")} | neither
         status, answer = await send(call.callback_url, json.dumps(changed).encode())
         assert (status, answer["error"]["rule"]) == (400, "RES-1")
-    await as_it_was(agent, server, call)
+        await is_over(agent, call)
 
 
 @pytest.mark.rap("CB-1")
@@ -223,7 +241,7 @@ async def test_optional_fields_may_be_missing_or_null_and_unknown_ones_are_ignor
         assert status == 200, f"{kind} {blank}: {answer}"
 
 
-@pytest.mark.rap("CB-2")
+@pytest.mark.rap("CB-2", "CB-7")
 @pytest.mark.trap("S6")
 @pytest.mark.parametrize("kind", MESSAGES)
 async def test_ids_of_another_thread_or_call_are_refused(
@@ -239,7 +257,7 @@ async def test_ids_of_another_thread_or_call_are_refused(
     for change in swapped:
         status, answer = await send(call.callback_url, json.dumps({**body, **change}).encode())
         assert (status, answer["error"]["rule"]) == (400, "CB-2"), change
-    await as_it_was(agent, server, call)
+    await (as_it_was(agent, server, call) if kind in ASIDE else is_over(agent, call))
     await as_it_was(agent, server, other)
 
 
