@@ -80,6 +80,8 @@ SCRIPT: tuple[tuple[Scenario, dict[str, Any]], ...] = (
 )
 
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+_TIME = re.compile(r"\(time: [^)]*\)")
+"""As the agent is told it. A schedule of the cloud rounds up to a minute."""
 _MINTED = re.compile(r"\b(call|thread|event|message|control|choice)_([0-9a-f]{30}|\d+)\b")
 
 
@@ -150,7 +152,10 @@ def _plain(entries: list[dict[str, Any]]) -> list[str]:
     told: list[str] = []
     for kind, group in groupby(entries, key=lambda entry: entry["kind"]):
         texts = [
-            _PORT.sub("#", _MINTED.sub(r"\1_#", json.dumps(_kept(entry), sort_keys=True))) for entry in group
+            _TIME.sub(
+                "(time)", _PORT.sub("#", _MINTED.sub(r"\1_#", json.dumps(_kept(entry), sort_keys=True)))
+            )
+            for entry in group
         ]
         told += sorted(texts) if kind == "result" else texts
     return told

@@ -127,11 +127,13 @@ async def test_the_limits_of_trees_are_told_to_the_model(open_world: Any, limits
 async def test_closing_a_parent_closes_its_children(world: World) -> None:
     world.model.then(call(("spawn_thread", {"instructions": "wait"})))
     world.model.when("was created and works by itself", say("child is there"))
+    world.model.when("ended its turn without a report", say("it rests"))
     world.model.when("wait", say("waiting"))
     parent = await world.thread("go")
     await world.said(parent, "child is there")
     (child,) = await _children(world, parent)
     await world.said(child, "waiting")
+    await world.said(parent, "it rests")
     await world.runtime.control(parent, Action.CLOSE)
     await world.noted(child, "status", status="closed")
 
