@@ -375,7 +375,12 @@ async def test_events_of_a_subscription_never_overtake_its_confirmation(
         await runtime.invoke(server.base_url, "watch", arguments={"repo": "a"})
         await runtime.called_back(4)
     assert told == [True, True, True, True, False]
-    assert [each["text"] for each in runtime.callbacks] == ["watching a", "first", "second", "last"]
+    assert [each["text"] for each in runtime.callbacks] == [
+        "watching a\n\nThe subscription's tool_call_id is call_1.",
+        "first",
+        "second",
+        "last",
+    ]
     assert [each.get("seq") for each in runtime.callbacks] == [None, 1, 2, 3]
     assert runtime.callbacks[0]["subscription"] is True and runtime.callbacks[3]["final"] is True
 
