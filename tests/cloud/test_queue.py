@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ async def test_a_message_too_large_for_the_queue_goes_by_the_bucket(tmp_path: Pa
 
     world = CloudWorld(tmp_path / "world", settings=Settings(limits=Limits(message_bytes=8 << 20)))
     await world.start()
+    world.model.info = replace(world.model.info, context_window=10_000_000)
     world.model.then(say("that was long"))
     thread = await world.thread()
     text = "long " * (1 << 19)

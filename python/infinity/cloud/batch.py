@@ -224,7 +224,7 @@ async def _listen(host: Host, thread: str) -> None:
     while True:
         found = await _interruption(host, thread)
         action = Action(found.action)
-        body = encode(Control(action=action))
+        body = encode(Control(action=action, argument=found.argument))
         host.gathering.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
         host.runtime.loop.interrupt(thread, action)
 

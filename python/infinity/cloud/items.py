@@ -6,7 +6,7 @@
 | `thread#ID` | `prompt#PROMPT` | `kind`, `body` |
 | `thread#ID` | `view#TYPE` | `type`, `at`, `body` or `claim` |
 | `thread#ID` | `key#MESSAGE` | `print`, `at` |
-| `thread#ID` | `interrupt` | `action`, `message` |
+| `thread#ID` | `interrupt` | `action`, `argument`, `message` |
 | `thread#ID` | `failing` | `reason` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
@@ -59,10 +59,11 @@ _HINT = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
 
 
 class Interrupt(NamedTuple):
-    """``message_id``: of the control message, which is in the inbox queue too; ``action``: ``interrupt``, ``stop`` or ``close``."""
+    """``message_id``: of the control message, which is in the inbox queue too; ``action``: ``interrupt``, ``stop`` or ``close``, with its ``argument``."""
 
     action: str
     message_id: str
+    argument: str | None = None
 
 
 class Items:
@@ -183,9 +184,16 @@ class Items:
 
     # -- a slice that runs
 
-    async def interrupt(self, thread: str, action: str, message_id: str) -> None:
+    async def interrupt(self, thread: str, action: str, message_id: str, argument: str | None = None) -> None:
         """For a slice that runs now: its message cannot pass it in the queue. Lost: the message itself comes when the slice is over."""
-        item = {"action": text(action), "message": text(message_id), **self._expiry(INTERRUPT_SECONDS)}
+        item = {
+            "action": text(action),
+            "message": text(message_id),
+            **self._expiry(INTERRUPT_SECONDS),
+        }
+        if argument is not None:
+            # The slice folds this copy in, and the message behind it is a repeat then: it says all that the message says.
+            item["argument"] = text(argument)
         await self._hint("interrupt", thread, self._table.put(_pk(thread), "interrupt", item, _HINT))
 
     async def take_interrupt(self, thread: str) -> Interrupt | None:
@@ -198,7 +206,8 @@ class Items:
         found = await self._get(_pk(thread), "interrupt")
         if found is None:
             return None
-        interrupt = Interrupt(found["action"]["S"], found["message"]["S"])
+        argument = found["argument"]["S"] if "argument" in found else None
+        interrupt = Interrupt(found["action"]["S"], found["message"]["S"], argument)
         taken = await self._table.take(_pk(thread), "interrupt", "message", interrupt.message_id, _HINT)
         return interrupt if taken else None
 

@@ -91,7 +91,7 @@ class CloudStore(PostgresStore):
             return
         action = decode(message.kind, message.body)
         if isinstance(action, Control) and action.action in _URGENT:
-            await self._items.interrupt(message.thread, action.action, message.id)
+            await self._items.interrupt(message.thread, action.action, message.id, action.argument)
 
     async def _enqueue(self, message: Message) -> None:
         sealed = envelope.seal(message)

@@ -250,6 +250,8 @@ async def test_an_interrupt_is_taken_once(items: Items) -> None:
     assert await items.take_interrupt("u") is None
     assert await items.take_interrupt("t") == Interrupt("stop", "control.1")
     assert await items.take_interrupt("t") is None
+    await items.interrupt("t", "interrupt", "control.2", "keep calls")
+    assert await items.take_interrupt("t") == Interrupt("interrupt", "control.2", "keep calls")
 
 
 async def test_looking_for_an_interrupt_that_is_not_there_only_reads(items: Items, aws: Aws) -> None:
