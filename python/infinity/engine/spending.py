@@ -155,7 +155,9 @@ async def give_up(slice: Slice, error: ModelError | ConfigError) -> None:
     elif not isinstance(error, ModelError) or not retryable or used_up:
         park(slice, error.code, f"{error}. Send a message or {RESUME}")
     else:
-        wait = wait_before(settings.completion + memo.retries, error)
+        # Grows with the tries that were made; a slice that ended after its first one has not waited yet.
+        tries = min(settings.completion + memo.retries, max(used(slice), 1))
+        wait = wait_before(tries, error)
         try_again_at(slice, slice.now + int(wait * 1000))
         slice.problem(error.code, f"{error}{_NEXT_TRY}{wait:.0f} s")
 

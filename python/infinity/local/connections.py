@@ -166,9 +166,10 @@ class Connections:
         self._resume()
 
     def stop(self) -> None:
-        """Accept nothing more; those that are open stay."""
+        """Accept nothing more, and turn away at once whoever comes, so that senders try again later; connections that are open stay."""
         self._stopped = True
         self._hold()
+        self._listener.close()
         for timer in (self._sweep, self._pause):
             if timer is not None:
                 timer.cancel()
