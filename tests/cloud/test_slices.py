@@ -16,6 +16,7 @@ from infinity.testing.tool_server import ToolServer
 LEFT_OUT = {
     "test_removed_servers": "a process looks for what was removed at its first batch, and here none comes by itself; see tests/slice",
     "test_on_postgres": "it runs other files' tests on another store",
+    "test_outside_causes": "it gives a daemon's own mailbox its messages and moves the clock to a daemon's own probes",
     "test_background_tasks": "it breaks the parts of a daemon; here an invocation that fails comes again",
     "test_back_in_service": "conversations are not moved to or from a deployment",
 }
@@ -28,6 +29,13 @@ SLICE_TESTS = sorted(
 Scenario = Callable[..., Awaitable[None]]
 
 DIFFERENT = {
+    "test_a_cache_breakpoint_of_a_sender_does_not_reach_history": "it asks the daemon's own mailbox who waits",
+    "test_the_time_is_that_of_acceptance_and_not_that_of_reading": "it asks the daemon's own mailbox who waits",
+    "test_a_provider_that_raises_anything_is_asked_a_bounded_number_of_times": "it asks the daemon's own mailbox who waits",
+    "test_fifteen_messages_during_an_outage_are_one_timer_and_one_budget": "it asks the daemon's own mailbox who waits",
+    "test_a_budget_that_failed_attempts_use_up_ends_the_tries_of_a_running_slice": "it asks the daemon's own mailbox who waits",
+    "test_messages_beyond_the_limit_are_refused_and_controls_are_not": "it asks the daemon's own mailbox who waits",
+    "test_a_thread_whose_slice_runs_is_not_listed_as_idle": "it asks the daemon's own mailbox who waits",
     "test_a_burst_of_events_runs_as_many_threads_at_once_as_it_may_and_all_in_the_end": "how many run at once is set at the queue's mapping",
     "test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeated_nor_told": "an interrupt ends a call's delivery there, instead of waiting for it",
     "test_a_server_that_never_answers_delays_nobody_else": "a thread waits for as long as one try may take, others do not",

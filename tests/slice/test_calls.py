@@ -109,7 +109,9 @@ async def test_a_result_and_text_in_one_batch_answer_the_call_first(
         await server.answer(invocation.id, text="42")
     await tooled.said(thread, "both seen")
     last = tooled.model.requests[-1]["messages"][-1]
-    assert [block["type"] for block in last["content"]] == ["tool_result", "text", "text"], "the result, the time, the text"
+    assert [block["type"] for block in last["content"]] == ["tool_result", "text", "text"], (
+        "the result, the time, the text"
+    )
     assert "still running" not in texts(last)
 
 

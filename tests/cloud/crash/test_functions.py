@@ -59,4 +59,5 @@ async def test_the_result_of_a_function_is_there_once_wherever_its_process_dies(
     await host.say(ROOT, "begin")
     await _once(host)
     assert host.deaths == [-9]
-    assert len(program.begun) == (2 if step == "posted" else 1)
+    # A result that became durable before its row was gone ends the call; else the function runs again (at least once).
+    assert len(program.begun) in ((1, 2) if step == "posted" else (1,))
