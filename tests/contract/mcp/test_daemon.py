@@ -41,12 +41,13 @@ async def _refuses_strangers(bridge: str) -> None:
             assert response.status == 401
 
 
-async def _once_there(agent: Agent, name: str) -> dict[str, Any]:
-    """The toolsets by name, as soon as this one has tools: a server that starts slowly comes in later."""
+async def _once_started(agent: Agent) -> dict[str, Any]:
+    """The toolsets by name, once the good server has tools and the one that crashes has ended: servers start beside the conversations."""
     async with asyncio.timeout(60):
         while True:
             described = {each["name"]: each for each in (await agent.get("/v1/toolsets"))["toolsets"]}
-            if described[name]["tools"]:
+            ended = "exited with status 7" in (described["crashes"]["problem"] or "")
+            if described["good"]["tools"] and ended:
                 return described
             await asyncio.sleep(0.05)
 
@@ -60,10 +61,13 @@ async def test_an_agent_uses_an_mcp_server_beside_one_that_hangs(tmp_path: Path)
     agent = Agent(tmp_path, [], {"mcp_servers": servers})
     await agent.start()
     try:
-        described = await _once_there(agent, "good")
+        described = await _once_started(agent)
         assert "add" in [tool["name"] for tool in described["good"]["tools"]]
-        assert "MCP server crashes exited with status 7" in described["crashes"]["problem"]
-        assert "MCP server hangs is still starting" in described["hangs"]["problem"]
+        for name, state in (("crashes", "exited with status 7"), ("hangs", "is still starting")):
+            problem = described[name]["problem"]
+            assert f"MCP server {name}" in problem
+            assert state in problem
+        assert f"(command {sys.executable}" in described["hangs"]["problem"], "it names what was started"
         await _refuses_strangers(described["good"]["url"])
         thread = await agent.begin('/call add {"a": 20, "b": 22}')
         await agent.until_said(thread, "42")
