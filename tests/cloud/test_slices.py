@@ -29,7 +29,7 @@ SLICE_TESTS = sorted(
 Scenario = Callable[..., Awaitable[None]]
 
 DIFFERENT = {
-    "test_what_a_thread_returns_after_its_call_was_cancelled_is_dropped": "not so there yet: what a function of the process returns after an interrupt can still reach history",
+    "test_a_thread_that_is_held_back_says_so_and_until_when": "which process holds a thread back is known to that process alone",
     "test_a_cache_breakpoint_of_a_sender_does_not_reach_history": "it asks the daemon's own mailbox who waits",
     "test_the_time_is_that_of_acceptance_and_not_that_of_reading": "it asks the daemon's own mailbox who waits",
     "test_a_provider_that_raises_anything_is_asked_a_bounded_number_of_times": "it asks the daemon's own mailbox who waits",

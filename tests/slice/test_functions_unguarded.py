@@ -321,7 +321,7 @@ async def test_what_a_thread_returns_after_its_call_was_cancelled_is_dropped(ope
     thread = await world.thread("go")
     await world.eventually(started.is_set)
     await world.runtime.control(thread, Action.INTERRUPT)
-    await world.eventually(lambda: len(world.runtime.outbox) == 0)
+    await world.noted(thread, "call_ended", state="cancelled")
     go_on.set()
     await world.runtime.send(thread, "and now?")
     await world.said(thread, "next")
