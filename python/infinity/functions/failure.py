@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ToolError", "error_text", "sound"]
+from infinity.characters import whole
+
+__all__ = ["ToolError", "error_text"]
 
 MAX_ERROR = 2_000
 
@@ -18,18 +20,7 @@ def error_text(operation: str, error: BaseException) -> str:
         text = words or "the tool refused"
     else:
         text = f"{operation} failed: {type(error).__name__}" + (f": {words}" if words else "")
-    return sound(f"Error: {text}"[:MAX_ERROR])
-
-
-def sound(text: str) -> str:
-    """Without halves of surrogate pairs, which no JSON reader takes; pairs are joined, other halves become U+FFFD."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return whole(f"Error: {text}"[:MAX_ERROR])
 
 
 def _words(error: BaseException) -> str:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .failure import ToolError, sound
+from infinity.characters import whole
+
+from .failure import ToolError
 
 __all__ = ["is_plain", "text_of"]
 
@@ -27,7 +29,7 @@ def text_of(value: Any) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, str):
-        return sound(str.__str__(value))
+        return whole(str.__str__(value))
     _check(value)
     from pydantic_core import to_json
 
@@ -35,7 +37,7 @@ def text_of(value: Any) -> str:
     attempts: list[Callable[[], str]] = [
         lambda: to_json(value).decode(),
         lambda: to_json(value, bytes_mode="base64").decode(),
-        lambda: sound(json.dumps(_sound(value), ensure_ascii=False, separators=(",", ":"), default=_default)),
+        lambda: whole(json.dumps(_whole(value), ensure_ascii=False, separators=(",", ":"), default=_default)),
     ]
     for attempt in attempts:
         try:
@@ -80,14 +82,14 @@ def _default(value: Any) -> Any:
         return list(value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    return _sound(to_jsonable_python(value))
+    return _whole(to_jsonable_python(value))
 
 
-def _sound(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        return sound(value)
+        return whole(value)
     if isinstance(value, Mapping):
-        return {sound(key) if isinstance(key, str) else key: _sound(item) for key, item in value.items()}
+        return {whole(key) if isinstance(key, str) else key: _whole(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_sound(item) for item in value]
+        return [_whole(item) for item in value]
     return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from infinity.functions.failure import ToolError, sound
+from infinity.characters import whole
+from infinity.functions.failure import ToolError
 from infinity.functions.rendering import NOTHING, text_of
 
 from .call import Image, Result
@@ -62,7 +63,7 @@ def _item(item: str | Image) -> dict[str, str]:
 def _sound(value: Any) -> Any:
     """Without lone surrogates, which JSON readers refuse: a callback that nobody can read leaves the call unanswered."""
     if isinstance(value, str):
-        return sound(value)
+        return whole(value)
     if isinstance(value, dict):
         return {_sound(key): _sound(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
