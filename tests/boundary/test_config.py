@@ -26,6 +26,14 @@ def test_without_a_file_everything_has_its_default(path: Path) -> None:
     assert config.settings() == Settings()
 
 
+def test_a_question_may_wait_for_ever(path: Path) -> None:
+    path.write_text("[timeouts]\nprompt = 0")
+    assert read_config(path, {}).settings().timeouts.prompt == 0
+    path.write_text("[timeouts]\nprompt = -1")
+    with pytest.raises(ConfigError, match="prompt is -1"):
+        read_config(path, {})
+
+
 def test_a_full_file_is_read(path: Path) -> None:
     path.write_text(
         """

@@ -35,18 +35,20 @@ class Section(BaseModel):
 
 _EXAMPLES = {"tree_tokens": 2_000_000, "tree_dollars": 5.0, "requests_per_minute": 50}
 """For limits that are off by default."""
+_MAY_BE_OFF = frozenset({"prompt"})
+"""On by default; 0 turns them off."""
 
 
 def _of(name: str, values: type[Any]) -> type[Section]:
-    """A section with the names, types and defaults of a class of settings. Numbers are positive; 0 where it is the default and means no limit."""
+    """A section with the names, types and defaults of a class of settings. Numbers are positive; 0 where it means no limit."""
     hints = get_type_hints(values)
     members: dict[str, Any] = {}
     for item in fields(values):
         assert item.default is not MISSING
         bound = (
             Field(gt=0, examples=[item.default])
-            if item.default
-            else Field(ge=0, examples=[_EXAMPLES[item.name]])
+            if item.default and item.name not in _MAY_BE_OFF
+            else Field(ge=0, examples=[item.default or _EXAMPLES[item.name]])
         )
         members[item.name] = (Annotated[hints[item.name], bound], item.default)
     return create_model(name, __base__=Section, **members)
