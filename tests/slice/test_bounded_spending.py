@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -228,6 +229,29 @@ async def test_a_turn_that_is_dropped_by_a_conflict_costs_and_counts(
     assert len(world.model.requests) <= MOST
     assert (await world.store.spent(thread))[0] == 15 * len(world.model.requests)
     assert (await world.runtime.explain(thread)).state == "idle"
+    await world.close()
+
+
+async def test_one_conflict_does_not_park_what_the_host_has_received_often(
+    open_world: Any, monkeypatch: Any
+) -> None:
+    """Earlier receives may have ended with the database or with the process; a conflict says that the thread gets on."""
+    world = await few(open_world)
+    world.model.then(say("for nothing"), say("for good"))
+    thread = await world.runtime.create()
+    genuine, failures = world.store.commit, iter([Conflict("another slice came first")])
+
+    async def commit(delta: Any) -> Any:
+        if delta.spent[0] and (error := next(failures, None)) is not None:
+            raise error
+        return await genuine(delta)
+
+    monkeypatch.setattr(world.store, "commit", commit)
+    often = partial(world.runtime.loop.run_slice, receives=FEW.retries.slices + 2)
+    monkeypatch.setattr(world.runtime.loop, "run_slice", often)
+    await world.runtime.send(thread, "go")
+    await until_it_rests(world, thread)
+    await world.said(thread, "for good")
     await world.close()
 
 

@@ -212,7 +212,10 @@ class Loop:
         code = getattr(error, "code", "internal")
         count = await self._count(thread, slice, code)
         retries = self._services.settings.retries
-        in_a_row = max(self.failing.get(thread, (0, ""))[0] + 1, receives)
+        in_a_row = self.failing.get(thread, (0, ""))[0] + 1
+        if not isinstance(error, Conflict):
+            # Receives count what ended the process as well. After a conflict another slice has committed: the thread gets on.
+            in_a_row = max(in_a_row, receives)
         hopeless = in_a_row > retries.slices or count >= bound(retries)
         if not hopeless and not (bought and isinstance(error, LimitReached)):
             return False
