@@ -96,9 +96,19 @@ pub struct CallRow {
 pub struct Consumed {
     pub seq: i64,
     pub id: MessageId,
-    /// `applied`, or why the message was discarded.
+    /// `applied`, `duplicate` if the thread had consumed it before, or why the message was discarded.
     pub outcome: String,
 }
+
+impl Consumed {
+    /// Consumed before: nothing of it has to be there any more, and nothing happens if it is not (I3).
+    pub fn again(&self) -> bool {
+        self.outcome == AGAIN
+    }
+}
+
+/// The outcome of a message that comes once more.
+pub const AGAIN: &str = "duplicate";
 
 /// An event that came before the confirmation of its subscription.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.stores import Opened
-from tests.contract.threads import NOW, answer, blocks, call, calling, commit, create, message
+from tests.contract.threads import NOW, answer, blocks, call, calling, commit, create, message, snapshot
 
 from infinity._core import Thread
 from infinity.abc import Expect, Status, Store
@@ -207,6 +207,29 @@ async def test_a_message_cannot_be_consumed_twice(store: Store) -> None:
     with pytest.raises(Conflict):
         await store.commit(again.delta(NOW))
     assert len(await store.entries("t")) == 1
+
+
+@pytest.mark.trap("R11")
+async def test_a_message_that_comes_once_more_is_consumed_without_effect(store: Store) -> None:
+    thread = await create(store)
+    first, second = (
+        (await store.accept(message("t", "m"))).message,
+        (await store.accept(message("t", "n"))).message,
+    )
+    assert first is not None and second is not None
+    thread.consume(first)
+    await commit(store, thread)
+    again = Thread.load(await snapshot(store, "t", ["m", "n"]))
+    assert again.seen("m") and not again.seen("n")
+    again.consume(first, "duplicate")
+    again.consume(first, "duplicate")
+    again.consume(second)
+    again.add_user(blocks("n"), now=NOW)
+    await commit(store, again)
+    assert (
+        len(await store.entries("t")) == 2 and await store.inbox() == [] and await store.discards("t") == []
+    )
+    assert (await store.counts())["seen"] == 2
 
 
 async def test_a_thread_cannot_be_created_twice(store: Store) -> None:

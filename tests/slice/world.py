@@ -157,6 +157,7 @@ class World:
         """Of callback URLs; with another one the world is another host."""
         self.ids: Ids = CountedIds()
         self.observer: Any = None
+        self.sole_writer = True
         self.runtime: Runtime
         self._stack = AsyncExitStack()
         self._port = 0
@@ -203,6 +204,7 @@ class World:
             settings=self.settings,
             functions=self.functions,
             observer=self.observer,
+            sole_writer=self.sole_writer,
         )
         await self.runtime.start()
 

@@ -11,6 +11,7 @@ from infinity.abc import Alarm
 from infinity.backoff import Backoff
 from infinity.engine import compaction
 from infinity.engine.attempts import Owed, bound
+from infinity.engine.gone import still_queued
 from infinity.engine.kept import KeptTurns
 from infinity.engine.optional import optional, optional_async
 from infinity.engine.outbox import Outbox
@@ -65,6 +66,8 @@ class Loop:
         """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
         """Threads whose slice runs now."""
+        self._taken: dict[str, list[Message]] = {}
+        """What the mailbox has handed out and not got back, by thread."""
         self._kept = KeptTurns()
         self._resting: set[asyncio.Task[None]] = set()
         """Tasks that back off after a failure; a stop does not wait for them."""
@@ -138,6 +141,7 @@ class Loop:
                 self._places.release()
                 raise
             self.running[batch.thread] = None
+            self._taken[batch.thread] = [*batch.messages]
             task = spawn(self._run(batch), f"slice {batch.thread}")
             self._tasks[task] = batch.thread
             task.add_done_callback(self._tasks.pop)
@@ -148,13 +152,40 @@ class Loop:
         try:
             failure = await self._attempt(batch)
             kept = failure is not None
-            if failure is not None:
-                self.waiting[batch.thread] = len(batch.messages)
+            if isinstance(failure, (Conflict, UnknownThread)):
+                kept = await self._drop_what_is_gone(batch.thread)
+            if failure is not None and kept:
+                self.waiting[batch.thread] = len(self._taken[batch.thread])
                 await self._rest(batch.thread, failure)
         finally:
             self.waiting.pop(batch.thread, None)
+            del self._taken[batch.thread]
             self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
         self._services.observer.gate("yielded")
+
+    async def _drop_what_is_gone(self, thread: str) -> bool:
+        """The slice lost its claim: somebody may have consumed its messages, or deleted the thread. Whether any is left to be tried again."""
+        taken = self._taken[thread]
+        try:
+            left = await still_queued(self._services.store, taken)
+        except (InfinityError, OSError) as error:
+            log.warning(
+                "%s: what is still queued cannot be read, all of it is tried again: %s", thread, error
+            )
+            return True
+        if len(left) == len(taken):
+            return True
+        log.info("%s: %d messages are not queued any more and are dropped", thread, len(taken) - len(left))
+        self.failing.pop(thread, None)
+        self._services.mailbox.give_back(left)
+        return False
+
+    def _more(self, thread: str) -> list[Message]:
+        """What has arrived for the thread of a running slice."""
+        found = self._services.mailbox.more(thread)
+        if thread in self._taken:
+            self._taken[thread] += found
+        return found
 
     async def _attempt(self, batch: Batch) -> Exception | None:
         """Why the slice failed, if it did."""
@@ -283,12 +314,12 @@ class Loop:
         thread = slice.thread.id
         self.running[thread] = slice
         # An interrupt that came during the load could not reach the slice; its message is here by now.
-        await self._prepare(slice, [*batch, *self._services.mailbox.more(thread)])
+        await self._prepare(slice, [*batch, *self._more(thread)])
         await self._rounds(slice)
         while slice.signal is not None:
             # The interrupt's or stop's own message is queued by now: it belongs to this slice.
             slice.signal = None
-            await self._prepare(slice, self._services.mailbox.more(thread))
+            await self._prepare(slice, self._more(thread))
             await self._rounds(slice)
         if slice.out_of_time:
             postpone(slice)
@@ -328,7 +359,7 @@ class Loop:
             if slice.calls_made >= CALLS_PER_SLICE:
                 slice.out_of_time = True
             if slice.ready:
-                await self._prepare(slice, self._services.mailbox.more(slice.thread.id))
+                await self._prepare(slice, self._more(slice.thread.id))
 
     async def _prepare(self, slice: Slice, batch: Sequence[Message]) -> None:
         await consult(slice, batch, self._outbox)

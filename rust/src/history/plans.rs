@@ -1,7 +1,7 @@
 //! What rides in the commit beside history: consumed messages, timers, the outbox, messages to other threads, prompts, properties.
 //! Later plans for an id replace earlier ones, so that a delta never says two things about one row.
 
-use crate::delta::{Consumed, OutboxRow, PromptRow, SendRow, TimerRow};
+use crate::delta::{AGAIN, Consumed, OutboxRow, PromptRow, SendRow, TimerRow};
 use crate::error::Result;
 use crate::history::blocks::{check_json, check_object};
 use crate::history::call::CallState;
@@ -15,7 +15,8 @@ impl Thread {
         self.seen.contains(message_id)
     }
 
-    /// Take a message out of the inbox with this commit. `outcome`: `applied`, or why it is discarded.
+    /// Take a message out of the inbox with this commit. `outcome`: `applied`, `duplicate`, or why it is discarded. What was consumed before may
+    /// come again any number of times as a `duplicate`.
     ///
     /// # Errors
     /// `Rule` if it is another thread's, or was consumed before and is applied again (I3).
@@ -27,6 +28,9 @@ impl Thread {
         }
         let staged = &self.staged.consumed;
         let twice = message.seq != 0 && staged.iter().any(|row| row.seq == message.seq);
+        if twice && outcome == AGAIN && self.seen(id.as_str()) {
+            return Ok(());
+        }
         if twice || (outcome == "applied" && self.seen(id.as_str())) {
             return Err(self.rule(&format!("message {id} was consumed before")));
         }

@@ -59,7 +59,7 @@ async def commit(
 
     ``cancelled`` takes the due times of timers that were there and are no more, by thread and id.
 
-    ``Conflict`` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
+    ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired.
     """
     if uncertain and await _happened(connection, delta, stamp):
         return await _sent_before(connection, delta)
@@ -100,7 +100,7 @@ def _rows(delta: Delta) -> int:
         delta.prompts_closed,
         *short,
     )
-    discarded = sum(outcome != "applied" for _, _, outcome in delta.consumed)
+    discarded = sum(outcome not in ("applied", _AGAIN) for _, _, outcome in delta.consumed)
     # Of the timers and prompts that a call can have, it has one or two at a time.
     ended = len(delta.ended) * (2 + 1 + 2 - _NAMED)
     kept = 2 * len(delta.kept) + _MOST_KEPT * (len(delta.released) + 3 * len(delta.dropped))
@@ -180,15 +180,19 @@ async def _update(connection: Connection, delta: Delta, stamp: str) -> None:
 
 
 async def _consume(connection: Connection, delta: Delta) -> None:
-    queued = {(seq, digest(id)) for seq, id, _ in delta.consumed if seq}
+    queued = {(seq, digest(id)) for seq, id, outcome in delta.consumed if seq and outcome != _AGAIN}
+    again = {(seq, digest(id)) for seq, id, outcome in delta.consumed if seq and outcome == _AGAIN}
     brought = {digest(id) for seq, id, outcome in delta.consumed if not seq and outcome != _AGAIN}
     intact = await _consume_queued(connection, delta.thread, queued) if queued else True
     if not intact or (brought and not await _consume_brought(connection, delta.thread, brought)):
         raise Conflict(
             f"messages of thread {delta.thread} are not queued any more: they were consumed before; load it again"
         )
-    for seq, id, outcome in delta.consumed:
-        if outcome != "applied" and (seq or outcome != _AGAIN):
+    if again:
+        # Their thread has them; that they were queued once more, or are not any more, changes nothing.
+        await _consume_queued(connection, delta.thread, again)
+    for _, id, outcome in delta.consumed:
+        if outcome not in ("applied", _AGAIN):
             await discard(connection, delta.thread, id, outcome, delta.updated_at)
 
 

@@ -14,7 +14,7 @@ use rusqlite::params;
 /// The messages that entered inboxes.
 ///
 /// # Errors
-/// `conflict` if a stored version, or a consumed message, is not what the slice saw, or the tree was retired.
+/// `conflict` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired.
 pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure> {
     trees::check_in_service(group, &delta.root)?;
     let key = claim(group, delta)?;
@@ -85,12 +85,18 @@ fn update(group: &Group<'_>, delta: &Delta, key: i64) -> Result<i64, Failure> {
 }
 
 fn consume(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
-    for Consumed { seq, id, outcome } in &delta.consumed {
+    for consumed in &delta.consumed {
+        let Consumed { seq, id, outcome } = consumed;
         let id = id.as_str();
         let digest = digest(id);
         let sql = "DELETE FROM inbox WHERE seq = ?1 AND thread = ?2 AND digest = ?3";
         let queued = group.execute(sql, params![seq, key, digest])?;
         let new = group.execute("INSERT OR IGNORE INTO seen (thread, digest) VALUES (?1, ?2)", params![key, digest])?;
+        if consumed.again() {
+            // Its thread has it; that it was queued once more, or is not any more, changes nothing.
+            group.grew("seen", new);
+            continue;
+        }
         if queued == 0 || new == 0 {
             let thread = &delta.thread;
             let text =
