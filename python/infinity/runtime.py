@@ -332,7 +332,8 @@ class Runtime:
         Tools may take as long as they take, and a prompt waits for whoever answers it. A thread that subscribed to events rests, too.
 
         Raises:
-            InfinityError: the thread cannot answer: it has a problem that does not pass by itself, or is closed or stopped.
+            InfinityError: the thread cannot answer: it has a problem, or waits for the end of a cause outside it (a key, an outage), or is
+                closed or stopped.
         """
         header = await self._header(thread)
         accepted = await self.send(thread, content, user_id=user_id)
@@ -353,10 +354,10 @@ class Runtime:
                     row = await self.store.thread(thread)
                     if row is not None and row.status in ("stopped", "closed") and not said:
                         raise InfinityError(f"{thread} cannot answer: it is {row.status}")
-                    if await self._rests(thread, event.position):
-                        problem = (await self._header(thread))["problem"]
-                        if not said and problem:
-                            raise InfinityError(f"{thread} cannot answer: {problem}")
+                    rests, header = await self._rests(thread, event.position)
+                    if not said and header["problem"] and (rests or (header["memo"] or {}).get("cause")):
+                        raise InfinityError(f"{thread} cannot answer: {header['problem']}")
+                    if rests:
                         return said
         raise Stopped(f"the runtime stopped while {thread} was being asked")
 
@@ -570,12 +571,12 @@ class Runtime:
         header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
         return header
 
-    async def _rests(self, thread: str, position: int | None) -> bool:
-        """Nothing stands behind this position of the stream, and nothing comes without user text or an event."""
+    async def _rests(self, thread: str, position: int | None) -> tuple[bool, dict[str, Any]]:
+        """Whether nothing stands behind this position of the stream, and nothing comes without user text or an event; the header."""
         open_calls = [call for call, _ in await self.store.calls(thread) if not call.subscription]
         # Read last: if the stream still ends here, the calls are those of this very state.
         header = await self._header(thread)
-        return not open_calls and not header["pending"] and header["feed"] - 1 == position
+        return not open_calls and not header["pending"] and header["feed"] - 1 == position, header
 
     async def _prompt(self, thread: str, id: str) -> PromptRow:
         for rows in (await self.store.prompts(thread), await self.store.prompts(root=thread)):
