@@ -519,13 +519,13 @@ class Journal:
     def accept(self, message: Message, expect: str = "any", call_id: str | None = None) -> int:
         """Append to the inbox. Value: ``(status, Message | None)`` with status ``accepted`` (the message carries its ``seq``), ``duplicate``, ``unknown_thread``,
         ``unknown_call``, ``not_pending`` (recorded if the call had failed), ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled), ``moved`` (its
-        tree was retired here; nothing was written), ``full`` (too many early events of the call wait). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
+        tree was retired here; nothing was written), ``deleted`` (its tombstone has counted it), ``full`` (too many early events of the call wait). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
         this thread); ``event`` (``call_id`` is a subscription of this thread, or an open call that may become one)."""
     def commit(self, delta: Delta) -> int:
         """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match, or the tree
-        was retired (``retired`` tells)."""
+        was retired (``retired`` tells); ``deleted`` if the tree was deleted, or a new thread has the id of one that was."""
     def record_attempt(self, thread: str, code: str, at: int, tokens: int = 0, microdollars: int = 0) -> int:
-        """A failed attempt, beside the thread's commits; what it cost counts for its tree. Value: how many are on record. Errors ``not_found``, ``conflict``
+        """A failed attempt, beside the thread's commits; what it cost counts for its tree. Value: how many are on record. Errors ``not_found``, ``deleted``, ``conflict``
         if the tree was retired."""
     def begin(self, now: int) -> int:
         """The first thing a process does. If the last one that began did not end with ``close``, every thread with queued messages gets an attempt.
@@ -547,17 +547,26 @@ class Journal:
         """Put it back into service; what it has queued is to be taken up again. Nothing happens if it was not retired."""
     def delete_tree(self, root: str) -> int:
         """Remove all there is of a tree, whether retired or not; its space is zeroed. Value: the number of threads, 0 if there were none."""
+    def mark_deleted(self, root: str, at: int) -> int:
+        """Delete a whole tree for good: from now on ``accept`` answers ``deleted``, ``commit`` and ``load`` are the error ``deleted``, and no listing has it.
+        Value: ``([(thread, whether it was open)], [(thread, call)])`` of all threads, and of open calls and subscriptions; while it is being erased, of what is left.
+        Errors: ``not_found``, ``deleted`` if nothing is left to be done, ``bad_request`` for a thread that is no root."""
+    def erase(self, root: str, limit: int = 1000) -> int:
+        """Remove about so many rows of a tree that was marked. Value: true while there may be more."""
+    def compact(self) -> int:
+        """Write the file anew from its live rows and cut off its log; other writes wait, reading goes on. Deletions whose rows are gone are over then.
+        Errors: ``locked`` while somebody reads for long, ``storage``."""
     def import_tree(self, path: str) -> int:
         """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. Value: dict of ``root``, ``messages`` (queued, with
         new places in the same order), ``outbox`` (how many rows have not left), ``next_timer`` (or ``None``). Errors: ``damaged`` if the file is not exactly what
-        was exported, ``too_new``, ``conflict`` if one of its threads is here already."""
+        was exported, ``too_new``, ``conflict`` if one of its threads is here already, ``deleted`` if one was deleted here."""
 
     # reads
     def export_tree(self, root: str, path: str) -> int:
         """Write a whole tree as it is at one moment to a new file, a journal that holds nothing else; the file appears when it is complete. Value: the
         number of threads. Errors: ``not_found``, ``conflict`` if there is a file already, ``damaged`` if a row of the tree cannot be read."""
     def load(self, thread: str, known_version: int = -1, message_ids: list[str] = ...) -> int:
-        """Value: ``Snapshot``; ``None`` if the stored version is ``known_version``. Error ``not_found``."""
+        """Value: ``Snapshot``; ``None`` if the stored version is ``known_version``. Errors ``not_found``, ``deleted``."""
     def inbox(self, after_seq: int = 0, limit: int = 10_000) -> int:
         """Value: list of queued messages, by seq: what a start requeues. Not those of retired trees."""
     def outbox(self, after_key: str = "", limit: int = 10_000) -> int:
@@ -597,6 +606,12 @@ class Journal:
         """Value: bytes or ``None``."""
     def retired(self, root: str) -> int:
         """Value: the note of ``retire_tree``; ``None`` if the tree is in service."""
+    def tombstone(self, id: str) -> int:
+        """Value: ``(id, root, at, discarded)`` of a thread that was deleted, whether or not it is erased yet; else ``None``."""
+    def deletions(self) -> int:
+        """Value: roots of trees that were marked, and whose deletion is not over."""
+    def closed_roots(self, limit: int = 100) -> int:
+        """Value: list of ``(id, updated_at)``: closed root threads that are in service, those that changed longest ago first."""
     def spent(self, root: str) -> int:
         """Value: ``(tokens, microdollars)`` of the whole tree; ``(0, 0)`` before its first completion."""
     def counts(self) -> int:

@@ -9,6 +9,7 @@ InfinityError
 ├── RuleBroken               a rule of history was about to be broken (I4): a bug in Infinity
 ├── LimitReached             a configured limit
 ├── UnknownThread
+│   └── ThreadDeleted        it was deleted for good; its id is not used again
 ├── BadRequest               malformed input; the text says what and where
 │   └── AlreadyAnswered      a question that has its answer; the text says which
 ├── ConfigError              a wrong setting; the text says which and what to write instead
@@ -49,6 +50,7 @@ __all__ = [
     "Stopped",
     "StoreError",
     "StoreLocked",
+    "ThreadDeleted",
     "ToolsetError",
     "UnknownThread",
     "from_core",
@@ -91,6 +93,12 @@ class LimitReached(InfinityError):
 
 class UnknownThread(InfinityError):
     code = "not_found"
+
+
+class ThreadDeleted(UnknownThread):
+    """There was such a thread."""
+
+    code = "deleted"
 
 
 class BadRequest(InfinityError):
@@ -180,6 +188,7 @@ CORE_CODES: dict[str, type[InfinityError]] = {
     "rule": RuleBroken,
     "limit": LimitReached,
     "not_found": UnknownThread,
+    "deleted": ThreadDeleted,
     "closed": Stopped,
     "bad_request": BadRequest,
 }

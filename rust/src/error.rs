@@ -21,6 +21,8 @@ pub enum Error {
     Limit(String),
     /// No such thread.
     NotFound(String),
+    /// The thread was deleted for good: its id is not used again.
+    Deleted(String),
     /// The journal was closed.
     Closed(String),
     /// Content that a person sent and that no model could take; the text says what and where.
@@ -41,6 +43,7 @@ impl Error {
             Error::Rule(_) => "rule",
             Error::Limit(_) => "limit",
             Error::NotFound(_) => "not_found",
+            Error::Deleted(_) => "deleted",
             Error::Closed(_) => "closed",
             Error::BadRequest(_) => "bad_request",
         }
@@ -57,6 +60,7 @@ impl Error {
             | Error::Rule(t)
             | Error::Limit(t)
             | Error::NotFound(t)
+            | Error::Deleted(t)
             | Error::Closed(t)
             | Error::BadRequest(t) => t,
         }

@@ -25,8 +25,8 @@ def _rule(id: str, level: str, sentence: str, *rust: str, gap: str = "", partly:
     return Requirement(id, level, sentence, rust, gap, partly)
 
 
-def _trap(id: str, sentence: str, *rust: str, gap: str = "") -> Requirement:
-    return Requirement(id, "trap", sentence, rust, gap)
+def _trap(id: str, sentence: str, *rust: str, gap: str = "", partly: str = "") -> Requirement:
+    return Requirement(id, "trap", sentence, rust, gap, partly)
 
 
 RULES = [
@@ -354,7 +354,7 @@ TRAPS = [
     _trap("G4", "Children share no cached prefix with their parent."),
     _trap("G5", "The whole transcript is sent again on every reconnect."),
     _trap("G6", "Bytes in flight are unbounded."),
-    _trap("G7", "Nothing that was stored is ever removed.", gap="being built"),
+    _trap("G7", "Nothing that was stored is ever removed.", partly="retention"),
     _trap("G8", "A counter of living things never goes down."),
     _trap("G9", "Log files, view types and watchers grow without bound."),
     _trap("S1", "The callback endpoint takes anything from anybody."),

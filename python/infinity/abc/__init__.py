@@ -19,6 +19,7 @@ from .model import (
 from .observer import Observer
 from .store import (
     Accepted,
+    Condemned,
     Expect,
     FeedRow,
     Imported,
@@ -28,6 +29,7 @@ from .store import (
     Store,
     ThreadRow,
     TimerRow,
+    Tombstone,
 )
 from .tools import Builtin, Catalog, Catalogs, Checker, Offer, Stage, Wire
 from .transport import Delivery, Transport, Verdict
@@ -40,6 +42,7 @@ __all__ = [
     "Catalogs",
     "Checker",
     "Clock",
+    "Condemned",
     "Delivery",
     "Expect",
     "FeedRow",
@@ -62,6 +65,7 @@ __all__ = [
     "Text",
     "ThreadRow",
     "TimerRow",
+    "Tombstone",
     "ToolUse",
     "Transport",
     "Turn",

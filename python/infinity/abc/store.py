@@ -28,6 +28,8 @@ class Status(StrEnum):
     """As many early events of the call wait for its confirmation as may: nothing was written, it is to be sent again later (SUB-9)."""
     MOVED = "moved"
     """The thread's tree was retired here: nothing was written; ``Store.retired`` says where it went."""
+    DELETED = "deleted"
+    """Discarded: the thread was deleted for good, and its tombstone has counted the message."""
 
 
 class Expect(StrEnum):
@@ -105,6 +107,26 @@ class Imported(NamedTuple):
     next_timer: int | None
 
 
+class Condemned(NamedTuple):
+    """A tree that is being deleted, as far as it is not erased yet, and whom its host has to tell."""
+
+    threads: list[tuple[str, bool]]
+    """Id, and whether it was open."""
+    calls: list[tuple[str, str]]
+    """Thread and call, of open calls and active subscriptions."""
+
+
+class Tombstone(NamedTuple):
+    """What stays of a thread that was deleted."""
+
+    id: str
+    root: str
+    at: int
+    """Ms since the epoch."""
+    discarded: int
+    """Messages that came since; at the root also those that were queued then."""
+
+
 class Store(Protocol):
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
@@ -120,12 +142,12 @@ class Store(Protocol):
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
     ) -> Snapshot | None:
         """The thread's records, or ``None`` if its version is still ``known_version`` and no failed attempt is on record.
-        ``UnknownThread`` if there is none."""
+        ``UnknownThread`` if there is none, ``ThreadDeleted`` if there was."""
         ...
 
     async def commit(self, delta: Delta) -> list[Message]:
         """All of it or none (I6). Returns the messages it put into inboxes, the events that it released (``Delta.released``) among them. ``Conflict`` if another commit came first (I1)
-        or the thread's tree was retired (``retired`` tells which)."""
+        or the thread's tree was retired (``retired`` tells which); ``ThreadDeleted`` if it was deleted, or a new thread has the id of one that was."""
         ...
 
     async def record_attempt(
@@ -239,7 +261,45 @@ class Store(Protocol):
         ...
 
     async def delete_tree(self, root: str) -> int:
-        """Remove all that there is of a tree, whether retired or not, for good. The number of its threads, 0 if there were none."""
+        """Remove all that there is of a tree, whether retired or not. The number of its threads, 0 if there were none.
+
+        No tombstone stays: the tree lives elsewhere, or may come back. A file may hold remains of it until it is compacted.
+        """
+        ...
+
+    async def mark_deleted(self, root: str, at: int) -> Condemned:
+        """Delete a tree for good: the first step, and the one that counts. ``at``: ms since the epoch.
+
+        From then on ``accept`` answers ``deleted``, ``load`` and ``commit`` raise ``ThreadDeleted``, nothing lists its threads, and its timers, messages and
+        outbox rows rest. Repeating it until the deletion is over is harmless, and says what is left.
+        ``UnknownThread``; ``ThreadDeleted`` once it is over; ``BadRequest``, naming the root, for a thread that is none.
+        """
+        ...
+
+    async def erase(self, root: str) -> bool:
+        """The second step, to be repeated: remove a bounded number of rows of a tree that was marked; true while there may be more.
+
+        Each thread leaves a tombstone: its id, its root, the time.
+        """
+        ...
+
+    async def compact(self) -> None:
+        """The last step: what was removed cannot be recovered from a file of ours afterwards, and its space is given back; those deletions are over.
+
+        A store on a server leaves that to the server. ``StoreLocked`` while somebody reads the file for long: to be tried again.
+        """
+        ...
+
+    async def deletions(self) -> list[str]:
+        """Roots of trees that were marked, and whose deletion is not over: what a start goes on with."""
+        ...
+
+    async def tombstone(self, id: str) -> Tombstone | None:
+        """What stays of a thread that was deleted; ``None`` if it was not."""
+        ...
+
+    async def closed_roots(self, limit: int = 100) -> list[tuple[str, int]]:
+        """Closed root threads that are in service, and when they changed last (ms since the epoch), those that did longest ago first."""
         ...
 
     async def export_tree(self, root: str, path: str) -> int:
@@ -254,7 +314,7 @@ class Store(Protocol):
         """Take in an exported tree, all of it or nothing. Messages keep their order and get new places; the tree is in service.
 
         ``DamagedStore`` if the file is not exactly what was exported, ``NewerStore`` if a newer version wrote it, ``Conflict`` if one of its
-        threads is here already, retired or not.
+        threads is here already, retired or not, ``ThreadDeleted`` if one was deleted here.
         """
         ...
 

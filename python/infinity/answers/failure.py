@@ -15,6 +15,7 @@ from infinity.errors import (
     ModelError,
     Stopped,
     StoreError,
+    ThreadDeleted,
     ToolsetError,
     UnknownThread,
 )
@@ -24,6 +25,7 @@ from .answer import Answer, answer
 __all__ = ["Refused", "no_method", "no_route", "refusal", "status_of"]
 
 _STATUS: tuple[tuple[type[InfinityError], int], ...] = (
+    (ThreadDeleted, 410),
     (UnknownThread, 404),
     (BadRequest, 400),
     (ConfigError, 400),

@@ -12,6 +12,7 @@ __all__ = ["CALLBACK_RULES", "accepted", "taken"]
 _REFUSALS: dict[Status, tuple[int, str]] = {
     Status.UNKNOWN_THREAD: (404, "there is no such thread"),
     Status.MOVED: (410, "the conversation is out of service here"),
+    Status.DELETED: (410, "the conversation was deleted"),
     Status.UNKNOWN_CALL: (404, "this thread has no such call"),
     Status.REUSED: (
         409,

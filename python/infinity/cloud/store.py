@@ -68,7 +68,7 @@ class CloudStore(PostgresStore):
         if message.id != call_id and await self._items.seen(message.thread, message.id):
             return Accepted(Status.DUPLICATE)
         status = await self._look(inbox.outlook, message, expect, call_id)
-        if status in (Status.DISCARDED, Status.NOT_PENDING):
+        if status in (Status.DISCARDED, Status.NOT_PENDING, Status.DELETED):
             # Only what is recorded may be dropped (I2).
             return await super().accept(message, expect, call_id)
         if status is Status.ACCEPTED:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from infinity._core import Call, CoreError, Delta, Journal, Message, Snapshot
 from infinity.abc import (
     Accepted,
+    Condemned,
     Expect,
     FeedRow,
     Imported,
@@ -17,6 +18,7 @@ from infinity.abc import (
     Status,
     ThreadRow,
     TimerRow,
+    Tombstone,
 )
 from infinity.errors import Stopped, from_core
 from infinity.supervision import in_thread
@@ -86,6 +88,15 @@ class JournalStore:
     async def delete_tree(self, root: str) -> int:
         return cast("int", await self._outcome(self._journal.delete_tree, root))
 
+    async def mark_deleted(self, root: str, at: int) -> Condemned:
+        return Condemned(*await self._outcome(self._journal.mark_deleted, root, at))
+
+    async def erase(self, root: str) -> bool:
+        return cast("bool", await self._outcome(self._journal.erase, root))
+
+    async def compact(self) -> None:
+        await self._outcome(self._journal.compact)
+
     async def import_tree(self, path: str) -> Imported:
         return Imported(**await self._messages(self._journal.import_tree, path))
 
@@ -93,6 +104,16 @@ class JournalStore:
 
     async def export_tree(self, root: str, path: str) -> int:
         return cast("int", await self._outcome(self._journal.export_tree, root, path))
+
+    async def tombstone(self, id: str) -> Tombstone | None:
+        row = await self._outcome(self._journal.tombstone, id)
+        return None if row is None else Tombstone(*row)
+
+    async def deletions(self) -> list[str]:
+        return cast("list[str]", await self._outcome(self._journal.deletions))
+
+    async def closed_roots(self, limit: int = 100) -> list[tuple[str, int]]:
+        return cast("list[tuple[str, int]]", await self._outcome(self._journal.closed_roots, limit))
 
     async def retired(self, root: str) -> str | None:
         return cast("str | None", await self._outcome(self._journal.retired, root))

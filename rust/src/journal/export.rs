@@ -49,7 +49,7 @@ fn export(journal: &Path, root: &str, path: &Path) -> Result<i64> {
     let mut connection = reader(journal)?;
     let source = Source::journal(&mut connection, journal)?;
     let threads = source.threads(root)?.len() as i64;
-    if threads == 0 {
+    if threads == 0 || source.deleted(root)? {
         let text = format!("there is no tree of threads whose root is {root}; give the id of its root thread");
         return Err(Error::NotFound(text));
     }

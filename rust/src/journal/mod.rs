@@ -8,11 +8,13 @@
 //! | [`lane`], [`ticket`], [`value`] | a thread per kind; every operation is answered once |
 //! | [`failure`] | what went wrong, in the words of the core |
 //! | [`checksum`], [`digest`] | torn bodies are noticed; ids take 16 bytes |
+//! | [`write::deletion`], [`compact`] | a tree that is gone for good, step by step, and what stays of it |
 //! | [`tree`], [`export`], [`write::import`] | a whole tree of threads as a file, and back |
 //! | [`repair`], [`salvage`] | what can be read of a damaged file, as a new one |
 //! | [`table`] | what both know of a table |
 
 mod checksum;
+mod compact;
 mod digest;
 mod export;
 mod failure;

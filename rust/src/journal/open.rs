@@ -10,6 +10,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long another program that holds the file is waited for.
+pub const BUSY: Duration = Duration::from_millis(100);
+
 /// Prepared statements that a connection keeps: more than there are.
 const STATEMENTS: usize = 128;
 
@@ -153,7 +156,7 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let open = || {
         // No mutex inside SQLite: one thread uses the connection.
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(Duration::from_millis(100))?;
+        connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = OFF;

@@ -1,5 +1,6 @@
 //! Everything that only looks. Each operation sees one consistent picture of the journal, and never waits for the writer.
 
+pub mod deleted;
 pub mod facts;
 pub mod queues;
 pub mod records;
@@ -14,23 +15,61 @@ use std::path::Path;
 use threads::Filter;
 
 pub enum Read {
-    Load { thread: String, known_version: i64, message_ids: Vec<String> },
-    Inbox { after: i64, limit: i64 },
-    Outbox { after: String, limit: i64 },
+    Load {
+        thread: String,
+        known_version: i64,
+        message_ids: Vec<String>,
+    },
+    Inbox {
+        after: i64,
+        limit: i64,
+    },
+    Outbox {
+        after: String,
+        limit: i64,
+    },
     NextTimer,
     Thread(String),
     Threads(Filter),
     OpenChildren(String),
-    Entries { thread: String, after: i64, limit: i64 },
-    Feed { thread: String, after: i64, limit: i64 },
-    Calls { thread: String, open_only: bool },
+    Entries {
+        thread: String,
+        after: i64,
+        limit: i64,
+    },
+    Feed {
+        thread: String,
+        after: i64,
+        limit: i64,
+    },
+    Calls {
+        thread: String,
+        open_only: bool,
+    },
     FindCall(String),
-    Prompts { thread: Option<String>, root: Option<String> },
-    Timers { thread: Option<String> },
-    Views { thread: String },
-    Discards { thread: String, limit: i64 },
+    Prompts {
+        thread: Option<String>,
+        root: Option<String>,
+    },
+    Timers {
+        thread: Option<String>,
+    },
+    Views {
+        thread: String,
+    },
+    Discards {
+        thread: String,
+        limit: i64,
+    },
     Meta(String),
     Retired(String),
+    Tombstone(String),
+    /// Deletions that are under way.
+    Deletions,
+    /// Closed root threads, those that changed longest ago first.
+    ClosedRoots {
+        limit: i64,
+    },
     Spent(String),
     Counts,
 }
@@ -57,11 +96,17 @@ impl Read {
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
             Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),
             Read::Retired(root) => Value::Text(facts::retired(on, root)?),
+            Read::Tombstone(id) => Value::Tombstone(deleted::tombstone(on, id)?),
+            Read::Deletions => Value::Roots(deleted::under_way(on)?),
+            Read::ClosedRoots { limit } => Value::Closed(threads::closed_roots(on, *limit)?),
             Read::Spent(root) => Value::Spent(facts::spent(on, root)?),
             Read::Counts => Value::Counts(facts::counts(on)?),
         })
     }
 }
+
+/// Of threads: those that are not being deleted.
+pub const LIVING: &str = "NOT EXISTS (SELECT 1 FROM tombstones WHERE tombstones.id = threads.root)";
 
 /// The journal as it was at one moment.
 pub struct Picture<'c> {
@@ -103,8 +148,9 @@ impl<'c> Picture<'c> {
         self.transaction.prepare_cached(sql)?.query_map(params, read)?.collect()
     }
 
-    /// The key of a thread inside the journal.
+    /// The key of a thread inside the journal, unless it is being deleted.
     pub fn key(&self, thread: &str) -> rusqlite::Result<Option<i64>> {
-        self.find("SELECT key FROM threads WHERE id = ?1", [thread], |row| row.get(0))
+        let sql = format!("SELECT key FROM threads WHERE id = ?1 AND {LIVING}");
+        self.find(&sql, [thread], |row| row.get(0))
     }
 }

@@ -162,13 +162,17 @@ fn transfer(
     // A new thread would get the key of one that is gone, and its rows with it.
     for table in Table::all(&transaction)? {
         let orphans = match table.name.as_str() {
-            "meta" | "threads" => 0,
+            "meta" | "threads" | "tombstones" => 0,
             "entries" | "feed" => transaction.execute(
                 &format!("DELETE FROM {} WHERE place >> 32 NOT IN (SELECT key FROM threads)", table.name),
                 [],
             )?,
-            "spending" | "retired" => transaction
-                .execute(&format!("DELETE FROM {} WHERE root NOT IN (SELECT id FROM threads)", table.name), [])?,
+            "spending" => transaction.execute("DELETE FROM spending WHERE root NOT IN (SELECT id FROM threads)", [])?,
+            // A deletion whose rows are gone needs a compaction, which this is; its damaged file stays, though.
+            "retired" => transaction.execute(
+                "DELETE FROM retired WHERE root NOT IN (SELECT id FROM threads) AND root NOT IN (SELECT id FROM tombstones)",
+                [],
+            )?,
             name => {
                 transaction.execute(&format!("DELETE FROM {name} WHERE thread NOT IN (SELECT key FROM threads)"), [])?
             }

@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 1] = [
+pub const STEPS: [Step; 2] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -55,6 +55,16 @@ CREATE INDEX threads_living ON threads (parent) WHERE parent IS NOT NULL AND sta
         rows: "
 UPDATE prompts SET root = (SELECT root FROM threads WHERE threads.key = prompts.thread) WHERE root IS NULL;
 ",
+    },
+    // 3: what was deleted, and what may be because it has been closed for long.
+    Step {
+        tables: "
+CREATE TABLE tombstones (
+  id TEXT PRIMARY KEY, root TEXT NOT NULL, at INTEGER NOT NULL, discarded INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX threads_closed_roots ON threads (updated_at, id) WHERE parent IS NULL AND status = 'closed';
+",
+        rows: "",
     },
 ];
 

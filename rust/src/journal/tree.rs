@@ -40,6 +40,11 @@ impl<'c> Source<'c> {
         self.column("SELECT id FROM threads WHERE root = ?1 ORDER BY key", root)
     }
 
+    /// Whether the tree is being deleted. For the journal itself: a file of an older version has no such table.
+    pub fn deleted(&self, root: &str) -> Result<bool> {
+        Ok(!self.column::<i64>("SELECT 1 FROM tombstones WHERE id = ?1", root)?.is_empty())
+    }
+
     fn column<T: rusqlite::types::FromSql>(&self, sql: &str, root: &str) -> Result<Vec<T>> {
         let read = || self.picture.prepare_cached(sql)?.query_map([root], |row| row.get(0))?.collect::<Result<_, _>>();
         read().map_err(|error| self.describe(error))
@@ -56,8 +61,8 @@ impl<'c> Source<'c> {
             self.column("SELECT key FROM threads WHERE root = ?1 ORDER BY key", root).map_err(Failure::broken)?;
         let mut hash = Sha256::new();
         for table in Table::all(&self.picture).map_err(broken)? {
-            // Whether the tree is in service is a fact about this place, not about the tree.
-            if table.name == "retired" {
+            // Whether a tree is in service, and what was deleted, are facts about this place, not about the tree.
+            if matches!(&*table.name, "retired" | "tombstones") {
                 continue;
             }
             hash.update(table.name.as_bytes());

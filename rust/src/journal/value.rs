@@ -31,6 +31,11 @@ pub enum Value {
     Discards(Vec<(String, String, i64)>),
     Spent(Spent),
     Imported(Imported),
+    Condemned(Condemned),
+    Tombstone(Option<Tombstone>),
+    Roots(Vec<String>),
+    /// Id and time of the last change.
+    Closed(Vec<(String, i64)>),
     /// Table and number of rows.
     Counts(Vec<(String, i64)>),
 }
@@ -52,6 +57,8 @@ pub enum Accepted {
     Full,
     /// Its tree was retired here: nothing was written.
     Moved,
+    /// Discarded: the thread was deleted, and its tombstone has counted it.
+    Deleted,
 }
 
 impl Accepted {
@@ -66,6 +73,7 @@ impl Accepted {
             Accepted::NotSubscribed => "not_subscribed",
             Accepted::Full => "full",
             Accepted::Moved => "moved",
+            Accepted::Deleted => "deleted",
         }
     }
 }
@@ -80,6 +88,26 @@ pub struct Imported {
     pub outbox: i64,
     /// Milliseconds since the Unix epoch.
     pub next_timer: Option<i64>,
+}
+
+/// A tree that is being deleted, and whom its host has to tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condemned {
+    /// Id, and whether it was open.
+    pub threads: Vec<(String, bool)>,
+    /// Thread and call, of open calls and active subscriptions.
+    pub calls: Vec<(String, String)>,
+}
+
+/// What stays of a thread that was deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tombstone {
+    pub id: String,
+    pub root: String,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Messages that were discarded since, and at the root those that were queued then.
+    pub discarded: i64,
 }
 
 /// A thread's records as they were written.

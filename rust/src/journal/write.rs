@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod commit;
+pub mod deletion;
 pub mod import;
 pub mod inbox;
 pub mod outbox;
@@ -58,6 +59,17 @@ pub enum Write {
     },
     UnretireTree(String),
     DeleteTree(String),
+    /// Delete a tree for good, from now on.
+    MarkDeleted {
+        root: String,
+        at: i64,
+    },
+    Erase {
+        root: String,
+        limit: i64,
+    },
+    /// Not in a group: the writer does it by itself.
+    Compact,
     ImportTree {
         path: PathBuf,
         live_ranges: LiveRanges,
@@ -103,6 +115,9 @@ impl Write {
                 Value::Nothing
             }
             Write::DeleteTree(root) => Value::Integer(Some(trees::delete(group, root)?)),
+            Write::MarkDeleted { root, at } => Value::Condemned(deletion::mark(group, root, *at)?),
+            Write::Erase { root, limit } => Value::Flag(deletion::erase(group, root, *limit)?),
+            Write::Compact => Value::Nothing,
             Write::ImportTree { path, live_ranges } => Value::Imported(import::import(group, path, *live_ranges)?),
             #[cfg(test)]
             Write::Inject(fault) => fault(group)?,

@@ -1,5 +1,6 @@
 //! The writer: one thread, group commit. Whatever queued up while the last group was being flushed shares the next fsync.
 
+use super::compact::compact;
 use super::failure::{Failure, describe};
 use super::group::Group;
 use super::lane::Job;
@@ -32,14 +33,31 @@ enum Abort {
     Transaction(Error),
 }
 
+/// In the same order, with what cannot be part of a transaction by itself.
+fn runs(mut group: Vec<Job<Write>>) -> Vec<Vec<Job<Write>>> {
+    let alone = |job: &Job<Write>| matches!(job.operation, Write::Compact);
+    let mut runs = Vec::new();
+    while let Some(first) = group.iter().position(alone) {
+        let rest = group.split_off(first + 1);
+        let compaction = group.split_off(first);
+        runs.extend([group, compaction]);
+        group = rest;
+    }
+    runs.push(group);
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
 impl Writer {
     /// Until the channel ends; then bring everything into the main file.
     pub fn run(mut self, jobs: Receiver<Job<Write>>) {
         while let Ok(first) = jobs.recv() {
             let mut group = vec![first];
             group.extend(jobs.try_iter().take(LARGEST_GROUP - 1));
-            // A panic drops the group, whose promises then report it, and its transaction, which rolls back (trap B6).
-            let _ = catch_unwind(AssertUnwindSafe(|| self.work(group)));
+            for group in runs(group) {
+                // A panic drops the group, whose promises then report it, and its transaction, which rolls back (trap B6).
+                let _ = catch_unwind(AssertUnwindSafe(|| self.work(group)));
+            }
         }
         if self.begun {
             // What cannot be recorded counts as a crash, which costs an attempt and loses nothing.
@@ -56,6 +74,10 @@ impl Writer {
     }
 
     fn work(&mut self, group: Vec<Job<Write>>) {
+        if let [Job { operation: Write::Compact, .. }] = group.as_slice() {
+            let outcome = compact(&mut self.connection, &self.path).map(|()| Value::Nothing);
+            return self.finished.publish(group.into_iter().map(|job| (job.promise, outcome.clone())));
+        }
         let outcomes = match self.transact(&group) {
             Ok(outcomes) => outcomes,
             Err(Abort::Operation(_)) if group.len() > 1 => self.one_by_one(&group),

@@ -99,6 +99,22 @@ impl PyJournal {
         self.0.write(Write::DeleteTree(root))
     }
 
+    /// Delete a whole tree for good: from now on nothing reaches it. ``([(thread, whether it was open)], [(thread, call)])``.
+    fn mark_deleted(&self, root: String, at: i64) -> Ticket {
+        self.0.write(Write::MarkDeleted { root, at })
+    }
+
+    /// Remove rows of a tree that was marked, about ``limit`` of them; true while there may be more.
+    #[pyo3(signature = (root, limit = 1000))]
+    fn erase(&self, root: String, limit: i64) -> Ticket {
+        self.0.write(Write::Erase { root, limit })
+    }
+
+    /// Write the file anew, without anything that was removed; then deletions whose rows are gone are over.
+    fn compact(&self) -> Ticket {
+        self.0.write(Write::Compact)
+    }
+
     /// Take in a tree from a file that ``export_tree`` wrote.
     fn import_tree(&self, path: PathBuf) -> Ticket {
         self.0.import_tree(path)
@@ -208,6 +224,22 @@ impl PyJournal {
     /// Why a tree is out of service here, or ``None``.
     fn retired(&self, root: String) -> Ticket {
         self.0.read(Read::Retired(root))
+    }
+
+    /// ``(id, root, at, discarded)`` of a thread that was deleted, or ``None``.
+    fn tombstone(&self, id: String) -> Ticket {
+        self.0.read(Read::Tombstone(id))
+    }
+
+    /// Roots of trees whose deletion is under way.
+    fn deletions(&self) -> Ticket {
+        self.0.read(Read::Deletions)
+    }
+
+    /// ``(id, updated_at)`` of closed root threads, those that changed longest ago first.
+    #[pyo3(signature = (limit = 100))]
+    fn closed_roots(&self, limit: i64) -> Ticket {
+        self.0.read(Read::ClosedRoots { limit })
     }
 
     /// Tokens and microdollars of a whole tree.

@@ -5,7 +5,9 @@ use super::snapshot::PySnapshot;
 use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
-use crate::journal::value::{Accepted, FeedRow, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow};
+use crate::journal::value::{
+    Accepted, Condemned, FeedRow, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow, Tombstone,
+};
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -61,6 +63,12 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             dict.set_item("next_timer", next_timer)?;
             Ok(dict.into_any().unbind())
         }
+        Value::Condemned(Condemned { threads, calls }) => (threads, calls).into_py_any(py),
+        Value::Tombstone(found) => {
+            found.map(|Tombstone { id, root, at, discarded }| (id, root, at, discarded)).into_py_any(py)
+        }
+        Value::Roots(roots) => roots.into_py_any(py),
+        Value::Closed(rows) => rows.into_py_any(py),
         Value::Counts(counts) => {
             let dict = PyDict::new(py);
             for (table, rows) in counts {

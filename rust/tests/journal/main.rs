@@ -3,6 +3,7 @@
 mod accepting;
 mod committing;
 mod crashing;
+mod deleting;
 mod desk;
 mod failing;
 mod family;

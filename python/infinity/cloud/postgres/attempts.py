@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infinity.errors import UnknownThread
 
+from . import deletion
 from .connections import Connection
 from .timers import SERVED
 from .trees import check_in_service
@@ -31,6 +32,7 @@ async def record(
     sql = """SELECT t.root, a.count, a.code, a.at FROM threads t LEFT JOIN attempts a ON a.thread = t.id WHERE t.id = $1"""
     row = await connection.fetchrow(sql, text(thread))
     if row is None:
+        await deletion.check(connection, thread)
         raise UnknownThread(f"there is no thread {thread}")
     root, count, last_code, last_at = row
     if uncertain and (last_code, last_at) == (text(code), at):

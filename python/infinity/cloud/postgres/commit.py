@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Sized
 
 from infinity._core import Delta, Message
-from infinity.errors import Conflict, LimitReached, RuleBroken
+from infinity.errors import Conflict, LimitReached, RuleBroken, ThreadDeleted
 from infinity.message import Kind
 
 from .attempts import clear
@@ -59,7 +59,8 @@ async def commit(
 
     ``cancelled`` takes the due times of timers that were there and are no more, by thread and id.
 
-    ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired.
+    ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
+    ``ThreadDeleted``.
     """
     if uncertain and await _happened(connection, delta, stamp):
         return await _sent_before(connection, delta)
@@ -137,6 +138,11 @@ async def _claim(connection: Connection, delta: Delta) -> None:
         "SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(versions)
     )
     stored = dict(map(tuple, rows))
+    new = [thread for thread in versions if thread not in stored]
+    if new:
+        sql = "SELECT id FROM tombstones WHERE id = ANY($1::text[]) LIMIT 1"
+        if (deleted := await connection.fetchval(sql, new)) is not None:
+            raise ThreadDeleted(f"thread {deleted} was deleted; its id is not used again")
     for thread, expected in versions.items():
         found = stored.get(thread, 0)
         if found != expected:

@@ -9,6 +9,7 @@ from infinity._core import Message
 from infinity.abc import Accepted, Expect, Status
 from infinity.errors import LimitReached, RuleBroken
 
+from . import deletion
 from .connections import Connection
 from .platform import Platform
 from .words import affected, digest, text
@@ -33,7 +34,8 @@ _EARLY_EVENTS, _EARLY_BYTES = 100, 1 << 20
 """Early events that a call may have waiting (SUB-9)."""
 
 _TARGET = """
-SELECT t.status = 'closed', EXISTS (SELECT 1 FROM retired r WHERE r.root = t.root), k.consumed, c.state, c.subscription
+SELECT t.status = 'closed', EXISTS (SELECT 1 FROM retired r WHERE r.root = t.root),
+  EXISTS (SELECT 1 FROM tombstones d WHERE d.id = t.root), k.consumed, c.state, c.subscription
 FROM threads t LEFT JOIN known k ON k.thread = t.id AND k.digest = $2 LEFT JOIN calls c ON c.id = $3 AND c.thread = t.id
 WHERE t.id = $1"""
 
@@ -44,6 +46,7 @@ class _Target:
 
     closed: bool
     retired: bool
+    deleted: bool
     consumed: int | None
     call_state: str | None
     subscription: int | None
@@ -71,8 +74,9 @@ async def accept(
     ``uncertain``: an earlier try of this transaction may have queued it; then nobody else has told a mailbox.
     """
     target = await _find(connection, message, expect, call_id)
-    if target is None:
-        return Accepted(Status.UNKNOWN_THREAD)
+    if target is None or target.deleted:
+        deleted = await deletion.discard(connection, message.thread)
+        return Accepted(Status.DELETED if deleted else Status.UNKNOWN_THREAD)
     if target.retired:
         return Accepted(Status.MOVED)
     if target.consumed is not None:
@@ -100,8 +104,9 @@ async def accept(
 async def outlook(connection: Connection, message: Message, expect: Expect, call_id: str | None) -> Status:
     """What ``accept`` would say now, without doing it: for messages that are kept in a queue outside of this database."""
     target = await _find(connection, message, expect, call_id)
-    if target is None:
-        return Status.UNKNOWN_THREAD
+    if target is None or target.deleted:
+        deleted = await deletion.tombstone(connection, message.thread)
+        return Status.UNKNOWN_THREAD if deleted is None else Status.DELETED
     if target.retired:
         return Status.MOVED
     if target.consumed is not None:

@@ -11,7 +11,7 @@ from infinity.abc import Imported
 from infinity.errors import Conflict
 from infinity.supervision import in_thread
 
-from . import trees
+from . import deletion, trees
 from .connections import Connection
 from .inbox import check_size
 from .scratch import Row, Rows, fold, unfold
@@ -72,7 +72,7 @@ async def import_tree(
 
 async def _read(connection: Connection, root: str) -> Rows:
     threads = await trees.members(connection, root)
-    if not threads:
+    if not threads or await deletion.tombstone(connection, root) is not None:
         raise trees.no_tree(root)
 
     async def all_of(table: str, columns: str, order: str, condition: str = "") -> list[Row]:
@@ -173,7 +173,11 @@ def _arrival(
 
     async def work(connection: Connection, uncertain: bool) -> None:
         sql = "SELECT id FROM threads WHERE id = ANY($1::text[]) LIMIT 1"
-        there = await connection.fetchval(sql, [row[0] for row in rows.threads])
+        ids = [row[0] for row in rows.threads]
+        there = await connection.fetchval(sql, ids)
+        gone = await connection.fetchval("SELECT id FROM tombstones WHERE id = ANY($1::text[]) LIMIT 1", ids)
+        if gone is not None:
+            raise deletion.gone(gone)
         if there is not None:
             if uncertain:
                 return

@@ -78,6 +78,8 @@ async def prompts(connection: Connection, thread: str | None, root: str | None =
     if root is not None:
         values.append(text(root))
         condition = f"{condition} AND root = $2" if condition else "WHERE root = $1"
+    condition = f"{condition} AND" if condition else "WHERE"
+    condition += " NOT EXISTS (SELECT 1 FROM tombstones d WHERE d.id = prompts.root)"
     sql = f"SELECT id, thread, kind, body FROM prompts {condition} ORDER BY thread, id"
     return [PromptRow(*row) for row in await connection.fetch(sql, *values)]
 

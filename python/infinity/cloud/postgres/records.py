@@ -11,6 +11,7 @@ from infinity.abc import FeedRow, ThreadRow
 from infinity.errors import DamagedStore, RuleBroken
 
 from .connections import Connection
+from .deletion import LIVING
 from .words import text
 
 __all__ = ["calls", "entries", "feed", "find_call", "open_children", "thread", "threads"]
@@ -70,7 +71,7 @@ async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | 
 
 
 async def thread(connection: Connection, id: str) -> ThreadRow | None:
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1", text(id))
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1 AND {LIVING}", text(id))
     return None if row is None else ThreadRow(*row)
 
 
@@ -83,7 +84,7 @@ async def open_children(connection: Connection, parent: str) -> int:
 async def threads(connection: Connection, after: str, limit: int, **filters: str | None) -> list[ThreadRow]:
     """Newest first. ``filters``: column → value, ``None`` for any."""
     values: list[Any] = [*_cursor(after), limit]
-    conditions = ["(updated_at, id) < ($1, $2)"]
+    conditions = ["(updated_at, id) < ($1, $2)", LIVING]
     for column, value in filters.items():
         if value is not None:
             values.append(text(value))

@@ -98,6 +98,17 @@ STEPS = (
                WHERE (thread, id) IN (SELECT thread, id FROM prompts WHERE root IS NULL LIMIT 2500)""",
         ),
     ),
+    # 3: what was deleted, and what may be because it has been closed for long.
+    Step(
+        (
+            """CREATE TABLE IF NOT EXISTS tombstones (
+  id TEXT PRIMARY KEY, root TEXT NOT NULL, at BIGINT NOT NULL, discarded BIGINT NOT NULL)""",
+        ),
+        (
+            ("tombstones_by_root", "tombstones (root)"),
+            ("threads_by_status_parent", "threads (status, parent, updated_at, id)"),
+        ),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

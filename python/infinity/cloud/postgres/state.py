@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from infinity._core import CoreError, Snapshot, live_ranges
 from infinity.errors import DamagedStore, UnknownThread, from_core
 
+from . import deletion
 from .connections import Connection
 from .entry_cache import EntryCache
 from .words import digest, text
@@ -17,7 +18,7 @@ __all__ = ["consumed", "load", "unchanged"]
 _STANDING = """
 SELECT t.version, t.created_at, (SELECT a.count FROM attempts a WHERE a.thread = t.id),
   (SELECT string_agg(DISTINCT i.call, ',') FROM inbox i WHERE i.thread = t.id AND i.kept = 1)
-FROM threads t WHERE t.id = $1"""
+FROM threads t WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM tombstones d WHERE d.id = t.root)"""
 
 
 async def unchanged(
@@ -27,6 +28,7 @@ async def unchanged(
     sql = """SELECT t.version = $2 AND NOT EXISTS (
                SELECT 1 FROM known k WHERE k.thread = $1 AND k.digest = ANY($3::bytea[]) AND k.consumed = 1)
                AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.thread = $1)
+               AND NOT EXISTS (SELECT 1 FROM tombstones d WHERE d.id = t.root)
              FROM threads t WHERE t.id = $1"""
     found = await connection.fetchval(sql, text(thread), known_version, [digest(id) for id in message_ids])
     return bool(found)
@@ -50,6 +52,8 @@ async def load(
     """
     row = await connection.fetchrow(_STANDING, text(thread))
     if row is None:
+        if await deletion.tombstone(connection, thread) is not None:
+            raise deletion.gone(thread)
         raise UnknownThread(f"there is no thread {thread}")
     version, created_at, attempts, kept = row
     if version == known_version and attempts is None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from infinity._core import Call, Delta, Message, Snapshot
 from infinity.abc import (
     Accepted,
+    Condemned,
     Expect,
     FeedRow,
     Imported,
@@ -19,11 +20,12 @@ from infinity.abc import (
     PromptRow,
     ThreadRow,
     TimerRow,
+    Tombstone,
 )
 from infinity.errors import ConfigError, Conflict, Stopped, StoreError
 from infinity.supervision import shared
 
-from . import attempts, facts, inbox, outbox, portable, queues, records, state, timers, trees
+from . import attempts, deletion, facts, inbox, outbox, portable, queues, records, state, timers, trees
 from .commit import Told, check_delta, commit
 from .connections import Connection
 from .transactions import Transactions
@@ -217,6 +219,9 @@ class PostgresStore:
 
     async def retire_tree(self, root: str, note: str) -> None:
         await self._change(trees.retire, root, note)
+        await self._meet_commits(root)
+
+    async def _meet_commits(self, root: str) -> None:
         # Whatever began before and did not see it: of this process it is waited for, of others every commit is met.
         if writing := set(self._writing):
             await asyncio.wait(writing)
@@ -239,6 +244,38 @@ class PostgresStore:
         while await self._change(trees.remove_root, root, _ROWS_AT_ONCE):
             pass
         return len(threads)
+
+    async def mark_deleted(self, root: str, at: int) -> Condemned:
+        await self._change(deletion.condemn, root, at)
+        await self._meet_commits(root)
+        return await self._see(deletion.condemned, root)
+
+    async def erase(self, root: str) -> bool:
+        if root not in await self._look(deletion.under_way):
+            return False
+        # While they are known to belong to the tree: nobody must send or fire what is of a thread that is gone.
+        for table in ("outbox", "timers", "inbox"):
+            if await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
+                return True
+        if await self._change(deletion.bury, root, _ROWS_AT_ONCE // 2):
+            return True
+        for table in trees.TABLES:
+            if await self._change(deletion.erase_some, root, table, _ROWS_AT_ONCE):
+                return True
+        await self._change(deletion.settle, root)
+        return False
+
+    async def compact(self) -> None:
+        """The server gives space back by itself (autovacuum); what its log and backups hold is in its operator's hands."""
+
+    async def deletions(self) -> list[str]:
+        return await self._look(deletion.under_way)
+
+    async def tombstone(self, id: str) -> Tombstone | None:
+        return await self._look(deletion.tombstone, id)
+
+    async def closed_roots(self, limit: int = 100) -> list[tuple[str, int]]:
+        return await self._look(deletion.closed_roots, limit)
 
     async def export_tree(self, root: str, path: str) -> int:
         return await portable.export_tree(self._transactions, root, path)

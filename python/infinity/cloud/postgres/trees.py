@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infinity.errors import Conflict, UnknownThread
+from infinity.errors import Conflict, ThreadDeleted, UnknownThread
 
 from .connections import Connection
 from .words import affected, text
@@ -13,6 +13,7 @@ __all__ = [
     "mark",
     "members",
     "no_tree",
+    "remove_facts",
     "remove_root",
     "remove_some",
     "retire",
@@ -42,8 +43,12 @@ def no_tree(root: str) -> UnknownThread:
 
 
 async def check_in_service(connection: Connection, root: str) -> None:
-    """Nothing commits to a tree that lives elsewhere: its history would part in two. ``Conflict``."""
-    note = await retired(connection, root)
+    """Nothing commits to a tree that lives elsewhere, because its history would part in two, nor to one that was deleted. ``Conflict``,
+    ``ThreadDeleted``."""
+    sql = "SELECT (SELECT note FROM retired WHERE root = $1), (SELECT 1 FROM tombstones WHERE id = $1)"
+    note, deleted = await connection.fetchrow(sql, text(root))
+    if deleted is not None:
+        raise ThreadDeleted(f"thread {root} was deleted; its id is not used again")
     if note is not None:
         raise Conflict(
             f"the tree of thread {root} was retired here ({note}); nothing was committed, its messages are kept"
@@ -51,9 +56,11 @@ async def check_in_service(connection: Connection, root: str) -> None:
 
 
 async def retire(connection: Connection, root: str, note: str) -> None:
-    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``UnknownThread``."""
+    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``UnknownThread``, ``ThreadDeleted``."""
     if not await members(connection, root):
         raise no_tree(root)
+    if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", root) is not None:
+        raise ThreadDeleted(f"thread {root} was deleted; its id is not used again")
     await mark(connection, root, note)
 
 
@@ -69,7 +76,8 @@ async def touch(connection: Connection, threads: list[str]) -> None:
 
 
 async def unretire(connection: Connection, root: str) -> None:
-    await connection.execute("DELETE FROM retired WHERE root = $1", text(root))
+    sql = "DELETE FROM retired WHERE root = $1 AND root NOT IN (SELECT id FROM tombstones WHERE id = $1)"
+    await connection.execute(sql, text(root))
 
 
 async def retired(connection: Connection, root: str) -> str | None:
@@ -97,6 +105,11 @@ async def remove_root(connection: Connection, root: str, most: int) -> bool:
     sql = "DELETE FROM threads WHERE id IN (SELECT id FROM threads WHERE root = $1 LIMIT $2)"
     if affected(await connection.execute(sql, root, most)) == most:
         return True
-    await connection.execute("DELETE FROM retired WHERE root = $1", root)
-    await connection.execute("DELETE FROM meta WHERE key = 'catalog.' || $1", root)
+    await unretire(connection, root)
+    await remove_facts(connection, root)
     return False
+
+
+async def remove_facts(connection: Connection, root: str) -> None:
+    """What is recorded of a tree as such."""
+    await connection.execute("DELETE FROM meta WHERE key IN ('catalog.' || $1, 'budget.' || $1)", root)

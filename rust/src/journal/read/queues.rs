@@ -74,13 +74,17 @@ pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRo
 /// Of one thread, of a whole tree, or all.
 pub fn prompts(picture: &Picture<'_>, thread: Option<&str>, root: Option<&str>) -> Result<Vec<PromptRow>, Failure> {
     const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), kind, body, crc";
+    const LIVING: &str = "NOT EXISTS (SELECT 1 FROM tombstones WHERE tombstones.id = prompts.root)";
     let read = |row: &Row<'_>| {
         Ok(PromptRow { id: row.get(0)?, thread: row.get(1)?, kind: row.get(2)?, body: checked(row, 3)? })
     };
     Ok(match (thread, root) {
-        (None, None) => picture.all(&format!("SELECT {COLUMNS} FROM prompts ORDER BY thread, id"), [], read)?,
+        (None, None) => {
+            picture.all(&format!("SELECT {COLUMNS} FROM prompts WHERE {LIVING} ORDER BY thread, id"), [], read)?
+        }
         (None, Some(root)) => {
-            picture.all(&format!("SELECT {COLUMNS} FROM prompts WHERE root = ?1 ORDER BY thread, id"), [root], read)?
+            let sql = format!("SELECT {COLUMNS} FROM prompts WHERE root = ?1 AND {LIVING} ORDER BY thread, id");
+            picture.all(&sql, [root], read)?
         }
         (Some(thread), root) => {
             let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };

@@ -1,17 +1,18 @@
 //! A thread's state, as one consistent picture.
 
-use super::Picture;
+use super::{Picture, deleted};
 use crate::error::Error;
 use crate::journal::digest::digest;
 use crate::journal::failure::{Failure, damaged};
 use crate::journal::schema::{place, position};
 use crate::journal::value::Loaded;
+use crate::journal::write::deletion;
 use rusqlite::params;
 
 /// `None` if the stored version is `known_version`, and no failed attempt was recorded beside it.
 ///
 /// # Errors
-/// `not_found`; `damaged` if entries that the header speaks of are not there (I8).
+/// `not_found`; `deleted`; `damaged` if entries that the header speaks of are not there (I8).
 pub fn load(
     picture: &Picture<'_>,
     thread: &str,
@@ -20,12 +21,15 @@ pub fn load(
 ) -> Result<Option<Loaded>, Failure> {
     let sql = "SELECT key, version, (SELECT count FROM attempts WHERE attempts.thread = threads.key),
                  (SELECT group_concat(DISTINCT call) FROM inbox WHERE thread = threads.key AND call IS NOT NULL AND kept = 1)
-               FROM threads WHERE id = ?1";
+               FROM threads WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM tombstones WHERE tombstones.id = threads.root)";
     let found = picture.find(sql, [thread], |row| {
         Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<String>>(3)?))
     })?;
     let Some((key, version, attempts, kept)) = found else {
-        return Err(Failure::Refused(Error::NotFound(format!("there is no thread {thread}"))));
+        return Err(Failure::Refused(match deleted::tombstone(picture, thread)? {
+            Some(_) => deletion::gone(thread),
+            None => Error::NotFound(format!("there is no thread {thread}")),
+        }));
     };
     if version == known_version && attempts.is_none() {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! Listings of threads.
 
-use super::Picture;
+use super::{LIVING, Picture};
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use crate::journal::value::ThreadRow;
@@ -21,7 +21,7 @@ pub struct Filter {
 }
 
 pub fn one(picture: &Picture<'_>, id: &str) -> Result<Option<ThreadRow>, Failure> {
-    Ok(picture.find(&format!("SELECT {COLUMNS} FROM threads WHERE id = ?1"), [id], read)?)
+    Ok(picture.find(&format!("SELECT {COLUMNS} FROM threads WHERE id = ?1 AND {LIVING}"), [id], read)?)
 }
 
 /// How many children of a thread are not closed, however many have been (G8).
@@ -30,10 +30,18 @@ pub fn open_children(picture: &Picture<'_>, parent: &str) -> Result<i64, Failure
     Ok(picture.one(sql, [parent], |row| row.get(0))?)
 }
 
+/// Id and time of the last change, those that changed longest ago first. What is out of service is not among them.
+pub fn closed_roots(picture: &Picture<'_>, limit: i64) -> Result<Vec<(String, i64)>, Failure> {
+    let sql = "SELECT id, updated_at FROM threads WHERE parent IS NULL AND status = 'closed'
+                 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = threads.id)
+               ORDER BY updated_at, id LIMIT ?1";
+    Ok(picture.all(sql, [limit], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
 /// Newest first.
 pub fn list(picture: &Picture<'_>, filter: &Filter) -> Result<Vec<ThreadRow>, Failure> {
     let (updated_at, id) = cursor(&filter.after)?;
-    let mut sql = format!("SELECT {COLUMNS} FROM threads WHERE (updated_at, id) < (:updated_at, :id)");
+    let mut sql = format!("SELECT {COLUMNS} FROM threads WHERE (updated_at, id) < (:updated_at, :id) AND {LIVING}");
     let mut params: Vec<(&str, &dyn ToSql)> =
         named_params! { ":updated_at": updated_at, ":id": id, ":limit": filter.limit }.to_vec();
     let columns =

@@ -1,6 +1,6 @@
 //! Completions that failed, and processes that ended without saying so: both count, so that nothing is bought without bound (I12).
 
-use super::trees;
+use super::{deletion, trees};
 use crate::delta::Spent;
 use crate::error::Error;
 use crate::journal::checksum;
@@ -25,12 +25,13 @@ pub struct Attempt {
 /// Returns how many are on record for the thread. Its version stays as it is.
 ///
 /// # Errors
-/// `not_found`; `conflict` if the thread's tree was retired.
+/// `not_found`; `deleted`; `conflict` if the thread's tree was retired.
 pub fn record(group: &Group<'_>, attempt: &Attempt) -> Result<i64, Failure> {
     let Attempt { thread, code, at, spent } = attempt;
     let sql = "SELECT key, root FROM threads WHERE id = ?1";
     let found = group.find(sql, [thread], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     let Some((key, root)) = found else {
+        deletion::check(group, thread)?;
         return Err(Failure::Refused(Error::NotFound(format!("there is no thread {thread}"))));
     };
     trees::check_in_service(group, &root)?;

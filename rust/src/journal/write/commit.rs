@@ -1,6 +1,6 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::{attempts, inbox, trees};
+use super::{attempts, deletion, inbox, trees};
 use crate::delta::{CallRow, Consumed, Delta, Kept, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
@@ -14,7 +14,8 @@ use rusqlite::params;
 /// The messages that entered inboxes.
 ///
 /// # Errors
-/// `conflict` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired.
+/// `conflict` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
+/// `deleted` if it is gone for good.
 pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure> {
     trees::check_in_service(group, &delta.root)?;
     let key = claim(group, delta)?;
@@ -31,6 +32,9 @@ pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure>
 fn claim(group: &Group<'_>, delta: &Delta) -> Result<Option<i64>, Failure> {
     let sql = "SELECT key, version FROM threads WHERE id = ?1";
     let stored = group.find(sql, [&delta.thread], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if stored.is_none() {
+        deletion::check(group, &delta.thread)?;
+    }
     let found: i64 = stored.map_or(0, |(_, version)| version);
     if found == delta.expected_version {
         return Ok(stored.map(|(key, _)| key));

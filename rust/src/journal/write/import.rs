@@ -1,5 +1,6 @@
 //! An exported tree comes to live here: all of it, or nothing (I6), and only if it is what was exported (I8).
 
+use super::deletion;
 use crate::error::{Error, Result};
 use crate::journal::LiveRanges;
 use crate::journal::checksum::checked;
@@ -20,7 +21,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// # Errors
-/// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `conflict` if a thread of it is here already.
+/// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `conflict` if a thread of it is here already;
+/// `deleted` if one was deleted here.
 pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result<Imported, Failure> {
     let (mut connection, version) = open(path).map_err(Failure::Refused)?;
     let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
@@ -31,6 +33,7 @@ pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result
         return Err(Failure::Refused(spoiled(path, "its root thread is missing")));
     }
     for id in &threads {
+        deletion::check(group, id)?;
         if group.exists("SELECT 1 FROM threads WHERE id = ?1", [id])? {
             return Err(Failure::Refused(Error::Conflict(format!(
                 "thread {id} is here already; nothing was imported. If this one is to be replaced, delete its tree first"

@@ -1,5 +1,6 @@
 //! Into the inbox: the one door for everything that reaches a thread (I2), passed once per id (I3).
 
+use super::deletion;
 use crate::error::Error;
 use crate::id::CallId;
 use crate::journal::checksum;
@@ -38,23 +39,32 @@ impl Expect {
 pub struct Target {
     pub key: i64,
     pub closed: bool,
-    /// Its tree lives elsewhere.
+    /// Its tree lives elsewhere, or was deleted.
     pub retired: bool,
+    pub deleted: bool,
 }
 
 impl Target {
     pub fn find(group: &Group<'_>, thread: &str) -> rusqlite::Result<Option<Self>> {
-        let sql = "SELECT key, status = 'closed', EXISTS (SELECT 1 FROM retired WHERE retired.root = threads.root)
+        let sql = "SELECT key, status = 'closed', EXISTS (SELECT 1 FROM retired WHERE retired.root = threads.root),
+                     EXISTS (SELECT 1 FROM tombstones WHERE tombstones.id = threads.root)
                    FROM threads WHERE id = ?1";
-        group.find(sql, [thread], |row| Ok(Target { key: row.get(0)?, closed: row.get(1)?, retired: row.get(2)? }))
+        group.find(sql, [thread], |row| {
+            Ok(Target { key: row.get(0)?, closed: row.get(1)?, retired: row.get(2)?, deleted: row.get(3)? })
+        })
     }
 }
 
 /// Append a message that somebody outside offers, or say why not.
 pub fn accept(group: &Group<'_>, message: &Message, expect: &Expect) -> Result<Accepted, Failure> {
     let Some(target) = Target::find(group, message.thread.as_str())? else {
-        return Ok(Accepted::UnknownThread);
+        let deleted = deletion::discard(group, message.thread.as_str())?;
+        return Ok(if deleted { Accepted::Deleted } else { Accepted::UnknownThread });
     };
+    if target.deleted {
+        deletion::discard(group, message.thread.as_str())?;
+        return Ok(Accepted::Deleted);
+    }
     if target.retired {
         return Ok(Accepted::Moved);
     }

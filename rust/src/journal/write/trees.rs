@@ -1,5 +1,6 @@
 //! A whole tree at once: out of service while it lives elsewhere, back in service, gone.
 
+use super::deletion;
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
@@ -9,26 +10,28 @@ use rusqlite::params;
 /// From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read.
 ///
 /// # Errors
-/// `not_found` if no thread is its root.
+/// `not_found` if no thread is its root; `deleted`.
 pub fn retire(group: &Group<'_>, root: &str, note: &str) -> Result<(), Failure> {
     if !group.exists("SELECT 1 FROM threads WHERE root = ?1", [root])? {
         let text = format!("there is no tree of threads whose root is {root}; give the id of its root thread");
         return Err(Failure::Refused(Error::NotFound(text)));
     }
+    deletion::check(group, root)?;
     group.execute("REPLACE INTO retired (root, note) VALUES (?1, ?2)", params![root, note])?;
     Ok(())
 }
 
 pub fn unretire(group: &Group<'_>, root: &str) -> Result<(), Failure> {
-    group.execute("DELETE FROM retired WHERE root = ?1", [root])?;
+    group.execute("DELETE FROM retired WHERE root = ?1 AND root NOT IN (SELECT id FROM tombstones)", [root])?;
     Ok(())
 }
 
-/// Nothing commits to a tree that lives elsewhere: its history would part in two.
+/// Nothing commits to a tree that lives elsewhere, because its history would part in two; nor to one that was deleted.
 ///
 /// # Errors
-/// `conflict`.
+/// `conflict`, `deleted`.
 pub fn check_in_service(group: &Group<'_>, root: &str) -> Result<(), Failure> {
+    deletion::check(group, root)?;
     let note: Option<String> = group.find("SELECT note FROM retired WHERE root = ?1", [root], |row| row.get(0))?;
     match note {
         None => Ok(()),
@@ -38,11 +41,15 @@ pub fn check_in_service(group: &Group<'_>, root: &str) -> Result<(), Failure> {
     }
 }
 
-/// Remove all that there is of a tree; how many threads that was. What trees share (definitions of tools) stays.
+/// Remove all that there is of a tree, which may come back; how many threads that was. What trees share (definitions of tools) stays.
 pub fn delete(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
-    // Freed space is zeroed, so that what somebody wants gone is not found in the file either.
+    zeroing(group, || remove(group, root))
+}
+
+/// Freed space is zeroed meanwhile. Copies that SQLite has left in pages that are in use stay; only a compaction removes those.
+pub fn zeroing<T>(group: &Group<'_>, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     group.find("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
-    let outcome = remove(group, root);
+    let outcome = work();
     group.find("PRAGMA secure_delete = OFF", [], |_| Ok(()))?;
     outcome
 }
@@ -56,10 +63,16 @@ fn remove(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
         remove_rows(group, *key)?;
     }
     group.shrank("threads", group.execute("DELETE FROM threads WHERE root = ?1", [root])?);
-    group.execute("DELETE FROM spending WHERE root = ?1", [root])?;
-    group.execute("DELETE FROM retired WHERE root = ?1", [root])?;
-    group.execute("DELETE FROM meta WHERE key = 'catalog.' || ?1", [root])?;
+    unretire(group, root)?;
+    remove_facts(group, root)?;
     Ok(keys.len() as i64)
+}
+
+/// What is recorded of a tree as such.
+pub fn remove_facts(group: &Group<'_>, root: &str) -> Result<(), Failure> {
+    group.execute("DELETE FROM spending WHERE root = ?1", [root])?;
+    group.execute("DELETE FROM meta WHERE key IN ('catalog.' || ?1, 'budget.' || ?1)", [root])?;
+    Ok(())
 }
 
 fn remove_rows(group: &Group<'_>, key: i64) -> Result<(), Failure> {
