@@ -148,8 +148,7 @@ class PlayedWorld(World):
         self.unsteady = Unsteady(await super()._open_store(), self)
         return self.unsteady
 
-    async def _open(self) -> None:
-        await super()._open()
+    def _made(self) -> None:
         self.runtime._transport._http = Taking(self)  # type: ignore[assignment]
         self.runtime.catalogs._sources = [SlowTools()]
         self._watch_slices()

@@ -71,6 +71,10 @@ class Purchases:
         if thread in loop._services.attempts.owes():
             self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
         slice = loop.running.get(thread)
+        if slice is not None and not self._resumed[thread] and slice.thread.attempts < self._vain[thread]:
+            self._world.violations.append(
+                f"{slice.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
+            )
         if isinstance(reply, Turn):
             self._turns[thread] += 1
         elif slice is None or not slice.probing:
@@ -78,6 +82,11 @@ class Purchases:
 
     def resumed(self, thread: str) -> None:
         self._resumed[thread] += 1
+
+    @property
+    def bought(self) -> bool:
+        """Whether any turn is not committed yet."""
+        return bool(self._turns)
 
     def committed(self, thread: str) -> None:
         if self._turns.pop(thread, 0):

@@ -282,6 +282,11 @@ class ThreadMachine(RuleBasedStateMachine):
                     self.world.clock.advance(1)
                 await asyncio.sleep(0.0002)
 
+    async def until_a_turn_is_bought(self) -> None:
+        async with asyncio.timeout(30):
+            while not self.world.purchases.bought:
+                await asyncio.sleep(0)
+
     async def _something_is_due(self) -> bool:
         timer = await self.world.store.next_timer()
         return bool(await self.world.store.inbox(0)) or (

@@ -206,7 +206,11 @@ class World:
             observer=self.observer,
             sole_writer=self.sole_writer,
         )
+        self._made()
         await self.runtime.start()
+
+    def _made(self) -> None:
+        """The runtime is there, and nothing of it runs yet."""
 
     async def _open_store(self) -> Store:
         return JournalStore(Journal.open(str(self.path), self._wakeup.wake), self._wakeup)
