@@ -5,6 +5,7 @@
 
 use super::failure::{Failure, describe};
 use super::group::Group;
+use super::open::{BUSY, cut_log, mark_running};
 use super::write::deletion;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
@@ -27,15 +28,16 @@ pub fn compact(connection: &mut Connection, path: &Path) -> Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
     done.map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
-    let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-    connection.busy_timeout(super::open::BUSY).map_err(sqlite)?;
-    if cut.map_err(sqlite)? {
+    let cut = cut_log(path, connection);
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
+    if !cut? {
         let name = path.display();
         return Err(Error::Locked(format!(
             "the write-ahead log of {name} cannot be cut off while somebody reads the journal; it is tried again later"
         )));
     }
-    settle(connection).map_err(|failure| failure.into_error(path))
+    settle(connection).map_err(|failure| failure.into_error(path))?;
+    mark_running(path)
 }
 
 fn settle(connection: &mut Connection) -> Result<(), Failure> {

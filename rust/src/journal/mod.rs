@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`open`], [`schema`] | one owner, known tables, a damaged file refused |
+//! | [`verify`], [`wal`], [`mark`] | is the log whole, and is it there, before SQLite takes what it finds |
 //! | [`write`], [`group`], [`writer`] | operations that change something, many to one transaction and one fsync |
 //! | [`read`], [`reader`] | operations that only look, beside the writer |
 //! | [`lane`], [`ticket`], [`value`] | a thread per kind; every operation is answered once |
@@ -20,6 +21,7 @@ mod export;
 mod failure;
 mod group;
 mod lane;
+mod mark;
 mod open;
 pub mod read;
 mod reader;
@@ -30,6 +32,8 @@ mod table;
 mod ticket;
 mod tree;
 pub mod value;
+mod verify;
+pub mod wal;
 pub mod write;
 mod writer;
 

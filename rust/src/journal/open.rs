@@ -1,8 +1,10 @@
 //! Opening: one owner at a time, nothing but our own files, and never a damaged file taken for an empty one (I8, L16).
 
 use super::failure::{damaged, describe};
-use super::{checksum, schema};
+use super::mark::{self, Mark};
+use super::{checksum, schema, verify};
 use crate::error::{Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -60,13 +62,71 @@ pub fn writer(path: &Path) -> Result<Connection> {
     if !exists(path)? {
         create(path)?;
     }
-    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
-        return Err(damaged(path, "it is empty, which a journal never is"));
+    if let Some(what) = verify::damage(path)? {
+        return Err(damaged(path, &what));
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let version = check(path, &connection)?;
     migrate(&mut connection, version).map_err(|error| describe(path, &error))?;
+    begin_log(path, &connection)?;
     Ok(connection)
+}
+
+/// A new round of the log with one frame in it, and the mark that says so. What an earlier process left in the log comes into the main file
+/// first, so that no round has frames of two processes.
+fn begin_log(path: &Path, connection: &Connection) -> Result<()> {
+    let begin = || {
+        checkpoint(connection, "RESTART")?;
+        // The same number again: a transaction that changes nothing.
+        connection.pragma_update(None, "user_version", schema::VERSION)
+    };
+    begin().map_err(|error| describe(path, &error))?;
+    match mark::read(path) {
+        Ok(Mark::Running) => Ok(()),
+        Err(error) => Err(unmarked(path, &error)),
+        Ok(_) => mark_running(path),
+    }
+}
+
+/// The log has a frame.
+pub fn mark_running(path: &Path) -> Result<()> {
+    mark::set(path, Mark::Running).map_err(|error| unmarked(path, &error))
+}
+
+fn unmarked(path: &Path, error: &io::Error) -> Error {
+    let name = beside(path, ".mark");
+    Error::Storage(format!("{} cannot be written ({error}); check the space and the permissions", name.display()))
+}
+
+/// Everything into the main file; then the mark, and only then is the log cut off. False if somebody else reads: the log is as it was.
+pub fn cut_log(path: &Path, connection: &Connection) -> Result<bool> {
+    let sqlite = |error| describe(path, &error);
+    if !checkpoint(connection, "FULL").map_err(sqlite)? {
+        return Ok(false);
+    }
+    mark::set(path, Mark::Clean).map_err(|error| unmarked(path, &error))?;
+    let cut = checkpoint(connection, "TRUNCATE").map_err(sqlite)?;
+    if !cut {
+        mark_running(path)?;
+    }
+    Ok(cut)
+}
+
+/// The last thing that a writer does. What fails here leaves the log where it is, and the next start finds it there.
+pub fn settle(path: &Path, connection: &Connection) -> Result<()> {
+    if cut_log(path, connection)? {
+        let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        kept.map_err(|error| describe(path, &error))?;
+    }
+    Ok(())
+}
+
+/// Whether the whole log is in the main file now.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (busy, frames, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(busy == 0 && frames == moved)
+    })
 }
 
 /// Bring the tables of an older version up to date, all of it or nothing. The caller holds the lock.
@@ -102,6 +162,13 @@ fn exists(path: &Path) -> Result<bool> {
     }
     if there(&beside(path, ".repaired"))? {
         return Err(damaged(path, "a repair of it was interrupted"));
+    }
+    if there(&beside(path, ".mark"))? {
+        let (name, mark) = (path.display(), beside(path, ".mark"));
+        return Err(Error::Damaged(format!(
+            "the journal {name} is gone, although {0} says that there was one; bring it back, or restore a backup. If it is to begin empty, remove {0}",
+            mark.display()
+        )));
     }
     Ok(false)
 }
@@ -156,6 +223,8 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let open = || {
         // No mutex inside SQLite: one thread uses the connection.
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        // The log stays until it is known that it is not needed any more: see `settle`.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.execute_batch(
@@ -199,7 +268,7 @@ pub fn outline_of(version: i32) -> rusqlite::Result<Outline> {
     outline(&fresh)
 }
 
-/// Is it ours, whole as far as can be told at a glance, and can it be written?
+/// Is it ours, and whole as far as can be told at a glance?
 fn check(path: &Path, connection: &Connection) -> Result<i32> {
     let sqlite = |error| describe(path, &error);
     let version = recognize(path, connection, damaged)?;
@@ -213,8 +282,27 @@ fn check(path: &Path, connection: &Connection) -> Result<i32> {
         rusqlite::Error::QueryReturnedNoRows => damaged(path, "its first row is missing"),
         other => describe(path, &other),
     })?;
-    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(sqlite)?;
+    queues(path, connection)?;
     Ok(version)
+}
+
+/// What waits has to be there: a row that its table has lost still stands in an index. They are short, and a start reads them anyway.
+fn queues(path: &Path, connection: &Connection) -> Result<()> {
+    for queue in ["inbox", "outbox", "timers", "prompts"] {
+        let found = integrity(connection, queue).map_err(|error| describe(path, &error))?;
+        if let Some(first) = found.first() {
+            return Err(damaged(path, &format!("{queue}: {first}")));
+        }
+    }
+    Ok(())
+}
+
+/// What SQLite finds wrong with a table and its indices.
+pub fn integrity(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare(&format!("PRAGMA integrity_check({table})"))?;
+    let found: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let lines = found.iter().flat_map(|text| text.lines()).filter(|line| *line != "ok" && !line.starts_with("***"));
+    Ok(lines.map(str::to_owned).collect())
 }
 
 pub type Outline = Vec<(String, Option<String>)>;

@@ -4,6 +4,7 @@ use super::compact::compact;
 use super::failure::{Failure, describe};
 use super::group::Group;
 use super::lane::Job;
+use super::open::settle;
 use super::ticket::Finished;
 use super::value::Value;
 use super::write::{Write, attempts};
@@ -64,7 +65,7 @@ impl Writer {
             let _ = self.end();
         }
         // What cannot be checkpointed stays in the write-ahead log, and is found there by the next start.
-        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = settle(&self.path, &self.connection);
     }
 
     fn end(&mut self) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod accepting;
 mod committing;
 mod crashing;
+mod damaging;
 mod deleting;
 mod desk;
 mod failing;
