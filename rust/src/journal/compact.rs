@@ -5,7 +5,7 @@
 
 use super::failure::{Failure, describe};
 use super::group::Group;
-use super::open::{BUSY, cut_log, mark_running};
+use super::open::{BUSY, cut_log, start_log};
 use super::write::deletion;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
@@ -37,7 +37,7 @@ pub fn compact(connection: &mut Connection, path: &Path) -> Result<()> {
         )));
     }
     settle(connection).map_err(|failure| failure.into_error(path))?;
-    mark_running(path)
+    start_log(path, connection)
 }
 
 fn settle(connection: &mut Connection) -> Result<(), Failure> {

@@ -72,25 +72,22 @@ pub fn writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A new round of the log with one frame in it, and the mark that says so. What an earlier process left in the log comes into the main file
-/// first, so that no round has frames of two processes.
+/// What an earlier process left in the log comes into the main file, so that no round has frames of two processes; then a new round.
 fn begin_log(path: &Path, connection: &Connection) -> Result<()> {
-    let begin = || {
-        checkpoint(connection, "RESTART")?;
-        // The same number again: a transaction that changes nothing.
-        connection.pragma_update(None, "user_version", schema::VERSION)
-    };
-    begin().map_err(|error| describe(path, &error))?;
-    match mark::read(path) {
-        Ok(Mark::Running) => Ok(()),
-        Err(error) => Err(unmarked(path, &error)),
-        Ok(_) => mark_running(path),
-    }
+    checkpoint(connection, "RESTART").map_err(|error| describe(path, &error))?;
+    start_log(path, connection)
 }
 
-/// The log has a frame.
-pub fn mark_running(path: &Path) -> Result<()> {
-    mark::set(path, Mark::Running).map_err(|error| unmarked(path, &error))
+/// A new round of the log with one frame in it, and the mark that says so.
+pub fn start_log(path: &Path, connection: &Connection) -> Result<()> {
+    // The same number again: a transaction that changes nothing.
+    let begun = connection.pragma_update(None, "user_version", schema::VERSION);
+    begun.map_err(|error| describe(path, &error))?;
+    match mark::read(path) {
+        Ok(Mark::Running) => Ok(()),
+        Ok(_) => mark::set(path, Mark::Running).map_err(|error| unmarked(path, &error)),
+        Err(error) => Err(unmarked(path, &error)),
+    }
 }
 
 fn unmarked(path: &Path, error: &io::Error) -> Error {
@@ -107,7 +104,7 @@ pub fn cut_log(path: &Path, connection: &Connection) -> Result<bool> {
     mark::set(path, Mark::Clean).map_err(|error| unmarked(path, &error))?;
     let cut = checkpoint(connection, "TRUNCATE").map_err(sqlite)?;
     if !cut {
-        mark_running(path)?;
+        start_log(path, connection)?;
     }
     Ok(cut)
 }
