@@ -19,6 +19,8 @@ from infinity.abc import Status
 from infinity.cloud import envelope
 from infinity.cloud.batch import run_batch
 from infinity.cloud.emulator.sqs import Queue
+from infinity.engine.attempts import bound
+from infinity.errors import StoreError
 from infinity.message import Action, Kind, UserText, encode, text_blocks
 from infinity.settings import Retries, Settings
 from infinity.stamps import is_stamp
@@ -296,6 +298,29 @@ async def test_twins_that_have_the_same_messages_commit_them_once(calm: CloudWor
     assert "the second was faster" in str(history[-1])
     replies = [row["data"]["text"] for row in _told(calm) if row["kind"] == "reply" and row["thread"] == "t"]
     assert replies == ["the second was faster"], "what was not committed is told to nobody"
+
+
+@pytest.mark.trap("L10")
+async def test_receives_that_an_outage_of_the_store_has_ended_do_not_count_against_the_thread(
+    calm: CloudWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage of hours its messages have come often; the thread has bought nothing, and is answered (I12)."""
+    calm.model.then(say("here I am"))
+    await calm.runtime.create(id="t")
+    host = calm.deployment.agents[0]
+    most = bound(host.runtime.settings.retries) + 5
+
+    async def away(*_: Any) -> None:
+        raise StoreError("the database cannot be reached")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(host.store, "load", away)
+        for receives in range(1, most):
+            event = {"Records": [record(calm, "t", plain("t", "hello"), receives=receives)]}
+            assert len((await run_batch(host, event, lambda: 60.0))["batchItemFailures"]) == 1
+    event = {"Records": [record(calm, "t", plain("t", "hello"), receives=most)]}
+    assert (await run_batch(host, event, lambda: 60.0))["batchItemFailures"] == []
+    assert [entry["kind"] for entry in await calm.history("t")] == ["user", "user", "turn"]
 
 
 # -- interrupts and time limits

@@ -17,6 +17,7 @@ from typing import Any
 
 from infinity._core import CoreError, Message
 from infinity.backoff import Backoff
+from infinity.engine.attempts import is_outage
 from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.message import Action, Control, Kind, encode
 from infinity.supervision import shared, spawn, tend
@@ -53,6 +54,13 @@ class _Group:
 
     thread: str
     records: list[dict[str, Any]] = field(default_factory=list)
+    outages: int = 0
+    """How many of its receives have ended because the store was away."""
+
+    @property
+    def failures(self) -> int:
+        """How often it has come and ended without a commit by its own fault, or with the process; and once for now."""
+        return max(self.receives - self.outages, 1)
 
     @property
     def receives(self) -> int:
@@ -101,6 +109,7 @@ async def run_batch(
 
 async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> list[dict[str, Any]]:
     """The records that failed: from the first that did, all (FIFO)."""
+    outage = False
     try:
         with gathering() as owed:
             failed, reason = await _work(host, group, owed, remaining)
@@ -108,6 +117,7 @@ async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> lis
         failed, reason = group.records, str(from_core(error))
     except (InfinityError, OSError) as error:
         failed, reason = group.records, f"{getattr(error, 'code', 'internal')}: {error}"
+        outage = is_outage(error)
     except Exception as error:
         log.exception("a slice of %s failed", group.thread)
         failed, reason = group.records, f"internal: {error}"
@@ -115,7 +125,7 @@ async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> lis
         # A frozen process would go on with what is left hours later, and send what another one has taken back since.
         await host.runtime.outbox.withdraw([group.thread])
     if failed:
-        await _rest(host, group, failed, reason)
+        await _rest(host, group, failed, reason, outage=outage)
     else:
         host.runtime.observer.gate("yielded")
     return failed
@@ -126,6 +136,8 @@ async def _work(
 ) -> tuple[list[dict[str, Any]], str]:
     opened = await _open(host, group)
     again = group.receives > 1
+    if again:
+        group.outages = await host.items.outages(group.thread) or 0
     messages = opened.messages
     if again or opened.woken_at is not None:
         messages = await _take_up(host, group.thread, opened, owed)
@@ -199,7 +211,7 @@ async def _slice(
     try:
         for tried in range(1, TRIES + 1):
             try:
-                await loop.run_slice(thread, messages, receives=group.receives)
+                await loop.run_slice(thread, messages, receives=group.failures)
             except Conflict:
                 if tried == TRIES:
                     raise
@@ -323,7 +335,9 @@ def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:
 # -- fail
 
 
-async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], reason: str) -> None:
+async def _rest(
+    host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], reason: str, *, outage: bool = False
+) -> None:
     """The messages come back after a rest that grows; the thread alone waits, and says why (I7, L10)."""
     seconds = round(REST.wait(group.receives - 1))
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
@@ -334,7 +348,7 @@ async def _rest(host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], 
         # The queue's own visibility time-out brings them back, only later.
         log.warning("the rest of %s could not be shortened: %s", group.thread, error)
     try:
-        await host.failing(group.thread, reason)
+        await host.failing(group.thread, reason, outage=outage)
     except (InfinityError, OSError) as error:
         # The messages come back all the same, and the API says why.
         log.warning("nobody could be told that %s fails: %s", group.thread, error)

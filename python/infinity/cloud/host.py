@@ -151,10 +151,14 @@ class Host:
             await self._output.send(rows)
         await self.store.forget([key for key, _, _ in rows])
 
-    async def failing(self, thread: str, reason: str) -> None:
-        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered."""
+    async def failing(self, thread: str, reason: str, *, outage: bool = False) -> None:
+        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered.
+
+        ``outage``: because the store was away, which is counted apart.
+        """
         told = await self.items.failing(thread) is not None
-        await self.items.put_failing(thread, reason)
+        outages = await self.items.outages(thread) or 0 if told else 0
+        await self.items.put_failing(thread, reason, outages + outage)
         if not told:
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 

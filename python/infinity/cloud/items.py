@@ -7,7 +7,7 @@
 | `thread#ID` | `view#TYPE` | `type`, `at`, `body` or `claim` |
 | `thread#ID` | `key#MESSAGE` | `print`, `at` |
 | `thread#ID` | `interrupt` | `action`, `argument`, `message` |
-| `thread#ID` | `failing` | `reason` |
+| `thread#ID` | `failing` | `reason`, `outages` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
@@ -215,9 +215,15 @@ class Items:
         """Why the thread's last slice failed, while it is being tried again."""
         return await self._hint("failing", thread, self._failing(thread))
 
-    async def put_failing(self, thread: str, reason: str) -> None:
+    async def outages(self, thread: str) -> int | None:
+        """How many of the receives of the thread's messages have ended because the store was away. Lost, or late: they count as failures of the thread."""
+        return await self._hint("outages", thread, self._outages(thread))
+
+    async def put_failing(self, thread: str, reason: str, outages: int = 0) -> None:
         """Lost: whoever asks hears that messages are queued, and not why. Late: it shows for up to an hour after the thread has recovered."""
         item = {"reason": text(reason[:_REASON]), **self._expiry(FAILING_SECONDS)}
+        if outages:
+            item["outages"] = number(outages)
         await self._hint("put_failing", thread, self._table.put(_pk(thread), "failing", item, _HINT))
 
     async def forget_failing(self, thread: str) -> None:
@@ -232,6 +238,10 @@ class Items:
     async def _failing(self, thread: str) -> str | None:
         found = await self._get(_pk(thread), "failing")
         return None if found is None else found["reason"]["S"]
+
+    async def _outages(self, thread: str) -> int:
+        found = await self._get(_pk(thread), "failing")
+        return int(found["outages"]["N"]) if found is not None and "outages" in found else 0
 
     # -- items
 

@@ -11,15 +11,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from infinity.abc import Clock, Store
-from infinity.errors import UnknownThread
+from infinity.errors import ConfigError, Conflict, StoreError, UnknownThread
 from infinity.settings import Retries
 
-__all__ = ["Attempts", "Owed", "bound"]
+__all__ = ["Attempts", "Owed", "bound", "is_outage"]
 
 
 def bound(retries: Retries) -> int:
     """How often a completion is asked for, for one cause."""
     return retries.completion * (retries.slices + 1)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a slice failed because the store is away, or refuses a login: that is no fault of the thread, and nothing is bought meanwhile."""
+    return isinstance(error, (StoreError, ConfigError, OSError)) and not isinstance(error, Conflict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from infinity._core import Batch, CoreError, Message
 from infinity.abc import Alarm
 from infinity.backoff import Backoff
 from infinity.engine import compaction
-from infinity.engine.attempts import Owed, bound
+from infinity.engine.attempts import Owed, bound, is_outage
 from infinity.engine.gone import still_queued
 from infinity.engine.kept import KeptTurns
 from infinity.engine.optional import optional, optional_async
@@ -27,13 +27,11 @@ from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
 from infinity.engine.work import Slice
 from infinity.errors import (
-    ConfigError,
     Conflict,
     DamagedStore,
     InfinityError,
     LimitReached,
     NewerStore,
-    StoreError,
     UnknownThread,
     from_core,
 )
@@ -208,7 +206,7 @@ class Loop:
     async def run_slice(self, thread: str, batch: Sequence[Message], *, receives: int = 1) -> None:
         """load → prepare → complete → dispatch → commit, and what follows from the commit. Hosts without a mailbox of their own call this.
 
-        ``receives``: how often the host has received the messages; each time but the last ended without a commit.
+        ``receives``: how often the host has received the messages, without outages of the store; each time but the last ended without a commit.
         """
         try:
             await self._slice(thread, batch, receives)
@@ -230,8 +228,8 @@ class Loop:
         bought = slice is not None and slice.bought
         if isinstance(error, UnknownThread) or (isinstance(error, Conflict) and not bought):
             return False
-        if isinstance(error, (StoreError, ConfigError, OSError)) and not isinstance(error, Conflict):
-            # The store is away, or refuses a login: nothing is bought until it is back, and a turn that it could not take is kept.
+        if is_outage(error):
+            # Nothing is bought until the store is back, and a turn that it could not take is kept.
             lasting = isinstance(error, (DamagedStore, NewerStore))
             if (
                 slice is not None
