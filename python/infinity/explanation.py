@@ -11,7 +11,7 @@ import msgspec
 
 from infinity._core import Call, entry_json, header_json
 from infinity.abc import PromptRow, Store
-from infinity.errors import UnknownThread
+from infinity.engine.missing import missing
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -59,7 +59,7 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
     """From the store, and from what the process knows."""
     row = await store.thread(thread)
     if row is None:
-        raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        raise await missing(store, thread)
     header = msgspec.json.decode(header_json(row.header))
     reasons: list[Reason] = []
     if here.failing is not None:

@@ -251,6 +251,13 @@ class Feed:
             for watcher in topic.watchers:
                 watcher.close()
 
+    def end(self, threads: Iterable[str]) -> None:
+        """End the watches of these threads: they are deleted."""
+        for thread in threads:
+            if (topic := self._topics.get(thread)) is not None:
+                for watcher in topic.watchers:
+                    watcher.close()
+
     def enter(self, thread: str, after: int | None = None) -> Watcher:
         """Watch from now on, behind the cursor ``after`` (``None``: from the beginning). Whoever enters must ``leave``."""
         watcher = Watcher(thread, after, self._capacity)

@@ -23,12 +23,15 @@ from infinity.abc import (
     PromptRow,
     Status,
     Store,
+    Tombstone,
 )
 from infinity.answers.keys import Keys, fingerprint
 from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
 from infinity.engine.attempts import Attempts
+from infinity.engine.deletions import Deletions
 from infinity.engine.loop import Loop
+from infinity.engine.missing import missing
 from infinity.engine.outbox import Outbox
 from infinity.engine.pace import Pace
 from infinity.engine.probes import Probes
@@ -44,7 +47,6 @@ from infinity.errors import (
     LimitReached,
     Stopped,
     StoreError,
-    UnknownThread,
     from_core,
 )
 from infinity.explanation import Explanation, Here, explain, with_functions
@@ -157,6 +159,7 @@ class Runtime:
         self.outbox = Outbox(services)
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
+        self.deletions = Deletions(services, self.loop, self.outbox, self._forget)
 
     # life
 
@@ -174,6 +177,7 @@ class Runtime:
         await self.timers.start()
         await self.outbox.start()
         await self.probes.start()
+        await self.deletions.start()
         self._ending = tend(self._end_removed, "calls of removed tool servers", sleep=self._clock.sleep)
 
     async def _end_removed(self) -> None:
@@ -188,6 +192,7 @@ class Runtime:
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.wait([self._ending])
+        await self.deletions.stop()
         await self.timers.stop()
         await self.probes.stop()
         await self.loop.stop(grace)
@@ -359,7 +364,37 @@ class Runtime:
                         raise InfinityError(f"{thread} cannot answer: {header['problem']}")
                     if rests:
                         return said
+        if await self.store.thread(thread) is None:
+            raise await missing(self.store, thread)
         raise Stopped(f"the runtime stopped while {thread} was being asked")
+
+    # deleting
+
+    async def delete(self, root: str) -> Tombstone:
+        """Delete a conversation for good: the thread ``root`` and its whole tree (G7).
+
+        When this returns, nothing of it can be read any more, from a journal's file neither, and its tool servers were told. A tombstone stays for each thread: its id
+        and the time. The id is not used again, and whatever still comes for it is refused with ``ThreadDeleted``. If the caller leaves, the deletion
+        goes on, after a crash as well.
+
+        Raises:
+            UnknownThread: there is no such thread.
+            ThreadDeleted: it was deleted before.
+            BadRequest: it is a child thread; the text names its root.
+            StoreError: nothing happened; or it is deleted, and the text says that not all of it is removed yet.
+        """
+        await self.deletions.delete(root)
+        stone = await self.store.tombstone(root)
+        assert stone is not None, "what was deleted has a tombstone"
+        return stone
+
+    def _forget(self, root: str, threads: Collection[str]) -> None:
+        self.feed.end(threads)
+        self.catalogs.forget(root)
+        for thread in threads:
+            self._views.forget(thread)
+            self._held.pop(thread, None)
+        self._chosen = {key: value for key, value in self._chosen.items() if key[0] not in threads}
 
     # moving
 
@@ -470,7 +505,8 @@ class Runtime:
             if not written:
                 self._views.forget(update.thread)
         if not written:
-            return Accepted(Status.UNKNOWN_THREAD)
+            gone = await self.store.tombstone(update.thread)
+            return Accepted(Status.UNKNOWN_THREAD if gone is None else Status.DELETED)
         content = msgspec.Raw(update.content)
         self.observer.live(update.thread, "view", {"view_type": update.view_type, "content": content})
         return Accepted(Status.ACCEPTED)
@@ -525,8 +561,8 @@ class Runtime:
 
     async def _known(self, thread: str, id: str, body: Body) -> Accepted:
         accepted = await self._accept(self._message(thread, id, body), Expect.ANY, None)
-        if accepted.status is Status.UNKNOWN_THREAD:
-            raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        if accepted.status in (Status.UNKNOWN_THREAD, Status.DELETED):
+            raise await missing(self.store, thread)
         print = body.print if isinstance(body, UserText) else fingerprint(body)
         if accepted.status is Status.DUPLICATE and print and isinstance(body, UserText | Control):
             if await self._keys.differs(thread, id, print):
@@ -567,7 +603,7 @@ class Runtime:
     async def _header(self, thread: str) -> dict[str, Any]:
         row = await self.store.thread(thread)
         if row is None:
-            raise UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+            raise await missing(self.store, thread)
         header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
         return header
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from tests.contract.databases import database_url, store_with
 from tests.contract.dsql_rules import Conflicts
-from tests.slice import test_calls, test_subscriptions, test_talking, test_threads, test_waiting
+from tests.slice import (
+    test_calls,
+    test_deleting,
+    test_subscriptions,
+    test_talking,
+    test_threads,
+    test_waiting,
+)
 from tests.slice.world import World
 
 from infinity.abc import Store
@@ -52,6 +59,8 @@ async def tooled(tmp_path: Path, server: ToolServer) -> AsyncIterator[World]:
         test_waiting.test_a_sleep_that_ended_while_nobody_ran_wakes_at_the_start,
         test_threads.test_a_spawned_child_works_and_reports_and_its_parent_hears_of_it,
         test_threads.test_a_child_of_a_child_is_loaded_across_its_whole_lineage,
+        test_deleting.test_two_who_delete_at_once_delete_once_and_both_hear_when_it_is_done,
+        test_deleting.test_a_deletion_goes_on_when_its_caller_leaves,
     ],
     ids=lambda scenario: scenario.__name__,
 )
@@ -67,6 +76,8 @@ async def test_it_holds_on_postgres(world: World, scenario: Callable[[World], Aw
         test_calls.test_a_restart_sends_what_had_not_left_under_the_same_id,
         test_calls.test_an_interrupt_cancels_open_calls_and_their_late_results_are_dropped,
         test_subscriptions.test_an_event_with_an_id_is_applied_once_however_often_it_comes,
+        test_deleting.test_a_conversation_that_is_at_work_is_gone_and_its_servers_were_told,
+        test_deleting.test_a_deletion_that_was_marked_goes_on_at_the_next_start,
     ],
     ids=lambda scenario: scenario.__name__,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from infinity.abc import Store
-from infinity.errors import AlreadyAnswered, BadRequest, UnknownThread
+from infinity.engine.missing import missing
+from infinity.errors import AlreadyAnswered, BadRequest
 
 from .answer import Answer
 from .asked import Selection
@@ -22,7 +23,7 @@ async def choose(runtime: Runs, store: Store, thread: str, choice: str, selectio
         raise Refused(409, error.code, str(error)) from None
     except BadRequest:
         if await store.thread(thread) is None:
-            raise UnknownThread(f"there is no thread {thread}") from None
+            raise await missing(store, thread) from None
         if not await _is_over(store, thread, choice):
             raise
         raise Refused(409, "not_pending", f"{choice} of {thread} is not pending any more") from None

@@ -82,6 +82,9 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
             },
         },
     }
+    for status, what in route.refusals:
+        described = {"description": what, "content": operation["responses"]["default"]["content"]}
+        operation["responses"][str(status)] = described
     if route.created and "Idempotency-Key" in route.headers:
         operation["responses"]["200"] = {
             "description": "It was there already.",

@@ -7,11 +7,21 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["KEYED", "PAGED", "Route"]
+__all__ = ["DELETION", "KEYED", "PAGED", "Route"]
 
 H = TypeVar("H")
 
 PAGED = ("after", "limit")
+DELETION = (
+    (400, "It is a child thread; the message names its root."),
+    (404, "There is no such thread."),
+    (409, "It is being moved, or has moved."),
+    (410, "It was deleted before, and nothing is left of it."),
+    (
+        503,
+        "Nothing happened; or it is deleted and not everything of it is removed yet, which goes on by itself. The message says which.",
+    ),
+)
 KEYED = ("Idempotency-Key",)
 
 
@@ -31,6 +41,8 @@ class Route(Generic[H]):
     created: bool = False
     uploads: bool = False
     """The request's body is a file."""
+    refusals: tuple[tuple[int, str], ...] = ()
+    """What statuses of 400 and above mean here, where that is not plain."""
 
     @property
     def authenticated(self) -> bool:

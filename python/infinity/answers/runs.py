@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from infinity.abc import Accepted
+from infinity.abc import Accepted, Tombstone
 from infinity.errors import InfinityError
 from infinity.message import Action, Block
 from infinity.settings import Settings
@@ -24,6 +24,8 @@ class Runs(Protocol):
     ) -> Accepted: ...
 
     async def resume_all(self, problem: str | None = None) -> list[str]: ...
+
+    async def delete(self, root: str) -> Tombstone: ...
 
     async def choose(
         self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None

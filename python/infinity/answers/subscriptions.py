@@ -10,7 +10,8 @@ import msgspec
 
 from infinity._core import Call, entry_json
 from infinity.abc import Store, ThreadRow
-from infinity.errors import BadRequest, UnknownThread
+from infinity.engine.missing import missing
+from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Action
 
@@ -33,7 +34,7 @@ async def listing(store: Store, query: Mapping[str, str]) -> Answer:
     if (thread := query.get("thread")) is not None:
         row = await store.thread(thread) if is_id(thread) else None
         if row is None:
-            raise UnknownThread(f"there is no thread {thread}; 'infinity threads' lists those there are")
+            raise await missing(store, thread)
         return answer({"subscriptions": await _of(store, row), "next": None})
     if (call_id := query.get("call_id")) is not None:
         return answer({"subscriptions": await _by_id(store, call_id), "next": None})

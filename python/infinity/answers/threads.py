@@ -11,6 +11,7 @@ import msgspec
 from infinity._core import CoreError, header_json
 from infinity.abc import Accepted, Status, Store, ThreadRow
 from infinity.engine.budget import Allowance, allowed_on_top
+from infinity.engine.missing import missing
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
 
@@ -20,7 +21,7 @@ from .outcome import accepted
 from .prompts import asked_at, counted, public
 from .runs import Runs
 
-__all__ = ["create", "describe", "known", "listing"]
+__all__ = ["create", "delete", "describe", "known", "listing"]
 
 _STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
@@ -56,6 +57,12 @@ def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
     return bool(msgspec.json.decode(header_json(existing.header))["model"] == new.model)
 
 
+async def delete(runtime: Runs, id: str) -> Answer:
+    """200 when nothing is left of the tree; 410 if it was deleted before; 400 for a child, naming its root; 503 while something is still to be removed, which goes on by itself."""
+    stone = await runtime.delete(id)
+    return answer({"id": stone.id, "deleted_at": stone.at})
+
+
 async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answer:
     """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree."""
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
@@ -77,7 +84,7 @@ async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answ
 async def known(store: Store, id: str) -> ThreadRow:
     row = await store.thread(id)
     if row is None:
-        raise UnknownThread(f"there is no thread {id}")
+        raise await missing(store, id)
     return row
 
 

@@ -88,8 +88,8 @@ class Connection:
                 f"the daemon at {self.state.address} did not send it all ({type(error).__name__})"
             ) from None
 
-    def delete(self, path: str) -> Any:
-        return self._request("DELETE", path)
+    def delete(self, path: str, *, within: float = SECONDS) -> Any:
+        return self._request("DELETE", path, timeout=within)
 
     def _request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **options: Any) -> Any:
         import httpx
@@ -117,10 +117,12 @@ def check(response: httpx.Response) -> Any:
     """The JSON of a good answer; ``Failure`` for any other."""
     if response.is_success:
         return response.json()
+    code = ""
     try:
-        text = response.json()["error"]["message"]
+        error = response.json()["error"]
+        text, code = error["message"], error["code"]
     except (ValueError, KeyError, TypeError):
         text = f"the daemon answered HTTP {response.status_code}"
-    if response.status_code == 404:
+    if response.status_code == 404 or code == "deleted":
         raise Failure(text, NOT_FOUND)
     raise Failure(text, REFUSED if response.status_code < 500 else FAILED)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "resume": LazyCommand(f"{_HERE}.control", "resume", "Let a thread go on."),
     "compact": LazyCommand(f"{_HERE}.control", "compact", "Summarise a thread's history."),
     "close": LazyCommand(f"{_HERE}.control", "close", "Close a thread for good."),
+    "delete": LazyCommand(f"{_HERE}.deletion", "delete", "Delete a conversation for good."),
     "subscriptions": LazyCommand(
         f"{_HERE}.subscriptions", "subscriptions", "What wakes threads from outside, and how to end it."
     ),

@@ -33,6 +33,9 @@ STEPS = (
 )
 """``delivered``, ``told`` and ``woken`` are passed on the cloud host only, which pays what a commit owes before it yields."""
 
+DELETING = ("marked", "warned", "erased", "compacted")
+"""Steps of a deletion."""
+
 GATE = "INFINITY_CRASH_GATE"
 AFTER = "INFINITY_CRASH_AFTER_MS"
 
@@ -41,8 +44,10 @@ class CrashGates:
     """An observer in front of another one, which dies at the given gate."""
 
     def __init__(self, behind: Observer, step: str, times: int) -> None:
-        if step not in STEPS:
-            raise ConfigError(f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS)}")
+        if step not in STEPS + DELETING:
+            raise ConfigError(
+                f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS + DELETING)}"
+            )
         self._behind = behind
         self._step = step
         self._left = times

@@ -198,6 +198,11 @@ class TreeCatalogs:
             self._complete_later(root)
         return catalog
 
+    def forget(self, root: str) -> None:
+        """The tree is gone."""
+        self._digests.pop(root, None)
+        self._incomplete.discard(root)
+
     async def reload(self, root: str) -> TreeCatalog:
         """Fetch, for a new tree or a user who asks for it (the tree's prompt cache starts anew)."""
         catalog = await self._give(root, await self._gather())
@@ -231,7 +236,8 @@ class TreeCatalogs:
                 self._tries += 1
                 found = await self._gather()
                 for root in list(self._incomplete):
-                    await self._add(root, found)
+                    if root in self._incomplete:
+                        await self._add(root, found)
         finally:
             self._incomplete.clear()
             self._completing = None

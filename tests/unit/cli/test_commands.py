@@ -295,3 +295,21 @@ def test_open_root_threads_are_found_behind_any_number_of_others(limit: int) -> 
         if after is None:
             break
     assert found == wanted
+
+
+@pytest.mark.trap("G7")
+def test_a_conversation_is_deleted_after_a_question_or_without_one(run: Run) -> None:
+    thread = new(run, "a text that is to go")
+    settled(run, thread, "a text that is to go")
+    kept = run("delete", thread, input="n\n")
+    assert kept.exit_code == 1 and f"Delete {thread}" in kept.stderr
+    assert run("show", thread).exit_code == 0
+    asked = run("delete", thread, input="y\n")
+    assert asked.exit_code == 0 and asked.stdout.splitlines()[-1] == f"{thread} is deleted"
+    again = run("delete", thread, "--yes")
+    assert (again.exit_code, run("show", thread).exit_code) == (4, 4) and "was deleted" in again.stderr
+    assert run("send", thread, "still there?").exit_code == 4
+    other = new(run)
+    deleted = parsed(run("delete", other, "--yes", "--json"))
+    assert deleted["id"] == other and deleted["deleted_at"] > 0
+    assert run("delete", "nobody", "--yes").exit_code == 4

@@ -16,7 +16,7 @@ from infinity.answers.asked import (
     Resuming,
     Selection,
 )
-from infinity.answers.routes import KEYED, PAGED, Route
+from infinity.answers.routes import DELETION, KEYED, PAGED, Route
 from infinity.message import Action
 
 from .callbacks import post_callback
@@ -40,7 +40,7 @@ from .moving import (
 )
 from .prompts import list_prompts
 from .subscriptions import delete_subscription, list_subscriptions
-from .threads import create_thread, get_thread, list_threads
+from .threads import create_thread, delete_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
 
 __all__ = ["ROUTES"]
@@ -72,6 +72,13 @@ ROUTES: tuple[Route[Handler], ...] = (
         query=("root", "parent", "status", *PAGED),
     ),
     Route("GET", "/v1/threads/{id}", get_thread, "A thread and everything it waits for"),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}",
+        delete_thread,
+        "Delete a conversation for good: a root thread and its whole tree",
+        refusals=DELETION,
+    ),
     Route(
         "POST",
         "/v1/threads/{id}/messages",

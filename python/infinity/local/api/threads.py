@@ -11,7 +11,7 @@ from .answers import respond
 from .backend import BACKEND, Backend
 from .body import idempotency_key, path_id, read_json
 
-__all__ = ["create_thread", "get_thread", "list_threads"]
+__all__ = ["create_thread", "delete_thread", "get_thread", "list_threads"]
 
 
 async def create_thread(request: web.Request) -> web.Response:
@@ -32,6 +32,11 @@ async def get_thread(request: web.Request) -> web.Response:
     explanation = await backend.runtime.explain(id)
     absent = await _out_of_service(backend, id)
     return respond(await threads.describe(backend.runtime, backend.store, row, explanation, absent))
+
+
+async def delete_thread(request: web.Request) -> web.Response:
+    """Goes on if the client leaves."""
+    return respond(await threads.delete(request.app[BACKEND].runtime, path_id(request)))
 
 
 async def _out_of_service(backend: Backend, thread: str) -> str | None:

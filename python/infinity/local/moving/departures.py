@@ -14,7 +14,8 @@ import aiohttp
 import msgspec
 
 from infinity.abc import Clock, Verdict
-from infinity.errors import BadRequest, UnknownThread
+from infinity.engine.missing import missing
+from infinity.errors import BadRequest
 from infinity.rap import wire
 from infinity.runtime import Runtime
 
@@ -111,7 +112,7 @@ class Departures:
     async def _check(self, root: str) -> None:
         row = await self._store.thread(root)
         if row is None:
-            raise UnknownThread(f"there is no thread {root}; 'infinity threads' lists those there are")
+            raise await missing(self._store, root)
         if row.parent is not None:
             raise BadRequest(f"{root} is a child thread; a conversation moves as a whole: {row.root}")
         if (note := await self._store.retired(root)) is not None:

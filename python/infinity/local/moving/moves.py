@@ -12,6 +12,7 @@ from infinity.runtime import Runtime
 from ..toolsets import ServerSet
 from .arrivals import Arrivals
 from .departures import Departures
+from .failure import MoveFailed
 
 __all__ = ["Absent", "Moves"]
 
@@ -31,11 +32,19 @@ class Moves:
         self.gate: Callable[[str], None] = lambda _: None
         self.departures = Departures(runtime, servers, clock, home, lambda step: self.gate(step))
         self.arrivals = Arrivals(runtime, self.departures.welcome_back)
+        runtime.deletions.check = self._check_deletable
 
     async def recover(self) -> None:
         """Before the runtime starts: what was under way when the last process ended is put in order."""
         await self.departures.recover()
         await self.arrivals.recover()
+
+    def _check_deletable(self, root: str) -> None:
+        """Where a tree lives that is being moved is decided by the move alone."""
+        if self.departures.leaving(root) or self.arrivals.resting(root):
+            raise MoveFailed(f"{root} is being moved; delete it where it is when that is done")
+        if (left := self.departures.left(root)) is not None:
+            raise MoveFailed(f"{left.text}; delete it there")
 
     async def close(self) -> None:
         await self.departures.close()

@@ -1,0 +1,39 @@
+"""``infinity delete``: a conversation goes for good."""
+
+from __future__ import annotations
+
+import click
+
+from .connection import connect
+from .display import clean, dim, print_json
+from .options import as_json, home_option
+
+__all__ = ["delete"]
+
+DELETE_SECONDS = 1800.0
+"""A large journal is written anew meanwhile."""
+
+
+@click.command(epilog="Examples: infinity delete thread_1 · infinity delete thread_1 --yes")
+@click.argument("thread")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@home_option
+def delete(thread: str, yes: bool, as_json: bool) -> None:
+    """Delete a whole conversation, the root THREAD and its child threads, for good.
+
+    What it is doing ends, its tool servers are told, and when the command returns nothing of it can be read from the daemon's database any more. Only its id and
+    the time stay, so that the id is not used again. Backups and exported files are not touched.
+    """
+    daemon = connect()
+    if not yes:
+        title = clean(daemon.get(f"/v1/threads/{thread}")["title"] or "no title")
+        click.confirm(
+            f"Delete {clean(thread)} ({title}) and its child threads for good?", abort=True, err=True
+        )
+    deleted = daemon.delete(f"/v1/threads/{thread}", within=DELETE_SECONDS)
+    if as_json:
+        print_json(deleted)
+        return
+    click.echo(f"{clean(thread)} is deleted")
+    click.echo(dim("backups of the database and exported files, if there are any, still have it"), err=True)

@@ -1,0 +1,16 @@
+"""What is said of a thread that is not there: that there is none, or that it was deleted."""
+
+from __future__ import annotations
+
+from infinity.abc import Store
+from infinity.errors import ThreadDeleted, UnknownThread
+
+__all__ = ["missing"]
+
+
+async def missing(store: Store, thread: str) -> UnknownThread:
+    """The error to raise when ``store.thread`` has found nothing."""
+    stone = await store.tombstone(thread)
+    if stone is None:
+        return UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+    return ThreadDeleted(f"thread {thread} was deleted; its id is not used again")
