@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
+from infinity.settings import Limits, Policy, Retention, Retries, Settings, Timeouts
 from infinity.stamps import check_zone
 from infinity.tools.functions import ToolLike, as_tools
 
@@ -30,6 +30,7 @@ class Agent:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
+    retention: Retention = field(default_factory=Retention)
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
@@ -43,6 +44,7 @@ class Agent:
             timeouts=self.timeouts,
             retries=self.retries,
             policy=self.policy,
+            retention=self.retention,
             instructions=self.instructions,
             default_model=self.model,
             timezone=self.timezone,

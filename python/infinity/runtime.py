@@ -36,6 +36,7 @@ from infinity.engine.outbox import Outbox
 from infinity.engine.pace import Pace
 from infinity.engine.probes import Probes
 from infinity.engine.reopening import reopened
+from infinity.engine.retention import Retention
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
@@ -160,6 +161,7 @@ class Runtime:
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
         self.deletions = Deletions(services, self.loop, self.outbox, self._forget)
+        self.retention = Retention(services, self.deletions)
 
     # life
 
@@ -178,6 +180,7 @@ class Runtime:
         await self.outbox.start()
         await self.probes.start()
         await self.deletions.start()
+        self.retention.start()
         self._ending = tend(self._end_removed, "calls of removed tool servers", sleep=self._clock.sleep)
 
     async def _end_removed(self) -> None:
@@ -192,6 +195,7 @@ class Runtime:
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.wait([self._ending])
+        await self.retention.stop()
         await self.deletions.stop()
         await self.timers.stop()
         await self.probes.stop()

@@ -84,6 +84,12 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    closed_days: float = 0.0
+    """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins, then the strictest of its annotations (DISC-9)."""
 
@@ -101,6 +107,7 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
     policy: Policy = field(default_factory=Policy)
+    retention: Retention = field(default_factory=Retention)
     instructions: str = ""
     """What the agent is for; part of the system prompt of every thread."""
     default_model: str = ""

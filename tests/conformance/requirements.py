@@ -360,7 +360,7 @@ TRAPS = [
     _trap("G4", "Children share no cached prefix with their parent."),
     _trap("G5", "The whole transcript is sent again on every reconnect."),
     _trap("G6", "Bytes in flight are unbounded."),
-    _trap("G7", "Nothing that was stored is ever removed.", partly="retention"),
+    _trap("G7", "Nothing that was stored is ever removed."),
     _trap("G8", "A counter of living things never goes down."),
     _trap("G9", "Log files, view types and watchers grow without bound."),
     _trap("S1", "The callback endpoint takes anything from anybody."),

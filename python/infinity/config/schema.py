@@ -1,6 +1,6 @@
 """What ``infinity.toml`` may say. Secrets are never in it: it names the environment variables that hold them.
 
-Times are seconds and sizes bytes, as in ``infinity.settings``, whose values ``[limits]``, ``[timeouts]`` and ``[retries]`` set by name.
+Times are seconds and sizes bytes, as in ``infinity.settings``, whose values ``[limits]``, ``[timeouts]``, ``[retries]`` and ``[retention]`` set by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from infinity.errors import ConfigError
 from infinity.rap.address import url_problem
-from infinity.settings import Limits, Policy, Retries, Settings, Timeouts
+from infinity.settings import Limits, Policy, Retention, Retries, Settings, Timeouts
 from infinity.stamps import check_zone
 
 __all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "McpServerConfig", "ToolsetConfig"]
@@ -33,7 +33,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-_EXAMPLES = {"tree_tokens": 2_000_000, "tree_dollars": 5.0, "requests_per_minute": 50}
+_EXAMPLES = {"tree_tokens": 2_000_000, "tree_dollars": 5.0, "requests_per_minute": 50, "closed_days": 90.0}
 """For limits that are off by default."""
 _MAY_BE_OFF = frozenset({"prompt"})
 """On by default; 0 turns them off."""
@@ -57,6 +57,7 @@ def _of(name: str, values: type[Any]) -> type[Section]:
 LimitsConfig = _of("LimitsConfig", Limits)
 TimeoutsConfig = _of("TimeoutsConfig", Timeouts)
 RetriesConfig = _of("RetriesConfig", Retries)
+RetentionConfig = _of("RetentionConfig", Retention)
 
 
 class DaemonConfig(Section):
@@ -221,6 +222,7 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()  # type: ignore[valid-type]
     timeouts: TimeoutsConfig = TimeoutsConfig()  # type: ignore[valid-type]
     retries: RetriesConfig = RetriesConfig()  # type: ignore[valid-type]
+    retention: RetentionConfig = RetentionConfig()  # type: ignore[valid-type]
     policy: PolicyConfig = PolicyConfig()
     log: LogConfig = LogConfig()
 
@@ -246,6 +248,7 @@ class Config(Section):
             limits=Limits(**_values(self.limits)),
             timeouts=Timeouts(**_values(self.timeouts)),
             retries=Retries(**_values(self.retries)),
+            retention=Retention(**_values(self.retention)),
             policy=Policy(**self.policy.model_dump()),
             instructions=self.agent.instructions,
             default_model=str(self.models.get("default", "")),
