@@ -553,8 +553,9 @@ class Journal:
         Errors: ``not_found``, ``deleted`` if nothing is left to be done, ``bad_request`` for a thread that is no root."""
     def erase(self, root: str, limit: int = 1000) -> int:
         """Remove about so many rows of a tree that was marked. Value: true while there may be more."""
-    def compact(self) -> int:
+    def compact(self, sparse_only: bool = False) -> int:
         """Write the file anew from its live rows and cut off its log; other writes wait, reading goes on. Deletions whose rows are gone are over then.
+        ``sparse_only``: nothing happens unless more than half of the file is free.
         Errors: ``locked`` while somebody reads for long, ``storage``."""
     def import_tree(self, path: str) -> int:
         """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. Value: dict of ``root``, ``messages`` (queued, with

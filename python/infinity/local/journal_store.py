@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -20,12 +21,14 @@ from infinity.abc import (
     TimerRow,
     Tombstone,
 )
-from infinity.errors import Stopped, from_core
+from infinity.errors import Stopped, StoreError, from_core
 from infinity.supervision import in_thread
 
 from .wakeup import Wakeup
 
 __all__ = ["JournalStore"]
+
+log = logging.getLogger("infinity.store")
 
 
 class JournalStore:
@@ -86,7 +89,13 @@ class JournalStore:
         await self._outcome(self._journal.unretire_tree, root)
 
     async def delete_tree(self, root: str) -> int:
-        return cast("int", await self._outcome(self._journal.delete_tree, root))
+        threads = cast("int", await self._outcome(self._journal.delete_tree, root))
+        try:
+            await self._outcome(self._journal.compact, True)
+        except StoreError as error:
+            # The tree is gone; its space is given back with the next one's.
+            log.warning("the journal is not compacted: %s", error)
+        return threads
 
     async def mark_deleted(self, root: str, at: int) -> Condemned:
         return Condemned(*await self._outcome(self._journal.mark_deleted, root, at))

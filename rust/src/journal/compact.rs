@@ -15,13 +15,17 @@ use std::time::Duration;
 /// How long readers are waited for, which hold the log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// All or nothing, whenever it is interrupted. Nothing else is written meanwhile; reading goes on.
+/// All or nothing, whenever it is interrupted. Nothing else is written meanwhile; reading goes on. `sparse_only`: unless more than half of the
+/// file is free, nothing is done, so that what it costs is in proportion to what was removed.
 ///
 /// # Errors
 /// `locked` while somebody reads on and on (an export, another program); `storage`, most likely for want of space: it takes about twice what
 /// is live, for a copy and for the log.
-pub fn compact(connection: &mut Connection, path: &Path) -> Result<()> {
+pub fn compact(connection: &mut Connection, path: &Path, sparse_only: bool) -> Result<()> {
     let sqlite = |error: rusqlite::Error| describe(path, &error);
+    if sparse_only && !sparse(connection).map_err(sqlite)? {
+        return Ok(());
+    }
     // Else the copy would be in memory.
     connection.pragma_update(None, "temp_store", "FILE").map_err(sqlite)?;
     let done = connection.execute_batch("VACUUM");
@@ -38,6 +42,11 @@ pub fn compact(connection: &mut Connection, path: &Path) -> Result<()> {
     }
     settle(connection).map_err(|failure| failure.into_error(path))?;
     start_log(path, connection)
+}
+
+fn sparse(connection: &Connection) -> rusqlite::Result<bool> {
+    let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(pages("freelist_count")? * 2 > pages("page_count")?)
 }
 
 fn settle(connection: &mut Connection) -> Result<(), Failure> {

@@ -69,7 +69,9 @@ pub enum Write {
         limit: i64,
     },
     /// Not in a group: the writer does it by itself.
-    Compact,
+    Compact {
+        sparse_only: bool,
+    },
     ImportTree {
         path: PathBuf,
         live_ranges: LiveRanges,
@@ -117,7 +119,7 @@ impl Write {
             Write::DeleteTree(root) => Value::Integer(Some(trees::delete(group, root)?)),
             Write::MarkDeleted { root, at } => Value::Condemned(deletion::mark(group, root, *at)?),
             Write::Erase { root, limit } => Value::Flag(deletion::erase(group, root, *limit)?),
-            Write::Compact => Value::Nothing,
+            Write::Compact { .. } => Value::Nothing,
             Write::ImportTree { path, live_ranges } => Value::Imported(import::import(group, path, *live_ranges)?),
             #[cfg(test)]
             Write::Inject(fault) => fault(group)?,

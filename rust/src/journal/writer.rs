@@ -36,7 +36,7 @@ enum Abort {
 
 /// In the same order, with what cannot be part of a transaction by itself.
 fn runs(mut group: Vec<Job<Write>>) -> Vec<Vec<Job<Write>>> {
-    let alone = |job: &Job<Write>| matches!(job.operation, Write::Compact);
+    let alone = |job: &Job<Write>| matches!(job.operation, Write::Compact { .. });
     let mut runs = Vec::new();
     while let Some(first) = group.iter().position(alone) {
         let rest = group.split_off(first + 1);
@@ -75,8 +75,8 @@ impl Writer {
     }
 
     fn work(&mut self, group: Vec<Job<Write>>) {
-        if let [Job { operation: Write::Compact, .. }] = group.as_slice() {
-            let outcome = compact(&mut self.connection, &self.path).map(|()| Value::Nothing);
+        if let [Job { operation: Write::Compact { sparse_only }, .. }] = group.as_slice() {
+            let outcome = compact(&mut self.connection, &self.path, *sparse_only).map(|()| Value::Nothing);
             return self.finished.publish(group.into_iter().map(|job| (job.promise, outcome.clone())));
         }
         let outcomes = match self.transact(&group) {

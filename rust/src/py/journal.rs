@@ -111,8 +111,9 @@ impl PyJournal {
     }
 
     /// Write the file anew, without anything that was removed; then deletions whose rows are gone are over.
-    fn compact(&self) -> Ticket {
-        self.0.write(Write::Compact)
+    #[pyo3(signature = (sparse_only = false))]
+    fn compact(&self, sparse_only: bool) -> Ticket {
+        self.0.write(Write::Compact { sparse_only })
     }
 
     /// Take in a tree from a file that ``export_tree`` wrote.

@@ -445,7 +445,7 @@ fn a_compaction_cuts_the_log_off_and_leaves_one_that_must_be_there() {
     let desk = Desk::new();
     desk.commit(created("t")).unwrap();
     desk.queue("t", "m1");
-    desk.write(Write::Compact).unwrap();
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
     let mut files = Files::of(&desk);
     assert_eq!(files.mark.as_deref(), Some(&b"running\n"[..]));
     files.assert_whole();

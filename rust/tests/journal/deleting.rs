@@ -29,7 +29,7 @@ fn erase(desk: &Desk, root: &str, limit: i64) -> bool {
 fn delete(desk: &Desk, root: &str) {
     mark(desk, root).unwrap();
     while erase(desk, root, 1_000) {}
-    desk.write(Write::Compact).unwrap();
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
 }
 
 fn tombstone(desk: &Desk, id: &str) -> Option<Tombstone> {
@@ -132,7 +132,7 @@ fn rows_go_in_bounded_steps_whatever_is_between_them() {
     assert!(steps > 5);
     assert_eq!(under_way(&desk), ["goes"], "it is over before the file is compacted");
     assert_eq!(mark(&desk, "goes").unwrap(), Condemned { threads: vec![], calls: vec![] });
-    desk.write(Write::Compact).unwrap();
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
     assert_eq!(under_way(&desk), Vec::<String>::new());
     assert_eq!((rows(&path), portrait(&desk, "stays")), before);
     for (id, discarded) in [("goes".to_owned(), 4 + steps), (child("goes"), 0)] {
@@ -219,7 +219,7 @@ fn nothing_of_a_deleted_tree_is_left_in_the_files_and_their_space_is_given_back(
         let log = fs::metadata(desk.path.with_file_name("infinity.db-wal")).map_or(0, |file| file.len());
         (fs::metadata(&desk.path).unwrap().len(), log)
     };
-    desk.write(Write::Compact).unwrap();
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
     let (whole, _) = size(&desk);
     delete(&desk, "secret");
     assert_eq!(found(&desk.path, b"secret text"), 0);
@@ -243,12 +243,12 @@ fn a_compaction_that_a_reader_holds_up_is_done_later() {
     while erase(&desk, "secret", 1_000) {}
     let reader = Connection::open(&desk.path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM threads").unwrap();
-    let error = desk.write(Write::Compact).unwrap_err();
+    let error = desk.write(Write::Compact { sparse_only: false }).unwrap_err();
     assert_eq!(error.code(), "locked", "{error}");
     assert_eq!(under_way(&desk), ["secret"]);
     desk.queue("keep", "the journal works");
     drop(reader);
-    desk.write(Write::Compact).unwrap();
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
     assert_eq!((under_way(&desk), found(&desk.path, b"secret text")), (vec![], 0));
 }
 
@@ -260,7 +260,11 @@ fn a_compaction_keeps_its_place_among_other_writes() {
         .flat_map(|number| {
             let accept = Write::Accept { message: message("t", &format!("m{number}")), expect: Expect::Any };
             let first = desk.journal.write(accept);
-            if number % 10 == 5 { vec![first, desk.journal.write(Write::Compact)] } else { vec![first] }
+            if number % 10 == 5 {
+                vec![first, desk.journal.write(Write::Compact { sparse_only: false })]
+            } else {
+                vec![first]
+            }
         })
         .collect();
     for ticket in tickets {
@@ -281,4 +285,23 @@ fn closed_roots_are_listed_from_the_oldest_on() {
     mark(&desk, "gone").unwrap();
     let Value::Closed(found) = desk.read(Read::ClosedRoots { limit: 2 }).unwrap() else { panic!() };
     assert_eq!(found, [("old".into(), 10), ("middle".into(), 20)]);
+}
+
+#[test]
+fn the_space_of_trees_that_leave_is_given_back_once_it_is_most_of_the_file() {
+    let desk = Desk::new();
+    interleave(&desk);
+    tree(&desk, "small");
+    let size = || fs::metadata(&desk.path).unwrap().len();
+    let leave = |root: &str| {
+        desk.write(Write::DeleteTree(root.into())).unwrap();
+        desk.write(Write::Compact { sparse_only: true }).unwrap();
+    };
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
+    let whole = size();
+    leave("small");
+    leave("secret");
+    assert_eq!(size(), whole, "it is written anew although most of it is in use");
+    leave("keep");
+    assert!(size() * 3 < whole, "{whole} bytes became {}", size());
 }
