@@ -75,7 +75,10 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
         "responses": {
-            "201" if route.created else "200": {"description": "Done.", "content": {route.produces: {}}},
+            "201" if route.created else "202" if route.later else "200": {
+                "description": "Done.",
+                "content": {route.produces: {}},
+            },
             "default": {
                 "description": "Refused (4xx) or failed (5xx: try again).",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},

@@ -41,6 +41,8 @@ class Route(Generic[H]):
     created: bool = False
     uploads: bool = False
     """The request's body is a file."""
+    later: bool = False
+    """202: what was asked for holds, and its work is done afterwards."""
     refusals: tuple[tuple[int, str], ...] = ()
     """What statuses of 400 and above mean here, where that is not plain."""
 

@@ -23,6 +23,7 @@ from infinity.message import Action, Control, Kind, encode
 from infinity.supervision import shared, spawn, tend
 
 from . import envelope
+from .erasure import erase
 from .host import Host
 from .items import Interrupt
 from .owed import Owed, gathering
@@ -75,6 +76,7 @@ class _Opened:
     messages: list[Message] = field(default_factory=list)
     woken_at: int | None = None
     due: int | None = None
+    erasure: bool = False
     later: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
 
@@ -135,6 +137,8 @@ async def _work(
     host: Host, group: _Group, owed: Owed, remaining: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], str]:
     opened = await _open(host, group)
+    if opened.erasure:
+        await erase(host, group.thread, remaining)
     again = group.receives > 1
     if again:
         group.outages = await host.items.outages(group.thread) or 0
@@ -169,6 +173,8 @@ async def _open(host: Host, group: _Group) -> _Opened:
             case envelope.Wake(due=due):
                 opened.woken_at = len(opened.messages) if opened.woken_at is None else opened.woken_at
                 opened.due = max(due or 0, opened.due or 0) or None
+            case envelope.Erasure():
+                opened.erasure = True
             case envelope.Claimed(message, key):
                 opened.messages.append(await host.fetch(message, key))
             case envelope.Said(message):
@@ -220,7 +226,9 @@ async def _slice(
                 if not messages:
                     return
             except UnknownThread as error:
-                # Deleted since: nobody is left to whom any of it could be said.
+                # Deleted since: nobody is left to whom any of it could be said. The tombstone counts it (I2).
+                for message in messages:
+                    await host.store.keep(message)
                 log.warning("%d messages for %s are dropped: %s", len(messages), thread, error)
                 return
             else:

@@ -14,14 +14,15 @@ from .aws.failure import AwsError
 __all__ = ["Claims", "is_claim_of"]
 
 _KEY = re.compile(r"(?:claims|records)/(?P<thread>[0-9a-f]{32})/[0-9a-f]{32}\.(?P<body>[0-9a-f]{64})")
+_LISTED = re.compile(r"<Key>([^<]+)</Key>")
 _GONE = frozenset({"NoSuchKey", "NotFound", "HTTP 404"})
 
 
 class Claims:
     """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is damage, and never an empty body (I8).
 
-    Nothing here deletes. The bucket's lifecycle may, in the folder ``claims``, once no queue can hold a reference any more; what is in ``records`` belongs to
-    rows of the database, for as long as these are there.
+    Bodies go with the thread that they were put for (``forget``). Beyond that the bucket's lifecycle may delete in the folder ``claims``, once no queue can hold
+    a reference any more; what is in ``records`` belongs to rows of the database, for as long as these are there.
     """
 
     def __init__(self, aws: Aws, bucket: str, folder: str = "claims") -> None:
@@ -55,6 +56,21 @@ class Claims:
         if hashlib.sha256(answer.body).hexdigest() != found["body"]:
             raise DamagedStore(f"{key} in the bucket {self._bucket} is not what was written")
         return answer.body
+
+    async def forget(self, thread: str) -> int:
+        """Delete every body that was put for the thread, referred to or not; how many those were. Repeated: nothing."""
+        prefix, gone = f"{self._folder}/{_digest(thread)}/", 0
+        while keys := await self._keys(prefix):
+            for key in keys:
+                await self._aws.rest("s3", "DELETE", f"/{self._bucket}/{key}", operation="DeleteObject")
+            gone += len(keys)
+        return gone
+
+    async def _keys(self, prefix: str) -> list[str]:
+        """The first ones that begin so. They are made of digests, so nothing in them is escaped."""
+        query = {"list-type": "2", "prefix": prefix}
+        answer = await self._aws.rest("s3", "GET", f"/{self._bucket}", operation="ListObjectsV2", query=query)
+        return [key for key in _LISTED.findall(answer.body.decode()) if _KEY.fullmatch(key)]
 
 
 def is_claim_of(key: str, thread: str) -> bool:

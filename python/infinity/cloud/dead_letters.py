@@ -48,6 +48,8 @@ async def _keep(host: Host, thread: str, record: Mapping[str, Any]) -> None:
             return
         case envelope.Wake():
             await _tell(host, thread, record, "it could not be woken")
+        case envelope.Erasure():
+            await _tell(host, thread, record, "it is deleted, and not everything of it could be removed")
         case envelope.Claimed(message, key):
             await _put(host, await host.fetch(message, key), record)
         case envelope.Said(message):

@@ -1,4 +1,4 @@
-"""What travels in the inbox and delay queues: whole messages, references to large ones, wakes; and what a person wrote with the AWS CLI.
+"""What travels in the inbox and delay queues: whole messages, references to large ones, wakes, deletions; and what a person wrote with the AWS CLI.
 
 ``seal`` and ``wake`` write, ``open`` reads. Whoever may send to a queue may write anything, so ``open`` raises for nothing: what it cannot make sense of is
 ``Unreadable``, for good, and what a newer version wrote is ``Newer``. A new kind of message or a changed body is a new version.
@@ -25,18 +25,20 @@ __all__ = [
     "VERSION",
     "Claimed",
     "Envelope",
+    "Erasure",
     "Newer",
     "Said",
     "Unreadable",
     "Wake",
     "check_body",
+    "erasure",
     "open",
     "seal",
     "wake",
     "woken",
 ]
 
-VERSION = 2
+VERSION = 3
 """The newest that is read. A message is written in the oldest that has its kind, so that functions of two versions work beside each other."""
 _SINCE: dict[str, int] = {Kind.PROBLEM: 2}
 LARGEST_TEXT = 1 << 20
@@ -69,6 +71,13 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """The tree of this root is deleted: what is left of it is to be removed."""
+
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """It never will be read: tell, and drop it on record. ``reason``: for people; without its content (S9)."""
 
@@ -82,7 +91,7 @@ class Newer:
     version: int
 
 
-Envelope = Message | Claimed | Said | Wake | Unreadable | Newer
+Envelope = Message | Claimed | Said | Wake | Erasure | Unreadable | Newer
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
@@ -102,6 +111,7 @@ class _Sealed(msgspec.Struct, omit_defaults=True):
     claim: _Text | None = None
     wake: _Text | None = None
     due: _Time | None = None
+    erase: _Text | None = None
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,6 +143,10 @@ def seal(message: Message, claim: str | None = None) -> str:
 
 def wake(thread: str, due: int | None = None) -> str:
     return _encode(_Sealed(infinity=1, wake=thread, due=due)).decode()
+
+
+def erasure(root: str) -> str:
+    return _encode(_Sealed(infinity=3, erase=root)).decode()
 
 
 def open(record: Mapping[str, Any]) -> Envelope:
@@ -173,6 +187,9 @@ def _opened(sealed: _Sealed, group: str | None) -> Envelope:
     if sealed.wake is not None:
         _check_group(sealed.wake, group)
         return Wake(sealed.wake, sealed.due)
+    if sealed.erase is not None:
+        _check_group(sealed.erase, group)
+        return Erasure(sealed.erase)
     if sealed.thread is None or sealed.id is None or sealed.kind is None:
         raise BadRequest("it has neither 'wake' nor all of 'thread', 'id' and 'kind'")
     _check_group(sealed.thread, group)

@@ -12,7 +12,7 @@ import msgspec
 from infinity._core import CoreError, Message
 from infinity.abc import Clock, Models, Observer
 from infinity.callback_keys import kept_keys
-from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError
+from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError, ThreadDeleted
 from infinity.feed import Feed
 from infinity.ids import Ids, RandomIds
 from infinity.models.registry import Models as ConfiguredModels
@@ -26,7 +26,7 @@ from . import envelope
 from .alarms import Alarms
 from .aws.client import Aws
 from .aws.secrets import resolve
-from .aws.sqs import Queue
+from .aws.sqs import Queue, deduplication_id
 from .claims import Claims
 from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
@@ -109,6 +109,7 @@ class Host:
             now=now,
         )
         self._claims = Claims(aws, places.bucket) if places.bucket else None
+        self._records = Claims(aws, places.bucket, "records") if places.bucket else None
         self._output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
 
     # -- messages
@@ -132,7 +133,11 @@ class Host:
         """A person may begin a conversation by the queue: text creates the root thread that it is for."""
         row = await self.store.thread(message.thread)
         if row is None:
-            await self.runtime.create(id=message.thread)
+            try:
+                await self.runtime.create(id=message.thread)
+            except ThreadDeleted as error:
+                # Its slice drops it on record.
+                log.info("message %s creates nothing: %s", message.id, error)
         elif row.status == "closed":
             await self.runtime.reopen(message.thread)
 
@@ -142,6 +147,20 @@ class Host:
         await self.problem(
             thread, f"refused.{id}", "unreadable", f"a message in the queue was dropped: {reason}"
         )
+
+    async def send_erasure(self, root: str) -> None:
+        """To the agent function: the tree is marked, and is to be removed. One too many finds nothing."""
+        id = deduplication_id(root, f"erasure.{self.fresh_cause()}")
+        await self.inbox_queue.send(envelope.erasure(root), group=root, deduplication_id=id)
+
+    async def forget(self, thread: str) -> None:
+        """What is kept of a deleted thread outside of the database: items, large bodies, schedules. Raises; may be repeated."""
+        for timer in await self.store.timers(thread):
+            await self.alarms.forget(thread, timer.id)
+        await self.items.forget_thread(thread)
+        for bodies in (self._claims, self._records):
+            if bodies is not None:
+                await bodies.forget(thread)
 
     # -- words for people
 

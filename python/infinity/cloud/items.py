@@ -243,6 +243,15 @@ class Items:
         found = await self._get(_pk(thread), "failing")
         return int(found["outages"]["N"]) if found is not None and "outages" in found else 0
 
+    # -- a thread that is deleted
+
+    async def forget_thread(self, thread: str) -> int:
+        """Delete all items of the thread; how many those were. Raises if that fails: they hold what was said. Repeated: nothing."""
+        pk = _pk(thread)
+        keys = [(pk, sk) for sk in await self._table.keys(pk)]
+        await self._table.write({}, keys)
+        return len(keys)
+
     # -- items
 
     async def _hint(self, method: str, about: str, work: Awaitable[T]) -> T | None:

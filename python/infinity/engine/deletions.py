@@ -170,7 +170,7 @@ class Deletions:
         await self._loop.bar(threads)
         try:
             await self._outbox.withdraw(threads)
-            await self._tell(condemned)
+            await self.tell(condemned)
             self._services.observer.gate("warned")
             while await self._services.store.erase(root):
                 pass
@@ -180,7 +180,7 @@ class Deletions:
             self._loop.admit(threads)
         self._forget(root, threads)
 
-    async def _tell(self, condemned: Condemned) -> None:
+    async def tell(self, condemned: Condemned) -> None:
         """Calls and subscriptions are cancelled, threads closed: each once, in no order, as on every other occasion (CAN-1, THR-2)."""
         wire = self._services.wire
         notices: list[Coroutine[Any, Any, None]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from typing import Any
@@ -145,7 +146,8 @@ async def test_paths_and_methods(both: Both) -> None:
         ("PUT", "/v1/threads/t/messages"),
         ("PATCH", "/v1/threads"),
         ("DELETE", "/v1/threads"),
-        ("DELETE", "/v1/threads/t"),
+        ("PUT", "/v1/threads/t"),
+        ("DELETE", "/v1/threads/nobody"),
         ("OPTIONS", "/v1/threads"),
         ("GET", "/v1/threads/t/subscriptions/x"),
         ("GET", "/V1/threads"),
@@ -157,6 +159,27 @@ async def test_paths_and_methods(both: Both) -> None:
     ]
     for method, path in asked:
         await both.same(method, path)
+
+
+@pytest.mark.trap("G7")
+async def test_a_conversation_that_was_deleted(both: Both) -> None:
+    thread = await both.thread("t", "a text that goes")
+    path = f"/v1/threads/{thread}"
+    assert (await both.daemon.ask("DELETE", path)).status == 200
+    begun = await both.cloud.ask("DELETE", path)
+    assert (begun.status, begun.body["id"]) == (202, thread)
+    async with asyncio.timeout(10):
+        while (await both.cloud.ask("DELETE", path)).status != 410:
+            await asyncio.sleep(0.01)
+    gone = [
+        await both.same("DELETE", path),
+        await both.same("GET", path),
+        await both.same("GET", f"{path}/entries"),
+        await both.post(f"{path}/messages", {"content": "still there?"}),
+        *[await both.post(f"{path}/{action}") for action in ("interrupt", "stop", "resume", "close")],
+        await both.post("/v1/threads", {"id": thread}),
+    ]
+    assert {(answer.status, answer.code) for answer in gone} == {(410, "deleted")}
 
 
 async def test_a_thread_that_has_talked_and_one_that_is_closed(both: Both) -> None:

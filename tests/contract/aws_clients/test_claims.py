@@ -85,3 +85,16 @@ async def test_what_may_not_be_read_is_not_called_damaged(
         await claims.get(key)
     with pytest.raises(AwsError, match=r"NoSuchBucket.*check its name"):
         await Claims(make(), "no-bucket").put("t", "m", b"body")
+
+
+@pytest.mark.trap("G7")
+async def test_bodies_of_a_thread_are_deleted_and_those_of_others_are_not(
+    aws: Aws, cloud: Emulator, claims: Claims
+) -> None:
+    records = Claims(aws, "claims-bucket", "records")
+    kept = [await claims.put("u", "m", b"body"), await records.put("t", "m", b"body")]
+    for number in range(12):
+        await claims.put("t", f"m{number}", b"body %d" % number)
+    assert await claims.forget("t") == 12
+    assert sorted(cloud.s3.objects("claims-bucket")) == sorted(kept)
+    assert await claims.forget("t") == 0 and await claims.forget("nobody") == 0

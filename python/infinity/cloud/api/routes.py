@@ -23,7 +23,7 @@ from infinity.answers.asked import (
 )
 from infinity.answers.failure import no_method, no_route
 from infinity.answers.openapi import describe
-from infinity.answers.routes import KEYED, PAGED, Route
+from infinity.answers.routes import DELETION, KEYED, PAGED, Route
 from infinity.message import Action
 
 from ..door import Request, close_event, open_event
@@ -40,7 +40,7 @@ from .messages import post_message
 from .paying import pay
 from .prompts import list_prompts
 from .subscriptions import delete_subscription, list_subscriptions
-from .threads import create_thread, get_thread, list_threads
+from .threads import create_thread, delete_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
 
 if TYPE_CHECKING:
@@ -146,6 +146,14 @@ API: tuple[Route[Handler], ...] = (
         query=("root", "parent", "status", *PAGED),
     ),
     Route("GET", "/v1/threads/{id}", get_thread, "A thread and everything it waits for"),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}",
+        delete_thread,
+        "Delete a conversation for good: a root thread and its whole tree",
+        refusals=DELETION,
+        later=True,
+    ),
     Route(
         "POST",
         "/v1/threads/{id}/messages",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infinity.answers import threads
-from infinity.answers.answer import Answer
+from infinity.answers.answer import Answer, answer
 from infinity.answers.asked import NewThread
 from infinity.explanation import Here, explain
 
@@ -16,7 +16,7 @@ from .models import check_model
 if TYPE_CHECKING:
     from ..host import Host
 
-__all__ = ["create_thread", "get_thread", "list_threads"]
+__all__ = ["create_thread", "delete_thread", "get_thread", "list_threads"]
 
 
 async def create_thread(host: Host, request: Request) -> Answer:
@@ -28,6 +28,15 @@ async def create_thread(host: Host, request: Request) -> Answer:
 
 async def list_threads(host: Host, request: Request) -> Answer:
     return await threads.listing(host.runtime, host.store, request.query)
+
+
+async def delete_thread(host: Host, request: Request) -> Answer:
+    """202 once it is deleted for everybody: the agent function removes what is left of it. 410 when nothing is."""
+    id, now = path_id(request), host.now()
+    await host.store.mark_deleted(id, now)
+    stone = await host.store.tombstone(id)
+    await host.send_erasure(id)
+    return answer({"id": id, "deleted_at": stone.at if stone is not None else now}, status=202)
 
 
 async def get_thread(host: Host, request: Request) -> Answer:

@@ -34,12 +34,26 @@ class Table:
 
     async def begins(self, pk: str, prefix: str) -> list[Item]:
         """All items of a partition whose sort key begins so, the latest writes included."""
-        query: dict[str, Any] = {
-            "TableName": self._name,
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
-            "ExpressionAttributeValues": {":pk": text(pk), ":sk": text(prefix)},
-            "ConsistentRead": True,
-        }
+        return await self._query(
+            {
+                "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
+                "ExpressionAttributeValues": {":pk": text(pk), ":sk": text(prefix)},
+            },
+        )
+
+    async def keys(self, pk: str) -> list[str]:
+        """Sort keys of all items of a partition, the latest writes included."""
+        found = await self._query(
+            {
+                "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": {":pk": text(pk)},
+                "ProjectionExpression": "sk",
+            },
+        )
+        return [item["sk"]["S"] for item in found]
+
+    async def _query(self, condition: Mapping[str, Any]) -> list[Item]:
+        query: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True, **condition}
         found: list[Item] = []
         while True:
             answer = await self._aws.json("dynamodb", "Query", query)

@@ -135,6 +135,7 @@ class InfinityAgent(Construct):
         agent = self.functions["agent"].role
         permissions.send(agent, queues.delay, queues.output)
         permissions.schedule(agent, queues)
+        permissions.delete_claims(agent, stores)
         for name in ("dead_letters", "api"):
             permissions.send(self.functions[name].role, queues.output)
 

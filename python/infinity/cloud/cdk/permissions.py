@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "call_function",
     "connect",
+    "delete_claims",
     "keep_claims",
     "keep_items",
     "read_parameter",
@@ -40,9 +41,18 @@ def keep_items(role: iam.Role, stores: Stores) -> None:
 
 
 def keep_claims(role: iam.Role, stores: Stores) -> None:
-    _allow(role, ["s3:GetObject", "s3:PutObject"], [stores.bucket.arn_for_objects("claims/*")])
+    _allow(role, ["s3:GetObject", "s3:PutObject"], _bodies(stores))
     # Without it S3 says "access denied" of an object that is not there, which looks like an outage.
     _allow(role, ["s3:ListBucket"], [stores.bucket.bucket_arn])
+
+
+def delete_claims(role: iam.Role, stores: Stores) -> None:
+    """Of conversations that are deleted."""
+    _allow(role, ["s3:DeleteObject"], _bodies(stores))
+
+
+def _bodies(stores: Stores) -> list[str]:
+    return [stores.bucket.arn_for_objects(f"{folder}/*") for folder in ("claims", "records")]
 
 
 def read_parameter(role: iam.Role, name: str) -> None:

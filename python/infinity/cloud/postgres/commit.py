@@ -11,6 +11,7 @@ from infinity.message import Kind
 from .attempts import clear
 from .connections import Connection
 from .inbox import check_size, deliver, discard, drop_kept, keep, queued, release
+from .large import owned_by
 from .platform import Platform
 from .queues import inbox_of
 from .trees import check_in_service
@@ -67,11 +68,12 @@ async def commit(
     await check_in_service(connection, delta.root)
     await _claim(connection, delta)
     released: list[Message] = []
-    for each in family(delta):
-        await _write(connection, each, stamp, {} if cancelled is None else cancelled)
-        released += await _keep(connection, each)
-    if told:
-        await _tell(connection, told)
+    with owned_by(delta.thread):
+        for each in family(delta):
+            await _write(connection, each, stamp, {} if cancelled is None else cancelled)
+            released += await _keep(connection, each)
+        if told:
+            await _tell(connection, told)
     # After everything else: a message may go to a thread of this very commit.
     sent = [await deliver(connection, message) for message in _sends(delta)]
     return [*released, *(message for message in sent if message is not None)]

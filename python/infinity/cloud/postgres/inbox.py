@@ -11,6 +11,7 @@ from infinity.errors import LimitReached, RuleBroken
 
 from . import deletion
 from .connections import Connection
+from .large import owned_by
 from .platform import Platform
 from .words import affected, digest, text
 
@@ -243,5 +244,6 @@ async def _queue(
              VALUES (nextval('places'), $1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq"""
     key, id, body = digest(message.id), message.id.encode(), message.body
     values = (message.thread, key, id, message.kind, body, message.accepted_at, call, kept)
-    seq = await connection.fetchval(sql, *values)
+    with owned_by(message.thread):
+        seq = await connection.fetchval(sql, *values)
     return Message(message.thread, message.id, message.kind, body, seq=seq, accepted_at=message.accepted_at)

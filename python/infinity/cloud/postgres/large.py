@@ -6,17 +6,32 @@ transaction that refers to it; a transaction that does not commit leaves somethi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from .connections import Connection
 from .platform import Platform
 
-__all__ = ["Claims", "LargeValues"]
+__all__ = ["Claims", "LargeValues", "owned_by"]
 
 _MARK = b"\xffclaim:"
 _SMALL = 16 << 10
 """Bytes that are worth a place elsewhere once a transaction is half full."""
+
+
+_owner: ContextVar[str] = ContextVar("infinity_large_owner", default="")
+
+
+@contextmanager
+def owned_by(thread: str) -> Iterator[None]:
+    """What becomes too large here belongs to this thread, and goes with its tree."""
+    token = _owner.set(thread)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
 
 
 class Claims(Protocol):
@@ -62,7 +77,7 @@ class LargeValues:
         if not isinstance(value, bytes):
             return value
         if len(value) > self._most():
-            return _MARK + (await self._claims.put("", "", value)).encode()
+            return _MARK + (await self._claims.put(_owner.get(), "", value)).encode()
         self._written += len(value)
         return value
 

@@ -14,6 +14,7 @@ from infinity.supervision import in_thread
 from . import deletion, trees
 from .connections import Connection
 from .inbox import check_size
+from .large import owned_by
 from .scratch import Row, Rows, fold, unfold
 from .transactions import Transactions
 from .words import digest, text
@@ -186,8 +187,9 @@ def _arrival(
             )
         if marker:
             await trees.mark(connection, rows.threads[0][0], _IMPORTING)
-        for part in parts:
-            await _insert(connection, part)
+        with owned_by(rows.threads[0][0]):
+            for part in parts:
+                await _insert(connection, part)
 
     return work
 
@@ -202,8 +204,9 @@ async def _in_parts(
     root = rows.threads[0][0]
     await transactions.write(_arrival(rows, parts[:1], marker=True))
     try:
-        for part in parts[1:]:
-            await transactions.write(partial(_more, part))
+        with owned_by(root):
+            for part in parts[1:]:
+                await transactions.write(partial(_more, part))
         await transactions.write(lambda connection, _: trees.unretire(connection, root))
     except BaseException:
         await delete_tree(root)

@@ -15,7 +15,7 @@ from infinity._core import Message
 from infinity.cloud import envelope
 from infinity.cloud.aws.sqs import deduplication_id, escaped, group_id
 from infinity.cloud.claims import is_claim_of
-from infinity.cloud.envelope import VERSION, Claimed, Newer, Said, Unreadable, Wake
+from infinity.cloud.envelope import VERSION, Claimed, Erasure, Newer, Said, Unreadable, Wake
 from infinity.message import Control, Kind, Result, UserText, encode, text_blocks
 
 
@@ -86,6 +86,13 @@ def test_a_claim_is_opened_without_its_body_and_only_if_it_is_of_this_thread() -
     assert parts(opened.message) == ("t", "m", "result", b"", 0, 5)
     for bad in ("records/" + own.partition("/")[2], "../secrets", "claims/x", own + "/x", ""):
         assert isinstance(envelope.open(record(envelope.seal(message, bad))), Unreadable)
+
+
+def test_an_erasure_is_for_the_thread_of_its_group_and_left_alone_by_older_versions() -> None:
+    assert json.loads(envelope.erasure("t")) == {"infinity": 3, "erase": "t"}
+    assert envelope.open(record(envelope.erasure("t"))) == Erasure("t")
+    assert isinstance(envelope.open(record(envelope.erasure("u"))), Unreadable)
+    assert envelope.woken(envelope.erasure("t")) is None
 
 
 def test_a_wake_opens_with_and_without_a_time() -> None:
@@ -186,7 +193,7 @@ def test_what_never_can_be_read_is_told_why_and_not_what_was_in_it(found: dict[s
 
 
 @pytest.mark.parametrize(
-    "body", ['{"infinity": 3, "thread": 7, "odd": []}', '{"infinity": 9007199254740993}']
+    "body", ['{"infinity": 4, "thread": 7, "odd": []}', '{"infinity": 9007199254740993}']
 )
 def test_what_a_newer_version_wrote_is_left_to_it(body: str) -> None:
     opened = envelope.open(record(body))
