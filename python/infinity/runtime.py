@@ -392,6 +392,10 @@ class Runtime:
         assert stone is not None, "what was deleted has a tombstone"
         return stone
 
+    def removing(self, root: str) -> str | None:
+        """Why something is left of a deleted conversation, after a try to remove it that failed."""
+        return self.deletions.failing.get(root)
+
     def _forget(self, root: str, threads: Collection[str]) -> None:
         self.feed.end(threads)
         self.catalogs.forget(root)

@@ -83,11 +83,14 @@ async def test_what_is_not_removed_yet_is_said_and_done_after_a_restart(
     assert (failed.status, failed.code) == (503, "storage")
     assert "is deleted and cannot be reached any more" in failed.body["error"]["message"]
     assert (await daemon.get(f"/v1/threads/{thread}")).code == "deleted"
+    (found,) = (await daemon.get("/v1/examination")).body["problems"]
+    assert (found["thread"], found["kind"]) == (thread, "deletion") and "somebody reads" in found["text"]
     await daemon.restart()
     async with asyncio.timeout(SOON):
         # 200 while the new process is at it.
         while (await daemon.ask("DELETE", f"/v1/threads/{thread}")).status != 410:
             await asyncio.sleep(0.001)
+    assert (await daemon.get("/v1/examination")).body["problems"] == []
     for file in daemon.home.path.glob("infinity.db*"):
         assert b"the word that nobody may find" not in file.read_bytes()
 

@@ -108,6 +108,13 @@ class _Examination:
                 text = f"{attempts} attempts have failed since its last turn, and messages are queued"
                 self._found(thread, "failing", text)
 
+    async def deletions(self) -> None:
+        """Conversations that are deleted, of which something could not be removed."""
+        for root in await self._store.deletions():
+            if (why := self._runtime.removing(root)) is not None:
+                text = f"it is deleted, but not everything of it could be removed yet: {why}. That is tried again by itself"
+                self._found(root, "deletion", text)
+
     async def prompts(self) -> None:
         self.looked["prompts"] = len(await self._store.prompts())
 
@@ -126,6 +133,7 @@ async def examine(
     await examination.threads()
     await examination.queued()
     await examination.prompts()
+    await examination.deletions()
     looked = {**examination.looked, "tool_servers": len(servers)}
     return answer(
         {

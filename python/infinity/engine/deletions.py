@@ -53,6 +53,9 @@ class Deletions:
         self._resting: dict[str, asyncio.Task[None]] = {}
         """By root: after a failure, until it is tried again."""
         self._failures: dict[str, int] = {}
+        """By root: in a row."""
+        self.failing: dict[str, str] = {}
+        """By root: why the last try to remove what is left has failed."""
         self._compacting = asyncio.Lock()
         self._telling = asyncio.Semaphore(TOLD_AT_ONCE)
         self._stopped = False
@@ -122,6 +125,7 @@ class Deletions:
         try:
             condemned = await self._services.store.mark_deleted(root, self._services.clock.now())
         except ThreadDeleted:
+            self.failing.pop(root, None)
             return
         except (InfinityError, OSError) as error:
             raise self._failed(root, error) from error
@@ -133,6 +137,7 @@ class Deletions:
             if compact:
                 await self._compact_after(root)
             self._failures.pop(root, None)
+            self.failing.pop(root, None)
         except Exception as error:
             if not isinstance(error, (InfinityError, OSError)):
                 log.exception("the deletion of %s failed", root)
@@ -142,6 +147,7 @@ class Deletions:
         """What is said of it to who waits; it is tried again."""
         failures = self._failures.get(root, 0)
         self._failures[root] = failures + 1
+        self.failing[root] = str(error)
         wait = BACKOFF.wait(failures)
         log.warning("%s is not removed yet, next try in %.1f s: %s", root, wait, error)
 
@@ -199,9 +205,10 @@ class Deletions:
         if not notices:
             return
         tasks = [spawn(notice, "notice of a deletion") for notice in notices]
-        _, late = await asyncio.wait(tasks, timeout=TELL_SECONDS)
-        for task in late:
-            task.cancel()
-        if late:
-            log.warning("%d notices of a deletion were not answered within %g s", len(late), TELL_SECONDS)
-            await asyncio.wait(late)
+        try:
+            _, late = await asyncio.wait(tasks, timeout=TELL_SECONDS)
+            if late:
+                log.warning("%d notices of a deletion were not answered within %g s", len(late), TELL_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long readers are waited for, which hold the log.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All or nothing, whenever it is interrupted. Nothing else is written meanwhile; reading goes on. `sparse_only`: unless more than half of the
 /// file is free, nothing is done, so that what it costs is in proportion to what was removed.
