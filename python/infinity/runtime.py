@@ -156,6 +156,7 @@ class Runtime:
             probes=Probes(store, mailbox, clock),
         )
         self.probes = services.probes
+        self._owned = services.owned
         self._views = ViewLimits(store, settings.limits, alone=sole_writer)
         self.outbox = Outbox(services)
         self.timers = Timers(services)
@@ -200,11 +201,23 @@ class Runtime:
         await self.timers.stop()
         await self.probes.stop()
         await self.loop.stop(grace)
-        await self.outbox.stop()
+        await self.outbox.stop(grace)
         self.feed.close()
         await self.catalogs.stop()
         await self.servers.toolsets.close()
         await self._transport.close()
+
+    def hold(self) -> None:
+        """Begin no slice and no delivery until ``go_on``: whether this process still owns its store is not known (R12)."""
+        self._owned.clear()
+
+    def go_on(self) -> None:
+        self._owned.set()
+
+    def halt(self) -> None:
+        """Somebody else owns the store: end every slice and every delivery at this moment. ``stop`` follows."""
+        self.outbox.halt()
+        self.loop.halt()
 
     @property
     def running(self) -> set[str]:

@@ -323,7 +323,7 @@ TRAPS = [
     _trap("R9", "A call that has ended keeps its outbox row and is sent."),
     _trap("R10", "A result that cannot be recorded runs the function again."),
     _trap("R11", "A message consumed elsewhere makes every commit conflict."),
-    _trap("R12", "Two daemons on one database both send.", gap="being built"),
+    _trap("R12", "Two daemons on one database both send."),
     _trap("B1", "One server that never answers holds up others."),
     _trap("B2", "Servers are told one after the other."),
     _trap("B3", "A call that never returns blocks its thread for ever."),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import signal
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,13 +14,17 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from tests.contract.postgresql import server_url
-from tests.crash.daemon import Process, execute
+from tests.crash.daemon import PATIENCE, Forks, Process, execute
 from tests.crash.history import check
 from tests.crash.host import Host
+from tests.crash.rolling import Rolling
+from tests.crash.workload import Mind, Workload
 
+from infinity.demo.rest import Rest
 from infinity.models.heard import hear
 from infinity.models.script import Reply
 
+ROLLS = 50 if os.environ.get("INFINITY_SWEEP") == "full" else 3
 ROOT = "thread-under-test"
 NAP = "nap-under-test"
 
@@ -65,6 +72,18 @@ async def host(tmp_path: Path, store: str, model: Held) -> AsyncIterator[Host]:
         yield made
 
 
+@pytest.fixture
+async def migrated(store: str) -> str:
+    """The same, with tables."""
+    migration = await execute(["daemon", "migrate", "--store", store], {})
+    assert await migration.ended() == 0, migration.log
+    return store
+
+
+async def _fork(forks: Forks, store: str, arguments: list[str], environment: Mapping[str, str]) -> Process:
+    return await forks(arguments, {**environment, "INFINITY_STORE": store})
+
+
 async def test_a_daemon_without_tables_says_which_command_makes_them(tmp_path: Path, store: str) -> None:
     arguments = ["daemon", "run", "--home", str(tmp_path / "home"), "--no-project", "--store", store]
     process = await execute(arguments, {})
@@ -96,3 +115,69 @@ async def test_a_killed_daemon_goes_on_where_it_was(host: Host, model: Held) -> 
     assert len(host.deaths) == 2
     assert not (host.home / "infinity.db").exists(), "everything is in the database"
     await check(host)
+
+
+@pytest.mark.trap("R12", "L15", "L17")
+async def test_a_rolling_restart_loses_nothing_doubles_nothing_and_buys_nothing_twice(
+    tmp_path: Path, migrated: str, forks: Forks
+) -> None:
+    mind = Mind()
+    async with Rolling(tmp_path, partial(_fork, forks, migrated), mind) as host:
+        await host.begin()
+        workload = Workload(host, random.Random(12))
+        await workload.run(6, [host.roll] * ROLLS)
+        found = await workload.check(mind)
+        turns = sum(entry["kind"] == "turn" for history in found for entry in history.entries)
+        effects = host.model.effects
+        assert (effects.completed, effects.abandoned, host.deaths) == (turns, 0, [0] * ROLLS)
+        assert set(host.tools.counts.values()) == {1}, "an invocation was sent twice"
+
+
+@pytest.mark.trap("R12")
+async def test_a_second_daemon_is_refused_and_one_that_takes_over_ends_the_first(
+    tmp_path: Path, migrated: str, forks: Forks
+) -> None:
+    model = Held()
+    async with Rolling(tmp_path, partial(_fork, forks, migrated), model) as host:
+        await host.begin()
+        first = host.process
+        refused = await host.next("--wait", "0")
+        assert await refused.ended() == 5
+        assert f"pid {first.pid} on" in refused.log and "--take-over" in refused.log
+        watch = await host.create(ROOT)
+        await host.say(ROOT, "speak")
+        await watch.until(lambda seen: seen.kind == "text" and "half" in seen.data["text"], "half an answer")
+        host._count += 1  # the home that is free
+        second = host.process = await host.next("--take-over")
+        await second.line("listening at")
+        assert await first.ended() == 5
+        assert f"taken over by another daemon (pid {second.pid}" in first.log or "holds the lock" in first.log
+        host._target = host._ports[1]
+        model.go_on.set()
+        await watch.said("half of it, all of it")
+        await host.settled()
+        await check(host)
+        host.process.signal(signal.SIGTERM)
+        assert await host.process.ended() == 0
+
+
+@pytest.mark.trap("R12")
+async def test_a_daemon_that_holds_the_lock_makes_no_context_switch_at_rest(
+    tmp_path: Path, migrated: str, forks: Forks
+) -> None:
+    async with Rolling(tmp_path, partial(_fork, forks, migrated), Held()) as host:
+        await host.begin()
+        await host.request("GET", "/v1/threads")
+        async with asyncio.timeout(PATIENCE):
+            while await _switches(host.process.pid, 0.5):
+                pass
+        assert await _switches(host.process.pid, 2) == 0
+
+
+async def _switches(pid: int, seconds: float) -> int:
+    before = Rest.of(pid)
+    await asyncio.sleep(seconds)
+    after = Rest.of(pid)
+    if before is None or after is None:
+        pytest.skip("this system does not count context switches")
+    return after.since(before).switches

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from infinity.abc import Observer
     from infinity.cloud.postgres.store import PostgresStore
-    from infinity.local.home import DaemonState
+    from infinity.local.home import DaemonState, Home
 
 __all__ = ["daemon"]
 
@@ -40,6 +40,8 @@ _STORE: dict[str, Any] = {
     "help": "A PostgreSQL database that keeps everything, in place of the home's.",
 }
 
+_WAIT = 20.0
+
 
 @click.group(epilog="Example: infinity daemon start && infinity daemon status")
 @home_option
@@ -52,9 +54,29 @@ def daemon() -> None:
 @click.option("--no-project", is_flag=True, help="Use the home's infinity.toml only.")
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--store", **_STORE)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0, max=86_400),
+    default=_WAIT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another daemon on the PostgreSQL database to stop. Exit code 5 after that.",
+)
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the PostgreSQL database from whichever daemon owns it now; that one stops at once.",
+)
 @home_option
-def run(project: Path | None, no_project: bool, ready_fd: int | None, store: str | None) -> None:
-    """Run in the foreground until SIGTERM or Ctrl-C; logs to the terminal and to daemon.log."""
+def run(
+    project: Path | None,
+    no_project: bool,
+    ready_fd: int | None,
+    store: str | None,
+    wait: float,
+    take_over: bool,
+) -> None:
+    """Run in the foreground until SIGTERM or Ctrl-C; logs to the terminal and to daemon.log. One daemon owns a home, and one a database: exit code 5 if another one does."""
     from infinity.local.background import report_failure, report_ready
     from infinity.local.daemon import Daemon, plan
     from infinity.local.logs import start_logging
@@ -75,7 +97,11 @@ def run(project: Path | None, no_project: bool, ready_fd: int | None, store: str
         start_logging(
             home.log, level=log.level, form=log.format, terminal=sys.stderr if ready_fd is None else None
         )
-        open_store = _opener(store or planned.config.daemon.store)
+        if take_over and not (store or planned.config.daemon.store):
+            raise click.UsageError(
+                "--take-over is for a store on PostgreSQL: give --store URL, or set [daemon] store"
+            )
+        open_store = _opener(home, store or planned.config.daemon.store, wait, take_over)
         asyncio.run(Daemon(planned, observe=_crash_gates(), open_store=open_store).run(ready))
     except InfinityError as error:
         if ready_fd is not None:
@@ -83,12 +109,20 @@ def run(project: Path | None, no_project: bool, ready_fd: int | None, store: str
         raise from_error(error) from None
 
 
-def _opener(url: str | None) -> Callable[[], Awaitable[PostgresStore]] | None:
+def _opener(
+    home: Home, url: str | None, wait: float, take_over: bool
+) -> Callable[[], Awaitable[PostgresStore]] | None:
     if url is None:
         return None
-    from infinity.cloud.postgres.opening import open_store
+    import hashlib
+    import socket
 
-    return partial(open_store, url)
+    from infinity.cloud.postgres.opening import open_store
+    from infinity.cloud.postgres.ownership import Claim
+
+    name = f"pid {os.getpid()} on {socket.gethostname()}, home {home.path}"
+    claim = Claim(hashlib.sha256(home.make_token().encode()).hexdigest()[:16], name, wait, take_over)
+    return partial(open_store, url, claim=claim)
 
 
 @daemon.command(epilog="Example: infinity daemon migrate --store postgresql://infinity@db.example/infinity")

@@ -95,6 +95,13 @@ class Loop:
         except TimeoutError:
             log.warning("the store took too long; what was not recorded may be bought again")
 
+    def halt(self) -> None:
+        """No slice goes on from this moment on: somebody else runs them."""
+        if self._taking is not None:
+            self._taking.cancel()
+        for task in self._tasks:
+            task.cancel()
+
     async def _last_words(self) -> None:
         """Turns that were paid for and not committed yet, and attempts that are not on record (I12)."""
         for thread in self._kept.threads():
@@ -148,6 +155,7 @@ class Loop:
         """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""
         kept = True
         try:
+            await self._services.owned.wait()
             failure = await self._attempt(batch)
             kept = failure is not None
             if isinstance(failure, (Conflict, UnknownThread)):

@@ -29,7 +29,8 @@ IN_PROCESS = "python:"
 RECORDING = Backoff(first=1.0, longest=60.0)
 """Between tries to record how a delivery went."""
 
-
+LAST_DELIVERIES = 1.0
+"""Seconds at a stop for deliveries that are under way."""
 OVERDUE_MS = 1_000
 """How long a row rests whose call's deadline has passed: the slice that ends the call takes it back."""
 
@@ -53,6 +54,8 @@ class Outbox:
         self._functions: set[str] = set()
         """Those that are calls of functions of this process."""
         self._posting: set[str] = set()
+        self._under_way: set[str] = set()
+        """Rows that are being sent to a server, or whose sending is being recorded."""
         self._taken_back: set[str] = set()
         """Rows that a commit took back while their POST was under way: it is not repeated."""
         self._attempted: set[str] = set()
@@ -76,16 +79,26 @@ class Outbox:
             self._backlogs.add(backlog)
             backlog.go_on(self._backlogs.discard)
 
-    async def stop(self) -> None:
-        """Abandon deliveries; they are on record and go out again on the next start."""
+    async def stop(self, grace: float = 0) -> None:
+        """Begin no delivery; give those under way, functions of this process excepted, at most ``grace`` and ``LAST_DELIVERIES`` seconds to end, so
+        that the next process need not repeat them. Abandon the rest: it is on record and goes out again on the next start."""
         self._stopped = True
         for backlog in list(self._backlogs):
             await backlog.stop()
-        tasks = list(self._leaving.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        for key, task in self._leaving.items():
+            if key not in self._under_way:
+                task.cancel()
+        if (ending := [self._leaving[key] for key in self._under_way if key in self._leaving]) and grace > 0:
+            await asyncio.wait(ending, timeout=min(grace, LAST_DELIVERIES))
+        self.halt()
+        if tasks := list(self._leaving.values()):
             await asyncio.wait(tasks)
+
+    def halt(self) -> None:
+        """Nothing leaves any more from this moment on."""
+        self._stopped = True
+        for task in self._leaving.values():
+            task.cancel()
 
     async def withdraw(self, threads: Collection[str]) -> None:
         """Deliver nothing more of these threads; what has not left is on record. A POST that is under way may have arrived (I5)."""
@@ -181,6 +194,7 @@ class Outbox:
         self._taken_back.discard(key)
         self._attempted.discard(key)
         self._silent.discard(key)
+        self._under_way.discard(key)
         self._functions.discard(key)
 
     async def _leave(self, row: OutboxRow) -> None:
@@ -188,14 +202,21 @@ class Outbox:
         while True:
             try:
                 await self._wait_until(row.due_at)
+                await self._services.owned.wait()
                 self._services.observer.gate("sending")
+                if row.key not in self._functions:
+                    self._under_way.add(row.key)
                 row = await self._send(row)
-                if row.due_at < 0:
+                self._under_way.discard(row.key)
+                if row.due_at < 0 or self._stopped:
                     return
                 failures = 0
             except (Exception, asyncio.CancelledError) as error:
                 if not survivable(error):
                     raise
+                self._under_way.discard(row.key)
+                if self._stopped:
+                    return
                 # Whatever it was, the row is on record and would rest there until the next start (B11).
                 wait = RECORDING.wait(failures)
                 failures += 1

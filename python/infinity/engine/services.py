@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
 from infinity.engine.attempts import Attempts
@@ -27,3 +28,10 @@ class Services:
     pace: Pace
     attempts: Attempts
     probes: Probes
+    owned: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    """Set while this process owns its store for certain: no slice and no delivery begins otherwise (R12)."""
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from infinity.errors import InfinityError, StoreError
+from infinity.errors import InfinityError, StoreError, StoreLocked
 
 from .home import DaemonState, Home
 
@@ -70,7 +70,7 @@ def report_ready(descriptor: int, state: DaemonState, notices: list[str]) -> Non
 
 
 def report_failure(descriptor: int, error: InfinityError) -> None:
-    _write(descriptor, {"error": str(error)})
+    _write(descriptor, {"error": str(error), "code": error.code})
 
 
 def stop_background(home: Home, *, kill: bool = False, within: float = STOP_SECONDS) -> DaemonState | None:
@@ -123,7 +123,7 @@ def _started(report: bytes, process: subprocess.Popen[bytes], home: Home) -> Sta
     said = json.loads(report)
     if "error" in said:
         process.wait()
-        raise StoreError(said["error"])
+        raise (StoreLocked if said["code"] == StoreLocked.code else StoreError)(said["error"])
     # It goes on by itself: nothing of this process waits for it.
     process.returncode = 0
     return Started(DaemonState(**said["state"]), said["notices"])

@@ -21,10 +21,12 @@ from infinity.abc import Observer, Store
 from infinity.callback_keys import callback_keys
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
+from infinity.errors import InfinityError
 from infinity.models.planning import examine
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
+from infinity.supervision import shared
 
 from .api.app import make_app
 from .api.backend import Address, Backend
@@ -86,17 +88,32 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
     return Plan(home, config, tuple(notices))
 
 
+class Ownership(Protocol):
+    """Of a store that other machines reach as well (R12)."""
+
+    def watch(
+        self,
+        *,
+        doubted: Callable[[], None],
+        certain: Callable[[], None],
+        lost: Callable[[InfinityError], None],
+    ) -> None: ...
+
+
 class HostedStore(Store, Protocol):
-    """``orphaned`` gets the messages of those who did not wait for them."""
+    """``orphaned`` gets the messages of those who did not wait for them; ``ownership`` ends with the store."""
 
     orphaned: Callable[[Sequence[Message]], None]
+
+    @property
+    def ownership(self) -> Ownership | None: ...
 
 
 class Daemon:
     """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal.
 
     ``observe`` puts an observer in front of the feed: tracing, crash gates. ``open_store`` opens a store elsewhere, in place of the home's
-    journal; others may commit to it.
+    journal; others may come to own it.
     """
 
     def __init__(
@@ -119,6 +136,8 @@ class Daemon:
         self._open_elsewhere = open_store
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
+        self._lost: InfinityError | None = None
+        """Why the store is somebody else's by now."""
 
     async def start(self) -> DaemonState:
         """Everything recorded goes on at once (L15). Whatever fails leaves nothing behind; the error says what to do."""
@@ -133,22 +152,42 @@ class Daemon:
         await self._undo.aclose()
 
     async def run(self, ready: Callable[[DaemonState, list[str]], None]) -> None:
-        """Until SIGTERM or SIGINT; a second one does not wait for slices."""
+        """Until SIGTERM or SIGINT; a second one does not wait for slices.
+
+        Raises:
+            StoreLocked: another daemon has taken the store over. This one has stopped.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         try:
             _give_memory_back()
-            state = await self.start()
-            _settle_memory()
-            ready(state, self.notices)
+            state = await self._start_unless_stopped()
+            if state is not None:
+                _settle_memory()
+                ready(state, self.notices)
             await self._stopping.wait()
             logger.info("stopping")
             await self.stop()
             logger.info("stopped")
+            if self._lost is not None:
+                raise self._lost
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+    async def _start_unless_stopped(self) -> DaemonState | None:
+        """A start may have to wait for another daemon's end; a signal ends the waiting."""
+        starting, stopping = shared(self.start(), "the start"), shared(self._stopping.wait(), "a signal")
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        if starting.done():
+            return await starting
+        starting.cancel()
+        await asyncio.wait({starting})
+        return None
 
     def _signalled(self, number: int) -> None:
         if self._stopping.is_set():
@@ -167,7 +206,9 @@ class Daemon:
         store.orphaned = mailbox.put
         self.runtime, backend = await self._assemble(store, mailbox, wakeup, self._address(listener))
         runner = await self._serve(backend)
-        self._undo.push_async_callback(self.runtime.stop, GRACE)
+        self._undo.push_async_callback(self._stop_runtime)
+        if store.ownership is not None:
+            store.ownership.watch(doubted=self.runtime.hold, certain=self.runtime.go_on, lost=self._lose)
         await self.runtime.start()
         # Only now: a message from outside must not overtake those that were queued before (THR-1).
         assert runner.server is not None
@@ -175,6 +216,16 @@ class Daemon:
         self.connections.start()
         self._undo.callback(self.connections.stop)
         return self._announce(lock, backend.address)
+
+    async def _stop_runtime(self) -> None:
+        await self.runtime.stop(GRACE if self._lost is None else 0)
+
+    def _lose(self, error: InfinityError) -> None:
+        """Another daemon sends from now on, so this one does not (R12)."""
+        logger.error("%s", error)
+        self._lost = error
+        self.runtime.halt()
+        self._stopping.set()
 
     async def _listen(self) -> socket.socket:
         listener = await listen(self.config.daemon.host, self.config.daemon.port)

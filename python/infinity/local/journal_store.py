@@ -42,6 +42,8 @@ class JournalStore:
         self._journal = journal
         self._pending: dict[int, tuple[asyncio.Future[Any], bool]] = {}
         self._closing = False
+        self.ownership = None
+        """The lock of the home is enough."""
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
         wakeup.on_signal(self._collect)
 

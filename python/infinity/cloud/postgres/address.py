@@ -19,7 +19,7 @@ from infinity.supervision import in_thread
 from .connections import Connection, Connections
 from .platform import DSQL, POSTGRESQL, Platform
 
-__all__ = ["Address", "Signer", "connections", "open_address"]
+__all__ = ["Address", "Signer", "connections", "connector", "open_address"]
 
 _CLUSTER = re.compile(r"[a-z0-9]+\.dsql\.(?P<region>[a-z0-9-]+)\.on\.aws")
 _CONNECT_TIMEOUT = 10.0
@@ -55,6 +55,11 @@ def connections(
     address: Address, *, signer: Signer | None = None, now: Callable[[], float] = time.monotonic
 ) -> Connections:
     """``ConfigError`` if asyncpg is not installed. Connects when a connection is needed."""
+    return Connections(connector(address, signer=signer), lifetime=address.platform.lifetime, now=now)
+
+
+def connector(address: Address, *, signer: Signer | None = None) -> Callable[[], Awaitable[Connection]]:
+    """What opens one connection. ``ConfigError`` if asyncpg is not installed."""
     connect = _driver()
     to_cluster = address.platform is DSQL
     how = _to_cluster(address, signer or _sign) if to_cluster else _plainly(address)
@@ -71,7 +76,7 @@ def connections(
             await _check_isolation(connection, address.where)
         return connection
 
-    return Connections(one, lifetime=address.platform.lifetime, now=now)
+    return one
 
 
 def _plainly(address: Address) -> Callable[[], Mapping[str, Any]]:

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from . import schema
-from .address import Signer, connections, open_address
+from .address import Signer, connections, connector, open_address
 from .connections import Connection, Connections
+from .ownership import Claim, Ownership
 from .platform import Platform
 from .store import PostgresStore
 from .transactions import Retries, Transactions
 
-__all__ = ["check_tables", "migrate", "open_store", "store_on"]
+__all__ = ["check_tables", "migrate", "open_store", "owned_store", "store_on"]
 
 
 async def open_store(
-    url: str, *, signer: Signer | None = None, now: Callable[[], float] = time.monotonic
+    url: str,
+    *,
+    signer: Signer | None = None,
+    now: Callable[[], float] = time.monotonic,
+    claim: Claim | None = None,
 ) -> PostgresStore:
-    """Look whether the tables are there and of this version; make none.
+    """Look whether the tables are there and of this version; make none. With a ``claim``, own the database from here on: ``StoreLocked`` if
+    somebody else does and does not let go in time.
 
     ``ConfigError`` says what to run or to change; ``NewerStore`` if a newer version made the tables; ``StoreError`` if the server does not answer.
     """
     address = open_address(url)
-    return await store_on(connections(address, signer=signer, now=now), address.platform, address.where)
+    opened = connections(address, signer=signer, now=now)
+    if claim is None:
+        return await store_on(opened, address.platform, address.where)
+    transactions = Transactions(opened, address.platform, address.where)
+    return await owned_store(transactions, claim, connector(address, signer=signer))
+
+
+async def owned_store(
+    transactions: Transactions, claim: Claim, connect: Callable[[], Awaitable[Connection]]
+) -> PostgresStore:
+    """``connect`` opens the connection that holds the lock."""
+    await check_tables(transactions, transactions.where)
+    ownership = Ownership(transactions, claim, connect)
+    try:
+        await ownership.claim()
+    except BaseException:
+        await transactions.close()
+        raise
+    return PostgresStore(transactions, ownership)
 
 
 async def migrate(url: str, *, signer: Signer | None = None) -> tuple[int, int]:

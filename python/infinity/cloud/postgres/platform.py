@@ -21,6 +21,10 @@ class Platform:
     """Of every connection."""
     lifetime: float | None = None
     """Seconds after which a connection is not used any more."""
+    locks: bool = True
+    """Whether it has session advisory locks."""
+    lock_row: str = "FOR SHARE"
+    """Keeps a row as it is until the transaction ends."""
     pause: float = 0.005
     """Seconds before the second try of a transaction that met another one; doubles."""
 
@@ -40,5 +44,7 @@ DSQL = Platform(
     settings={"application_name": "infinity"},
     # It ends them after 60 minutes; a transaction takes 5 at the most.
     lifetime=50 * 60.0,
+    locks=False,
+    lock_row="FOR UPDATE",
     pause=0.05,
 )

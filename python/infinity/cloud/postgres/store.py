@@ -28,6 +28,7 @@ from infinity.supervision import shared
 from . import attempts, deletion, facts, inbox, outbox, portable, queues, records, state, timers, trees
 from .commit import Told, check_delta, commit
 from .connections import Connection
+from .ownership import Ownership
 from .transactions import Transactions
 
 __all__ = ["PostgresStore"]
@@ -48,10 +49,13 @@ class PostgresStore:
 
     A caller that stops waiting (is cancelled) takes nothing back: what it submitted still happens. Messages that became durable that
     way would rest in their inbox until the next start; ``orphaned`` gets them instead.
+
+    ``ownership``: of the one process that may write and take, if there is such (R12); it ends with the store.
     """
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, ownership: Ownership | None = None) -> None:
         self._transactions = transactions
+        self.ownership = ownership
         self._platform = transactions.platform
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -156,10 +160,10 @@ class PostgresStore:
         return await self._look(timers.next_due)
 
     async def outbox(self, after: str = "") -> list[OutboxRow]:
-        return await self._look(queues.outbox, after)
+        return await self._take(queues.outbox, after)
 
     async def inbox(self, after: int = 0) -> list[Message]:
-        return await self._look(queues.inbox, after)
+        return await self._take(queues.inbox, after)
 
     async def thread(self, id: str) -> ThreadRow | None:
         return await self._look(records.thread, id)
@@ -290,14 +294,24 @@ class PostgresStore:
         self._closing = True
         while self._writing:
             await asyncio.wait(self._writing)
+        if not self._begun and self.ownership is None:
+            await self._transactions.close()
+            return
         try:
-            if self._begun:
-                await self._transactions.write(lambda connection, _: attempts.end(connection))
+            await self._transactions.write(self._end)
         except StoreError as error:
             # The next start takes it for a crash, which costs an attempt and loses nothing.
             log.warning("the orderly end could not be recorded: %s", error)
         finally:
             await self._transactions.close()
+            if self.ownership is not None:
+                await self.ownership.release()
+
+    async def _end(self, connection: Connection, _: bool) -> None:
+        if self._begun:
+            await attempts.end(connection)
+        if self.ownership is not None:
+            await self.ownership.end(connection)
 
     # -- what stores built on this one add
 
@@ -323,6 +337,18 @@ class PostgresStore:
         """Several, of one moment."""
         self._check_open()
         return await self._transactions.picture(lambda connection, _: read(connection, *arguments))
+
+    async def _take(self, read: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """A look at what the owner sends or runs: nobody else is shown any of it."""
+        ownership = self.ownership
+        if ownership is None:
+            return await self._look(read, *arguments)
+
+        async def take(connection: Connection, *arguments: object) -> T:
+            await ownership.epoch.compare(connection)
+            return await read(connection, *arguments)
+
+        return await self._see(take, *arguments)
 
     async def _change(self, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """Puts no message anywhere, and does no harm if it happens twice."""

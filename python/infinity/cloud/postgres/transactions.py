@@ -55,10 +55,12 @@ class Transactions:
         self.where = where
         self._connections = connections
         self._retries = retries or Retries(pause=platform.pause)
+        self.fence: Callable[[Connection], Awaitable[None]] | None = None
+        """First in every transaction that writes; what it raises is raised."""
 
     async def write(self, work: Work[T]) -> T:
         """Durable when it returns. ``work`` is run anew at each try, and must not keep anything of an earlier one."""
-        return await self._try(self._transact, work)
+        return await self._try(self._transact, self._fenced(work))
 
     async def picture(self, work: Work[T]) -> T:
         """Several looks at the database as it was at one moment."""
@@ -109,6 +111,17 @@ class Transactions:
     async def _plainly(self, work: Work[T], outcome: _Outcome) -> T:
         async with self._connections.one() as connection:
             return await work(self._whole(connection), outcome.uncertain)
+
+    def _fenced(self, work: Work[T]) -> Work[T]:
+        fence = self.fence
+        if fence is None:
+            return work
+
+        async def fenced(connection: Connection, uncertain: bool) -> T:
+            await fence(connection)
+            return await work(connection, uncertain)
+
+        return fenced
 
     def _whole(self, connection: Connection) -> Connection:
         return connection if self.claims is None else LargeValues(connection, self.platform, self.claims)

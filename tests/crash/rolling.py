@@ -1,0 +1,88 @@
+"""Daemons that take turns on one database, as in a rolling restart: each with a home and a port of its own, all behind one address."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from infinity.models.script import Script
+from infinity.testing.model_server import Respond
+
+from .daemon import Launcher, Process, fixed_port
+from .host import Host
+
+__all__ = ["Rolling"]
+
+
+class Rolling(Host):
+    """``roll`` starts the next one while the present one works, then stops that one. ``port``: of the address in front of them."""
+
+    def __init__(self, directory: Path, launch: Launcher, respond: Script | Respond) -> None:
+        super().__init__(directory / "home-0", launch, respond)
+        self._directory = directory
+        self._ports = [fixed_port(), fixed_port()]
+        self._target = self._ports[0]
+        self._count = 0
+        self._front: asyncio.Server | None = None
+
+    async def open(self) -> Rolling:
+        await super().open()
+        other = self._directory / "home-1"
+        other.mkdir(mode=0o700)
+        for home, port in zip((self.home, other), self._ports, strict=True):
+            config = self._config().replace(
+                f"port = {self.port}", f'port = {port}\npublic_url = "http://127.0.0.1:{self.port}"'
+            )
+            (home / "infinity.toml").write_text(config)
+            token = home / "token"
+            token.touch(0o600)
+            token.write_text("the-token-of-all-daemons-behind-one-address")
+        self._front = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        return self
+
+    async def next(self, *options: str, **environment: str) -> Process:
+        """One more daemon, in the home that is not in use; nobody waits for it."""
+        home = self._directory / f"home-{self._count % 2}"
+        arguments = ["daemon", "run", "--home", str(home), "--no-project", *options]
+        self._count += 1
+        return await self._launch(arguments, environment)
+
+    async def begin(self) -> None:
+        self.process = await self.next()
+        await self.serve()
+
+    async def roll(self) -> None:
+        """The old one ends in order, and the new one, which has been waiting for that, serves in its place."""
+        old, new = self.process, await self.next("--wait", "30")
+        await new.line("waiting up to")
+        assert old.status is None and not new._has("listening")
+        old.signal(signal.SIGTERM)
+        await new.line("listening at")
+        self._target = self._ports[(self._count - 1) % 2]
+        self.process = new
+        self.deaths.append(await old.ended())
+        assert self.deaths[-1] == 0, old.log
+
+    async def close(self) -> None:
+        await super().close()
+        if self._front is not None:
+            self._front.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(_pour(reader, back), _pour(there, writer))
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    with suppress(OSError, RuntimeError):
+        writer.close()
