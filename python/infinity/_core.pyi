@@ -23,6 +23,7 @@ __all__ = [
     "admit",
     "display",
     "entry_json",
+    "exported_root",
     "header_json",
     "live_ranges",
     "repair_journal",
@@ -557,10 +558,11 @@ class Journal:
         """Write the file anew from its live rows and cut off its log; other writes wait, reading goes on. Deletions whose rows are gone are over then.
         ``sparse_only``: nothing happens unless more than half of the file is free.
         Errors: ``locked`` while somebody reads for long, ``storage``."""
-    def import_tree(self, path: str) -> int:
-        """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. Value: dict of ``root``, ``messages`` (queued, with
+    def import_tree(self, path: str, expected: str | None = None, resting: str | None = None) -> int:
+        """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. ``expected``: its root; ``resting``: the note with which it is out
+        of service from the first moment on, as after ``retire_tree``: then there is nothing to take up. Value: dict of ``root``, ``messages`` (queued, with
         new places in the same order), ``outbox`` (how many rows have not left), ``next_timer`` (or ``None``). Errors: ``damaged`` if the file is not exactly what
-        was exported, ``too_new``, ``conflict`` if one of its threads is here already, ``deleted`` if one was deleted here."""
+        was exported, ``too_new``, ``bad_request`` if its root is another one than ``expected``, ``conflict`` if one of its threads is here already, ``deleted`` if one was deleted here."""
 
     # reads
     def export_tree(self, root: str, path: str) -> int:
@@ -617,6 +619,9 @@ class Journal:
         """Value: ``(tokens, microdollars)`` of the whole tree; ``(0, 0)`` before its first completion."""
     def counts(self) -> int:
         """Value: dict of ``threads``, ``entries``, ``inbox``, ``outbox``, ``timers``, ``seen``, ``discards``, ``prompts``."""
+
+def exported_root(path: str) -> str:
+    """The root of the tree that a file says it holds; the rest of it is not checked. ``damaged``, ``too_new``, ``storage``."""
 
 def repair_journal(path: str) -> str:
     """Salvage what can be read of a damaged journal into a new one, which takes its place; the damaged files stay beside it.

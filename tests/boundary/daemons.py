@@ -7,11 +7,14 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 
+from infinity.cloud.postgres.opening import open_store
+from infinity.cloud.postgres.ownership import Claim
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
 
@@ -44,8 +47,12 @@ class Event(NamedTuple):
 class Running:
     """One daemon and its home; ``restart`` stops it and starts it again, at the same port."""
 
-    def __init__(self, home: Home, config: str = "") -> None:
+    def __init__(self, home: Home, config: str = "", store: str | None = None) -> None:
+        """``store``: the URL of a database in place of the home's."""
         self.home = home
+        self._open = (
+            None if store is None else partial(open_store, store, claim=Claim(str(home.path), "a test"))
+        )
         self.port = free_port()
         home.prepare()
         home.config.write_text(f"[daemon]\nport = {self.port}\n{config}")
@@ -57,7 +64,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Running:
-        self.daemon = Daemon(plan(self.home, {}))
+        self.daemon = Daemon(plan(self.home, {}), open_store=self._open)
         self.state = await self.daemon.start()
         self.http = aiohttp.ClientSession(
             self.url,
@@ -132,8 +139,8 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
 
 
 @asynccontextmanager
-async def running(path: Path, config: str = "") -> AsyncIterator[Running]:
-    made = await Running(Home(path), config).start()
+async def running(path: Path, config: str = "", store: str | None = None) -> AsyncIterator[Running]:
+    made = await Running(Home(path), config, store).start()
     try:
         yield made
     finally:

@@ -184,6 +184,7 @@ WRITES: dict[str, Callable[[Store, Thread], Awaitable[Any]]] = {
     "retire_tree": lambda store, _: store.retire_tree("t", "late"),
     "unretire_tree": lambda store, _: store.unretire_tree("t"),
     "delete_tree": lambda store, _: store.delete_tree("t"),
+    "mark_deleted": lambda store, _: store.mark_deleted("t", NOW),
 }
 
 

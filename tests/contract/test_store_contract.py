@@ -12,7 +12,7 @@ from tests.contract.threads import NOW, answer, blocks, call, calling, commit, c
 
 from infinity._core import Thread
 from infinity.abc import Expect, Status, Store
-from infinity.errors import Conflict, DamagedStore, UnknownThread
+from infinity.errors import BadRequest, Conflict, DamagedStore, UnknownThread
 
 # -- accept
 
@@ -620,6 +620,30 @@ async def test_an_exported_tree_arrives_in_another_store_as_it_was(
         assert await other.accept(message("t", "consumed")) == (Status.DUPLICATE, None)
         with pytest.raises(Conflict):
             await other.import_tree(str(path))
+        assert await portrait(other) == before
+
+
+async def test_a_tree_that_is_to_rest_arrives_out_of_service_by_one_operation(
+    store: Store, opened: Opened, tmp_path: Path
+) -> None:
+    await grow(store)
+    before = await portrait(store)
+    path = str(tmp_path / "tree.infinity")
+    await store.export_tree("t", path)
+    (tmp_path / "elsewhere").mkdir()
+    async with opened(tmp_path / "elsewhere") as other:
+        with pytest.raises(BadRequest, match="the file holds the conversation t, not u"):
+            await other.import_tree(path, expected="u", resting="on its way")
+        assert not any((await other.counts()).values())
+        arriving = asyncio.create_task(other.import_tree(path, expected="t", resting="on its way"))
+        seen: set[str] = set()
+        while not arriving.done():
+            seen.add((await other.accept(message("t", f"early-{len(seen)}"))).status)
+        assert await arriving == ("t", [], 0, None)
+        assert seen <= {Status.UNKNOWN_THREAD, Status.MOVED}
+        assert await other.retired("t") == "on its way"
+        assert (await other.inbox(), await other.outbox(), await other.next_timer()) == ([], [], None)
+        await other.unretire_tree("t")
         assert await portrait(other) == before
 
 

@@ -18,6 +18,7 @@ from .model import (
 )
 from .observer import Observer
 from .store import (
+    INCOMPLETE,
     Accepted,
     Condemned,
     Expect,
@@ -35,6 +36,7 @@ from .tools import Builtin, Catalog, Catalogs, Checker, Offer, Stage, Wire
 from .transport import Delivery, Transport, Verdict
 
 __all__ = [
+    "INCOMPLETE",
     "Accepted",
     "Alarm",
     "Builtin",

@@ -98,8 +98,12 @@ class TimerRow(NamedTuple):
     body: bytes
 
 
+INCOMPLETE = "it is being imported; delete it, then import it again if that was broken off"
+"""The note of a tree that a store takes in by several transactions, until its last row is there."""
+
+
 class Imported(NamedTuple):
-    """A tree that came to live here, and what its host has to take up: put ``messages`` into mailboxes, look at the outbox, arm the timer."""
+    """A tree that came to live here, and what its host has to take up, which is nothing if it rests: put ``messages`` into mailboxes, look at the outbox, arm the timer."""
 
     root: str
     messages: list[Message]
@@ -310,11 +314,17 @@ class Store(Protocol):
         """
         ...
 
-    async def import_tree(self, path: str) -> Imported:
+    async def import_tree(
+        self, path: str, *, expected: str | None = None, resting: str | None = None
+    ) -> Imported:
         """Take in an exported tree, all of it or nothing. Messages keep their order and get new places; the tree is in service.
 
-        ``DamagedStore`` if the file is not exactly what was exported, ``NewerStore`` if a newer version wrote it, ``Conflict`` if one of its
-        threads is here already, retired or not, ``ThreadDeleted`` if one was deleted here.
+        ``resting``: it is out of service from its first moment here, as after ``retire_tree`` with this note, until ``unretire_tree``; there is
+        nothing to take up. Both by one operation: nothing reaches or leaves the tree in between, whatever else writes.
+
+        ``DamagedStore`` if the file is not exactly what was exported, ``NewerStore`` if a newer version wrote it, ``BadRequest`` if its root is not
+        the ``expected`` one, ``Conflict`` if one of its threads is here already, retired or not, ``ThreadDeleted`` if one
+        was deleted here.
         """
         ...
 

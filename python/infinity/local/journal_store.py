@@ -108,8 +108,10 @@ class JournalStore:
     async def compact(self) -> None:
         await self._outcome(self._journal.compact)
 
-    async def import_tree(self, path: str) -> Imported:
-        return Imported(**await self._messages(self._journal.import_tree, path))
+    async def import_tree(
+        self, path: str, *, expected: str | None = None, resting: str | None = None
+    ) -> Imported:
+        return Imported(**await self._messages(self._journal.import_tree, path, expected, resting))
 
     # -- reads
 

@@ -41,9 +41,10 @@ pub use read::Read;
 pub use read::threads::Filter;
 pub use repair::{Report, repair};
 pub use ticket::Ticket;
-pub use value::Value;
+pub use value::{Arrival, Value};
 pub use write::Write;
 pub use write::attempts::Attempt;
+pub use write::import::exported_root;
 pub use write::inbox::Expect;
 
 use crate::error::Result;
@@ -112,9 +113,9 @@ impl Journal {
         self.exports.submit(Export { root, path })
     }
 
-    /// Take in a tree from a file that an export wrote.
-    pub fn import_tree(&self, path: PathBuf) -> Ticket {
-        self.write(Write::ImportTree { path, live_ranges: self.live_ranges })
+    /// Take in a tree from a file that an export wrote: into service at once, or out of service, by the one transaction that brings it.
+    pub fn import_tree(&self, path: PathBuf, arrival: Arrival) -> Ticket {
+        self.write(Write::ImportTree { path, arrival, live_ranges: self.live_ranges })
     }
 
     /// The outcomes of all that finished since the last call.

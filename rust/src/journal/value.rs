@@ -78,11 +78,20 @@ impl Accepted {
     }
 }
 
+/// How a tree comes to live here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Refuse a file that holds another one.
+    pub expected: Option<String>,
+    /// Why it is out of service from its first moment here; `None`: it goes on at once.
+    pub resting: Option<String>,
+}
+
 /// A tree that came to live here, and what its host has to take up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imported {
     pub root: String,
-    /// Queued, with their places here.
+    /// Queued, with their places here. Nothing of this and of what follows for a tree that rests.
     pub messages: Vec<Message>,
     /// How many rows have not left yet.
     pub outbox: i64,

@@ -13,7 +13,7 @@ use super::LiveRanges;
 use super::checksum;
 use super::failure::Failure;
 use super::group::Group;
-use super::value::Value;
+use super::value::{Arrival, Value};
 use crate::delta::Delta;
 use crate::message::Message;
 use inbox::{Expect, Target};
@@ -74,6 +74,7 @@ pub enum Write {
     },
     ImportTree {
         path: PathBuf,
+        arrival: Arrival,
         live_ranges: LiveRanges,
     },
     /// Faults that a test injects.
@@ -120,7 +121,9 @@ impl Write {
             Write::MarkDeleted { root, at } => Value::Condemned(deletion::mark(group, root, *at)?),
             Write::Erase { root, limit } => Value::Flag(deletion::erase(group, root, *limit)?),
             Write::Compact { .. } => Value::Nothing,
-            Write::ImportTree { path, live_ranges } => Value::Imported(import::import(group, path, *live_ranges)?),
+            Write::ImportTree { path, arrival, live_ranges } => {
+                Value::Imported(import::import(group, path, arrival, *live_ranges)?)
+            }
             #[cfg(test)]
             Write::Inject(fault) => fault(group)?,
         })

@@ -4,7 +4,7 @@ use super::outcome;
 use super::wake::PyWake;
 use crate::delta::Spent;
 use crate::history::live_ranges;
-use crate::journal::{self, Attempt, Expect, Filter, Journal, Read, Report, Ticket, Write};
+use crate::journal::{self, Arrival, Attempt, Expect, Filter, Journal, Read, Report, Ticket, Write};
 use crate::message::Message;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -117,8 +117,9 @@ impl PyJournal {
     }
 
     /// Take in a tree from a file that ``export_tree`` wrote.
-    fn import_tree(&self, path: PathBuf) -> Ticket {
-        self.0.import_tree(path)
+    #[pyo3(signature = (path, expected = None, resting = None))]
+    fn import_tree(&self, path: PathBuf, expected: Option<String>, resting: Option<String>) -> Ticket {
+        self.0.import_tree(path, Arrival { expected, resting })
     }
 
     /// Write a whole tree to a new file.
@@ -262,7 +263,14 @@ fn repair_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     Ok(serde_json::json!({ "path": path, "damaged": damaged, "rows": rows, "lost": lost }).to_string())
 }
 
+/// The root of the tree that a file says it holds.
+#[pyfunction]
+fn exported_root(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    Ok(py.detach(|| journal::exported_root(&path))?)
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyJournal>()?;
+    module.add_function(wrap_pyfunction!(exported_root, module)?)?;
     module.add_function(wrap_pyfunction!(repair_journal, module)?)
 }

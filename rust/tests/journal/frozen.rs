@@ -8,7 +8,7 @@ use crate::desk::{Desk, ids, message, open, scratch};
 use crate::family::{NOW, call, child, commit, loaded, portrait, raise, rendered, text};
 use _core::history::Thread;
 use _core::journal::value::Accepted;
-use _core::journal::{Expect, Filter, Read, Value, Write};
+use _core::journal::{Arrival, Expect, Filter, Read, Value, Write};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -180,7 +180,7 @@ fn a_tree_that_was_exported_in_format_1_arrives() {
     let home = scratch();
     let path = thaw(&home, "tree-1.hex");
     let desk = Desk::of_threads(&home.path().join("new.db"));
-    let imported = desk.outcome(desk.journal.import_tree(path)).unwrap();
+    let imported = desk.outcome(desk.journal.import_tree(path, Arrival::default())).unwrap();
     assert!(matches!(imported, Value::Imported(imported) if imported.messages.len() == 4));
     check_facts(&desk);
     let journal = Desk::of_threads(&thaw(&home, "journal-1.hex"));
@@ -213,7 +213,7 @@ fn prompts_of_an_older_format_are_found_by_their_root() {
     let tree = thaw(&home, "tree-1.hex");
     let migrated = Desk::of_threads(&thaw(&home, "journal-1.hex"));
     let imported = Desk::of_threads(&home.path().join("new.db"));
-    imported.outcome(imported.journal.import_tree(tree)).unwrap();
+    imported.outcome(imported.journal.import_tree(tree, Arrival::default())).unwrap();
     for desk in [migrated, imported] {
         let prompts = desk.read(Read::Prompts { thread: None, root: Some("a".into()) }).unwrap();
         assert!(matches!(prompts, Value::Prompts(rows) if rows.len() == 1 && rows[0].id == "p"));

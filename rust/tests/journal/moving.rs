@@ -4,7 +4,7 @@ use crate::desk::{Desk, ids, message, scratch};
 use crate::family::{NOW, child, loaded, portrait, raise};
 use _core::error::{Error, Result};
 use _core::journal::value::{Accepted, Imported};
-use _core::journal::{Expect, Value, Write};
+use _core::journal::{Arrival, Expect, Read, Value, Write};
 use rusqlite::Connection;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +41,7 @@ impl World {
     }
 
     fn import(&self, path: &Path) -> Result<Imported> {
-        match self.target.outcome(self.target.journal.import_tree(path.into()))? {
+        match self.target.outcome(self.target.journal.import_tree(path.into(), Arrival::default()))? {
             Value::Imported(imported) => Ok(imported),
             other => panic!("an import answered {other:?}"),
         }
@@ -67,6 +67,24 @@ fn dump(path: &Path) -> Vec<(String, i64)> {
     let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let count = |name: &str| journal.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0)).unwrap();
     names.into_iter().map(|name| (name.clone(), count(&name))).collect()
+}
+
+#[test]
+fn a_tree_that_is_to_rest_is_out_of_service_from_its_first_moment() {
+    let world = World::new();
+    let path = world.exported();
+    assert_eq!(_core::journal::exported_root(&path), Ok("b".into()));
+    let arrive = |expected: &str| {
+        let arrival = Arrival { expected: Some(expected.into()), resting: Some("on its way".into()) };
+        world.target.outcome(world.target.journal.import_tree(path.clone(), arrival))
+    };
+    let before = (dump(&world.target.path), portrait(&world.target, "c"));
+    assert!(matches!(arrive("a"), Err(Error::BadRequest(_))));
+    assert!((dump(&world.target.path), portrait(&world.target, "c")) == before, "something was imported");
+    let expected = Imported { root: "b".into(), messages: Vec::new(), outbox: 0, next_timer: None };
+    assert_eq!(arrive("b"), Ok(Value::Imported(expected)));
+    assert_eq!(world.target.read(Read::Retired("b".into())), Ok(Value::Text(Some("on its way".into()))));
+    assert_eq!(world.target.inbox().len(), 4, "of the tree that was here");
 }
 
 #[test]
@@ -104,7 +122,7 @@ fn a_tree_goes_on_where_it_arrived() {
     let back = world.path("back.db");
     export(desk, "b", &back).unwrap();
     world.source.write(Write::DeleteTree("b".into())).unwrap();
-    world.source.outcome(world.source.journal.import_tree(back)).unwrap();
+    world.source.outcome(world.source.journal.import_tree(back, Arrival::default())).unwrap();
     desk.write(Write::DeleteTree("c".into())).unwrap();
     assert_eq!(portrait(&world.source, "b"), portrait(desk, "b"));
 }

@@ -13,7 +13,7 @@ from tests.contract.dsql_rules import Conflicts
 from tests.contract.threads import NOW, blocks, commit, create, message
 
 from infinity._core import Message
-from infinity.abc import Status
+from infinity.abc import INCOMPLETE, Status
 from infinity.cloud.postgres import portable
 from infinity.cloud.postgres.store import PostgresStore
 from infinity.errors import Conflict, LimitReached, Stopped, StoreError
@@ -75,6 +75,9 @@ async def test_a_tree_of_more_rows_than_a_transaction_takes_is_moved_and_deleted
     assert [item.id for item in imported.messages] == ["m"]
     assert await store.feed("t", limit=10_000) == before
     assert await store.retired("t") is None
+    await store.delete_tree("t")
+    imported = await store.import_tree(path, expected="t", resting="on its way")
+    assert (imported.messages, await store.retired("t")) == ([], "on its way")
 
 
 @pytest.mark.trap("L13")
@@ -88,11 +91,12 @@ async def test_an_import_in_parts_that_fails_leaves_nothing(
 
     async def full(*_: object) -> None:
         assert await store.accept(message("t", "early")) == (Status.MOVED, None), "not in service yet"
+        assert await store.retired("t") == INCOMPLETE, "nor taken for one that is complete and rests"
         raise asyncpg.DiskFullError("no space left")
 
     monkeypatch.setattr(portable, "_more", full)
     with pytest.raises(StoreError, match="no space left"):
-        await store.import_tree(path)
+        await store.import_tree(path, resting="on its way")
     assert not any((await store.counts()).values()) and await store.thread("t") is None
 
 

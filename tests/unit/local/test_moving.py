@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.boundary.daemons import SOON, Answer, Running, running
+from tests.contract.databases import database_url
 
 from infinity.local.moving.failure import Unconfirmed
 from infinity.testing.tool_server import ToolServer, tool
+
+to_both = pytest.mark.parametrize("there", ["journal", "postgresql"])
+"""Stores of the daemon to which a conversation moves."""
 
 
 class Keeper(ToolServer):
@@ -61,14 +65,19 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(path: Path, *, keeps: bool = True) -> AsyncIterator[Pair]:
+async def pair(path: Path, *, keeps: bool = True, there: str = "journal") -> AsyncIterator[Pair]:
+    """``there``: the store of the second one."""
+    path.mkdir(exist_ok=True)
+    stores = {"here": None, "there": await database_url(path) if there == "postgresql" else None}
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(Keeper(keeps=keeps, name=name)) for name in ("here", "there")
         ]
         daemons = [
             await stack.enter_async_context(
-                running(path / server.name, f"[toolsets.ci]\nurl = '{server.base_url}'\n")
+                running(
+                    path / server.name, f"[toolsets.ci]\nurl = '{server.base_url}'\n", stores[server.name]
+                )
             )
             for server in servers
         ]
@@ -98,8 +107,11 @@ async def works(made: Pair, thread: str, call: str) -> None:
 
 
 @pytest.mark.rap("MIG-1", "MIG-2")
-async def test_a_conversation_moves_with_the_state_of_its_servers_and_goes_on_there(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_a_conversation_moves_with_the_state_of_its_servers_and_goes_on_there(
+    tmp_path: Path, there: str
+) -> None:
+    async with pair(tmp_path, there=there) as made:
         thread, call = await calling(made)
         before = await entries(made.here, thread)
         steps: list[str] = []
@@ -157,8 +169,9 @@ async def test_a_callback_that_cannot_be_passed_on_now_is_to_be_sent_again(tmp_p
         await made.there.said(thread, "built")
 
 
-async def test_queued_messages_timers_and_children_go_on_at_once(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_queued_messages_timers_and_children_go_on_at_once(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
         sleeper = await made.here.thread("sleep 1")
         await made.here.until(sleeper, lambda event: event.kind == "slice")
         assert (await made.migrate(sleeper)).status == 200
@@ -274,11 +287,12 @@ async def test_a_destination_that_cannot_be_reached_leaves_everything_as_it_was(
 
 
 @pytest.mark.rap("MIG-2")
+@to_both
 async def test_a_destination_that_falls_silent_at_the_last_step_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infinity.local.moving.departures.START_TRIES", 1)
-    async with pair(tmp_path) as made:
+    async with pair(tmp_path, there=there) as made:
         thread, call = await calling(made)
         port = made.there.url
 
@@ -299,8 +313,9 @@ async def test_a_destination_that_falls_silent_at_the_last_step_is_asked_again(
         assert (await made.here.get("/v1/threads")).body["threads"] == []
 
 
-async def test_a_conversation_can_come_back(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_a_conversation_can_come_back(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
         thread, call = await calling(made)
         assert (await made.migrate(thread)).status == 200
         body = {"destination": made.here.url, "token": made.here.home.token()}
@@ -334,8 +349,9 @@ async def download(daemon: Running, thread: str, *, keep: bool = False) -> bytes
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
-async def test_a_file_takes_a_conversation_elsewhere(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_a_file_takes_a_conversation_elsewhere(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
         sleeper = await made.here.thread("sleep 1")
         await made.here.until(sleeper, lambda event: event.kind == "slice")
         file = await download(made.here, sleeper)
@@ -348,6 +364,32 @@ async def test_a_file_takes_a_conversation_elsewhere(tmp_path: Path) -> None:
         assert (again.status, again.code) == (409, "conflict")
 
 
+@to_both
+async def test_an_import_that_is_broken_off_while_tools_are_fetched_goes_into_service_at_the_next_start(
+    tmp_path: Path, there: str
+) -> None:
+    async with pair(tmp_path, there=there) as made:
+        sleeper = await made.here.thread("sleep 1")
+        await made.here.until(sleeper, lambda event: event.kind == "slice")
+        file = tmp_path / "tree"
+        file.write_bytes(await download(made.here, sleeper))
+        fetching = asyncio.Event()
+
+        async def fetch(_: str) -> Any:
+            fetching.set()
+            await asyncio.Event().wait()
+
+        made.there.daemon.runtime.reload_tools = fetch  # type: ignore[method-assign]
+        importing = asyncio.create_task(made.there.daemon.moves.arrivals.take_in(file))
+        await fetching.wait()
+        early = await made.there.post(f"/v1/threads/{sleeper}/messages", {"content": "x"})
+        assert early.status == 503, "nothing overtakes what is queued"
+        importing.cancel()
+        await made.there.restart()
+        await made.there.said(sleeper, "The time has come")
+        assert (await made.there.get(f"/v1/threads/{sleeper}")).body["out_of_service"] is None
+
+
 async def test_an_export_can_be_taken_back_and_a_copy_takes_nothing_away(tmp_path: Path) -> None:
     async with pair(tmp_path) as made:
         thread, call = await calling(made)
@@ -358,8 +400,9 @@ async def test_an_export_can_be_taken_back_and_a_copy_takes_nothing_away(tmp_pat
         await works(made, thread, call)
 
 
-async def test_a_file_that_is_none_of_ours_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_a_file_that_is_none_of_ours_is_refused_and_leaves_nothing(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
         thread, _ = await calling(made)
         file = await download(made.here, thread, keep=True)
         changed = file.replace(b"/call build", b"/call bui1d")
@@ -386,8 +429,9 @@ async def test_two_moves_of_one_conversation_at_once_are_one(tmp_path: Path) -> 
         await made.there.said(thread, "built")
 
 
-async def test_many_conversations_move_at_once(tmp_path: Path) -> None:
-    async with pair(tmp_path) as made:
+@to_both
+async def test_many_conversations_move_at_once(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
         threads = [await made.here.thread("/call build {}") for _ in range(8)]
         await made.tools.invoked(8)
         answers = await asyncio.gather(*(made.migrate(thread) for thread in threads))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from infinity._core import Message
-from infinity.abc import Imported
+from infinity.abc import INCOMPLETE, Imported
 from infinity.errors import Conflict
 from infinity.supervision import in_thread
 
@@ -19,9 +20,8 @@ from .scratch import Row, Rows, fold, unfold
 from .transactions import Transactions
 from .words import digest, text
 
-__all__ = ["export_tree", "import_tree"]
+__all__ = ["Arrival", "export_tree", "import_tree"]
 
-_IMPORTING = "it is being imported; delete it, then import it again if that was broken off"
 _ROWS, _BYTES = 2_500, 4 << 20
 """In one transaction, of a tree that is too large for one: well within what DSQL takes."""
 
@@ -50,25 +50,36 @@ async def export_tree(transactions: Transactions, root: str, path: str) -> int:
     return await in_thread(partial(fold, rows, path))
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """``expected``: the root of the tree; ``resting``: why it is out of service from its first moment here."""
+
+    path: str
+    expected: str | None = None
+    resting: str | None = None
+
+
 async def import_tree(
-    transactions: Transactions, path: str, delete_tree: Callable[[str], Awaitable[int]]
+    transactions: Transactions, arrival: Arrival, delete_tree: Callable[[str], Awaitable[int]]
 ) -> Imported:
-    rows = await in_thread(partial(unfold, path))
-    check_size(transactions.platform, f"a record of {path}", *_values(rows))
+    rows = await in_thread(partial(unfold, arrival.path, arrival.expected))
+    check_size(transactions.platform, f"a record of {arrival.path}", *_values(rows))
     places = await _places(transactions, len(rows.inbox) + len(rows.discards))
     parts = list(_parts(rows, places))
-    small = len(parts) == 1 or transactions.platform.rows is None
-    if small:
-        await transactions.write(_arrival(rows, parts, marker=False))
+    if len(parts) == 1 or transactions.platform.rows is None:
+        await transactions.write(_arrive(rows, parts, arrival.resting))
     else:
-        await _in_parts(transactions, rows, parts, delete_tree)
+        await _in_parts(transactions, rows, parts, arrival.resting, delete_tree)
+    root = rows.threads[0][0]
+    if arrival.resting is not None:
+        return Imported(root, [], 0, None)
     messages = [
         Message(thread, id, kind, body, seq=seq, accepted_at=accepted_at)
         for (thread, _, id, kind, body, accepted_at, _, kept), seq in zip(rows.inbox, places, strict=False)
         if not kept
     ]
     next_timer = min((row[2] for row in rows.timers), default=None)
-    return Imported(rows.threads[0][0], messages, len(rows.outbox), next_timer)
+    return Imported(root, messages, len(rows.outbox), next_timer)
 
 
 async def _read(connection: Connection, root: str) -> Rows:
@@ -167,10 +178,10 @@ def _parts(rows: Rows, places: list[int]) -> Iterator[dict[str, list[Row]]]:
     yield part
 
 
-def _arrival(
-    rows: Rows, parts: list[dict[str, list[Row]]], *, marker: bool
+def _arrive(
+    rows: Rows, parts: list[dict[str, list[Row]]], resting: str | None
 ) -> Callable[[Connection, bool], Awaitable[None]]:
-    """A transaction that inserts these parts, if nobody has the threads yet. ``marker``: out of service for now."""
+    """A transaction that inserts these parts, if nobody has the threads yet. ``resting``: why they are out of service."""
 
     async def work(connection: Connection, uncertain: bool) -> None:
         sql = "SELECT id FROM threads WHERE id = ANY($1::text[]) LIMIT 1"
@@ -185,8 +196,8 @@ def _arrival(
             raise Conflict(
                 f"thread {there} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
             )
-        if marker:
-            await trees.mark(connection, rows.threads[0][0], _IMPORTING)
+        if resting is not None:
+            await trees.mark(connection, rows.threads[0][0], resting)
         with owned_by(rows.threads[0][0]):
             for part in parts:
                 await _insert(connection, part)
@@ -198,16 +209,24 @@ async def _in_parts(
     transactions: Transactions,
     rows: Rows,
     parts: list[dict[str, list[Row]]],
+    resting: str | None,
     delete_tree: Callable[[str], Awaitable[int]],
 ) -> None:
-    """Out of service until its last row is there. If that fails, all of it goes again."""
+    """Out of service until its last row is there, under a note that says that it is not complete. If that fails, all of it goes again."""
     root = rows.threads[0][0]
-    await transactions.write(_arrival(rows, parts[:1], marker=True))
+
+    async def complete(connection: Connection, _: bool) -> None:
+        if resting is None:
+            await trees.unretire(connection, root)
+        else:
+            await trees.mark(connection, root, resting)
+
+    await transactions.write(_arrive(rows, parts[:1], INCOMPLETE))
     try:
         with owned_by(root):
             for part in parts[1:]:
                 await transactions.write(partial(_more, part))
-        await transactions.write(lambda connection, _: trees.unretire(connection, root))
+        await transactions.write(complete)
     except BaseException:
         await delete_tree(root)
         raise

@@ -98,11 +98,12 @@ def fold(rows: Rows, path: str) -> int:
         return int(_use(file, lambda journal: journal.export_tree(root, path)))
 
 
-def unfold(path: str) -> Rows:
-    """Read what ``export_tree`` of any store wrote. ``DamagedStore`` if it is not exactly that, ``NewerStore``."""
+def unfold(path: str, expected: str | None = None) -> Rows:
+    """Read what ``export_tree`` of any store wrote. ``DamagedStore`` if it is not exactly that, ``NewerStore``, ``BadRequest`` if its root is
+    another one than ``expected``."""
     with _directory(None) as directory:
         file = directory / "journal"
-        _use(file, lambda journal: journal.import_tree(path))
+        _use(file, lambda journal: journal.import_tree(path, expected))
         connection = sqlite3.connect(file)
         try:
             return _empty(connection)

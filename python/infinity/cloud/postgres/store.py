@@ -284,8 +284,11 @@ class PostgresStore:
     async def export_tree(self, root: str, path: str) -> int:
         return await portable.export_tree(self._transactions, root, path)
 
-    async def import_tree(self, path: str) -> Imported:
-        return await portable.import_tree(self._transactions, path, self.delete_tree)
+    async def import_tree(
+        self, path: str, *, expected: str | None = None, resting: str | None = None
+    ) -> Imported:
+        arrival = portable.Arrival(path, expected, resting)
+        return await portable.import_tree(self._transactions, arrival, self.delete_tree)
 
     async def close(self) -> None:
         """Finish what was submitted, then hang up. Later calls raise ``Stopped``."""

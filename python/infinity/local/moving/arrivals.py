@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
-from infinity.errors import BadRequest, Conflict, InfinityError, UnknownThread
+from infinity._core import CoreError, exported_root
+from infinity.abc import INCOMPLETE
+from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.runtime import Runtime
+from infinity.supervision import in_thread
 
 from .records import Roots
 
@@ -17,6 +21,7 @@ __all__ = ["Arrivals"]
 logger = logging.getLogger("infinity.moving")
 
 RESTING = "it arrives from another host, which has not let go of it yet"
+IMPORTED = "it has just been imported and goes into service when its tools are fetched"
 
 
 class Arrivals:
@@ -27,27 +32,51 @@ class Arrivals:
         self._store = runtime.store
         self._welcome_back = welcome_back
         self._resting = Roots(runtime.store, "arriving")
+        self._imported = Roots(runtime.store, "imported")
         self._lock = asyncio.Lock()
 
     async def recover(self) -> None:
-        """Before anything runs: what was arriving when the last process ended rests, whether it was complete or not."""
+        """Before anything runs: what was arriving when the last process ended rests, what was being imported goes into service; if it is complete."""
         for root in await self._resting.load():
-            try:
-                await self._store.retire_tree(root, RESTING)
-            except UnknownThread:
+            if not await self._is_complete(root):
                 await self._resting.discard(root)
+            elif await self._store.retired(root) is None:
+                await self._store.retire_tree(root, RESTING)  # an earlier version brought it, in two steps
+        for root in await self._imported.load():
+            if await self._is_complete(root) and await self._store.retired(root) == IMPORTED:
+                await self._welcome_back(root)
+                await self._store.unretire_tree(root)
+            await self._imported.discard(root)
+
+    async def _is_complete(self, root: str) -> bool:
+        """Whether it is here. A store that takes a large tree in parts says so until the last one is there; then what there is goes again."""
+        if await self._store.thread(root) is None:
+            return False
+        if await self._store.retired(root) != INCOMPLETE:
+            return True
+        await self._store.delete_tree(root)
+        return False
 
     def resting(self, root: str) -> bool:
-        return root in self._resting
+        return root in self._resting or root in self._imported
 
     async def take_in(self, file: Path) -> tuple[str, dict[str, str]]:
-        """A tree from a file, into service at once: inbox, outbox and timers go on here. Its root, and where its callbacks go."""
+        """A tree from a file, into service: inbox, outbox and timers go on here. Its root, and where its callbacks go.
+
+        It rests until its tools are fetched, so that what comes meanwhile cannot overtake what it has queued (I1).
+        """
         async with self._lock:
-            imported = await self._store.import_tree(str(file))
-            await self._welcome_back(imported.root)
-        await self._fetch_tools(imported.root)
-        await self._runtime.take_up(imported.root)
-        return imported.root, await self._callbacks(imported.root)
+            root = await in_thread(partial(_root, str(file)))
+            if await self._store.thread(root) is not None:
+                raise Conflict(
+                    f"thread {root} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+                )
+            await self._bring(self._imported, root, file, IMPORTED)
+        await self._fetch_tools(root)
+        await self._welcome_back(root)
+        await self._runtime.unretire(root)
+        await self._imported.discard(root)
+        return root, await self._callbacks(root)
 
     async def take_in_resting(self, root: str, file: Path) -> dict[str, str]:
         """The first half of a move: the tree is here, and rests. Repeating it replaces what an earlier try has brought."""
@@ -56,25 +85,20 @@ class Arrivals:
                 await self._store.delete_tree(root)
             elif await self._store.thread(root) is not None:
                 raise Conflict(f"there is a thread {root} already; nothing was imported")
-            # Noted first: a process that ends right after the import must not come back with the tree in service.
-            await self._resting.add(root)
-            # Both writes are handed over in one turn, so that nothing comes between them.
-            imported, retired = await asyncio.gather(
-                self._store.import_tree(str(file)),
-                self._store.retire_tree(root, RESTING),
-                return_exceptions=True,
-            )
-            if isinstance(imported, BaseException):
-                if not isinstance(retired, BaseException):
-                    await self._store.unretire_tree(root)
-                await self._resting.discard(root)
-                raise imported
-            if isinstance(retired, BaseException):
-                await self._store.delete_tree(imported.root)
-                await self._resting.discard(root)
-                raise BadRequest(f"the file holds the conversation {imported.root}, not {root}")
+            await self._bring(self._resting, root, file, RESTING)
             await self._fetch_tools(root)
         return await self._callbacks(root)
+
+    async def _bring(self, record: Roots, root: str, file: Path, note: str) -> None:
+        # Noted first: a process that ends right after the import must know at its next start what the tree is.
+        await record.add(root)
+        try:
+            await self._store.import_tree(str(file), expected=root, resting=note)
+        except Exception:
+            # A commit whose answer was lost may have happened all the same: then it stays on record.
+            if await self._store.thread(root) is None:
+                await record.discard(root)
+            raise
 
     async def start(self, root: str) -> None:
         """The second half: from here on it runs here. Asked twice, it is done once."""
@@ -113,3 +137,10 @@ class Arrivals:
                 if call.toolset:  # built-ins are called back by nobody
                     found[call.id] = capabilities.url(thread, call.id)
         return found
+
+
+def _root(path: str) -> str:
+    try:
+        return exported_root(path)
+    except CoreError as error:
+        raise from_core(error) from None

@@ -11,7 +11,8 @@ use crate::journal::read::queues::message;
 use crate::journal::schema::{self, POSITIONS};
 use crate::journal::table::Table;
 use crate::journal::tree::{FINGERPRINT, Fingerprint, ROOT, Source};
-use crate::journal::value::Imported;
+use crate::journal::value::{Arrival, Imported};
+use crate::journal::write::trees;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 use std::collections::{HashMap, HashSet};
@@ -21,14 +22,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// # Errors
-/// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `conflict` if a thread of it is here already;
-/// `deleted` if one was deleted here.
-pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result<Imported, Failure> {
+/// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `bad_request` if it holds another tree than the expected
+/// one; `conflict` if a thread of it is here already; `deleted` if one was deleted here.
+pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: LiveRanges) -> Result<Imported, Failure> {
     let (mut connection, version) = open(path).map_err(Failure::Refused)?;
     let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
     let source = Source { picture, path, describe: unreadable };
     let (root, expected) = label(&source).map_err(Failure::Refused)?;
     let threads = source.threads(&root).map_err(Failure::Refused)?;
+    if let Some(expected) = &arrival.expected
+        && *expected != root
+    {
+        let text = format!("the file holds the conversation {root}, not {expected}; nothing was imported");
+        return Err(Failure::Refused(Error::BadRequest(text)));
+    }
     if !threads.contains(&root) {
         return Err(Failure::Refused(spoiled(path, "its root thread is missing")));
     }
@@ -40,14 +47,31 @@ pub fn import(group: &Group<'_>, path: &Path, live_ranges: LiveRanges) -> Result
             ))));
         }
     }
-    let mut arrival =
-        Arrival { group, path, live_ranges, threads: threads.into_iter().collect(), keys: HashMap::new() };
-    let found = source.read(&root, |table, values| arrival.take(table, values))?;
+    let mut arriving =
+        Arriving { group, path, live_ranges, threads: threads.into_iter().collect(), keys: HashMap::new() };
+    let found = source.read(&root, |table, values| arriving.take(table, values))?;
     if found != expected {
         return Err(Failure::broken(spoiled(path, "its contents are not those that were exported")));
     }
     group.batch(&schema::fill(version))?;
-    imported(group, root)
+    match &arrival.resting {
+        None => imported(group, root),
+        Some(note) => {
+            trees::retire(group, &root, note)?;
+            Ok(Imported { root, messages: Vec::new(), outbox: 0, next_timer: None })
+        }
+    }
+}
+
+/// The tree that a file holds, as it says of itself; nothing else of it is checked.
+///
+/// # Errors
+/// `damaged`, `too_new` or `storage` if it does not say so.
+pub fn exported_root(path: &Path) -> Result<String> {
+    let (mut connection, _) = open(path)?;
+    let picture = connection.transaction().map_err(|error| unreadable(path, &error))?;
+    let source = Source { picture, path, describe: unreadable };
+    Ok(label(&source)?.0)
 }
 
 fn spoiled(path: &Path, what: &str) -> Error {
@@ -114,7 +138,7 @@ fn label(source: &Source<'_>) -> Result<(String, Fingerprint)> {
 }
 
 /// Rows on their way into this journal, under keys of this journal.
-struct Arrival<'g, 'c> {
+struct Arriving<'g, 'c> {
     group: &'g Group<'c>,
     path: &'g Path,
     live_ranges: LiveRanges,
@@ -123,7 +147,7 @@ struct Arrival<'g, 'c> {
     keys: HashMap<i64, i64>,
 }
 
-impl Arrival<'_, '_> {
+impl Arriving<'_, '_> {
     fn take(&mut self, table: &Table, mut values: Vec<Value>) -> Result<(), Failure> {
         let old = values[0].clone();
         self.rekey(table, &mut values).map_err(Failure::broken)?;
