@@ -5,7 +5,7 @@ use crate::family::{child, portrait, raise};
 use _core::delta::Delta;
 use _core::error::Result;
 use _core::journal::value::{Accepted, Condemned, Tombstone};
-use _core::journal::{Attempt, Expect, Filter, Read, Value, Write};
+use _core::journal::{Arrival, Attempt, Expect, Filter, Read, Value, Write};
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
@@ -167,7 +167,7 @@ fn a_deleted_tree_can_be_neither_retired_nor_exported_nor_imported() {
     desk.outcome(desk.journal.export_tree("t".into(), copy.clone())).unwrap();
     mark(&desk, "t").unwrap();
     let retire = || desk.write(Write::RetireTree { root: "t".into(), note: "moved".into() }).unwrap_err().code();
-    let take_in = || desk.outcome(desk.journal.import_tree(copy.clone())).unwrap_err().code();
+    let take_in = || desk.outcome(desk.journal.import_tree(copy.clone(), Arrival::default())).unwrap_err().code();
     assert_eq!((retire(), take_in()), ("deleted", "deleted"));
     desk.write(Write::UnretireTree("t".into())).unwrap();
     let again = desk.outcome(desk.journal.export_tree("t".into(), directory.join("again")));
