@@ -57,7 +57,7 @@ _CLASSES = frozenset("\\" + letter for letter in "wWdDsSpP")
 _LARGE = 20
 """Weight of a class of characters: most of Unicode is in some."""
 _INFINITE = float("inf")
-_SCALARS = (int, float, type(None))
+_SCALARS = frozenset({bool, int, float, type(None)})
 
 
 class TooMuchWork(ValueError):
@@ -332,13 +332,18 @@ def _extent(value: Any) -> int:
     while rest:
         item = rest.pop()
         count += 1
-        if isinstance(item, str):
+        kind = type(item)
+        if kind is str:
             count += len(item) // 64
+        elif kind in _SCALARS:
+            pass
         elif isinstance(item, list):
             rest.extend(item)
-        elif isinstance(item, dict) or (not isinstance(item, _SCALARS) and isinstance(item, Mapping)):
+        elif kind is dict or isinstance(item, Mapping):
             rest.extend(item.values())
             count += len(item)
+        elif isinstance(item, str):
+            count += len(item) // 64
     return count
 
 

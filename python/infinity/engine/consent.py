@@ -24,6 +24,8 @@ def verdict(policy: Policy, offer: Offer) -> str:
     """``allow``, ``ask`` or ``deny``: by the tool's name, else the strictest of its annotations, else the default."""
     if offer.name in policy.tools:
         return policy.tools[offer.name]
+    if not offer.annotations:
+        return policy.default
     by_annotation = {"destructive": policy.destructive, **policy.annotations}
     said = {verdict for name, verdict in by_annotation.items() if offer.annotations.get(name)}
     return next((verdict for verdict in ("deny", "ask", "allow") if verdict in said), policy.default)

@@ -15,7 +15,7 @@ that is still running, and never poll: the result wakes you by itself.
 Some tools subscribe you to events: their result says so and names the subscription's tool_call_id. Each event may come to a thread of its own, \
 which knows what you knew. A thread that has nothing left to do simply ends its turn; it sleeps at no cost and wakes when something arrives.
 
-What arrives may begin with a block of the form `(time: …)`, in which the runtime says when it came; `current_time` tells you the time now.
+What arrives may begin with a block of the form `(time: ...)`, in which the runtime says when it came; `current_time` tells you the time now.
 
 Threads form a tree. A thread made by `spawn_thread` or for an event inherits the conversation up to its creation and is told, in what follows, which \
 thread it is and what it is for. It does only that: earlier plans and running calls belong to its parent. Its parent sees nothing of it but what it \

@@ -95,8 +95,13 @@ def is_stale(thread: Thread, call: Call, timer: Timer) -> bool:
 
 def forget(thread: Thread, call: Call) -> list[str]:
     """The call has ended: take back what only this module knows. The kinds of prompts that were open."""
-    seen = glance(thread)
-    if not any(call.id in each for each in (seen.prompts, seen.asking, seen.deadlines, seen.refused)):
+    seen, id = glance(thread), call.id
+    if (
+        id not in seen.prompts
+        and id not in seen.asking
+        and id not in seen.deadlines
+        and id not in seen.refused
+    ):
         return []
     memo = recall(thread)
     kind, asking = memo.prompts.pop(call.id, None), memo.asking.pop(call.id, None)

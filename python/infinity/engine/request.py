@@ -40,7 +40,7 @@ def request_of(slice: Slice, info: ModelInfo, simpler: Simpler | None = None) ->
         system=system,
         tools=tools,
         messages=messages,
-        max_tokens=_answer_limit(slice, info, len(system) + len(tools) + weight(messages)),
+        max_tokens=_answer_limit(slice, info, len(system) + len(tools), messages),
     )
 
 
@@ -52,9 +52,11 @@ def _fitted(slice: Slice, info: ModelInfo, simpler: Simpler, fixed: int) -> Simp
     return simpler if longest is None else simpler.shortened(max(longest, LEAST_TEXT), slice.thread.position)
 
 
-def _answer_limit(slice: Slice, info: ModelInfo, characters: int) -> int:
-    if not info.context_window:
-        return info.output_limit
+def _answer_limit(slice: Slice, info: ModelInfo, fixed: int, messages: bytes) -> int:
+    """Tokens of the answer: what the model may say at most, within what its window leaves. ``fixed``: characters beside the messages."""
+    if fixed + len(messages) + info.output_limit < info.context_window or not info.context_window:
+        return info.output_limit  # Even if every character were a token.
+    characters = fixed + weight(messages)
     tokens = characters // CHARS_PER_TOKEN
     known = slice.thread.context_tokens
     if known:

@@ -250,8 +250,9 @@ def started_anew(slice: Slice) -> None:
 
 
 def _forget(slice: Slice) -> None:
-    quiet(slice)
     seen = glance(slice.thread)
+    if seen.retry is not None:
+        quiet(slice)
     if seen.retries or seen.since or seen.cause is not None or seen.held is not None:
         memo = recall(slice.thread)
         memo.retries = memo.since = 0

@@ -27,6 +27,8 @@ encode_json = msgspec.json.encode
 decode_json = msgspec.json.decode
 
 SLEEPER = "sleep_until_event_or_input"
+DEADLINE_EXACT_MS = 1_000
+"""A call that leaves this soon after its plan keeps the deadline of the plan."""
 
 
 @dataclass(slots=True)
@@ -284,9 +286,11 @@ class Slice:
         self.thread.plan_outbox(f"invoke.{call.id}", "invoke", offer.endpoint, body, call.id)
         if call.deadline is not None:
             reminder = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id)
-            # From now on, not from the plan: the user may have taken days to allow the call.
+            # From now on, not from the plan: the user may have taken days to allow the call. Mostly no time has passed, and nothing is to be remembered.
             due_at = self.now + int(self.services.settings.timeouts.call * 1000)
-            if due_at != call.deadline:
+            if due_at - call.deadline < DEADLINE_EXACT_MS:
+                due_at = call.deadline
+            else:
                 memo = recall(self.thread)
                 memo.deadlines[call.id] = due_at
                 remember(self.thread, memo)

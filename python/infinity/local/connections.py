@@ -106,36 +106,27 @@ class Connection(asyncio.Protocol):
             drained.set_result(None)
 
 
-class _Waiting:
-    """Connections that wait for one thing, those that wait longest first."""
+class _Waiting(dict["Connection", float]):
+    """Connections that wait for one thing, each with the time since when; those that wait longest first. A dictionary, because every request comes by."""
 
     def __init__(self, seconds: float) -> None:
+        super().__init__()
         self.seconds = seconds
-        self._since: dict[Connection, float] = {}
 
     def add(self, connection: Connection, now: float) -> float:
         """When it will have waited long enough, at the earliest."""
-        self._since.setdefault(connection, now)
+        self.setdefault(connection, now)
         return now + self.seconds
 
-    def discard(self, connection: Connection) -> None:
-        self._since.pop(connection, None)
-
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._since
-
-    def __len__(self) -> int:
-        return len(self._since)
-
     def first(self) -> Connection | None:
-        return next(iter(self._since), None)
+        return next(iter(self), None)
 
     def due(self) -> float | None:
         """When the first of them has waited long enough."""
-        return next((since + self.seconds for since in self._since.values()), None)
+        return next((since + self.seconds for since in self.values()), None)
 
     def expired(self, now: float) -> list[Connection]:
-        return [each for each, since in self._since.items() if since + self.seconds <= now]
+        return [each for each, since in self.items() if since + self.seconds <= now]
 
 
 class Connections:
@@ -156,6 +147,7 @@ class Connections:
         self._stopped = False
         self._opening: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_at = 0.0
         self._pause: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -253,16 +245,14 @@ class Connections:
 
     def heard(self, connection: Connection) -> None:
         """Bytes of a request came. Its headers have to be whole in time, however many pieces they come in."""
-        if connection in self.idle_connections:
-            self.idle_connections.discard(connection)
+        if self.idle_connections.pop(connection, None) is not None:
             self._arm(self.half_requests.add(connection, self._loop.time()))
 
     def works(self, connection: Connection) -> None:
-        """A request is whole and is being answered."""
+        """A request is whole and is being answered. A sweep that is set stays: the connection rests again soon."""
         connection.requests += 1
-        self.half_requests.discard(connection)
-        self.idle_connections.discard(connection)
-        self._disarm()
+        self.half_requests.pop(connection, None)
+        self.idle_connections.pop(connection, None)
 
     def rests(self, connection: Connection) -> None:
         connection.requests -= 1
@@ -273,7 +263,7 @@ class Connections:
         self._arm(self.stalled_connections.add(connection, self._loop.time()))
 
     def flows(self, connection: Connection) -> None:
-        self.stalled_connections.discard(connection)
+        self.stalled_connections.pop(connection, None)
         self._disarm()
 
     def stalled(self, connection: Connection) -> bool:
@@ -285,7 +275,7 @@ class Connections:
 
     def _forget(self, connection: Connection) -> None:
         for waiting in (self.half_requests, self.idle_connections, self.stalled_connections):
-            waiting.discard(connection)
+            waiting.pop(connection, None)
         self._disarm()
 
     # the sweep
@@ -295,10 +285,10 @@ class Connections:
         if self._stopped:
             return
         if self._sweep is not None:
-            if self._sweep.when() <= due:
+            if self._sweep_at <= due:
                 return
             self._sweep.cancel()
-        self._sweep = self._loop.call_at(due, self._swept)
+        self._sweep, self._sweep_at = self._loop.call_at(due, self._swept), due
 
     def _disarm(self) -> None:
         """With nothing to close, nothing wakes (I9)."""
@@ -327,7 +317,8 @@ class Connections:
 
 def connection_of(request: web.Request) -> Connection | None:
     """The connection that the request came over; ``None`` once it is gone, or where another server accepts."""
-    protocol = request.transport.get_protocol() if request.transport is not None else None
+    transport = request.transport
+    protocol = transport.get_protocol() if transport is not None else None
     return protocol if isinstance(protocol, Connection) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infinity.abc import Store
 from infinity.feed import Feed
 
-from .api.metrics import Metrics
+from .api.metrics import STEPS, Metrics
 
 __all__ = ["MeteredFeed"]
 
@@ -16,4 +16,5 @@ class MeteredFeed(Feed):
         self._metrics = metrics
 
     def gate(self, step: str) -> None:
-        self._metrics.step(step)
+        if step in STEPS:
+            self._metrics.step(step)

@@ -34,6 +34,7 @@ class AnthropicModel:
         self._access = access
         self._timeouts = timeouts or ModelTimeouts()
         self._url = access.base_url.rstrip("/") + "/v1/messages"
+        self._host = access.host
         self._session: ClientSession | None = None
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
@@ -44,7 +45,7 @@ class AnthropicModel:
             while not turn.complete and (chunk := await self._read(response)):
                 for part in self._parts(chunk, splitter, turn, response):
                     yield part
-            result = turn.finish(origin(self._access.host, request.model))
+            result = turn.finish(origin(self._host, request.model))
             await _drain(response)
             yield result
         finally:
@@ -71,7 +72,7 @@ class AnthropicModel:
         headers = {"anthropic-beta": beta} if beta else None
         try:
             response = await self._open().post(
-                self._url, data=body(request, self._access.host), headers=headers, allow_redirects=False
+                self._url, data=body(request, self._host), headers=headers, allow_redirects=False
             )
         except aiohttp.ConnectionTimeoutError as error:
             raise self._unavailable(f"no connection within {self._timeouts.connect:g} s") from error

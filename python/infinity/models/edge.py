@@ -220,7 +220,10 @@ def _unreadable() -> ModelUnavailable:
 
 
 def _check_calls(ids: list[Any], turn: Turn) -> None:
-    if ids != [call.id for call in turn.calls] or [id for id in ids if not isinstance(id, str)]:
+    match = len(ids) == len(turn.calls)
+    for id, call in zip(ids, turn.calls, strict=False):
+        match = match and id == call.id and isinstance(id, str)
+    if not match:
         raise ModelUnavailable("the model's answer holds calls that do not match its content")
     for call in turn.calls:
         if call.arguments is not None and not isinstance(call.arguments, dict):

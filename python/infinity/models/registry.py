@@ -104,7 +104,7 @@ class Models:
                     f"[models.named.{name}] model: {named.model!r} is a named model, too; write provider/id"
                 )
             return named.apply(name, self._info(named.model))
-        full = claude.ALIASES.get(name) or self._default_of(name) or name
+        full = name if "/" in name else claude.ALIASES.get(name) or self._default_of(name) or name
         if "/" not in full and full.startswith("claude-"):
             full = f"{claude.PROVIDER}/{full}"
         provider, _, id = full.partition("/")

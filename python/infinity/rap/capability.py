@@ -15,9 +15,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Sequence
+
+import msgspec
 
 from infinity.errors import BadRequest, ConfigError
 
@@ -28,6 +29,9 @@ _VERSION = "v1"
 _PURPOSE = b"infinity callback "
 _KEY_BYTES = 32
 _LEAST_KEY_BYTES = 16
+
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder(tuple[str, str]).decode
 
 
 def generate_key() -> bytes:
@@ -58,7 +62,7 @@ class Capabilities:
 
     def url(self, thread: str, call_id: str) -> str:
         """``{base}/callback/{token}``. ``ValueError`` if the ids are too long for a token of 512 characters."""
-        payload = _encode(json.dumps([thread, call_id], separators=(",", ":")).encode())
+        payload = _encode(_to_json((thread, call_id)))
         signed = f"{_VERSION}.{self._signing}.{payload}"
         token = f"{signed}.{_mac(self._keys[self._signing], signed)}"
         if len(token) > MAX_TOKEN:
@@ -79,10 +83,9 @@ class Capabilities:
         if not genuine or key is None or version != _VERSION:
             raise _refused()
         try:
-            thread, call_id = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        except (binascii.Error, ValueError, TypeError) as error:
+            return _from_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (binascii.Error, ValueError, msgspec.DecodeError) as error:
             raise _refused() from error
-        return thread, call_id
 
 
 def _refused() -> BadRequest:

@@ -50,13 +50,19 @@ class HttpTransport:
         per_host: int = PER_HOST,
         signer: Signer | None = None,
     ) -> None:
-        self._servers = tuple(servers)
-        self._signers = {server: server.signed_by(signer) for server in self._servers}
+        self._servers: dict[Origin, list[Server]] = {}
+        """By origin."""
+        self._signers: dict[Server, Signer | None] = {}
+        for server in servers:
+            self._servers.setdefault(origin(server.base_url), []).append(server)
+            self._signers[server] = server.signed_by(signer)
         self._connect = connect
         self._total = total
         self._per_host = per_host
         self._places: WeakValueDictionary[Origin, asyncio.Semaphore] = WeakValueDictionary()
         """By origin; each is held by those who wait for it, or have a place."""
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        """By their seconds in all, of which there are two."""
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, *, key: str, reason: bool = False) -> Delivery:
@@ -98,27 +104,31 @@ class HttpTransport:
 
         server = shown(url)
         try:
-            owner = self._owner(url)
+            target = origin(url)
+            owner = self._owner(url, target)
         except ValueError as error:
             return Delivery(Verdict.REFUSED, f"{server}: the URL {error}")
         if owner is not None and owner.problem is not None:
             return Delivery(Verdict.REFUSED, f"{server} cannot be called: {owner.problem}")
-        target: URL | str = url
+        address: URL | str = url
         if owner is not None and owner.token:
             headers = {**headers, "Authorization": f"Bearer {owner.token}"}
         try:
             if owner is not None and (signer := self._signers[owner]) is not None:
                 headers = {**headers, **await signer.sign("POST", url, body)}
                 # What was signed is what is sent, escapes included.
-                target = URL(url, encoded=True)
+                address = URL(url, encoded=True)
         except InfinityError as error:
             return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}", left=False)
-        limits = aiohttp.ClientTimeout(total=within, sock_connect=min(self._connect, within))
         try:
             async with (
-                self._place(url),
+                self._place(target),
                 self._connections().post(
-                    target, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
+                    address,
+                    data=_payload(body),
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=self._limits(within),
                 ) as response,
             ):
                 verdict = _verdict(response.status, server)
@@ -136,21 +146,29 @@ class HttpTransport:
             left = not isinstance(error, aiohttp.ClientConnectorError)
             return Delivery(Verdict.FAILED, f"cannot reach {server}: {why(error)}", left)
 
-    def _place(self, url: str) -> asyncio.Semaphore:
-        target = origin(url)
+    def _place(self, target: Origin) -> asyncio.Semaphore:
         place = self._places.get(target)
         if place is None:
             place = self._places[target] = asyncio.Semaphore(self._per_host)
         return place
 
-    def _owner(self, url: str) -> Server | None:
+    def _limits(self, within: float) -> aiohttp.ClientTimeout:
+        import aiohttp
+
+        made = self._timeouts.get(within)
+        if made is None:
+            connect = min(self._connect, within)
+            made = self._timeouts[within] = aiohttp.ClientTimeout(total=within, sock_connect=connect)
+        return made
+
+    def _owner(self, url: str, target: Origin) -> Server | None:
         """The server that the URL belongs to; of several on one origin the one with the longest matching path."""
-        target = origin(url)
-        owners = [server for server in self._servers if origin(server.base_url) == target]
-        if len(owners) > 1:
-            path = urlsplit(url).path
-            owners = [server for server in owners if path.startswith(urlsplit(server.base_url).path + "/")]
-        return max(owners, key=lambda server: len(server.base_url), default=None)
+        owners = self._servers.get(target, ())
+        if len(owners) <= 1:
+            return owners[0] if owners else None
+        path = urlsplit(url).path
+        under = [server for server in owners if path.startswith(urlsplit(server.base_url).path + "/")]
+        return max(under, key=lambda server: len(server.base_url), default=None)
 
     def _connections(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -82,14 +82,15 @@ impl Thread {
         if ended.is_empty() {
             return;
         }
-        let ids: HashSet<&str> = ended.iter().map(CallId::as_str).collect();
         delta.outbox.retain(|row| {
-            !(DELIVERIES.contains(&row.kind.as_str()) && row.call.as_ref().is_some_and(|id| ids.contains(id.as_str())))
+            !(DELIVERIES.contains(&row.kind.as_str()) && row.call.as_ref().is_some_and(|id| ended.contains(id)))
         });
-        delta.timers.retain(|row| !of_a_call(&row.id, &TIMERS, &ids));
-        delta.prompts.retain(|row| !of_a_call(&row.id, &PROMPTS, &ids));
-        cancel(&mut delta.timers_cancelled, &TIMERS, ended);
-        cancel(&mut delta.prompts_closed, &PROMPTS, ended);
+        delta.timers.retain(|row| !of_a_call(&row.id, &TIMERS, ended));
+        delta.prompts.retain(|row| !of_a_call(&row.id, &PROMPTS, ended));
+        let timers = ended.iter().flat_map(|id| TIMERS.iter().map(move |purpose| format!("{purpose}.{id}")));
+        cancel(&mut delta.timers_cancelled, timers);
+        let prompts = ended.iter().flat_map(|id| PROMPTS.iter().map(move |kind| format!("{kind}.{id}")));
+        cancel(&mut delta.prompts_closed, prompts);
         for id in ended.iter().filter(|id| self.kept.contains(*id)) {
             let confirmed = self.calls.get(id).is_some_and(|call| call.subscription);
             let rows = if confirmed { &mut delta.released } else { &mut delta.dropped };
@@ -106,12 +107,16 @@ impl Thread {
     }
 }
 
-fn of_a_call(id: &str, prefixes: &[&str], calls: &HashSet<&str>) -> bool {
-    id.split_once('.').is_some_and(|(prefix, call)| prefixes.contains(&prefix) && calls.contains(call))
+fn of_a_call(id: &str, prefixes: &[&str], calls: &[CallId]) -> bool {
+    let of = |call: &str| calls.iter().any(|each| each.as_str() == call);
+    id.split_once('.').is_some_and(|(prefix, call)| prefixes.contains(&prefix) && of(call))
 }
 
-fn cancel(cancelled: &mut Vec<String>, prefixes: &[&str], ended: &[CallId]) {
+fn cancel(cancelled: &mut Vec<String>, more: impl Iterator<Item = String>) {
+    if cancelled.is_empty() {
+        cancelled.extend(more);
+        return;
+    }
     let present: HashSet<String> = cancelled.iter().cloned().collect();
-    let all = ended.iter().flat_map(|id| prefixes.iter().map(move |prefix| format!("{prefix}.{id}")));
-    cancelled.extend(all.filter(|id| !present.contains(id)));
+    cancelled.extend(more.filter(|id| !present.contains(id)));
 }

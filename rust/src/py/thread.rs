@@ -83,8 +83,7 @@ impl PyThread {
 
     #[getter]
     fn memo<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let memo = self.read(|thread| thread.header().memo.clone())?;
-        Ok(PyBytes::new(py, &memo))
+        self.read(|thread| PyBytes::new(py, &thread.header().memo))
     }
 
     /// Root → parent; empty for a root.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Turn, Usage
@@ -206,9 +205,11 @@ class _Shown:
 
 async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: float) -> Turn:
     await shown.wait_for_its_turn(request.model.name)
+    made = request
+    request = ModelRequest(made.model, made.system, made.tools, made.messages, made.max_tokens, shown.counted)
     try:
         async with asyncio.timeout(seconds):
-            return await completion(model, replace(request, counted=shown.counted), shown.part)
+            return await completion(model, request, shown.part)
     except TimeoutError:
         raise ModelUnavailable(f"the completion took longer than {seconds:.0f} seconds") from None
 

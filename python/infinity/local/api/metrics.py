@@ -19,7 +19,7 @@ _GAUGES = {
     "discards": "Messages that were discarded, with their reason on record.",
     "prompts": "Questions to the user that are open.",
 }
-_STEPS = {"loaded": "slices", "committed": "commits", "sent": "deliveries", "accepted": "messages"}
+STEPS = {"loaded": "slices", "committed": "commits", "sent": "deliveries", "accepted": "messages"}
 _STEP_HELP = {
     "slices": "Slices that were begun.",
     "commits": "Commits of slices.",
@@ -37,10 +37,8 @@ class Metrics:
         self._callbacks: Counter[str] = Counter()
 
     def step(self, step: str) -> None:
-        """A slice or delivery reached a step (``abc.Observer.gate``)."""
-        name = _STEPS.get(step)
-        if name is not None:
-            self._steps[name] += 1
+        """A slice or delivery reached one of ``STEPS`` (``abc.Observer.gate``)."""
+        self._steps[STEPS[step]] += 1
 
     def request(self, method: str, route: str, status: int) -> None:
         """``route``: the pattern, never the path, which holds ids and tokens."""

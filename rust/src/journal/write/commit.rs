@@ -197,14 +197,22 @@ fn put_outbox(group: &Group<'_>, delta: &Delta, thread: i64) -> Result<(), Failu
 }
 
 fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
-    for id in &delta.prompts_closed {
-        group.execute("DELETE FROM prompts WHERE thread = ?1 AND id = ?2", params![key, id])?;
+    if !delta.prompts_closed.is_empty() && asks(group, key)? {
+        for id in &delta.prompts_closed {
+            group.execute("DELETE FROM prompts WHERE thread = ?1 AND id = ?2", params![key, id])?;
+        }
     }
     for PromptRow { id, kind, body } in &delta.prompts {
         let sql = "REPLACE INTO prompts (thread, id, kind, body, crc, root) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         group.execute(sql, params![key, id, kind, body, checksum::of(body), delta.root])?;
     }
     Ok(())
+}
+
+/// Whether anybody is asked anything in the thread. Nearly every call ends without a question, and has three names for one to be closed.
+fn asks(group: &Group<'_>, key: i64) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM prompts WHERE thread = ?1 LIMIT 1";
+    Ok(group.find(sql, [key], |row| row.get::<_, i64>(0))?.is_some())
 }
 
 /// What the whole tree has spent, so that a limit is checked with one look-up.
