@@ -20,6 +20,7 @@ LEFT_OUT = {
     "test_consumed_messages": "it opens a daemon's own store twice, and gives its mailbox what the store does not have",
     "test_background_tasks": "it breaks the parts of a daemon; here an invocation that fails comes again",
     "test_back_in_service": "conversations are not moved to or from a deployment",
+    "test_consumed_messages": "it puts messages into the mailbox of a daemon",
 }
 SLICE_TESTS = sorted(
     path
