@@ -28,7 +28,7 @@ class Account:
             ids.append(id)
 
     async def check(self) -> None:
-        assert self._world.violations == []
+        assert not self._world.violations, "; ".join(self._world.violations)
         self._no_slice_fails()
         # Read first: a slice that commits meanwhile moves messages from here into what is read below.
         queued = await self._queued()

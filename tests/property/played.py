@@ -98,6 +98,8 @@ class Unsteady:
     async def commit(self, delta: Delta) -> list[Message]:
         """Keeps account of early events, of which only their own commits tell (SUB-9)."""
         self._write()
+        if delta.thread in self._world.unlucky and delta.spent[0]:
+            raise StoreError(FULL)
         kept = self._world.kept
         kept.update({(delta.thread, message.id): about for about, message in delta.kept})
         messages = await self._store.commit(delta)
@@ -125,6 +127,8 @@ class PlayedWorld(World):
         self.kept: dict[tuple[str, str], str] = {}
         """Calls of the early events that are kept, by thread and id."""
         self.crashed = False
+        self.unlucky: set[str] = set()
+        """Threads whose turns no disk ever takes."""
         self.unsteady: Unsteady
 
     async def restart(self) -> None:

@@ -13,6 +13,7 @@ from tests.slice.world import Replies, Reply, call, say, texts
 
 from infinity.abc import Part, Text, Turn, Usage
 from infinity.engine.attempts import bound
+from infinity.engine.memo import glance
 from infinity.errors import (
     ContextTooLong,
     InvalidModelRequest,
@@ -64,6 +65,8 @@ class Purchases:
         self._turns: Counter[str] = Counter()
         """Bought, and not committed yet."""
         self._resumed: Counter[str] = Counter()
+        self._waited: set[str] = set()
+        """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
 
     def asked(self, reply: Reply) -> None:
         thread = RUNNING.get()
@@ -71,10 +74,14 @@ class Purchases:
         if thread in loop._services.attempts.owes():
             self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
         slice = loop.running.get(thread)
-        if slice is not None and not self._resumed[thread] and slice.thread.attempts < self._vain[thread]:
+        # What a slice has bought ends the count for its further rounds.
+        first = slice is not None and not slice.bought and not self._resumed[thread]
+        if first and slice.thread.attempts < self._vain[thread]:
             self._world.violations.append(
                 f"{slice.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
             )
+        if slice is not None and glance(slice.thread).cause is not None:
+            self._waited.add(thread)
         if isinstance(reply, Turn):
             self._turns[thread] += 1
         elif slice is None or not slice.probing:
@@ -91,6 +98,7 @@ class Purchases:
     def committed(self, thread: str) -> None:
         if self._turns.pop(thread, 0):
             del self._vain[thread], self._resumed[thread]
+            self._waited.discard(thread)
 
     def lost(self, thread: str) -> None:
         """A slice has ended without a commit, or the process has."""
@@ -103,7 +111,8 @@ class Purchases:
 
     def _failed(self, thread: str) -> None:
         self._vain[thread] += 1
-        most = bound(self._world.settings.retries) * (1 + self._resumed[thread])
+        begun = 1 + self._resumed[thread] + (thread in self._waited)
+        most = bound(self._world.settings.retries) * begun
         if self._vain[thread] > most:
             self._world.violations.append(
                 f"{thread} was asked for {self._vain[thread]} times without a turn, not {most} (I12)"

@@ -57,8 +57,27 @@ def in_haste(key: int) -> Step:
     return lambda machine, thread: machine.user_speaks(thread, key, settle=False)
 
 
+def time_comes(seconds: int) -> Step:
+    """As ``passes``, but what becomes due then is not waited for."""
+    return lambda machine, _: machine.run(machine.advance(seconds))
+
+
 def bought(machine: ThreadMachine, _: str) -> None:
     machine.run(machine.until_a_turn_is_bought())
+
+
+def everybody_speaks(machine: ThreadMachine, _: str) -> None:
+    for thread in machine.made:
+        machine.user_speaks(thread, 1, settle=True)
+
+
+def last_is_unlucky(machine: ThreadMachine, _: str) -> None:
+    machine.world.unlucky.add(machine.made[-1])
+
+
+def perhaps_bought(machine: ThreadMachine, _: str) -> None:
+    """What is queued is worked on, and the turn is not committed."""
+    machine.run(machine.until_a_turn_is_bought(or_rest=True))
 
 
 def restart(machine: ThreadMachine, _: str) -> None:
@@ -114,6 +133,10 @@ SCRIPTS: dict[str, list[Step]] = {
         restart,
         passes(700_000),
     ],
+    "a key that works again, and crashes behind every turn that was waiting for it": [
+        *(fails("an expired key", 2), everybody_speaks, last_is_unlucky, time_comes(700_000), perhaps_bought),
+        *[step for _ in range(25) for step in (perhaps_bought, crash)],
+    ],
     "throttling, and somebody who resumes": [
         *[fails("throttled", 9)] * 4,
         *[step for key in range(4) for step in (speaks(key), passes(4000), control(Action.RESUME))],
@@ -125,7 +148,7 @@ SCRIPTS: dict[str, list[Step]] = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_invariants_hold_in_this_run(name: str) -> None:
     machine = ThreadMachine()
-    (thread,) = machine.begin(seed=7, count=1).values
+    thread = machine.begin(seed=7, count=2).values[0]
     try:
         for step in SCRIPTS[name]:
             step(machine, thread)

@@ -32,7 +32,7 @@ class ThreadMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.run(self._open(seed))
-        made = [self.run(self.world.runtime.create()) for _ in range(count)]
+        made = self.made = [self.run(self.world.runtime.create()) for _ in range(count)]
         for thread in made:
             self._take(thread, self.run(self.world.runtime.send(thread, "begin", key="begin")))
         self._maybe_settle(True)
@@ -217,7 +217,7 @@ class ThreadMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 61, 4000, 700_000]))
     def time_passes(self, seconds: int) -> None:
         """Until the next tries of a model; the deadlines of calls; the limits of questions."""
-        self.run(self._advance(seconds))
+        self.run(self.advance(seconds))
         self._maybe_settle(True)
 
     @rule()
@@ -254,7 +254,7 @@ class ThreadMachine(RuleBasedStateMachine):
             self.run(self.world.runtime.control(thread, Action.UNSUBSCRIBE, call_id))
         self._maybe_settle(settle)
 
-    async def _advance(self, seconds: int) -> None:
+    async def advance(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
 
     def _call_back(self, thread: str, call_id: str, body: Json) -> None:
@@ -282,9 +282,11 @@ class ThreadMachine(RuleBasedStateMachine):
                     self.world.clock.advance(1)
                 await asyncio.sleep(0.0002)
 
-    async def until_a_turn_is_bought(self) -> None:
+    async def until_a_turn_is_bought(self, *, or_rest: bool = False) -> None:
         async with asyncio.timeout(30):
             while not self.world.purchases.bought:
+                if or_rest and not self.world.runtime.running and not await self._something_is_due():
+                    return
                 await asyncio.sleep(0)
 
     async def _something_is_due(self) -> bool:

@@ -64,6 +64,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """When the first attempt of this cause failed, in milliseconds since the epoch."""
     cause: str | None = None
     """The cause outside the thread that it waits for (``engine/probes.py``)."""
+    tried: int = 0
+    """Attempts on record when it began to wait for that cause, or its probe failed last: once it is over, as many again as for any cause may follow."""
     held: str | None = None
     """Why no completion is bought until a person resumes the thread."""
     prompts: dict[str, str] = {}

@@ -16,6 +16,7 @@ from infinity.engine.memo import Memo, glance, recall, remember
 from infinity.engine.work import Slice
 from infinity.errors import ConfigError, ModelError
 from infinity.message import Kind, Timer, TimerPurpose, encode
+from infinity.settings import Retries
 
 __all__ = [
     "exhausted",
@@ -39,6 +40,7 @@ ADVICE_LONGEST = 3_600.0
 """Seconds that a provider's advice (retry-after) is followed for; it never makes a wait shorter than our own."""
 RESUME = "resume the thread to try again"
 _NEXT_TRY = "; next try in "
+_PROBED = "; the model is probed again by itself"
 
 
 def wait_before(attempt: int, error: ModelError) -> float:
@@ -73,7 +75,7 @@ async def may_buy(slice: Slice) -> bool:
         park(slice, "budget", f"{used_up}; resume the thread to allow as much again")
     elif not await _free_to_ask(slice, memo):
         pass
-    elif exhausted(slice) and not slice.probing:
+    elif exhausted(slice) and not (slice.probing and used(slice) - memo.tried < bound(_retries(slice))):
         _park_again(slice, _used_up(slice))
     else:
         return True
@@ -82,9 +84,8 @@ async def may_buy(slice: Slice) -> bool:
 
 def _used_up(slice: Slice) -> str:
     """The problem that stands; one that promises a next try is told without that, since there is none any more."""
-    why, promised, _ = (slice.thread.problem or f"attempts: the model was asked{_NEXT_TRY}").partition(
-        _NEXT_TRY
-    )
+    problem = slice.thread.problem or f"attempts: the model was asked{_NEXT_TRY}"
+    why, promised, _ = problem.partition(_PROBED if _PROBED in problem else _NEXT_TRY)
     return f"{why}; {_tried(slice)}. {RESUME.capitalize()}" if promised else why
 
 
@@ -115,7 +116,11 @@ def used(slice: Slice) -> int:
 
 
 def exhausted(slice: Slice) -> bool:
-    return used(slice) >= bound(slice.services.settings.retries)
+    return used(slice) >= bound(_retries(slice))
+
+
+def _retries(slice: Slice) -> Retries:
+    return slice.services.settings.retries
 
 
 def _tried(slice: Slice) -> str:
@@ -171,8 +176,12 @@ async def hold(slice: Slice, cause: str, code: str, text: str, *, probe: bool = 
     standing = probes.standing(slice.model, slice.thread.model)
     asked = probe and (slice.probing or standing is None or standing.key != cause)
     due_at = await probes.failed(cause, code, text, probe=asked)
+    if probe or glance(slice.thread).cause is None:
+        memo = recall(slice.thread)
+        memo.tried = used(slice)
+        remember(slice.thread, memo)
     try_again_at(slice, due_at, cause=cause)
-    said = f"{text}; the model is probed again by itself, at least once an hour. To try at once, resume the thread"
+    said = f"{text}{_PROBED}, at least once an hour. To try at once, resume the thread"
     if slice.thread.problem != f"{code}: {said}":
         slice.problem(code, said)
 
@@ -253,8 +262,8 @@ def _forget(slice: Slice) -> None:
     seen = glance(slice.thread)
     if seen.retry is not None:
         quiet(slice)
-    if seen.retries or seen.since or seen.cause is not None or seen.held is not None:
+    if seen.retries or seen.since or seen.tried or seen.cause is not None or seen.held is not None:
         memo = recall(slice.thread)
-        memo.retries = memo.since = 0
+        memo.retries = memo.since = memo.tried = 0
         memo.cause = memo.held = None
         remember(slice.thread, memo)
