@@ -9,6 +9,7 @@
 //! | [`loading`], [`commits`] | snapshot, delta | state ⇄ store |
 //! | [`header`], [`entry`], [`call`] | records | what is stored |
 //! | [`blocks`], [`lineage`], [`registry`] | parts | content blocks, whose entries, which calls |
+//! | [`mending`] | entries that were lost | what stands in their place |
 //! | [`sharing`] | records | one copy in memory of what several threads hold |
 //!
 //! | [`endings`] | early events, complete endings | what waits for a call, what goes with it |
@@ -26,6 +27,7 @@ mod forks;
 pub mod header;
 pub mod lineage;
 mod loading;
+mod mending;
 mod plans;
 pub mod registry;
 mod sharing;
@@ -41,5 +43,6 @@ pub use forks::Fork;
 pub use header::{Header, Spending, Usage, header_json, live_ranges};
 pub use lineage::Segment;
 pub use loading::Snapshot;
+pub use mending::{Mended, bounds, inherited, mend};
 pub use thread::{Shared, Status, Thread, lock};
 pub use turns::Plan;

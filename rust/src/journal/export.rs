@@ -1,5 +1,7 @@
 //! A tree as one file of its own: a journal that holds nothing else. Written on a thread of its own, so that nobody waits for it.
 
+use super::Histories;
+use super::examine::examine_open;
 use super::failure::{Failure, describe};
 use super::lane::Job;
 use super::open::{beside, make, reader, sync_directory};
@@ -17,9 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-pub struct Export {
-    pub root: String,
-    pub path: PathBuf,
+/// What takes long and only reads.
+pub enum Export {
+    Tree { root: String, path: PathBuf },
+    Examine(Histories),
 }
 
 pub struct Exporter {
@@ -34,8 +37,13 @@ impl Exporter {
             // A panic drops the promise, which then reports it (trap B6).
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 let promise = promise;
-                let outcome = export(&self.journal, &operation.root, &operation.path);
-                self.finished.publish([(promise, outcome.map(|threads| Value::Integer(Some(threads))))]);
+                let outcome = match &operation {
+                    Export::Tree { root, path } => {
+                        export(&self.journal, root, path).map(|threads| Value::Integer(Some(threads)))
+                    }
+                    Export::Examine(histories) => examine_open(&self.journal, histories).map(Value::Examined),
+                };
+                self.finished.publish([(promise, outcome)]);
             }));
         }
     }

@@ -11,15 +11,19 @@
 //! | [`checksum`], [`digest`] | torn bodies are noticed; ids take 16 bytes |
 //! | [`write::deletion`], [`compact`] | a tree that is gone for good, step by step, and what stays of it |
 //! | [`tree`], [`export`], [`write::import`] | a whole tree of threads as a file, and back |
+//! | [`examine`] | everything is read, and what is wrong is named |
 //! | [`repair`], [`salvage`] | what can be read of a damaged file, as a new one |
+//! | [`image`] | the files as one, for both of them |
 //! | [`table`] | what both know of a table |
 
 mod checksum;
 mod compact;
 mod digest;
+mod examine;
 mod export;
 mod failure;
 mod group;
+mod image;
 mod lane;
 mod mark;
 mod open;
@@ -37,6 +41,7 @@ pub mod wal;
 pub mod write;
 mod writer;
 
+pub use examine::{Examination, examine};
 pub use read::Read;
 pub use read::threads::Filter;
 pub use repair::{Report, repair};
@@ -60,6 +65,36 @@ use writer::Writer;
 
 /// Which entries a thread's header says must be read: thread, start, end; ascending. The journal does not read headers itself.
 pub type LiveRanges = fn(&[u8]) -> Result<Vec<(String, i64, i64)>>;
+
+/// Positions of a thread's own entries and the end of its feed: start, end, end of the feed.
+pub type Bounds = (i64, i64, i64);
+
+/// What examinations and repairs have to know of records, which the journal does not read itself.
+#[derive(Clone, Copy)]
+pub struct Histories {
+    /// Of a header; `None`: nothing can be said.
+    pub bounds: fn(&[u8]) -> Result<Option<Bounds>>,
+    /// Where the entries come from that precede a thread's own: thread, start, end; of a header.
+    pub inherited: LiveRanges,
+    pub mend: fn(&Wounded) -> Result<Option<Mended>>,
+}
+
+/// A thread as far as its records are there.
+#[derive(Debug, Default)]
+pub struct Wounded {
+    pub header: Vec<u8>,
+    /// What it inherits.
+    pub before: Vec<Vec<u8>>,
+    /// Its own entries by position.
+    pub own: Vec<(i64, Vec<u8>)>,
+    pub calls: Vec<Vec<u8>>,
+}
+
+/// What is written so that a thread can go on.
+pub struct Mended {
+    pub header: Vec<u8>,
+    pub entries: Vec<(i64, Vec<u8>)>,
+}
 
 /// An open journal. Operations return a ticket at once; outcomes are collected with [`Journal::finished`] after the wake was signalled.
 pub struct Journal {
@@ -110,7 +145,12 @@ impl Journal {
 
     /// Write a whole tree to a new file.
     pub fn export_tree(&self, root: String, path: PathBuf) -> Ticket {
-        self.exports.submit(Export { root, path })
+        self.exports.submit(Export::Tree { root, path })
+    }
+
+    /// Look at everything, beside all other work.
+    pub fn examine(&self, histories: Histories) -> Ticket {
+        self.exports.submit(Export::Examine(histories))
     }
 
     /// Take in a tree from a file that an export wrote: into service at once, or out of service, by the one transaction that brings it.

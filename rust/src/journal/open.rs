@@ -46,7 +46,7 @@ pub fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn held(path: &Path, lock: &mut File) -> String {
+pub fn held(path: &Path, lock: &mut File) -> String {
     let mut owner = String::new();
     // Only for the text: without a number it still says what to do.
     let known = lock.read_to_string(&mut owner).is_ok() && !owner.trim().is_empty();

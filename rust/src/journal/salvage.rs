@@ -1,4 +1,4 @@
-//! Reading around the holes of a damaged table.
+//! Reading around the holes of a damaged table. A read that the disk refuses is no hole: it ends the reading.
 
 use super::table::Table;
 use rusqlite::types::Value;
@@ -7,13 +7,25 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 impl Table {
     /// Copy what can be read; say what cannot.
     pub fn salvage(&self, source: &Connection, target: &Connection, lost: &mut Vec<String>) -> rusqlite::Result<()> {
-        let mut sink = Sink::new(self, target)?;
-        match &self.number {
-            Some(number) => self.by_number(source, number, &mut sink)?,
-            None => self.by_both_ends(source, &mut sink)?,
-        }
+        let mut sink = Sink::new(self, Some(target))?;
+        self.drain(source, &mut sink)?;
         lost.append(&mut sink.lost);
         Ok(())
+    }
+
+    /// Read all of it; what cannot be read, and how many rows can.
+    pub fn examine(&self, source: &Connection, damage: &mut Vec<String>) -> rusqlite::Result<i64> {
+        let mut sink = Sink::new(self, None)?;
+        self.drain(source, &mut sink)?;
+        damage.append(&mut sink.lost);
+        Ok(sink.rows)
+    }
+
+    fn drain(&self, source: &Connection, sink: &mut Sink<'_>) -> rusqlite::Result<()> {
+        match &self.number {
+            Some(number) => self.by_number(source, number, sink),
+            None => self.by_both_ends(source, sink),
+        }
     }
 
     fn by_number(&self, source: &Connection, number: &str, sink: &mut Sink<'_>) -> rusqlite::Result<()> {
@@ -80,8 +92,10 @@ impl Table {
         };
         if let Err(error) = sink.take_all(source, &select("ASC"), [], |_| Ok(()))? {
             sink.lost.push(format!("{}: some rows in the middle ({error})", self.name));
-            // Whatever stops this one was reported by the line before.
-            let _ = sink.take_all(source, &select("DESC"), [], |_| Ok(()))?;
+            if sink.insert.is_some() {
+                // Whatever stops this one was reported by the line before.
+                let _ = sink.take_all(source, &select("DESC"), [], |_| Ok(()))?;
+            }
         }
         Ok(())
     }
@@ -90,13 +104,22 @@ impl Table {
 /// Where rows of one table go.
 struct Sink<'t> {
     table: &'t Table,
-    insert: rusqlite::Statement<'t>,
+    /// `None`: rows are only looked at.
+    insert: Option<rusqlite::Statement<'t>>,
+    rows: i64,
     lost: Vec<String>,
 }
 
+/// Said of the disk or the machine, not of the file.
+fn passing(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DiskFull, OutOfMemory, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(SystemIoFailure | OutOfMemory | DiskFull | DatabaseBusy))
+}
+
 impl<'t> Sink<'t> {
-    fn new(table: &'t Table, target: &'t Connection) -> rusqlite::Result<Self> {
-        Ok(Self { table, insert: target.prepare(&table.write("INSERT OR IGNORE"))?, lost: Vec::new() })
+    fn new(table: &'t Table, target: Option<&'t Connection>) -> rusqlite::Result<Self> {
+        let insert = target.map(|target| target.prepare(&table.write("INSERT OR IGNORE"))).transpose()?;
+        Ok(Self { table, insert, rows: 0, lost: Vec::new() })
     }
 
     /// Rows until the end, or until the source breaks: the inner error. The outer one is the target's, and ends the repair.
@@ -118,6 +141,7 @@ impl<'t> Sink<'t> {
         loop {
             match rows.next() {
                 Ok(None) => return Ok(Ok(())),
+                Err(error) if passing(&error) => return Err(error),
                 Err(error) => return Ok(Err(error)),
                 Ok(Some(row)) => {
                     if let Err(error) = each(row) {
@@ -139,7 +163,9 @@ impl<'t> Sink<'t> {
             // Kept: whoever reads it is told, while a record that is gone might not be missed (I8).
             self.lost.push(format!("{}: the contents of row {:?}: {}", self.table.name, values[0], error.text()));
         }
-        match self.insert.execute(params_from_iter(values)) {
+        self.rows += 1;
+        let Some(insert) = &mut self.insert else { return Ok(()) };
+        match insert.execute(params_from_iter(values)) {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 self.lost.push(format!("{}: a row that cannot be ({error})", self.table.name));
                 Ok(())

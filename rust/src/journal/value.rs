@@ -1,5 +1,6 @@
 //! What an operation answers with.
 
+use super::examine::Examination;
 use crate::delta::Spent;
 use crate::message::Message;
 
@@ -31,6 +32,7 @@ pub enum Value {
     Discards(Vec<(String, String, i64)>),
     Spent(Spent),
     Imported(Imported),
+    Examined(Examination),
     Condemned(Condemned),
     Tombstone(Option<Tombstone>),
     Roots(Vec<String>),

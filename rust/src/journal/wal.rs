@@ -127,6 +127,15 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Up to the last whole frame that ends a transaction of the current round, however many are broken before it.
+    pub fn last_of_round(&self) -> Option<usize> {
+        let salts = self.salts.or_else(|| self.frames.iter().find(|frame| frame.linked).map(|frame| frame.salts))?;
+        let ends = |frame: &Frame| frame.linked && frame.salts == salts && frame.size != 0;
+        self.frames.iter().rposition(ends).map(|last| last + 1)
+    }
+}
+
 impl Index {
     /// `None`: there is none, or it is not whole, and says nothing.
     pub fn parse(bytes: &[u8]) -> Option<Self> {

@@ -3,8 +3,10 @@ use super::message::PyMessage;
 use super::outcome;
 use super::wake::PyWake;
 use crate::delta::Spent;
-use crate::history::live_ranges;
-use crate::journal::{self, Arrival, Attempt, Expect, Filter, Journal, Read, Report, Ticket, Write};
+use crate::history::{self, live_ranges};
+use crate::journal::{
+    self, Arrival, Attempt, Examination, Expect, Filter, Histories, Journal, Mended, Read, Report, Ticket, Write,
+};
 use crate::message::Message;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -125,6 +127,11 @@ impl PyJournal {
     /// Write a whole tree to a new file.
     fn export_tree(&self, root: String, path: PathBuf) -> Ticket {
         self.0.export_tree(root, path)
+    }
+
+    /// Read everything, beside all other work; what is wrong.
+    fn examine(&self) -> Ticket {
+        self.0.examine(HISTORIES)
     }
 
     /// A thread's records.
@@ -255,12 +262,36 @@ impl PyJournal {
     }
 }
 
-/// Salvage what can be read of a damaged journal into a new one, which takes its place. Returns a report as JSON.
+/// How examinations and repairs read what the journal does not.
+const HISTORIES: Histories = Histories {
+    bounds: |header| history::bounds(header).map(Some),
+    inherited: history::inherited,
+    mend: |wounded| {
+        let done = history::mend(&wounded.header, &wounded.before, &wounded.own, &wounded.calls)?;
+        Ok(done.map(|done| Mended { header: done.header, entries: done.entries }))
+    },
+};
+
+/// Salvage what can be read of a journal into a new one, which takes its place. Returns a report as JSON.
 #[pyfunction]
 fn repair_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
-    let Report { path, damaged, rows, lost } = py.detach(|| journal::repair(&path))?;
+    let Report { path, damaged, rows, lost, mended } = py.detach(|| journal::repair(&path, &HISTORIES))?;
     let rows: serde_json::Map<_, _> = rows.into_iter().map(|(table, rows)| (table, rows.into())).collect();
-    Ok(serde_json::json!({ "path": path, "damaged": damaged, "rows": rows, "lost": lost }).to_string())
+    let report = serde_json::json!({ "path": path, "damaged": damaged, "rows": rows, "lost": lost, "mended": mended });
+    Ok(report.to_string())
+}
+
+/// Read everything that a journal holds which nobody has open, and change nothing. Returns what was found as JSON.
+#[pyfunction]
+fn examine_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    let found = py.detach(|| journal::examine(&path, &HISTORIES))?;
+    Ok(examined(&found))
+}
+
+/// ``{"problems": [texts], "rows": {table: number}}``.
+pub fn examined(found: &Examination) -> String {
+    let rows: serde_json::Map<_, _> = found.rows.iter().map(|(table, rows)| (table.clone(), (*rows).into())).collect();
+    serde_json::json!({ "problems": found.problems, "rows": rows }).to_string()
 }
 
 /// The root of the tree that a file says it holds.
@@ -271,6 +302,7 @@ fn exported_root(py: Python<'_>, path: PathBuf) -> PyResult<String> {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyJournal>()?;
+    module.add_function(wrap_pyfunction!(examine_journal, module)?)?;
     module.add_function(wrap_pyfunction!(exported_root, module)?)?;
     module.add_function(wrap_pyfunction!(repair_journal, module)?)
 }

@@ -63,6 +63,7 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             dict.set_item("next_timer", next_timer)?;
             Ok(dict.into_any().unbind())
         }
+        Value::Examined(found) => super::journal::examined(&found).into_py_any(py),
         Value::Condemned(Condemned { threads, calls }) => (threads, calls).into_py_any(py),
         Value::Tombstone(found) => {
             found.map(|Tombstone { id, root, at, discarded }| (id, root, at, discarded)).into_py_any(py)

@@ -4,7 +4,7 @@ use _core::delta::{CallRow, Consumed, Delta, OutboxRow, SendRow, TimerRow};
 use _core::error::{Error, Result};
 use _core::id::{CallId, MessageId, ThreadId};
 use _core::journal::value::Accepted;
-use _core::journal::{Expect, Journal, LiveRanges, Read, Ticket, Value, Write};
+use _core::journal::{Expect, Histories, Journal, LiveRanges, Mended, Read, Ticket, Value, Write};
 use _core::message::Message;
 use _core::wake::Wake;
 use std::collections::HashMap;
@@ -36,6 +36,20 @@ pub fn live_ranges(header: &[u8]) -> Result<Vec<(String, i64, i64)>> {
     };
     text.split_whitespace().map(|word| range(word).ok_or_else(damaged)).collect()
 }
+
+/// Nothing is known of records.
+pub const NO_HISTORIES: Histories =
+    Histories { bounds: |_| Ok(None), inherited: |_| Ok(Vec::new()), mend: |_| Ok(None) };
+
+/// Those of real threads.
+pub const HISTORIES: Histories = Histories {
+    bounds: |header| _core::history::bounds(header).map(Some),
+    inherited: _core::history::inherited,
+    mend: |wounded| {
+        let done = _core::history::mend(&wounded.header, &wounded.before, &wounded.own, &wounded.calls)?;
+        Ok(done.map(|done| Mended { header: done.header, entries: done.entries }))
+    },
+};
 
 pub fn open(path: &Path) -> Result<(Journal, Arc<Wake>)> {
     open_with(path, live_ranges)

@@ -4,7 +4,7 @@
 //! again once released; a new format gets new ones, with
 //! `cargo test -p infinity-core --test journal -- --ignored freeze`.
 
-use crate::desk::{Desk, ids, message, open, scratch};
+use crate::desk::{Desk, HISTORIES, ids, message, open, scratch};
 use crate::family::{NOW, call, child, commit, loaded, portrait, raise, rendered, text};
 use _core::history::Thread;
 use _core::journal::value::Accepted;
@@ -225,7 +225,7 @@ fn repaired(path: &Path) -> Desk {
     let mut bytes = fs::read(path).unwrap();
     bytes[..4096].fill(0xee);
     fs::write(path, bytes).unwrap();
-    let report = _core::journal::repair(path).unwrap();
+    let report = _core::journal::repair(path, &HISTORIES).unwrap();
     assert_eq!(report.lost, ["the first page, which was replaced"]);
     Desk::of_threads(path)
 }

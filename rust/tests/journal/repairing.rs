@@ -1,6 +1,6 @@
 //! A repair salvages what can be read, guesses nothing (I8), and keeps the evidence (L16).
 
-use crate::desk::{Desk, consumed, created, next, outbox, refusal, scratch, send, timer};
+use crate::desk::{Desk, NO_HISTORIES, consumed, created, next, outbox, refusal, scratch, send, timer};
 use _core::codec::{self, Kind};
 use _core::delta::Delta;
 use _core::journal::{Read, Value, repair};
@@ -91,7 +91,7 @@ fn whichever_page_is_torn_the_rest_is_salvaged_as_it_was() {
         fs::write(&path, &original).unwrap();
         spoil(&path, page);
         let evidence = fs::read(&path).unwrap();
-        match repair(&path) {
+        match repair(&path, &NO_HISTORIES) {
             Ok(report) => {
                 assert_eq!(fs::read(&report.damaged).unwrap(), evidence);
                 let kept = inspect(&Desk::at(&path));
@@ -112,7 +112,7 @@ fn a_torn_first_page_loses_nothing() {
     let path = filled(home.path());
     spoil(&path, 0);
     assert_eq!(refusal(&path).code(), "damaged");
-    let report = repair(&path).unwrap();
+    let report = repair(&path, &NO_HISTORIES).unwrap();
     assert!(report.lost[0].starts_with("the first page"), "{report:?}");
     assert_eq!(inspect(&Desk::at(&path)), THREADS * 10);
 }
@@ -126,7 +126,7 @@ fn a_hole_in_the_entries_costs_the_entries_in_it_only() {
     let needle = record("thread 20", 1);
     let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
     spoil(&path, at / PAGE);
-    let report = repair(&path).unwrap();
+    let report = repair(&path, &NO_HISTORIES).unwrap();
     let desk = Desk::at(&path);
     assert!(entries(&desk, "thread 20").len() < 5);
     for whole in ["thread 0", "thread 15", "thread 25", "thread 39"] {
@@ -147,7 +147,7 @@ fn what_only_the_log_holds_is_salvaged_too() {
     fs::copy(&path, &copy).unwrap();
     fs::copy(home.path().join("infinity.db-wal"), crashed.path().join("infinity.db-wal")).unwrap();
     spoil(&copy, 0);
-    let report = repair(&copy).unwrap();
+    let report = repair(&copy, &NO_HISTORIES).unwrap();
     assert!(crashed.path().join("infinity.db.damaged-1-wal").exists());
     assert_eq!(entries(&Desk::at(&copy), "late"), [(0, b"late".to_vec())], "{report:?}");
 }
@@ -158,7 +158,7 @@ fn rows_of_threads_that_are_gone_do_not_turn_up_in_new_ones() {
     let path = filled(home.path());
     let last = format!("DELETE FROM threads WHERE id = 'thread {}'", THREADS - 1);
     rusqlite::Connection::open(&path).unwrap().execute_batch(&last).unwrap();
-    let report = repair(&path).unwrap();
+    let report = repair(&path, &NO_HISTORIES).unwrap();
     assert!(report.lost.contains(&"entries: 5 rows of threads that are gone".to_owned()), "{report:?}");
     let desk = Desk::at(&path);
     desk.commit(created("new")).unwrap();
@@ -172,7 +172,7 @@ fn a_message_with_a_wrong_checksum_is_dropped_and_reported() {
     let path = filled(home.path());
     let sql = "UPDATE inbox SET body = x'7b7b' WHERE thread = 3";
     rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    let report = repair(&path).unwrap();
+    let report = repair(&path, &NO_HISTORIES).unwrap();
     assert_eq!(report.lost.len(), 1);
     assert!(report.lost[0].starts_with("inbox: the row"), "{report:?}");
     assert_eq!(Desk::at(&path).inbox().len() as i64, THREADS - 1);
@@ -181,16 +181,16 @@ fn a_message_with_a_wrong_checksum_is_dropped_and_reported() {
 #[test]
 fn a_journal_in_use_is_not_repaired() {
     let desk = Desk::new();
-    assert_eq!(repair(&desk.path).unwrap_err().code(), "locked");
+    assert_eq!(repair(&desk.path, &NO_HISTORIES).unwrap_err().code(), "locked");
 }
 
 #[test]
 fn a_journal_of_which_nothing_is_left_is_not_replaced_by_an_empty_one() {
     let home = TempDir::new().unwrap();
     let path = home.path().join("infinity.db");
-    assert_eq!(repair(&path).unwrap_err().code(), "storage");
+    assert_eq!(repair(&path, &NO_HISTORIES).unwrap_err().code(), "storage");
     fs::write(&path, "").unwrap();
-    assert_eq!(repair(&path).unwrap_err().code(), "damaged");
+    assert_eq!(repair(&path, &NO_HISTORIES).unwrap_err().code(), "damaged");
     assert_eq!(refusal(&path).code(), "damaged");
 }
 
@@ -200,7 +200,7 @@ fn an_exchange_that_was_interrupted_is_finished_by_the_next_repair() {
     let path = filled(home.path());
     fs::rename(&path, home.path().join("infinity.db.repaired")).unwrap();
     assert_eq!(refusal(&path).code(), "damaged");
-    repair(&path).unwrap();
+    repair(&path, &NO_HISTORIES).unwrap();
     assert_eq!(inspect(&Desk::at(&path)), THREADS * 10);
 }
 
@@ -208,6 +208,6 @@ fn an_exchange_that_was_interrupted_is_finished_by_the_next_repair() {
 fn two_repairs_keep_two_sets_of_evidence() {
     let home = TempDir::new().unwrap();
     let path = filled(home.path());
-    let names: BTreeSet<PathBuf> = (0..2).map(|_| repair(&path).unwrap().damaged).collect();
+    let names: BTreeSet<PathBuf> = (0..2).map(|_| repair(&path, &NO_HISTORIES).unwrap().damaged).collect();
     assert!(names.len() == 2 && names.iter().all(|name| name.exists()));
 }
