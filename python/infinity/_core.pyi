@@ -568,6 +568,8 @@ class Journal:
     def export_tree(self, root: str, path: str) -> int:
         """Write a whole tree as it is at one moment to a new file, a journal that holds nothing else; the file appears when it is complete. Value: the
         number of threads. Errors: ``not_found``, ``conflict`` if there is a file already, ``damaged`` if a row of the tree cannot be read."""
+    def examine(self) -> int:
+        """Read everything, beside all other work. Value: JSON as from ``examine_journal``."""
     def load(self, thread: str, known_version: int = -1, message_ids: list[str] = ...) -> int:
         """Value: ``Snapshot``; ``None`` if the stored version is ``known_version``. Errors ``not_found``, ``deleted``."""
     def inbox(self, after_seq: int = 0, limit: int = 10_000) -> int:
@@ -620,12 +622,20 @@ class Journal:
     def counts(self) -> int:
         """Value: dict of ``threads``, ``entries``, ``inbox``, ``outbox``, ``timers``, ``seen``, ``discards``, ``prompts``."""
 
+def examine_journal(path: str) -> str | None:
+    """Read everything that a journal holds which nobody has open, and change nothing; ``None`` if there is none.
+
+    Returns JSON: ``{"problems": [what is wrong, for people], "rows": {table: rows that were read}}``. ``locked`` if it is in use; ``storage`` if it cannot
+    be read just now, which says nothing about it; ``too_new``.
+    """
+
 def exported_root(path: str) -> str:
     """The root of the tree that a file says it holds; the rest of it is not checked. ``damaged``, ``too_new``, ``storage``."""
 
 def repair_journal(path: str) -> str:
     """Salvage what can be read of a damaged journal into a new one, which takes its place; the damaged files stay beside it.
 
-    Returns a report as JSON: ``{"path", "damaged": where the old files are, "rows": {table: rows salvaged}, "lost": [what could not be read]}``.
-    ``locked`` if the journal is in use; ``storage`` if there is nothing to repair or no space to do it. Do not call it on a journal that opens.
+    Returns a report as JSON: ``{"path", "damaged": where the old files are, "rows": {table: rows salvaged}, "lost": [what could not be read],
+    "mended": [threads that go on with a note in place of what they lost]}``. It does so for a journal that opens, too.
+    ``locked`` if the journal is in use; ``storage`` if there is nothing to repair, it cannot be read just now, or there is no space to do it.
     """

@@ -13,7 +13,7 @@ import msgspec
 
 from infinity._core import Call, CoreError, Thread, entry_json, header_json
 from infinity.abc import Store, ThreadRow
-from infinity.errors import InfinityError
+from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
 
 from .answer import Answer, answer
 from .runs import Runs
@@ -70,7 +70,7 @@ class _Examination:
                     self.looked["calls"] += 1
                     await self._call(call, state)
         except (CoreError, InfinityError) as error:
-            self._found(row.id, "damaged", f"its open calls cannot be read: {error}")
+            self._damaged(row.id, "its open calls cannot be read", error)
 
     async def _call(self, call: Call, state: str) -> None:
         what = "subscription" if call.subscription else "call"
@@ -102,7 +102,7 @@ class _Examination:
                 snapshot = await self._store.load(thread)
                 attempts = Thread.load(snapshot).attempts if snapshot is not None else 0
             except (CoreError, InfinityError) as error:
-                self._found(thread, "damaged", f"it cannot be loaded: {error}")
+                self._damaged(thread, "it cannot be loaded", error)
                 continue
             if attempts:
                 text = f"{attempts} attempts have failed since its last turn, and messages are queued"
@@ -118,14 +118,25 @@ class _Examination:
     async def prompts(self) -> None:
         self.looked["prompts"] = len(await self._store.prompts())
 
+    def _damaged(self, thread: str, what: str, error: CoreError | InfinityError) -> None:
+        """A store that cannot be read just now is not damaged: that ends the examination."""
+        found = from_core(error) if isinstance(error, CoreError) else error
+        if not isinstance(found, (DamagedStore, NewerStore)):
+            raise found
+        self._found(thread, "damaged", f"{what}: {found}")
+
     def _found(self, thread: str, kind: str, text: str) -> None:
         self.problems.append({"thread": thread, "kind": kind, "text": text})
 
 
 async def examine(
-    runtime: Runs, store: Store, servers: Sequence[dict[str, Any]], start: Sequence[str]
+    runtime: Runs,
+    store: Store,
+    servers: Sequence[dict[str, Any]],
+    start: Sequence[str],
+    kept: Sequence[str] = (),
 ) -> Answer:
-    """``problems``: of threads; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
+    """``problems``: of threads; ``store``: what the store has found in itself (``kept``); ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
     # A server that has never been reached may be the one that a call belongs to.
     known = all(server["toolset"] for server in servers)
     toolsets = {server["toolset"] for server in servers} if known else None
@@ -138,6 +149,7 @@ async def examine(
     return answer(
         {
             "problems": examination.problems,
+            "store": list(kept),
             "start": list(start),
             "calls": examination.calls,
             "looked_at": looked,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from infinity.errors import DamagedStore, InfinityError
+from infinity.errors import InfinityError
 from infinity.local.home import Home
 
 from .connection import Connection, connect
@@ -40,7 +40,9 @@ class Examination:
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many threads."
 )
 @click.option(
-    "--repair", is_flag=True, help="Salvage a damaged database into a new one. Only while no daemon runs."
+    "--repair",
+    is_flag=True,
+    help="Salvage the database into a new one, whatever is found. Only while no daemon runs.",
 )
 @as_json
 @home_option
@@ -113,20 +115,24 @@ def _examine_models(home: Home, found: Examination) -> None:
 
 
 def _examine_database(home: Home, found: Examination, repair: bool) -> None:
-    """Only while nobody else has it."""
-    from infinity.local.database import check_database, repair_database
+    """Only while nobody else has it. A repair is made whatever would be found."""
+    from infinity.local.database import examine_database, repair_database
 
-    try:
-        if check_database(home):
-            found.facts.append(f"{home.database} opens")
-    except DamagedStore as error:
-        if not repair:
-            found.problems.append(f"{error}. To salvage what can be read: infinity doctor --repair")
-            return
+    if repair:
         done = repair_database(home)
         rows = ", ".join(f"{count} {table}" for table, count in done.rows.items())
-        found.facts.append(f"{done.path} was repaired: {rows}; the damaged files are at {done.damaged}")
-        found.facts += [f"lost: {item}" for item in done.lost]
+        found.facts.append(f"{done.path} was repaired: {rows}; the files as they were are at {done.damaged}")
+        found.facts += [f"lost: {item}" for item in done.lost] or ["nothing was lost"]
+        found.facts += done.mended
+    examined = examine_database(home)
+    if examined is None:
+        return
+    if not examined.problems:
+        rows = ", ".join(f"{count} {table}" for table, count in examined.rows.items())
+        found.facts.append(f"{home.database} was read, every row and every checksum: {rows}")
+    found.problems += [f"{home.database}: {problem}" for problem in examined.problems]
+    if examined.problems and not repair:
+        found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
 
 
 def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:
@@ -159,6 +165,11 @@ def _examine_records(connection: Connection, found: Examination) -> set[str]:
     found.facts.append(f"looked at the record of every thread and at the configured models: {counts}")
     found.problems += [problem for problem in examined["start"] if problem not in found.problems]
     found.problems += [f"thread {problem['thread']}: {problem['text']}" for problem in examined["problems"]]
+    found.problems += [f"the database: {problem}" for problem in examined["store"]]
+    if examined["store"]:
+        found.problems.append(
+            "to salvage what can be read of the database: infinity daemon stop, then infinity doctor --repair"
+        )
     found.waiting = examined["calls"]
     return {problem["thread"] for problem in examined["problems"] if problem["kind"] == "damaged"}
 

@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from infinity._core import CoreError, Journal, Wake, repair_journal
+from infinity._core import CoreError, Journal, Wake, examine_journal, repair_journal
 from infinity.errors import from_core
 
 from .home import Home
 
-__all__ = ["Repair", "check_database", "open_journal", "repair_database"]
+__all__ = ["Examined", "Repair", "examine_database", "open_journal", "repair_database"]
 
 
 def open_journal(path: Path, wake: Wake) -> Journal:
@@ -26,26 +26,40 @@ def open_journal(path: Path, wake: Wake) -> Journal:
         os.umask(umask)
 
 
-def check_database(home: Home) -> bool:
-    """Open it as a start would, then close it; false if there is none yet."""
-    if not home.database.exists():
-        return False
-    open_journal(home.database, Wake()).close()
-    return True
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """``problems``: what is wrong with the database; ``rows``: how many of each table were read."""
+
+    problems: list[str]
+    rows: dict[str, int]
+
+
+def examine_database(home: Home) -> Examined | None:
+    """Read everything, and change nothing; ``None`` if there is no database yet. Only while no daemon runs."""
+    try:
+        found = examine_journal(str(home.database))
+    except CoreError as error:
+        raise from_core(error) from None
+    if found is None:
+        return None
+    examined = json.loads(found)
+    return Examined([str(problem) for problem in examined["problems"]], examined["rows"])
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """``rows``: how many of each table were salvaged; ``lost``: what could not be read; ``damaged``: where the old files are."""
+    """``rows``: how many of each table were salvaged; ``lost``: what could not be read; ``damaged``: where the old files are; ``mended``:
+    threads that go on with a note in place of what they lost."""
 
     path: str
     damaged: str
     rows: dict[str, int]
     lost: list[str]
+    mended: list[str]
 
 
 def repair_database(home: Home) -> Repair:
-    """Salvage what can be read into a new database; the damaged one stays beside it. Only while no daemon runs."""
+    """Salvage what can be read into a new database, whether the old one opens or not; that one stays beside it. Only while no daemon runs."""
     umask = os.umask(0o077)
     try:
         report = json.loads(repair_journal(str(home.database)))
@@ -54,5 +68,9 @@ def repair_database(home: Home) -> Repair:
     finally:
         os.umask(umask)
     return Repair(
-        report["path"], str(report["damaged"]), report["rows"], [str(item) for item in report["lost"]]
+        report["path"],
+        str(report["damaged"]),
+        report["rows"],
+        [str(item) for item in report["lost"]],
+        [str(item) for item in report["mended"]],
     )

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import msgspec
+
 from infinity._core import Call, CoreError, Delta, Journal, Message, Snapshot
 from infinity.abc import (
     Accepted,
@@ -46,6 +48,11 @@ class JournalStore:
         """The lock of the home is enough."""
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
         wakeup.on_signal(self._collect)
+
+    async def examine(self) -> list[str]:
+        """Read everything in the journal, beside all other work; what is wrong with it, for people."""
+        found: dict[str, Any] = msgspec.json.decode(await self._outcome(self._journal.examine))
+        return [str(problem) for problem in found["problems"]]
 
     # -- writes
 

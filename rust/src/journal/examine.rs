@@ -3,7 +3,7 @@
 
 use super::failure::{damaged, describe};
 use super::image::Image;
-use super::open::{beside, held, integrity, reader, recognize};
+use super::open::{beside, exists, held, integrity, reader, recognize};
 use super::table::Table;
 use super::verify::{self, unreadable};
 use super::{Histories, schema};
@@ -23,13 +23,22 @@ pub struct Examination {
     pub rows: Vec<(String, i64)>,
 }
 
-/// Of a journal that nobody has open.
+/// Of a journal that nobody has open; `None` if there is none, and never was.
 ///
 /// # Errors
 /// `locked` if somebody has; `storage` if it cannot be read just now; `too_new`.
-pub fn examine(path: &Path, histories: &Histories) -> Result<Examination> {
+pub fn examine(path: &Path, histories: &Histories) -> Result<Option<Examination>> {
     let _owner = hold(path)?;
     let mut found = Examination::default();
+    match exists(path) {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(Error::Damaged(text)) => {
+            found.problems.push(text);
+            return Ok(Some(found));
+        }
+        Err(error) => return Err(error),
+    }
     found.problems.extend(verify::damage(path)?);
     let image = Image::of(path).map_err(|error| unreadable(path, &error))?;
     let looked = image.open().map_err(|error| describe(path, &error)).and_then(|connection| {
@@ -40,7 +49,7 @@ pub fn examine(path: &Path, histories: &Histories) -> Result<Examination> {
         Err(Error::Damaged(text)) => found.problems.push(text),
         other => other?,
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Of a journal that this process has open, as it is at one moment.

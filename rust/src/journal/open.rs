@@ -146,7 +146,11 @@ pub fn reader(path: &Path) -> Result<Connection> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-fn exists(path: &Path) -> Result<bool> {
+/// Whether there is a journal, whole or not.
+///
+/// # Errors
+/// `damaged` if there is none, and something of one.
+pub fn exists(path: &Path) -> Result<bool> {
     let there = |path: &Path| {
         path.try_exists().map_err(|error| Error::Storage(format!("{} cannot be looked at ({error})", path.display())))
     };

@@ -187,11 +187,8 @@ fn transfer(
     let mut rows = Vec::new();
     // As the source has them: an older one lacks tables and columns.
     for table in Table::all(source)? {
-        let before = lost.len();
         table.salvage(source, &transaction, lost)?;
-        if before == lost.len() {
-            lost.extend(vanished(source, &transaction, &table)?);
-        }
+        lost.extend(vanished(source, &transaction, &table)?);
     }
     transaction.execute_batch(&schema::fill(version))?;
     // A new thread would get the key of one that is gone, and its rows with it.
@@ -234,7 +231,7 @@ fn transfer(
     Ok(rows)
 }
 
-/// Rows that an index speaks of and that are not there.
+/// How many rows an index speaks of that are not there.
 fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite::Result<Option<String>> {
     let name = &table.name;
     let there: i64 = target.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0))?;
@@ -246,7 +243,7 @@ fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite
         source.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0)
     };
     let most = indices.iter().map(count).max().unwrap_or(0);
-    Ok((most > there).then(|| format!("{name}: {} rows, of which only an index knows", most - there)))
+    Ok((most > there).then(|| format!("{name}: {} rows that an index knows and that are gone", most - there)))
 }
 
 /// Let threads go on that have lost entries.

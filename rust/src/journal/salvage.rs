@@ -39,18 +39,20 @@ impl Table {
         loop {
             let mut next = from;
             let outcome = sink.take_all(source, &sql, [from], |row| {
-                next = row.get::<_, i64>(0)?.saturating_add(1);
+                // A leaf that is torn may name rows that are far back.
+                next = next.max(row.get::<_, i64>(0)?.saturating_add(1));
                 Ok(())
             })?;
             let Err(error) = outcome else { return Ok(()) };
             // Not one row: the first one itself is broken (its overflow pages, say). Go on behind it.
             let broken = if next == from { from.saturating_add(1) } else { next };
             match self.beyond(source, number, broken) {
-                Some(resume) => {
+                // A tree that leads back would be read for ever.
+                Some(resume) if resume >= broken => {
                     sink.lost.push(format!("{}: rows numbered {next} to {} ({error})", self.name, resume - 1));
                     from = resume;
                 }
-                None => {
+                _ => {
                     sink.lost.push(format!("{}: all rows numbered {next} or more ({error})", self.name));
                     return Ok(());
                 }

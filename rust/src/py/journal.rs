@@ -283,9 +283,9 @@ fn repair_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
 
 /// Read everything that a journal holds which nobody has open, and change nothing. Returns what was found as JSON.
 #[pyfunction]
-fn examine_journal(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+fn examine_journal(py: Python<'_>, path: PathBuf) -> PyResult<Option<String>> {
     let found = py.detach(|| journal::examine(&path, &HISTORIES))?;
-    Ok(examined(&found))
+    Ok(found.as_ref().map(examined))
 }
 
 /// ``{"problems": [texts], "rows": {table: number}}``.

@@ -6,6 +6,7 @@ mod dedup;
 mod display;
 mod forks;
 mod machine;
+mod mending;
 mod records;
 mod rendering;
 mod rules;

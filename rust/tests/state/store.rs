@@ -1,7 +1,7 @@
 //! A store in memory, as strict as a real one.
 
 use _core::delta::{CallRow, Delta};
-use _core::history::{Snapshot, Thread, live_ranges};
+use _core::history::{Snapshot, Thread, inherited, live_ranges, mend};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 #[derive(Clone, Default)]
@@ -117,5 +117,40 @@ impl Store {
 
     pub fn load(&self, thread: &str) -> Thread {
         Thread::load(&self.snapshot(thread)).unwrap()
+    }
+
+    pub fn lose(&mut self, thread: &str, position: i64) {
+        self.entries.remove(&(thread.to_owned(), position)).unwrap();
+    }
+
+    pub fn lose_calls(&mut self, thread: &str) {
+        self.calls.retain(|(owner, _), _| owner != thread);
+    }
+
+    /// Whether there was anything to mend.
+    pub fn mend(&mut self, thread: &str) -> bool {
+        let header = &self.headers[thread].1;
+        let own = |owner: &str| {
+            let mine = self.entries.iter().filter(move |((of, _), _)| of == owner);
+            mine.map(|((_, position), record)| (*position, record.clone())).collect::<Vec<_>>()
+        };
+        let before = inherited(header).unwrap().into_iter().flat_map(|(owner, start, end)| {
+            own(&owner).into_iter().filter(move |(at, _)| (start..end).contains(at)).map(|(_, record)| record)
+        });
+        let calls: Vec<_> =
+            self.calls.iter().filter(|((of, _), _)| of == thread).map(|(_, row)| row.record.clone()).collect();
+        let Some(mended) = mend(header, &before.collect::<Vec<_>>(), &own(thread), &calls).unwrap() else {
+            return false;
+        };
+        self.headers.get_mut(thread).unwrap().1 = mended.header;
+        for (position, record) in mended.entries {
+            assert!(self.entries.insert((thread.to_owned(), position), record).is_none(), "a whole entry was replaced");
+        }
+        true
+    }
+
+    /// Every entry of the other one is here as it was.
+    pub fn check_kept(&self, before: &Store) {
+        assert!(before.entries.iter().all(|(at, record)| self.entries.get(at) == Some(record)));
     }
 }

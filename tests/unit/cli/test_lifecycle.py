@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -220,9 +221,40 @@ def test_a_damaged_database_is_repaired_on_demand(home: Path) -> None:
     examined = process(home, "doctor")
     assert examined.returncode == 1 and "infinity doctor --repair" in examined.stdout
     repaired = process(home, "doctor", "--repair")
-    assert "was repaired" in repaired.stdout, repaired.stdout
+    assert "was repaired" in repaired.stdout and "lost: the first page" in repaired.stdout, repaired.stdout
+    assert repaired.returncode == 0, "nothing is wrong any more"
     assert process(home, "daemon", "start").returncode == 0
     assert process(home, "show", thread).returncode == 0
+
+
+@pytest.mark.trap("L23")
+def test_a_database_that_opens_is_examined_and_repaired_when_asked(home: Path) -> None:
+    process(home, "daemon", "start")
+    thread = json.loads(process(home, "send", "--new", "remember me", "--json").stdout)["thread"]
+    running = process(home, "doctor")
+    process(home, "daemon", "stop")
+    assert running.returncode == 0, running.stdout
+    before = {file: file.read_bytes() for file in home.iterdir()}
+    examined = process(home, "doctor")
+    assert examined.returncode == 0 and "every row and every checksum" in examined.stdout
+    assert {file: file.read_bytes() for file in home.iterdir()} == before, "an examination changed something"
+    repaired = process(home, "doctor", "--repair")
+    assert repaired.returncode == 0 and "nothing was lost" in repaired.stdout, repaired.stdout
+    assert (home / "infinity.db.damaged-1").exists()
+    database = sqlite3.connect(home / "infinity.db")
+    with database:
+        database.execute("delete from entries where place = (select max(place) from entries)")
+    database.close()
+    assert "entries are missing" in process(home, "doctor").stdout
+    process(home, "daemon", "start")
+    running = process(home, "doctor")
+    assert running.returncode == 1 and "entries are missing" in running.stdout, running.stdout
+    process(home, "daemon", "stop")
+    repaired = process(home, "doctor", "--repair")
+    assert "goes on: a note stands in place of 1 entries" in repaired.stdout, repaired.stdout
+    process(home, "daemon", "start")
+    assert process(home, "doctor").returncode == 1, "the loss is a problem of the thread"
+    assert "were lost" in process(home, "show", thread).stdout
 
 
 @pytest.mark.rap("RUN-3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from infinity.answers import examination
+from infinity.local.journal_store import JournalStore
 from infinity.models.planning import examine
 
 from .answers import answer, respond
@@ -18,7 +19,9 @@ async def get_examination(request: web.Request) -> web.Response:
     found = (
         examine(backend.models, backend.runtime.settings, named=True) if backend.models is not None else []
     )
-    return respond(await examination.examine(backend.runtime, backend.store, await backend.toolsets(), found))
+    store = backend.store
+    kept = await store.examine() if isinstance(store, JournalStore) else []
+    return respond(await examination.examine(backend.runtime, store, await backend.toolsets(), found, kept))
 
 
 async def get_models(request: web.Request) -> web.Response:
