@@ -24,6 +24,7 @@ __all__ = [
     "display",
     "entry_json",
     "exported_root",
+    "examine_journal",
     "header_json",
     "live_ranges",
     "repair_journal",

@@ -36,7 +36,7 @@ fn problems(path: &Path) -> Vec<String> {
 }
 
 /// Threads that are not real have no header.
-fn header_of_a_test(line: &String) -> bool {
+fn header_of_a_test(line: &str) -> bool {
     line.contains("thread header record: only 0 bytes long")
 }
 
@@ -67,7 +67,7 @@ fn after_a_kill_the_log_is_read_as_well_and_stays() {
     let path = Files::with(20).put(&home);
     let before = bytes(home.path());
     let found = examine(&path, &NO_HISTORIES).unwrap().unwrap();
-    assert!(found.problems.iter().all(header_of_a_test), "{:?}", found.problems);
+    assert!(found.problems.iter().all(|line| header_of_a_test(line)), "{:?}", found.problems);
     assert!(found.rows.contains(&("inbox".to_owned(), 20)), "{:?}", found.rows);
     assert_eq!(bytes(home.path()), before);
 }
@@ -188,5 +188,5 @@ fn the_name_of_a_journal_may_have_any_characters() {
     desk.commit(created("t")).unwrap();
     drop(desk);
     let found = examine(&path, &NO_HISTORIES).unwrap().unwrap().problems;
-    assert!(found.iter().all(header_of_a_test), "{found:?}");
+    assert!(found.iter().all(|line| header_of_a_test(line)), "{found:?}");
 }
