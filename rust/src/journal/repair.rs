@@ -187,8 +187,13 @@ fn transfer(
     let mut rows = Vec::new();
     // As the source has them: an older one lacks tables and columns.
     for table in Table::all(source)? {
+        let before = lost.len();
         table.salvage(source, &transaction, lost)?;
-        lost.extend(vanished(source, &transaction, &table)?);
+        let gone = vanished(source, &transaction, &table)?;
+        // Each row that is torn has its own line.
+        if gone > (lost.len() - before) as i64 {
+            lost.push(format!("{}: {gone} rows that an index knows are gone", table.name));
+        }
     }
     transaction.execute_batch(&schema::fill(version))?;
     // A new thread would get the key of one that is gone, and its rows with it.
@@ -232,7 +237,7 @@ fn transfer(
 }
 
 /// How many rows an index speaks of that are not there.
-fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite::Result<Option<String>> {
+fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite::Result<i64> {
     let name = &table.name;
     let there: i64 = target.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0))?;
     let mut list = source.prepare("SELECT name FROM pragma_index_list(?1) WHERE partial = 0 AND origin <> 'pk'")?;
@@ -243,7 +248,7 @@ fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite
         source.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0)
     };
     let most = indices.iter().map(count).max().unwrap_or(0);
-    Ok((most > there).then(|| format!("{name}: {} rows that an index knows and that are gone", most - there)))
+    Ok(most - there)
 }
 
 /// Let threads go on that have lost entries.
