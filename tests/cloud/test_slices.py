@@ -17,11 +17,12 @@ LEFT_OUT = {
     "test_removed_servers": "a process looks for what was removed at its first batch, and here none comes by itself; see tests/slice",
     "test_on_postgres": "it runs other files' tests on another store",
     "test_outside_causes": "it gives a daemon's own mailbox its messages and moves the clock to a daemon's own probes",
+    "test_ownership": "a deployment is many processes by design, and none of them owns the store",
+    "test_consumed_messages": "it opens a daemon's own store twice, and gives its mailbox what the store does not have",
     "test_background_tasks": "it breaks the parts of a daemon; here an invocation that fails comes again",
     "test_deleting": "what is left of a conversation is removed by another function than the one that is asked; see test_deleting of this folder",
     "test_retention": "the sweep looks for what is due, and no process waits for it; see test_deleting of this folder",
     "test_back_in_service": "conversations are not moved to or from a deployment",
-    "test_consumed_messages": "it puts messages into the mailbox of a daemon",
 }
 SLICE_TESTS = sorted(
     path

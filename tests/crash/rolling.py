@@ -26,6 +26,7 @@ class Rolling(Host):
         self._target = self._ports[0]
         self._count = 0
         self._front: asyncio.Server | None = None
+        self._passing: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> Rolling:
         await super().open()
@@ -60,10 +61,15 @@ class Rolling(Host):
         assert old.status is None and not new._has("listening")
         old.signal(signal.SIGTERM)
         await new.line("listening at")
-        self._target = self._ports[(self._count - 1) % 2]
-        self.process = new
+        self.turn_to(new)
         self.deaths.append(await old.ended())
         assert self.deaths[-1] == 0, old.log
+
+    def turn_to(self, process: Process) -> None:
+        """It was the last one to be started, and takes all connections from now on."""
+        self.process, self._target = process, self._ports[(self._count - 1) % 2]
+        for writer in self._passing:
+            writer.transport.abort()
 
     async def close(self) -> None:
         await super().close()
@@ -76,7 +82,9 @@ class Rolling(Host):
         except OSError:
             writer.close()
             return
+        self._passing |= {writer, back}
         await asyncio.gather(_pour(reader, back), _pour(there, writer))
+        self._passing -= {writer, back}
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -148,17 +148,46 @@ async def test_a_second_daemon_is_refused_and_one_that_takes_over_ends_the_first
         await host.say(ROOT, "speak")
         await watch.until(lambda seen: seen.kind == "text" and "half" in seen.data["text"], "half an answer")
         host._count += 1  # the home that is free
-        second = host.process = await host.next("--take-over")
+        second = await host.next("--take-over")
         await second.line("listening at")
         assert await first.ended() == 5
+        host.turn_to(second)
         assert f"taken over by another daemon (pid {second.pid}" in first.log or "holds the lock" in first.log
-        host._target = host._ports[1]
         model.go_on.set()
         await watch.said("half of it, all of it")
         await host.settled()
         await check(host)
         host.process.signal(signal.SIGTERM)
         assert await host.process.ended() == 0
+
+
+@pytest.mark.trap("R12")
+async def test_a_daemon_that_was_paused_while_another_one_took_over_sends_and_buys_nothing_more(
+    tmp_path: Path, migrated: str, forks: Forks
+) -> None:
+    model = Held()
+    async with Rolling(tmp_path, partial(_fork, forks, migrated), model) as host:
+        await host.begin()
+        first = host.process
+        watch = await host.create(ROOT)
+        await host.say(ROOT, "speak")
+        await watch.until(lambda seen: seen.kind == "text" and "half" in seen.data["text"], "half an answer")
+        first.signal(signal.SIGSTOP)
+        second = await host.next("--take-over")
+        await second.line("listening at")
+        host.turn_to(second)
+        model.go_on.set()
+        await watch.said("half of it, all of it")
+        await host.say(ROOT, "use the tool")
+        call = (await host.tools.invoked()).id
+        asked = len(host.model.requests)
+        first.signal(signal.SIGCONT)
+        assert await first.ended() == 5
+        assert len(host.model.requests) == asked and host.tools.counts == {call: 1}
+        assert await host.tell(lambda: host.tools.answer(call)) == 200
+        await watch.said("that is done")
+        await host.settled()
+        await check(host)
 
 
 @pytest.mark.trap("R12")
