@@ -10,10 +10,10 @@ from tests.slice.world import Streaming, World, call, say
 from infinity.testing.tool_server import ToolServer
 
 
-async def turns() -> None:
-    """Of the event loop: more than it takes from a message to its request, with nothing in between to wait for."""
-    for _ in range(200):
-        await asyncio.sleep(0)
+async def a_while(world: World) -> None:
+    """More looks at the store, one after the other, than it takes from a message to its request, or from a commit to its delivery."""
+    for _ in range(100):
+        await world.store.thread("nobody")
 
 
 @pytest.mark.trap("R12")
@@ -27,7 +27,7 @@ async def test_in_doubt_no_slice_begins_and_no_delivery_leaves(tooled: World, se
     await tooled.noted(busy, "call")  # what ran goes on to its commit, which the store takes or refuses
     await tooled.runtime.send(idle, "hello")
     await tooled.eventually(lambda: idle in tooled.runtime.running)
-    await turns()
+    await a_while(tooled)
     assert len(tooled.model.requests) == 1 and server.invocations == []
     tooled.runtime.go_on()
     await tooled.said(idle, "two")
@@ -49,7 +49,7 @@ async def test_what_is_lost_is_ended_at_once(tooled: World, server: ToolServer) 
     tooled.runtime.go_on()
     second.go_on.set()
     await tooled.eventually(lambda: not tooled.runtime.running)
-    await turns()
+    await a_while(tooled)
     assert server.invocations == [] and len(tooled.runtime.outbox) == 0
     assert await tooled.kinds(thinking) == ["user"], "its turn was not committed"
     assert [row.call_id for row in await tooled.store.outbox()] == [
