@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infinity.agent import Agent
     from infinity.local.embedded import Runtime
-    from infinity.settings import Limits, Policy, Retries, Timeouts
+    from infinity.settings import Limits, Policy, Retention, Retries, Timeouts
     from infinity.tools.functions import tool
 
-__all__ = ["Agent", "Limits", "Policy", "Retries", "Runtime", "Timeouts", "tool"]
+__all__ = ["Agent", "Limits", "Policy", "Retention", "Retries", "Runtime", "Timeouts", "tool"]
 
 _HOMES = {
     "Agent": "infinity.agent",
     "Limits": "infinity.settings",
     "Policy": "infinity.settings",
+    "Retention": "infinity.settings",
     "Retries": "infinity.settings",
     "Runtime": "infinity.local.embedded",
     "Timeouts": "infinity.settings",

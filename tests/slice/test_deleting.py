@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,3 +224,28 @@ async def test_a_late_result_of_a_function_is_dropped(open_world: Callable[..., 
         Message(thread, "late", "result", b"{}", accepted_at=1), Expect.ANY, "late"
     ) == (Status.DELETED, None)
     await world.close()
+
+
+@pytest.mark.trap("L16")
+async def test_a_conversation_that_is_damaged_can_be_deleted(tooled: World, server: ToolServer) -> None:
+    thread, subscription = await subscribed(tooled, server)
+    await tooled._shut(5)
+    with sqlite3.connect(tooled.path) as file:
+        file.execute("UPDATE calls SET record = x'0102'")
+        file.execute("UPDATE threads SET header = x'0102'")
+        file.execute("UPDATE entries SET record = x'0102'")
+        file.execute("UPDATE feed SET crc = 0")
+    file.close()
+    await tooled._open()
+    await tooled.runtime.delete(thread)
+    assert ("/cancel_tool_call", {"thread_id": thread, "tool_call_id": subscription}) in server.notices
+    assert await tooled.store.deletions() == [] and (await tooled.store.counts())["threads"] == 0
+
+
+async def test_who_joins_a_deletion_of_many_waits_for_the_last_step(world: World) -> None:
+    thread = await world.thread()
+    of_many = asyncio.create_task(world.runtime.deletions.remove(thread, compact=False))
+    await asyncio.sleep(0)
+    await world.runtime.delete(thread)
+    assert await world.store.deletions() == [], "something of it may still be in the file"
+    await of_many

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .connection import connect
+from .connection import Connection, connect
 from .display import clean, dim, print_json
+from .exits import NOT_FOUND, Failure
 from .options import as_json, home_option
 
 __all__ = ["delete"]
@@ -27,7 +28,7 @@ def delete(thread: str, yes: bool, as_json: bool) -> None:
     """
     daemon = connect()
     if not yes:
-        title = clean(daemon.get(f"/v1/threads/{thread}")["title"] or "no title")
+        title = clean(_title(daemon, thread))
         click.confirm(
             f"Delete {clean(thread)} ({title}) and its child threads for good?", abort=True, err=True
         )
@@ -37,3 +38,12 @@ def delete(thread: str, yes: bool, as_json: bool) -> None:
         return
     click.echo(f"{clean(thread)} is deleted")
     click.echo(dim("backups of the database and exported files, if there are any, still have it"), err=True)
+
+
+def _title(daemon: Connection, thread: str) -> str:
+    try:
+        return daemon.get(f"/v1/threads/{thread}")["title"] or "no title"
+    except Failure as failure:
+        if failure.exit_code == NOT_FOUND:
+            raise
+        return "its record cannot be read"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from infinity._core import CoreError
 from infinity.abc import Condemned
 from infinity.backoff import Backoff
 from infinity.engine.loop import Loop
@@ -84,6 +85,8 @@ class Deletions:
             StoreError: nothing happened; or it is deleted, and the text says that not all of it is removed yet.
         """
         await self.remove(root, compact=True)
+        # What it has joined may have been begun for many trees at once, whose last step comes later.
+        await self._compact_after(root)
 
     async def remove(self, root: str, *, compact: bool) -> None:
         """``compact``: False leaves the last step to a ``compact`` that follows, for many trees at once."""
@@ -191,11 +194,19 @@ class Deletions:
         wire = self._services.wire
         notices: list[Coroutine[Any, Any, None]] = []
         for thread, call in condemned.calls:
-            found = await self._services.store.find_call(call)
-            if found is not None and found[0].toolset:
+            if await self._is_of_a_server(call):
                 notices.append(self._one(wire.notify_cancelled(thread, call)))
         notices += [self._one(wire.notify_closed(thread)) for thread, is_open in condemned.threads if is_open]
         await self._all(notices)
+
+    async def _is_of_a_server(self, call: str) -> bool:
+        try:
+            found = await self._services.store.find_call(call)
+        except (InfinityError, CoreError) as error:
+            # A record that cannot be read keeps nobody from deleting it.
+            log.warning("call %s cannot be read, its server is told all the same: %s", call, error)
+            return True
+        return found is not None and bool(found[0].toolset)
 
     async def _one(self, notice: Coroutine[Any, Any, None]) -> None:
         async with self._telling:
