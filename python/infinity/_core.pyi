@@ -17,6 +17,7 @@ __all__ = [
     "Mailboxes",
     "Message",
     "Snapshot",
+    "StopGuard",
     "Thread",
     "Wake",
     "__version__",
@@ -56,6 +57,18 @@ class Message:
     def seq(self) -> int: ...
     @property
     def accepted_at(self) -> int: ...
+
+@final
+class StopGuard:
+    """Ends the process with ``128 + signal`` if whoever holds the event loop keeps it from stopping (L17). A thread that blocks until the first signal."""
+
+    def __new__(cls, signals: list[int], unheard: float, unfinished: float) -> StopGuard:
+        """``unheard``: seconds from a signal to ``heard``; ``unfinished``: from there to ``finished``. Handlers that are installed already are called as
+        before. ``storage`` if it cannot be had."""
+    def heard(self) -> None:
+        """The event loop has heard the signal and stops."""
+    def finished(self) -> None:
+        """The process has stopped in order. Nothing is watched any more."""
 
 @final
 class Wake:

@@ -12,6 +12,7 @@
 //! | [`codec`] | records | state ⇄ bytes, version first, checksummed |
 //! | [`delta`] | delta | everything one slice changes, for one atomic commit (I6) |
 //! | [`journal`] | journal | the local durable store: one writer, group commit, fsync |
+//! | [`stop`] | stop guard | the end of a process that cannot hear that it is to stop |
 //! | [`display`] | display script | bounded evaluation of a toolset's `displayScript` |
 //!
 //! Only `py/` names `pyo3`. Nothing in this crate is async and nothing calls back into Python.
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod mailbox;
 pub mod message;
 pub mod render;
+pub mod stop;
 pub mod wake;
 
 #[cfg(feature = "python")]

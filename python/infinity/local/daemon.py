@@ -16,7 +16,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from infinity._core import Mailboxes, Message, Wake, __version__
+from infinity._core import Mailboxes, Message, StopGuard, Wake, __version__
 from infinity.abc import Observer, Store
 from infinity.callback_keys import callback_keys
 from infinity.config.reading import read_config
@@ -52,6 +52,10 @@ logger = logging.getLogger("infinity.daemon")
 
 GRACE = 5.0
 """Seconds that running slices get to commit when the daemon stops (L17)."""
+UNHEARD = 10.0
+"""Seconds that a signal may wait for an event loop that something holds; then the process is ended as by SIGKILL, which loses nothing."""
+UNFINISHED = 60.0
+"""Seconds that a stop may take. It is bounded by itself; this is for what nobody foresaw."""
 COLLECT_AFTER = (10_000, 20, 20)
 """Objects between garbage collections, and generations between larger ones. A slice leaves few cycles behind."""
 LARGE_BLOCK = 128 << 10
@@ -136,6 +140,7 @@ class Daemon:
         self._open_elsewhere = open_store
         self._undo = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
+        self._guard: StopGuard | None = None
         self._lost: InfinityError | None = None
         """Why the store is somebody else's by now."""
 
@@ -158,8 +163,11 @@ class Daemon:
             StoreLocked: another daemon has taken the store over. This one has stopped.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        signals = [signal.SIGTERM, signal.SIGINT]
+        for number in signals:
             loop.add_signal_handler(number, self._signalled, number)
+        # Behind the loop's own handlers, which it calls first.
+        self._guard = StopGuard([int(number) for number in signals], UNHEARD, UNFINISHED)
         try:
             _give_memory_back()
             state = await self._start_unless_stopped()
@@ -173,7 +181,8 @@ class Daemon:
             if self._lost is not None:
                 raise self._lost
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            self._guard.finished()
+            for number in signals:
                 loop.remove_signal_handler(number)
 
     async def _start_unless_stopped(self) -> DaemonState | None:
@@ -193,6 +202,8 @@ class Daemon:
         if self._stopping.is_set():
             # Whoever asks twice does not want to wait. Everything accepted is on disk.
             os._exit(128 + number)
+        if self._guard is not None:
+            self._guard.heard()
         self._stopping.set()
 
     async def _start(self) -> DaemonState:

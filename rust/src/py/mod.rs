@@ -13,6 +13,7 @@ mod message;
 mod outcome;
 mod records;
 mod snapshot;
+mod stop;
 mod thread;
 mod wake;
 
@@ -25,6 +26,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     message::register(module)?;
     wake::register(module)?;
+    stop::register(module)?;
     mailboxes::register(module)?;
     dedup::register(module)?;
     call::register(module)?;
