@@ -81,5 +81,5 @@ def test_times_that_are_none_are_refused() -> None:
 
     bad: Any
     for bad in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             StopGuard([signal.SIGUSR1], bad, 1.0)
