@@ -25,6 +25,7 @@ class Rolling(Host):
         self._ports = [fixed_port(), fixed_port()]
         self._target = self._ports[0]
         self._count = 0
+        self._started: list[Process] = []
         self._front: asyncio.Server | None = None
         self._passing: set[asyncio.StreamWriter] = set()
 
@@ -48,7 +49,9 @@ class Rolling(Host):
         home = self._directory / f"home-{self._count % 2}"
         arguments = ["daemon", "run", "--home", str(home), "--no-project", *options]
         self._count += 1
-        return await self._launch(arguments, environment)
+        made = await self._launch(arguments, environment)
+        self._started.append(made)
+        return made
 
     async def begin(self) -> None:
         self.process = await self.next()
@@ -72,6 +75,8 @@ class Rolling(Host):
             writer.transport.abort()
 
     async def close(self) -> None:
+        for process in self._started:
+            await process.kill()
         await super().close()
         if self._front is not None:
             self._front.close()

@@ -144,10 +144,15 @@ async def test_a_second_daemon_is_refused_and_one_that_takes_over_ends_the_first
         refused = await host.next("--wait", "0")
         assert await refused.ended() == 5
         assert f"pid {first.pid} on" in refused.log and "--take-over" in refused.log
+        host._count += 1  # the home that is free
+        waiting = await host.next("--wait", "60")
+        await waiting.line("waiting up to")
+        waiting.signal(signal.SIGTERM)
+        assert await waiting.ended() == 0, "a signal ends the waiting"
         watch = await host.create(ROOT)
         await host.say(ROOT, "speak")
         await watch.until(lambda seen: seen.kind == "text" and "half" in seen.data["text"], "half an answer")
-        host._count += 1  # the home that is free
+        host._count += 1
         second = await host.next("--take-over")
         await second.line("listening at")
         assert await first.ended() == 5
