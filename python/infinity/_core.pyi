@@ -274,6 +274,8 @@ class Thread:
         """The user whose message was folded in last."""
     def live_entries(self) -> int:
         """How many entries the next request renders."""
+    def staged(self) -> tuple[int, int]:
+        """About how much the next commit changes: rows and bytes, children included."""
     def live_bytes(self) -> int:
         """Bytes of the records of these entries."""
     def calls(self) -> list[Call]:

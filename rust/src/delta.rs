@@ -57,6 +57,12 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// About how many rows a store changes for it, without children and without what it only names for calls that end.
+    pub fn rows(&self) -> usize {
+        let once = self.entries.len() + self.feed.len() + self.timers.len() + self.outbox.len() + self.prompts.len();
+        1 + once + self.calls.len() + 2 * (self.consumed.len() + self.sends.len() + self.kept.len())
+    }
+
     /// Bytes of all records and bodies, children included: what the commit writes, more or less.
     pub fn size(&self) -> usize {
         let entries: usize = self.entries.iter().map(|(_, record)| record.len()).sum();

@@ -72,6 +72,8 @@ DIFFERENT = {
     "test_a_damaged_header_is_a_row_of_its_own_and_is_named": "it damages the daemon's own file",
     "test_what_is_denied_does_not_leave_and_the_model_hears_it": "conversations are not moved to or from a deployment",
     "test_what_is_asked_about_waits_for_the_user": "conversations are not moved to or from a deployment",
+    "test_an_interrupt_of_hundreds_of_calls_cancels_each_of_them": "hundreds of deliveries are a matter of the machine; there are fewer in this folder",
+    "test_a_thread_with_hundreds_of_calls_closes": "hundreds of deliveries are a matter of the machine; there are fewer in this folder",
     "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",
 }
 """Tests of the daemon's ways; what the cloud host does instead is tested in this folder."""

@@ -355,11 +355,7 @@ TRAPS = [
     ),
     _trap("B13", "The bad token or schema of one server stops every conversation."),
     _trap("B14", "Half requests hold descriptors for ever."),
-    _trap(
-        "B15",
-        "A slice that does not fit into the store's transaction is tried again for ever.",
-        gap="being built",
-    ),
+    _trap("B15", "A slice that does not fit into the store's transaction is tried again for ever."),
     _trap("G1", "History is copied or serialized anew for every request."),
     _trap("G2", "Queues, bodies, threads or subscriptions have no bound."),
     _trap("G3", "Every event leaves a thread that all listings walk."),

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 from tests.slice.world import Streaming, World, call, say
 
-from infinity.engine import loop
 from infinity.settings import Limits, Retries, Settings
+
+FILL = 2
+"""Turns of 64 refused calls that fill a slice: each changes more than half of ``work.FULL_ROWS``."""
 
 
 @pytest.mark.trap("L14", "M5")
@@ -63,11 +65,11 @@ async def test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_
     assert await world.store.timers(thread) == [], "nobody has to be woken for nothing"
 
 
-@pytest.mark.trap("G2")
+@pytest.mark.trap("B15", "G2")
 async def test_a_slice_that_has_made_as_many_calls_as_a_commit_takes_goes_on_in_another_one(
     world: World,
 ) -> None:
-    most = loop.CALLS_PER_SLICE // 64 + 2
+    most = FILL + 1
     world.model.then(*[call(*[("no_such_tool", {})] * 64)] * most, say("that is all"))
     thread = await world.thread("use it all day")
     await world.said(thread, "that is all")
@@ -80,7 +82,7 @@ async def test_a_slice_that_has_made_as_many_calls_as_a_commit_takes_goes_on_in_
 async def test_rounds_are_counted_over_slices_that_go_on_where_another_one_ended(
     open_world: Callable[..., World],
 ) -> None:
-    rounds = loop.CALLS_PER_SLICE // 64 + 2
+    rounds = FILL + 1
     world = open_world(settings=Settings(limits=Limits(rounds=rounds)))
     await world.start()
     world.model.then(*[call(*[("no_such_tool", {})] * 64)] * rounds)

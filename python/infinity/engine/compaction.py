@@ -11,6 +11,7 @@ from infinity._core import CoreError, Message
 from infinity.abc import Turn
 from infinity.backoff import Backoff
 from infinity.engine.content import admitted
+from infinity.engine.endings import closing
 from infinity.engine.memo import glance, recall, remember
 from infinity.engine.optional import optional
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -46,7 +47,7 @@ def is_summariser(slice: Slice) -> bool:
 
 def consider(slice: Slice) -> None:
     """Start one if the context has outgrown its share of the model's window. Optional: it never fails the slice that paid for a turn."""
-    if slice.thread.status != "closed":
+    if slice.thread.status != "closed" and not closing(slice):
         optional("compaction", slice.thread.id, lambda: _consider(slice))
 
 

@@ -15,7 +15,7 @@ from infinity.engine.gone import still_queued
 from infinity.engine.kept import KeptTurns
 from infinity.engine.optional import optional, optional_async
 from infinity.engine.outbox import Outbox
-from infinity.engine.parking import park_failing
+from infinity.engine.parking import fold_singly, park_failing
 from infinity.engine.room import Room, cost
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
@@ -40,8 +40,6 @@ from infinity.supervision import spawn, tend
 
 log = logging.getLogger("infinity.engine")
 
-CALLS_PER_SLICE = 256
-"""Calls after whose turn the rest of a slice is left to another one: a commit must fit into one transaction, and stores bound these."""
 BACKOFF = Backoff(first=0.25, longest=60.0)
 """How long a thread rests after a slice that failed; its messages stay queued (L10)."""
 LAST_WORDS = 2.0
@@ -247,6 +245,10 @@ class Loop:
                 self._owe(slice, getattr(error, "code", "storage"))
             return False
         code = getattr(error, "code", "internal")
+        batch = self._taken.get(thread, batch)
+        too_large = isinstance(error, LimitReached)
+        if too_large and not bought:
+            return await self._fold_singly(thread, batch)
         count = await self._count(thread, slice, code)
         retries = self._services.settings.retries
         in_a_row = self.failing.get(thread, (0, ""))[0] + 1
@@ -254,7 +256,7 @@ class Loop:
             # Receives count what ended the process as well. After a conflict another slice has committed: the thread gets on.
             in_a_row = max(in_a_row, receives)
         hopeless = in_a_row > retries.slices or count >= bound(retries)
-        if not hopeless and not (bought and isinstance(error, LimitReached)):
+        if not hopeless and not too_large:
             return False
         return await self._park(thread, batch, code, f"its slice failed {in_a_row} times in a row: {error}")
 
@@ -275,15 +277,32 @@ class Loop:
 
     async def _park(self, thread: str, batch: Sequence[Message], code: str, text: str) -> bool:
         try:
-            slice, committed = await park_failing(self._services, thread, batch, code, text)
+            steps = [await park_failing(self._services, thread, batch, code, text)]
+        except LimitReached:
+            return await self._fold_singly(thread, batch, f"{code}: {text}")
         except Exception as error:  # noqa: BLE001 it stays as it was, and nothing is bought: the bound is reached
             log.warning("%s could not be parked: %s: %s", thread, type(error).__name__, error)
             return False
         log.error("%s is parked: %s", thread, text)
-        self._hot.keep(slice.thread)
-        if committed is not None:
-            self.follow(committed)
+        self._follow_all(steps)
         return True
+
+    async def _fold_singly(self, thread: str, batch: Sequence[Message], problem: str | None = None) -> bool:
+        """No transaction takes what the batch does at once (B15); false if that cannot be helped now."""
+        try:
+            steps = await fold_singly(self._services, thread, batch, problem)
+        except Exception as error:  # noqa: BLE001 it stays as it was, and nothing was bought for it
+            log.warning("%s does not fit into a transaction: %s: %s", thread, type(error).__name__, error)
+            return False
+        self._follow_all(steps)
+        return True
+
+    def _follow_all(self, steps: Sequence[tuple[Slice, Committed | None]]) -> None:
+        for slice, committed in steps:
+            self._hot.keep(slice.thread)
+            self._services.mailbox.give_back(slice.left)
+            if committed is not None:
+                self.follow(committed)
 
     def expire(self, thread: str) -> None:
         """The host's time is nearly over: end the thread's running completion, take it back, and commit what there is without it."""
@@ -337,6 +356,7 @@ class Loop:
         bought = slice.bought
         committed = await commit(slice)
         self._hot.keep(slice.thread)
+        self._services.mailbox.give_back(slice.left)
         if committed is not None:
             self.follow(committed)
         if bought and slice.model is not None and self._services.probes.succeeded(slice.model):
@@ -349,6 +369,7 @@ class Loop:
         if slice is None:
             return batch
         self.running[thread] = slice
+        slice.left = []  # They are in the batch again.
         await self._commit(slice)
         return [message for message in batch if not slice.thread.seen(message.id)]
 
@@ -362,7 +383,7 @@ class Loop:
                 return
             await dispatch(slice, turn)
             compaction.consider(slice)
-            if slice.calls_made >= CALLS_PER_SLICE:
+            if slice.full:
                 slice.out_of_time = True
             if slice.ready:
                 await self._prepare(slice, self._more(slice.thread.id))

@@ -48,6 +48,15 @@ class Simpler(msgspec.Struct, frozen=True, omit_defaults=True):
         return replace(self, left_out=[*self.left_out, place])
 
 
+class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An interrupt or a close that is not through yet (``engine/endings.py``)."""
+
+    before: int
+    """Calls of turns before this position are cancelled."""
+    closing: bool = False
+    report: str | None = None
+
+
 class Memo(msgspec.Struct, omit_defaults=True):
     compaction: str | None = None
     """The child of the compaction that is running."""
@@ -84,6 +93,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """The problem that its parent was told of, while it stands."""
     sequences: dict[str, int] = {}
     """The ``seq`` of the last event, by subscription."""
+    ending: Ending | None = None
+    """Calls that are still to be cancelled."""
     simpler: Simpler = Simpler()
     """The form in which requests are made; children inherit it."""
 

@@ -1,7 +1,7 @@
 """Parking: a thread whose slices fail in the same way again and again rests with a problem, and costs nothing until a person resumes it (R7).
 
 The slice that parks does as little as possible, because whatever failed may fail again: it folds messages in and buys nothing. A message
-that cannot be folded in is discarded on record (I2).
+that cannot be folded in is discarded on record (I2). What no transaction of the store takes is never tried again as it is (B15).
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from infinity._core import Message, Thread
-from infinity.engine import spending
+from infinity.engine import endings, prompts, spending
 from infinity.engine.memo import recall, remember
 from infinity.engine.optional import optional_async
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.prepare import prepare
 from infinity.engine.work import Slice
+from infinity.errors import LimitReached
+from infinity.message import Result, decode
 
-__all__ = ["park_failing"]
+__all__ = ["fold_singly", "park_failing"]
 
 MOST_TRIALS = 256
 """Messages that are folded in one by one to find those that cannot be; each trial reads the state anew."""
@@ -27,21 +29,69 @@ async def park_failing(
     services: Services, thread: str, batch: Sequence[Message], code: str, text: str
 ) -> tuple[Slice, Committed | None]:
     """Commit the batch, and a problem that stays until the thread is resumed. Raises what the store, or damaged state, raises."""
+    fresh = await _reader(services, thread, batch)
+    slice = _folded(fresh, batch)
+    _hold(slice, code, text)
+    return slice, await commit(slice)
+
+
+async def fold_singly(
+    services: Services, thread: str, batch: Sequence[Message], problem: str | None = None
+) -> list[tuple[Slice, Committed | None]]:
+    """Commit each message by itself, because no transaction takes them together (B15). One that none takes by itself is not tried again: a call
+    gets an error result in place of its own, anything else is discarded on record and parks the thread. ``problem``: it parks in any case."""
+    steps = []
+    for message in batch:
+        fresh = await _reader(services, thread, [message])
+        slice = _folded(fresh, [message])
+        slice.wake_again()
+        try:
+            committed = await commit(slice)
+        except LimitReached as error:
+            slice = fresh()
+            slice.wake_again()
+            if not _answered(slice, message):
+                slice.discard(message, f"it cannot be applied: {error}")
+                problem = problem or f"{error.code}: a message was discarded: {error}"
+            committed = await commit(slice)
+        steps.append((slice, committed))
+    if problem is not None or not steps:
+        slice = (await _reader(services, thread, []))()
+        code, _, text = (problem or "limit: its slice does not fit into a transaction").partition(": ")
+        _hold(slice, code, text)
+        steps.append((slice, await commit(slice)))
+    return steps
+
+
+async def _reader(services: Services, thread: str, batch: Sequence[Message]) -> Callable[[], Slice]:
+    """Makes slices of the state as it is stored now."""
     snapshot = await services.store.load(thread, -1, [message.id for message in batch])
     assert snapshot is not None, "the store answered 'unchanged' for a version it was not asked about"
     catalog = await optional_async("the tools", thread, services.catalogs.of(Thread.load(snapshot).root))
+    return lambda: Slice(services, Thread.load(snapshot), services.clock.now(), catalog)
 
-    def fresh() -> Slice:
-        return Slice(services, Thread.load(snapshot), services.clock.now(), catalog)
 
-    slice = _folded(fresh, batch)
+def _hold(slice: Slice, code: str, text: str) -> None:
     problem = f"{text}. {spending.RESUME.capitalize()}"
     if slice.thread.status != "closed":
         spending.park(slice, code, problem)
         memo = recall(slice.thread)
         memo.held = f"{code}: {problem}"
         remember(slice.thread, memo)
-    return slice, await commit(slice)
+
+
+def _answered(slice: Slice, message: Message) -> bool:
+    """An error result in place of one that is too large; false if the message is no result of an open call."""
+    try:
+        body = decode(message.kind, message.body)
+    except ValueError:
+        return False
+    call = endings.open_call(slice, body.call_id) if isinstance(body, Result) else None
+    if call is None:
+        return False
+    slice.fail(call, prompts.too_large_to_keep(call.tool))
+    slice.thread.consume(message)
+    return True
 
 
 def _folded(fresh: Callable[[], Slice], batch: Sequence[Message]) -> Slice:

@@ -89,6 +89,10 @@ class Sending(StrEnum):
     """A function of this process, which is its own delivery."""
 
 
+def too_large_to_keep(tool: str) -> str:
+    return f"Error: {tool} returned more than the runtime's store takes at once, and none of it was kept. The tool has done its work; ask for less of it, or for a part."
+
+
 def past_deadline(tool: str, seconds: float, sending: Sending) -> str:
     """Each says what is true of it, because the model decides by it whether to call again."""
     match sending:

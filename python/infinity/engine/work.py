@@ -31,6 +31,11 @@ DEADLINE_EXACT_MS = 1_000
 """A call that leaves this soon after its plan keeps the deadline of the plan."""
 
 
+FULL_ROWS, FULL_BYTES = 1_000, 4 << 20
+"""What a slice changes, about, when it leaves the rest to another one. Stores bound a transaction (Aurora DSQL: 3,000 rows, 10 MiB), and
+one more step may change as much again."""
+
+
 @dataclass(slots=True)
 class Slice:
     """One slice of one thread. Everything it does to the world gathers in ``thread`` until the commit."""
@@ -45,8 +50,6 @@ class Slice:
     """Its provider."""
     rounds: int = 0
     """Completions in a row; those of slices that this one goes on for count too."""
-    calls_made: int = 0
-    """By the turns of this slice."""
     turns: int = 0
     """That were completed in this slice."""
     bought: bool = False
@@ -93,6 +96,8 @@ class Slice:
     """The text of the last turn of this slice."""
     closing: tuple[str | None] | None = None
     """Set by ``close_thread``: the last report."""
+    left: list[Message] = field(default_factory=list)
+    """Messages for which this commit has no room: another slice folds them in, and goes on from there."""
 
     @property
     def now(self) -> int:
@@ -109,12 +114,25 @@ class Slice:
     @property
     def ready(self) -> bool:
         """The model has something to answer, and may."""
-        ended = self.signal is not None or self.out_of_time
+        ended = self.signal is not None or self.out_of_time or self.left
         if ended or not self.thread.pending or self.thread.status in ("stopped", "closed"):
             return False
         memo = glance(self.thread)
+        if memo.ending is not None and memo.ending.closing:
+            return False
         # What is no input asks no model that said wait, and none whose context is being compacted (R8).
         return memo.retry is None and (not memo.blocked or self.spoken or self.asked_by_a_person)
+
+    @property
+    def full(self) -> bool:
+        """It has changed about as much as one commit takes."""
+        rows, size = self.thread.staged()
+        return rows >= FULL_ROWS or size >= FULL_BYTES
+
+    def wake_again(self) -> None:
+        """Another slice follows this one's commit, whatever else comes."""
+        id = f"on.{self.thread.id}.{self.thread.version + 1}"
+        self.thread.send(self.thread.id, id, Kind.CONTROL, encode(Control(action=Action.START)))
 
     def interrupt(self, action: Action) -> None:
         """From outside, while the slice runs: end the stream now."""
@@ -358,16 +376,8 @@ class Slice:
     def close(self, report: str | None) -> None:
         self.closing = (report,)
 
-    def finish_closing(self) -> None:
-        """The thread ends with this commit, its report in the same one (L12)."""
-        assert self.closing is not None
-        (report,) = self.closing
-        self.closing = None
-        for call in self.thread.calls():
-            self.cancel(call, prompts.CLOSED)
-        for subscription in self.thread.subscriptions():
-            self.thread.end_subscription(subscription.id)
-            self.notify_cancelled(subscription.id)
+    def finish_closing(self, report: str | None) -> None:
+        """The thread ends with this commit, its report in the same one (L12). Its calls and subscriptions have ended."""
         if self.thread.parent is not None and (report or self._was_spawned):
             self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
         if (retry := glance(self.thread).retry) is not None:

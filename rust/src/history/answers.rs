@@ -50,7 +50,7 @@ impl Thread {
             self.answer_by_event(&call, &answer)?;
             Answered::Event
         } else {
-            self.append_result(id, answer.blocks, answer.error, answer.now, answer.meta)?;
+            self.append_results(vec![id.clone()], answer.blocks, answer.error, answer.now, answer.meta)?;
             Answered::Result
         };
         self.calls.update(id, |call| {
@@ -69,7 +69,7 @@ impl Thread {
         if self.open_call(id)?.detached {
             return Err(self.rule(&format!("call {id} is detached already")));
         }
-        self.append_result(id, blocks, false, now, NO_META)?;
+        self.append_results(vec![id.clone()], blocks, false, now, NO_META)?;
         self.calls.update(id, |call| call.detached = true);
         Ok(())
     }
@@ -121,10 +121,10 @@ impl Thread {
         self.append_event(event, answer.error).map(drop)
     }
 
-    /// The one result that a tool_use block gets. The caller has checked that it has none.
-    pub(super) fn append_result(
+    /// The one result that each of these tool_use blocks gets, the same for all, in one entry. The caller has checked that they have none.
+    pub(super) fn append_results(
         &mut self,
-        id: &CallId,
+        calls: Vec<CallId>,
         blocks: &[u8],
         error: bool,
         now: i64,
@@ -132,12 +132,15 @@ impl Thread {
     ) -> Result<()> {
         check_object(meta, "meta")?;
         let content = Blocks::returned(blocks)?;
+        if calls.is_empty() {
+            return Ok(());
+        }
         self.append(Content {
             kind: EntryKind::Result,
             at: now,
             assistant: Blocks::default(),
-            user: Blocks::tool_result(id.as_str(), &content, error),
-            calls: vec![id.clone()],
+            user: Blocks::tool_results(&calls, &content, error),
+            calls,
             covers: None,
             meta,
         })

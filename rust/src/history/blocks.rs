@@ -92,13 +92,19 @@ impl Blocks {
         Ok(Self::join(&blocks))
     }
 
-    /// The one result of a call.
-    pub fn tool_result(id: &str, content: &Blocks, error: bool) -> Self {
-        let mut bytes = br#"{"type":"tool_result","tool_use_id":"#.to_vec();
-        push_string(&mut bytes, id);
-        bytes.extend_from_slice(br#","content":["#);
-        bytes.extend_from_slice(&content.bytes);
-        bytes.extend_from_slice(if error { br#"],"is_error":true}"# } else { b"]}" });
+    /// The one result of each of these calls.
+    pub fn tool_results(calls: &[CallId], content: &Blocks, error: bool) -> Self {
+        let mut bytes = Vec::new();
+        for id in calls {
+            if !bytes.is_empty() {
+                bytes.push(b',');
+            }
+            bytes.extend_from_slice(br#"{"type":"tool_result","tool_use_id":"#);
+            push_string(&mut bytes, id.as_str());
+            bytes.extend_from_slice(br#","content":["#);
+            bytes.extend_from_slice(&content.bytes);
+            bytes.extend_from_slice(if error { br#"],"is_error":true}"# } else { b"]}" });
+        }
         Self { settled: bytes.len(), bytes, image: content.image, tool_uses: Vec::new() }
     }
 

@@ -5,6 +5,9 @@ use crate::error::Result;
 use crate::history::thread::{Standing, Thread, lock};
 use std::sync::Arc;
 
+/// Timers, prompts and deliveries that a store removes for a call that ends.
+const ENDING: usize = 5;
+
 impl Thread {
     /// True if a delta would carry anything.
     pub fn changed(&self) -> bool {
@@ -52,6 +55,22 @@ impl Thread {
         self.clean = self.revision;
         self.last_delta = None;
         Ok(())
+    }
+
+    /// About how much the next delta changes: rows and bytes, children included. For whoever must end before a store's transaction is full.
+    ///
+    /// # Errors
+    /// `Rule` if an operation on a child broke off midway.
+    pub fn staged(&self) -> Result<(usize, usize)> {
+        let staged = &self.staged;
+        let calls = self.calls.changed().count();
+        let (mut rows, mut bytes) = (staged.rows() + calls + ENDING * self.calls.ended().len(), staged.size());
+        for child in &self.children {
+            let (more, larger) = lock(child)?.staged()?;
+            rows += more;
+            bytes += larger;
+        }
+        Ok((rows, bytes))
     }
 
     fn assemble(&self, now: i64) -> Result<Delta> {

@@ -41,12 +41,13 @@ impl Thread {
         check_object(event.meta, "meta")?;
         let content = Blocks::returned(event.blocks)?;
         let id = self.event_use_id(event.id);
+        let uses = vec![CallId::from(id.as_str())];
         self.append(Content {
             kind: EntryKind::Event,
             at: event.now,
             assistant: Blocks::event_use(&id, event.tool, event.call, event.arguments),
-            user: Blocks::tool_result(&id, &content, error),
-            calls: vec![id.as_str().into()],
+            user: Blocks::tool_results(&uses, &content, error),
+            calls: uses,
             covers: None,
             meta: event.meta,
         })

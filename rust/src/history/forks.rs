@@ -13,7 +13,7 @@ pub struct Fork<'a> {
     pub now: i64,
     /// Why it exists: JSON.
     pub origin: &'a [u8],
-    /// The result, in the child, of every unanswered call of the inherited last turn but `seed_call`.
+    /// The result, in the child, of every unanswered call of the inherited last turn but `seed_call`: one entry for all of them.
     pub placeholder: &'a [u8],
     /// The spawning call, whose result in the child is `seed`.
     pub seed_call: Option<&'a CallId>,
@@ -101,12 +101,12 @@ impl Thread {
         if fork.seed_call.is_some() && seed_call.is_none() {
             return Err(self.rule("a child with a seed_call needs a seed"));
         }
-        for call in self.calls.attached().filter(|_| whole) {
-            let blocks = match seed_call {
-                Some((id, seed)) if call.id == *id => seed,
-                _ => fork.placeholder,
-            };
-            child.append_result(&call.id, blocks, false, fork.now, NO_META)?;
+        let others = self.calls.attached().filter(|call| whole && fork.seed_call != Some(&call.id));
+        let others = others.map(|call| call.id.clone()).collect();
+        // One entry, however many: a turn of n calls may make n children.
+        child.append_results(others, fork.placeholder, false, fork.now, NO_META)?;
+        if let Some((id, seed)) = seed_call {
+            child.append_results(vec![id.clone()], seed, false, fork.now, NO_META)?;
         }
         if let (None, Some(seed)) = (fork.seed_call, fork.seed) {
             child.append_user(Blocks::spoken(seed)?, fork.now, NO_META)?;

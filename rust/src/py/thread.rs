@@ -183,6 +183,11 @@ impl PyThread {
         self.read(Thread::live_entries)
     }
 
+    /// About how much the next commit changes: rows and bytes, children included.
+    fn staged(&self) -> PyResult<(usize, usize)> {
+        self.with(|thread| thread.staged())
+    }
+
     /// Bytes of the records of these entries.
     fn live_bytes(&self) -> PyResult<usize> {
         self.read(Thread::live_bytes)

@@ -15,7 +15,7 @@ fn a_child_inherits_everything_and_its_turn_is_closed_with_placeholders() {
         [
             "user: hello",
             "assistant: turn + call a + call spawn + call b",
-            "user: result a one + result spawn you are the child + result b the parent waits for it"
+            "user: result a one + result b the parent waits for it + result spawn you are the child"
         ]
     );
     assert!(child.pending());
@@ -25,6 +25,24 @@ fn a_child_inherits_everything_and_its_turn_is_closed_with_placeholders() {
     assert_eq!((header.position, header.version, header.feed), (5, 0, 2));
     assert_eq!(header.actor.as_deref(), Some("somebody"), "who caused the spawning call");
     assert_eq!(parent.header().children, 1);
+}
+
+#[test]
+fn what_a_child_writes_does_not_grow_with_the_calls_of_its_turn() {
+    let names: Vec<String> = (0..64).map(|n| format!("call_{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (answered, placeholders) in [(0, 63), (62, 1)] {
+        let mut parent = calling(&names);
+        for name in &names[..answered] {
+            answer(&mut parent, name, "one").unwrap();
+        }
+        fork(&mut parent, "child", Some("call_63"), Some("you are the child")).unwrap();
+        let delta = parent.delta(NOW).unwrap();
+        assert_eq!(delta.children[0].entries.len(), 2, "one entry of {placeholders} placeholders, and its seed");
+    }
+    let mut parent = calling(&["only"]);
+    fork(&mut parent, "child", Some("only"), Some("you are the child")).unwrap();
+    assert_eq!(parent.delta(NOW).unwrap().children[0].entries.len(), 1, "nothing to hold a place for");
 }
 
 #[test]

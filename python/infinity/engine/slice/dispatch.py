@@ -12,7 +12,7 @@ from typing import Any
 
 from infinity._core import Call
 from infinity.abc import ModelCall, Offer, Turn
-from infinity.engine import consent, prompts
+from infinity.engine import consent, endings, prompts
 from infinity.engine.optional import optional
 from infinity.engine.work import SLEEPER, Slice, encode_json
 from infinity.errors import LimitReached
@@ -39,7 +39,6 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
     calls = _record(slice, turn)
     slice.turns += 1
     slice.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
-    slice.calls_made += len(calls)
     answered_at_once = False
     for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):
         if index < slice.limits.calls_per_turn:
@@ -50,7 +49,7 @@ async def dispatch(slice: Slice, turn: Turn) -> None:
     if answered_at_once and slice.closing is None:
         slice.wake_sleepers(prompts.SLEEP_REFUSED)
     if slice.closing is not None:
-        slice.finish_closing()
+        endings.close(slice)
     slice.mark("dispatch", started_at)
     slice.services.observer.gate("dispatched")
 

@@ -1,5 +1,5 @@
 """Prepare: fold the batch into history, in order. Results of attached calls come first, so that nothing in the same
-batch pushes them aside (L5). What each kind of message means is below, one function a kind."""
+batch pushes them aside (L5). Messages for which the commit has no room are left to another slice (B15). What each kind of message means is below, one function a kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Call, Message
-from infinity.engine import compaction, consent, family, prompts, questions, spending
+from infinity.engine import compaction, consent, endings, family, prompts, questions, spending
 from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
 from infinity.engine.work import Slice, decode_json, encode_json
@@ -42,19 +42,29 @@ def prepare(slice: Slice, batch: Sequence[Message]) -> None:
         (message, body) for message, body in fresh if isinstance(body, Result) and body.call_id in attached
     ]
     for message, result in first:
-        slice.came_at = message.accepted_at
-        _result(slice, message, result)
+        if _has_room(slice):
+            slice.came_at = message.accepted_at
+            _result(slice, message, result)
     slice.came_at = 0
     if first:
         slice.wake_sleepers(prompts.SLEEP_INTERRUPTED)
     for message, body in fresh:
         if not slice.thread.seen(message.id):
-            _fold(slice, message, body)
+            if _has_room(slice):
+                _fold(slice, message, body)
+            else:
+                slice.left.append(message)
+    endings.go_on(slice)
     if slice.thread.position != position:
         slice.spoken = True
         spending.unhold(slice, person=slice.asked_by_a_person)
     slice.mark("prepare", started_at)
     slice.services.observer.gate("prepared")
+
+
+def _has_room(slice: Slice) -> bool:
+    """Whether one more message fits into the commit; the first does. Behind one that did not, nothing overtakes it (THR-1)."""
+    return not slice.left and not (slice.thread.changed() and slice.full)
 
 
 def _open(slice: Slice, message: Message) -> tuple[Message, Body] | None:
@@ -70,12 +80,16 @@ def _open(slice: Slice, message: Message) -> tuple[Message, Body] | None:
 
 
 def _fold(slice: Slice, message: Message, body: Body) -> None:
-    if slice.thread.status == "closed":
+    if slice.thread.status == "closed" or (endings.closing(slice) and not _is_wake(body)):
         slice.discard(message, "thread closed")
         return
     slice.came_at = message.accepted_at
     _FOLD[type(body)](slice, message, body)
     slice.came_at = 0
+
+
+def _is_wake(body: Body) -> bool:
+    return isinstance(body, Control) and body.action is Action.START
 
 
 def _user(slice: Slice, message: Message, body: UserText) -> None:
@@ -101,9 +115,11 @@ def _user(slice: Slice, message: Message, body: UserText) -> None:
 
 
 def _result(slice: Slice, message: Message, body: Result) -> None:
-    call = slice.thread.call(body.call_id)
-    if call is None or call.state not in ("planned", "sent"):
-        slice.discard(message, "cancelled" if call and call.state == "cancelled" else "the call is not open")
+    call = endings.open_call(slice, body.call_id)
+    if call is None:
+        ended = slice.thread.call(body.call_id)
+        cancelled = ended is not None and ended.state in ("planned", "cancelled")
+        slice.discard(message, "cancelled" if cancelled else "the call is not open")
         return
     content, kept = entering(slice, body.content, slice.limits.result_chars)
     subscription = body.subscription
@@ -250,8 +266,8 @@ def _choice(slice: Slice, message: Message, body: Choice) -> None:
 
 def _prompt(slice: Slice, message: Message, kind: str, call_id: str, about: dict[str, Any]) -> None:
     """Pending until answered or the call ends; the call stays open (OAU-1, CHO-1). Never wakes the model."""
-    call = slice.thread.call(call_id)
-    if call is None or call.state not in ("planned", "sent"):
+    call = endings.open_call(slice, call_id)
+    if call is None:
         slice.discard(message, "the call is not open")
         return
     slice.open_prompt(kind, call, {"message_id": message.id, **about})
@@ -268,8 +284,8 @@ def _allow(slice: Slice, call: Call) -> None:
 
 
 def _chosen(slice: Slice, message: Message, body: Chosen) -> None:
-    call = slice.thread.call(body.call_id)
-    if call is None or call.state not in ("planned", "sent"):
+    call = endings.open_call(slice, body.call_id)
+    if call is None:
         slice.discard(message, "the call is not open")
         return
     if not questions.is_open(slice.thread, call, body.prompt_kind):
@@ -312,8 +328,8 @@ def _timer(slice: Slice, message: Message, body: Timer) -> None:
     if body.purpose is TimerPurpose.RETRY:
         _retry(slice, message, body)
         return
-    call = slice.thread.call(body.call_id or "")
-    if call is None or call.state not in ("planned", "sent"):
+    call = endings.open_call(slice, body.call_id or "")
+    if call is None:
         slice.discard(message, "the call is not open")
         return
     if body.purpose is TimerPurpose.SLEEP:
@@ -351,8 +367,8 @@ def _retry(slice: Slice, message: Message, body: Timer) -> None:
 def _control(slice: Slice, message: Message, body: Control) -> None:
     match body.action:
         case Action.INTERRUPT:
-            for call in slice.thread.calls() if body.argument != KEEP_CALLS else ():
-                slice.cancel(call, prompts.INTERRUPTED)
+            if body.argument != KEEP_CALLS:
+                endings.interrupt(slice)
             slice.thread.set_pending(False)
             spending.quiet(slice)
             slice.note("status", status="interrupted")
@@ -368,7 +384,7 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
             spending.started_anew(slice)
         case Action.CLOSE:
             slice.close(body.argument)
-            slice.finish_closing()
+            endings.close(slice)
         case Action.MODEL:
             slice.thread.set_model(body.argument or "")
             slice.note("status", status="model", model=body.argument)

@@ -1,0 +1,81 @@
+"""Many calls that end at once: an interrupt or a close cancels whatever is open in portions, each in a commit of its own that fits the store's
+transaction (B15). What is left is in the memo, and a message of the thread to itself goes on with it, in the same commit.
+
+Between two portions a call that is still to be cancelled has ended for everybody: what comes for it is discarded. A thread that closes takes nothing
+any more and asks no model.
+"""
+
+from __future__ import annotations
+
+from infinity._core import Call
+from infinity.engine import prompts
+from infinity.engine.memo import Ending, glance, recall, remember
+from infinity.engine.work import Slice
+
+__all__ = ["close", "closing", "go_on", "interrupt", "open_call"]
+
+MOST_ROWS = 2_000
+"""Rows that a slice may have gathered when it cancels one more call; less than a transaction takes, by what the calls of a turn need."""
+
+
+def interrupt(slice: Slice) -> None:
+    """Cancel the calls that are open now."""
+    _cancel(slice, Ending(slice.thread.position))
+
+
+def close(slice: Slice) -> None:
+    """The thread ends with the last portion, its report in the same commit (L12)."""
+    assert slice.closing is not None
+    (report,) = slice.closing
+    slice.closing = None
+    _cancel(slice, Ending(slice.thread.position, closing=True, report=report))
+
+
+def go_on(slice: Slice) -> None:
+    """With what an earlier slice has left."""
+    if (ending := glance(slice.thread).ending) is not None:
+        _cancel(slice, ending)
+
+
+def closing(slice: Slice) -> bool:
+    ending = glance(slice.thread).ending
+    return ending is not None and ending.closing
+
+
+def open_call(slice: Slice, id: str) -> Call | None:
+    """The call if it is open and stays so."""
+    call = slice.thread.call(id)
+    if call is None or call.state not in ("planned", "sent"):
+        return None
+    ending = glance(slice.thread).ending
+    return None if ending is not None and call.position < ending.before else call
+
+
+def _cancel(slice: Slice, ending: Ending) -> None:
+    whole = _portion(slice, ending)
+    if whole and ending.closing:
+        slice.finish_closing(ending.report)
+    left = None if whole else ending
+    if glance(slice.thread).ending != left:
+        memo = recall(slice.thread)
+        memo.ending = left
+        remember(slice.thread, memo)
+    if not whole:
+        slice.wake_again()
+
+
+def _portion(slice: Slice, ending: Ending) -> bool:
+    """Whether that was all; at least one has ended. Calls of the last turn come first: history goes on when they have their results."""
+    text = prompts.CLOSED if ending.closing else prompts.INTERRUPTED
+    calls = [call for call in slice.thread.calls() if call.position < ending.before]
+    calls.sort(key=lambda call: call.detached)
+    subscriptions = slice.thread.subscriptions() if ending.closing else []
+    for ended, call in enumerate([*calls, *subscriptions]):
+        if ended and slice.thread.staged()[0] >= MOST_ROWS:
+            return False
+        if call.subscription:
+            slice.thread.end_subscription(call.id)
+            slice.notify_cancelled(call.id)
+        else:
+            slice.cancel(call, text)
+    return True
