@@ -568,7 +568,7 @@ class Journal:
         """Delete a whole tree for good: from now on ``accept`` answers ``deleted``, ``commit`` and ``load`` are the error ``deleted``, and no listing has it.
         Value: ``([(thread, whether it was open)], [(thread, call)])`` of all threads, and of open calls and subscriptions; while it is being erased, of what is left.
         Errors: ``not_found``, ``deleted`` if nothing is left to be done, ``bad_request`` for a thread that is no root."""
-    def erase(self, root: str, limit: int = 1000) -> int:
+    def erase(self, root: str, limit: int = 250) -> int:
         """Remove about so many rows of a tree that was marked. Value: true while there may be more."""
     def compact(self, sparse_only: bool = False) -> int:
         """Write the file anew from its live rows and cut off its log; other writes wait, reading goes on. Deletions whose rows are gone are over then.

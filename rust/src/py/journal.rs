@@ -107,7 +107,7 @@ impl PyJournal {
     }
 
     /// Remove rows of a tree that was marked, about ``limit`` of them; true while there may be more.
-    #[pyo3(signature = (root, limit = 1000))]
+    #[pyo3(signature = (root, limit = 250))]
     fn erase(&self, root: String, limit: i64) -> Ticket {
         self.0.write(Write::Erase { root, limit })
     }
