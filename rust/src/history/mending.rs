@@ -187,7 +187,7 @@ impl Mending {
 }
 
 fn result(id: &CallId, position: i64) -> Result<Entry> {
-    let blocks = Blocks::tool_result(id.as_str(), &said(LOST_RESULT)?, true);
+    let blocks = Blocks::tool_results(std::slice::from_ref(id), &said(LOST_RESULT)?, true);
     write(EntryKind::Result, position, Blocks::default(), blocks, vec![id.clone()], None)
 }
 
