@@ -6,11 +6,12 @@ import sqlite3
 from typing import Any
 
 import msgspec
+import pytest
 from tests.slice.world import World, call, say
 
-from infinity.answers import threads
+from infinity.answers import entries, threads
 from infinity.answers.examination import PAGE, examine
-from infinity.errors import ModelRefused
+from infinity.errors import ModelRefused, StoreError
 from infinity.testing.tool_server import ToolServer
 
 
@@ -51,6 +52,87 @@ async def test_a_damaged_header_is_a_row_of_its_own_and_is_named(world: World) -
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
     found = await _examined(world)
     assert [(problem["thread"], problem["kind"]) for problem in found["problems"]] == [(bad, "damaged")]
+
+
+def _edit(world: World, sql: str, *values: Any) -> None:
+    file = sqlite3.connect(world.path)
+    with file:
+        assert file.execute(sql, values).rowcount == 1
+    file.close()
+
+
+async def _entries(world: World, thread: str, **query: str) -> tuple[int, dict[str, Any]]:
+    listed = await entries.listing(world.store, thread, query)
+    return listed.status, msgspec.json.decode(listed.body)
+
+
+_PLACE = "(select key << 32 from threads where id = ?)"
+
+
+@pytest.mark.trap("L16")
+async def test_entries_that_are_damaged_or_missing_are_named_beside_the_intact_ones(world: World) -> None:
+    world.model.then(say("one"), say("two"), say("three"))
+    thread = await world.thread("first")
+    await world.said(thread, "one")
+    for text, reply in (("second", "two"), ("third", "three")):
+        await world.runtime.send(thread, text)
+        await world.said(thread, reply)
+    status, whole = await _entries(world, thread)
+    assert status == 200 and len(whole["entries"]) == 7 and "damaged" not in whole
+    _edit(world, f"update entries set record = x'00' where place = {_PLACE} + 1", thread)
+    for lost in (3, 6):
+        _edit(world, f"delete from entries where place = {_PLACE} + {lost}", thread)
+    status, found = await _entries(world, thread)
+    assert (status, found["error"]["code"], found["next"]) == (503, "damaged", None)
+    assert [entry["position"] for entry in found["entries"]] == [0, 2, 4, 5]
+    assert found["entries"] == [entry for entry in whole["entries"] if entry["position"] in (0, 2, 4, 5)]
+    assert [each["position"] for each in found["damaged"]] == [1, 3, 6]
+    assert "(1, 3, 6)" in found["error"]["message"] and "infinity doctor" in found["error"]["message"]
+    status, page = await _entries(world, thread, limit="1")
+    assert (status, page["next"], len(page["entries"])) == (200, 0, 1), "this page is whole"
+    status, page = await _entries(world, thread, after="0", limit="2")
+    assert (status, page["next"]) == (503, 2)
+    assert [each["position"] for each in page["damaged"]] == [1]
+    status, page = await _entries(world, thread, after="3", limit="1")
+    assert (status, page["next"]) == (200, 4)
+
+
+@pytest.mark.trap("L16")
+async def test_entries_of_a_thread_whose_record_is_damaged_are_listed_and_that_is_said(world: World) -> None:
+    world.model.then(say("one"))
+    thread = await world.thread("first")
+    await world.said(thread, "one")
+    _edit(world, "update threads set header = x'00' where id = ?", thread)
+    status, found = await _entries(world, thread)
+    assert status == 503 and len(found["entries"]) == 3
+    assert f"the record of thread {thread} is damaged" in found["error"]["message"]
+
+
+@pytest.mark.trap("L16")
+async def test_a_row_that_cannot_be_read_does_not_hide_the_others(world: World) -> None:
+    good, bad = await world.thread(), await world.thread()
+    file = sqlite3.connect(world.path)
+    with file:
+        file.execute("update threads set title = cast(x'ff' as text) where id = ?", (bad,))
+    file.close()
+    listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
+    assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
+    filtered = await threads.listing(world.runtime, world.store, {"status": "idle"})
+    assert [row["id"] for row in msgspec.json.decode(filtered.body)["threads"]] == [good]
+    found = await _examined(world)
+    assert [(problem["thread"], problem["kind"]) for problem in found["problems"]] == [(bad, "damaged")]
+
+
+async def test_a_disk_that_fails_for_a_moment_is_not_called_damage(world: World, monkeypatch: Any) -> None:
+    world.model.then(say("one"))
+    await world.said(await world.thread("first"), "one")
+
+    async def failing(*_: Any) -> Any:
+        raise StoreError("the disk did not answer")
+
+    monkeypatch.setattr(world.store, "inbox", failing)
+    with pytest.raises(StoreError, match="did not answer"):
+        await _examined(world)
 
 
 async def test_calls_of_a_server_that_is_not_configured_and_the_oldest_are_named(

@@ -65,6 +65,13 @@ class Connection:
         wanted = {name: value for name, value in query.items() if value is not None}
         return self._request("GET", path, params=wanted)
 
+    def entries(self, thread: str, after: int) -> tuple[list[dict[str, Any]], str | None]:
+        """The end of a history: entries, and what is said of those that are damaged."""
+        found = self._request(
+            "GET", f"/v1/threads/{thread}/entries", params={"after": after, "limit": 1000}, whole=False
+        )
+        return found["entries"], found["error"]["message"] if "error" in found else None
+
     def post(self, path: str, body: Any = None, *, key: str | None = None, within: float = SECONDS) -> Any:
         headers = {"Idempotency-Key": key} if key else {}
         return self._request("POST", path, json=body, headers=headers, timeout=within)
@@ -91,11 +98,13 @@ class Connection:
     def delete(self, path: str, *, within: float = SECONDS) -> Any:
         return self._request("DELETE", path, timeout=within)
 
-    def _request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **options: Any) -> Any:
+    def _request(
+        self, method: str, path: str, *, headers: Mapping[str, str] = {}, whole: bool = True, **options: Any
+    ) -> Any:
         import httpx
 
         try:
-            return check(self._http.request(method, path, headers=dict(headers), **options))
+            return check(self._http.request(method, path, headers=dict(headers), **options), whole=whole)
         except httpx.ConnectError:
             raise Failure(
                 f"the daemon at {self.state.address} does not listen any more; see 'infinity daemon status'",
@@ -113,14 +122,16 @@ def connect() -> Connection:
     return Connection(home, find_daemon(home))
 
 
-def check(response: httpx.Response) -> Any:
-    """The JSON of a good answer; ``Failure`` for any other."""
+def check(response: httpx.Response, *, whole: bool = True) -> Any:
+    """The JSON of a good answer; ``Failure`` for any other. ``whole``: the error ``damaged`` is no answer, even if it has entries."""
     if response.is_success:
         return response.json()
     code = ""
     try:
-        error = response.json()["error"]
-        text, code = error["message"], error["code"]
+        body = response.json()
+        text, code = body["error"]["message"], body["error"]["code"]
+        if code == "damaged" and not whole and "entries" in body:
+            return body
     except (ValueError, KeyError, TypeError):
         text = f"the daemon answered HTTP {response.status_code}"
     if response.status_code == 404 or code == "deleted":

@@ -108,11 +108,9 @@ def show(thread: str, last: int, as_json: bool) -> None:
     connection = connect()
     found = connection.get(f"/v1/threads/{thread}")
     after = max(found["position"] - last - 1, -1)
-    entries = (
-        connection.get(f"/v1/threads/{thread}/entries", after=after, limit=1000)["entries"] if last else []
-    )
+    entries, damage = connection.entries(thread, after) if last else ([], None)
     if as_json:
-        print_json({**found, "entries": entries})
+        print_json({**found, "entries": entries, **({"damaged": damage} if damage else {})})
         return
     click.echo(f"{strong(found['id'])}  {one_line(found['title'])}".rstrip())
     click.echo(
@@ -134,6 +132,8 @@ def show(thread: str, last: int, as_json: bool) -> None:
         click.echo(prompt_lines(thread, prompt))
     for entry in entries:
         click.echo(entry_line(entry))
+    if damage:
+        click.echo(warn(one_line(damage)))
 
 
 def status_word(row: dict[str, Any]) -> str:

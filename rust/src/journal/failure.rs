@@ -41,18 +41,13 @@ impl Failure {
 /// What happened to which journal, and what to do now.
 pub fn describe(path: &Path, error: &rusqlite::Error) -> Error {
     let name = path.display();
+    if is_damage(error) {
+        return damaged(path, &error.to_string());
+    }
     let Some(code) = error.sqlite_error_code() else {
-        return match error {
-            // A column does not hold what its table declares.
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::Utf8Error(..) => damaged(path, &error.to_string()),
-            _ => Error::Storage(format!("the journal {name} failed: {error}")),
-        };
+        return Error::Storage(format!("the journal {name} failed: {error}"));
     };
     match code {
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(path, &error.to_string()),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             Error::Locked(format!("another program holds the journal {name} ({error}); close it and try again"))
         }
@@ -70,6 +65,21 @@ pub fn describe(path: &Path, error: &rusqlite::Error) -> Error {
             "reading or writing the journal {name} failed ({error}); check the disk, then try again"
         )),
         _ => Error::Storage(format!("the journal {name} failed: {error}")),
+    }
+}
+
+/// Said of what was read, not of the reading.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
+        // A column does not hold what its table declares.
+        None => matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::desk::{Desk, HISTORIES, NO_HISTORIES, created, scratch};
 use crate::family::{raise, text};
 use crate::files::{Files, beside};
 use _core::history::Thread;
-use _core::journal::{Value, Write, examine};
+use _core::journal::{Filter, Read, Value, Write, examine};
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 use std::collections::BTreeMap;
@@ -189,4 +189,40 @@ fn the_name_of_a_journal_may_have_any_characters() {
     drop(desk);
     let found = examine(&path, &NO_HISTORIES).unwrap().unwrap().problems;
     assert!(found.iter().all(|line| header_of_a_test(line)), "{found:?}");
+}
+
+#[test]
+fn a_listing_goes_around_pages_that_cannot_be_read() {
+    let home = scratch();
+    let path = filled(&home);
+    let whole = fs::read(&path).unwrap();
+    let listed = |desk: &Desk| {
+        let Value::Threads(rows) = desk.read(Read::Threads(Filter { limit: 100, ..Filter::default() })).unwrap() else {
+            panic!()
+        };
+        rows
+    };
+    let expected = listed(&Desk::of_threads(&path));
+    let (mut around, mut pieces) = (0, 0);
+    for page in 1..whole.len() / 4096 {
+        let mut spoiled = whole.clone();
+        spoiled[page * 4096..(page + 1) * 4096].fill(0xa5);
+        let home = scratch();
+        let path = home.path().join("infinity.db");
+        fs::write(&path, &spoiled).unwrap();
+        let Ok((journal, _)) = crate::desk::open(&path) else { continue };
+        drop(journal);
+        let desk = Desk::of_threads(&path);
+        if desk.read(Read::Threads(Filter { limit: 100, ..Filter::default() })).is_ok() {
+            let rows = listed(&desk);
+            assert_eq!(rows.len(), expected.len(), "page {page}");
+            around += rows.iter().filter(|row| row.status == "damaged").count();
+        }
+        for thread in ["a", "long 7", "long 20"] {
+            let read = Read::Entries { thread: thread.into(), after: -1, limit: 100 };
+            let Ok(Value::Entries(entries)) = desk.read(read) else { continue };
+            pieces += entries.iter().filter(|(_, record)| record.is_empty()).count();
+        }
+    }
+    assert!(around > 0 && pieces > 0, "{around} threads, {pieces} entries");
 }

@@ -2,7 +2,7 @@
 
 use super::Picture;
 use crate::journal::checksum::checked;
-use crate::journal::failure::{Failure, damaged};
+use crate::journal::failure::{Failure, damaged, is_damage};
 use crate::journal::schema::{POSITIONS, place, position};
 use crate::journal::value::FeedRow;
 use rusqlite::params;
@@ -14,11 +14,28 @@ fn beyond(key: i64, after: i64) -> (i64, i64) {
     (place(key, first), place(key, POSITIONS))
 }
 
+/// One that cannot be read has no bytes, which no record is.
 pub fn entries(picture: &Picture<'_>, thread: &str, after: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, Failure> {
     let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
     let (start, end) = beyond(key, after);
     let sql = "SELECT place, record FROM entries WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3";
-    Ok(picture.all(sql, params![start, end, limit], |row| Ok((position(row.get(0)?), row.get(1)?)))?)
+    match picture.all(sql, params![start, end, limit], |row| Ok((position(row.get(0)?), row.get(1)?))) {
+        Err(error) if is_damage(&error) => one_by_one(picture, start, end, limit),
+        found => Ok(found?),
+    }
+}
+
+fn one_by_one(picture: &Picture<'_>, start: i64, end: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, Failure> {
+    let mut found = Vec::new();
+    for at in (start..end).take(usize::try_from(limit).unwrap_or(0)) {
+        match picture.find("SELECT record FROM entries WHERE place = ?1", [at], |row| row.get(0)) {
+            Ok(None) => {}
+            Ok(Some(record)) => found.push((position(at), record)),
+            Err(error) if is_damage(&error) => found.push((position(at), Vec::new())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
 }
 
 pub fn feed(picture: &Picture<'_>, thread: &str, after: i64, limit: i64) -> Result<Vec<FeedRow>, Failure> {

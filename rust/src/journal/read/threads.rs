@@ -2,7 +2,7 @@
 
 use super::{LIVING, Picture};
 use crate::error::Error;
-use crate::journal::failure::Failure;
+use crate::journal::failure::{Failure, is_damage};
 use crate::journal::value::ThreadRow;
 use rusqlite::types::ToSql;
 use rusqlite::{Row, named_params};
@@ -53,7 +53,53 @@ pub fn list(picture: &Picture<'_>, filter: &Filter) -> Result<Vec<ThreadRow>, Fa
         }
     }
     sql += " ORDER BY updated_at DESC, id DESC LIMIT :limit";
-    Ok(picture.all(&sql, params.as_slice(), read)?)
+    match picture.all(&sql, params.as_slice(), read) {
+        Err(error) if is_damage(&error) => around(picture, filter, updated_at, id),
+        found => Ok(found?),
+    }
+}
+
+/// The same where a row cannot be read: each by itself, after what the index says. One that cannot be read has its id, its time, and no
+/// header; it is listed where nothing is asked about what it may have held.
+fn around(picture: &Picture<'_>, filter: &Filter, updated_at: i64, id: &str) -> Result<Vec<ThreadRow>, Failure> {
+    let asked = |row: &ThreadRow| {
+        filter.root.as_ref().is_none_or(|root| *root == row.root)
+            && filter.status.as_ref().is_none_or(|status| *status == row.status)
+            && filter.parent.as_ref().is_none_or(|parent| Some(parent) == row.parent.as_ref())
+    };
+    let unasked = filter.root.is_none() && filter.status.is_none() && filter.parent.is_none();
+    // The index has all of it.
+    let sql = "SELECT id, updated_at FROM threads INDEXED BY threads_by_update WHERE (updated_at, id) < (?1, ?2)
+               ORDER BY updated_at DESC, id DESC";
+    let ids = picture.all(sql, (updated_at, id), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut found = Vec::new();
+    for (id, updated_at) in ids {
+        if found.len() as i64 >= filter.limit {
+            break;
+        }
+        let sql = format!("SELECT {COLUMNS} FROM threads WHERE id = ?1 AND {LIVING}");
+        match picture.find(&sql, [&id], read) {
+            Ok(row) => found.extend(row.filter(asked)),
+            Err(error) if is_damage(&error) && unasked => found.push(unreadable(id, updated_at)),
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+fn unreadable(id: String, updated_at: i64) -> ThreadRow {
+    ThreadRow {
+        root: id.clone(),
+        id,
+        parent: None,
+        status: "damaged".into(),
+        title: String::new(),
+        version: 0,
+        created_at: 0,
+        updated_at,
+        header: Vec::new(),
+    }
 }
 
 fn cursor(after: &str) -> Result<(i64, &str), Failure> {
