@@ -112,6 +112,7 @@ async def test_what_is_no_conversation_is_refused_in_words(world: World) -> None
     child = (await world.noted(root, "child"))["id"]
     with pytest.raises(BadRequest, match=f"delete {root}"):
         await world.runtime.delete(child)
+    await world.runtime.delete(root)
 
 
 async def test_two_who_delete_at_once_delete_once_and_both_hear_when_it_is_done(world: World) -> None:
