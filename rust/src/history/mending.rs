@@ -63,7 +63,7 @@ pub fn mend(header: &[u8], before: &[Vec<u8>], own: &[(i64, Vec<u8>)], calls: &[
     }
     // A call of the last turn that nobody knows any more.
     for id in mending.forsaken() {
-        let entry = result(&id, header.position)?;
+        let entry = results(vec![id], header.position)?;
         mended.entries.push((header.position, entry.record().to_vec()));
         header.position += 1;
     }
@@ -130,14 +130,29 @@ impl Mending {
             let ids = calls.into_iter().map(|(id, ..)| id).collect();
             return write(EntryKind::Turn, position, produced, Blocks::default(), ids, None);
         }
-        match self.unanswered(position)? {
-            Some(id) => result(&id, position),
-            // Between a call and its result nothing can be said.
-            None if self.open.is_empty() => {
-                write(EntryKind::User, position, Blocks::default(), said(LOST)?, Vec::new(), None)
+        let mut unanswered = self.unanswered(position)?;
+        if !unanswered.is_empty() {
+            // An entry may have held the results of several calls: the last one takes what is left.
+            if self.more_results(header, position)? {
+                unanswered.truncate(1);
             }
-            None => write(EntryKind::User, position, Blocks::default(), Blocks::default(), Vec::new(), None),
+            return results(unanswered, position);
         }
+        // Between a call and its result nothing can be said.
+        let said = if self.open.is_empty() { said(LOST)? } else { Blocks::default() };
+        write(EntryKind::User, position, Blocks::default(), said, Vec::new(), None)
+    }
+
+    /// Whether another lost position behind this one can take results of the same turn.
+    fn more_results(&self, header: &Header, position: i64) -> Result<bool> {
+        for at in position + 1..header.position {
+            match self.whole.get(&at) {
+                Some(entry) if entry.kind() == EntryKind::Result => {}
+                Some(_) => return Ok(false),
+                None => return Ok(header.summary != Some(at) && self.calls_of_turn(at)?.is_empty()),
+            }
+        }
+        Ok(false)
     }
 
     /// Id, tool and arguments of the calls that the turn at a lost position has made: those on record, or those whose results follow.
@@ -161,8 +176,8 @@ impl Mending {
         Ok(found)
     }
 
-    /// The first call of the last turn whose result is nowhere, although nothing waits for it.
-    fn unanswered(&self, position: i64) -> Result<Option<CallId>> {
+    /// The calls of the last turn whose results are nowhere, although nothing waits for them.
+    fn unanswered(&self, position: i64) -> Result<Vec<CallId>> {
         let mut left: Vec<&CallId> = self.open.iter().filter(|id| !self.waits(id)).collect();
         for entry in self.whole.range(position..).map(|(_, entry)| entry) {
             match entry.kind() {
@@ -174,7 +189,7 @@ impl Mending {
                 _ => {}
             }
         }
-        Ok(left.first().map(|id| (*id).clone()))
+        Ok(left.into_iter().cloned().collect())
     }
 
     fn waits(&self, id: &CallId) -> bool {
@@ -186,9 +201,9 @@ impl Mending {
     }
 }
 
-fn result(id: &CallId, position: i64) -> Result<Entry> {
-    let blocks = Blocks::tool_results(std::slice::from_ref(id), &said(LOST_RESULT)?, true);
-    write(EntryKind::Result, position, Blocks::default(), blocks, vec![id.clone()], None)
+fn results(calls: Vec<CallId>, position: i64) -> Result<Entry> {
+    let blocks = Blocks::tool_results(&calls, &said(LOST_RESULT)?, true);
+    write(EntryKind::Result, position, Blocks::default(), blocks, calls, None)
 }
 
 fn said(text: &str) -> Result<Blocks> {

@@ -129,3 +129,34 @@ fn a_child_goes_on_when_what_it_inherits_was_lost() {
         goes_on(&store, "child");
     }
 }
+
+#[test]
+fn a_child_goes_on_when_the_placeholders_of_several_calls_were_lost() {
+    let mut whole = Store::default();
+    let mut parent = calling(&["a", "b", "c", "d"]);
+    answer(&mut parent, "a", "one").unwrap();
+    let child = fork(&mut parent, "child", Some("c"), Some("your part")).unwrap();
+    {
+        let mut child = lock(&child).unwrap();
+        turn(&mut child, &["x", "y"]).unwrap();
+        answer(&mut child, "x", "two").unwrap();
+        answer(&mut child, "y", "three").unwrap();
+        child.add_user(&text("more"), NOW, None, EMPTY).unwrap();
+    }
+    committed(&mut whole, &mut parent);
+    let (start, end) = (whole.load("child").header().lineage.own_start(), whole.load("child").header().position);
+    for lost in 1_u32..1 << (end - start) {
+        for calls in [true, false] {
+            let mut store = whole.clone();
+            (start..end).filter(|at| lost & (1 << (at - start)) != 0).for_each(|at| store.lose("child", at));
+            if !calls {
+                store.lose_calls("child");
+            }
+            let before = store.clone();
+            assert!(store.mend("child"));
+            goes_on(&store, "child");
+            store.check_kept(&before);
+            assert!(!store.mend("child"), "it was mended, and there is something to mend");
+        }
+    }
+}
