@@ -10,6 +10,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("id", &[]),
     ("message", &["id"]),
     ("wake", &["error"]),
+    ("stop", &["error"]),
     ("mailbox", &["error", "id", "message"]),
     // Records are made and read by the nouns that they hold.
     ("codec", &["error"]),
@@ -25,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
         "py",
         &[
             "codec", "content", "dedup", "delta", "display", "error", "history", "id", "journal", "mailbox", "message",
-            "render", "wake",
+            "render", "stop", "wake",
         ],
     ),
 ];
