@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from infinity.config.project import ProjectFile
 from infinity.config.reading import read_config
+from infinity.config.schema import Config
 from infinity.errors import ConfigError
 from infinity.local.daemon import plan
 from infinity.local.home import Home
 from infinity.local.trust import Trust, find_project_file
-from infinity.settings import Settings
+from infinity.settings import Retention, Settings
 
 
 @pytest.fixture
@@ -160,6 +163,31 @@ def test_the_environment_overrides_the_file(path: Path) -> None:
     assert (settings.instructions, settings.default_model) == ("12", "scripted/default")
     prices = config.toolsets["prices"]
     assert (prices.url, prices.token_env) == ("https://prices.example", "PRICES_TOKEN")
+
+
+def test_every_section_of_plain_values_comes_from_the_environment_too(path: Path) -> None:
+    """One that does not would be ignored without a word."""
+    fields = Config.model_fields.items()
+    plain = [
+        section
+        for section, of in fields
+        if isinstance(of.annotation, type) and issubclass(of.annotation, BaseModel)
+    ]
+    assert "retention" in plain and len(plain) >= 8
+    for section in plain:
+        name = f"INFINITY_{section.upper()}_NONESUCH"
+        with pytest.raises(ConfigError, match=name):
+            read_config(path, {name: "1"})
+
+
+def test_retention_is_a_number_of_days(path: Path) -> None:
+    assert (
+        read_config(path, {"INFINITY_RETENTION_CLOSED_DAYS": "2.5"}).settings().retention.closed_days == 2.5
+    )
+    bad: Any
+    for bad in (-1, float("nan"), float("inf"), "x", None, True):
+        with pytest.raises(ConfigError, match="closed_days"):
+            Retention(closed_days=bad)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from .display import dim, one_line, warn
 from .exits import NOT_RUNNING, REFUSED, Failure
 from .keyboard import Keyboard, kept_terminal
 from .keys import missing
-from .options import home_option, the_home
+from .options import THREAD, home_option, the_home
 from .stream import Event, follow, stream_client
 from .transcript import ASLEEP, Transcript
 
@@ -50,7 +50,7 @@ class _Line(NamedTuple):
 @click.command(
     epilog="Examples: infinity chat · infinity chat thread_1 · echo 'how are you' | infinity chat --new"
 )
-@click.argument("thread", required=False)
+@click.argument("thread", type=THREAD, required=False)
 @click.option("--new", is_flag=True, help="Begin a new thread (the default without THREAD).")
 @click.option("--model", help="Model of the new thread.")
 @click.option("--title", default="", help="Title of the new thread.")

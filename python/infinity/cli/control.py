@@ -6,14 +6,14 @@ import click
 
 from .connection import connect
 from .display import clean, print_json
-from .options import as_json, home_option
+from .options import THREAD, as_json, home_option
 
 __all__ = ["close", "compact", "interrupt", "resume", "stop"]
 
 
 def _command(name: str, text: str) -> click.Command:
     @click.command(name=name, help=text, epilog=f"Example: infinity {name} thread_1")
-    @click.argument("thread")
+    @click.argument("thread", type=THREAD)
     @as_json
     @home_option
     def command(thread: str, as_json: bool) -> None:
@@ -39,7 +39,7 @@ compact = _command("compact", "Summarise the history of THREAD in the background
 
 
 @click.command(epilog="Example: infinity resume thread_1, infinity resume --all --problem budget")
-@click.argument("thread", required=False)
+@click.argument("thread", type=THREAD, required=False)
 @click.option("--all", "every", is_flag=True, help="Every thread that rests with a problem.")
 @click.option(
     "--problem",
@@ -65,7 +65,7 @@ def resume(thread: str | None, every: bool, problem: str | None, as_json: bool) 
 
 
 @click.command(epilog="Example: infinity close thread_1 --report 'not needed any more'")
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.option("--report", help="A last word for its parent.")
 @as_json
 @home_option

@@ -6,8 +6,8 @@ import click
 
 from .connection import Connection, connect
 from .display import clean, dim, print_json
-from .exits import NOT_FOUND, Failure
-from .options import as_json, home_option
+from .exits import NOT_FOUND, REFUSED, Failure
+from .options import THREAD, as_json, home_option
 
 __all__ = ["delete"]
 
@@ -16,7 +16,7 @@ DELETE_SECONDS = 1800.0
 
 
 @click.command(epilog="Examples: infinity delete thread_1 · infinity delete thread_1 --yes")
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 @home_option
@@ -29,9 +29,12 @@ def delete(thread: str, yes: bool, as_json: bool) -> None:
     daemon = connect()
     if not yes:
         title = clean(_title(daemon, thread))
-        click.confirm(
-            f"Delete {clean(thread)} ({title}) and its child threads for good?", abort=True, err=True
-        )
+        try:
+            click.confirm(
+                f"Delete {clean(thread)} ({title}) and its child threads for good?", abort=True, err=True
+            )
+        except click.Abort:
+            raise Failure("nothing was deleted; --yes deletes without asking") from None
     deleted = daemon.delete(f"/v1/threads/{thread}", within=DELETE_SECONDS)
     if as_json:
         print_json(deleted)
@@ -42,8 +45,14 @@ def delete(thread: str, yes: bool, as_json: bool) -> None:
 
 def _title(daemon: Connection, thread: str) -> str:
     try:
-        return daemon.get(f"/v1/threads/{thread}")["title"] or "no title"
+        found = daemon.get(f"/v1/threads/{thread}")
     except Failure as failure:
         if failure.exit_code == NOT_FOUND:
             raise
         return "its record cannot be read"
+    if found["root"] != thread:
+        raise Failure(
+            f"{thread} belongs to the conversation {found['root']}, which is deleted as a whole only: infinity delete {found['root']}",
+            REFUSED,
+        )
+    return found["title"] or "no title"

@@ -11,7 +11,7 @@ import click
 from .connection import connect
 from .display import dim, print_json, warn
 from .exits import Failure
-from .options import as_json, home_option
+from .options import THREAD, as_json, home_option
 
 __all__ = ["export", "import_", "migrate"]
 
@@ -22,7 +22,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 @click.command(
     epilog="Examples: infinity export thread_1 thread_1.infinity · infinity export thread_1 --undo"
 )
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--keep", is_flag=True, help="A copy only: the conversation goes on here.")
 @click.option("--undo", is_flag=True, help="Take it back into service here. Only if it was imported nowhere.")
@@ -95,7 +95,7 @@ def import_(file: Path, as_json: bool) -> None:
 @click.command(
     epilog="Example: infinity migrate thread_1 --to https://agent.example --token-file other-home/token"
 )
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.option("--to", "destination", metavar="URL", required=True, help="Address of the other daemon.")
 @click.option(
     "--token",

@@ -7,14 +7,32 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from infinity.ids import is_id
+
+from .exits import NOT_FOUND, Failure
+
 if TYPE_CHECKING:
     from infinity.local.home import Home
 
-__all__ = ["as_json", "home_option", "the_home"]
+__all__ = ["THREAD", "as_json", "home_option", "the_home"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _KEY = "infinity.home"
+
+
+class _Thread(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """The id of a thread. What cannot be one names none, and must not reach a URL, where it could name something else."""
+
+    name = "thread"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not is_id(value):
+            raise Failure(f"there is no thread {value}; 'infinity threads' lists those there are", NOT_FOUND)
+        return value
+
+
+THREAD = _Thread()
 
 
 def _remember(context: click.Context, _: click.Parameter, value: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from urllib.parse import quote
 
 import click
 
@@ -10,7 +11,7 @@ from .connection import connect
 from .display import print_json
 from .exits import NOT_FOUND, Failure
 from .keys import tell_of_missing_keys
-from .options import as_json, home_option
+from .options import THREAD, as_json, home_option
 
 __all__ = ["choose", "send"]
 
@@ -44,6 +45,8 @@ def send(
         raise click.UsageError("say which THREAD, or --new for a new one")
     elif model or title:
         raise click.UsageError("--model and --title are for --new")
+    else:
+        thread = THREAD.convert(thread, None, None)
     if text is None or text == "-":
         text = sys.stdin.read()
     if not text.strip():
@@ -61,7 +64,7 @@ def send(
 
 
 @click.command(epilog="Example: infinity choose thread_1 1     infinity choose thread_1 --dismiss")
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.argument("choice", nargs=-1)
 @click.option("--dismiss", is_flag=True, help="Do not answer: the question's default stands.")
 @click.option("--user", metavar="ID", help="Whose answer it is.")
@@ -76,7 +79,7 @@ def choose(thread: str, choice: tuple[str, ...], dismiss: bool, user: str | None
     connection = connect()
     prompt = named or _only(connection.get(f"/v1/threads/{thread}")["prompts"])
     body = {"selected": selected} if user is None else {"selected": selected, "user_id": user}
-    outcome = connection.post(f"/v1/threads/{thread}/choices/{prompt}", body)
+    outcome = connection.post(f"/v1/threads/{thread}/choices/{quote(prompt, safe='')}", body)
     if as_json:
         print_json({"thread": thread, "prompt": prompt, **outcome})
     else:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import click
 
 from .display import dim, exact, json_text
-from .options import as_json, home_option, the_home
+from .options import THREAD, as_json, home_option, the_home
 from .stream import Event, follow
 
 __all__ = ["tail"]
@@ -18,7 +18,7 @@ __all__ = ["tail"]
 @click.command(
     epilog="Examples: infinity tail thread_1 · infinity tail thread_1 --after -1 --durable --json | jq .kind"
 )
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.option(
     "--after",
     metavar="CURSOR",

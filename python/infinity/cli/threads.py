@@ -23,7 +23,7 @@ from .display import (
     warn,
     within,
 )
-from .options import as_json, home_option
+from .options import THREAD, as_json, home_option
 from .states import advice, spent_line, state_line
 
 __all__ = ["show", "threads"]
@@ -97,7 +97,7 @@ def _rows(connection: Connection, limit: int, after: str | None, status: str) ->
 
 
 @click.command(epilog="Example: infinity show thread_1 --last 5")
-@click.argument("thread")
+@click.argument("thread", type=THREAD)
 @click.option(
     "--last", type=click.IntRange(0), default=20, show_default=True, help="So many entries of its history."
 )

@@ -8,13 +8,15 @@ import click
 
 from .connection import connect
 from .display import clean, dim, one_line, print_json, strong, warn
-from .options import as_json, home_option
+from .options import THREAD, as_json, home_option
 
 __all__ = ["tools"]
 
 
 @click.command(epilog="Example: infinity tools --json | jq '.toolsets[].tools[].name'")
-@click.option("--reload", "thread", metavar="THREAD", help="Fetch them again for a thread and its tree.")
+@click.option(
+    "--reload", "thread", type=THREAD, metavar="THREAD", help="Fetch them again for a thread and its tree."
+)
 @as_json
 @home_option
 def tools(thread: str | None, as_json: bool) -> None:

@@ -25,7 +25,17 @@ from .schema import Config
 
 __all__ = ["PROJECT_SECTIONS", "read_config", "read_table"]
 
-_FROM_ENVIRONMENT = ("daemon", "agent", "limits", "timeouts", "retries", "policy", "log", "toolsets")
+_FROM_ENVIRONMENT = (
+    "daemon",
+    "agent",
+    "limits",
+    "timeouts",
+    "retries",
+    "policy",
+    "retention",
+    "log",
+    "toolsets",
+)
 PROJECT_SECTIONS = ("agent", "models", "toolsets", "mcp_servers")
 """What a project's own file may set: nothing that concerns the daemon or consent."""
 

@@ -313,3 +313,67 @@ def test_a_conversation_is_deleted_after_a_question_or_without_one(run: Run) -> 
     deleted = parsed(run("delete", other, "--yes", "--json"))
     assert deleted["id"] == other and deleted["deleted_at"] > 0
     assert run("delete", "nobody", "--yes").exit_code == 4
+
+
+NO_IDS = [
+    "thread_1?x",
+    "thread_1/subscriptions/call_1",
+    "a#b",
+    "a\nb",
+    "",
+    ".",
+    "../x",
+    "a b",
+    "é",
+    "x" * 129,
+]
+
+
+@pytest.mark.trap("S2")
+@pytest.mark.parametrize("id", NO_IDS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show"],
+        ["delete", "--yes"],
+        ["close"],
+        ["resume"],
+        ["export"],
+        ["tail"],
+        ["chat"],
+        ["choose", "--dismiss"],
+        ["send"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_no_id_names_no_thread_and_reaches_no_address(run: Run, words: list[str], id: str) -> None:
+    found = run(*words, "--", id, *(["hello"] if words == ["send"] else []))
+    assert found.exit_code == 4
+    assert "there is no thread" in found.output and "Traceback" not in found.output
+
+
+def test_an_id_with_more_behind_it_deletes_nothing(run: Run) -> None:
+    thread = new(run)
+    assert run("delete", f"{thread}?x", "--yes").exit_code == 4
+    assert run("show", thread).exit_code == 0
+
+
+def test_a_child_is_refused_before_anybody_is_asked(run: Run) -> None:
+    thread = new(run, '/call spawn_thread {"instructions": "wait"}')
+    deadline, children = time.monotonic() + SOON, []
+    while not children and time.monotonic() < deadline:
+        children = [
+            row["id"]
+            for row in parsed(run("threads", "--all", "--json"))["threads"]
+            if row["parent"] == thread
+        ]
+        time.sleep(0.02)
+    refused = run("delete", children[0])
+    assert refused.exit_code == 5 and thread in refused.output and "for good?" not in refused.output
+
+
+def test_without_an_answer_nothing_is_deleted_and_the_option_is_named(run: Run) -> None:
+    thread = new(run)
+    left = run("delete", thread, input="")
+    assert left.exit_code == 1 and "--yes" in left.output
+    assert run("show", thread).exit_code == 0

@@ -194,7 +194,7 @@ def _arrive(
             if uncertain:
                 return
             raise Conflict(
-                f"thread {there} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+                f"thread {there} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {there} --undo`"
             )
         if resting is not None:
             await trees.mark(connection, rows.threads[0][0], resting)

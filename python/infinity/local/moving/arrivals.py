@@ -69,7 +69,7 @@ class Arrivals:
             root = await in_thread(partial(_root, str(file)))
             if await self._store.thread(root) is not None:
                 raise Conflict(
-                    f"thread {root} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+                    f"thread {root} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {root} --undo`"
                 )
             await self._bring(self._imported, root, file, IMPORTED)
         await self._fetch_tools(root)

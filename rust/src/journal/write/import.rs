@@ -43,7 +43,7 @@ pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: Li
         deletion::check(group, id)?;
         if group.exists("SELECT 1 FROM threads WHERE id = ?1", [id])? {
             return Err(Failure::Refused(Error::Conflict(format!(
-                "thread {id} is here already; nothing was imported. If this one is to be replaced, delete its tree first"
+                "thread {id} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {id} --undo`"
             ))));
         }
     }
