@@ -131,7 +131,7 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
         rows = ", ".join(f"{count} {table}" for table, count in examined.rows.items())
         found.facts.append(f"{home.database} was read, every row and every checksum: {rows}")
     found.problems += [f"{home.database}: {problem}" for problem in examined.problems]
-    if examined.problems and not repair:
+    if examined.problems and not repair and home.database.exists():
         found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
 
 

@@ -73,7 +73,9 @@ pub fn mend(header: &[u8], before: &[Vec<u8>], own: &[(i64, Vec<u8>)], calls: &[
     let places: Vec<String> = mended.entries.iter().take(20).map(|(position, _)| position.to_string()).collect();
     let more = mended.entries.len() - places.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let text = format!("entries {}{more} of this thread were lost when its database was damaged", places.join(", "));
+    let (entries, were) = if mended.entries.len() == 1 { ("entry", "was") } else { ("entries", "were") };
+    let places = places.join(", ");
+    let text = format!("{entries} {places}{more} of this thread {were} lost when its database was damaged");
     header.problem = Some(header.problem.map_or(text.clone(), |problem| format!("{problem}; {text}")));
     mended.header = header.encode();
     Ok(Some(mended))

@@ -88,7 +88,8 @@ fn contents(journal: &Connection, histories: &Histories, found: &mut Examination
         let mut damage = Vec::new();
         let rows = table.examine(journal, &mut damage)?;
         if let Some(counted) = counted(journal, &table.name)?.filter(|counted| *counted != rows && damage.is_empty()) {
-            damage.push(format!("{}: {rows} rows are there, and {counted} were written", table.name));
+            let rows = amount(rows, "row is there", "rows are there");
+            damage.push(format!("{}: {rows}, and {} written", table.name, amount(counted, "was", "were")));
         }
         some(&mut damage);
         found.problems.extend(damage);
@@ -98,6 +99,11 @@ fn contents(journal: &Connection, histories: &Histories, found: &mut Examination
     some(&mut holes);
     found.problems.extend(holes);
     Ok(())
+}
+
+/// So many of something, in words.
+pub fn amount(count: i64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// The first ones, and how many more there are.
@@ -110,13 +116,15 @@ fn some(lines: &mut Vec<String>) {
 }
 
 /// How many rows a table has by the writer's count; `None` for one that is not counted.
-fn counted(journal: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
+pub fn counted(journal: &Connection, table: &str) -> rusqlite::Result<Option<i64>> {
     let count = journal.query_row("SELECT rows FROM tallies WHERE name = ?1", [table], |row| row.get(0));
     count.optional()
 }
 
 /// Rows of a thread that its header speaks of and that are not there.
 pub struct Hole {
+    /// Of the thread, within the journal.
+    pub key: i64,
     pub thread: String,
     pub table: &'static str,
     pub missing: Vec<i64>,
@@ -126,8 +134,9 @@ impl std::fmt::Display for Hole {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let some: Vec<_> = self.missing.iter().take(NAMED).map(i64::to_string).collect();
         let dots = if self.missing.len() > some.len() { ", …" } else { "" };
-        let (thread, count) = (&self.thread, self.missing.len());
-        write!(to, "thread {thread}: {count} rows of its {} are missing ({}{dots})", self.table, some.join(", "))
+        let (thread, count) = (&self.thread, self.missing.len() as i64);
+        let (rows, are) = (amount(count, "row", "rows"), if count == 1 { "is" } else { "are" });
+        write!(to, "thread {thread}: {rows} of its {} {are} missing ({}{dots})", self.table, some.join(", "))
     }
 }
 
@@ -156,7 +165,7 @@ pub fn holes(journal: &Connection, histories: &Histories) -> rusqlite::Result<Ve
         for (table, start, end) in [("entries", start, end), ("feed", 0, feed)] {
             let missing = missing(journal, table, schema::place(key, 0), start, end);
             if !missing.is_empty() {
-                holes.push(Hole { thread: thread.clone(), table, missing });
+                holes.push(Hole { key, thread: thread.clone(), table, missing });
             }
         }
     }

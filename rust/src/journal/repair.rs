@@ -2,10 +2,11 @@
 //!
 //! Whatever moment a repair is interrupted at, the next open refuses, and the next repair starts over or finishes the exchange.
 
+use super::examine::amount;
 use super::failure::{damaged, describe};
 use super::image::{Image, Take, pages};
 use super::mark::{self, Mark};
-use super::open::{beside, lock, make, make_as, outline, outline_of, sync_directory};
+use super::open::{beside, exists, lock, make, make_as, outline, outline_of, sync_directory};
 use super::table::Table;
 use super::wal::Log;
 use super::{Histories, Wounded, examine, schema, verify};
@@ -37,6 +38,7 @@ pub struct Report {
 /// `locked` if the journal is in use; `damaged` if nothing of it can be read; `storage` if there is none, it cannot be read just now, or
 /// there is no space for the new one.
 pub fn repair(path: &Path, histories: &Histories) -> Result<Report> {
+    there(path)?;
     let _owner = lock(path)?;
     let draft = beside(path, ".repaired");
     if !path.exists() && draft.exists() {
@@ -58,6 +60,26 @@ pub fn repair(path: &Path, histories: &Histories) -> Result<Report> {
     Ok(Report { path: path.into(), damaged, rows: best.rows, lost, mended })
 }
 
+/// Whether there is anything to repair. A home without a journal stays as it is.
+fn there(path: &Path) -> Result<()> {
+    if path.exists() || beside(path, ".repaired").exists() {
+        return Ok(());
+    }
+    let (name, log) = (path.display(), beside(path, "-wal"));
+    if log.exists() {
+        return Err(Error::Damaged(format!(
+            "the journal {name} is gone, and of its log {} alone nothing can be made; bring the file back, or restore a backup",
+            log.display()
+        )));
+    }
+    match exists(path) {
+        Ok(_) => {
+            Err(Error::Storage(format!("there is no journal {name}, and nothing to repair; the next start makes one")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn stuck(path: &Path, error: &io::Error) -> Error {
     let name = path.display();
     Error::Storage(format!(
@@ -72,6 +94,12 @@ struct Salvaged {
     lost: Vec<String>,
     /// How much of what only grows there is.
     yields: i64,
+}
+
+impl Salvaged {
+    fn threads(&self) -> bool {
+        self.rows.iter().any(|(table, rows)| table == "threads" && *rows > 0)
+    }
 }
 
 /// Of all ways to read the log the one that gives most; the first of them if it makes no difference.
@@ -101,7 +129,15 @@ fn salvaged(path: &Path, log: Option<&(File, Log)>) -> Result<Salvaged> {
             let _ = fs::remove_file(&draft);
         }
     }
-    best.ok_or_else(|| refusal.unwrap_or_else(|| nothing(path)))
+    match (best, refusal) {
+        // Read in another way there were threads, which are lost.
+        (Some(best), Some(refusal)) if !best.threads() => {
+            let _ = fs::remove_file(&best.draft);
+            Err(refusal)
+        }
+        (Some(best), _) => Ok(best),
+        (None, refusal) => Err(refusal.unwrap_or_else(|| nothing(path))),
+    }
 }
 
 fn nothing(path: &Path) -> Error {
@@ -120,8 +156,11 @@ fn salvage(path: &Path, log: Option<&(File, Log)>, take: Take, draft: &Path) -> 
     if take == Take::Nothing {
         lost.push("the write-ahead log".into());
     }
-    let rows = transfer(&source, version, draft, &mut lost).map_err(|error| describe(draft, &error))?;
-    if rows.iter().all(|(table, rows)| table != "threads" || *rows == 0) {
+    let sqlite = |error: rusqlite::Error| describe(draft, &error);
+    let Copied { rows, threads } = transfer(&source, version, draft, &mut lost).map_err(sqlite)?;
+    let none = rows.iter().all(|(table, rows)| table != "threads" || *rows == 0);
+    // One that has none, by its own account, is whole without them.
+    if none && !(threads && matches!(examine::counted(&source, "threads"), Ok(Some(0)))) {
         return Err(nothing(path));
     }
     let yields = yields(draft).map_err(|error| describe(draft, &error))?;
@@ -175,16 +214,18 @@ fn graft(image: &Image, fresh: &Path) -> io::Result<()> {
     file.write_all(&page)
 }
 
-fn transfer(
-    source: &Connection,
-    version: i32,
-    draft: &Path,
-    lost: &mut Vec<String>,
-) -> rusqlite::Result<Vec<(String, i64)>> {
+struct Copied {
+    /// By table.
+    rows: Vec<(String, i64)>,
+    /// Whether no thread is known to be missing.
+    threads: bool,
+}
+
+fn transfer(source: &Connection, version: i32, draft: &Path, lost: &mut Vec<String>) -> rusqlite::Result<Copied> {
     let mut target = Connection::open(draft)?;
     let transaction = target.transaction()?;
     transaction.execute("DELETE FROM meta", [])?;
-    let mut rows = Vec::new();
+    let (mut rows, mut threads) = (Vec::new(), true);
     // As the source has them: an older one lacks tables and columns.
     for table in Table::all(source)? {
         let before = lost.len();
@@ -192,8 +233,10 @@ fn transfer(
         let gone = vanished(source, &transaction, &table)?;
         // Each row that is torn has its own line.
         if gone > (lost.len() - before) as i64 {
-            lost.push(format!("{}: {gone} rows that an index knows are gone", table.name));
+            let gone = amount(gone, "row that an index knows is", "rows that an index knows are");
+            lost.push(format!("{}: {gone} gone", table.name));
         }
+        threads &= table.name != "threads" || lost.len() == before;
     }
     transaction.execute_batch(&schema::fill(version))?;
     // A new thread would get the key of one that is gone, and its rows with it.
@@ -215,7 +258,9 @@ fn transfer(
             }
         };
         if orphans > 0 {
-            lost.push(format!("{}: {orphans} rows of threads that are gone", table.name));
+            threads = false;
+            let rows = amount(orphans as i64, "row", "rows");
+            lost.push(format!("{}: {rows} of threads that are gone", table.name));
         }
         let count = transaction.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         rows.push((table.name, count));
@@ -233,7 +278,7 @@ fn transfer(
     transaction.commit()?;
     target.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     target.close().map_err(|(_, error)| error)?;
-    Ok(rows)
+    Ok(Copied { rows, threads })
 }
 
 /// How many rows an index speaks of that are not there.
@@ -251,12 +296,17 @@ fn vanished(source: &Connection, target: &Connection, table: &Table) -> rusqlite
     Ok(most - there)
 }
 
-/// Let threads go on that have lost entries.
+/// Let threads go on that have lost entries or items of their streams.
 fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mut Vec<String>) -> rusqlite::Result<()> {
     let mut target = Connection::open(draft)?;
     let transaction = target.transaction()?;
     for hole in examine::holes(&transaction, histories)? {
         lost.push(hole.to_string());
+        if hole.table == "feed" {
+            stand_in(&transaction, &hole)?;
+            let items = amount(hole.missing.len() as i64, "item", "items");
+            mended.push(format!("thread {} goes on: a note stands in place of {items} of its stream", hole.thread));
+        }
     }
     for key in living(&transaction)? {
         let (id, wounded) = wounded(&transaction, histories, key)?;
@@ -267,13 +317,34 @@ fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mu
             transaction.execute("REPLACE INTO entries (place, record) VALUES (?1, ?2)", (place, record))?;
         }
         transaction.execute("UPDATE threads SET header = ?2 WHERE key = ?1", (key, &done.header))?;
-        mended.push(format!("thread {id} goes on: a note stands in place of {} entries", done.entries.len()));
+        let entries = amount(done.entries.len() as i64, "entry", "entries");
+        mended.push(format!("thread {id} goes on: a note stands in place of {entries}"));
     }
     transaction
         .execute("UPDATE tallies SET rows = (SELECT count(*) FROM entries) WHERE name = 'entries'", [])
         .map(drop)?;
     transaction.commit()?;
     target.close().map_err(|(_, error)| error)
+}
+
+/// In place of items of a stream that were lost: the first of each gap says so to whoever follows the stream, the others keep their places.
+fn stand_in(target: &Connection, hole: &examine::Hole) -> rusqlite::Result<()> {
+    let mut insert = target.prepare_cached("INSERT INTO feed (place, kind, body, crc) VALUES (?1, ?2, ?3, ?4)")?;
+    for gap in hole.missing.chunk_by(|one, next| one + 1 == *next) {
+        for position in gap {
+            let (kind, body) = if position == &gap[0] {
+                let items = amount(gap.len() as i64, "item of this stream was", "items of this stream were");
+                let text = format!("{items} lost here when the database was damaged");
+                ("problem", serde_json::json!({"code": "damaged", "text": text}).to_string())
+            } else {
+                ("missing", "{}".to_owned())
+            };
+            let body = body.into_bytes();
+            let crc = super::checksum::of(&body);
+            insert.execute((schema::place(hole.key, *position), kind, body, crc))?;
+        }
+    }
+    Ok(())
 }
 
 fn living(journal: &Connection) -> rusqlite::Result<Vec<i64>> {

@@ -111,7 +111,7 @@ fn a_journal_in_use_is_examined_from_inside_only() {
         .execute_batch("DELETE FROM entries WHERE place = (SELECT key << 32 FROM threads WHERE id = 'a') + 1")
         .unwrap();
     let found = examined();
-    assert!(found.iter().any(|line| line.contains("thread a: 1 rows of its entries are missing (1)")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("thread a: 1 row of its entries is missing (1)")), "{found:?}");
     desk.write(Write::PutMeta { key: "goes".into(), value: b"on".into() }).unwrap();
 }
 
@@ -124,7 +124,7 @@ fn what_was_never_counted_or_has_a_wrong_checksum_is_named() {
             "UPDATE entries SET record = x'00' WHERE place = (SELECT max(place) FROM entries)",
             "entries: the contents of row",
         ),
-        ("DELETE FROM feed WHERE place = (SELECT max(place) FROM feed)", "rows of its feed are missing"),
+        ("DELETE FROM feed WHERE place = (SELECT max(place) FROM feed)", "1 row of its feed is missing"),
         ("UPDATE threads SET header = x'00' WHERE id = 'a'", "threads: the contents of row"),
     ] {
         let home = scratch();

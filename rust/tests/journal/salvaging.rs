@@ -3,7 +3,7 @@
 use crate::desk::{Desk, HISTORIES, NO_HISTORIES, created, refusal, scratch};
 use crate::family::{loaded, portrait, raise, rendered};
 use crate::files::{Files, beside};
-use _core::journal::{Read, Value, examine, repair};
+use _core::journal::{Read, Value, Write, examine, repair};
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
@@ -115,14 +115,16 @@ fn a_thread_that_lost_entries_goes_on() {
         let lose = format!("DELETE FROM entries WHERE place = {place}");
         Connection::open(&path).unwrap().execute_batch(&lose).unwrap();
         let report = repair(&path, &HISTORIES).unwrap();
-        assert!(report.lost.iter().any(|line| line.contains("rows of its entries are missing")), "{report:?}");
+        assert!(report.lost.iter().any(|line| line.contains("1 row of its entries is missing")), "{report:?}");
         assert!(!report.mended.is_empty(), "{report:?}");
         let desk = Desk::of_threads(&path);
         for id in ["a", "a.child"] {
             rendered(&desk, id);
         }
         let problem = |id| loaded(&desk, id).header().problem.clone();
-        assert!([problem("a"), problem("a.child")].iter().flatten().any(|text| text.contains("were lost")));
+        assert!(
+            [problem("a"), problem("a.child")].iter().flatten().any(|text| text.contains("lost when its database"))
+        );
         drop(desk);
         assert_eq!(examine(&path, &HISTORIES).unwrap().unwrap().problems, [""; 0]);
     }
@@ -147,7 +149,100 @@ fn rows_that_only_an_index_knows_are_counted() {
         let Ok(report) = repair(&path, &NO_HISTORIES) else { continue };
         let kept = Desk::at(&path).inbox().len();
         assert!(kept == 60 || !report.lost.is_empty(), "{} messages vanished without a word", 60 - kept);
-        counted += usize::from(report.lost.iter().any(|line| line.contains("an index knows")));
+        counted += usize::from(report.lost.iter().any(|line| line.contains("that an index knows")));
     }
     assert!(counted > 0);
+}
+
+#[test]
+fn a_journal_without_threads_is_repaired_like_any_other() {
+    let home = scratch();
+    let path = home.path().join("infinity.db");
+    drop(Desk::at(&path));
+    assert_eq!(repair(&path, &HISTORIES).unwrap().lost, [""; 0]);
+    let desk = Desk::of_threads(&path);
+    raise(&desk, "a");
+    desk.write(Write::MarkDeleted { root: "a".into(), at: 1 }).unwrap();
+    while matches!(desk.write(Write::Erase { root: "a".into(), limit: 1000 }).unwrap(), Value::Flag(true)) {}
+    desk.write(Write::Compact { sparse_only: false }).unwrap();
+    drop(desk);
+    assert_eq!(repair(&path, &HISTORIES).unwrap().lost, [""; 0]);
+    let count = "SELECT (SELECT count(*) FROM threads), (SELECT count(*) FROM tombstones)";
+    let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let counted: (i64, i64) = Connection::open(&path).unwrap().query_row(count, [], counts).unwrap();
+    assert_eq!(counted, (0, 2), "what was deleted stays deleted");
+}
+
+#[test]
+fn a_journal_whose_first_log_is_lost_is_taken_as_it_is() {
+    for cut in [None, Some(0), Some(1000)] {
+        let home = scratch();
+        let mut files = Files::with(3);
+        files.index = None;
+        let path = files.put(&home);
+        match cut {
+            None => fs::remove_file(beside(&path, "-wal")).unwrap(),
+            Some(length) => fs::write(beside(&path, "-wal"), &files.log[..length]).unwrap(),
+        }
+        assert_eq!(refusal(&path).code(), "damaged");
+        let report = repair(&path, &NO_HISTORIES).unwrap();
+        assert!(report.lost[0].contains("is gone"), "{report:?}");
+        assert_eq!(Desk::at(&path).count("threads"), 0);
+    }
+}
+
+#[test]
+fn threads_that_are_lost_are_not_taken_for_none() {
+    let home = scratch();
+    let path = home.path().join("infinity.db");
+    let desk = Desk::at(&path);
+    desk.commit(created("t")).unwrap();
+    drop(desk);
+    Connection::open(&path).unwrap().execute_batch("DELETE FROM threads").unwrap();
+    let error = repair(&path, &NO_HISTORIES).unwrap_err();
+    assert!(error.text().contains("nothing can be read"), "{error}");
+}
+
+#[test]
+fn a_stream_that_lost_items_says_so_in_their_place() {
+    let home = scratch();
+    let path = home.path().join("infinity.db");
+    let desk = Desk::of_threads(&path);
+    raise(&desk, "a");
+    let feed = |desk: &Desk| {
+        let read = Read::Feed { thread: "a".into(), after: -1, limit: 100 };
+        let Value::Feed(rows) = desk.read(read).unwrap() else { panic!() };
+        rows.into_iter().map(|row| (row.position, row.kind, row.body)).collect::<Vec<_>>()
+    };
+    let whole = feed(&desk);
+    assert!(whole.len() == 5, "{whole:?}");
+    drop(desk);
+    let lose = "DELETE FROM feed WHERE place - (SELECT key << 32 FROM threads WHERE id = 'a') IN (0, 1, 2, 4)";
+    Connection::open(&path).unwrap().execute_batch(lose).unwrap();
+    let report = repair(&path, &HISTORIES).unwrap();
+    assert!(report.lost.iter().any(|line| line.contains("4 rows of its feed are missing (0, 1, 2, 4)")), "{report:?}");
+    assert!(report.mended.iter().any(|line| line.contains("4 items of its stream")), "{report:?}");
+    assert_eq!(examine(&path, &HISTORIES).unwrap().unwrap().problems, [""; 0]);
+    let desk = Desk::of_threads(&path);
+    let now = feed(&desk);
+    let kinds: Vec<_> = now.iter().map(|row| &*row.1).take(5).collect();
+    assert_eq!(kinds, ["problem", "missing", "missing", &*whole[3].1, "problem"]);
+    assert_eq!((now.len(), &now[3]), (5, &whole[3]));
+    let told: serde_json::Value = serde_json::from_slice(&now[0].2).unwrap();
+    assert_eq!(told["code"], "damaged");
+    assert!(told["text"].as_str().unwrap().starts_with("3 items of this stream were lost"), "{told}");
+    drop(desk);
+    assert_eq!(repair(&path, &HISTORIES).unwrap().lost, [""; 0]);
+}
+
+#[test]
+fn a_home_without_a_journal_stays_empty() {
+    let home = scratch();
+    let path = home.path().join("infinity.db");
+    let error = repair(&path, &NO_HISTORIES).unwrap_err();
+    assert!(error.text().contains("there is no journal"), "{error}");
+    fs::write(beside(&path, ".mark"), "clean\n").unwrap();
+    let error = repair(&path, &NO_HISTORIES).unwrap_err();
+    assert!(error.text().contains("bring it back, or restore a backup"), "{error}");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing but the mark");
 }

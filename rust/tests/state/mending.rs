@@ -51,7 +51,7 @@ fn any_entries_can_be_lost_and_the_calls_too() {
             let before = store.clone();
             assert!(store.mend("root"));
             goes_on(&store, "root");
-            assert!(store.load("root").header().problem.as_deref().unwrap().contains("were lost"));
+            assert!(store.load("root").header().problem.as_deref().unwrap().contains("lost when its database"));
             store.check_kept(&before);
             assert!(!store.mend("root"), "it was mended, and there is something to mend");
         }

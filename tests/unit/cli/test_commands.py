@@ -231,6 +231,21 @@ def test_the_doctor_works_without_a_daemon(run: Run, away: Path, monkeypatch: py
     away.chmod(0o700)
 
 
+def test_the_doctor_proposes_a_repair_only_of_what_is_there(
+    run: Run, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFINITY_HOME", str(away))
+    monkeypatch.chdir(away)
+    (away / "infinity.db.mark").write_text("clean\n")
+    found = run("doctor")
+    assert found.exit_code == 1 and "is gone" in found.output and "--repair" not in found.output, found.output
+    repaired = run("doctor", "--repair")
+    assert repaired.exit_code == 1 and "bring it back, or restore a backup" in repaired.output, (
+        repaired.output
+    )
+    assert not (away / "infinity.db.lock").exists()
+
+
 @pytest.mark.trap("S13")
 def test_a_file_is_shown_with_everything_in_it_before_it_is_trusted(run: Run, tmp_path: Path) -> None:
     (tmp_path / "infinity.toml").write_text(

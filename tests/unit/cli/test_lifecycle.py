@@ -245,16 +245,16 @@ def test_a_database_that_opens_is_examined_and_repaired_when_asked(home: Path) -
     with database:
         database.execute("delete from entries where place = (select max(place) from entries)")
     database.close()
-    assert "entries are missing" in process(home, "doctor").stdout
+    assert "entries is missing" in process(home, "doctor").stdout
     process(home, "daemon", "start")
     running = process(home, "doctor")
-    assert running.returncode == 1 and "entries are missing" in running.stdout, running.stdout
+    assert running.returncode == 1 and "entries is missing" in running.stdout, running.stdout
     process(home, "daemon", "stop")
     repaired = process(home, "doctor", "--repair")
-    assert "goes on: a note stands in place of 1 entries" in repaired.stdout, repaired.stdout
+    assert "goes on: a note stands in place of 1 entry" in repaired.stdout, repaired.stdout
     process(home, "daemon", "start")
     assert process(home, "doctor").returncode == 1, "the loss is a problem of the thread"
-    assert "were lost" in process(home, "show", thread).stdout
+    assert "of this thread was lost" in process(home, "show", thread).stdout
 
 
 @pytest.mark.rap("RUN-3")
