@@ -143,6 +143,18 @@ async def test_it_describes_itself_at_its_function_url() -> None:
     assert found.endpoint == "https://x.lambda-url.on.aws/invoke"
 
 
+@pytest.mark.parametrize("wrong", [None, 7, "text", [], {}, [None], True], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["headers", "requestContext", "body", "rawPath", "rawQueryString", "isBase64Encoded"]
+)
+async def test_an_event_with_anything_in_it_is_answered(name: str, wrong: Any) -> None:
+    """Whoever may invoke the function directly sends what they like."""
+    reply = await called(made(Aws()), {**request("/invoke", {}), name: wrong})
+    assert 400 <= reply["statusCode"] < 500
+    missing = {key: value for key, value in request("/invoke", {}).items() if key != name}
+    assert 400 <= (await called(made(Aws()), missing))["statusCode"] < 500
+
+
 @pytest.mark.rap("SRV-1", "SRV-2")
 @pytest.mark.parametrize("encoded", [False, True])
 async def test_a_call_is_queued_then_acknowledged_then_run_then_answered(

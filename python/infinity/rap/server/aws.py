@@ -293,28 +293,40 @@ class _Voice:
 
 
 def _request(event: Mapping[str, Any]) -> Request:
-    """A Function URL's event, payload version 2.0."""
-    http = event.get("requestContext", {}).get("http", {})
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
-    domain = event.get("requestContext", {}).get("domainName") or headers.get("host", "")
+    """A Function URL's event, payload version 2.0. Whoever may invoke the function may send anything: what is not of its type is not there."""
+    context = _table(event.get("requestContext"))
+    http = _table(context.get("http"))
+    given = _table(event.get("headers")).items()
+    headers = {
+        name.lower(): value for name, value in given if isinstance(name, str) and isinstance(value, str)
+    }
+    domain = _text(context.get("domainName")) or headers.get("host", "")
     # Lambda says how it was reached: https, but for stand-ins on loopback.
     scheme = "http" if headers.get("x-forwarded-proto") == "http" else "https"
 
     async def read() -> bytes:
-        raw = event.get("body") or ""
-        body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+        raw = _text(event.get("body"))
+        body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode(errors="surrogatepass")
         if len(body) > MAX_BODY:
             raise BodyTooLarge
         return body
 
     return Request(
-        method=http.get("method", ""),
-        path=event.get("rawPath", ""),
+        method=_text(http.get("method")),
+        path=_text(event.get("rawPath")),
         base=f"{scheme}://{domain}",
         headers=headers,
         read=read,
-        query=dict(parse_qsl(event.get("rawQueryString", ""))),
+        query=dict(parse_qsl(_text(event.get("rawQueryString")))),
     )
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _left(context: Any) -> float:
