@@ -81,4 +81,4 @@ def _told(thread: str, damaged: list[dict[str, Any]]) -> str:
         if named
         else f"the record of thread {thread} is damaged"
     )
-    return f"{what}; the intact ones are in this answer. See 'infinity doctor', which can repair them"
+    return f"{what}; the others can still be read. See 'infinity doctor', which can repair them"

@@ -23,6 +23,7 @@ from .display import (
     warn,
     within,
 )
+from .exits import Failure
 from .options import THREAD, as_json, home_option
 from .states import advice, spent_line, state_line
 
@@ -111,11 +112,15 @@ def show(thread: str, last: int, as_json: bool) -> None:
     entries, damage = connection.entries(thread, after) if last else ([], None)
     if as_json:
         print_json({**found, "entries": entries, **({"damaged": damage} if damage else {})})
+        if damage:
+            raise Failure(damage)
         return
     click.echo(f"{strong(found['id'])}  {one_line(found['title'])}".rstrip())
     click.echo(
         warn(one_line(found["out_of_service"]))
         if found["out_of_service"]
+        else warn("damaged: a part of its record cannot be read; the last line says which")
+        if damage
         else state_line(found["explanation"])
     )
     if found["parent"]:
@@ -133,7 +138,7 @@ def show(thread: str, last: int, as_json: bool) -> None:
     for entry in entries:
         click.echo(entry_line(entry))
     if damage:
-        click.echo(warn(one_line(damage)))
+        raise Failure(damage)
 
 
 def status_word(row: dict[str, Any]) -> str:
