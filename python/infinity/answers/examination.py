@@ -134,9 +134,9 @@ async def examine(
     store: Store,
     servers: Sequence[dict[str, Any]],
     start: Sequence[str],
-    kept: Sequence[str] = (),
+    kept: Sequence[str] | None = None,
 ) -> Answer:
-    """``problems``: of threads; ``store``: what the store has found in itself (``kept``); ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
+    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
     # A server that has never been reached may be the one that a call belongs to.
     known = all(server["toolset"] for server in servers)
     toolsets = {server["toolset"] for server in servers} if known else None
@@ -149,7 +149,8 @@ async def examine(
     return answer(
         {
             "problems": examination.problems,
-            "store": list(kept),
+            "store": list(kept or ()),
+            "store_read": kept is not None,
             "start": list(start),
             "calls": examination.calls,
             "looked_at": looked,

@@ -163,6 +163,8 @@ def _examine_records(connection: Connection, found: Examination) -> set[str]:
     examined = connection.get("/v1/examination")
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in examined["looked_at"].items())
     found.facts.append(f"looked at the record of every thread and at the configured models: {counts}")
+    if examined.get("store_read") and not examined["store"]:
+        found.facts.append("the daemon has read its database, every row and every checksum")
     found.problems += [problem for problem in examined["start"] if problem not in found.problems]
     found.problems += [f"thread {problem['thread']}: {problem['text']}" for problem in examined["problems"]]
     found.problems += [f"the database: {problem}" for problem in examined["store"]]

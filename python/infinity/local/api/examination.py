@@ -20,7 +20,7 @@ async def get_examination(request: web.Request) -> web.Response:
         examine(backend.models, backend.runtime.settings, named=True) if backend.models is not None else []
     )
     store = backend.store
-    kept = await store.examine() if isinstance(store, JournalStore) else []
+    kept = await store.examine() if isinstance(store, JournalStore) else None
     return respond(await examination.examine(backend.runtime, store, await backend.toolsets(), found, kept))
 
 
