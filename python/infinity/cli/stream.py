@@ -22,10 +22,17 @@ PATIENCE = 60.0
 """Seconds that a vanished daemon gets to come back."""
 SILENCE = 45.0
 """Seconds without even a comment after which a connection counts as dead; the daemon sends one every 15."""
+PAUSE, LONGEST_PAUSE = 0.25, 8.0
+"""Seconds before the next try: longer each time while the daemon answers and the stream does not get any further."""
+_FINAL = frozenset({"damaged", "too_new"})
+"""Codes of errors that no further try changes."""
 
 
 class Event(NamedTuple):
-    """``cursor``: of durable events; ``kind`` is ``disconnected`` or ``connected`` where the stream itself changed."""
+    """``cursor``: of durable events; ``kind`` is ``disconnected`` or ``connected`` where the stream itself changed.
+
+    A ``disconnected`` has its ``reason``, and in ``answered`` whether that is what the daemon said.
+    """
 
     cursor: int | None
     kind: str
@@ -40,36 +47,63 @@ def stream_client(home: Home) -> httpx.AsyncClient:
 
 
 async def follow(home: Home, thread: str, after: str | None) -> AsyncGenerator[Event, None]:
-    """Events behind the cursor ``after`` (``None``: all, ``latest``: only new ones), for ever. ``Failure`` if there is no such thread."""
-    cursor = after
+    """Events behind the cursor ``after`` (``None``: all, ``latest``: only new ones), for ever.
+
+    ``Failure`` if there is no such thread, if it cannot be read, or if the stream stays away for too long.
+    """
+    cursor, pause = after, PAUSE
+    now = asyncio.get_running_loop().time
+    lost: _Lost | None = None
+    lost_at, told = 0.0, False
     async with stream_client(home) as client:
-        lost_at: float | None = None
         while True:
+            began, further = now(), False
             try:
                 async with aclosing(_connected(client, home, thread, cursor)) as events:
                     async for event in events:
-                        if lost_at is not None:
-                            lost_at = None
+                        if lost is not None:
+                            if not told:
+                                yield _disconnected(lost)
+                            lost, told = None, False
                             yield Event(None, "connected", {})
                         if event.cursor is not None:
-                            cursor = str(event.cursor)
+                            cursor, further = str(event.cursor), True
                         if event.kind:
                             yield event
-            except _Lost as lost:
-                now = asyncio.get_running_loop().time()
-                if lost_at is None:
-                    lost_at = now
-                    yield Event(None, "disconnected", {"reason": str(lost)})
-                if now - lost_at > PATIENCE:
-                    raise Failure(
-                        f"the daemon did not come back within {PATIENCE:.0f} s; start it with 'infinity daemon start'",
-                        NOT_RUNNING,
-                    ) from None
-            await asyncio.sleep(0.25)
+            except _Lost as error:
+                first, lost = lost is None, error
+                lost_at = now() if first else lost_at
+                # Of a thread that was deleted the daemon closes the stream: only the next try says so.
+                if not told and not (first and error.closed):
+                    told = True
+                    yield _disconnected(error)
+                if now() - lost_at > PATIENCE:
+                    raise _given_up(thread, error) from None
+                further = further or not error.answered or now() - began > LONGEST_PAUSE
+            pause = PAUSE if further else min(2 * pause, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+
+def _disconnected(lost: _Lost) -> Event:
+    return Event(None, "disconnected", {"reason": str(lost), "answered": lost.answered})
+
+
+def _given_up(thread: str, lost: _Lost) -> Failure:
+    if lost.answered:
+        return Failure(f"the event stream of {thread} did not come back within {PATIENCE:.0f} s: {lost}")
+    return Failure(
+        f"the daemon did not come back within {PATIENCE:.0f} s; start it with 'infinity daemon start'",
+        NOT_RUNNING,
+    )
 
 
 class _Lost(Exception):
-    pass
+    """``answered``: the text is what the daemon said, or did; ``closed``: it ended the stream without a word."""
+
+    def __init__(self, text: str, *, answered: bool = False, closed: bool = False) -> None:
+        super().__init__(text)
+        self.answered = answered
+        self.closed = closed
 
 
 async def _connected(
@@ -82,13 +116,15 @@ async def _connected(
         address = find_daemon(home).address
         query = {} if cursor is None else {"after": cursor}
         async with client.stream("GET", f"{address}/v1/threads/{thread}/events", params=query) as response:
-            if response.status_code >= 500:
-                raise _Lost(f"HTTP {response.status_code}")
             if response.status_code != 200:
                 await response.aread()
+                if response.status_code >= 500:
+                    raise _refused(thread, response)
                 check(response)
             yield Event(None, "", {})
             async for event in parse(lines(response.aiter_bytes())):
+                if event.kind == "ended":
+                    raise _ended(thread, event.data)
                 yield event
     except httpx.TransportError as error:
         raise _Lost(type(error).__name__) from None
@@ -96,7 +132,23 @@ async def _connected(
         if error.exit_code == NOT_RUNNING:
             raise _Lost(error.message) from None
         raise
-    raise _Lost("the daemon closed the stream")
+    raise _Lost("the daemon closed the stream", answered=True, closed=True)
+
+
+def _refused(thread: str, response: httpx.Response) -> Exception:
+    try:
+        return _ended(thread, response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return _Lost(f"the daemon answered HTTP {response.status_code}", answered=True)
+
+
+def _ended(thread: str, error: dict[str, Any]) -> Exception:
+    """What is damaged stays so, however often it is asked for."""
+    reason = str(error["message"])
+    if error["code"] not in _FINAL:
+        return _Lost(reason, answered=True)
+    see = "" if "infinity doctor" in reason else ". See 'infinity doctor'"
+    return Failure(f"the event stream of {thread} cannot be read any further: {reason}{see}")
 
 
 async def lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import click
 
-from .display import dim, exact, json_text
+from .display import dim, exact, json_text, one_line
 from .options import THREAD, as_json, home_option, the_home
 from .stream import Event, follow
 
@@ -44,7 +44,8 @@ async def _tail(thread: str, after: str, durable: bool, count: int | None, as_js
     async with aclosing(follow(home, thread, after)) as events:
         async for event in events:
             if event.kind in ("connected", "disconnected"):
-                click.echo(dim(f"({event.kind})"), err=True)
+                why = f": {one_line(event.data['reason'])}" if event.data.get("answered") else ""
+                click.echo(dim(f"({event.kind}{why})"), err=True)
                 continue
             if durable and event.cursor is None:
                 continue

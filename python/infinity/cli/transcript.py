@@ -115,9 +115,11 @@ class Transcript:
         what = "changed" if data.get("content") is not None else "cleared"
         self.line(dim(f"(view {one_line(str(data['view_type']))} {what})"))
 
-    def _disconnected(self, _: dict[str, Any]) -> None:
+    def _disconnected(self, data: dict[str, Any]) -> None:
         self._void()
-        self.line(dim("(the daemon is away; waiting for it …)"))
+        answered = data.get("answered")
+        why = one_line(data["reason"]) if answered else "the daemon is away"
+        self.line(dim(f"({why}; {'trying again' if answered else 'waiting for it'} …)"))
 
     def _connected(self, _: dict[str, Any]) -> None:
         self.line(dim("(connected again)"))

@@ -74,6 +74,11 @@ def test_after_a_gap_the_record_is_shown_whole(screen: Screen) -> None:
     assert "The first\n" in screen.text
 
 
+def test_a_stream_that_the_daemon_refuses_is_told_with_its_reason(screen: Screen) -> None:
+    screen.live("disconnected", reason="the disk is gone", answered=True)
+    assert screen.text == "(the disk is gone; trying again …)\n"
+
+
 def test_open_calls_are_what_the_thread_waits_for(screen: Screen) -> None:
     screen.recorded("call", id="c1", tool="build", display="build(all)").recorded("slice", rounds=1)
     assert "→ build(all)" in screen.text and "(waiting: build(all); you can go on talking)" in screen.text

@@ -349,7 +349,11 @@ async def test_a_store_that_fails_under_a_stream_ends_it_in_order(
     monkeypatch.setattr(feed_module, "FIRST_PAGE", 1)
     monkeypatch.setattr(store, "feed", fail_later)
     async with asyncio.timeout(SOON), daemon.events(thread, after=len(events) - 3) as stream:
-        assert [event.id async for event in stream] == [len(events) - 2]
+        [shown, ended] = [event async for event in stream]
+    assert shown.id == len(events) - 2
+    assert ended == (None, "ended", {"code": "storage", "message": "the disk is gone"})
     assert "the disk is gone" in caplog.text and "Traceback" not in caplog.text
     monkeypatch.setattr(store, "feed", fail)
-    assert (await daemon.get(f"/v1/threads/{thread}/events")).status == 503
+    for after in ("0", "-1", "latest"):
+        refused = await daemon.get(f"/v1/threads/{thread}/events?after={after}")
+        assert (refused.status, refused.code) == (503, "storage"), after

@@ -7,14 +7,16 @@ it reads; if it stops reading, ``local.connections`` closes it, and it comes bac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import msgspec
 from aiohttp import HttpVersion11, web
 
+from infinity._core import CoreError
 from infinity.answers.events import cursor
 from infinity.answers.threads import known
-from infinity.errors import InfinityError
+from infinity.errors import InfinityError, from_core
 from infinity.feed import Feed, FeedEvent, Watcher, asked_in_children, frame
 
 from ..connections import Connection, connection_of
@@ -70,6 +72,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         after = cursor(text, row)
         if after is not None and not events and after != watcher.cursor:
             watcher.restart(after)
+            # Before the answer is a good one: what cannot be read is refused, with its reason.
+            events = await backend.feed.ready(watcher)
         await response.prepare(request)
         begin = [b"retry: 1000\n\n", *(_view(view_type, content) for view_type, content in views)]
         begin += map(frame, asked_in_children(prompts, thread))
@@ -77,11 +81,14 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         await _serve(request, response, backend.feed, watcher)
     except ConnectionError:
         logger.debug("a client of the event stream of %s has hung up", thread)
-    except InfinityError as error:
+    except (CoreError, InfinityError) as error:
         if not response.prepared:
             raise
-        # Its status line is long gone: the stream ends here, and the client comes back with its cursor.
-        logger.warning("the event stream of %s ended: %s", thread, error)
+        # Its status line is long gone: the stream ends here, says why, and the client comes back with its cursor.
+        told = from_core(error) if isinstance(error, CoreError) else error
+        logger.warning("the event stream of %s ended: %s", thread, told)
+        with contextlib.suppress(ConnectionError):
+            await response.write(_ended(told))
     finally:
         backend.feed.leave(watcher)
     return response
@@ -140,6 +147,11 @@ async def _write(response: web.StreamResponse, frames: list[bytes], connection: 
             if connection is not None:
                 await connection.drained()
             piece, size = [], 0
+
+
+def _ended(error: InfinityError) -> bytes:
+    data = msgspec.json.encode({"code": error.code, "message": str(error)})
+    return frame(FeedEvent(None, "ended", data))
 
 
 def _view(view_type: str, content: bytes) -> bytes:
