@@ -40,7 +40,9 @@ async def until_it_rests(world: World, thread: str) -> None:
         if due is not None and due - world.clock.now() < 800_000:
             world.clock.advance((due - world.clock.now() + 1) / 1000)
             quiet = 0
-        busy = thread in world.runtime.running or world.mailbox.queued(thread)
+        timer = await world.store.next_timer()
+        fires = timer is not None and timer <= world.clock.now()
+        busy = fires or thread in world.runtime.running or world.mailbox.queued(thread)
         quiet = 0 if busy else quiet + 1
         await asyncio.sleep(0.001)
 
