@@ -298,8 +298,7 @@ async def test_nothing_is_bought_while_an_attempt_cannot_be_recorded(
         await asyncio.sleep(0.002)
     assert len(world.model.requests) == 1
     away = False
-    await world.eventually(lambda: world.clock.sleeping() > 0)
-    world.clock.advance(60)
+    await until_it_rests(world, thread)
     await world.said(thread, "fine")
     assert len(world.model.requests) == 2
     await world.close()
