@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .errors import ConfigError
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -92,10 +90,10 @@ class Retention:
     """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
 
     def __post_init__(self) -> None:
-        """``ConfigError`` for what is no number of days: something could be deleted that is to be kept, or nothing ever."""
+        """``ValueError`` for what is no number of days: something could be deleted that is to be kept, or nothing ever."""
         days: object = self.closed_days
         if isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 <= days < math.inf:
-            raise ConfigError(f"closed_days is {days!r}; it must be a number of days, 0 or more")
+            raise ValueError(f"closed_days is {days!r}; it must be a number of days, 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

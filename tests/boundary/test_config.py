@@ -186,7 +186,7 @@ def test_retention_is_a_number_of_days(path: Path) -> None:
     )
     bad: Any
     for bad in (-1, float("nan"), float("inf"), "x", None, True):
-        with pytest.raises(ConfigError, match="closed_days"):
+        with pytest.raises(ValueError, match="closed_days"):
             Retention(closed_days=bad)
 
 
