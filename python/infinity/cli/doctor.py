@@ -127,6 +127,11 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     examined = examine_database(home)
     if examined is None:
         return
+    if examined.repaired is not None and not repair:
+        lost = "; ".join(examined.repaired["lost"]) or "nothing"
+        found.facts.append(
+            f"{home.database} was last repaired {moment(examined.repaired['at'])}; lost: {lost}"
+        )
     if not examined.problems:
         rows = ", ".join(f"{count} {table}" for table, count in examined.rows.items())
         found.facts.append(f"{home.database} was read, every row and every checksum: {rows}")

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infinity._core import CoreError, Journal, Wake, examine_journal, repair_journal
 from infinity.errors import from_core
@@ -32,6 +33,8 @@ class Examined:
 
     problems: list[str]
     rows: dict[str, int]
+    repaired: dict[str, Any] | None = None
+    """The last repair: ``at``, ``damaged`` (where the files from before are) and ``lost``."""
 
 
 def examine_database(home: Home) -> Examined | None:
@@ -43,7 +46,9 @@ def examine_database(home: Home) -> Examined | None:
     if found is None:
         return None
     examined = json.loads(found)
-    return Examined([str(problem) for problem in examined["problems"]], examined["rows"])
+    return Examined(
+        [str(problem) for problem in examined["problems"]], examined["rows"], examined["repaired"]
+    )
 
 
 @dataclass(frozen=True, slots=True)

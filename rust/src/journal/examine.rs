@@ -21,6 +21,8 @@ pub struct Examination {
     pub problems: Vec<String>,
     /// Rows that were read, by table.
     pub rows: Vec<(String, i64)>,
+    /// The last repair as it is on record: when, where the damaged file went, and what was lost.
+    pub repaired: Option<serde_json::Value>,
 }
 
 /// Of a journal that nobody has open; `None` if there is none, and never was.
@@ -81,6 +83,10 @@ fn hold(path: &Path) -> Result<Option<File>> {
 }
 
 fn contents(journal: &Connection, histories: &Histories, found: &mut Examination) -> rusqlite::Result<()> {
+    let repairs = journal.query_row("SELECT value FROM meta WHERE key = 'repairs'", [], |row| row.get::<_, Vec<u8>>(0));
+    // What cannot be read here is found below.
+    let repairs = repairs.ok().and_then(|repairs| serde_json::from_slice::<Vec<serde_json::Value>>(&repairs).ok());
+    found.repaired = repairs.and_then(|mut repairs| repairs.pop());
     let mut lines = integrity(journal, "100")?;
     some(&mut lines);
     found.problems.extend(lines);

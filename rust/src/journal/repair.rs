@@ -179,17 +179,34 @@ fn outlined(image: &Image, path: &Path, lost: &mut Vec<String>) -> Result<(Conne
     if let Some(found) = readable(image) {
         return Ok(found);
     }
+    let whole = first_page_is_whole(image).map_err(|error| stuck(path, &error))?;
     for version in (1..=schema::VERSION).rev() {
         let fresh = beside(&image.path, ".fresh");
         make_as(&fresh, version)?;
         let done = graft(image, &fresh);
         fs::remove_file(&fresh).and(done).map_err(|error| stuck(path, &error))?;
         if let Some(found) = readable(image) {
-            lost.push("the first page, which was replaced".into());
+            lost.push(replaced(whole, version));
             return Ok(found);
         }
     }
     Err(damaged(path, "not even its outline can be restored"))
+}
+
+/// Then it is another page of the definitions that is broken.
+fn first_page_is_whole(image: &Image) -> io::Result<bool> {
+    let mut page = Vec::new();
+    File::open(&image.path)?.take(schema::PAGE_SIZE as u64).read_to_end(&mut page)?;
+    // The kinds of a page of a table.
+    Ok(page.starts_with(b"SQLite format 3\0") && page.get(100).is_some_and(|kind| matches!(kind, 5 | 13)))
+}
+
+fn replaced(whole: bool, version: i32) -> String {
+    if whole {
+        format!("a page that says which tables there are; those of format {version} were taken")
+    } else {
+        "the first page, which was replaced".into()
+    }
 }
 
 fn readable(image: &Image) -> Option<(Connection, i32)> {

@@ -1,5 +1,6 @@
 //! Reading around the holes of a damaged table. A read that the disk refuses is no hole: it ends the reading.
 
+use super::schema;
 use super::table::Table;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
@@ -93,11 +94,18 @@ impl Table {
             format!("SELECT {} FROM {} ORDER BY {}", self.columns.join(", "), self.name, order.join(", "))
         };
         if let Err(error) = sink.take_all(source, &select("ASC"), [], |_| Ok(()))? {
-            sink.lost.push(format!("{}: some rows in the middle ({error})", self.name));
             if sink.insert.is_some() {
-                // Whatever stops this one was reported by the line before.
+                // Whatever stops this one is reported by the line that follows.
                 let _ = sink.take_all(source, &select("DESC"), [], |_| Ok(()))?;
             }
+            let which = if sink.rows == 0 { "its rows, if it had any" } else { "some rows in the middle" };
+            // Those of other tables are missed by somebody; these are what says that a message was taken in.
+            let then = if self.name == "seen" {
+                "; a message that is sent again under the same key may count twice"
+            } else {
+                ""
+            };
+            sink.lost.push(format!("{}: {which} ({error}){then}", self.name));
         }
         Ok(())
     }
@@ -149,21 +157,44 @@ impl<'t> Sink<'t> {
                     if let Err(error) = each(row) {
                         return Ok(Err(error));
                     }
-                    self.take(row)?;
+                    self.take(source, row)?;
                 }
             }
         }
     }
 
-    fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+    /// Which row it is, for people.
+    fn named(&self, source: &Connection, row: &Row<'_>) -> String {
+        let of = |key: i64| {
+            let found = source
+                .query_row("SELECT id FROM threads NOT INDEXED WHERE key = ?1", [key], |row| row.get::<_, String>(0));
+            found.unwrap_or_else(|_| format!("number {key}"))
+        };
+        let number = |column: &str| self.table.column(column).and_then(|at| row.get::<_, i64>(at).ok());
+        let text = |column: &str| self.table.column(column).and_then(|at| row.get::<_, String>(at).ok());
+        if let Some(place) = number("place") {
+            return format!("position {} of thread {}", schema::position(place), of(place / schema::POSITIONS));
+        }
+        match (&*self.table.name, text("id"), number("thread")) {
+            ("threads", Some(id), _) => format!("thread {id}"),
+            (_, Some(id), Some(thread)) => format!("{id} of thread {}", of(thread)),
+            (_, None, Some(thread)) => format!("one row of thread {}", of(thread)),
+            _ => {
+                let key: Result<Vec<Value>, _> = (0..self.table.key.len()).map(|column| row.get(column)).collect();
+                format!("the row {key:?}")
+            }
+        }
+    }
+
+    fn take(&mut self, source: &Connection, row: &Row<'_>) -> rusqlite::Result<()> {
         let Ok(values) = self.table.values(row) else {
-            let key: Result<Vec<Value>, _> = (0..self.table.key.len()).map(|column| row.get(column)).collect();
-            self.lost.push(format!("{}: the row {key:?} is torn", self.table.name));
+            self.lost.push(format!("{}: {} is torn", self.table.name, self.named(source, row)));
             return Ok(());
         };
         if let Err(error) = self.table.check(&values) {
             // Kept: whoever reads it is told, while a record that is gone might not be missed (I8).
-            self.lost.push(format!("{}: the contents of row {:?}: {}", self.table.name, values[0], error.text()));
+            let named = self.named(source, row);
+            self.lost.push(format!("{}: {named} cannot be read: {}", self.table.name, error.text()));
         }
         self.rows += 1;
         let Some(insert) = &mut self.insert else { return Ok(()) };

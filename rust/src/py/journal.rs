@@ -288,10 +288,10 @@ fn examine_journal(py: Python<'_>, path: PathBuf) -> PyResult<Option<String>> {
     Ok(found.as_ref().map(examined))
 }
 
-/// ``{"problems": [texts], "rows": {table: number}}``.
+/// ``{"problems": [texts], "rows": {table: number}, "repaired": {"at", "damaged", "lost"} or null}``.
 pub fn examined(found: &Examination) -> String {
     let rows: serde_json::Map<_, _> = found.rows.iter().map(|(table, rows)| (table.clone(), (*rows).into())).collect();
-    serde_json::json!({ "problems": found.problems, "rows": rows }).to_string()
+    serde_json::json!({ "problems": found.problems, "rows": rows, "repaired": found.repaired }).to_string()
 }
 
 /// The root of the tree that a file says it holds.

@@ -119,13 +119,16 @@ fn a_journal_in_use_is_examined_from_inside_only() {
 fn what_was_never_counted_or_has_a_wrong_checksum_is_named() {
     for (sql, named) in [
         ("DELETE FROM seen WHERE thread = 3", "seen: 32 rows are there, and 34 were written"),
-        ("UPDATE inbox SET body = x'7b' WHERE seq = (SELECT max(seq) FROM inbox)", "inbox: the row"),
+        (
+            "UPDATE inbox SET body = x'7b' WHERE seq = (SELECT max(seq) FROM inbox)",
+            "inbox: queued third of thread b is torn",
+        ),
         (
             "UPDATE entries SET record = x'00' WHERE place = (SELECT max(place) FROM entries)",
-            "entries: the contents of row",
+            "entries: position 5 of thread long 29 cannot be read",
         ),
         ("DELETE FROM feed WHERE place = (SELECT max(place) FROM feed)", "1 row of its feed is missing"),
-        ("UPDATE threads SET header = x'00' WHERE id = 'a'", "threads: the contents of row"),
+        ("UPDATE threads SET header = x'00' WHERE id = 'a'", "threads: thread a cannot be read"),
     ] {
         let home = scratch();
         let path = filled(&home);

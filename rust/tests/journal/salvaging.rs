@@ -63,7 +63,8 @@ fn a_flipped_bit_costs_one_row_at_most() {
         let home = scratch();
         let path = flipped.put(&home);
         let report = repair(&path, &NO_HISTORIES).unwrap();
-        assert!(Desk::at(&path).inbox().len() + 1 >= files.accepted, "frame {frame}: {report:?}");
+        let kept = Desk::at(&path).inbox().len();
+        assert!(kept + 1 >= files.accepted, "frame {frame}: {report:?}");
     }
 }
 
@@ -91,6 +92,8 @@ fn a_file_whose_log_is_gone_is_accepted_and_that_is_on_record() {
     let repairs = meta(&desk, "repairs");
     assert!(repairs.contains("is gone") && repairs.contains("damaged-1"), "{repairs}");
     drop(desk);
+    let known = examine(&path, &NO_HISTORIES).unwrap().unwrap().repaired.unwrap();
+    assert!(known["lost"][0].as_str().unwrap().contains("is gone"), "{known}");
     repair(&path, &NO_HISTORIES).unwrap();
     let repairs: serde_json::Value = serde_json::from_str(&meta(&Desk::at(&path), "repairs")).unwrap();
     assert_eq!(repairs.as_array().unwrap().len(), 2);
@@ -245,4 +248,22 @@ fn a_home_without_a_journal_stays_empty() {
     let error = repair(&path, &NO_HISTORIES).unwrap_err();
     assert!(error.text().contains("bring it back, or restore a backup"), "{error}");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing but the mark");
+}
+
+#[test]
+fn the_words_of_a_loss_say_what_it_means() {
+    for (table, words) in [("seen", "may count twice"), ("timers", "timers: its rows, if it had any")] {
+        let home = scratch();
+        let path = home.path().join("infinity.db");
+        let desk = Desk::at(&path);
+        desk.commit(created("t")).unwrap();
+        drop(desk);
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        let page: i64 = Connection::open(&path).unwrap().query_row(sql, [table], |row| row.get(0)).unwrap();
+        let (page, mut bytes) = (page as usize, fs::read(&path).unwrap());
+        bytes[(page - 1) * 4096..page * 4096].fill(0);
+        fs::write(&path, bytes).unwrap();
+        let report = repair(&path, &NO_HISTORIES).unwrap();
+        assert!(report.lost.iter().any(|line| line.contains(words)), "{report:?}");
+    }
 }

@@ -223,6 +223,9 @@ def test_a_damaged_database_is_repaired_on_demand(home: Path) -> None:
     repaired = process(home, "doctor", "--repair")
     assert "was repaired" in repaired.stdout and "lost: the first page" in repaired.stdout, repaired.stdout
     assert repaired.returncode == 0, "nothing is wrong any more"
+    afterwards = process(home, "doctor")
+    assert afterwards.returncode == 0 and "was last repaired" in afterwards.stdout, afterwards.stdout
+    assert "lost: the first page" in afterwards.stdout, "what was lost is said later, too"
     assert process(home, "daemon", "start").returncode == 0
     assert process(home, "show", thread).returncode == 0
 
