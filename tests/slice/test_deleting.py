@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -231,7 +232,8 @@ async def test_a_late_result_of_a_function_is_dropped(open_world: Callable[..., 
 async def test_a_conversation_that_is_damaged_can_be_deleted(tooled: World, server: ToolServer) -> None:
     thread, subscription = await subscribed(tooled, server)
     await tooled._shut(5)
-    with sqlite3.connect(tooled.path) as file:
+    # Closed before the core opens the file: closing it later would take the core's locks away.
+    with closing(sqlite3.connect(tooled.path)) as file, file:
         file.execute("UPDATE calls SET record = x'0102'")
         file.execute("UPDATE threads SET header = x'0102'")
         file.execute("UPDATE entries SET record = x'0102'")

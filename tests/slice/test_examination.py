@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from typing import Any
@@ -43,13 +42,9 @@ async def test_nothing_is_found_where_nothing_is_wrong(world: World) -> None:
 
 async def test_a_damaged_header_is_a_row_of_its_own_and_is_named(world: World) -> None:
     good, bad = await world.thread(), await world.thread()
-    file = sqlite3.connect(world.path)
-    (header,) = file.execute("select header from threads where id = ?", (bad,)).fetchone()
-    damaged = bytearray(header)
-    damaged[len(damaged) // 2] ^= 0xFF
-    with file:
-        file.execute("update threads set header = ? where id = ?", (bytes(damaged), bad))
-    file.close()
+    middle = "length(header) / 2"
+    other = f"substr(header, 1, {middle}) || x'ff00ff' || substr(header, {middle} + 4)"
+    _edit(world, f"update threads set header = cast({other} as blob) where id = ?", bad)
     listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
     found = await _examined(world)
