@@ -123,7 +123,8 @@ async def test_a_call_that_lambda_cuts_off_is_answered_and_not_run_twice_unless_
 
 
 async def there(path: Path) -> bool:
-    return path.exists()
+    """And written: a process may be killed between the two."""
+    return path.exists() and path.stat().st_size > 0
 
 
 async def wakes(clock: VirtualClock) -> bool:
