@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 SYSTEM = """\
 You run inside Infinity, a runtime for agents that may wait for a long time.
@@ -22,6 +23,7 @@ thread it is and what it is for. It does only that: earlier plans and running ca
 reports with `report_to_parent` or `close_thread`."""
 
 
+@lru_cache(maxsize=16)
 def system(instructions: str) -> str:
     """The system prompt: the same bytes for every thread and slice of an agent (G4)."""
     return f"{SYSTEM}\n\n{instructions}" if instructions else SYSTEM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,6 +62,12 @@ def system(text: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text, **_CACHED}]
 
 
+@lru_cache(maxsize=16)
+def _system_json(text: str) -> bytes:
+    """The same for every request of an agent, and some kilobytes."""
+    return _encode(system(text))
+
+
 def tools_with_breakpoint(tools: bytes) -> bytes:
     """The tools array with a cache breakpoint on its last tool, spliced in without decoding."""
     return tools.rstrip()[:-1].rstrip()[:-1].rstrip() + b',"cache_control":{"type":"ephemeral"}}]'
@@ -89,7 +96,7 @@ def body(request: ModelRequest, host: str = "") -> bytes:
     ]
     has_system = bool(request.system.strip())
     if has_system:
-        parts += [b',"system":', _encode(system(request.system))]
+        parts += [b',"system":', _system_json(request.system)]
     if has_tools(request.tools):
         parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
     config = thinking(request.model, request.max_tokens)
