@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -74,10 +75,20 @@ def report_failure(descriptor: int, error: InfinityError) -> None:
 
 
 def stop_background(home: Home, *, kill: bool = False, within: float = STOP_SECONDS) -> DaemonState | None:
-    """Stop the daemon of this home and wait until it has let go; who it was, or ``None`` if none ran."""
+    """Stop the daemon of this home and wait until it has let go and its process has ended; who it was, or ``None`` if none ran."""
     state = home.holder()
     if state is None or state.pid <= 0:
         return None
+    with contextlib.ExitStack() as open_until_it_ended:
+        ended = _end_of(state.pid)
+        if ended is not None:
+            open_until_it_ended.callback(os.close, ended)
+        return _stopped(home, state, ended, kill=kill, within=within)
+
+
+def _stopped(
+    home: Home, state: DaemonState, ended: int | None, *, kill: bool, within: float
+) -> DaemonState | None:
     try:
         os.kill(state.pid, signal.SIGKILL if kill else signal.SIGTERM)
     except ProcessLookupError:
@@ -93,7 +104,19 @@ def stop_background(home: Home, *, kill: bool = False, within: float = STOP_SECO
                 f"the daemon (pid {state.pid}) did not stop within {within:.0f} s; look at {home.log}, or force it with 'infinity daemon stop --kill'"
             )
         time.sleep(0.02)
+    if ended is not None:
+        select.select([ended], [], [], max(deadline - time.monotonic(), 0))
     return state
+
+
+def _end_of(pid: int) -> int | None:
+    """A descriptor that is readable once the process has ended, whoever its parent is; ``None`` where there is no such thing."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
 
 
 def _write(descriptor: int, report: dict[str, Any]) -> None:
