@@ -55,13 +55,19 @@ async def test_a_function_answers_and_knows_who_it_is(aws: Aws, function: Functi
 
 
 async def test_an_environment_is_used_again_and_runs_one_invocation_at_a_time(
-    aws: Aws, function: Function
+    aws: Aws, tmp_path: Path
 ) -> None:
+    function = emulator(aws).lambdas.create("function", "echo.handler", code=CODE, timeout=60)
+    busy, go = tmp_path / "busy", tmp_path / "go"
     first, _ = await invoke(aws, {})
     second, _ = await invoke(aws, {})
     assert (second["pid"], second["count"]) == (first["pid"], 2)
-    both = await asyncio.gather(invoke(aws, {}), invoke(aws, {}))
-    assert len({answer["pid"] for answer, _ in both}) == 2
+    held = asyncio.create_task(invoke(aws, {"tell": str(busy), "until": str(go)}))
+    while not busy.exists():
+        await asyncio.sleep(0.01)
+    beside, _ = await invoke(aws, {"tell": str(go)})
+    answer, _ = await held
+    assert len({answer["pid"], beside["pid"]}) == 2
     assert function.starts == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ def handler(event: Any, context: Any) -> Any:
         print(event["print"], flush=True)
     if "tell" in event:
         Path(event["tell"]).write_text("running")
+    if "until" in event:
+        while not Path(event["until"]).exists():
+            time.sleep(0.01)
     if "raise" in event:
         raise ValueError(event["raise"])
     if "exit" in event:
