@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+from tests.patience import PATIENCE as SOON
 
 from infinity.cloud.postgres.opening import open_store
 from infinity.cloud.postgres.ownership import Claim
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
-
-SOON = 10.0
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.boundary.daemons import SOON, Running, running
+from tests.patience import PATIENCE
 
 from infinity.local.logs import start_logging, stop_logging
 
@@ -92,7 +93,7 @@ async def test_bytes_of_a_malformed_request_are_not_logged(
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
         writer.write(request_bytes)
-        await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
     finally:
         stop_logging(handlers)

@@ -14,13 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.config.schema import Config
 from infinity.local.daemon import Daemon, Plan
 from infinity.local.home import Home
 from infinity.testing.tool_server import ToolServer
-
-PATIENCE = 15.0
 
 
 class Agent:

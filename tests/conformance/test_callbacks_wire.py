@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.errors import StoreError
 from infinity.local.journal_store import JournalStore
@@ -237,7 +238,7 @@ async def test_a_body_of_up_to_eight_mebibytes_is_taken_and_the_model_sees_a_par
     text = "begin " + "x" * (size - 10) + " end"
     assert await server.answer(call.id, text) == 200
     # The stream's rows are as large as what was sent, so the history is asked for instead.
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while "begin xxx" not in await agent.history(call.group_id):
             pass
     assert len(await agent.history(call.group_id)) < 1_000_000

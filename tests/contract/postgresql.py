@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 _STARTS_WITHIN = 30.0
 _SETTINGS = (
     # What a kill of the daemon may lose is the daemon's; the server is not killed.
@@ -113,5 +115,5 @@ def _wait(server: subprocess.Popen[bytes], data: Path, log: Path) -> None:
 def _stop(server: subprocess.Popen[bytes], directory: Path) -> None:
     # Immediately: there is nothing to keep.
     server.send_signal(signal.SIGQUIT)
-    server.wait(10)
+    server.wait(PATIENCE)
     shutil.rmtree(directory, ignore_errors=True)

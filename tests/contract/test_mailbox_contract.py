@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.contract.mailboxes import MAILBOXES
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import Batch, Message
 from infinity.abc import Mailbox
-
-SOON = 5.0
 
 
 @pytest.fixture(params=sorted(MAILBOXES))

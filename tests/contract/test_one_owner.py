@@ -13,6 +13,7 @@ import pytest
 from tests.contract.databases import database_url, dsql_connections
 from tests.contract.dsql_rules import Conflicts
 from tests.contract.threads import NOW, commit, create, message
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import Thread
 from infinity.abc import Store
@@ -26,8 +27,6 @@ from infinity.cloud.postgres.transactions import Transactions
 from infinity.errors import InfinityError, StoreLocked
 
 pytestmark = pytest.mark.trap("R12")
-
-SOON = 5.0
 
 
 class Told:

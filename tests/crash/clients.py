@@ -13,12 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
+from tests.patience import PATIENCE
 
 from infinity.models.script import Script
 from infinity.testing.model_server import ModelServer, Respond
 from infinity.testing.tool_server import ToolServer, tool
 
-from .daemon import PATIENCE, fixed_port
+from .daemon import fixed_port
 from .watch import Watch
 
 AGAIN = 0.02
@@ -75,7 +76,7 @@ dispatch_longest = 0.2
             f"model: {len(self.model.requests)} requests, {self.model.effects}; tools: {self.tools.counts}"
         )
         with suppress(Exception):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 for thread in await self.threads():
                     error.add_note(str(await self.request("GET", f"/v1/threads/{thread['id']}")))
 

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-PATIENCE = 30.0
-"""Seconds after which something that should happen is taken never to happen."""
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
 

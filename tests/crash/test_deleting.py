@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.crash.daemon import Forks
 from tests.crash.host import AGAIN, Host
+from tests.patience import PATIENCE
 
 from infinity.models.script import Script
 from infinity.testing.gates import DELETING, GATE
@@ -72,6 +73,6 @@ async def _refusal(host: Host, method: str, path: str, body: Any = None) -> tupl
 
 async def _until_compact(host: Host) -> None:
     """A repeat that gets 410 is answered while the next daemon still works, if the first had begun to compact; else at once."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while any(WORD.encode() in file.read_bytes() for file in host.home.glob("infinity.db*")):
             await asyncio.sleep(AGAIN)

@@ -20,14 +20,13 @@ from typing import Any
 import aiohttp
 from tests.crash.daemon import fixed_port
 from tests.crash.watch import Seen, Watch
+from tests.patience import PATIENCE
 
 from infinity.local.home import Home
 from infinity.local.trust import Trust, find_project_file
 from infinity.stamps import is_stamp
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE = 30.0
-"""Seconds after which something that should happen is taken never to happen."""
 OFFLINE = "scripted/default"
 REAL = os.environ.get("INFINITY_EXAMPLES_MODEL", "")
 

@@ -16,6 +16,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from tests.patience import PATIENCE
 from tests.property.invariants import Account
 from tests.property.played import Json, PlayedWorld
 from tests.property.purchases import TROUBLES, AnyModel
@@ -276,14 +277,14 @@ class ThreadMachine(RuleBasedStateMachine):
     async def _settle(self) -> None:
         """Until nothing runs, nothing is queued and nothing is being delivered. Waits of failed tries pass at once."""
         runtime = self.world.runtime
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while runtime.running or len(runtime.outbox) or await self._something_is_due():
                 if self.world.clock.sleeping():
                     self.world.clock.advance(1)
                 await asyncio.sleep(0.0002)
 
     async def until_a_turn_is_bought(self, *, or_rest: bool = False) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not self.world.purchases.bought:
                 if or_rest and not self.world.runtime.running and not await self._something_is_due():
                     return

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.contract.postgresql import server_url
+from tests.patience import PATIENCE
 from tests.slice.test_on_postgres import WorldOnPostgres
 from tests.slice.world import World, call, say
 
@@ -174,7 +175,7 @@ async def test_a_long_outbox_leaves_in_portions_and_no_server_waits_for_another(
         backlog.gone(key)
         if not under_way:
             await world.eventually(lambda: bool(under_way) or len(left) == len(rows))
-    await asyncio.wait_for(over.wait(), 10)
+    await asyncio.wait_for(over.wait(), PATIENCE)
     assert sorted(left) == sorted(row.key for row in rows)
     assert most <= MOST + 10
 

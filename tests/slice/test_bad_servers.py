@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import tests.slice.world as world_module
+from tests.patience import PATIENCE
 from tests.slice.world import World, call, say
 
 from infinity.errors import ToolsetError
@@ -239,7 +240,7 @@ class Sources:
 async def test_a_source_that_fails_costs_its_own_tools(world: World, error: Exception) -> None:
     fails, works = Sources(error), Sources(None, definition("good"), definition("bad", description="\ud83d"))
     catalogs = TreeCatalogs(world.store, [fails, works])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         catalog = await catalogs.of("thread_x")
         assert catalog.find("good") is not None
         assert len(catalog.problems) == 2

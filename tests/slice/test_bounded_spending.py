@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.slice.world import Streaming, World, call, say
 
 from infinity.abc import Part, Text, Turn, Usage
@@ -361,7 +362,7 @@ async def test_interrupted_completions_cost_what_they_said(open_world: Any) -> N
         streaming = Streaming(f"thinking {n}", say("never"))
         world.model.then(streaming)
         await world.runtime.send(thread, f"q{n}")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await streaming.started.wait()
         await world.runtime.control(thread, Action.INTERRUPT if n % 2 else Action.STOP)
         await world.settled(thread)

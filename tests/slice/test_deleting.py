@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from tests.patience import PATIENCE
 from tests.slice.test_subscriptions import subscribed
 from tests.slice.world import Streaming, World, call, say
 
@@ -54,9 +55,9 @@ async def test_a_conversation_that_is_at_work_is_gone_and_its_servers_were_told(
 
     assert (stone.id, stone.root, stone.at) == (thread, thread, tooled.clock.now())
     assert remains(tooled) == 0
-    await asyncio.wait_for(asyncio.gather(*watching), 10)
+    await asyncio.wait_for(asyncio.gather(*watching), PATIENCE)
     with pytest.raises(ThreadDeleted):
-        await asyncio.wait_for(asking, 10)
+        await asyncio.wait_for(asking, PATIENCE)
     told = {(path, body["thread_id"], body.get("tool_call_id")) for path, body in server.notices}
     assert told >= {
         ("/cancel_tool_call", thread, subscription),
@@ -196,7 +197,7 @@ async def test_a_server_that_hangs_does_not_keep_what_is_to_go(
     async with Hanging([tool("a")]) as server:
         world = await open_world(servers=[server]).start()
         thread = await world.thread()
-        await asyncio.wait_for(world.runtime.delete(thread), 5)
+        await asyncio.wait_for(world.runtime.delete(thread), PATIENCE)
         assert heard.is_set() and await world.store.deletions() == []
         await world.close()
         hanging.set()
@@ -219,7 +220,7 @@ async def test_a_late_result_of_a_function_is_dropped(open_world: Callable[..., 
     await world.start()
     world.model.then(call(("work", {})))
     thread = await world.thread("work")
-    await asyncio.wait_for(began.wait(), 10)
+    await asyncio.wait_for(began.wait(), PATIENCE)
     await world.runtime.delete(thread)
     go_on.set()
     assert await world.runtime.accept(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tests.patience import PATIENCE
 from tests.slice.world import World, call, say, texts
 
 from infinity import tool
@@ -109,7 +110,7 @@ async def test_an_interrupt_cancels_a_running_function(open_world: Any) -> None:
     thread = await world.thread("go")
     await started.wait()
     await world.runtime.control(thread, Action.INTERRUPT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await cancelled.wait()
     await world.close()
 

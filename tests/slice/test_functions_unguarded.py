@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.slice.world import World, call, say, texts
 
 from infinity import tool
@@ -237,7 +238,7 @@ async def test_quick_functions_run_beside_as_many_slow_ones_as_there_may_be(open
     @tool(long_running=True)
     def slow(n: int) -> str:
         """Slow."""
-        go_on.wait(30)
+        go_on.wait(PATIENCE)
         return "slow"
 
     @tool
@@ -267,7 +268,7 @@ async def test_one_that_turns_out_to_be_slow_makes_room(open_world: Any, monkeyp
     @tool
     def hang() -> str:
         """Hang."""
-        go_on.wait(30)
+        go_on.wait(PATIENCE)
         return "late"
 
     @tool
@@ -313,7 +314,7 @@ async def test_what_a_thread_returns_after_its_call_was_cancelled_is_dropped(ope
     def slow() -> str:
         """Slow."""
         started.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE)
         return "late"
 
     world = await _world(open_world, slow)
@@ -336,7 +337,7 @@ async def test_asking_a_closed_thread_raises_instead_of_waiting(open_world: Any)
     await world.runtime.control(thread, Action.CLOSE)
     await world.noted(thread, "status", status="closed")
     with pytest.raises(Exception, match="closed"):
-        await asyncio.wait_for(world.runtime.ask(thread, "anybody there?"), 10)
+        await asyncio.wait_for(world.runtime.ask(thread, "anybody there?"), PATIENCE)
     await world.close()
 
 

@@ -134,7 +134,7 @@ async def test_too_many_rounds_pause_and_resume_goes_on(open_world: Any) -> None
 @pytest.mark.trap("B1")
 async def test_a_completion_has_its_time_whatever_the_model_does(open_world: Any) -> None:
     world: World = await open_world(
-        settings=Settings(timeouts=Timeouts(completion=0.1, short_wait=0.0))
+        settings=Settings(timeouts=Timeouts(completion=1.0, short_wait=0.0))
     ).start()
     for_ever = Crowd()
     world.model.then(for_ever, say("this time"))

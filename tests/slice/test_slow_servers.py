@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 from tests.slice.world import World
 
 from infinity.backoff import Backoff
@@ -42,7 +43,7 @@ def offered(catalog: Any) -> set[str]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await condition():
             await asyncio.sleep(0)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import Journal, Mailboxes, Wake, entry_json
 from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Store, Text, Turn, Usage
@@ -30,9 +31,6 @@ from infinity.stamps import is_stamp
 from infinity.testing.clock import VirtualClock
 from infinity.testing.messages_rules import check
 from infinity.testing.tool_server import ToolServer
-
-SOON = 10.0
-"""Seconds after which something that should happen is taken never to happen."""
 
 Reply = Turn | Exception | Callable[[dict[str, Any]], AsyncIterator[Part]]
 

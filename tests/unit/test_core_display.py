@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity._core import display
 
@@ -38,5 +39,5 @@ def test_a_script_without_end_is_stopped(script: str) -> None:
     outcome: list[str | None] = []
     runner = threading.Thread(target=lambda: outcome.append(display(script, b"{}")), daemon=True)
     runner.start()
-    runner.join(10)
+    runner.join(PATIENCE)
     assert outcome == [None]

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity._core import CoreError, Journal, Message, Thread, Wake, repair_journal
 
-PATIENCE = 30.0
 TEXT = b'[{"type":"text","text":"hello"}]'
 
 

@@ -6,10 +6,9 @@ import select
 import threading
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity._core import CoreError, Mailboxes, Message, Wake
-
-PATIENCE = 10.0
 
 
 def message(thread: str, id: str, body: bytes = b"{}") -> Message:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 PROGRAM = """
 import asyncio, re, signal, sys, time
@@ -48,9 +49,9 @@ async def _ended(how: str, unheard: float, unfinished: float) -> tuple[int, str,
     )
     try:
         assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"ready\n"
         process.send_signal(signal.SIGTERM)
-        out, error = await asyncio.wait_for(process.communicate(), 30)
+        out, error = await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()

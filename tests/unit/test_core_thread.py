@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 
 from infinity._core import (
     Call,
@@ -426,7 +427,7 @@ def test_many_os_threads_may_hold_one_thread() -> None:
     start = threading.Barrier(8)
 
     def work(worker: int) -> None:
-        start.wait(10)
+        start.wait(PATIENCE)
         for index in range(50):
             say(thread, f"{worker}.{index}")
             thread.render()
@@ -436,7 +437,7 @@ def test_many_os_threads_may_hold_one_thread() -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(PATIENCE)
     assert thread.position == 400
     (message,) = decode(thread.render())
     assert len({block["text"] for block in message["content"]}) == 400

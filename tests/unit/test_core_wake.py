@@ -11,10 +11,9 @@ import threading
 import time
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity._core import Wake
-
-PATIENCE = 10.0
 
 
 def is_readable(wake: Wake, patience: float = 0) -> bool:

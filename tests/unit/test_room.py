@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.engine.room import SMALL, Room, cost
 
@@ -41,7 +42,7 @@ async def test_one_that_is_larger_than_the_room_runs_alone() -> None:
     assert not waiting.done()
     room.give(10 * LARGE)
     room.give(SMALL)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_they_come_in_order_and_a_large_one_is_not_overtaken_for_ever() -> None:
@@ -72,7 +73,7 @@ async def test_one_that_stops_waiting_takes_nothing_with_it() -> None:
     room.give(LARGE)  # the first of them has its turn, and leaves before it knows
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)
     room.give(LARGE)
     assert room.take_now(LARGE)
 

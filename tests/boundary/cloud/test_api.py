@@ -12,6 +12,7 @@ from tests.boundary.cloud import functions
 from tests.boundary.cloud.both import Both
 from tests.boundary.cloud.functions import Functions
 from tests.crash.history import undated
+from tests.patience import PATIENCE
 from tests.slice.world import Replies, Streaming, say
 
 from infinity.cloud.door import PAGE_BYTES
@@ -74,7 +75,7 @@ async def test_polling_gives_the_data_of_the_daemon_s_stream(both: Both) -> None
     await both.cloud.settled()
     events = await polled(both.cloud, "t", 100)
     theirs: list[tuple[int | None, str, Any]] = []
-    async with both.daemon.events("t") as stream, asyncio.timeout(10):
+    async with both.daemon.events("t") as stream, asyncio.timeout(PATIENCE):
         async for event in stream:
             if event.id is not None:
                 theirs.append((event.id, event.kind, event.data))

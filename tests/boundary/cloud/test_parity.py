@@ -12,6 +12,7 @@ from tests.boundary.cloud.both import Both, compare
 from tests.boundary.test_http_bodies import BODIES, CONTROLS, JSON, QUERIES, THREADS
 from tests.boundary.test_http_callbacks import MALFORMED
 from tests.conformance.test_callbacks_wire import BAD_FIELDS, MISSING
+from tests.patience import PATIENCE
 
 from infinity.rap.capability import Capabilities, generate_key
 from infinity.testing.tool_server import Invocation, ToolServer
@@ -168,7 +169,7 @@ async def test_a_conversation_that_was_deleted(both: Both) -> None:
     assert (await both.daemon.ask("DELETE", path)).status == 200
     begun = await both.cloud.ask("DELETE", path)
     assert (begun.status, begun.body["id"]) == (202, thread)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await both.cloud.ask("DELETE", path)).status != 410:
             await asyncio.sleep(0.01)
     gone = [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash.scenarios import ROOT
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator.faults import Rule, refused
 
@@ -70,7 +71,7 @@ async def _visible(host: CloudHost) -> None:
 
 async def _seen(host: CloudHost) -> None:
     reasons: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while "failing" not in reasons:
             thread = await host.request("GET", f"/v1/threads/{ROOT}")
             reasons = [reason["kind"] for reason in thread["explanation"]["reasons"]]

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 _HERE = Path(__file__).parent / "java_servers"
 _STARTS_WITHIN = 60.0
 
@@ -79,4 +81,4 @@ def _end_with_parent() -> None:
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
     server.kill()
-    server.wait(10)
+    server.wait(PATIENCE)

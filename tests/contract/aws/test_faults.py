@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from tests.contract.aws.backends import Aws
 from tests.contract.aws.conftest import refused as refusal_of
 from tests.contract.aws.tables import KEY, item, number, table, text
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator import (
     Emulator,
@@ -92,7 +93,7 @@ async def test_slowness_is_by_the_emulators_clock(aws: Aws) -> None:
     assert aws.clock is not None
     emulator(aws).faults.add("sqs", "ListQueues", slow(30))
     waiting = asyncio.create_task(aws.call("sqs", "list_queues"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not aws.clock.sleeping():
             await asyncio.sleep(0)
     aws.clock.advance(29)

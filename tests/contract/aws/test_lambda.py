@@ -14,6 +14,7 @@ import psutil
 import pytest
 from tests.contract.aws.backends import Aws
 from tests.contract.aws.conftest import refused
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator import Emulator
 from infinity.cloud.emulator.lambdas import Function
@@ -74,7 +75,7 @@ async def test_an_environment_is_used_again_and_runs_one_invocation_at_a_time(
 async def test_an_environment_is_frozen_between_invocations(aws: Aws, function: Function) -> None:
     answer, _ = await invoke(aws, {})
     process = psutil.Process(answer["pid"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while process.status() != psutil.STATUS_STOPPED:
             await asyncio.sleep(0)
     again, _ = await invoke(aws, {})

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.contract.aws_clients.conftest import QUICK, Makes, Waits
+from tests.patience import PATIENCE
 
 from infinity.cloud.aws.client import Aws, Patience
 from infinity.cloud.aws.credentials import Keys
@@ -77,7 +78,7 @@ async def test_waits_grow_and_have_jitter_and_are_bounded(cloud: Emulator, waits
 async def test_who_accepts_and_never_answers_costs_a_bounded_time(cloud: Emulator, make: Makes) -> None:
     cloud.faults.add("dynamodb", "PutItem", slow(3600))
     aws = make(Patience(tries=3, connect=0.5, once=0.2, total=0.5))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(AwsError, match="got no answer: none within") as caught:
             await aws.json("dynamodb", "PutItem", PUT)
     assert caught.value.retryable and 2 <= aws.counts["dynamodb.PutItem"] <= 3

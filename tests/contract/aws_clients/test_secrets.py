@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.cloud.aws.client import Aws
 from infinity.cloud.aws.secrets import resolve
@@ -48,7 +49,7 @@ async def test_all_are_fetched_at_once(cloud: Emulator, aws: Aws) -> None:
     import asyncio
 
     task = asyncio.create_task(resolve({name: f"secretsmanager:{name}" for name in "abc"}, aws))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         for gate in gates:
             await gate.arrived()
     for gate in gates:

@@ -13,13 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.contract.rap_server.conftest import FakeRuntime
+from tests.patience import PATIENCE
 
 from infinity.backoff import Backoff
 from infinity.rap.mcp.server import BridgeServer
 from infinity.rap.mcp.specification import ServerSpecification
 
 SCRIPT = str(Path(__file__).with_name("scripted_mcp_server.py"))
-PATIENCE = 20.0
 
 
 class Bridged:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from tests.conformance.conftest import Agent
 from tests.contract.mcp.conftest import SCRIPT
+from tests.patience import PATIENCE
 
 
 def server(*ways: str, **more: Any) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def server(*ways: str, **more: Any) -> dict[str, Any]:
 
 async def answer(agent: Agent, thread: str, words: str, selected: int) -> None:
     """Choose, once the thread asks the question with these words."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         async for kind, data in agent.events(thread):
             if kind == "prompt" and words in data["prompt"]:
                 await agent.post(f"/v1/threads/{thread}/choices/{data['id']}", {"selected": selected})

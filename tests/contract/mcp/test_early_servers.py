@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.contract.mcp.test_failures import lines, until_noted
+from tests.patience import PATIENCE
 
 from infinity.rap.mcp import catalogue, process
 
@@ -47,7 +47,7 @@ async def test_such_a_task_asks_the_user_and_goes_on(early: Any, tmp_path: Path)
     assert question["prompt"] == "Read on?"
     # For longer than a silent call may last: each answer about the state is a sign of life.
     asked = lines(journal).count("asked for early-0")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while lines(journal).count("asked for early-0") < asked + 7:
             await asyncio.sleep(0.02)
     finish.touch()
@@ -83,7 +83,7 @@ async def test_a_tool_that_is_gone_is_told_with_what_there_is(
     bridged, _ = await early()
     assert "fail" in await bridged.tools()
     await bridged.call("shrink", "c1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while "has changed its tools: new: newcomer; gone: fail" not in caplog.text:
             await asyncio.sleep(0.02)
     gone = (await bridged.call("fail", "c2"))["text"]
@@ -134,6 +134,5 @@ async def test_a_server_that_stops_listening_holds_up_neither_its_calls_nor_the_
     large = await bridged.call("sample", "c2", filler="x" * 500_000)
     assert "sample gave no sign of life for 1 s and was cancelled" in large["text"]
     assert "deaf gave no sign of life" in (await bridged.message("tool_result", "c1"))["text"]
-    began = time.monotonic()
-    await bridged.server.stop()
-    assert time.monotonic() - began < 6
+    async with asyncio.timeout(PATIENCE):
+        await bridged.server.stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.contract.mcp.pixel import PIXEL
+from tests.patience import PATIENCE
 
 from infinity.rap.manifest import parse_manifest
 from infinity.rap.mcp import catalogue
@@ -98,7 +99,7 @@ async def test_a_server_that_says_its_tools_have_changed_is_asked_at_once(
     bridged = await bridge(**({"url": (await web_server()).url} if http else {}))
     assert "extra" not in await bridged.tools()
     await bridged.call("grow", "c1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while "MCP server scripted has changed its tools: new: extra" not in caplog.text:
             await asyncio.sleep(0.02)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 from click.testing import CliRunner
-from tests.contract.mcp.conftest import PATIENCE, SCRIPT
+from tests.contract.mcp.conftest import SCRIPT
+from tests.patience import PATIENCE
 
 from infinity.cli.main import infinity
 
@@ -68,7 +69,7 @@ async def test_a_bridge_serves_until_it_is_stopped_and_leaves_nothing_behind(tmp
         assert "x_add" in {tool["name"] for tool in found["tools"]}
     finally:
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() == 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.patience import PATIENCE
 
 from infinity.rap.mcp import web as web_side
 
@@ -106,7 +107,7 @@ async def early_web() -> AsyncIterator[EarlyWebServer]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.abc import Delivery, Transport, Verdict
 from infinity.rap.address import Server
@@ -133,12 +134,11 @@ async def test_an_answer_that_is_not_http_failed(
 async def test_a_server_that_never_answers_costs_no_more_than_the_time_out(server: ToolServer) -> None:
     transport = HttpTransport(connect=0.2, total=0.2)
     server.behaviour = HANG
-    started = time.monotonic()
-    delivery = await post(transport, server.base_url)
+    async with asyncio.timeout(PATIENCE):
+        delivery = await post(transport, server.base_url)
     await transport.close()
     assert delivery.verdict is Verdict.FAILED
     assert "0.2 s" in delivery.detail
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.trap("B1")
@@ -173,25 +173,25 @@ async def wrongly_compressed(peer: Peer) -> None:
 @pytest.mark.rap("INV-4")
 @pytest.mark.parametrize("script", [endless, promised_but_never_sent, wrongly_compressed])
 async def test_the_body_of_an_answer_is_never_waited_for(
-    transport: Transport, serve_raw: ServeRaw, script: Callable[[Peer], Awaitable[None]]
+    serve_raw: ServeRaw, script: Callable[[Peer], Awaitable[None]]
 ) -> None:
     server = await serve_raw(script)
-    started = time.monotonic()
-    assert await post(transport, server.url) == Delivery(Verdict.DELIVERED)
-    assert time.monotonic() - started < 1.5
-    # The connection is not left open for the rest of the body either.
-    assert await post(transport, server.url) == Delivery(Verdict.DELIVERED)
+    transport = HttpTransport(total=10 * PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        assert await post(transport, server.url) == Delivery(Verdict.DELIVERED)
+        # The connection is not left open for the rest of the body either.
+        assert await post(transport, server.url) == Delivery(Verdict.DELIVERED)
+    await transport.close()
 
 
 @pytest.mark.trap("B1")
 async def test_a_hundred_posts_to_a_dead_server_do_not_delay_one_to_another(server: ToolServer) -> None:
-    transport = HttpTransport(connect=2, total=20, per_host=8)
+    transport = HttpTransport(connect=2, total=10 * PATIENCE, per_host=8)
     async with ToolServer(behaviour=HANG) as dead:
         stuck = [asyncio.create_task(post(transport, dead.base_url)) for _ in range(100)]
         await dead.until(lambda: len(dead.invocations) == 8, "eight invocations")
-        started = time.monotonic()
-        assert (await post(transport, server.base_url)).verdict is Verdict.DELIVERED
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(PATIENCE):
+            assert (await post(transport, server.base_url)).verdict is Verdict.DELIVERED
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
@@ -201,15 +201,15 @@ async def test_a_hundred_posts_to_a_dead_server_do_not_delay_one_to_another(serv
 
 async def test_waiting_for_a_place_is_not_the_server_s_time(serve_raw: ServeRaw) -> None:
     async def slowly(peer: Peer) -> None:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         await peer.write(OK)
 
     server = await serve_raw(slowly)
-    transport = HttpTransport(total=0.6, per_host=1)
+    transport = HttpTransport(total=2.0, per_host=1)
     started = time.monotonic()
     deliveries = await asyncio.gather(*(post(transport, server.url) for _ in range(5)))
     assert {each.verdict for each in deliveries} == {Verdict.DELIVERED}
-    assert time.monotonic() - started > 0.9, "the last waited longer than an exchange may take"
+    assert time.monotonic() - started > 2.0, "the last waited longer than an exchange may take"
     await transport.close()
 
 
@@ -287,13 +287,12 @@ async def test_a_notice_reaches_every_server_once_whatever_the_others_do(
     transport = HttpTransport(connect=1, total=1)
     stuck = await serve_raw(never_answering)
     async with ToolServer() as first, ToolServer() as last:
-        started = time.monotonic()
-        outcome = await transport.notify(
-            [first.base_url, unused_url, stuck.url, last.base_url + "/"],
-            "/close_thread",
-            b'{"thread_id":"t"}',
-        )
-        assert time.monotonic() - started < 4
+        async with asyncio.timeout(PATIENCE):
+            outcome = await transport.notify(
+                [first.base_url, unused_url, stuck.url, last.base_url + "/"],
+                "/close_thread",
+                b'{"thread_id":"t"}',
+            )
         assert first.notices == last.notices == [("/close_thread", {"thread_id": "t"})]
         assert len(stuck.requests) == 1
         assert [delivery.verdict for delivery in outcome.values()] == [

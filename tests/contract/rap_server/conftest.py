@@ -9,8 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-
-PATIENCE = 10.0
+from tests.patience import PATIENCE
 
 
 class FakeRuntime:

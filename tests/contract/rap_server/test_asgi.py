@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.errors import StoreLocked
 from infinity.rap.discovery import fetch
@@ -46,7 +47,7 @@ async def on_hypercorn(application: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         stop.set()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def on_uvicorn(application: Any, **options: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, PATIENCE)
         listener.close()
 
 

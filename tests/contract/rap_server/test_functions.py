@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.backoff import Backoff
 from infinity.errors import ConfigError
@@ -184,7 +185,7 @@ async def test_a_function_that_blocks_holds_up_nobody(runtime: FakeRuntime, stat
 
     def block(call: Call) -> str:
         """Blocks."""
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return call.id
 
     async with served(one_tool(block), state) as server:
@@ -266,7 +267,7 @@ async def test_a_function_in_a_thread_learns_that_it_was_cancelled(runtime: Fake
         await begun.wait()
         body = {"thread_id": "thread_1", "tool_call_id": "call_1"}
         assert await runtime.post(f"{server.base_url}/cancel_tool_call", body) == 200
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
     assert runtime.callbacks == []
 
 
@@ -300,7 +301,7 @@ async def test_a_function_that_asks_takes_up_neither_time_nor_a_place(
         """Asks."""
         return await call.ask("Which?", ["one", "two"], default=1)
 
-    async with served(and_one_that_hangs(one_tool(ask)), state, concurrent=1, seconds=0.3) as server:
+    async with served(and_one_that_hangs(one_tool(ask)), state, concurrent=1, seconds=1.0) as server:
         for number in range(3):
             await runtime.invoke(server.base_url, "do", f"call_{number}")
         await runtime.called_back(3)

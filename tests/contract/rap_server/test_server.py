@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.backoff import Backoff
 from infinity.errors import ConfigError, DamagedStore, StoreLocked
@@ -439,7 +440,7 @@ async def test_a_cancelled_call_stops_and_says_nothing(runtime: FakeRuntime, sta
         await begun.wait()
         body = {"thread_id": "thread_1", "tool_call_id": "call_1"}
         assert await runtime.post(f"{server.base_url}/cancel_tool_call", body) == 200
-        await asyncio.wait_for(stopped.wait(), 5)
+        await asyncio.wait_for(stopped.wait(), PATIENCE)
         await runtime.invoke(server.base_url, "quick", "call_2")
         assert (await runtime.called_back())["id"] == "call_2"
     async with served(tools, state) as server:

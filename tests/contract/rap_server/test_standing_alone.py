@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from .conftest import FakeRuntime
 
@@ -93,7 +94,7 @@ class Process:
     async def ready(self, runtime: FakeRuntime) -> None:
         """Answering; fails after ten seconds or when the process has ended."""
         assert runtime.session is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 assert self._process.poll() is None
                 try:
@@ -159,7 +160,7 @@ async def test_a_call_is_acknowledged_even_if_its_function_blocks_the_event_loop
 ) -> None:
     process = Process(unused_tcp_port, tmp_path / "tools.db")
     await process.ready(runtime)
-    assert await asyncio.wait_for(runtime.invoke(process.base_url, "block"), 10) == 200
+    assert await asyncio.wait_for(runtime.invoke(process.base_url, "block"), PATIENCE) == 200
     process.say("unblocked")
     assert (await runtime.called_back())["text"] == "unblocked"
     assert await process.end(signal.SIGTERM) == 0

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.patience import PATIENCE
 
 from infinity.rap.discovery import fetch
 from infinity.testing import tool_server
@@ -138,7 +139,7 @@ async def test_it_comes_back_at_its_old_address() -> None:
     await server.close()
     await server.start()
     assert server.base_url == address
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async with aiohttp.ClientSession() as session:
             await fetch(address, session)
     await server.close()

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import click
+from tests.patience import PATIENCE as SOON
 from tests.unit.cli.conftest import command, environment
 
-SOON = 30.0
 BRACKETS, NO_BRACKETS = "\x1b[?2004h", "\x1b[?2004l"
 """What a line editor asks of a terminal: to bracket what is pasted."""
 

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE as SOON
 from tests.unit.cli.conftest import command, environment, prepared, process
-
-SOON = 30.0
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import pytest
 from click.testing import Result
+from tests.patience import PATIENCE as SOON
 from tests.unit.cli.conftest import Run
 
 from infinity.cli.connection import Connection
 from infinity.cli.threads import _listed
-
-SOON = 10.0
 
 
 def parsed(result: Result) -> Any:

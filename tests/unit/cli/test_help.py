@@ -64,13 +64,19 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         "try: main()\nexcept SystemExit: pass\n"
         "print('HEAVY', sorted({name.partition('.')[0] for name in sys.modules} & {'httpx', 'aiohttp', 'pydantic', 'anthropic', 'asyncio', 'msgspec'}))"
     )
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(time.monotonic() - began)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in found.stdout
-    assert min(times) < 1.0, "far from the 0.2 s that it takes on a quiet machine"
+    pairs = [(_seconds(code), _seconds("pass")) for _ in range(5)]
+    assert min(help for help, _ in pairs) < 12 * min(bare for _, bare in pairs), (
+        "it is 4 times on a quiet machine"
+    )
+
+
+def _seconds(code: str) -> float:
+    """What a new interpreter takes for it."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("module", ["infinity.cli", "infinity.cli.main"])

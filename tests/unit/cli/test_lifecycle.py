@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE as SOON
 from tests.unit.cli.conftest import command, environment, prepared, process
 from tests.unit.local.test_servers import SERVER
-
-SOON = 20.0
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from tests.contract.rap_inspection.broken_server import BrokenServer
+from tests.patience import PATIENCE
 
 from infinity.cli.main import infinity
 
@@ -37,7 +38,7 @@ def serving(fault: str = "") -> Iterator[str]:
     finally:
         asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(PATIENCE)
         loop.close()
 
 

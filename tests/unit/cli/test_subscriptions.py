@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE as SOON
 from tests.unit.cli.conftest import prepared, process
 
-SOON = 20.0
 POST_OFFICE = Path(__file__).parents[3] / "examples" / "tool_server.py"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from tests.contract.databases import database_url
+from tests.patience import PATIENCE
 
 from infinity.callback_keys import callback_keys
 from infinity.cloud.aws.client import Aws
@@ -163,6 +164,8 @@ async def invoked(client: Aws, name: str) -> dict[str, object]:
     }
     body = json.dumps(asked if name == "api" else {"Records": []}).encode()
     path = f"/2015-03-31/functions/{name}/invocations"
-    answer = await asyncio.wait_for(client.rest("lambda", "POST", path, operation="Invoke", body=body), 30)
+    answer = await asyncio.wait_for(
+        client.rest("lambda", "POST", path, operation="Invoke", body=body), PATIENCE
+    )
     found: dict[str, object] = json.loads(answer.body)
     return found

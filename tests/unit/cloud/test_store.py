@@ -11,6 +11,7 @@ import pytest
 from tests.contract.databases import database_url, store_with
 from tests.contract.dsql_rules import Conflicts
 from tests.contract.threads import NOW, blocks, commit, create, message
+from tests.patience import PATIENCE
 
 from infinity._core import Message
 from infinity.abc import INCOMPLETE, Status
@@ -127,7 +128,7 @@ async def test_a_message_whose_sender_left_reaches_a_mailbox_all_the_same(store:
     sender = asyncio.create_task(store.accept(message("t", "m")))
     await asyncio.sleep(0)
     sender.cancel()
-    [message_left] = await asyncio.wait_for(found.get(), 10)
+    [message_left] = await asyncio.wait_for(found.get(), PATIENCE)
     assert message_left.id == "m"
     assert sender.cancelled()
 

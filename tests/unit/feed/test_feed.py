@@ -9,13 +9,12 @@ from contextlib import aclosing
 from typing import Any, NamedTuple, cast
 
 import pytest
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import Delta
 from infinity.abc import FeedRow, PromptRow, Store
 from infinity.errors import StoreError
 from infinity.feed import Feed, FeedEvent
-
-SOON = 5.0
 
 
 class Change(NamedTuple):

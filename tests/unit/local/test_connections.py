@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from tests.patience import PATIENCE as SOON
 
 from infinity.local.connections import Connections, connection_of, serving
 from infinity.local.descriptors import raise_limit
 from infinity.local.listener import listen
-
-SOON = 10.0
 
 pytestmark = pytest.mark.trap("B14")
 
@@ -102,7 +101,7 @@ async def test_headers_that_come_byte_by_byte_get_no_more_time() -> None:
 
 async def test_half_a_second_request_is_closed_as_well() -> None:
     async with served() as server:
-        server.connections.half_requests.seconds = 0.1
+        server.connections.half_requests.seconds = 0.5
         reader, writer = await server.connect(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
         writer.write(b"GET /qui")
@@ -112,7 +111,7 @@ async def test_half_a_second_request_is_closed_as_well() -> None:
 async def test_a_connection_between_two_requests_is_closed_after_a_while() -> None:
     async with served() as server:
         server.connections.half_requests.seconds = 0.01
-        server.connections.idle_connections.seconds = 0.2
+        server.connections.idle_connections.seconds = 1.0
         reader, writer = await server.connect()
         for _ in range(3):
             writer.write(b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.contract.threads import NOW, create, message
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import CoreError, Journal, Message, Wake
 from infinity.errors import DamagedStore, NewerStore, Stopped, StoreLocked, from_core
 from infinity.local.journal_store import JournalStore
 from infinity.local.wakeup import Wakeup
-
-SOON = 5.0
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.patience import PATIENCE as SOON
 
 from infinity._core import Mailboxes, Message, Wake
 from infinity.backoff import Backoff
 from infinity.errors import StoreError
 from infinity.local.mailboxes import LocalMailbox
 from infinity.local.wakeup import Wakeup
-
-SOON = 10.0
 
 
 class Inbox:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -124,10 +123,9 @@ async def test_while_it_rests_after_a_failure_nobody_waits_for_it(
     async with one(tmp_path, script, "7") as server:
         with pytest.raises(ToolsetError):
             await server.ready()
-        began = time.monotonic()
-        with pytest.raises(ToolsetError, match="next try in"):
-            await server.ready()
-        assert time.monotonic() - began < 0.5
+        async with asyncio.timeout(30):  # half of the rest
+            with pytest.raises(ToolsetError, match="next try in"):
+                await server.ready()
 
 
 @pytest.mark.trap("B1")

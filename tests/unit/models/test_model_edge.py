@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.abc.model import (
     ModelCall,
@@ -167,7 +168,7 @@ async def test_a_task_that_is_cancelled_ends_as_cancelled(ending: Exception | No
                 raise ending
 
     task = asyncio.ensure_future(complete(waits))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

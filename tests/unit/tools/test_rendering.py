@@ -294,7 +294,7 @@ def test_alternatives_that_multiply_are_bounded() -> None:
     for _ in range(40):
         value = {"a_b": value}
     assert names is not None and "a b" in names.real(value)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_arguments_that_are_nested_without_end_stay_as_they_are() -> None:

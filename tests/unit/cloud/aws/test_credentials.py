@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.cloud.aws import credentials
 from infinity.cloud.aws.credentials import FoundCredentials, Keys
@@ -28,7 +29,7 @@ class Chain:
         self.gate.set()
 
     def get_frozen_credentials(self) -> Any:
-        assert self.gate.wait(5)
+        assert self.gate.wait(PATIENCE)
         self.looks += 1
         self.threads.add(threading.get_ident())
         return SimpleNamespace(access_key=f"AKID{self.looks}", secret_key="s", token="t")

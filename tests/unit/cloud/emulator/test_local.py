@@ -19,12 +19,12 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator.local import Folder
 from infinity.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Lambda's runtime client is for Linux")
-PATIENCE = 30
 OFFICE = Path(__file__).parents[4] / "examples" / "lambda" / "office"
 
 

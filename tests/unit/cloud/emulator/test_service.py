@@ -12,6 +12,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator import Credentials as OwnCredentials
 from infinity.cloud.emulator import Emulator
@@ -35,7 +36,7 @@ async def test_a_caller_that_hangs_up_takes_no_message_with_it() -> None:
         queue = aws.sqs.queue("queue")
         body = b'{"QueueUrl": "queue", "WaitTimeSeconds": 20}'
         waiting = asyncio.create_task(send(aws, session, "ReceiveMessage", body))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not queue.listening:
                 await asyncio.sleep(0)
             waiting.cancel()

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.cloud.emulator import Emulator, WallClock
 from infinity.cloud.emulator.clock import Timeline
@@ -93,7 +94,7 @@ async def test_an_alarm_may_set_another() -> None:
 async def test_the_systems_clock_serves_as_well() -> None:
     timeline = Timeline(WallClock())
     timeline.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await timeline.sleep(20)
     await timeline.close()
 
