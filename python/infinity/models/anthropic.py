@@ -13,9 +13,10 @@ from infinity.abc.model import ModelInfo, ModelRequest, Part
 from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
 from . import claude, failure
-from .access import Access, ModelTimeouts
+from .access import BASE_URL, Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import decode
+from .failure import told
 from .request import API_VERSION, betas, body, origin
 from .sse import EventSplitter, EventTooLong
 from .turn import OpenTurn
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _ERROR_BYTES = 64 << 10
 _DRAIN_SECONDS = 0.25
+GRACE = 3.0
+"""Seconds after the announced end of a turn in which the last frame may still come."""
+MOST_SILENCES = 3
+"""Pings keep a stream alive for so many stall time-outs in which nothing is said, not for ever."""
 
 
 class AnthropicModel:
@@ -42,7 +47,7 @@ class AnthropicModel:
         turn = OpenTurn(request.counted)
         splitter = EventSplitter()
         try:
-            while not turn.complete and (chunk := await self._read(response)):
+            while not turn.complete and (chunk := await self._read(response, turn)):
                 for part in self._parts(chunk, splitter, turn, response):
                     yield part
             result = turn.finish(origin(self._host, request.model))
@@ -79,7 +84,7 @@ class AnthropicModel:
         except TimeoutError as error:
             raise self._unavailable(f"no answer within {self._timeouts.stall:g} s") from error
         except aiohttp.ClientError as error:
-            raise self._unavailable(f"no connection: {error}") from error
+            raise self._unavailable(f"no connection: {told(error)}{self._hint()}") from error
         try:
             await self._check(response)
         except BaseException:
@@ -96,7 +101,7 @@ class AnthropicModel:
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unavailable(f"the models cannot be listed: {error}") from error
+            raise self._unavailable(f"the models cannot be listed: {told(error)}") from error
         if response.status != 200:
             self._fail(failure.from_response(response.status, content, response.headers))
         return content
@@ -122,20 +127,28 @@ class AnthropicModel:
             content = b""  # the status alone says what kind of error it is
         self._fail(failure.from_response(response.status, content, response.headers))
 
-    async def _read(self, response: ClientResponse) -> bytes:
-        """The next piece of the answer, ``b""`` at its end."""
+    async def _read(self, response: ClientResponse, turn: OpenTurn) -> bytes:
+        """The next piece of the answer, ``b""`` at its end. Behind the announced end little is waited for, and nothing can fail."""
         import aiohttp
 
         try:
-            return await response.content.readany()
-        except aiohttp.SocketTimeoutError as error:
-            raise self._unavailable(f"the answer stalled for {self._timeouts.stall:g} s") from error
-        except TimeoutError as error:
-            raise self._unavailable(
-                f"the answer was not complete after {self._timeouts.total:g} s"
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._unavailable(f"the answer broke off: {error}") from error
+            if turn.stop_reason is None:
+                return await response.content.readany()
+            async with asyncio.timeout(GRACE):
+                return await response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if turn.announced:
+                return b""
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> ModelUnavailable:
+        import aiohttp
+
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            return self._unavailable(f"the answer stalled for {self._timeouts.stall:g} s")
+        if isinstance(error, TimeoutError):
+            return self._unavailable(f"the answer was not complete after {self._timeouts.total:g} s")
+        return self._unavailable(f"the answer broke off: {told(error)}")
 
     def _parts(
         self, chunk: bytes, splitter: EventSplitter, turn: OpenTurn, response: ClientResponse
@@ -145,6 +158,7 @@ class AnthropicModel:
             for data in splitter.feed(chunk):
                 event = decode(data)
                 if event is None:
+                    self._check_progress(turn)
                     continue
                 if event.type == "error":
                     self._fail(failure.from_event(event.error, response.headers))
@@ -152,6 +166,16 @@ class AnthropicModel:
                     yield part
         except (msgspec.DecodeError, UnicodeDecodeError, EventTooLong) as error:
             raise self._unavailable(f"the answer cannot be read: {error}") from error
+
+    def _check_progress(self, turn: OpenTurn) -> None:
+        """A ping: it says that the server lives, not that the model will answer."""
+        now, progress = asyncio.get_running_loop().time(), turn.progress
+        if turn.heard is None or turn.heard[1] != progress:
+            turn.heard = (now, progress)
+        elif now - turn.heard[0] > self._timeouts.stall * MOST_SILENCES:
+            raise self._unavailable(
+                f"the answer stalled for {self._timeouts.stall * MOST_SILENCES:g} s, only pings came"
+            )
 
     def _open(self) -> ClientSession:
         if self._session is None or self._session.closed:
@@ -177,6 +201,9 @@ class AnthropicModel:
                 read_bufsize=1 << 18,
             )
         return self._session
+
+    def _hint(self) -> str:
+        return "" if self._access.base_url == BASE_URL else f"; check that base_url ({self._url}) is right"
 
     def _unavailable(self, what: str) -> ModelUnavailable:
         return ModelUnavailable(f"{self._access.host}: {self._access.redact(what)}")

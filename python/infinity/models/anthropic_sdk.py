@@ -17,7 +17,7 @@ from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 from . import claude, failure
 from .access import Access, ModelTimeouts
 from .anthropic_list import listed
-from .events import KNOWN, ErrorBody, Event
+from .events import KNOWN, Event
 from .request import API_VERSION, betas, body, origin
 from .sdk import SdkCalls
 from .turn import OpenTurn
@@ -44,7 +44,12 @@ class AnthropicSdkModel:
         try:
             self._calls.check(stream.response, self.stream_type)
             while not turn.complete:
-                event = await self._calls.wait(_next(stream), deadline)
+                try:
+                    event = await self._calls.wait(_next(stream), deadline)
+                except ModelUnavailable:
+                    if turn.announced:
+                        break
+                    raise
                 if event is None:
                     break
                 if (part := turn.apply(event)) is not None:
@@ -111,14 +116,11 @@ class AnthropicSdkModel:
 
     def _translate(self, error: Any) -> ModelError:
         """The SDK raises an error event in the middle of a stream as a status error, too, with the stream's own status 200."""
-        content = msgspec.json.encode(error.body) if isinstance(error.body, dict) else b""
+        content = msgspec.json.encode(error.body) if error.body else b""
         if error.status_code != 200:
             return failure.from_response(error.status_code, content, error.response.headers)
-        try:
-            described = msgspec.json.decode(content, type=ErrorBody).error
-        except msgspec.DecodeError:
-            described = None
-        return failure.from_event(described, error.response.headers)
+        told = failure.from_answer(content, error.response.headers)
+        return told or failure.from_event(None, error.response.headers)
 
 
 async def _next(stream: Any) -> Event | None:

@@ -50,13 +50,6 @@ class Event(msgspec.Struct):
     error: Failure | None = None
 
 
-class ErrorBody(msgspec.Struct):
-    """The body of an answer that is not 200."""
-
-    error: Failure = msgspec.field(default_factory=Failure)
-    request_id: str | None = None
-
-
 KNOWN = frozenset(
     {
         "message_start",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from infinity.errors import (
     RateLimited,
 )
 
-from .events import ErrorBody, Failure
+from .events import Failure
 from .too_long import is_context_too_long
 
 _BY_STATUS: dict[int, type[ModelError]] = {
@@ -51,6 +52,9 @@ _ADVICE: dict[type[ModelError], str] = {
     ContextTooLong: "; compact the thread",
 }
 
+_ADDRESS = frozenset({404, 405})
+"""Statuses of an address that is not that of the API, or of a model that is not there."""
+
 _MESSAGE_CHARS = 500
 _MOST_SECONDS = 1e9
 
@@ -62,33 +66,89 @@ def by_status(status: int) -> type[ModelError]:
     return kind
 
 
+def number_in(code: Any) -> int:
+    """The HTTP status that a code is, 0 if it is none."""
+    text = _text(code)
+    return int(text) if len(text) == 3 and text.isascii() and text.isdecimal() and int(text) >= 400 else 0
+
+
 def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
     """The error for an answer other than 200. ``headers`` must be looked up without regard to case."""
-    try:
-        answer = msgspec.json.decode(body, type=ErrorBody)
-    except msgspec.DecodeError:
-        answer = ErrorBody()
-    kind = by_status(status)
-    request_id = headers.get("request-id") or answer.request_id
+    answer = _decoded(body)
+    error = described(answer)
+    answered = Failure(_text(error.get("type") or error.get("code") or error.get("status")), words(error))
+    request_id = headers.get("request-id") or (
+        _text(answer.get("request_id")) if isinstance(answer, dict) else ""
+    )
     return error_of(
-        kind, answer.error, status=status, retry_after=retry_after(headers), request_id=request_id
+        by_status(status), answered, status=status, retry_after=retry_after(headers), request_id=request_id
     )
 
 
 def from_answer(body: bytes, headers: Mapping[str, str]) -> ModelError | None:
     """The error that an answer of 200 tells of in JSON, where a stream should be; ``None`` if it tells of none."""
-    try:
-        answer = msgspec.json.decode(body, type=ErrorBody)
-    except msgspec.DecodeError:
+    answer = _decoded(body)
+    if not isinstance(answer, dict | list) or (isinstance(answer, dict) and "content" in answer):
         return None
-    return from_event(answer.error, headers) if answer.error.type or answer.error.message else None
+    error = described(answer)
+    said = Failure(_text(error.get("type")), words(error))
+    return from_event(said, headers, error.get("code")) if said.type or said.message else None
 
 
-def from_event(failure: Failure | None, headers: Mapping[str, str]) -> ModelError:
-    """The error for an ``error`` event in the middle of a stream; unknown types are the provider's trouble."""
+def _decoded(body: bytes) -> Any:
+    """A body in whatever form: JSON, or a text of a proxy."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        text = body.decode("utf-8", "replace").strip()
+        return "" if text.startswith("<") else text
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def described(body: Any) -> dict[str, Any]:
+    """The innermost object that describes the error: of a list the first, behind ``error`` what is there, a text as its message."""
+    for _ in range(4):
+        if isinstance(body, list):
+            body = body[0] if body else {}
+        elif isinstance(body, dict) and isinstance(body.get("error"), dict | list):
+            body = body["error"]
+    if isinstance(body, str):
+        return {"message": body}
+    return body if isinstance(body, dict) else {}
+
+
+def words(error: Mapping[str, Any]) -> str:
+    """What the error says, wherever a server puts it."""
+    for name in ("message", "error", "detail", "msg", "error_message", "error_description", "reason"):
+        said = error.get(name)
+        if isinstance(said, str) and said:
+            return said
+        if said and not isinstance(said, bool | int | float):
+            return msgspec.json.encode(said).decode()
+    return ""
+
+
+def told(error: BaseException) -> str:
+    """What an exception of a library says, with its causes, on one line: the outermost often says nothing."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(said) < 3:
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        if not any(text in each for each in said):
+            said.append(text[:200])
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return ": ".join(said)
+
+
+def from_event(failure: Failure | None, headers: Mapping[str, str], code: Any = None) -> ModelError:
+    """The error for an ``error`` event in the middle of a stream. ``code``: an HTTP status in it; other unknown types are the provider's trouble."""
     failure = failure or Failure()
+    status = number_in(code) or number_in(failure.type)
     return error_of(
-        _BY_TYPE.get(failure.type, ModelUnavailable),
+        _BY_TYPE.get(failure.type) or (by_status(status) if status else ModelUnavailable),
         failure,
         status=None,
         retry_after=None,
@@ -143,6 +203,8 @@ def error_of(
         text += f" (HTTP {status})"
     if failure.message:
         text += f": {failure.message[:_MESSAGE_CHARS]}"
+    if status in _ADDRESS:
+        text += "; if the base URL of the provider is right, check the model's name"
     text += _ADVICE.get(kind, "")
     if request_id:
         text += f" [request {request_id}]"

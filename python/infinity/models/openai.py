@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -20,7 +19,8 @@ from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
 from . import openai_chat, openai_failure, openai_models, openai_responses
 from .access import Access, ModelTimeouts
-from .openai_chat import ChatTurn
+from .chat_reading import ChatTurn
+from .frames import GRACE, GRACE_COUNTED, Frames
 from .openai_edge import Conversation
 from .openai_responses import ResponsesTurn
 from .sdk import SdkCalls
@@ -28,8 +28,6 @@ from .sdk import SdkCalls
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-
-_DRAIN_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -72,16 +70,29 @@ class OpenAIModel:
         turn: ChatTurn | ResponsesTurn
         turn = ChatTurn(conversation) if self._api is Api.CHAT else ResponsesTurn(conversation)
         try:
-            await self._calls.wait(self._told(stream.response), deadline)
+            if "json" in stream.response.headers.get("content-type", ""):
+                answer = await self._calls.wait(self._answer(stream.response), deadline)
+                for part in self._read(turn.apply, answer):
+                    yield part
+                yield self._read(turn.finish)
+                return
             self._calls.check(stream.response, "text/event-stream")
+            chunks = stream.response.aiter_bytes()
+            frames = Frames(chunks, self._calls, deadline=deadline, stall=self._timeouts.stall)
+            patience = _Patience()
             while not turn.complete:
-                event = await self._calls.wait(_next(stream), deadline)
-                if event is None:
+                if turn.announced:
+                    frame = await frames.rest(patience.left(turn.counted))
+                else:
+                    frame = await frames.next()
+                if frame is None:
                     break
-                for part in self._read(turn.apply, event):
+                parts = self._read(turn.apply, frame)
+                patience.renew(bool(parts))
+                for part in parts:
                     yield part
             result = self._read(turn.finish)
-            await _drain(stream)
+            await frames.drain()
             yield result
         finally:
             await stream.close()
@@ -110,15 +121,21 @@ class OpenAIModel:
             conversation.replays = False
         return await self._calls.wait(self._create(conversation), deadline)
 
-    async def _told(self, response: Any) -> None:
-        """Raises the error that an answer of 200 tells of in JSON, where a stream should be."""
-        if "json" not in response.headers.get("content-type", ""):
-            return
+    async def _answer(self, response: Any) -> dict[str, Any]:
+        """An answer of 200 in JSON, where a stream should be: an error, or a turn that was not streamed."""
         body = msgspec.json.decode(await response.aread())
-        if isinstance(body, dict | list) and "error" in (
-            body[0] if isinstance(body, list) and body else body
-        ):
-            raise self._redacted(openai_failure.of(body, headers=response.headers))
+        answer = body[0] if isinstance(body, list) and body else body
+        if not isinstance(answer, dict) or not answer.keys() & {
+            "error",
+            "detail",
+            "choices",
+            "output",
+            "message",
+        }:
+            self._calls.check(response, "text/event-stream")
+        if self._api is Api.RESPONSES and not answer.get("error") and "output" in answer:
+            return {"type": "response.completed", "response": answer}
+        return {"error": answer} if answer.keys().isdisjoint({"choices", "error"}) else dict(answer)
 
     async def _ids(self) -> builtins.list[str]:
         return [model.id async for model in self._open().models.list()]
@@ -169,16 +186,18 @@ class OpenAIModel:
         return type(error)(text, status=error.status, retry_after=error.retry_after)
 
 
-async def _next(stream: Any) -> dict[str, Any] | None:
-    """The next event or chunk as JSON, ``None`` at the end of the stream."""
-    event = await anext(stream, None)
-    if event is not None and not isinstance(event, dict):
-        raise ValueError("an event is not a JSON object")
-    return event
+class _Patience:
+    """How long what follows the end of a turn is waited for: from the end, or from the last that was said behind it."""
 
+    def __init__(self) -> None:
+        self._since: float | None = None
 
-async def _drain(stream: Any) -> None:
-    """Read to the end of the answer, so that the connection can serve the next request; not for long."""
-    with contextlib.suppress(Exception):  # the turn is complete; only the connection is lost
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await anext(stream, None)
+    def renew(self, said: bool) -> None:
+        if said:
+            self._since = None
+
+    def left(self, counted: bool) -> float:
+        now = asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = now
+        return max(0.0, self._since + (GRACE_COUNTED if counted else GRACE) - now)

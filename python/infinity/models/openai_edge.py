@@ -9,12 +9,9 @@ from typing import Any
 
 import msgspec
 
-from infinity.abc.model import ModelRequest, ToolUse
-from infinity.errors import ModelUnavailable
+from infinity.abc.model import ModelRequest
 
 from . import reasoning
-from .characters import whole
-from .turn import parse_arguments
 
 Block = dict[str, Any]
 
@@ -104,22 +101,3 @@ def result_blocks(block: Block) -> list[Block]:
 
 def text_of(blocks: list[Block]) -> str:
     return "\n".join(block["text"] for block in blocks if block["type"] == "text")
-
-
-class OpenCall:
-    """A tool call that is being streamed."""
-
-    __slots__ = ("id", "name", "pieces")
-
-    def __init__(self, id: str, name: str) -> None:
-        self.id = id
-        self.name = name
-        self.pieces: list[str] = []
-
-    def begun(self) -> ToolUse:
-        if not self.name:
-            raise ModelUnavailable("the model's answer holds a tool call without a name")
-        return ToolUse(self.id, self.name)
-
-    def arguments(self) -> tuple[dict[str, Any] | None, str]:
-        return parse_arguments(whole("".join(self.pieces)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from infinity.errors import (
     ContextTooLong,
     InvalidModelRequest,
@@ -47,6 +45,12 @@ _BY_CODE: dict[str, type[ModelError]] = {
     "server_is_overloaded": Overloaded,
     "slow_down": Overloaded,
     "overloaded_error": Overloaded,
+    # The model's own generation was no valid call or JSON: another one may be.
+    "json_validate_failed": ModelUnavailable,
+    "malformed_function_call": ModelUnavailable,
+    "output_parse_failed": ModelUnavailable,
+    "tool_call_parse_failed": ModelUnavailable,
+    "tool_use_failed": ModelUnavailable,
     "invalid_encrypted_content": UnreadableReasoning,
     "invalid_request_error": InvalidModelRequest,
 }
@@ -62,12 +66,12 @@ def from_sdk(error: Any) -> ModelError:
 def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ModelError:
     """``body``: the ``error`` object, of which compatible servers fill in what they like, or what stands in its place."""
     headers = headers or {}
-    error = _object(body)
+    error = failure.described(body)
     code, type = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
-    described = Failure(code if code in _BY_CODE or not type else type, _message(error))
-    kind = _BY_CODE.get(code)
+    described = Failure(code if code.lower() in _BY_CODE or not type else type, failure.words(error))
+    kind = ModelUnavailable if error.get("failed_generation") else _BY_CODE.get(code.lower())
     # Routers give the status of the server behind them as the code of an error in a stream, or in an answer of 200.
-    number = status or (int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0)
+    number = status or failure.number_in(code)
     if kind is None and number >= 400:
         kind = Overloaded if status == 503 else failure.by_status(number)
     if kind is None:
@@ -81,26 +85,3 @@ def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | Non
         retry_after=failure.retry_after(headers),
         request_id=headers.get("x-request-id"),
     )
-
-
-def _object(body: Any) -> dict[str, Any]:
-    """The innermost object that describes the error: of a list the first, behind ``error`` what is there, a text as its message."""
-    for _ in range(4):
-        if isinstance(body, list):
-            body = body[0] if body else {}
-        elif isinstance(body, dict) and isinstance(body.get("error"), dict | list):
-            body = body["error"]
-    if isinstance(body, str):
-        return {"message": body}
-    return body if isinstance(body, dict) else {}
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    """The words, wherever a server puts them."""
-    for name in ("message", "error", "detail", "msg", "error_message", "error_description", "reason"):
-        said = error.get(name)
-        if isinstance(said, str) and said:
-            return said
-        if said and not isinstance(said, bool | int | float):
-            return msgspec.json.encode(said).decode()
-    return ""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from infinity.abc.model import ModelCall, Part, Reasoning, Text, Turn, Usage
 from infinity.errors import ModelUnavailable
 
 from . import openai_failure, reasoning
+from .open_calls import OpenCall, as_text
 from .openai_edge import (
     Block,
     Conversation,
-    OpenCall,
     arguments_of,
     image_url,
     parameters_of,
@@ -24,6 +26,7 @@ from .openai_edge import (
 from .turn import Said, closed, count
 
 _LEAST_OUTPUT = 16
+_encode = msgspec.json.Encoder().encode
 
 
 def body(
@@ -129,6 +132,8 @@ class ResponsesTurn:
         self._items: dict[int, dict[str, Any]] = {}
         self._response: dict[str, Any] = {}
         self.complete = False
+        """Whether ``response.completed`` has come, with everything in it."""
+        self.announced = self.counted = False
 
     def apply(self, event: dict[str, Any]) -> list[Part]:
         """Raises the error that an event tells of."""
@@ -175,17 +180,16 @@ class ResponsesTurn:
         return closed(said, self._stop_reason(said, refused), _usage(self._response.get("usage") or {}))
 
     def _call(self, item: dict[str, Any]) -> OpenCall:
-        call = OpenCall(str(item.get("call_id") or ""), self._conversation.named(str(item.get("name") or "")))
-        if not call.id:
-            raise ModelUnavailable("the model's answer holds a tool call without an id")
-        return call
+        """Any id will do: where servers give none, or one for two calls, it is made up."""
+        id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{len(self._items)}"
+        return OpenCall(id, self._conversation.named(str(item.get("name") or "")))
 
     def _use(self, item: dict[str, Any]) -> tuple[dict[str, Any], ModelCall]:
         call = self._call(item)
-        call.pieces.append(str(item.get("arguments") or ""))
-        arguments, problem = call.arguments()
-        use = {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments or {}}
-        return use, ModelCall(call.id, call.name, arguments, problem)
+        call.begun()
+        arguments = item.get("arguments") or ""
+        call.pieces.append(arguments if isinstance(arguments, str) else _encode(arguments).decode())
+        return call.used()
 
     def _reasoning(self, item: dict[str, Any]) -> dict[str, Any]:
         parts = item.get("summary") or item.get("content") or []

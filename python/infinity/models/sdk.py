@@ -12,6 +12,7 @@ import msgspec
 from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
 from .access import Access, ModelTimeouts
+from .failure import told
 
 T = TypeVar("T")
 
@@ -45,11 +46,11 @@ class SdkCalls:
         except TimeoutError as error:
             raise self.unavailable(f"the answer was not complete after {self._timeouts.total:g} s") from error
         except sdk.APIError as error:
-            if isinstance(error.body, dict):
+            if error.body:
                 raise self._redacted(self._translate(error)) from None
-            raise self.unavailable(f"no connection, or it broke off: {error}") from error
+            raise self._unreached(error) from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise self.unavailable(f"no connection, or it broke off: {error}") from error
+            raise self._unreached(error) from error
         except (ValueError, msgspec.MsgspecError) as error:
             raise self.unavailable(f"the answer cannot be read: {error}") from error
 
@@ -62,6 +63,11 @@ class SdkCalls:
                 f"check that the base URL is that of {self._access.provider}'s API or of one like it",
                 status=response.status_code,
             )
+
+    def _unreached(self, error: Exception) -> ModelUnavailable:
+        return self.unavailable(
+            f"no connection, or it broke off: {told(error)}; check that the server runs and that base_url ({self._access.base_url}) is right"
+        )
 
     def unavailable(self, what: str) -> ModelUnavailable:
         return ModelUnavailable(f"{self._access.host}: {self._access.redact(what)}")

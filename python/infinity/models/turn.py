@@ -85,7 +85,16 @@ class _OpenBlock:
 class OpenTurn:
     """Takes events one by one and gives back what can be shown live; ``finish`` gives the turn."""
 
-    __slots__ = ("_arguments_seen", "_blocks", "_counted", "_counts", "_open", "_stop_reason", "complete")
+    __slots__ = (
+        "_arguments_seen",
+        "_blocks",
+        "_counted",
+        "_counts",
+        "_open",
+        "complete",
+        "heard",
+        "stop_reason",
+    )
 
     def __init__(self, counted: Callable[[Usage], None] | None = None) -> None:
         """``counted`` hears what the stream says at its start that it has used."""
@@ -94,7 +103,10 @@ class OpenTurn:
         self._open: dict[int, _OpenBlock] = {}
         self._arguments_seen = False
         self._counts = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0}
-        self._stop_reason: str | None = None
+        self.stop_reason: str | None = None
+        """What the end was announced with."""
+        self.heard: tuple[float, tuple[int, int]] | None = None
+        """When something was said last, as far as pings have looked, and ``progress`` by then."""
         self.complete = False
 
     def apply(self, event: Event) -> Part | None:
@@ -113,10 +125,21 @@ class OpenTurn:
             case "message_delta":
                 self._count(event.usage)
                 if event.delta is not None and event.delta.stop_reason:
-                    self._stop_reason = event.delta.stop_reason
+                    self.stop_reason = event.delta.stop_reason
             case "message_stop":
                 self.complete = True
         return None
+
+    @property
+    def announced(self) -> bool:
+        """Whether the end was told and nothing is open: then the turn counts, whether or not the last frame follows."""
+        return self.stop_reason is not None and not self._open
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Grows with what is said."""
+        pieces = (len(each.words) + len(each.thinking) + len(each.arguments) for each in self._open.values())
+        return len(self._blocks), sum(pieces)
 
     @property
     def used(self) -> Usage:
@@ -130,14 +153,14 @@ class OpenTurn:
             ModelUnavailable: the stream ended early, or with a stop reason that is no good end.
             ContextTooLong: the context left no room to say anything.
         """
-        if not self.complete or self._open or self._stop_reason is None:
+        if self._open or self.stop_reason is None:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
-        if self._stop_reason not in GOOD_ENDS:
-            raise ModelUnavailable(f"the model's answer ended with {self._stop_reason[:100]!r}; try again")
-        if self._stop_reason in CUT_OFF:
+        if self.stop_reason not in GOOD_ENDS:
+            raise ModelUnavailable(f"the model's answer ended with {self.stop_reason[:100]!r}; try again")
+        if self.stop_reason in CUT_OFF:
             self._drop_unfinished_call()
-        turn = closed(self._blocks, self._stop_reason, self.used)
-        if not turn.blocks and self._stop_reason == "model_context_window_exceeded":
+        turn = closed(self._blocks, self.stop_reason, self.used)
+        if not turn.blocks and self.stop_reason == "model_context_window_exceeded":
             raise ContextTooLong("the conversation fills the model's context window; compact it")
         blocks = reasoning.marked(turn.blocks, origin)
         return turn if blocks is turn.blocks else replace(turn, blocks=blocks)
@@ -224,15 +247,31 @@ Said = list[tuple[dict[str, Any], ModelCall | None]]
 
 
 def closed(said: Said, stop_reason: str, usage: Usage) -> Turn:
-    """The turn of an answer that is complete. ``ModelUnavailable`` if two of its calls have one id."""
+    """The turn of an answer that is complete. Calls that share one id get ids of their own."""
     # No API takes back a turn that ends in reasoning, or a text without anything but white space (I4).
     blocks = [block for block, _ in said if _is_taken_back(block)]
     while blocks and blocks[-1]["type"] in REASONING:
         blocks.pop()
     calls = tuple(call for _, call in said if call is not None)
-    if len({call.id for call in calls}) != len(calls):
-        raise ModelUnavailable("the model's answer uses one id for two tool calls; try again")
+    if len(calls) > 1 and len({call.id for call in calls}) != len(calls):
+        calls = _renumbered(blocks, calls)
     return Turn(blocks, calls, stop_reason, usage)
+
+
+def _renumbered(blocks: list[dict[str, Any]], calls: tuple[ModelCall, ...]) -> tuple[ModelCall, ...]:
+    """The calls under ids that are used once; so are their blocks."""
+    uses = [block for block in blocks if block["type"] == "tool_use"]
+    taken: set[str] = set()
+    renamed = []
+    for use, call in zip(uses, calls, strict=True):
+        id, number = call.id, 1
+        while id in taken:
+            number += 1
+            id = f"{call.id}_{number}"
+        taken.add(id)
+        use["id"] = id
+        renamed.append(replace(call, id=id))
+    return tuple(renamed)
 
 
 def _is_taken_back(block: dict[str, Any]) -> bool:
@@ -248,11 +287,16 @@ _any = msgspec.json.Decoder().decode
 
 
 def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
-    """A call's arguments, or ``None`` and what is wrong with them, for the model to read (M1). Empty text is ``{}``."""
+    """A call's arguments, or ``None`` and what is wrong with them, for the model to read (M1). Empty text is ``{}``.
+
+    A string that holds the object as JSON is what a gateway makes that encodes twice.
+    """
     if not text.strip():
         return {}, ""
     try:
         arguments = _any(text)
+        if isinstance(arguments, str):
+            arguments = _any(arguments) if arguments.strip() else {}
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         return None, f"the arguments are not valid JSON: {error}"
     if not isinstance(arguments, dict):

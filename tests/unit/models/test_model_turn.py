@@ -249,10 +249,9 @@ def test_events_and_deltas_of_later_versions_are_skipped() -> None:
         [],
         text(0, "half"),
         [*text(0, "half"), {"type": "message_stop"}],
-        [*text(0, "no stop"), end("end_turn")[0]],
         [*text(0, "open")[:-1], *end("end_turn")],
     ],
-    ids=["nothing", "no end", "no stop reason", "no message_stop", "open block"],
+    ids=["nothing", "no end", "no stop reason", "open block"],
 )
 def test_a_stream_that_broke_off_is_no_turn(events: list[dict[str, Any]]) -> None:
     with pytest.raises(ModelUnavailable):
@@ -268,12 +267,21 @@ def test_a_stream_that_broke_off_is_no_turn(events: list[dict[str, Any]]) -> Non
         [start(0, text="")],
         [{"type": "content_block_start", "index": 0}],
         [start(0, type="tool_use", id="toolu_1")],
-        [*call(0, id="same"), *call(1, id="same"), *end("tool_use")],
     ],
 )
 def test_a_stream_that_makes_no_sense_is_a_broken_one(events: list[dict[str, Any]]) -> None:
     with pytest.raises(ModelUnavailable):
         finish(events)
+
+
+def test_a_turn_whose_end_was_announced_counts_without_the_last_frame() -> None:
+    assert finish([*text(0, "whole"), end("end_turn")[0]]).blocks == [{"type": "text", "text": "whole"}]
+
+
+def test_calls_that_share_an_id_get_ids_of_their_own() -> None:
+    turn = finish([*call(0, id="same"), *call(1, id="same"), *call(2, id="same_2")], end("tool_use"))
+    ids = [call.id for call in turn.calls]
+    assert len({*ids}) == 3 and ids == [block["id"] for block in turn.blocks]
 
 
 def test_a_known_event_of_the_wrong_shape_is_an_error_and_not_skipped() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from infinity import errors
 from infinity.abc.model import ModelCall, ModelRequest, Reasoning, Text, ToolUse, Turn, Usage
-from infinity.models.openai_chat import ChatTurn, body
+from infinity.models.chat_reading import ChatTurn
+from infinity.models.openai_chat import body
 from infinity.models.openai_edge import Conversation
 from infinity.models.openai_models import info
 from infinity.models.openai_responses import ResponsesTurn
@@ -82,15 +83,9 @@ def test_an_answer_without_an_end_is_no_turn(broken: list[dict[str, Any]]) -> No
         chat(*broken)
 
 
-def test_two_calls_with_one_id_are_no_turn() -> None:
-    twice = [call("{}", index=index, id="a", name="one") for index in (0, 1)]
-    with pytest.raises(errors.ModelUnavailable, match="one id"):
-        chat(chunk(tool_calls=twice), chunk("tool_calls"))
-
-
 def test_a_call_without_a_name_is_an_error() -> None:
     with pytest.raises(errors.ModelUnavailable, match="without a name"):
-        chat(chunk(tool_calls=[call("{}", index=0, id="a")]))
+        chat(chunk(tool_calls=[call("{}", index=0, id="a")]), chunk("tool_calls"))
 
 
 def test_a_refusal_is_shown_and_told() -> None:
