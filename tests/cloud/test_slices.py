@@ -75,6 +75,7 @@ DIFFERENT = {
     "test_entries_that_are_damaged_or_missing_are_named_beside_the_intact_ones": "it damages the daemon's own file",
     "test_what_is_denied_does_not_leave_and_the_model_hears_it": "conversations are not moved to or from a deployment",
     "test_what_is_asked_about_waits_for_the_user": "conversations are not moved to or from a deployment",
+    "test_closing_a_parent_closes_all_of_its_children_however_many": "that many threads are a matter of the machine; there are fewer in test_large_slices",
     "test_an_interrupt_of_hundreds_of_calls_cancels_each_of_them": "hundreds of deliveries are a matter of the machine; there are fewer in this folder",
     "test_a_thread_with_hundreds_of_calls_closes": "hundreds of deliveries are a matter of the machine; there are fewer in this folder",
     "test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_its_round": "the time limit is the function's own",

