@@ -556,12 +556,13 @@ class Journal:
     def put_view(self, thread: str, view_type: str, content: bytes) -> int:
         """Value: false if there is no such thread here, or its tree was retired."""
     def put_meta(self, key: str, value: bytes) -> int: ...
-    def retire_tree(self, root: str, note: str) -> int:
-        """Take a whole tree out of service, because it moves to another store: ``accept`` answers ``moved``, ``commit`` is a ``conflict``, and
+    def retire_tree(self, root: str, note: str, mark: bytes | None = None) -> int:
+        """Take a whole tree out of service, because it moves to another store (with the ``mark`` of 8 bytes that it leaves under, which raises its generation): ``accept`` answers ``moved``, ``commit`` is a ``conflict``, and
         ``fire_timers``, ``next_timer``, ``inbox`` and ``outbox`` leave it out. All of it stays and can be read and exported. ``note``: why, for people. Error
         ``not_found`` if no thread is the root."""
-    def unretire_tree(self, root: str) -> int:
-        """Put it back into service; what it has queued is to be taken up again. Nothing happens if it was not retired."""
+    def unretire_tree(self, root: str, mark: bytes | None = None) -> int:
+        """Put it back into service; what it has queued is to be taken up again. Nothing happens if it was not retired. ``mark``: it had left; what has left
+        is older from now on."""
     def delete_tree(self, root: str) -> int:
         """Remove all there is of a tree, whether retired or not; its space is zeroed. Value: the number of threads, 0 if there were none."""
     def mark_deleted(self, root: str, at: int) -> int:
@@ -577,8 +578,9 @@ class Journal:
     def import_tree(self, path: str, expected: str | None = None, resting: str | None = None) -> int:
         """Take in a tree that ``export_tree`` wrote, all or nothing; other writes wait for it. ``expected``: its root; ``resting``: the note with which it is out
         of service from the first moment on, as after ``retire_tree``: then there is nothing to take up. Value: dict of ``root``, ``messages`` (queued, with
-        new places in the same order), ``outbox`` (how many rows have not left), ``next_timer`` (or ``None``). Errors: ``damaged`` if the file is not exactly what
-        was exported, ``too_new``, ``bad_request`` if its root is another one than ``expected``, ``conflict`` if one of its threads is here already, ``deleted`` if one was deleted here."""
+        new places in the same order), ``outbox`` (how many rows have not left), ``next_timer`` (or ``None``), ``replaced`` (an older copy that had left), ``copy`` (of a tree that went on where it was). Errors: ``damaged`` if the file is not exactly what
+        was exported, ``too_new``, ``bad_request`` if its root is another one than ``expected``, ``conflict`` if one of its threads is here already and has not left, or the file is older than what is known here or has parted
+        from it, ``deleted`` if one was deleted here."""
 
     # reads
     def export_tree(self, root: str, path: str) -> int:
@@ -627,6 +629,8 @@ class Journal:
         """Value: bytes or ``None``."""
     def retired(self, root: str) -> int:
         """Value: the note of ``retire_tree``; ``None`` if the tree is in service."""
+    def generation(self, root: str) -> int:
+        """Value: ``(number, departed)``: how often the tree has left, and whether what rests here is what left."""
     def tombstone(self, id: str) -> int:
         """Value: ``(id, root, at, discarded)`` of a thread that was deleted, whether or not it is erased yet; else ``None``."""
     def deletions(self) -> int:

@@ -419,19 +419,22 @@ class Runtime:
 
     # moving
 
-    async def retire(self, root: str, note: str) -> list[str]:
-        """Take a whole tree out of service (MIG-2): nothing of it is accepted, run or sent until ``unretire``. Its threads."""
-        await self.store.retire_tree(root, note)
+    async def retire(self, root: str, note: str, mark: bytes | None = None) -> list[str]:
+        """Take a whole tree out of service (MIG-2): nothing of it is accepted, run or sent until ``unretire``. Its threads.
+
+        ``mark``: of its departure, if it leaves (``Store.retire_tree``).
+        """
+        await self.store.retire_tree(root, note, mark)
         threads = await self.tree(root)
         await self.loop.bar(threads)
         await self.outbox.withdraw(threads)
         return threads
 
-    async def unretire(self, root: str) -> None:
+    async def unretire(self, root: str, mark: bytes | None = None) -> None:
         threads = await self.tree(root)
         self._held.update({thread: [] for thread in threads})
         try:
-            await self.store.unretire_tree(root)
+            await self.store.unretire_tree(root, mark)
             await self.take_up(root)
         finally:
             self._let_in(threads)

@@ -11,7 +11,7 @@ from tests.contract.stores import Opened
 from tests.contract.threads import NOW, answer, blocks, call, calling, commit, create, message, snapshot
 
 from infinity._core import Thread
-from infinity.abc import Expect, Status, Store
+from infinity.abc import Expect, Imported, Status, Store
 from infinity.errors import BadRequest, Conflict, DamagedStore, UnknownThread
 
 # -- accept
@@ -639,7 +639,7 @@ async def test_a_tree_that_is_to_rest_arrives_out_of_service_by_one_operation(
         seen: set[str] = set()
         while not arriving.done():
             seen.add((await other.accept(message("t", f"early-{len(seen)}"))).status)
-        assert await arriving == ("t", [], 0, None)
+        assert await arriving == Imported("t", [], 0, None, replaced=False, copy=True)
         assert seen <= {Status.UNKNOWN_THREAD, Status.MOVED}
         assert await other.retired("t") == "on its way"
         assert (await other.inbox(), await other.outbox(), await other.next_timer()) == ([], [], None)

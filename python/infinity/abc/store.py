@@ -109,6 +109,17 @@ class Imported(NamedTuple):
     messages: list[Message]
     outbox: int
     next_timer: int | None
+    replaced: bool = False
+    """It took the place of an older copy, which had left from here."""
+    copy: bool = False
+    """The file is a copy of a tree that went on where it was exported."""
+
+
+class Generation(NamedTuple):
+    """How often a tree has left, by what this store knows. ``departed``: what rests here is what left; a newer file may take its place."""
+
+    number: int
+    departed: bool
 
 
 class Condemned(NamedTuple):
@@ -247,8 +258,11 @@ class Store(Protocol):
 
     # -- whole trees; `root` is the id of a tree's root thread
 
-    async def retire_tree(self, root: str, note: str) -> None:
-        """Take a tree out of service, because it moves to another store.
+    async def retire_tree(self, root: str, note: str, mark: bytes | None = None) -> None:
+        """Take a tree out of service.
+
+        ``mark``: 8 random bytes, if it leaves, to live elsewhere. That raises its generation by one, which an export of it carries; what rests
+        here may be replaced by an import of the same tree that has this mark.
 
         From then on ``accept`` answers ``moved`` and writes nothing, ``commit`` is a ``Conflict``, its timers do not fire, and its queued
         messages and outbox rows are not listed. All of it stays, to be read and exported. ``note`` says why, and where it went.
@@ -256,8 +270,15 @@ class Store(Protocol):
         """
         ...
 
-    async def unretire_tree(self, root: str) -> None:
-        """Back into service, as it was: the end of a move that failed. The host takes up its inbox, outbox and timers again."""
+    async def unretire_tree(self, root: str, mark: bytes | None = None) -> None:
+        """Back into service, as it was: the end of a move that failed. The host takes up its inbox, outbox and timers again.
+
+        ``mark``: 8 random bytes, if it had left. That raises its generation again: what has left is older from now on than what is here.
+        """
+        ...
+
+    async def generation(self, root: str) -> Generation:
+        """How often a tree has left. Known also after ``delete_tree``, and of trees that never were here: 0."""
         ...
 
     async def retired(self, root: str) -> str | None:
@@ -267,7 +288,7 @@ class Store(Protocol):
     async def delete_tree(self, root: str) -> int:
         """Remove all that there is of a tree, whether retired or not. The number of its threads, 0 if there were none.
 
-        No tombstone stays: the tree lives elsewhere, or may come back. A file may hold remains of it until it is compacted.
+        No tombstone stays: the tree lives elsewhere, or may come back, by an import that is not older than what was here. A file may hold remains of it until it is compacted.
         """
         ...
 
@@ -322,9 +343,11 @@ class Store(Protocol):
         ``resting``: it is out of service from its first moment here, as after ``retire_tree`` with this note, until ``unretire_tree``; there is
         nothing to take up. Both by one operation: nothing reaches or leaves the tree in between, whatever else writes.
 
+        Where a copy of it rests that left from here, the imported one takes its place, in the same transaction.
+
         ``DamagedStore`` if the file is not exactly what was exported, ``NewerStore`` if a newer version wrote it, ``BadRequest`` if its root is not
-        the ``expected`` one, ``Conflict`` if one of its threads is here already, retired or not, ``ThreadDeleted`` if one
-        was deleted here.
+        the ``expected`` one, ``Conflict`` if one of its threads is here already and has not left, or if the file is older than what is known here
+        of the tree or has parted from it (see ``Generation``), ``ThreadDeleted`` if one was deleted here.
         """
         ...
 

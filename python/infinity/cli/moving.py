@@ -25,7 +25,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 @click.argument("thread", type=THREAD)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--keep", is_flag=True, help="A copy only: the conversation goes on here.")
-@click.option("--undo", is_flag=True, help="Take it back into service here. Only if it was imported nowhere.")
+@click.option(
+    "--undo",
+    is_flag=True,
+    help="Take it back into service here. The file is void then: only if it was imported nowhere.",
+)
 @as_json
 @home_option
 def export(thread: str, file: Path | None, keep: bool, undo: bool, as_json: bool) -> None:
@@ -47,7 +51,11 @@ def export(thread: str, file: Path | None, keep: bool, undo: bool, as_json: bool
     click.echo(f"{file}: {size:,} bytes")
     if not keep:
         click.echo(dim(f"{thread} rests here now. At its new home: infinity import {file}"))
-        click.echo(dim(f"to take it back here instead: infinity export {thread} --undo"))
+        click.echo(
+            dim(
+                f"It comes back the same way, or, if it was imported nowhere: infinity export {thread} --undo"
+            )
+        )
 
 
 def _download(thread: str, file: Path, keep: bool) -> int:
@@ -76,13 +84,30 @@ def _download(thread: str, file: Path, keep: bool) -> int:
 @as_json
 @home_option
 def import_(file: Path, as_json: bool) -> None:
-    """Take in a conversation from FILE; it goes on here at once. All of it, or nothing."""
-    with file.open("rb") as content:
-        found = connect().upload("/v1/imports", content, within=MOVE_SECONDS)
+    """Take in a conversation from FILE; it goes on here at once. All of it, or nothing.
+
+    A conversation that was exported from here comes back this way: the file takes the place of what rests here, unless it is older.
+    """
+    try:
+        with file.open("rb") as content:
+            found = connect().upload("/v1/imports", content, within=MOVE_SECONDS)
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}") from None
+    except Failure as failure:
+        raise Failure(f"{file}: {failure.message}", failure.exit_code) from None
     if as_json:
         print_json(found)
         return
     click.echo(f"{found['root']} lives here now")
+    if found["replaced"]:
+        click.echo(dim("it has taken the place of the older copy that had been exported from here"))
+    if found["copy"]:
+        click.echo(
+            warn(
+                f"{file} is a copy: {found['root']} was in service when it was exported (--keep). If it still runs there, both go on, and do everything twice"
+            ),
+            err=True,
+        )
     if found["callbacks"]:
         click.echo(
             dim(

@@ -15,6 +15,7 @@ from infinity.abc import (
     Condemned,
     Expect,
     FeedRow,
+    Generation,
     Imported,
     OutboxRow,
     PromptRow,
@@ -91,11 +92,11 @@ class JournalStore:
     async def put_meta(self, key: str, value: bytes) -> None:
         await self._outcome(self._journal.put_meta, key, value)
 
-    async def retire_tree(self, root: str, note: str) -> None:
-        await self._outcome(self._journal.retire_tree, root, note)
+    async def retire_tree(self, root: str, note: str, mark: bytes | None = None) -> None:
+        await self._outcome(self._journal.retire_tree, root, note, mark)
 
-    async def unretire_tree(self, root: str) -> None:
-        await self._outcome(self._journal.unretire_tree, root)
+    async def unretire_tree(self, root: str, mark: bytes | None = None) -> None:
+        await self._outcome(self._journal.unretire_tree, root, mark)
 
     async def delete_tree(self, root: str) -> int:
         threads = cast("int", await self._outcome(self._journal.delete_tree, root))
@@ -137,6 +138,9 @@ class JournalStore:
 
     async def retired(self, root: str) -> str | None:
         return cast("str | None", await self._outcome(self._journal.retired, root))
+
+    async def generation(self, root: str) -> Generation:
+        return Generation(*await self._outcome(self._journal.generation, root))
 
     async def load(
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()

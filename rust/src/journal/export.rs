@@ -6,7 +6,7 @@ use super::failure::{Failure, describe};
 use super::lane::Job;
 use super::open::{beside, make, reader, sync_directory};
 use super::ticket::Finished;
-use super::tree::{FINGERPRINT, ROOT, Source};
+use super::tree::{COPY, FINGERPRINT, ROOT, Source};
 use super::value::Value;
 use super::{checksum, schema};
 use crate::error::{Error, Result};
@@ -135,6 +135,9 @@ fn fill(draft: &Path, source: &Source<'_>, root: &str) -> Result<(), Failure> {
     }
     note(&transaction, ROOT, root.as_bytes())?;
     note(&transaction, FINGERPRINT, &fingerprint)?;
+    if source.in_service(root).map_err(Failure::broken)? {
+        note(&transaction, COPY, b"1")?;
+    }
     transaction.commit()?;
     target.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     target.close().map_err(|(_, error)| Failure::broken(describe(draft, &error)))

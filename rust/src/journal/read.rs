@@ -63,6 +63,7 @@ pub enum Read {
     },
     Meta(String),
     Retired(String),
+    Generation(String),
     Tombstone(String),
     /// Deletions that are under way.
     Deletions,
@@ -96,6 +97,10 @@ impl Read {
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
             Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),
             Read::Retired(root) => Value::Text(facts::retired(on, root)?),
+            Read::Generation(root) => {
+                let (generation, departed) = facts::generation(on, root)?;
+                Value::Generation(generation, departed)
+            }
             Read::Tombstone(id) => Value::Tombstone(deleted::tombstone(on, id)?),
             Read::Deletions => Value::Roots(deleted::under_way(on)?),
             Read::ClosedRoots { limit } => Value::Closed(threads::closed_roots(on, *limit)?),

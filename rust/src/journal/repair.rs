@@ -259,7 +259,7 @@ fn transfer(source: &Connection, version: i32, draft: &Path, lost: &mut Vec<Stri
     // A new thread would get the key of one that is gone, and its rows with it.
     for table in Table::all(&transaction)? {
         let orphans = match table.name.as_str() {
-            "meta" | "threads" | "tombstones" => 0,
+            "meta" | "threads" | "tombstones" | "generations" => 0,
             "entries" | "feed" => transaction.execute(
                 &format!("DELETE FROM {} WHERE place >> 32 NOT IN (SELECT key FROM threads)", table.name),
                 [],

@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 2] = [
+pub const STEPS: [Step; 3] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -65,6 +65,18 @@ CREATE TABLE tombstones (
 CREATE INDEX threads_closed_roots ON threads (updated_at, id) WHERE parent IS NULL AND status = 'closed';
 ",
         rows: "",
+    },
+    // 4: how often a tree has left, and whether what rests here is what left as a file.
+    Step {
+        tables: "
+CREATE TABLE generations (
+  root TEXT PRIMARY KEY, number INTEGER NOT NULL, marks BLOB NOT NULL, crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE retired ADD COLUMN departed INTEGER;
+",
+        rows: "
+UPDATE retired SET departed = 1 WHERE departed IS NULL AND note LIKE 'it was exported to a file%';
+",
     },
 ];
 

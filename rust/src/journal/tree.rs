@@ -15,6 +15,8 @@ pub type Fingerprint = [u8; 32];
 /// Where an export says which tree it holds, and the tree's fingerprint.
 pub const ROOT: &str = "export.root";
 pub const FINGERPRINT: &str = "export.fingerprint";
+/// There if the tree was in service when it was exported, and so goes on where it was.
+pub const COPY: &str = "export.copy";
 
 /// A file that is read, as it was at one moment.
 pub struct Source<'c> {
@@ -45,6 +47,11 @@ impl<'c> Source<'c> {
         Ok(!self.column::<i64>("SELECT 1 FROM tombstones WHERE id = ?1", root)?.is_empty())
     }
 
+    /// Whether the tree is in service.
+    pub fn in_service(&self, root: &str) -> Result<bool> {
+        Ok(self.column::<i64>("SELECT 1 FROM retired WHERE root = ?1", root)?.is_empty())
+    }
+
     fn column<T: rusqlite::types::FromSql>(&self, sql: &str, root: &str) -> Result<Vec<T>> {
         let read = || self.picture.prepare_cached(sql)?.query_map([root], |row| row.get(0))?.collect::<Result<_, _>>();
         read().map_err(|error| self.describe(error))
@@ -73,7 +80,7 @@ impl<'c> Source<'c> {
                              'definitions.' || (SELECT CAST(value AS TEXT) FROM meta WHERE key = 'catalog.' || ?1))",
                     [root],
                 )?,
-                "threads" | "spending" => rows.select("root = ?1", [root])?,
+                "threads" | "spending" | "generations" => rows.select("root = ?1", [root])?,
                 // Short, and in the order of all threads: of arrival, of planning.
                 "inbox" | "outbox" => rows.select("thread IN (SELECT key FROM threads WHERE root = ?1)", [root])?,
                 "entries" | "feed" => keys.iter().try_for_each(|key| {

@@ -35,6 +35,8 @@ pub enum Value {
     Examined(Examination),
     Condemned(Condemned),
     Tombstone(Option<Tombstone>),
+    /// And whether what rests here is what left.
+    Generation(Generation, bool),
     Roots(Vec<String>),
     /// Id and time of the last change.
     Closed(Vec<(String, i64)>),
@@ -99,6 +101,18 @@ pub struct Imported {
     pub outbox: i64,
     /// Milliseconds since the Unix epoch.
     pub next_timer: Option<i64>,
+    /// It is in the place of an older copy, which had left.
+    pub replaced: bool,
+    /// The file is a copy of a tree that went on where it was.
+    pub copy: bool,
+}
+
+/// How often a tree has left, by what is known here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Generation {
+    pub number: i64,
+    /// Of each departure, one after the other.
+    pub marks: Vec<u8>,
 }
 
 /// A tree that is being deleted, and whom its host has to tell.

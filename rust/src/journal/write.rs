@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod commit;
 pub mod deletion;
+pub mod generations;
 pub mod import;
 pub mod inbox;
 pub mod outbox;
@@ -56,8 +57,13 @@ pub enum Write {
     RetireTree {
         root: String,
         note: String,
+        /// Of its departure, if it goes to live elsewhere.
+        mark: Option<Vec<u8>>,
     },
-    UnretireTree(String),
+    UnretireTree {
+        root: String,
+        mark: Option<Vec<u8>>,
+    },
     DeleteTree(String),
     /// Delete a tree for good, from now on.
     MarkDeleted {
@@ -109,12 +115,12 @@ impl Write {
                 group.execute(sql, params![key, value, checksum::of(value)])?;
                 Value::Nothing
             }
-            Write::RetireTree { root, note } => {
-                trees::retire(group, root, note)?;
+            Write::RetireTree { root, note, mark } => {
+                trees::retire(group, root, note, mark.as_deref())?;
                 Value::Nothing
             }
-            Write::UnretireTree(root) => {
-                trees::unretire(group, root)?;
+            Write::UnretireTree { root, mark } => {
+                trees::unretire(group, root, mark.as_deref())?;
                 Value::Nothing
             }
             Write::DeleteTree(root) => Value::Integer(Some(trees::delete(group, root)?)),

@@ -86,14 +86,16 @@ impl PyJournal {
         self.0.write(Write::PutMeta { key, value })
     }
 
-    /// Take a whole tree out of service here.
-    fn retire_tree(&self, root: String, note: String) -> Ticket {
-        self.0.write(Write::RetireTree { root, note })
+    /// Take a whole tree out of service here. ``mark``: it leaves, to live elsewhere.
+    #[pyo3(signature = (root, note, mark = None))]
+    fn retire_tree(&self, root: String, note: String, mark: Option<Vec<u8>>) -> Ticket {
+        self.0.write(Write::RetireTree { root, note, mark })
     }
 
-    /// Put a retired tree back into service.
-    fn unretire_tree(&self, root: String) -> Ticket {
-        self.0.write(Write::UnretireTree(root))
+    /// Put a retired tree back into service. ``mark``: it had left, and is taken back.
+    #[pyo3(signature = (root, mark = None))]
+    fn unretire_tree(&self, root: String, mark: Option<Vec<u8>>) -> Ticket {
+        self.0.write(Write::UnretireTree { root, mark })
     }
 
     /// Remove a whole tree.
@@ -233,6 +235,11 @@ impl PyJournal {
     /// Why a tree is out of service here, or ``None``.
     fn retired(&self, root: String) -> Ticket {
         self.0.read(Read::Retired(root))
+    }
+
+    /// ``(number, whether what rests here is what left)``: how often a tree has left.
+    fn generation(&self, root: String) -> Ticket {
+        self.0.read(Read::Generation(root))
     }
 
     /// ``(id, root, at, discarded)`` of a thread that was deleted, or ``None``.

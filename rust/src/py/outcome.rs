@@ -6,7 +6,7 @@ use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{
-    Accepted, Condemned, FeedRow, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow, Tombstone,
+    Accepted, Condemned, FeedRow, Generation, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow, Tombstone,
 };
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
@@ -55,15 +55,18 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Views(rows) => each(py, rows, |(view_type, content)| (view_type, bytes(&content))),
         Value::Discards(rows) => rows.into_py_any(py),
         Value::Spent(Spent { tokens, cost }) => (tokens, cost).into_py_any(py),
-        Value::Imported(Imported { root, messages, outbox, next_timer }) => {
+        Value::Imported(Imported { root, messages, outbox, next_timer, replaced, copy }) => {
             let dict = PyDict::new(py);
             dict.set_item("root", root)?;
             dict.set_item("messages", message::list(py, messages)?)?;
             dict.set_item("outbox", outbox)?;
             dict.set_item("next_timer", next_timer)?;
+            dict.set_item("replaced", replaced)?;
+            dict.set_item("copy", copy)?;
             Ok(dict.into_any().unbind())
         }
         Value::Examined(found) => super::journal::examined(&found).into_py_any(py),
+        Value::Generation(Generation { number, .. }, departed) => (number, departed).into_py_any(py),
         Value::Condemned(Condemned { threads, calls }) => (threads, calls).into_py_any(py),
         Value::Tombstone(found) => {
             found.map(|Tombstone { id, root, at, discarded }| (id, root, at, discarded)).into_py_any(py)

@@ -46,7 +46,7 @@ fn unpack(text: &str) -> Vec<u8> {
 }
 
 /// A copy of a frozen file, to be opened.
-fn thaw(home: &TempDir, name: &str) -> PathBuf {
+pub fn thaw(home: &TempDir, name: &str) -> PathBuf {
     let path = home.path().join(name);
     fs::write(&path, unpack(&fs::read_to_string(frozen(name)).unwrap())).unwrap();
     path
@@ -97,7 +97,7 @@ fn freeze() {
     compacted(&desk);
     let tree = home.path().join("tree");
     desk.outcome(desk.journal.export_tree("a".into(), tree.clone())).unwrap();
-    desk.write(Write::RetireTree { root: "moved".into(), note: "lives in the cloud".into() }).unwrap();
+    desk.write(Write::RetireTree { root: "moved".into(), note: "lives in the cloud".into(), mark: None }).unwrap();
     fs::write(frozen("journal-1.rendered"), renderings(&desk)).unwrap();
     drop(desk);
     for (name, path) in [("journal-1.hex", path), ("tree-1.hex", tree)] {

@@ -17,6 +17,7 @@ mod opening;
 mod reading;
 mod repairing;
 mod retiring;
+mod returning;
 mod salvaging;
 mod spending;
 mod waiting;

@@ -81,7 +81,8 @@ fn a_tree_that_is_to_rest_is_out_of_service_from_its_first_moment() {
     let before = (dump(&world.target.path), portrait(&world.target, "c"));
     assert!(matches!(arrive("a"), Err(Error::BadRequest(_))));
     assert!((dump(&world.target.path), portrait(&world.target, "c")) == before, "something was imported");
-    let expected = Imported { root: "b".into(), messages: Vec::new(), outbox: 0, next_timer: None };
+    let expected =
+        Imported { root: "b".into(), messages: Vec::new(), outbox: 0, next_timer: None, replaced: false, copy: true };
     assert_eq!(arrive("b"), Ok(Value::Imported(expected)));
     assert_eq!(world.target.read(Read::Retired("b".into())), Ok(Value::Text(Some("on its way".into()))));
     assert_eq!(world.target.inbox().len(), 4, "of the tree that was here");
@@ -105,7 +106,7 @@ fn a_tree_arrives_as_it_was() {
 #[test]
 fn a_tree_goes_on_where_it_arrived() {
     let world = World::new();
-    let retire = Write::RetireTree { root: "b".into(), note: "moving".into() };
+    let retire = Write::RetireTree { root: "b".into(), note: "moving".into(), mark: None };
     world.source.write(retire).unwrap();
     world.import(&world.exported()).unwrap();
     let desk = &world.target;
@@ -185,7 +186,7 @@ fn a_tree_that_is_here_is_not_imported_again() {
     let error = world.refused(&path);
     assert_eq!(error.code(), "conflict");
     assert!(error.text().contains("thread b is here already"), "{error}");
-    world.target.write(Write::RetireTree { root: "b".into(), note: "moved on".into() }).unwrap();
+    world.target.write(Write::RetireTree { root: "b".into(), note: "moved on".into(), mark: None }).unwrap();
     assert_eq!(world.refused(&path).code(), "conflict");
     world.target.write(Write::DeleteTree("b".into())).unwrap();
     world.import(&path).unwrap();

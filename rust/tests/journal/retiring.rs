@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 fn retire(desk: &Desk, root: &str) {
-    desk.write(Write::RetireTree { root: root.into(), note: "moved to the cloud".into() }).unwrap();
+    desk.write(Write::RetireTree { root: root.into(), note: "moved to the cloud".into(), mark: None }).unwrap();
 }
 
 fn unretire(desk: &Desk, root: &str) {
-    desk.write(Write::UnretireTree(root.into())).unwrap();
+    desk.write(Write::UnretireTree { root: root.into(), mark: None }).unwrap();
 }
 
 fn delete(desk: &Desk, root: &str) -> i64 {
@@ -140,7 +140,7 @@ fn a_message_of_another_tree_to_a_retired_one_is_discarded_on_record() {
 fn only_a_root_can_be_retired() {
     let desk = two_trees();
     for root in ["nobody", "t.child"] {
-        let error = desk.write(Write::RetireTree { root: root.into(), note: String::new() }).unwrap_err();
+        let error = desk.write(Write::RetireTree { root: root.into(), note: String::new(), mark: None }).unwrap_err();
         assert_eq!(error.code(), "not_found");
         assert!(error.text().contains(root), "{error}");
     }
@@ -149,8 +149,9 @@ fn only_a_root_can_be_retired() {
 /// Rows of every table.
 fn rows(path: &std::path::Path) -> BTreeMap<String, i64> {
     let journal = Connection::open(path).unwrap();
-    let mut names =
-        journal.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'tombstones'").unwrap();
+    let mut names = journal
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tombstones', 'generations')")
+        .unwrap();
     let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let count = |name: &str| journal.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get(0)).unwrap();
     names.into_iter().map(|name| (name.clone(), count(&name))).collect()

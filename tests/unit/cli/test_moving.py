@@ -59,6 +59,30 @@ def test_a_conversation_travels_as_a_file(run: Run, other: tuple[Path, str], tmp
     assert "in a bottle" in run("show", thread, "--home", str(home)).output
     again = run("import", str(file), "--home", str(home))
     assert again.exit_code == 5 and "here already" in again.output
+    back = tmp_path / "back.infinity"
+    assert run("export", thread, str(back), "--home", str(home)).exit_code == 0
+    returned = run("import", str(back))
+    assert returned.exit_code == 0 and "taken the place of the older copy" in returned.output
+    assert run("export", thread, str(tmp_path / "again.infinity")).exit_code == 0
+    older = run("import", str(file))
+    assert older.exit_code == 5 and f"{file}: the file is older" in older.output
+
+
+def test_a_copy_is_called_one_and_garbage_by_its_name(
+    run: Run, other: tuple[Path, str], tmp_path: Path
+) -> None:
+    home, _ = other
+    thread = new(run)
+    settled(run, thread, "hello")
+    copy = tmp_path / "copy.infinity"
+    assert run("export", thread, str(copy), "--keep").exit_code == 0
+    imported = run("import", str(copy), "--home", str(home))
+    assert imported.exit_code == 0 and f"{copy} is a copy" in imported.output
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"garbage " * 1_000)
+    refused = run("import", str(garbage))
+    assert refused.exit_code == 5 and f"{garbage}: the file cannot be imported" in refused.output
+    assert ".moving" not in refused.output
 
 
 def test_an_export_can_be_undone_and_a_copy_changes_nothing(run: Run, tmp_path: Path) -> None:

@@ -101,6 +101,40 @@ async def test_an_import_in_parts_that_fails_leaves_nothing(
     assert not any((await store.counts()).values()) and await store.thread("t") is None
 
 
+async def test_a_large_tree_that_comes_back_replaces_what_had_left(
+    store: PostgresStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _large(store)
+    out, back = str(tmp_path / "out"), str(tmp_path / "back")
+    await store.retire_tree("t", "it was exported to a file", b"departed")
+    await store.export_tree("t", out)
+    before = await store.feed("t", limit=10_000)
+    await store.unretire_tree("t", b"returned")
+    with pytest.raises(Conflict, match="is here already"):
+        await store.import_tree(out)
+    await store.retire_tree("t", "it was exported to a file", b"leftmore")
+    await store.export_tree("t", back)
+    with pytest.raises(Conflict, match="older"):
+        await store.import_tree(out)
+    assert await store.retired("t") == "it was exported to a file", "an older file takes nothing away"
+    assert (await store.import_tree(back)).replaced
+    assert (await store.retired("t"), await store.feed("t", limit=10_000)) == (None, before)
+
+    async def full(*_: object) -> None:
+        raise asyncpg.DiskFullError("no space left")
+
+    await store.retire_tree("t", "it was exported to a file", b"lastmark")
+    await store.export_tree("t", str(tmp_path / "last"))
+    with monkeypatch.context() as broken:
+        broken.setattr(portable, "_more", full)
+        with pytest.raises(StoreError, match="no space left"):
+            await store.import_tree(str(tmp_path / "last"))
+    # In parts it cannot be undone: the file has it, and is taken again.
+    assert await store.thread("t") is None and (await store.generation("t")).number == 4
+    await store.import_tree(str(tmp_path / "last"))
+    assert (await store.retired("t"), await store.feed("t", limit=10_000)) == (None, before)
+
+
 @pytest.mark.trap("R4")
 async def test_a_commit_that_began_before_its_tree_was_retired_is_a_conflict_after(
     store: PostgresStore, url: str

@@ -365,6 +365,60 @@ async def test_a_file_takes_a_conversation_elsewhere(tmp_path: Path, there: str)
 
 
 @to_both
+async def test_a_file_that_comes_back_takes_the_place_of_what_had_left(tmp_path: Path, there: str) -> None:
+    async with pair(tmp_path, there=there) as made:
+        here, other = made.here, made.there
+        thread, call = await calling(made)
+        out = await download(here, thread)
+        assert (await other.ask("POST", "/v1/imports", data=out, headers=OCTETS)).status == 201
+        await other.post(f"/v1/threads/{thread}/messages", {"content": "said over there"})
+        await other.said(thread, "said over there")
+        back = await download(other, thread)
+        imported = await here.ask("POST", "/v1/imports", data=back, headers=OCTETS)
+        assert (imported.status, imported.body["replaced"], imported.body["copy"]) == (201, True, False)
+        assert "said over there" in str(await entries(here, thread))
+        # Its call was made here, and is answered here.
+        assert await made.tools.answer(call, "built at last") == 200
+        await here.said(thread, "built at last")
+        # What had left the other one is older than what leaves here now, and the first file older than both.
+        newest = await download(here, thread)
+        for daemon, file in ((here, out), (here, back), (other, out)):
+            refused = await daemon.ask("POST", "/v1/imports", data=file, headers=OCTETS)
+            assert (refused.status, refused.code) == (409, "conflict")
+            assert "the file is older" in refused.body["error"]["message"]
+        assert (await other.ask("POST", "/v1/imports", data=newest, headers=OCTETS)).status == 201
+        assert "built at last" in str(await entries(other, thread))
+        undone = await other.ask("DELETE", f"/v1/threads/{thread}/export")
+        assert undone.status == 400, "it is in service"
+
+
+async def test_a_conversation_that_was_exported_from_here_can_be_moved_here(tmp_path: Path) -> None:
+    async with pair(tmp_path) as made:
+        thread = await made.there.thread("hello")
+        await made.there.said(thread, "hello")
+        file = await download(made.there, thread)
+        assert (await made.here.ask("POST", "/v1/imports", data=file, headers=OCTETS)).status == 201
+        await made.here.post(f"/v1/threads/{thread}/messages", {"content": "and on"})
+        await made.here.said(thread, "and on")
+        assert (await made.migrate(thread)).status == 200
+        assert "and on" in str(await entries(made.there, thread))
+        # The home that it has left knows a newer one than the file.
+        refused = await made.here.ask("POST", "/v1/imports", data=file, headers=OCTETS)
+        assert refused.status == 409 and "It lives elsewhere" in refused.body["error"]["message"]
+
+
+async def test_what_arrives_and_is_not_started_yet_cannot_be_taken_back_as_an_export(tmp_path: Path) -> None:
+    async with pair(tmp_path) as made:
+        thread = await made.here.thread("hello")
+        await made.here.said(thread, "hello")
+        file = await download(made.here, thread, keep=True)
+        assert (await made.there.ask("PUT", f"/v1/imports/{thread}", data=file, headers=OCTETS)).status == 201
+        undone = await made.there.ask("DELETE", f"/v1/threads/{thread}/export")
+        assert undone.status == 400 and "was not exported" in undone.body["error"]["message"]
+        assert (await made.there.get(f"/v1/threads/{thread}")).body["out_of_service"] is not None
+
+
+@to_both
 async def test_an_import_that_is_broken_off_while_tools_are_fetched_goes_into_service_at_the_next_start(
     tmp_path: Path, there: str
 ) -> None:
@@ -410,6 +464,8 @@ async def test_a_file_that_is_none_of_ours_is_refused_and_leaves_nothing(tmp_pat
         for spoiled in (b"no database", file[: len(file) // 2], changed):
             refused = await made.there.ask("POST", "/v1/imports", data=spoiled, headers=OCTETS)
             assert (refused.status, refused.code) == (400, "bad_file")
+            said = refused.body["error"]["message"]
+            assert said.startswith("the file ") and "tree.db" not in said and str(tmp_path) not in said
             refused = await made.there.ask("PUT", f"/v1/imports/{thread}", data=spoiled, headers=OCTETS)
             assert refused.status == 400
         assert (await made.there.ask("PUT", "/v1/imports/other", data=file, headers=OCTETS)).status == 400

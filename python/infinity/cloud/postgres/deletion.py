@@ -102,6 +102,7 @@ async def erase_some(connection: Connection, root: str, table: str, most: int) -
 async def settle(connection: Connection, root: str) -> None:
     """Nothing of it is left: it is over."""
     await remove_facts(connection, root)
+    await connection.execute("DELETE FROM generations WHERE root = $1", root)
     await connection.execute("DELETE FROM retired WHERE root = $1", root)
 
 

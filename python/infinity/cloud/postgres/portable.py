@@ -9,11 +9,11 @@ from typing import Any
 
 from infinity._core import Message
 from infinity.abc import INCOMPLETE, Imported
-from infinity.errors import Conflict
 from infinity.supervision import in_thread
 
-from . import deletion, trees
+from . import deletion, generations, trees
 from .connections import Connection
+from .generations import Copy
 from .inbox import check_size
 from .large import owned_by
 from .scratch import Row, Rows, fold, unfold
@@ -22,11 +22,13 @@ from .words import digest, text
 
 __all__ = ["Arrival", "export_tree", "import_tree"]
 
+_ALL = 1 << 62
 _ROWS, _BYTES = 2_500, 4 << 20
 """In one transaction, of a tree that is too large for one: well within what DSQL takes."""
 
 _TABLES = {
     "meta": "key text, value bytea",
+    "generations": "root text, number bigint, marks bytea",
     "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, tokens bigint, cost bigint, stamp text",
     "entries": "thread text, position bigint, record bytea",
     "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, number bigint",
@@ -66,20 +68,20 @@ async def import_tree(
     check_size(transactions.platform, f"a record of {arrival.path}", *_values(rows))
     places = await _places(transactions, len(rows.inbox) + len(rows.discards))
     parts = list(_parts(rows, places))
-    if len(parts) == 1 or transactions.platform.rows is None:
-        await transactions.write(_arrive(rows, parts, arrival.resting))
+    if transactions.platform.rows is None:
+        replaced = await transactions.write(_arrive(rows, parts, arrival.resting))
     else:
-        await _in_parts(transactions, rows, parts, arrival.resting, delete_tree)
-    root = rows.threads[0][0]
+        replaced = await _in_parts(transactions, rows, parts, arrival.resting, delete_tree)
+    root, copy = rows.threads[0][0], not rows.retired
     if arrival.resting is not None:
-        return Imported(root, [], 0, None)
+        return Imported(root, [], 0, None, replaced, copy)
     messages = [
         Message(thread, id, kind, body, seq=seq, accepted_at=accepted_at)
         for (thread, _, id, kind, body, accepted_at, _, kept), seq in zip(rows.inbox, places, strict=False)
         if not kept
     ]
     next_timer = min((row[2] for row in rows.timers), default=None)
-    return Imported(root, messages, len(rows.outbox), next_timer)
+    return Imported(root, messages, len(rows.outbox), next_timer, replaced, copy)
 
 
 async def _read(connection: Connection, root: str) -> Rows:
@@ -90,6 +92,10 @@ async def _read(connection: Connection, root: str) -> Rows:
     async def all_of(table: str, columns: str, order: str, condition: str = "") -> list[Row]:
         sql = f"SELECT {columns} FROM {table} WHERE thread = ANY($1::text[]) {condition} ORDER BY {order}"
         return [tuple(row) for row in await connection.fetch(sql, threads)]
+
+    async def one_of(table: str, columns: str) -> list[Row]:
+        sql = f"SELECT {columns} FROM {table} WHERE root = $1"
+        return [tuple(row) for row in await connection.fetch(sql, root)]
 
     sql = """SELECT id, root, parent, status, title, version, created_at, updated_at, header FROM threads WHERE root = $1
              ORDER BY id <> root, created_at, id"""
@@ -114,6 +120,8 @@ async def _read(connection: Connection, root: str) -> Rows:
         views=[(thread, view_type.decode(), content) for thread, view_type, content in views],
         discards=[(thread, key, message.decode(), *rest) for thread, key, message, *rest in discards],
         feed=await all_of("feed", "thread, position, kind, body", "thread, position"),
+        generations=await one_of("generations", "root, number, marks"),
+        retired=await one_of("retired", "root, note"),
     )
 
 
@@ -148,7 +156,7 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
     for row in rows.threads:
         # What the tree has spent is kept per thread, and was told in one sum.
         yield "threads", (*row[:4], text(row[4]), *row[5:], *(rows.spent if row[0] == root else (0, 0)), "")
-    for table in ("meta", "entries", "outbox", "timers", "prompts", "attempts", "feed"):
+    for table in ("meta", "generations", "entries", "outbox", "timers", "prompts", "attempts", "feed"):
         for row in getattr(rows, table):
             yield table, row
     for number, row in enumerate(rows.calls):
@@ -178,31 +186,42 @@ def _parts(rows: Rows, places: list[int]) -> Iterator[dict[str, list[Row]]]:
     yield part
 
 
-def _arrive(
-    rows: Rows, parts: list[dict[str, list[Row]]], resting: str | None
-) -> Callable[[Connection, bool], Awaitable[None]]:
-    """A transaction that inserts these parts, if nobody has the threads yet. ``resting``: why they are out of service."""
+def _offered(rows: Rows) -> Copy:
+    _, number, marks = rows.generations[0] if rows.generations else ("", 0, b"")
+    return Copy(rows.threads[0][0], number, marks, {row[0]: row[5] for row in rows.threads})
 
-    async def work(connection: Connection, uncertain: bool) -> None:
-        sql = "SELECT id FROM threads WHERE id = ANY($1::text[]) LIMIT 1"
-        ids = [row[0] for row in rows.threads]
-        there = await connection.fetchval(sql, ids)
-        gone = await connection.fetchval("SELECT id FROM tombstones WHERE id = ANY($1::text[]) LIMIT 1", ids)
-        if gone is not None:
-            raise deletion.gone(gone)
-        if there is not None:
-            if uncertain:
-                return
-            raise Conflict(
-                f"thread {there} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {there} --undo`"
-            )
+
+def _arrive(
+    rows: Rows, parts: list[dict[str, list[Row]]], resting: str | None, *, departed: bool = False
+) -> Callable[[Connection, bool], Awaitable[bool]]:
+    """A transaction that inserts these parts, if nobody has the threads yet, or in the place of a copy that has left: whether there was one.
+
+    ``resting``: why they are out of service; ``departed``: another import may take their place.
+    """
+
+    async def work(connection: Connection, uncertain: bool) -> bool:
+        root = rows.threads[0][0]
+        if uncertain and await _is_in(connection, root, resting):
+            return False
+        replaced = await generations.room(connection, _offered(rows))
+        if replaced:
+            for table in trees.TABLES:
+                await trees.remove_some(connection, root, table, _ALL)
+            await trees.remove_root(connection, root, _ALL)
         if resting is not None:
-            await trees.mark(connection, rows.threads[0][0], resting)
-        with owned_by(rows.threads[0][0]):
+            await trees.mark(connection, root, resting, departed=departed)
+        with owned_by(root):
             for part in parts:
                 await _insert(connection, part)
+        return replaced
 
     return work
+
+
+async def _is_in(connection: Connection, root: str, resting: str | None) -> bool:
+    """Whether an earlier try of the import became durable, as it seems."""
+    there = await connection.fetchval("SELECT 1 FROM threads WHERE id = $1", root)
+    return there is not None and await trees.retired(connection, root) == resting
 
 
 async def _in_parts(
@@ -211,9 +230,17 @@ async def _in_parts(
     parts: list[dict[str, list[Row]]],
     resting: str | None,
     delete_tree: Callable[[str], Awaitable[int]],
-) -> None:
-    """Out of service until its last row is there, under a note that says that it is not complete. If that fails, all of it goes again."""
+) -> bool:
+    """Where transactions are bounded. Of several, the tree is out of service until its last row is there, under a note that says that it is not
+    complete. If that fails, all of it goes again; then the copy in whose place it came is gone, too, and the file can be imported once more.
+    """
     root = rows.threads[0][0]
+
+    async def clear(connection: Connection, _: bool) -> bool:
+        there = await generations.room(connection, _offered(rows))
+        if there:
+            await trees.mark(connection, root, INCOMPLETE, departed=True)
+        return there
 
     async def complete(connection: Connection, _: bool) -> None:
         if resting is None:
@@ -221,7 +248,12 @@ async def _in_parts(
         else:
             await trees.mark(connection, root, resting)
 
-    await transactions.write(_arrive(rows, parts[:1], INCOMPLETE))
+    if replaced := await transactions.write(clear):
+        await delete_tree(root)
+    if len(parts) == 1:
+        await transactions.write(_arrive(rows, parts, resting))
+        return replaced
+    await transactions.write(_arrive(rows, parts[:1], INCOMPLETE, departed=True))
     try:
         with owned_by(root):
             for part in parts[1:]:
@@ -230,6 +262,7 @@ async def _in_parts(
     except BaseException:
         await delete_tree(root)
         raise
+    return replaced
 
 
 async def _more(part: dict[str, list[Row]], connection: Connection, uncertain: bool) -> None:
@@ -243,6 +276,8 @@ async def _insert(connection: Connection, part: dict[str, list[Row]], again: boo
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
         # Trees share definitions; a file must not change what others here go by.
         keep = "ON CONFLICT DO NOTHING" if again or table == "meta" else ""
+        if table == "generations":
+            keep = "ON CONFLICT (root) DO UPDATE SET number = excluded.number, marks = excluded.marks"
         sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays}) {keep}"
         values: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
         await connection.execute(sql, *values)

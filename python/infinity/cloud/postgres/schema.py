@@ -109,6 +109,17 @@ STEPS = (
             ("threads_by_status_parent", "threads (status, parent, updated_at, id)"),
         ),
     ),
+    # 4: how often a tree has left, and whether what rests here is what left as a file.
+    Step(
+        (
+            "CREATE TABLE IF NOT EXISTS generations (root TEXT PRIMARY KEY, number BIGINT NOT NULL, marks BYTEA NOT NULL)",
+            "ALTER TABLE retired ADD COLUMN IF NOT EXISTS departed BIGINT",
+        ),
+        fill=(
+            """UPDATE retired SET departed = 1 WHERE root IN (
+                 SELECT root FROM retired WHERE departed IS NULL AND note LIKE 'it was exported to a file%' LIMIT 2500)""",
+        ),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

@@ -54,6 +54,10 @@ class Rows(NamedTuple):
     """thread, digest, message, reason, at; oldest first"""
     feed: list[Row]
     """thread, position, kind, body"""
+    generations: list[Row]
+    """root, number, marks; none if it never left"""
+    retired: list[Row]
+    """root, note; none if it is in service, and a file of it therefore a copy"""
 
 
 _KEYED = {
@@ -77,6 +81,7 @@ _SUMMED = {
     "views": "content",
     "feed": "body",
     "meta": "value",
+    "generations": "marks",
 }
 """Bodies that the journal keeps a checksum beside."""
 _THREADS = "id, root, parent, status, title, version, created_at, updated_at, header"
@@ -103,10 +108,11 @@ def unfold(path: str, expected: str | None = None) -> Rows:
     another one than ``expected``."""
     with _directory(None) as directory:
         file = directory / "journal"
-        _use(file, lambda journal: journal.import_tree(path, expected))
+        imported = _use(file, lambda journal: journal.import_tree(path, expected))
+        retired = [] if imported["copy"] else [(imported["root"], "")]
         connection = sqlite3.connect(file)
         try:
-            return _empty(connection)
+            return _empty(connection, retired)
         finally:
             connection.close()
 
@@ -150,6 +156,8 @@ def _outcome(journal: Journal, wake: Wake, ticket: int) -> Any:
 def _fill(connection: sqlite3.Connection, rows: Rows) -> None:
     keys = {row[0]: key for key, row in enumerate(rows.threads, 1)}
     _insert(connection, "meta", "key, value", rows.meta)
+    _insert(connection, "generations", "root, number, marks", rows.generations)
+    _insert(connection, "retired", "root, note", rows.retired)
     _insert(connection, "threads", f"key, {_THREADS}", [(keys[row[0]], *row) for row in rows.threads])
     if rows.spent != (0, 0):
         _insert(connection, "spending", "root, tokens, cost", [(rows.threads[0][0], *rows.spent)])
@@ -172,7 +180,7 @@ def _insert(connection: sqlite3.Connection, table: str, columns: str, rows: Sequ
     connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
 
 
-def _empty(connection: sqlite3.Connection) -> Rows:
+def _empty(connection: sqlite3.Connection, retired: list[Row]) -> Rows:
     def all_of(table: str, columns: str) -> list[Row]:
         order = f"ORDER BY {_ORDER[table]}" if table in _ORDER else ""
         return connection.execute(f"SELECT {columns} FROM {table} {order}").fetchall()
@@ -191,4 +199,13 @@ def _empty(connection: sqlite3.Connection) -> Rows:
     threads = sorted(all_of("threads", _THREADS), key=lambda row: row[0] != row[1])
     of_the_tree = "meta WHERE key LIKE 'catalog.%' OR key LIKE 'definitions.%'"
     spent = connection.execute("SELECT tokens, cost FROM spending").fetchone() or (0, 0)
-    return Rows(meta=all_of(of_the_tree, "key, value"), threads=threads, spent=spent, **keyed, **placed)
+    generations = all_of("generations", "root, number, marks")
+    return Rows(
+        meta=all_of(of_the_tree, "key, value"),
+        threads=threads,
+        spent=spent,
+        generations=generations,
+        retired=retired,
+        **keyed,
+        **placed,
+    )

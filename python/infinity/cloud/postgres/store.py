@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from infinity._core import Call, Delta, Message, Snapshot
 from infinity.abc import (
+    INCOMPLETE,
     Accepted,
     Condemned,
     Expect,
     FeedRow,
+    Generation,
     Imported,
     OutboxRow,
     PromptRow,
@@ -25,7 +27,20 @@ from infinity.abc import (
 from infinity.errors import ConfigError, Conflict, Stopped, StoreError
 from infinity.supervision import shared
 
-from . import attempts, deletion, facts, inbox, outbox, portable, queues, records, state, timers, trees
+from . import (
+    attempts,
+    deletion,
+    facts,
+    generations,
+    inbox,
+    outbox,
+    portable,
+    queues,
+    records,
+    state,
+    timers,
+    trees,
+)
 from .commit import Told, check_delta, commit
 from .connections import Connection
 from .ownership import Ownership
@@ -221,8 +236,11 @@ class PostgresStore:
     async def retired(self, root: str) -> str | None:
         return await self._look(trees.retired, root)
 
-    async def retire_tree(self, root: str, note: str) -> None:
-        await self._change(trees.retire, root, note)
+    async def generation(self, root: str) -> Generation:
+        return await self._look(generations.generation, root)
+
+    async def retire_tree(self, root: str, note: str, mark: bytes | None = None) -> None:
+        await self._change(trees.retire, root, note, mark)
         await self._meet_commits(root)
 
     async def _meet_commits(self, root: str) -> None:
@@ -233,15 +251,16 @@ class PostgresStore:
         for start in range(0, len(threads), _ROWS_AT_ONCE):
             await self._change(trees.touch, threads[start : start + _ROWS_AT_ONCE])
 
-    async def unretire_tree(self, root: str) -> None:
-        await self._change(trees.unretire, root)
+    async def unretire_tree(self, root: str, mark: bytes | None = None) -> None:
+        await self._change(trees.unretire, root, mark)
 
     async def delete_tree(self, root: str) -> int:
         """In several transactions, for any number of rows: out of service first, and to be called again if it was broken off."""
         threads = await self._look(trees.members, root)
         if not threads:
             return 0
-        await self.retire_tree(root, "it is being deleted; delete it again if that was broken off")
+        if await self.retired(root) != INCOMPLETE:
+            await self.retire_tree(root, "it is being deleted; delete it again if that was broken off")
         for table in trees.TABLES:
             while await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
                 pass

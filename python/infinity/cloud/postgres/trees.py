@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infinity.errors import Conflict, ThreadDeleted, UnknownThread
 
+from . import generations
 from .connections import Connection
 from .words import affected, text
 
@@ -55,18 +56,22 @@ async def check_in_service(connection: Connection, root: str) -> None:
         )
 
 
-async def retire(connection: Connection, root: str, note: str) -> None:
-    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``UnknownThread``, ``ThreadDeleted``."""
+async def retire(connection: Connection, root: str, note: str, departure: bytes | None = None) -> None:
+    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``departure``: its mark, if it goes to live
+    elsewhere. ``UnknownThread``, ``ThreadDeleted``."""
     if not await members(connection, root):
         raise no_tree(root)
     if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", root) is not None:
         raise ThreadDeleted(f"thread {root} was deleted; its id is not used again")
-    await mark(connection, root, note)
+    await mark(connection, root, note, departed=departure is not None)
+    if departure is not None:
+        await generations.lift(connection, root, departure)
 
 
-async def mark(connection: Connection, root: str, note: str) -> None:
-    sql = "INSERT INTO retired (root, note) VALUES ($1, $2) ON CONFLICT (root) DO UPDATE SET note = excluded.note"
-    await connection.execute(sql, root, text(note))
+async def mark(connection: Connection, root: str, note: str, *, departed: bool = False) -> None:
+    sql = """INSERT INTO retired (root, note, departed) VALUES ($1, $2, $3)
+             ON CONFLICT (root) DO UPDATE SET note = excluded.note, departed = excluded.departed"""
+    await connection.execute(sql, root, text(note), 1 if departed else None)
 
 
 async def touch(connection: Connection, threads: list[str]) -> None:
@@ -75,9 +80,11 @@ async def touch(connection: Connection, threads: list[str]) -> None:
     await connection.execute(sql, threads)
 
 
-async def unretire(connection: Connection, root: str) -> None:
+async def unretire(connection: Connection, root: str, departure: bytes | None = None) -> None:
+    """``departure``: it had left, and is taken back: what has left becomes older than what is here."""
     sql = "DELETE FROM retired WHERE root = $1 AND root NOT IN (SELECT id FROM tombstones WHERE id = $1)"
-    await connection.execute(sql, text(root))
+    if affected(await connection.execute(sql, text(root))) and departure is not None:
+        await generations.lift(connection, root, departure)
 
 
 async def retired(connection: Connection, root: str) -> str | None:

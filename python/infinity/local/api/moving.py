@@ -84,16 +84,18 @@ async def undo_export(request: web.Request) -> web.Response:
 
 
 async def import_file(request: web.Request) -> web.Response:
-    """Into service at once: what it has queued, unsent and timed goes on here."""
-    async with _uploaded(request) as file, _explained():
-        root, callbacks = await _moves(request).arrivals.take_in(file)
-    return answer({"status": "imported", "root": root, "callbacks": callbacks}, status=201)
+    """Into service at once: what it has queued, unsent and timed goes on here. 409 if it is in service here, or if the file is older than what is
+    known here of the conversation; a copy that was exported from here gives way to a file that is newer."""
+    async with _uploaded(request) as file, _explained(file):
+        imported, callbacks = await _moves(request).arrivals.take_in(file)
+    found = {"root": imported.root, "replaced": imported.replaced, "copy": imported.copy}
+    return answer({"status": "imported", **found, "callbacks": callbacks}, status=201)
 
 
 async def put_import(request: web.Request) -> web.Response:
     """The first half of a move: it rests here until it is started."""
     root = path_id(request)
-    async with _uploaded(request) as file, _explained():
+    async with _uploaded(request) as file, _explained(file):
         callbacks = await _moves(request).arrivals.take_in_resting(root, file)
     return answer({"status": "resting", "root": root, "callbacks": callbacks}, status=201)
 
@@ -148,11 +150,12 @@ async def _receive(request: web.Request, path: Path) -> None:
 
 
 @asynccontextmanager
-async def _explained() -> AsyncIterator[None]:
-    """What is wrong with a file is its sender's affair."""
+async def _explained(file: Path) -> AsyncIterator[None]:
+    """What is wrong with a file is its sender's affair, who knows nothing of the place to which it was uploaded."""
     try:
         yield
     except Conflict as error:
         raise Refused(409, "conflict", str(error)) from error
     except (DamagedStore, NewerStore) as error:
-        raise Refused(400, "bad_file", str(error)) from error
+        text = str(error).replace(f"the journal {file}", "the file").replace(str(file), "the file")
+        raise Refused(400, "bad_file", text) from error

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from infinity._core import CoreError, exported_root
-from infinity.abc import INCOMPLETE
+from infinity.abc import INCOMPLETE, Imported
 from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.runtime import Runtime
 from infinity.supervision import in_thread
@@ -25,12 +25,18 @@ IMPORTED = "it has just been imported and goes into service when its tools are f
 
 
 class Arrivals:
-    """``welcome_back``: told of every tree that comes into service here, which may have left before."""
+    """``welcome_back``: told of every tree that comes into service here, which may have left before; ``leaving``: whether a move of it is under way."""
 
-    def __init__(self, runtime: Runtime, welcome_back: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        welcome_back: Callable[[str], Awaitable[None]],
+        leaving: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._runtime = runtime
         self._store = runtime.store
         self._welcome_back = welcome_back
+        self._leaving = leaving
         self._resting = Roots(runtime.store, "arriving")
         self._imported = Roots(runtime.store, "imported")
         self._lock = asyncio.Lock()
@@ -60,43 +66,43 @@ class Arrivals:
     def resting(self, root: str) -> bool:
         return root in self._resting or root in self._imported
 
-    async def take_in(self, file: Path) -> tuple[str, dict[str, str]]:
-        """A tree from a file, into service: inbox, outbox and timers go on here. Its root, and where its callbacks go.
+    async def take_in(self, file: Path) -> tuple[Imported, dict[str, str]]:
+        """A tree from a file, into service: inbox, outbox and timers go on here. What came, and where its callbacks go.
 
-        It rests until its tools are fetched, so that what comes meanwhile cannot overtake what it has queued (I1).
+        A copy that left from here gives way to it if the file is not older (``Store.import_tree``). It rests until its tools are fetched, so that what comes meanwhile cannot overtake what it has queued (I1).
         """
         async with self._lock:
             root = await in_thread(partial(_root, str(file)))
-            if await self._store.thread(root) is not None:
+            if self._leaving(root) or self.resting(root):
                 raise Conflict(
-                    f"thread {root} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {root} --undo`"
+                    f"{root} is being moved; nothing was imported. Import the file when that is done"
                 )
-            await self._bring(self._imported, root, file, IMPORTED)
+            imported = await self._bring(self._imported, root, file, IMPORTED)
         await self._fetch_tools(root)
         await self._welcome_back(root)
         await self._runtime.unretire(root)
         await self._imported.discard(root)
-        return root, await self._callbacks(root)
+        return imported, await self._callbacks(root)
 
     async def take_in_resting(self, root: str, file: Path) -> dict[str, str]:
         """The first half of a move: the tree is here, and rests. Repeating it replaces what an earlier try has brought."""
         async with self._lock:
+            if self._leaving(root):
+                raise Conflict(f"{root} is being moved from here; nothing was imported")
             if root in self._resting:
                 await self._store.delete_tree(root)
-            elif await self._store.thread(root) is not None:
-                raise Conflict(f"there is a thread {root} already; nothing was imported")
             await self._bring(self._resting, root, file, RESTING)
             await self._fetch_tools(root)
         return await self._callbacks(root)
 
-    async def _bring(self, record: Roots, root: str, file: Path, note: str) -> None:
+    async def _bring(self, record: Roots, root: str, file: Path, note: str) -> Imported:
         # Noted first: a process that ends right after the import must know at its next start what the tree is.
         await record.add(root)
         try:
-            await self._store.import_tree(str(file), expected=root, resting=note)
+            return await self._store.import_tree(str(file), expected=root, resting=note)
         except Exception:
             # A commit whose answer was lost may have happened all the same: then it stays on record.
-            if await self._store.thread(root) is None:
+            if await self._store.thread(root) is None or await self._store.retired(root) != note:
                 await record.discard(root)
             raise
 

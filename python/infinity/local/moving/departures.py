@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from infinity.abc import Clock, Verdict
+from infinity.abc import INCOMPLETE, Clock, Verdict
 from infinity.engine.missing import missing
 from infinity.errors import BadRequest
 from infinity.rap import wire
@@ -32,6 +33,11 @@ MIGRATE_SECONDS = 600.0
 """What a tool server may take to move the state of a session."""
 FORWARD_SECONDS = 30.0
 START_TRIES = 3
+
+
+def _mark() -> bytes:
+    """Of one departure: it tells a copy that has gone on from another one that has."""
+    return secrets.token_bytes(8)
 
 
 class Departures:
@@ -62,7 +68,7 @@ class Departures:
         for root in await self._departing.load():
             left = self._records.get(root)
             if left is None:
-                await self._store.unretire_tree(root)
+                await self._store.unretire_tree(root, _mark())
             elif left.confirmed:
                 await self._store.delete_tree(root)
             else:
@@ -119,7 +125,7 @@ class Departures:
             raise BadRequest(f"{root} is out of service here: {note}")
 
     async def _hand_over(self, root: str, other: Destination) -> Departed:
-        threads = await self._runtime.retire(root, f"it is being moved to {other.url}")
+        threads = await self._runtime.retire(root, f"it is being moved to {other.url}", _mark())
         self.gate("retired")
         await self._migrate_servers(root, other)
         self.gate("servers")
@@ -170,7 +176,7 @@ class Departures:
         """The copy over there rests until it is told to start, so that nothing depends on whether it hears of this."""
         self._forget(root)
         await self._departed.discard(root)
-        await self._runtime.unretire(root)
+        await self._runtime.unretire(root, _mark())
         await self._departing.discard(root)
         with contextlib.suppress(MoveFailed):
             await other.forget(root)
@@ -209,22 +215,26 @@ class Departures:
             await self._runtime.retire(
                 root,
                 f"it was exported to a file, to be imported elsewhere; to take it back: infinity export {root} --undo",
+                _mark(),
             )
         try:
             async with self._file(root) as file:
                 yield file
         except BaseException:
             if not keep:
-                await self._runtime.unretire(root)
+                # As much of the file as came there is older from now on than what is here.
+                await self._runtime.unretire(root, _mark())
             raise
 
     async def undo_export(self, root: str) -> None:
-        """Back into service here: only while it runs nowhere else."""
+        """Back into service here: only while it runs nowhere else. Its generation is raised, so that the file is older from now on."""
         if root in self._departing or root in self._departed:
             raise BadRequest(f"{root} is being moved, or has moved; it cannot be taken back here")
-        if await self._store.retired(root) is None:
+        if (note := await self._store.retired(root)) is None:
             raise BadRequest(f"{root} is in service already")
-        await self._runtime.unretire(root)
+        if note == INCOMPLETE or not (await self._store.generation(root)).departed:
+            raise BadRequest(f"{root} was not exported, and cannot be taken back: {note}")
+        await self._runtime.unretire(root, _mark())
 
     @asynccontextmanager
     async def _file(self, root: str) -> AsyncIterator[Path]:

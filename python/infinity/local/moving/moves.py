@@ -31,7 +31,7 @@ class Moves:
         self._store = runtime.store
         self.gate: Callable[[str], None] = lambda _: None
         self.departures = Departures(runtime, servers, clock, home, lambda step: self.gate(step))
-        self.arrivals = Arrivals(runtime, self.departures.welcome_back)
+        self.arrivals = Arrivals(runtime, self.departures.welcome_back, self.departures.leaving)
         runtime.deletions.check = self._check_deletable
 
     async def recover(self) -> None:

@@ -4,6 +4,7 @@ use super::Picture;
 use crate::delta::Spent;
 use crate::journal::checksum::checked;
 use crate::journal::failure::Failure;
+use crate::journal::value::Generation;
 use rusqlite::params;
 
 pub fn views(picture: &Picture<'_>, thread: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
@@ -26,6 +27,15 @@ pub fn meta(picture: &Picture<'_>, key: &str) -> Result<Option<Vec<u8>>, Failure
 /// Why a tree is out of service here; `None` while it is not.
 pub fn retired(picture: &Picture<'_>, root: &str) -> Result<Option<String>, Failure> {
     Ok(picture.find("SELECT note FROM retired WHERE root = ?1", [root], |row| row.get(0))?)
+}
+
+/// How often a tree has left, and whether what rests here is what left.
+pub fn generation(picture: &Picture<'_>, root: &str) -> Result<(Generation, bool), Failure> {
+    let sql = "SELECT number, marks, crc FROM generations WHERE root = ?1";
+    let found = picture.find(sql, [root], |row| Ok(Generation { number: row.get(0)?, marks: checked(row, 1)? }))?;
+    let sql = "SELECT departed IS NOT NULL FROM retired WHERE root = ?1";
+    let departed = picture.find(sql, [root], |row| row.get(0))?;
+    Ok((found.unwrap_or_default(), departed.unwrap_or(false)))
 }
 
 /// Of a whole tree; nothing is recorded before its first completion.

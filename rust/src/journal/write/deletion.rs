@@ -101,6 +101,7 @@ fn erase_some(group: &Group<'_>, root: &str, limit: i64) -> Result<bool, Failure
         let sql = "SELECT key, id FROM threads WHERE root = ?1 ORDER BY id = root, key DESC LIMIT 1";
         let Some((key, id)) = group.find(sql, [root], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))? else {
             remove_facts(group, root)?;
+            group.execute("DELETE FROM generations WHERE root = ?1", [root])?;
             return Ok(false);
         };
         left -= erase_rows(group, key, left)? as i64;

@@ -10,11 +10,11 @@ use crate::journal::open::{beside, recognize};
 use crate::journal::read::queues::message;
 use crate::journal::schema::{self, POSITIONS};
 use crate::journal::table::Table;
-use crate::journal::tree::{FINGERPRINT, Fingerprint, ROOT, Source};
-use crate::journal::value::{Arrival, Imported};
-use crate::journal::write::trees;
+use crate::journal::tree::{COPY, FINGERPRINT, Fingerprint, ROOT, Source};
+use crate::journal::value::{Arrival, Generation, Imported};
+use crate::journal::write::{generations, trees};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -39,14 +39,8 @@ pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: Li
     if !threads.contains(&root) {
         return Err(Failure::Refused(spoiled(path, "its root thread is missing")));
     }
-    for id in &threads {
-        deletion::check(group, id)?;
-        if group.exists("SELECT 1 FROM threads WHERE id = ?1", [id])? {
-            return Err(Failure::Refused(Error::Conflict(format!(
-                "thread {id} is here already; nothing was imported. One that was exported from here is taken back with `infinity export {id} --undo`"
-            ))));
-        }
-    }
+    let copy = is_copy(&source).map_err(Failure::Refused)?;
+    let replaced = make_room(group, &source, &root, &threads)?;
     let mut arriving =
         Arriving { group, path, live_ranges, threads: threads.into_iter().collect(), keys: HashMap::new() };
     let found = source.read(&root, |table, values| arriving.take(table, values))?;
@@ -55,12 +49,70 @@ pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: Li
     }
     group.batch(&schema::fill(version))?;
     match &arrival.resting {
-        None => imported(group, root),
+        None => imported(group, root, replaced, copy),
         Some(note) => {
-            trees::retire(group, &root, note)?;
-            Ok(Imported { root, messages: Vec::new(), outbox: 0, next_timer: None })
+            trees::retire(group, &root, note, None)?;
+            Ok(Imported { root, messages: Vec::new(), outbox: 0, next_timer: None, replaced, copy })
         }
     }
+}
+
+/// The tree may come: there is nothing of it here, or what left from here and is no newer, which goes. Whether it was there.
+fn make_room(group: &Group<'_>, source: &Source<'_>, root: &str, threads: &[String]) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM retired WHERE root = ?1 AND departed IS NOT NULL AND root IN (SELECT root FROM threads)";
+    let rests = group.exists(sql, [root])?;
+    for id in threads {
+        deletion::check(group, id)?;
+        let there: Option<String> = group.find("SELECT root FROM threads WHERE id = ?1", [id], |row| row.get(0))?;
+        if there.is_some_and(|there| !rests || there != root) {
+            return Err(Failure::Refused(Error::Conflict(format!(
+                "thread {id} is here already; nothing was imported"
+            ))));
+        }
+    }
+    let (here, there) = (generations::find(group, root)?, generation(source, root).map_err(Failure::Refused)?);
+    generations::check(root, &here, &there, rests).map_err(Failure::Refused)?;
+    if rests {
+        if here.number == 0 {
+            holds_all(group, source, root)?;
+        }
+        trees::delete(group, root)?;
+    }
+    Ok(rests)
+}
+
+/// The copy here left when generations were not counted. No thread of it may be newer than the file's.
+fn holds_all(group: &Group<'_>, source: &Source<'_>, root: &str) -> Result<(), Failure> {
+    const SQL: &str = "SELECT id, version FROM threads WHERE root = ?1";
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let read = || source.picture.prepare(SQL)?.query_map([root], pair)?.collect::<Result<HashMap<String, i64>, _>>();
+    let there = read().map_err(|error| Failure::Refused(source.describe(error)))?;
+    for (id, version) in group.all(SQL, [root], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
+        if there.get(&id).is_none_or(|other| *other < version) {
+            return Err(Failure::Refused(Error::Conflict(format!(
+                "the file is older than the copy of conversation {root} that rests here; nothing was imported. It is taken back with `infinity export {root} --undo`"
+            ))));
+        }
+    }
+    Ok(())
+}
+
+/// The first files say nothing of it.
+fn generation(source: &Source<'_>, root: &str) -> Result<Generation> {
+    let read = || {
+        if !source.picture.table_exists(None, "generations")? {
+            return Ok(None);
+        }
+        let sql = "SELECT number, marks, crc FROM generations WHERE root = ?1";
+        let read = |row: &Row<'_>| Ok(Generation { number: row.get(0)?, marks: checked(row, 1)? });
+        source.picture.query_row(sql, [root], read).optional()
+    };
+    Ok(read().map_err(|error| source.describe(error))?.unwrap_or_default())
+}
+
+fn is_copy(source: &Source<'_>) -> Result<bool> {
+    let found = source.picture.prepare("SELECT 1 FROM meta WHERE key = ?1").and_then(|mut find| find.exists([COPY]));
+    found.map_err(|error| source.describe(error))
 }
 
 /// The tree that a file holds, as it says of itself; nothing else of it is checked.
@@ -155,7 +207,7 @@ impl Arriving<'_, '_> {
         let shared = table.name == "meta" && matches!(&values[0], Value::Text(key) if key.starts_with("definitions."));
         let verb = match (shared, &*table.name) {
             (true, _) => "INSERT OR IGNORE",
-            (false, "meta") => "REPLACE",
+            (false, "meta" | "generations") => "REPLACE",
             _ => "INSERT",
         };
         let rows = self.group.execute(&table.write(verb), params_from_iter(values))?;
@@ -212,7 +264,7 @@ impl Arriving<'_, '_> {
 }
 
 /// What the host has to take up now.
-fn imported(group: &Group<'_>, root: String) -> Result<Imported, Failure> {
+fn imported(group: &Group<'_>, root: String, replaced: bool, copy: bool) -> Result<Imported, Failure> {
     const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
     let sql = format!(
         "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
@@ -225,5 +277,5 @@ fn imported(group: &Group<'_>, root: String) -> Result<Imported, Failure> {
     };
     let outbox = number("count(*) FROM outbox")?.unwrap_or(0);
     let next_timer = number("min(due_at) FROM timers")?;
-    Ok(Imported { root, messages, outbox, next_timer })
+    Ok(Imported { root, messages, outbox, next_timer, replaced, copy })
 }

@@ -1,29 +1,35 @@
 //! A whole tree at once: out of service while it lives elsewhere, back in service, gone.
 
-use super::deletion;
+use super::{deletion, generations};
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
 use crate::journal::schema;
 use rusqlite::params;
 
-/// From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read.
+/// From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. `mark`: of its departure, if it goes to live
+/// elsewhere.
 ///
 /// # Errors
 /// `not_found` if no thread is its root; `deleted`.
-pub fn retire(group: &Group<'_>, root: &str, note: &str) -> Result<(), Failure> {
+pub fn retire(group: &Group<'_>, root: &str, note: &str, mark: Option<&[u8]>) -> Result<(), Failure> {
     if !group.exists("SELECT 1 FROM threads WHERE root = ?1", [root])? {
         let text = format!("there is no tree of threads whose root is {root}; give the id of its root thread");
         return Err(Failure::Refused(Error::NotFound(text)));
     }
     deletion::check(group, root)?;
-    group.execute("REPLACE INTO retired (root, note) VALUES (?1, ?2)", params![root, note])?;
-    Ok(())
+    let departed = mark.map(|_| 1);
+    group.execute("REPLACE INTO retired (root, note, departed) VALUES (?1, ?2, ?3)", params![root, note, departed])?;
+    mark.map_or(Ok(()), |mark| generations::raise(group, root, mark))
 }
 
-pub fn unretire(group: &Group<'_>, root: &str) -> Result<(), Failure> {
-    group.execute("DELETE FROM retired WHERE root = ?1 AND root NOT IN (SELECT id FROM tombstones)", [root])?;
-    Ok(())
+/// `mark`: it had left, and is taken back: what has left becomes older than what is here.
+pub fn unretire(group: &Group<'_>, root: &str, mark: Option<&[u8]>) -> Result<(), Failure> {
+    let sql = "DELETE FROM retired WHERE root = ?1 AND root NOT IN (SELECT id FROM tombstones)";
+    match (group.execute(sql, [root])?, mark) {
+        (1.., Some(mark)) => generations::raise(group, root, mark),
+        _ => Ok(()),
+    }
 }
 
 /// Nothing commits to a tree that lives elsewhere, because its history would part in two; nor to one that was deleted.
@@ -41,7 +47,8 @@ pub fn check_in_service(group: &Group<'_>, root: &str) -> Result<(), Failure> {
     }
 }
 
-/// Remove all that there is of a tree, which may come back; how many threads that was. What trees share (definitions of tools) stays.
+/// Remove all that there is of a tree, which may come back; how many threads that was. What trees share (definitions of tools) stays, and its
+/// generation, which decides what may come back.
 pub fn delete(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
     zeroing(group, || remove(group, root))
 }
@@ -63,7 +70,7 @@ fn remove(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
         remove_rows(group, *key)?;
     }
     group.shrank("threads", group.execute("DELETE FROM threads WHERE root = ?1", [root])?);
-    unretire(group, root)?;
+    unretire(group, root, None)?;
     remove_facts(group, root)?;
     Ok(keys.len() as i64)
 }
