@@ -126,6 +126,8 @@ class Runtime:
         self.observer = observer if observer is not None else feed
         self.settings = settings
         self.models = models
+        if (keep_in := getattr(models, "keep_in", None)) is not None:
+            keep_in(store)
         self.servers = ToolServers(toolsets)
         self.capabilities = capabilities
         self._mailbox = mailbox

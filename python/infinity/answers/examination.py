@@ -14,6 +14,7 @@ import msgspec
 from infinity._core import Call, CoreError, Thread, entry_json, header_json
 from infinity.abc import Store, ThreadRow
 from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
+from infinity.models.lessons import META, told
 
 from .answer import Answer, answer
 from .runs import Runs
@@ -136,7 +137,7 @@ async def examine(
     start: Sequence[str],
     kept: Sequence[str] | None = None,
 ) -> Answer:
-    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what."""
+    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
     # A server that has never been reached may be the one that a call belongs to.
     known = all(server["toolset"] for server in servers)
     toolsets = {server["toolset"] for server in servers} if known else None
@@ -154,5 +155,6 @@ async def examine(
             "start": list(start),
             "calls": examination.calls,
             "looked_at": looked,
+            "learned": told(await store.meta(META)),
         }
     )

@@ -116,7 +116,7 @@ def _examine_models(home: Home, found: Examination) -> None:
 
 def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     """Only while nobody else has it. A repair is made whatever would be found."""
-    from infinity.local.database import examine_database, repair_database
+    from infinity.local.database import examine_database, learned, repair_database
 
     if repair:
         done = repair_database(home)
@@ -135,6 +135,8 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     if not examined.problems:
         rows = ", ".join(f"{count} {table}" for table, count in examined.rows.items())
         found.facts.append(f"{home.database} was read, every row and every checksum: {rows}")
+    if not examined.problems and not repair:
+        found.facts += learned(home)
     found.problems += [f"{home.database}: {problem}" for problem in examined.problems]
     if examined.problems and not repair and home.database.exists():
         found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
@@ -177,6 +179,7 @@ def _examine_records(connection: Connection, found: Examination) -> set[str]:
         found.problems.append(
             "to salvage what can be read of the database: infinity daemon stop, then infinity doctor --repair"
         )
+    found.facts += examined.get("learned", ())
     found.waiting = examined["calls"]
     return {problem["thread"] for problem in examined["problems"] if problem["kind"] == "damaged"}
 

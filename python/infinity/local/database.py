@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from infinity.errors import from_core
 
 from .home import Home
 
-__all__ = ["Examined", "Repair", "examine_database", "open_journal", "repair_database"]
+__all__ = ["Examined", "Repair", "examine_database", "learned", "open_journal", "repair_database"]
 
 
 def open_journal(path: Path, wake: Wake) -> Journal:
@@ -49,6 +50,22 @@ def examine_database(home: Home) -> Examined | None:
     return Examined(
         [str(problem) for problem in examined["problems"]], examined["rows"], examined["repaired"]
     )
+
+
+def learned(home: Home) -> list[str]:
+    """What model endpoints have taught, for people. Only while no daemon runs, and of a database that was examined."""
+    import sqlite3
+
+    from infinity.models.lessons import META, told
+
+    if not home.database.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{home.database.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT value FROM meta WHERE key = ?", (META,)).fetchone()
+    except sqlite3.Error:
+        return []  # The examination says what is wrong with the database; this is no part of it.
+    return told(bytes(row[0])) if row is not None else []
 
 
 @dataclass(frozen=True, slots=True)

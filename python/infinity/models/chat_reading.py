@@ -13,7 +13,7 @@ from .open_calls import OpenCalls
 from .openai_edge import Conversation
 from .turn import Said, closed, count
 
-__all__ = ["ChatTurn"]
+__all__ = ["THINKING_PARTS", "ChatTurn", "error_in"]
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -69,13 +69,18 @@ class ChatTurn:
         return self._finish_reason is not None
 
     @property
+    def thought(self) -> set[str]:
+        """The fields that reasoning came in."""
+        return {*self._thought}
+
+    @property
     def counted(self) -> bool:
         """Whether usage came with the end or behind it."""
         return self._counted
 
     def apply(self, chunk: dict[str, Any]) -> list[Part]:
         """Raises the error that a chunk tells of."""
-        if (error := _error(chunk)) is not None:
+        if (error := error_in(chunk)) is not None:
             raise openai_failure.of(error)
         parts: list[Part] = []
         choice = _first(chunk.get("choices"))
@@ -194,7 +199,7 @@ class ChatTurn:
         return reasoning.block(text, self._conversation.origin, item) if item else None
 
 
-def _error(chunk: dict[str, Any]) -> Any | None:
+def error_in(chunk: dict[str, Any]) -> Any | None:
     """The error that stands in place of a chunk, or in it."""
     if error := chunk.get("error"):
         return chunk if isinstance(error, str) else error

@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from infinity.abc.model import ModelInfo, ModelRequest, Part
-from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
+from infinity.errors import ConfigError, ContextTooLong, InvalidModelRequest, ModelError, ModelUnavailable
 
 from . import openai_chat, openai_failure, openai_models, openai_responses
 from .access import Access, ModelTimeouts
-from .chat_reading import ChatTurn
+from .chat_reading import ChatTurn, error_in
+from .dialects import ROWS, Dialect, dialect_of, overridden
 from .frames import GRACE, GRACE_COUNTED, Frames
+from .learning import Learner
+from .lessons import Lessons
 from .openai_edge import Conversation
 from .openai_responses import ResponsesTurn
 from .sdk import SdkCalls
+from .settings import DialectSettings
+from .too_long import window_in
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -39,11 +44,15 @@ class Api(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """``api``: ``None`` chooses by the address. ``effort`` and ``summary`` of reasoning, in OpenAI's words; the model's default unless set."""
+    """``api``: ``None`` chooses by the address. ``effort`` and ``summary`` of reasoning, in OpenAI's words; the model's default unless set.
+
+    ``dialect``: a row of the table of dialects, or what the endpoint wants besides; ``None``: the address says it, and refusals teach it.
+    """
 
     api: Api | None = None
     effort: str | None = None
     summary: str | None = None
+    dialect: DialectSettings | None = None
 
 
 class OpenAIModel:
@@ -57,45 +66,58 @@ class OpenAIModel:
         self._options = options or OpenAIOptions()
         self._theirs = openai_models.is_openai(access.host)
         self._api = self._options.api or (Api.RESPONSES if self._theirs else Api.CHAT)
+        self._learner = self._taught(Lessons())
         self._calls = SdkCalls("openai", access, self._timeouts, openai_failure.from_sdk)
         self._client: AsyncOpenAI | None = None
 
     def info(self, id: str) -> ModelInfo:
         return openai_models.info(id)
 
+    def taught_by(self, lessons: Lessons) -> None:
+        """What is learned of the endpoint is kept there from now on."""
+        self._learner = self._taught(lessons)
+
+    def window(self, id: str) -> int | None:
+        """Tokens of a model's context, where the endpoint has told."""
+        return self._learner.window(id)
+
+    def _taught(self, lessons: Lessons) -> Learner:
+        settings = self._options.dialect or DialectSettings()
+        name = settings.row or dialect_of(self._access.host)
+        if name not in ROWS:
+            raise ConfigError(f"unknown dialect {name!r}; known dialects: {', '.join(sorted(ROWS))}")
+        row = overridden(ROWS[name], settings) if self._api is Api.CHAT else Dialect()
+        endpoint = f"{self._access.base_url.rstrip('/')} {self._api.value}"
+        return Learner(endpoint, row, lessons, frozenset(settings.said()))
+
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
         deadline = self._calls.deadline()
         conversation = Conversation(request, f"{self._access.host} {self._api.value} {request.model.id}")
-        stream = await self._begin(conversation, deadline)
+        answer = await self._begin(conversation, deadline)
         turn: ChatTurn | ResponsesTurn
         turn = ChatTurn(conversation) if self._api is Api.CHAT else ResponsesTurn(conversation)
         try:
-            if "json" in stream.response.headers.get("content-type", ""):
-                answer = await self._calls.wait(self._answer(stream.response), deadline)
-                for part in self._read(turn.apply, answer):
-                    yield part
-                yield self._read(turn.finish)
-                return
-            self._calls.check(stream.response, "text/event-stream")
-            chunks = stream.response.aiter_bytes()
-            frames = Frames(chunks, self._calls, deadline=deadline, stall=self._timeouts.stall)
             patience = _Patience()
-            while not turn.complete:
-                if turn.announced:
-                    frame = await frames.rest(patience.left(turn.counted))
-                else:
-                    frame = await frames.next()
-                if frame is None:
-                    break
+            frame = answer.first
+            while frame is not None:
                 parts = self._read(turn.apply, frame)
                 patience.renew(bool(parts))
                 for part in parts:
                     yield part
+                if turn.complete or answer.frames is None:
+                    break
+                if turn.announced:
+                    frame = await answer.frames.rest(patience.left(turn.counted))
+                else:
+                    frame = await answer.frames.next()
             result = self._read(turn.finish)
-            await frames.drain()
+            if answer.frames is not None:
+                await answer.frames.drain()
+            if isinstance(turn, ChatTurn) and result.calls:
+                await self._learner.answered(request.model.id, turn.thought)
             yield result
         finally:
-            await stream.close()
+            await answer.stream.close()
 
     async def list(self) -> builtins.list[ModelInfo]:
         """What the endpoint says it has; of OpenAI, when it cannot be reached, the built-in table."""
@@ -113,13 +135,47 @@ class OpenAIModel:
             await self._client.close()
             self._client = None
 
-    async def _begin(self, conversation: Conversation, deadline: float) -> Any:
-        """The stream. If the endpoint cannot read its own reasoning (another account's key, by then), it is asked once more without."""
+    async def _begin(self, conversation: Conversation, deadline: float) -> _Answer:
+        """The answer up to its first frame, for the request in a form that the endpoint takes.
+
+        If it cannot read its own reasoning (another account's key, by then), it is asked once more without.
+        """
+        model = conversation.request.model.id
+
+        async def send(body: dict[str, Any]) -> _Answer:
+            return await self._sent(body, deadline)
+
         try:
-            return await self._calls.wait(self._create(conversation), deadline)
+            return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
         except openai_failure.UnreadableReasoning:
             conversation.replays = False
-        return await self._calls.wait(self._create(conversation), deadline)
+        except ContextTooLong as error:
+            if (
+                window := window_in(str(error))
+            ) is not None and window < conversation.request.model.context_window:
+                await self._learner.learn_window(model, window, str(error))
+            raise
+        return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
+
+    async def _sent(self, body: dict[str, Any], deadline: float) -> _Answer:
+        """Errors that come in place of the first frame are raised as those of another status are."""
+        stream = await self._calls.wait(self._post(body), deadline)
+        first: dict[str, Any] | None
+        try:
+            if "json" in stream.response.headers.get("content-type", ""):
+                first = await self._calls.wait(self._answer(stream.response), deadline)
+                frames = None
+            else:
+                self._calls.check(stream.response, "text/event-stream")
+                chunks = stream.response.aiter_bytes()
+                frames = Frames(chunks, self._calls, deadline=deadline, stall=self._timeouts.stall)
+                first = await frames.next()
+            if first is not None and (told := error_in(first)) is not None:
+                raise self._redacted(openai_failure.of(told, headers=stream.response.headers))
+        except BaseException:
+            await stream.close()
+            raise
+        return _Answer(stream, frames, first)
 
     async def _answer(self, response: Any) -> dict[str, Any]:
         """An answer of 200 in JSON, where a stream should be: an error, or a turn that was not streamed."""
@@ -140,18 +196,17 @@ class OpenAIModel:
     async def _ids(self) -> builtins.list[str]:
         return [model.id async for model in self._open().models.list()]
 
-    async def _create(self, conversation: Conversation) -> Any:
-        """The SDK's stream of decoded events: typed ones would cost a model each, and lose what compatible endpoints add."""
-        import openai
-
+    def _body(self, conversation: Conversation, dialect: Dialect) -> dict[str, Any]:
         options = self._options
         if self._api is Api.CHAT:
-            limit = "max_completion_tokens" if self._theirs else "max_tokens"
-            body = openai_chat.body(conversation, effort=options.effort, limit=limit)
-            path = "/chat/completions"
-        else:
-            body = openai_responses.body(conversation, effort=options.effort, summary=options.summary)
-            path = "/responses"
+            return openai_chat.body(conversation, dialect, effort=options.effort)
+        return openai_responses.body(conversation, dialect, effort=options.effort, summary=options.summary)
+
+    async def _post(self, body: dict[str, Any]) -> Any:
+        """The SDK's stream, of which only the bytes are used: typed events would cost a model each, and lose what compatible endpoints add."""
+        import openai
+
+        path = "/chat/completions" if self._api is Api.CHAT else "/responses"
         return await self._open().post(
             path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[Any]
         )
@@ -184,6 +239,15 @@ class OpenAIModel:
     def _redacted(self, error: ModelError) -> ModelError:
         text = self._access.redact(str(error))
         return type(error)(text, status=error.status, retry_after=error.retry_after)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """``frames``: ``None`` if the answer was not streamed; ``first``: its first frame, or all of it."""
+
+    stream: Any
+    frames: Frames | None
+    first: dict[str, Any] | None
 
 
 class _Patience:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .chat_reading import THINKING_PARTS
+from .dialects import Dialect
 from .openai_edge import (
     Block,
     Conversation,
     arguments_of,
     image_url,
+    nine,
     parameters_of,
     result_blocks,
     short_id,
@@ -17,29 +20,58 @@ from .openai_edge import (
     text_of,
 )
 
+BETWEEN = "OK."
+"""What an assistant's message says that only stands between a result and a user's message."""
+UNRECORDED = "(No reasoning is on record for this call.)"
+"""Reasoning of calls that were made without, for endpoints that want some with every call."""
+UNSIGNED = "skip_thought_signature_validator"
+"""Gemini's thought signature of calls that it did not make, as its documentation names it."""
+
+
+_OPENAIS = Dialect()
+
 
 def body(
-    conversation: Conversation, *, effort: str | None = None, limit: str = "max_tokens"
+    conversation: Conversation, dialect: Dialect = _OPENAIS, *, effort: str | None = None
 ) -> dict[str, Any]:
-    """The request's parameters. ``limit``: what the endpoint calls the most tokens that the model may say."""
+    """The request's parameters, in the endpoint's dialect."""
     request = conversation.request
-    messages = [
-        message for role, blocks in conversation.turns() for message in _messages(role, blocks, conversation)
-    ]
+    messages: list[dict[str, Any]] = []
+    for role, blocks in conversation.turns():
+        for message in _messages(role, blocks, conversation, dialect):
+            if not dialect.user_after_result and message["role"] == "user" and _is_result(messages):
+                messages.append({"role": "assistant", "content": BETWEEN})
+            messages.append(message)
     if request.system.strip():
-        messages.insert(0, {"role": "system", "content": request.system})
-    parameters: dict[str, Any] = {
-        "model": request.model.id,
-        "messages": messages,
-        limit: request.max_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+        _instruct(messages, request.system, dialect)
+    parameters: dict[str, Any] = {"model": request.model.id, "messages": messages, "stream": True}
+    if dialect.limit:
+        parameters[dialect.limit] = min(request.max_tokens, dialect.output_limit or request.max_tokens)
+    if dialect.usage:
+        parameters["stream_options"] = {"include_usage": True}
     if conversation.tools:
         parameters["tools"] = [_tool(tool) for tool in conversation.tools]
     if effort and request.model.thinking:
         parameters["reasoning_effort"] = effort
-    return parameters
+    return {name: value for name, value in parameters.items() if name not in dialect.without}
+
+
+def _is_result(messages: list[dict[str, Any]]) -> bool:
+    return bool(messages) and messages[-1]["role"] == "tool"
+
+
+def _instruct(messages: list[dict[str, Any]], instructions: str, dialect: Dialect) -> None:
+    """Put the instructions first."""
+    if dialect.instructions != "user":
+        messages.insert(0, {"role": dialect.instructions, "content": instructions})
+        return
+    first: dict[str, Any] = messages[0] if messages else {"role": "assistant"}
+    if first["role"] != "user":
+        messages.insert(0, {"role": "user", "content": instructions})
+    elif isinstance(first["content"], str):
+        first["content"] = f"{instructions}\n\n{first['content']}"
+    else:
+        first["content"] = [{"type": "text", "text": instructions}, *first["content"]]
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
@@ -51,13 +83,19 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _messages(role: str, blocks: list[Block], conversation: Conversation) -> Iterator[dict[str, Any]]:
+def _call_id(id: str, dialect: Dialect) -> str:
+    return nine(id) if dialect.call_ids == "nine" else short_id(id)
+
+
+def _messages(
+    role: str, blocks: list[Block], conversation: Conversation, dialect: Dialect
+) -> Iterator[dict[str, Any]]:
     """One message of ours is one of theirs, but each result is one of its own, right behind the calls.
 
     A result takes only text there, so that its images follow in the user's message.
     """
     if role == "assistant":
-        yield _assistant(blocks, conversation)
+        yield _assistant(blocks, conversation, dialect)
         return
     spoken: list[Block] = []
     for block in blocks:
@@ -66,42 +104,67 @@ def _messages(role: str, blocks: list[Block], conversation: Conversation) -> Ite
             continue
         parts = result_blocks(block)
         images = [part for part in parts if part["type"] == "image"]
-        id = short_id(block["tool_use_id"])
+        id = _call_id(block["tool_use_id"], dialect)
         text = text_of(parts)
         if images:
             text = f"{text}\n(The images of this result follow.)".strip()
             spoken += [{"type": "text", "text": f"Images of the result of call {id}:"}, *images]
         yield {"role": "tool", "tool_call_id": id, "content": text}
     if spoken:
-        yield {"role": "user", "content": _content(spoken)}
+        yield {"role": "user", "content": _content(spoken, dialect)}
 
 
-def _assistant(blocks: list[Block], conversation: Conversation) -> dict[str, Any]:
+def _assistant(blocks: list[Block], conversation: Conversation, dialect: Dialect) -> dict[str, Any]:
     text = text_of(blocks)
-    calls = [
+    calls: list[dict[str, Any]] = [
         {
-            "id": short_id(block["id"]),
+            "id": _call_id(block["id"], dialect),
             "type": "function",
             "function": {"name": short_name(block["name"]), "arguments": arguments_of(block)},
         }
         for block in blocks
         if block["type"] == "tool_use"
     ]
-    message: dict[str, Any] = {"role": "assistant", "content": text or None}
-    for block in blocks:
-        kept = conversation.replayed(block) if block["type"] == "thinking" else None
-        if kept is not None:
-            for call, extra in zip(calls, kept.get("extra_content") or (), strict=False):
-                if extra is not None:
-                    call["extra_content"] = extra
-            message |= {name: value for name, value in kept.items() if name != "extra_content"}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text or ("" if dialect.empty_content else None),
+    }
     if calls:
         message["tool_calls"] = calls
+    if dialect.reasoning != "none" and (calls or dialect.reasoning_kept == "always"):
+        for block in blocks:
+            kept = conversation.replayed(block) if block["type"] == "thinking" else None
+            if kept is not None:
+                _give_back(message, kept, dialect)
+    if calls and dialect.reasoning not in ("none", "optional"):
+        message.setdefault(dialect.reasoning, UNRECORDED)
+    if calls and dialect.signatures and not any("extra_content" in call for call in calls):
+        calls[0]["extra_content"] = {"google": {"thought_signature": UNSIGNED}}
     return message
 
 
-def _content(blocks: list[Block]) -> str | list[dict[str, Any]]:
+def _give_back(message: dict[str, Any], kept: dict[str, Any], dialect: Dialect) -> None:
+    """The endpoint's own reasoning, under the names that it came by."""
+    for name, value in kept.items():
+        if name == "extra_content":
+            for call, extra in zip(message.get("tool_calls", ()), value, strict=False):
+                if extra is not None:
+                    call["extra_content"] = extra
+        elif name != THINKING_PARTS:
+            message[name] = value
+        elif dialect.parts_of_thinking:
+            thought = {"type": "thinking", "thinking": [{"type": "text", "text": value}]}
+            said = [{"type": "text", "text": message["content"]}] if message["content"] else []
+            message["content"] = [thought, *said]
+
+
+def _content(blocks: list[Block], dialect: Dialect) -> str | list[dict[str, Any]]:
     """Plain text where it will do: not every endpoint takes parts."""
+    if dialect.content == "text":
+        blocks = [
+            block if block["type"] == "text" else {"type": "text", "text": f"[{block['type']} left out]"}
+            for block in blocks
+        ]
     if all(block["type"] == "text" for block in blocks):
         return text_of(blocks)
     parts: list[dict[str, Any]] = []

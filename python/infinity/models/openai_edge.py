@@ -67,6 +67,19 @@ def short_id(id: str) -> str:
     return _short(id, ID_LENGTH)
 
 
+_ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def nine(id: str) -> str:
+    """An id of nine letters and digits, the same for the same id."""
+    number = int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
+    digits = []
+    for _ in range(9):
+        number, digit = divmod(number, len(_ALPHANUMERIC))
+        digits.append(_ALPHANUMERIC[digit])
+    return "".join(digits)
+
+
 def _short(text: str, most: int) -> str:
     if len(text) <= most:
         return text

@@ -43,6 +43,11 @@ def info(id: str) -> ModelInfo:
     )
 
 
+def may_reason(id: str) -> bool:
+    """Whether a model may reason: not if its family is known not to."""
+    return next((family[3] for family in _FAMILIES if family[0].match(id)), True)
+
+
 def is_chat_model(id: str) -> bool:
     """Of OpenAI's own list, which holds models for speech, images and search, too."""
     return _CHAT.match(id) is not None and _SPECIAL.search(id) is None

@@ -11,6 +11,7 @@ from infinity.abc.model import ModelCall, Part, Reasoning, Text, Turn, Usage
 from infinity.errors import ModelUnavailable
 
 from . import openai_failure, reasoning
+from .dialects import Dialect
 from .open_calls import OpenCall, as_text
 from .openai_edge import (
     Block,
@@ -23,23 +24,34 @@ from .openai_edge import (
     short_name,
     text_of,
 )
+from .openai_models import may_reason
 from .turn import Said, closed, count
 
 _LEAST_OUTPUT = 16
+_PHASE = "infinity.phase"
+"""The type under which the phase of the message behind it is kept; it is to go back with it."""
 _encode = msgspec.json.Encoder().encode
 
 
+_OPENAIS = Dialect()
+
+
 def body(
-    conversation: Conversation, *, effort: str | None = None, summary: str | None = None
+    conversation: Conversation,
+    dialect: Dialect = _OPENAIS,
+    *,
+    effort: str | None = None,
+    summary: str | None = None,
 ) -> dict[str, Any]:
     """The request's parameters. ``effort`` and ``summary`` as the API names them; left out unless set."""
     request = conversation.request
+    limit = min(request.max_tokens, dialect.output_limit or request.max_tokens)
     parameters: dict[str, Any] = {
         "model": request.model.id,
         "input": [
             item for role, blocks in conversation.turns() for item in _items(role, blocks, conversation)
         ],
-        "max_output_tokens": max(_LEAST_OUTPUT, request.max_tokens),
+        "max_output_tokens": max(_LEAST_OUTPUT, limit),
         "store": False,
         "stream": True,
     }
@@ -47,12 +59,12 @@ def body(
         parameters["instructions"] = request.system
     if conversation.tools:
         parameters["tools"] = [_tool(tool) for tool in conversation.tools]
-    if request.model.thinking:
-        # Models that do not reason refuse it.
+    if may_reason(request.model.id):
+        # Models that do not reason refuse it; of a name of the customer's own (Azure) nothing is known.
         parameters["include"] = ["reasoning.encrypted_content"]
         if chosen := {name: value for name, value in (("effort", effort), ("summary", summary)) if value}:
             parameters["reasoning"] = chosen
-    return parameters
+    return {name: value for name, value in parameters.items() if name not in dialect.without}
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
@@ -68,9 +80,16 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 def _items(role: str, blocks: list[Block], conversation: Conversation) -> Iterator[dict[str, Any]]:
     """Input items. Results come first in their message, and so right behind the calls they answer."""
     if role == "assistant":
+        phase: str | None = None
         for block in blocks:
-            if (item := _said(block, conversation)) is not None:
-                yield item
+            if (item := _said(block, conversation)) is None:
+                continue
+            if item["type"] == _PHASE:
+                phase = item["phase"]
+                continue
+            if item["type"] == "message" and phase is not None:
+                item["phase"], phase = phase, None
+            yield item
         return
     spoken: list[Block] = []
     for block in blocks:
@@ -96,7 +115,12 @@ def _said(block: Block, conversation: Conversation) -> dict[str, Any] | None:
             }
         case "thinking":
             item: dict[str, Any] | None = conversation.replayed(block)
-            return item
+            # Nothing is stored there, so that an id alone says nothing.
+            return (
+                None
+                if item and item.get("type") == "reasoning" and not item.get("encrypted_content")
+                else item
+            )
     return None
 
 
@@ -174,6 +198,8 @@ class ResponsesTurn:
                 case "message":
                     parts = item.get("content") or []
                     refused = refused or any(part.get("type") == "refusal" for part in parts)
+                    if parts and isinstance(phase := item.get("phase"), str):
+                        said.append((self._kept("", {"type": _PHASE, "phase": phase}), None))
                     said += [(_text(part), None) for part in parts]
                 case "function_call":
                     said.append(self._use(item))
@@ -196,7 +222,10 @@ class ResponsesTurn:
         text = "\n\n".join(str(part.get("text", "")) for part in parts)
         # The status is for reading only; the rest goes back as it came.
         kept = {name: value for name, value in item.items() if name != "status"}
-        return reasoning.block(text, self._conversation.origin, kept)
+        return self._kept(text, kept)
+
+    def _kept(self, text: str, item: dict[str, Any]) -> dict[str, Any]:
+        return reasoning.block(text, self._conversation.origin, item)
 
     def _stop_reason(self, said: Said, refused: bool) -> str:
         why = (self._response.get("incomplete_details") or {}).get("reason")

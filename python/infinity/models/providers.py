@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from infinity.abc.model import Model
 from infinity.errors import ConfigError
 
-from .settings import AnthropicSettings, BedrockSettings, OpenAISettings, ScriptedSettings, read
+from .settings import (
+    AnthropicSettings,
+    BedrockSettings,
+    DialectSettings,
+    OpenAISettings,
+    ScriptedSettings,
+    read,
+)
 
 if TYPE_CHECKING:
     from .access import Access, ModelTimeouts
@@ -41,7 +48,8 @@ def openai(table: Table, environment: Environment) -> Model:
     _installed("openai", "OpenAI", "openai")
     settings = read(OpenAISettings, table, "models.providers.openai")
     api = Api(settings.api) if settings.api else None
-    options = OpenAIOptions(api, settings.effort, settings.summary)
+    dialect = DialectSettings(row=settings.dialect) if isinstance(settings.dialect, str) else settings.dialect
+    options = OpenAIOptions(api, settings.effort, settings.summary, dialect)
     return OpenAIModel(_openai_access(settings, environment), _timeouts(settings), options)
 
 

@@ -16,6 +16,7 @@ from infinity.abc.model import Model, ModelInfo
 from infinity.errors import ConfigError
 
 from . import claude
+from .lessons import Lessons, Store
 from .providers import BUILT_IN, Factory, has_anthropic_key
 from .settings import ModelsSection, read
 
@@ -47,6 +48,8 @@ class Models:
         self._section = read(ModelsSection, config or {}, "models")
         self._environment = os.environ if environment is None else environment
         self._made: dict[str, Model] = dict(providers or {})
+        self.lessons = Lessons()
+        """What endpoints have taught."""
         self._third_parties: dict[str, EntryPoint] | None = None
         self.notice: str | None = None
         self.default = self._section.default or self._choose()
@@ -54,6 +57,10 @@ class Models:
     def resolve(self, name: str) -> tuple[Model, ModelInfo]:
         info = self._info(name or self.default)
         return self._provider(info.provider), info
+
+    def keep_in(self, store: Store) -> None:
+        """Keep what endpoints teach in this store."""
+        self.lessons.keep_in(store)
 
     def known(self) -> list[ModelInfo]:
         """Named models, then those of the built-in table; providers take other ids, too."""
@@ -103,7 +110,7 @@ class Models:
                 raise ConfigError(
                     f"[models.named.{name}] model: {named.model!r} is a named model, too; write provider/id"
                 )
-            return named.apply(name, self._info(named.model))
+            return self._as_told(named.apply(name, self._info(named.model)))
         full = name if "/" in name else claude.ALIASES.get(name) or self._default_of(name) or name
         if "/" not in full and full.startswith("claude-"):
             full = f"{claude.PROVIDER}/{full}"
@@ -127,7 +134,13 @@ class Models:
             raise ConfigError(
                 f"the model provider {provider!r} cannot describe {id!r} ({type(error).__name__}: {error})"
             ) from error
-        return replace(known, name=full, provider=provider)
+        return self._as_told(replace(known, name=full, provider=provider))
+
+    def _as_told(self, info: ModelInfo) -> ModelInfo:
+        """The same with the context window that its endpoint has told of, where that is smaller than what was known."""
+        window = getattr(self._made.get(info.provider), "window", None)
+        told = window(info.id) if window is not None else None
+        return info if told is None or told >= info.context_window else replace(info, context_window=told)
 
     def _default_of(self, provider: str) -> str | None:
         """A bare provider's name means its default: the model that is its own, or the only one that is named."""
@@ -157,6 +170,8 @@ class Models:
                     f"the model provider {name!r} cannot be made ({type(error).__name__}: {error}); check [models.providers.{name}]"
                 ) from error
             self._made[name] = model
+            if (taught_by := getattr(model, "taught_by", None)) is not None:
+                taught_by(self.lessons)
         return model
 
     def _third_party(self, name: str) -> Factory:

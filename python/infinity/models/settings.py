@@ -68,6 +68,31 @@ class AnthropicSettings(Section):
     total_timeout: float | None = None
 
 
+class DialectSettings(Section):
+    """``dialect`` as a table: what an endpoint wants other than its row in the table of dialects says. What stands here is never learned otherwise."""
+
+    row: str = ""
+    call_ids: Literal["any", "nine"] | None = None
+    user_after_result: bool | None = None
+    instructions: Literal["system", "developer", "user"] | None = None
+    limit: Literal["max_tokens", "max_completion_tokens", ""] | None = None
+    usage: bool | None = None
+    content: Literal["parts", "text"] | None = None
+    empty_content: bool | None = None
+    reasoning: Literal["optional", "none", "reasoning_content", "reasoning"] | None = None
+    reasoning_kept: Literal["always", "calls"] | None = None
+    signatures: bool | None = None
+    without: tuple[str, ...] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """What is set."""
+        return {
+            name: value
+            for name in self.__struct_fields__
+            if name != "row" and (value := getattr(self, name)) is not None
+        }
+
+
 class OpenAISettings(Section):
     """``[models.providers.openai]``, and any provider with ``kind = "openai"``.
 
@@ -78,6 +103,7 @@ class OpenAISettings(Section):
     api_key_env: str | None = None
     base_url: str | None = None
     api: Literal["responses", "chat"] | None = None
+    dialect: str | DialectSettings | None = None
     effort: str | None = None
     summary: str | None = None
     connect_timeout: float | None = None

@@ -80,3 +80,18 @@ def _by_numbers(text: str) -> bool:
         return False
     numbers = {int(digits) for each in _NUMBER.findall(text) if len(digits := re.sub("[,_]", "", each)) <= 9}
     return sum(number >= _LEAST_WINDOW for number in numbers) >= 2
+
+
+_LIMIT = re.compile(
+    r"(?:context (?:length|window|size)|maximum|max\w*|limit\w*|allowed|only)\D{0,40}?(\d[\d,_]*)|>\s*(\d[\d,_]*)",
+    re.I,
+)
+
+
+def window_in(message: str) -> int | None:
+    """The limit that a refusal for length names, in tokens; ``None`` if it names none."""
+    for found in _LIMIT.finditer(message[:4_000]):
+        digits = re.sub("[,_]", "", found[1] or found[2])
+        if len(digits) <= 9 and int(digits) >= _LEAST_WINDOW:
+            return int(digits)
+    return None

@@ -52,13 +52,18 @@ class _Playback:
 
 
 class ChatPlayback(_Playback):
-    """Chunks of Chat Completions. ``thoughts``: the field that reasoning comes in."""
+    """Chunks of Chat Completions. ``thoughts``: the field that reasoning comes in; ``parts``: in parts of the content; empty: it is not told."""
 
     def __init__(
         self, reply: Reply, request: bytes, *, model: str, thoughts: str = "reasoning_content"
     ) -> None:
         super().__init__(reply, request, model=model)
         self._thoughts = thoughts
+
+    def _thought(self, piece: str) -> list[dict[str, Any]]:
+        if self._thoughts == "parts":
+            return [{"content": [{"type": "thinking", "thinking": [{"type": "text", "text": piece}]}]}]
+        return [{self._thoughts: piece}] if self._thoughts else []
 
     def events(self) -> Iterator[Played]:
         yield self._chunk({"role": "assistant", "content": ""})
@@ -73,7 +78,9 @@ class ChatPlayback(_Playback):
                 case Say(str(text)):
                     yield from (self._chunk({"content": piece}) for piece in pieces(text))
                 case Think(text):
-                    yield from (self._chunk({self._thoughts: piece}) for piece in pieces(text))
+                    yield from (
+                        self._chunk(delta) for piece in pieces(text) for delta in self._thought(piece)
+                    )
                 case CallTool():
                     yield from self._call(step, calls)
                     calls += 1

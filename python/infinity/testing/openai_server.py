@@ -10,6 +10,7 @@ from aiohttp import web
 
 from infinity.models.script import ERROR_TYPES, Break, Fail, Pause
 
+from .chat_dialects import STRICT, THOUGHTS
 from .openai_playback import ChatPlayback, Played, ResponsesPlayback
 from .openai_rules import check_chat, check_responses
 from .scripted_server import Respond, ScriptedServer, json_response
@@ -30,19 +31,26 @@ class OpenAIServer(ScriptedServer):
     """``async with OpenAIServer(respond) as server: …  server.url``, which ends in ``/v1``.
 
     ``respond`` gets the request's JSON in OpenAI's shape and gives a ``Reply``. A reply's ``fail(…, type=…)`` is the error's ``code``.
-    ``models``: the ids that ``GET /v1/models`` lists. ``thoughts``: the field that Chat Completions puts reasoning into.
+    ``dialect``: a name of ``chat_dialects.STRICT``, whose demands on Chat Completions are enforced as well; ``effects.refused`` counts.
+    ``models``: the ids that ``GET /v1/models`` lists. ``thoughts``: where Chat Completions puts reasoning, if not where the dialect does.
     """
 
     path = "/v1"
 
     def __init__(
-        self, respond: Respond, *, api_key: str | None = None, thoughts: str = "reasoning_content"
+        self,
+        respond: Respond,
+        *,
+        api_key: str | None = None,
+        thoughts: str | None = None,
+        dialect: str = "openrouter",
     ) -> None:
         super().__init__(respond, api_key=api_key)
         self.models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4-mini")
         self.issued: set[str] = set()
         """The encrypted reasoning that it can read; clear it to be another account."""
-        self._thoughts = thoughts
+        self._thoughts = THOUGHTS.get(dialect, "reasoning_content") if thoughts is None else thoughts
+        self._dialect = STRICT[dialect]
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
@@ -88,6 +96,10 @@ class OpenAIServer(ScriptedServer):
         if recorded.violations:
             text = "; ".join(recorded.violations)
             return await self.refuse(Fail(400, _UNREADABLE if _UNREADABLE in text else "", text, None))
+        if "messages" in recorded.body and (refusal := self._dialect(recorded.body)) is not None:
+            self.effects.refused += 1
+            await self.announce()
+            return json_response(refusal[1], refusal[0])
         await self.announce()
         reply = await self.reply_to(recorded.body)
         seed = msgspec.json.encode(recorded.body, order="sorted")
