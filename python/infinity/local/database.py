@@ -58,10 +58,13 @@ def learned(home: Home) -> list[str]:
 
     from infinity.models.lessons import META, told
 
-    if not home.database.exists():
-        return []
+    log = home.database.with_name(home.database.name + "-wal")
+    if not home.database.exists() or (log.exists() and log.stat().st_size):
+        return []  # The file alone may be no state that ever was; to read the log would change it.
     try:
-        with closing(sqlite3.connect(f"{home.database.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(
+            sqlite3.connect(f"{home.database.absolute().as_uri()}?immutable=1", uri=True)
+        ) as database:
             row = database.execute("SELECT value FROM meta WHERE key = ?", (META,)).fetchone()
     except sqlite3.Error:
         return []  # The examination says what is wrong with the database; this is no part of it.
