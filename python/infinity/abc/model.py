@@ -23,6 +23,8 @@ class ModelInfo:
     """Budget for reasoning tokens; 0 turns it off."""
     price: tuple[float, float, float, float] | None = None
     """Input, output, cache read, cache write; ``None`` if it is not known. Four zeros say that the model is free."""
+    sized: bool = True
+    """Whether its sizes are known; else they are what most models have, and its endpoint may tell better."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from infinity.abc.model import Model, ModelCall, ModelRequest, Part, Reasoning, Text, Turn, Usage
-from infinity.errors import ConfigError, ModelError, ModelUnavailable
+from infinity.errors import ConfigError, ContextTooLong, InvalidModelRequest, ModelError, ModelUnavailable
 
 from .characters import Joiner, whole, whole_value
+from .estimate import overfull
 from .turn import CUT_OFF, MOST_TOKENS, REASONING, count
 
 log = logging.getLogger("infinity.models")
@@ -60,6 +61,9 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
     except (ModelError, ConfigError) as error:
         if _being_cancelled():
             raise asyncio.CancelledError from error
+        if isinstance(error, InvalidModelRequest) and overfull(request, error.status):
+            # The refusal has words of its own; by our estimate the window is full (I11).
+            raise ContextTooLong(str(error), status=error.status) from error
         raise
     except (KeyboardInterrupt, GeneratorExit):
         raise

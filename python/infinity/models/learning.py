@@ -16,6 +16,7 @@ from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
 from .dialects import Dialect
 from .lessons import Lessons
+from .model_list import Told
 
 __all__ = ["RULES", "Learner", "Rule"]
 
@@ -161,14 +162,36 @@ class Learner:
             dialect = self._with(dialect, lesson.rule)
         return dialect
 
-    def window(self, model: str) -> int | None:
-        """Tokens of the model's context, if the endpoint has told."""
-        return self._number(model, _WINDOW)
+    def told(self, model: str) -> Told:
+        """What the endpoint has told of a model: in its list, or in a refusal."""
+        rules = {
+            lesson.rule.partition(":")[0]: lesson.rule.partition(":")[2]
+            for lesson in self.lessons.of(self._endpoint, model)
+        }
+        price = tuple(float(each) for each in rules["price"].split()) if "price" in rules else None
+        return Told(
+            int(rules["window"]) if "window" in rules else None,
+            int(rules["output_limit"]) if "output_limit" in rules else None,
+            price if price is not None and len(price) == 4 else None,
+        )
 
     async def learn_window(self, model: str, tokens: int, said: str) -> None:
-        known = self.window(model)
+        """Only what is less than was known: a refusal may speak of another limit than a list does."""
+        known = self.told(model).window
         if known is None or tokens < known:
             await self.lessons.add(self._endpoint, f"{_WINDOW}{tokens}", model, said)
+
+    async def listed(self, model: str, told: Told) -> None:
+        """What its list of models says. Learned limits of answers are smaller, and stay."""
+        said = "its list of models"
+        if told.window is not None:
+            await self.learn_window(model, told.window, said)
+        if told.output is not None and self.told(model).output is None:
+            await self.lessons.add(self._endpoint, f"{_OUTPUT}{told.output}", model, said)
+        if told.price is not None:
+            await self.lessons.add(
+                self._endpoint, "price:" + " ".join(f"{price:g}" for price in told.price), model, said
+            )
 
     async def answered(self, model: str, fields: set[str]) -> None:
         """``fields``: of reasoning that came with calls. Whoever sends it with its own calls wants it with all of them."""
@@ -283,12 +306,6 @@ class Learner:
             return replace(dialect, output_limit=int(rule.removeprefix(_OUTPUT)))
         found = _by_name(rule)
         return dialect if found is None or self._fixed & found.change.keys() else found.applied(dialect)
-
-    def _number(self, model: str, prefix: str) -> int | None:
-        for lesson in self.lessons.of(self._endpoint, model):
-            if lesson.rule.startswith(prefix):
-                return int(lesson.rule.removeprefix(prefix))
-        return None
 
 
 def _may_be_of_form(error: ModelError) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,9 +22,11 @@ from . import openai_chat, openai_failure, openai_models, openai_responses
 from .access import Access, ModelTimeouts
 from .chat_reading import ChatTurn, error_in
 from .dialects import ROWS, Dialect, dialect_of, overridden
+from .estimate import likely_tokens
 from .frames import GRACE, GRACE_COUNTED, Frames
 from .learning import Learner
 from .lessons import Lessons
+from .model_list import Told, told_of
 from .openai_edge import Conversation
 from .openai_responses import ResponsesTurn
 from .sdk import SdkCalls
@@ -33,6 +36,9 @@ from .too_long import window_in
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+
+_LIST_SECONDS = 2.0
+_LEAST_ANSWER = 256
 
 T = TypeVar("T")
 
@@ -68,6 +74,8 @@ class OpenAIModel:
         self._api = self._options.api or (Api.RESPONSES if self._theirs else Api.CHAT)
         self._learner = self._taught(Lessons())
         self._calls = SdkCalls("openai", access, self._timeouts, openai_failure.from_sdk)
+        self._listed: set[str] = set()
+        """Models whose sizes were asked for."""
         self._client: AsyncOpenAI | None = None
 
     def info(self, id: str) -> ModelInfo:
@@ -77,9 +85,9 @@ class OpenAIModel:
         """What is learned of the endpoint is kept there from now on."""
         self._learner = self._taught(lessons)
 
-    def window(self, id: str) -> int | None:
-        """Tokens of a model's context, where the endpoint has told."""
-        return self._learner.window(id)
+    def told(self, id: str) -> Told:
+        """What the endpoint has told of a model."""
+        return self._learner.told(id)
 
     def _taught(self, lessons: Lessons) -> Learner:
         settings = self._options.dialect or DialectSettings()
@@ -92,6 +100,9 @@ class OpenAIModel:
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
         deadline = self._calls.deadline()
+        if not request.model.sized and request.model.id not in self._listed:
+            await self._ask_for_sizes(request.model.id)
+        request = _within(request, self._learner.told(request.model.id).window)
         conversation = Conversation(request, f"{self._access.host} {self._api.value} {request.model.id}")
         answer = await self._begin(conversation, deadline)
         turn: ChatTurn | ResponsesTurn
@@ -145,17 +156,39 @@ class OpenAIModel:
         async def send(body: dict[str, Any]) -> _Answer:
             return await self._sent(body, deadline)
 
-        try:
-            return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
-        except openai_failure.UnreadableReasoning:
-            conversation.replays = False
-        except ContextTooLong as error:
-            if (
-                window := window_in(str(error))
-            ) is not None and window < conversation.request.model.context_window:
-                await self._learner.learn_window(model, window, str(error))
-            raise
+        for _ in range(2):
+            try:
+                return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
+            except openai_failure.UnreadableReasoning:
+                conversation.replays = False
+            except ContextTooLong as error:
+                if not await self._fits_after_all(conversation, str(error)):
+                    raise
         return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
+
+    async def _fits_after_all(self, conversation: Conversation, refusal: str) -> bool:
+        """Whether the refusal names a window that was not known, and the conversation fits it with a shorter answer."""
+        request, window = conversation.request, window_in(refusal)
+        if window is None or window >= request.model.context_window:
+            return False
+        await self._learner.learn_window(request.model.id, window, refusal)
+        conversation.request = _within(request, window)
+        fits = likely_tokens(request) + conversation.request.max_tokens <= window
+        return fits and conversation.request.max_tokens < request.max_tokens
+
+    async def _ask_for_sizes(self, id: str) -> None:
+        """Once: what the endpoint's list says of a model whose sizes nobody has told. Not to be had for long, or at all, at many servers."""
+        self._listed.add(id)
+        await self._learner.lessons.load()
+        if self._learner.told(id).window is not None:
+            return
+        soon = asyncio.get_running_loop().time() + _LIST_SECONDS
+        # Without a list: the first request says what is wrong with the endpoint.
+        with contextlib.suppress(ModelError):
+            await self._learner.listed(id, told_of(await self._calls.wait(self._raw_list(), soon), id))
+
+    async def _raw_list(self) -> Any:
+        return await self._open().get("/models", cast_to=object)
 
     async def _sent(self, body: dict[str, Any], deadline: float) -> _Answer:
         """Errors that come in place of the first frame are raised as those of another status are."""
@@ -239,6 +272,14 @@ class OpenAIModel:
     def _redacted(self, error: ModelError) -> ModelError:
         text = self._access.redact(str(error))
         return type(error)(text, status=error.status, retry_after=error.retry_after)
+
+
+def _within(request: ModelRequest, window: int | None) -> ModelRequest:
+    """The same with an answer that a window leaves room for, where it is smaller than was known when the request was made."""
+    if window is None or window >= request.model.context_window:
+        return request
+    left = max(window - likely_tokens(request), _LEAST_ANSWER)
+    return replace(request, max_tokens=min(request.max_tokens, left))
 
 
 @dataclass(slots=True)

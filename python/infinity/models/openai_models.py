@@ -31,8 +31,8 @@ TABLE = ("gpt-6.2-sol", "gpt-6-sol", "gpt-6-luna", "gpt-5.5", "gpt-5.4", "gpt-5.
 
 def info(id: str) -> ModelInfo:
     """Of any id, those of other vendors behind compatible endpoints included."""
-    known = (family[1:] for family in _FAMILIES if family[0].match(id))
-    window, output, reasons = next(known, _UNKNOWN)
+    known = next((family[1:] for family in _FAMILIES if family[0].match(id)), None)
+    window, output, reasons = known or _UNKNOWN
     return ModelInfo(
         f"{PROVIDER}/{id}",
         PROVIDER,
@@ -40,6 +40,7 @@ def info(id: str) -> ModelInfo:
         context_window=window,
         output_limit=output,
         thinking=_REASONS if reasons else 0,
+        sized=known is not None,
     )
 
 

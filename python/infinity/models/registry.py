@@ -137,10 +137,19 @@ class Models:
         return self._as_told(replace(known, name=full, provider=provider))
 
     def _as_told(self, info: ModelInfo) -> ModelInfo:
-        """The same with the context window that its endpoint has told of, where that is smaller than what was known."""
-        window = getattr(self._made.get(info.provider), "window", None)
-        told = window(info.id) if window is not None else None
-        return info if told is None or told >= info.context_window else replace(info, context_window=told)
+        """The same with what the model's endpoint has told of it: smaller sizes than were known, a price where there was none."""
+        told_of = getattr(self._made.get(info.provider), "told", None)
+        if told_of is None:
+            return info
+        told = told_of(info.id)
+        changes: dict[str, Any] = {}
+        if told.window is not None and (told.window < info.context_window or not info.sized):
+            changes["context_window"] = told.window
+        if told.output is not None and told.output < info.output_limit:
+            changes["output_limit"] = told.output
+        if told.price is not None and info.price is None:
+            changes["price"] = told.price
+        return replace(info, **changes) if changes else info
 
     def _default_of(self, provider: str) -> str | None:
         """A bare provider's name means its default: the model that is its own, or the only one that is named."""

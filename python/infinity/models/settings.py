@@ -45,7 +45,7 @@ class Named(Section):
             for field in ("context_window", "output_limit", "images", "thinking", "price")
             if (value := getattr(self, field)) is not None
         }
-        return replace(info, name=name, **changes)
+        return replace(info, name=name, sized=info.sized or self.context_window is not None, **changes)
 
 
 class ModelsSection(Section):

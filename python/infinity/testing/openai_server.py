@@ -47,6 +47,10 @@ class OpenAIServer(ScriptedServer):
     ) -> None:
         super().__init__(respond, api_key=api_key)
         self.models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4-mini")
+        self.sizes: dict[str, Any] = {}
+        """What the list says of each besides."""
+        self.lists = 0
+        """How often it was asked for."""
         self.issued: set[str] = set()
         """The encrypted reasoning that it can read; clear it to be another account."""
         self._thoughts = THOUGHTS.get(dialect, "reasoning_content") if thoughts is None else thoughts
@@ -119,7 +123,11 @@ class OpenAIServer(ScriptedServer):
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if not self._knows(request):
             return self.refusal(Fail(401, "invalid_api_key", "Incorrect API key provided.", None))
-        models = [{"id": id, "object": "model", "created": 1, "owned_by": "scripted"} for id in self.models]
+        self.lists += 1
+        models = [
+            {"id": id, "object": "model", "created": 1, "owned_by": "scripted", **self.sizes}
+            for id in self.models
+        ]
         return json_response({"object": "list", "data": models})
 
 

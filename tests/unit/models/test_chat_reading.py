@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from infinity.models.openai import Api, OpenAIModel, OpenAIOptions
 from infinity.models.openai_edge import Conversation
 from infinity.models.openai_models import info
 
-REQUEST = ModelRequest(info("some/model"), "", b"[]", b'[{"role":"user","content":"x"}]', 100)
+SIZED = replace(info("some/model"), sized=True)
+REQUEST = ModelRequest(SIZED, "", b"[]", b'[{"role":"user","content":"x"}]', 100)
 USAGE = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 HOLD, RESET = "hold", "reset"

@@ -16,9 +16,11 @@ from infinity.models.access import Access, ModelTimeouts
 from infinity.models.dialects import ROWS, dialect_of
 from infinity.models.learning import RULES
 from infinity.models.lessons import META, Lessons
+from infinity.models.model_list import Told, told_of
 from infinity.models.openai import Api, OpenAIModel, OpenAIOptions
 from infinity.models.openai_models import info
 from infinity.models.settings import DialectSettings
+from infinity.models.too_long import window_in
 from infinity.testing.chat_dialects import STRICT
 from infinity.testing.openai_server import OpenAIServer
 from infinity.testing.provider_contract import IMAGE
@@ -208,8 +210,82 @@ async def test_a_window_that_a_refusal_tells_is_known_from_there_on() -> None:
     ):
         with pytest.raises(errors.ContextTooLong):
             await ask(model)
-        assert model.window("some-model") == 8192
-        assert model.window("another") is None
+        assert model.told("some-model").window == 8192
+        assert model.told("another").window is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "window", "price"),
+    [
+        ({"max_model_len": 8192}, 8192, None),
+        ({"context_length": 131072, "top_provider": {"context_length": 32768}}, 131072, None),
+        ({"context_window": "4096"}, 4096, None),
+        ({"meta": {"n_ctx": 16384}}, 16384, None),
+        ({"loaded_context_length": 4096, "max_context_length": 262144}, 4096, None),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002"}}, None, (1, 2, 1, 1)),
+        ({"pricing": {"prompt": "-1", "completion": "0"}}, None, None),
+        ({"pricing": "free", "context_length": None}, None, None),
+    ],
+)
+def test_a_list_of_models_tells_sizes_and_prices(
+    listed: dict[str, Any], window: int | None, price: tuple[float, ...] | None
+) -> None:
+    told = told_of({"data": [{"id": "other", "max_model_len": 1 << 20}, {"id": "mine", **listed}]}, "mine")
+    assert told.window == window
+    assert told.price == (pytest.approx(price) if price is not None else None)
+
+
+@pytest.mark.parametrize(
+    "listed", [None, [], {}, {"data": None}, {"data": [3]}, "text", {"data": [{"id": "x"}]}]
+)
+def test_a_list_of_another_form_tells_nothing(listed: Any) -> None:
+    assert told_of(listed, "mine") == Told()
+
+
+async def test_a_model_of_unknown_size_has_the_window_that_its_endpoint_lists() -> None:
+    store = Meta()
+    async with OpenAIServer(lambda _: Reply().say("x")) as server:
+        server.sizes = {"max_model_len": 6000}
+        server.models = ("some-model",)
+        for _ in range(2):
+            async with connected(server, store) as model:
+                await ask(model)
+                assert model.told("some-model").window == 6000
+        assert server.lists == 1
+    assert all(body["max_tokens"] < 6000 for body in server.bodies)
+
+
+async def test_a_conversation_that_fits_the_window_a_refusal_names_is_sent_again_with_a_shorter_answer() -> (
+    None
+):
+    def answer(body: dict[str, Any]) -> Reply:
+        said = f"This model's maximum context length is 2048 tokens. However, you requested {body['max_tokens']} tokens."
+        return Reply().fail(400, message=said) if body["max_tokens"] > 2000 else Reply().say("x")
+
+    async with OpenAIServer(answer) as server, connected(server) as model:
+        await ask(model, request([{"role": "user", "content": "go"}]))
+        assert len(server.requests) == 2
+        await ask(model, request([{"role": "user", "content": "go"}]))
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "window"),
+    [
+        ("This model's maximum context length is 8192 tokens. However, you requested 9300 tokens.", 8192),
+        ("prompt is too long: 205668 tokens > 200000 maximum", 200_000),
+        (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            1_048_576,
+        ),
+        ("This model's maximum prompt length is 131072 but the request contains 200000 tokens.", 131_072),
+        ("You passed 8193 input tokens. However, the model's context length is only 8192 tokens.", 8192),
+        ("Your request exceeded model token limit: 262,144 (requested: 300000)", 262_144),
+        ("the request exceeds the available context size", None),
+    ],
+)
+def test_the_limit_is_found_in_a_refusal(said: str, window: int | None) -> None:
+    assert window_in(said) == window
 
 
 def test_addresses_have_their_rows() -> None:

@@ -26,6 +26,8 @@ from infinity.abc.model import (
 from infinity.errors import (
     ConfigError,
     ContextTooLong,
+    InvalidModelRequest,
+    ModelError,
     ModelRefused,
     ModelUnavailable,
     RateLimited,
@@ -345,3 +347,23 @@ async def test_a_turn_that_was_cut_off_before_its_first_word_is_not_asked_for_ag
     for reason in ("max_tokens", "refusal"):
         provider = Provider(parts(replace(NOTHING, stop_reason=reason)))
         assert (await completion(provider, after("run"), lambda _: None)).stop_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "expected"),
+    [
+        (400, 40_000, ContextTooLong),
+        (None, 40_000, ContextTooLong),
+        (404, 40_000, InvalidModelRequest),
+        (400, 40, InvalidModelRequest),
+    ],
+)
+async def test_a_refusal_of_what_cannot_fit_is_too_long_whatever_it_says(
+    status: int | None, words: int, expected: type[ModelError]
+) -> None:
+    messages = msgspec.json.encode([{"role": "user", "content": [{"type": "text", "text": "word " * words}]}])
+    request = replace(REQUEST, model=replace(REQUEST.model, context_window=32_000), messages=messages)
+    refusing = Provider(parts(InvalidModelRequest("no", status=status)))
+    with pytest.raises(ModelError) as caught:
+        await completion(refusing, request, lambda _: None)
+    assert type(caught.value) is expected
