@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What requests to a model ask for beside the conversation. ``None``, or empty: as the API has it.
+
+    A provider's ``takes`` names those that its API has.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    tool_choice: str | None = None
+    """``auto``, ``none``, ``required``, or the name of a tool."""
+    parallel_tool_calls: bool | None = None
+    effort: str | None = None
+    """How much the model reasons, in the API's own words."""
+    reasons: bool | None = None
+    """``False`` turns reasoning off where the API can."""
+    cache: str | None = None
+    """How long a cached prefix lives: ``5m`` or ``1h``."""
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Put into the request's JSON as it is."""
+    extra_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def asked_for(self) -> set[str]:
+        """The names of those that are set."""
+        return {each.name for each in fields(self) if getattr(self, each.name) != _default(each)}
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default_factory() if callable(option.default_factory) else option.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +58,8 @@ class ModelInfo:
     """Budget for reasoning tokens; 0 turns it off."""
     price: tuple[float, float, float, float] | None = None
     """Input, output, cache read, cache write; ``None`` if it is not known. Four zeros say that the model is free."""
+    options: Options | None = None
+    """What the user has set for it."""
     sized: bool = True
     """Whether its sizes are known; else they are what most models have, and its endpoint may tell better."""
 

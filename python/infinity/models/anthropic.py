@@ -12,7 +12,7 @@ import msgspec
 from infinity.abc.model import ModelInfo, ModelRequest, Part
 from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
-from . import claude, failure
+from . import claude, failure, options
 from .access import BASE_URL, Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import decode
@@ -34,6 +34,8 @@ MOST_SILENCES = 3
 
 class AnthropicModel:
     """All models behind one Messages API. The connection pool is made with the first request and belongs to its event loop."""
+
+    takes = options.MESSAGES
 
     def __init__(self, access: Access, timeouts: ModelTimeouts | None = None) -> None:
         self._access = access
@@ -75,6 +77,8 @@ class AnthropicModel:
 
         beta = betas(request.model)
         headers = {"anthropic-beta": beta} if beta else None
+        if request.model.options is not None:
+            headers = {**(headers or {}), **request.model.options.extra_headers}
         try:
             response = await self._open().post(
                 self._url, data=body(request, self._host), headers=headers, allow_redirects=False

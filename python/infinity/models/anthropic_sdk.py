@@ -14,7 +14,7 @@ import msgspec
 from infinity.abc.model import ModelInfo, ModelRequest, Part
 from infinity.errors import InvalidModelRequest, ModelError, ModelUnavailable
 
-from . import claude, failure
+from . import claude, failure, options
 from .access import Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import KNOWN, Event
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 class AnthropicSdkModel:
     """The same contract as ``AnthropicModel``. The SDK's own retries are off: the engine retries."""
+
+    takes = options.MESSAGES
 
     stream_type = "text/event-stream"
 
@@ -84,7 +86,17 @@ class AnthropicSdkModel:
     async def _create(self, request: ModelRequest) -> Any:
         self._client = self._client or self._open()
         parameters = msgspec.json.decode(body(request, self._access.host))
-        return await self._client.messages.create(**parameters, extra_headers=self._headers(request))
+        headers = self._headers(request)
+        if request.model.options is not None:
+            headers |= request.model.options.extra_headers
+            # What the SDK has no parameter for goes past them.
+            extra = {
+                name: parameters.pop(name)
+                for name in (*request.model.options.extra_body, "output_config")
+                if name in parameters
+            }
+            return await self._client.messages.create(**parameters, extra_headers=headers, extra_body=extra)
+        return await self._client.messages.create(**parameters, extra_headers=headers)
 
     def _headers(self, request: ModelRequest) -> dict[str, str]:
         beta = betas(request.model)

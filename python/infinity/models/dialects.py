@@ -43,30 +43,41 @@ class Dialect:
     """Whether every assistant's message with calls must carry Gemini's thought signature."""
     learns_from_answers: bool = False
     """Whether an endpoint that sends ``reasoning_content`` with calls is taken to want it back with every call."""
+    thinking_off: tuple[tuple[str, Any], ...] = ()
+    """What turns reasoning off, put into the request."""
     without: frozenset[str] = frozenset()
     """Parameters that are not sent."""
     output_limit: int = 0
     """The most tokens of an answer that it takes, 0 if it has not said."""
 
 
+_NO_EFFORT = (("reasoning_effort", "none"),)
+_NO_TEMPLATE = (("chat_template_kwargs", {"enable_thinking": False}),)
+
 PLAIN = Dialect(call_ids="nine", user_after_result=False, learns_from_answers=True)
-_OPENAI = Dialect(limit="max_completion_tokens", instructions="developer", reasoning="none")
+_OPENAI = Dialect(
+    limit="max_completion_tokens", instructions="developer", reasoning="none", thinking_off=_NO_EFFORT
+)
 _LOCAL = Dialect(call_ids="nine", user_after_result=False)
 
 ROWS: dict[str, Dialect] = {
     "plain": PLAIN,
     "openai": _OPENAI,
     "azure": _OPENAI,
-    "openrouter": Dialect(),
+    "openrouter": Dialect(thinking_off=(("reasoning", {"enabled": False}),)),
     "mistral": Dialect(call_ids="nine", user_after_result=False, parts_of_thinking=True),
-    "deepseek": Dialect(reasoning="reasoning_content", reasoning_kept="calls"),
-    "gemini": Dialect(signatures=True),
-    "groq": Dialect(limit="max_completion_tokens"),
+    "deepseek": Dialect(
+        reasoning="reasoning_content",
+        reasoning_kept="calls",
+        thinking_off=(("thinking", {"type": "disabled"}),),
+    ),
+    "gemini": Dialect(signatures=True, thinking_off=_NO_EFFORT),
+    "groq": Dialect(limit="max_completion_tokens", thinking_off=_NO_EFFORT),
     "xai": Dialect(limit="max_completion_tokens"),
     "together": Dialect(),
-    "vllm": _LOCAL,
-    "llama.cpp": _LOCAL,
-    "ollama": replace(_LOCAL, empty_content=True),
+    "vllm": replace(_LOCAL, thinking_off=_NO_TEMPLATE),
+    "llama.cpp": replace(_LOCAL, thinking_off=_NO_TEMPLATE),
+    "ollama": replace(_LOCAL, empty_content=True, thinking_off=_NO_EFFORT),
     "lmstudio": _LOCAL,
 }
 """By the name that ``dialect`` takes."""

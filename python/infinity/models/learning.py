@@ -129,7 +129,9 @@ RULES: tuple[Rule, ...] = (
 _PARAMETERS = (
     "include",
     "parallel_tool_calls",
+    "chat_template_kwargs",
     "prompt_cache_key",
+    "reasoning",
     "reasoning_effort",
     "seed",
     "service_tier",

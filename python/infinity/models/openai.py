@@ -18,7 +18,7 @@ import msgspec
 from infinity.abc.model import ModelInfo, ModelRequest, Part
 from infinity.errors import ConfigError, ContextTooLong, InvalidModelRequest, ModelError, ModelUnavailable
 
-from . import openai_chat, openai_failure, openai_models, openai_responses
+from . import openai_chat, openai_failure, openai_models, openai_responses, options
 from .access import Access, ModelTimeouts
 from .chat_reading import ChatTurn, error_in
 from .dialects import ROWS, Dialect, dialect_of, overridden
@@ -84,6 +84,11 @@ class OpenAIModel:
     def taught_by(self, lessons: Lessons) -> None:
         """What is learned of the endpoint is kept there from now on."""
         self._learner = self._taught(lessons)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The options that the API has."""
+        return options.CHAT if self._api is Api.CHAT else options.RESPONSES
 
     def told(self, id: str) -> Told:
         """What the endpoint has told of a model."""
@@ -151,10 +156,11 @@ class OpenAIModel:
 
         If it cannot read its own reasoning (another account's key, by then), it is asked once more without.
         """
-        model = conversation.request.model.id
+        model, chosen = conversation.request.model.id, conversation.request.model.options
+        headers = {} if chosen is None else dict(chosen.extra_headers)
 
         async def send(body: dict[str, Any]) -> _Answer:
-            return await self._sent(body, deadline)
+            return await self._sent(body, headers, deadline)
 
         for _ in range(2):
             try:
@@ -190,9 +196,9 @@ class OpenAIModel:
     async def _raw_list(self) -> Any:
         return await self._open().get("/models", cast_to=object)
 
-    async def _sent(self, body: dict[str, Any], deadline: float) -> _Answer:
+    async def _sent(self, body: dict[str, Any], headers: dict[str, str], deadline: float) -> _Answer:
         """Errors that come in place of the first frame are raised as those of another status are."""
-        stream = await self._calls.wait(self._post(body), deadline)
+        stream = await self._calls.wait(self._post(body, headers), deadline)
         first: dict[str, Any] | None
         try:
             if "json" in stream.response.headers.get("content-type", ""):
@@ -230,18 +236,23 @@ class OpenAIModel:
         return [model.id async for model in self._open().models.list()]
 
     def _body(self, conversation: Conversation, dialect: Dialect) -> dict[str, Any]:
-        options = self._options
+        effort, summary = self._options.effort, self._options.summary
         if self._api is Api.CHAT:
-            return openai_chat.body(conversation, dialect, effort=options.effort)
-        return openai_responses.body(conversation, dialect, effort=options.effort, summary=options.summary)
+            return openai_chat.body(conversation, dialect, effort=effort)
+        return openai_responses.body(conversation, dialect, effort=effort, summary=summary)
 
-    async def _post(self, body: dict[str, Any]) -> Any:
+    async def _post(self, body: dict[str, Any], headers: dict[str, str]) -> Any:
         """The SDK's stream, of which only the bytes are used: typed events would cost a model each, and lose what compatible endpoints add."""
         import openai
 
         path = "/chat/completions" if self._api is Api.CHAT else "/responses"
         return await self._open().post(
-            path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[Any]
+            path,
+            cast_to=object,
+            body=body,
+            options={"headers": headers},
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
         )
 
     def _open(self) -> AsyncOpenAI:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from . import options
 from .chat_reading import THINKING_PARTS
 from .dialects import Dialect
 from .openai_edge import (
@@ -53,6 +54,8 @@ def body(
         parameters["tools"] = [_tool(tool) for tool in conversation.tools]
     if effort and request.model.thinking:
         parameters["reasoning_effort"] = effort
+    if request.model.options is not None:
+        parameters |= options.for_chat(request.model.options, dialect, tools=bool(conversation.tools))
     return {name: value for name, value in parameters.items() if name not in dialect.without}
 
 

@@ -10,7 +10,7 @@ import msgspec
 from infinity.abc.model import ModelCall, Part, Reasoning, Text, Turn, Usage
 from infinity.errors import ModelUnavailable
 
-from . import openai_failure, reasoning
+from . import openai_failure, options, reasoning
 from .dialects import Dialect
 from .open_calls import OpenCall, as_text
 from .openai_edge import (
@@ -64,6 +64,13 @@ def body(
         parameters["include"] = ["reasoning.encrypted_content"]
         if chosen := {name: value for name, value in (("effort", effort), ("summary", summary)) if value}:
             parameters["reasoning"] = chosen
+    if request.model.options is not None:
+        said = options.for_responses(
+            request.model.options, reasons=may_reason(request.model.id), tools=bool(conversation.tools)
+        )
+        if "reasoning" in said and isinstance(said["reasoning"], dict):
+            said["reasoning"] = {**parameters.get("reasoning", {}), **said["reasoning"]}
+        parameters |= said
     return {name: value for name, value in parameters.items() if name not in dialect.without}
 
 

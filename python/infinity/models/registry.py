@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from infinity.abc.model import Model, ModelInfo
 from infinity.errors import ConfigError
 
-from . import claude
+from . import claude, options
 from .lessons import Lessons, Store
 from .providers import BUILT_IN, Factory, has_anthropic_key
 from .settings import ModelsSection, read
@@ -56,7 +56,10 @@ class Models:
 
     def resolve(self, name: str) -> tuple[Model, ModelInfo]:
         info = self._info(name or self.default)
-        return self._provider(info.provider), info
+        provider = self._provider(info.provider)
+        if info.options is not None and (takes := getattr(provider, "takes", None)) is not None:
+            options.check(info.name, info.options, takes, info.provider)
+        return provider, info
 
     def keep_in(self, store: Store) -> None:
         """Keep what endpoints teach in this store."""

@@ -103,4 +103,28 @@ def body(request: ModelRequest, host: str = "") -> bytes:
     if config and not (config["type"] == "enabled" and continues_without_reasoning(request.messages)):
         parts += [b',"thinking":', _encode(config)]
     parts += [b',"messages":', for_messages_api(request.messages, origin(host, request.model)), b"}"]
+    if request.model.options is not None:
+        parts = _with_options(parts, request)
     return b"".join(parts)
+
+
+_FIVE_MINUTES = b'"cache_control":{"type":"ephemeral"}'
+_ONE_HOUR = b'"cache_control":{"type":"ephemeral","ttl":"1h"}'
+
+
+def _with_options(parts: list[bytes], request: ModelRequest) -> list[bytes]:
+    """What the user has set for this model. A mark of the cache cannot stand in text: JSON escapes its quotes."""
+    from .options import for_messages
+
+    assert request.model.options is not None
+    said = for_messages(request.model.options, tools=has_tools(request.tools))
+    forced = said.get("tool_choice", {}).get("type") in ("any", "tool")
+    if forced and b',"thinking":' in parts:
+        # With a forced choice the API refuses to reason.
+        where = parts.index(b',"thinking":')
+        parts = parts[:where] + parts[where + 2 :]
+    for name, value in said.items():
+        parts[-1:] = [b"," + _encode(name) + b":" + _encode(value), b"}"]
+    if request.model.options.cache == "1h":
+        parts = [part.replace(_FIVE_MINUTES, _ONE_HOUR) for part in parts]
+    return parts

@@ -15,18 +15,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from infinity.abc.model import ModelInfo
+from infinity.abc.model import ModelInfo, Options
 from infinity.errors import ConfigError
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pass
+
+
+_OPTIONS = tuple(option.name for option in fields(Options) if option.name != "reasons")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "host", "x-api-key"})
 
 
 class Named(Section):
@@ -38,6 +44,28 @@ class Named(Section):
     images: bool | None = None
     thinking: int | None = None
     price: tuple[float, float, float, float] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    effort: str | None = None
+    cache: Literal["5m", "1h"] | None = None
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    extra_body: dict[str, Any] = {}
+    extra_headers: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for name, value in self.extra_headers.items():
+            if not _HEADER.fullmatch(name) or name.lower() in _OWN_HEADERS:
+                raise ValueError(f"extra_headers: {name!r} cannot be set here")
+            if not value.isprintable() or not value.isascii():
+                raise ValueError(f"extra_headers: the value of {name!r} holds characters that no header has")
+        for name in ("messages", "input", "model", "stream", "system", "tools"):
+            if name in self.extra_body:
+                raise ValueError(f"extra_body: {name!r} is made by the runtime")
 
     def apply(self, name: str, info: ModelInfo) -> ModelInfo:
         changes = {
@@ -45,7 +73,15 @@ class Named(Section):
             for field in ("context_window", "output_limit", "images", "thinking", "price")
             if (value := getattr(self, field)) is not None
         }
-        return replace(info, name=name, sized=info.sized or self.context_window is not None, **changes)
+        reasons = None if self.thinking is None else self.thinking > 0
+        options = Options(**{field: getattr(self, field) for field in _OPTIONS}, reasons=reasons)
+        return replace(
+            info,
+            name=name,
+            sized=info.sized or self.context_window is not None,
+            options=options if options.asked_for() else None,
+            **changes,
+        )
 
 
 class ModelsSection(Section):
@@ -59,6 +95,8 @@ class AnthropicSettings(Section):
     """``[models.providers.anthropic]``. Keys come from the environment unless they stand here."""
 
     api_key: str | None = None
+    api_key_file: str | None = None
+    api_key_command: tuple[str, ...] | None = None
     api_key_env: str = "ANTHROPIC_API_KEY"
     auth_token: str | None = None
     auth_token_env: str = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105
@@ -101,6 +139,8 @@ class OpenAISettings(Section):
 
     api_key: str | None = None
     api_key_env: str | None = None
+    api_key_file: str | None = None
+    api_key_command: tuple[str, ...] | None = None
     base_url: str | None = None
     api: Literal["responses", "chat"] | None = None
     dialect: str | DialectSettings | None = None

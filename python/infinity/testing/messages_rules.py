@@ -273,6 +273,8 @@ def _breakpoints(request: dict[str, Any]) -> Iterator[str]:
         count += 1
         if not isinstance(control, dict) or control.get("type") != "ephemeral":
             yield f"{path}.cache_control: must be of type ephemeral"
+        elif control.get("ttl", "5m") not in ("5m", "1h"):
+            yield f"{path}.cache_control.ttl: must be 5m or 1h"
         if block.get("type") in _REASONING:
             yield f"{path}: cache_control cannot be set for {block['type']} blocks"
         if block.get("type") == "text" and not block.get("text"):

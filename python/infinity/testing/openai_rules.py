@@ -21,23 +21,40 @@ _CHAT_PARAMETERS = frozenset(
         "max_completion_tokens",
         "max_tokens",
         "messages",
+        "metadata",
         "model",
+        "parallel_tool_calls",
+        "prompt_cache_key",
         "reasoning_effort",
+        "seed",
+        "service_tier",
+        "stop",
         "stream",
         "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_p",
     )
-) | {"tools"}
+)
 _RESPONSES_PARAMETERS = frozenset(
     (
         "include",
         "input",
         "instructions",
         "max_output_tokens",
+        "metadata",
         "model",
+        "parallel_tool_calls",
+        "prompt_cache_key",
         "reasoning",
+        "service_tier",
         "store",
         "stream",
+        "temperature",
+        "tool_choice",
         "tools",
+        "top_p",
     )
 )
 _FOLLOWERS = ("reasoning", "message", "function_call")
