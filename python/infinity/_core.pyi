@@ -436,6 +436,9 @@ class Delta:
     @property
     def status(self) -> str: ...
     @property
+    def troubled(self) -> bool:
+        """It is not closed, and rests with a problem."""
+    @property
     def title(self) -> str: ...
     @property
     def created_at(self) -> int: ...
@@ -605,10 +608,14 @@ class Journal:
         status: str | None = None,
         after: str = "",
         limit: int = 100,
+        troubled: bool = False,
     ) -> int:
-        """Value: list of the rows above, newest ``updated_at`` first; ``after``: an opaque cursor ``"<updated_at>:<id>"`` of the last row seen."""
+        """Value: list of the rows above, newest ``updated_at`` first; ``troubled``: those alone that rest with a problem, by an index of their own, and those
+        of which an earlier version did not say whether they do; ``after``: an opaque cursor ``"<updated_at>:<id>"`` of the last row seen."""
     def open_children(self, thread: str) -> int:
         """Value: how many children of the thread are not closed."""
+    def living(self, root: str) -> int:
+        """Value: how many threads below the root are not closed."""
     def entries(self, thread: str, after: int = -1, limit: int = 1000) -> int:
         """Value: list of ``(position, record)`` of the thread's own entries."""
     def feed(self, thread: str, after: int = -1, limit: int = 1000) -> int:
@@ -631,6 +638,8 @@ class Journal:
         """Value: the note of ``retire_tree``; ``None`` if the tree is in service."""
     def generation(self, root: str) -> int:
         """Value: ``(number, departed)``: how often the tree has left, and whether what rests here is what left."""
+    def out_of_service(self, roots: list[str]) -> int:
+        """Value: list of ``(root, note)`` of those trees that were retired."""
     def tombstone(self, id: str) -> int:
         """Value: ``(id, root, at, discarded)`` of a thread that was deleted, whether or not it is erased yet; else ``None``."""
     def deletions(self) -> int:
@@ -645,7 +654,7 @@ class Journal:
 def examine_journal(path: str) -> str | None:
     """Read everything that a journal holds which nobody has open, and change nothing; ``None`` if there is none.
 
-    Returns JSON: ``{"problems": [what is wrong, for people], "rows": {table: rows that were read}}``. ``locked`` if it is in use; ``storage`` if it cannot
+    Returns JSON: ``{"problems": [what is wrong, for people], "rows": {table: rows that were read}, "threads": [[id, the problem it rests with]]}``. ``locked`` if it is in use; ``storage`` if it cannot
     be read just now, which says nothing about it; ``too_new``.
     """
 

@@ -297,7 +297,7 @@ class Runtime:
         """Resume every thread that rests with a problem; ``problem``: its code, and only those. Stopped threads stay stopped. Their ids."""
         resumed: list[str] = []
         after = ""
-        while rows := await self.store.threads(after=after, limit=1000):
+        while rows := await self.store.threads(after=after, limit=1000, troubled=True):
             after = f"{rows[-1].updated_at}:{rows[-1].id}"
             for row in rows:
                 found = msgspec.json.decode(header_json(row.header))["problem"]
@@ -571,6 +571,10 @@ class Runtime:
         """Why the thread's last slice failed, while it is being tried again."""
         found = self.loop.failing.get(thread)
         return None if found is None else found[1]
+
+    def all_failing(self) -> dict[str, str]:
+        """The same of all threads whose slices fail here."""
+        return {thread: why for thread, (_, why, _) in self.loop.failing.items()}
 
     # doors
 

@@ -16,6 +16,8 @@ class Limits:
     """Ancestors a thread may have."""
     children: int = 1_000
     """Children of one thread that are not closed."""
+    tree_threads: int = 1_000
+    """Threads below one root that are not closed. Slices of one tree that run at the same moment count each for itself."""
     subscriptions: int = 100
     """Active subscriptions of one thread."""
     calls_per_turn: int = 64

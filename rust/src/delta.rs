@@ -15,6 +15,8 @@ pub struct Delta {
     pub new_version: i64,
     /// `idle`, `waiting`, `stopped`, `closed` (see `history::Status`).
     pub status: String,
+    /// It is not closed, and its header has a problem.
+    pub troubled: bool,
     pub title: String,
     pub created_at: i64,
     pub updated_at: i64,

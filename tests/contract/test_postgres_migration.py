@@ -89,6 +89,9 @@ async def test_what_a_database_of_version_1_held_is_there_and_goes_on(old: str) 
         ]
         assert [item.id for item in await store.inbox()] == ["start.root.child", "queued", "event"]
         assert [row.key for row in await store.outbox()] == ["choice.m9", "invoke.open"]
+        # What version 1 did not say is to be looked at until the thread's next commit.
+        assert [row.id for row in await store.threads(troubled=True)] == ["root.child", "root"]
+        assert await store.living("root") == 1
         assert await store.spent("root") == (14, 70) and await store.open_children("root") == 1
         assert [(id, reason) for id, reason, _ in await store.discards("root")] == [("dropped", "dropped")]
         thread = Thread.load(await snapshot(store, "root", ["applied"]))
@@ -97,6 +100,7 @@ async def test_what_a_database_of_version_1_held_is_there_and_goes_on(old: str) 
         for call in thread.calls():
             answer(thread, call.id)
         await commit(store, thread)
+        assert [row.id for row in await store.threads(troubled=True)] == ["root.child"]
         assert await store.outbox() == [] and await store.timers() == []
         assert [row.id for row in await store.prompts()] == ["consent.other"]
         # Queued by a process that said nothing about its end.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.slice.world import World, call, say, texts
 
 from infinity import tool
 from infinity.abc import Status
+from infinity.answers import threads
 from infinity.errors import UnknownThread
 from infinity.stamps import is_stamp
 
@@ -104,3 +106,24 @@ async def test_the_result_of_a_function_that_ends_while_its_tree_moves_is_kept_b
 async def test_a_tree_that_is_not_here_cannot_be_taken_out_of_service(world: World) -> None:
     with pytest.raises(UnknownThread):
         await world.runtime.retire("nowhere", "it is being moved")
+
+
+async def test_the_rows_of_a_tree_that_is_not_here_say_so(world: World) -> None:
+    world.model.when("go", call(("spawn_thread", {"instructions": "dig"})))
+    world.model.when("dig", say("done"))
+    world.model.then(say("spawned"))
+    thread, other = await world.thread("go"), await world.thread()
+    await world.said(thread, "spawned")
+    (child,) = [row.id for row in await world.store.threads(parent=thread)]
+    await world.settled(child)
+    assert await _notes(world) == {thread: None, child: None, other: None}
+    await world.runtime.retire(thread, "it lives elsewhere")
+    here = f"conversation {thread} is out of service here: it lives elsewhere"
+    assert await _notes(world) == {thread: here, child: here, other: None}
+    await world.runtime.unretire(thread)
+    assert await _notes(world) == {thread: None, child: None, other: None}
+
+
+async def _notes(world: World) -> dict[str, str | None]:
+    listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
+    return {row["id"]: row["out_of_service"] for row in listed}

@@ -13,12 +13,19 @@ from tests.slice.world import World, call, say
 from infinity.answers import entries, threads
 from infinity.answers.examination import PAGE, examine
 from infinity.errors import ModelRefused, StoreError
+from infinity.local.journal_store import JournalStore
 from infinity.testing.tool_server import ToolServer
 
 
 async def _examined(world: World, *servers: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode((await examine(world.runtime, world.store, servers, [])).body)
     return found
+
+
+async def _damage(world: World) -> list[str]:
+    """What a daemon asks its store for beside the examination of threads; nothing else reads those that are idle."""
+    assert isinstance(world.store, JournalStore)
+    return await world.store.examine()
 
 
 async def test_an_old_thread_with_a_problem_is_found_among_many(world: World) -> None:
@@ -31,6 +38,39 @@ async def test_an_old_thread_with_a_problem_is_found_among_many(world: World) ->
     found = await _examined(world)
     assert [problem["thread"] for problem in found["problems"]] == [bad]
     assert found["looked_at"]["threads"] == PAGE + 2
+
+
+async def test_threads_without_a_problem_are_counted_and_not_read(world: World, monkeypatch: Any) -> None:
+    world.model.then(ModelRefused("never"))
+    bad = await world.thread("go")
+    await world.noted(bad, "problem")
+    await world.settled(bad)
+    for _ in range(50):
+        await world.runtime.create()
+    read: list[str] = []
+    listing = world.store.threads
+
+    async def counted(**filters: Any) -> Any:
+        rows = await listing(**filters)
+        read.extend(row.id for row in rows)
+        return rows
+
+    monkeypatch.setattr(world.store, "threads", counted)
+    found = await _examined(world)
+    assert read == [bad] and [problem["thread"] for problem in found["problems"]] == [bad]
+    assert found["looked_at"]["threads"] == 51
+
+
+@pytest.mark.trap("L16")
+async def test_a_thread_that_waits_and_whose_record_is_damaged_is_named_once(
+    tooled: World, server: ToolServer
+) -> None:
+    tooled.model.then(call(("a", {})))
+    bad = await tooled.thread("go")
+    await server.invoked(1)
+    _edit(tooled, "update threads set header = x'00', troubled = 1 where id = ?", bad)
+    found = await _examined(tooled)
+    assert [(problem["thread"], problem["kind"]) for problem in found["problems"]] == [(bad, "damaged")]
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(world: World) -> None:
@@ -47,8 +87,7 @@ async def test_a_damaged_header_is_a_row_of_its_own_and_is_named(world: World) -
     _edit(world, f"update threads set header = cast({other} as blob) where id = ?", bad)
     listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
-    found = await _examined(world)
-    assert [(problem["thread"], problem["kind"]) for problem in found["problems"]] == [(bad, "damaged")]
+    assert [text for text in await _damage(world) if bad in text]
 
 
 _EDIT = """
@@ -118,8 +157,7 @@ async def test_a_row_that_cannot_be_read_does_not_hide_the_others(world: World) 
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
     filtered = await threads.listing(world.runtime, world.store, {"status": "idle"})
     assert [row["id"] for row in msgspec.json.decode(filtered.body)["threads"]] == [good]
-    found = await _examined(world)
-    assert [(problem["thread"], problem["kind"]) for problem in found["problems"]] == [(bad, "damaged")]
+    assert await _damage(world)
 
 
 async def test_a_disk_that_fails_for_a_moment_is_not_called_damage(world: World, monkeypatch: Any) -> None:

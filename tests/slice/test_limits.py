@@ -170,3 +170,28 @@ async def test_children_that_have_closed_do_not_count_against_the_limit(open_wor
     assert "a thread may have 2 children that are not closed (limits.children)" in str(world.model.requests)
     assert await world.store.open_children(thread) == 2
     await world.close()
+
+
+@pytest.mark.trap("G2")
+async def test_the_threads_of_a_tree_are_bounded_whoever_spawns_them(open_world: Any) -> None:
+    world: World = await open_world(settings=Settings(limits=Limits(tree_threads=2))).start()
+    thread = await world.runtime.create()
+    world.model.when("first", call(("spawn_thread", {"instructions": "dig one"})))
+    world.model.when("dig one", call(("spawn_thread", {"instructions": "dig two"})))
+    world.model.when("dig two", call(("spawn_thread", {"instructions": "dig three"})))
+    world.model.then(say("spawned"), say("spawned"), say("refused"))
+    await world.runtime.send(thread, "first")
+    (child,) = await _until_children(world, thread)
+    (grandchild,) = await _until_children(world, child)
+    await world.said(grandchild, "refused")
+    assert (
+        "a conversation may have 2 threads below its root that are not closed (limits.tree_threads)"
+        in str(world.model.requests)
+    )
+    assert await world.store.living(thread) == 2 and await world.store.open_children(grandchild) == 0
+    await world.close()
+
+
+async def _until_children(world: World, thread: str) -> list[str]:
+    await world.noted(thread, "child")
+    return [row.id for row in await world.store.threads(parent=thread)]

@@ -220,10 +220,18 @@ class Store(Protocol):
         status: str | None = None,
         after: str = "",
         limit: int = 100,
-    ) -> list[ThreadRow]: ...
+        troubled: bool = False,
+    ) -> list[ThreadRow]:
+        """Newest ``updated_at`` first. ``troubled``: those alone that are not closed and rest with a problem, and those of which an earlier version did not say
+        whether they do; by an index of their own, however many others there are."""
+        ...
 
     async def open_children(self, thread: str) -> int:
         """How many children of the thread are not closed, however many have been (G8)."""
+        ...
+
+    async def living(self, root: str) -> int:
+        """How many threads below the root are not closed, however many have been."""
         ...
 
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]: ...
@@ -283,6 +291,10 @@ class Store(Protocol):
 
     async def retired(self, root: str) -> str | None:
         """The note of a retired tree; ``None`` while the tree is in service."""
+        ...
+
+    async def out_of_service(self, roots: Sequence[str]) -> dict[str, str]:
+        """The notes of those trees among several that were retired, by root."""
         ...
 
     async def delete_tree(self, root: str) -> int:

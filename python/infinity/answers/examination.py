@@ -1,12 +1,13 @@
 """An examination: everything in the store that somebody may have to do something about, and what was looked at to say so (I14).
 
-Asked for by ``infinity doctor``. It reads every thread, a page at a time, and lets the event loop go on in between.
+Asked for by ``infinity doctor``. Threads that rest with a problem, wait or are stopped are read, by their indices and a page at a time, and the event loop
+goes on in between; idle ones without a problem are counted, however many there are. What is damaged, the store finds itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -37,32 +38,45 @@ class _Examination:
         self._toolsets = toolsets
         self.problems: list[dict[str, Any]] = []
         self.calls: list[dict[str, Any]] = []
+        self._damaged_headers = set[str]()
         self.looked: dict[str, int] = {"threads": 0, "calls": 0, "prompts": 0, "queued": 0}
 
     async def threads(self) -> None:
+        async for rows in self._pages(troubled=True):
+            for row in rows:
+                self._problem(row)
+        for thread, why in sorted(self._runtime.all_failing().items()):
+            self._found(thread, "failing", f"its last slice failed and is tried again: {why}")
+        for status in ("waiting", "stopped"):
+            async for rows in self._pages(status=status):
+                readable = [row for row in rows if self._header(row) is not None]
+                for start in range(0, len(readable), AT_ONCE):
+                    await asyncio.gather(*map(self._open_calls, readable[start : start + AT_ONCE]))
+        self.looked["threads"] = (await self._store.counts())["threads"]
+
+    async def _pages(
+        self, *, status: str | None = None, troubled: bool = False
+    ) -> AsyncIterator[list[ThreadRow]]:
         after = ""
-        while rows := await self._store.threads(after=after, limit=PAGE):
-            self.looked["threads"] += len(rows)
-            waiting = [row for row in rows if self._thread(row)]
-            for start in range(0, len(waiting), AT_ONCE):
-                await asyncio.gather(*map(self._open_calls, waiting[start : start + AT_ONCE]))
+        while rows := await self._store.threads(status=status, troubled=troubled, after=after, limit=PAGE):
+            yield rows
             after = f"{rows[-1].updated_at}:{rows[-1].id}"
             await asyncio.sleep(0)
 
-    def _thread(self, row: ThreadRow) -> bool:
-        """Whether its calls have to be looked at."""
+    def _header(self, row: ThreadRow) -> bytes | None:
         try:
-            header = msgspec.json.decode(header_json(row.header))
+            return header_json(row.header)
         except CoreError as error:
-            self._found(row.id, "damaged", f"its record cannot be read: {error.args[1]}")
-            return False
-        if row.status != "closed":
-            if header["problem"]:
-                self._found(row.id, "problem", header["problem"])
-            failing = self._runtime.failing(row.id)
-            if failing is not None:
-                self._found(row.id, "failing", f"its last slice failed and is tried again: {failing}")
-        return row.status in ("waiting", "stopped")
+            if row.id not in self._damaged_headers:
+                self._damaged_headers.add(row.id)
+                self._found(row.id, "damaged", f"its record cannot be read: {error.args[1]}")
+            return None
+
+    def _problem(self, row: ThreadRow) -> None:
+        header = self._header(row)
+        problem = msgspec.json.decode(header)["problem"] if header is not None else None
+        if problem and row.status != "closed":
+            self._found(row.id, "problem", problem)
 
     async def _open_calls(self, row: ThreadRow) -> None:
         try:

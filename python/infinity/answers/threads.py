@@ -21,7 +21,7 @@ from .outcome import accepted
 from .prompts import asked_at, counted, public
 from .runs import Runs
 
-__all__ = ["create", "delete", "describe", "known", "listing"]
+__all__ = ["absent", "create", "delete", "describe", "known", "listing"]
 
 _STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
@@ -64,7 +64,8 @@ async def delete(runtime: Runs, id: str) -> Answer:
 
 
 async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answer:
-    """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree."""
+    """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree;
+    ``out_of_service``: why nothing happens here in the thread's tree, null while it is in service."""
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
     if status is not None and status not in _STATUSES:
@@ -77,7 +78,11 @@ async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answ
     )
     cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
     asked = await counted(store, rows)
-    listed = [{**_summary(runtime, row), "prompts": count} for row, count in zip(rows, asked, strict=True)]
+    notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
+    listed = [
+        {**_summary(runtime, row), "prompts": count, "out_of_service": absent(row.root, notes.get(row.root))}
+        for row, count in zip(rows, asked, strict=True)
+    ]
     return answer({"threads": listed, "next": cursor})
 
 
@@ -104,6 +109,11 @@ async def describe(
             "out_of_service": out_of_service,
         }
     )
+
+
+def absent(root: str, note: str | None) -> str | None:
+    """Why a tree is out of service, in words; ``None`` while it is not."""
+    return None if note is None else f"conversation {root} is out of service here: {note}"
 
 
 def _summary(runtime: Runs, row: ThreadRow) -> dict[str, Any]:

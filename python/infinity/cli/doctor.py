@@ -138,6 +138,7 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     if not examined.problems and not repair:
         found.facts += learned(home)
     found.problems += [f"{home.database}: {problem}" for problem in examined.problems]
+    found.problems += [f"thread {id}: {problem}" for id, problem in examined.threads]
     if examined.problems and not repair and home.database.exists():
         found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
 
@@ -152,7 +153,11 @@ def _examine_daemon(connection: Connection, found: Examination, limit: int) -> N
         damaged = _examine_records(connection, found)
         for status in ("waiting", "stopped", "idle"):
             for row in connection.get("/v1/threads", status=status, limit=limit)["threads"]:
-                if row["id"] not in damaged and (status != "idle" or row["problem"] or row.get("prompts")):
+                if (
+                    row["id"] not in damaged
+                    and row["status"] != "damaged"
+                    and (status != "idle" or row["problem"] or row.get("prompts"))
+                ):
                     found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
     except Failure as failure:
         found.problems.append(failure.message)

@@ -60,6 +60,8 @@ def threads(
                 "asks you: it, or a child of it, waits for your answer; infinity show THREAD has the question"
             )
         )
+    if any(row[1] == "not here" for row in rows):
+        click.echo(dim("not here: its conversation is out of service here; infinity show THREAD says why"))
     if found["next"]:
         click.echo(dim(f"more: --after {found['next']}"))
 
@@ -145,6 +147,8 @@ def status_word(row: dict[str, Any]) -> str:
     """As the list shows it: an idle thread that could not go on, or one that waits for a person's answer, is not like one that has answered."""
     if row.get("prompts"):
         return "asks you"
+    if row.get("out_of_service"):
+        return "not here"
     return "problem" if row["problem"] and row["status"] == "idle" else str(row["status"])
 
 

@@ -87,8 +87,10 @@ class Slice:
     released: set[str] = field(default_factory=set)
     """Calls that this slice lets go; until its commit nothing of them has left."""
     living_children: int = 0
+    living_in_tree: int = 0
+    """Below the root of the thread's tree."""
     counted: bool = False
-    """Whether ``living_children`` has those of the store; else it has this slice's only."""
+    """Whether both have those of the store; else they have this slice's only."""
     spawned: set[str] = field(default_factory=set)
     came_at: int = 0
     """When the message that is being folded in was accepted, in ms since the epoch; 0: not on record."""
@@ -337,23 +339,33 @@ class Slice:
 
     def fork_for(self, child: str, call: Call, **how: Any) -> Thread:
         """A child that reports as an event of this call; raises ``LimitReached``."""
-        depth, children = len(self.thread.ancestors) + 1, self.living_children
+        depth, children, limits = len(self.thread.ancestors) + 1, self.living_children, self.limits
         if depth > self.limits.depth:
             raise LimitReached(f"threads may be nested {self.limits.depth} deep (limits.depth)")
         if children >= self.limits.children:
             raise LimitReached(
                 f"a thread may have {self.limits.children} children that are not closed (limits.children)"
             )
+        if self.living_in_tree >= limits.tree_threads:
+            raise LimitReached(
+                f"a conversation may have {limits.tree_threads} threads below its root that are not closed (limits.tree_threads)"
+            )
         origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
         made = self.fork(child, origin, **how)
         self.living_children += 1
+        self.living_in_tree += 1
         self.note("child", id=child, call_id=call.id)
         return made
 
     async def count_children(self) -> None:
         """Those that live, by a query: a number that only grows would count the closed ones, too (G8)."""
         if not self.counted:
-            self.living_children += await self.services.store.open_children(self.thread.id)
+            store = self.services.store
+            children, tree = await asyncio.gather(
+                store.open_children(self.thread.id), store.living(self.thread.root)
+            )
+            self.living_children += children
+            self.living_in_tree += tree
             self.counted = True
 
     async def spawn(self, call: Call, instructions: str) -> str:

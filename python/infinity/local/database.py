@@ -36,6 +36,8 @@ class Examined:
     rows: dict[str, int]
     repaired: dict[str, Any] | None = None
     """The last repair: ``at``, ``damaged`` (where the files from before are) and ``lost``."""
+    threads: tuple[tuple[str, str], ...] = ()
+    """Threads that rest with a problem, and the problem."""
 
 
 def examine_database(home: Home) -> Examined | None:
@@ -48,7 +50,10 @@ def examine_database(home: Home) -> Examined | None:
         return None
     examined = json.loads(found)
     return Examined(
-        [str(problem) for problem in examined["problems"]], examined["rows"], examined["repaired"]
+        [str(problem) for problem in examined["problems"]],
+        examined["rows"],
+        examined["repaired"],
+        tuple((str(id), str(problem)) for id, problem in examined["threads"]),
     )
 
 

@@ -142,6 +142,9 @@ class JournalStore:
     async def generation(self, root: str) -> Generation:
         return Generation(*await self._outcome(self._journal.generation, root))
 
+    async def out_of_service(self, roots: Sequence[str]) -> dict[str, str]:
+        return dict(await self._outcome(self._journal.out_of_service, list(roots)))
+
     async def load(
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
     ) -> Snapshot | None:
@@ -169,12 +172,16 @@ class JournalStore:
         status: str | None = None,
         after: str = "",
         limit: int = 100,
+        troubled: bool = False,
     ) -> list[ThreadRow]:
-        rows = await self._outcome(self._journal.threads, root, parent, status, after, limit)
+        rows = await self._outcome(self._journal.threads, root, parent, status, after, limit, troubled)
         return [ThreadRow(*row) for row in rows]
 
     async def open_children(self, thread: str) -> int:
         return cast("int", await self._outcome(self._journal.open_children, thread))
+
+    async def living(self, root: str) -> int:
+        return cast("int", await self._outcome(self._journal.living, root))
 
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
         value = await self._outcome(self._journal.entries, thread, after, limit)

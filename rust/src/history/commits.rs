@@ -83,6 +83,7 @@ impl Thread {
             expected_version: self.header.version,
             new_version: header.version,
             status: self.status().name().into(),
+            troubled: header.problem.is_some() && !header.closed,
             title: header.title.clone(),
             created_at: header.created_at,
             updated_at: now,

@@ -23,6 +23,8 @@ pub struct Examination {
     pub rows: Vec<(String, i64)>,
     /// The last repair as it is on record: when, where the damaged file went, and what was lost.
     pub repaired: Option<serde_json::Value>,
+    /// Id and header of threads that rest with a problem, or may, those that changed last first.
+    pub troubled: Vec<(String, Vec<u8>)>,
 }
 
 /// Of a journal that nobody has open; `None` if there is none, and never was.
@@ -99,12 +101,26 @@ fn contents(journal: &Connection, histories: &Histories, found: &mut Examination
         }
         some(&mut damage);
         found.problems.extend(damage);
+        if table.name == "threads" {
+            // Where a row cannot be read, that was found above.
+            found.troubled = troubled(journal, &table).unwrap_or_default();
+        }
         found.rows.push((table.name, rows));
     }
     let mut holes: Vec<String> = holes(journal, histories)?.into_iter().map(|hole| hole.to_string()).collect();
     some(&mut holes);
     found.problems.extend(holes);
     Ok(())
+}
+
+/// An earlier version does not say which threads have a problem: any that is not closed may.
+fn troubled(journal: &Connection, threads: &Table) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let which = match threads.column("troubled") {
+        Some(_) => "INDEXED BY threads_troubled WHERE troubled = 1",
+        None => "WHERE status <> 'closed'",
+    };
+    let sql = format!("SELECT id, header FROM threads {which} ORDER BY updated_at DESC, id DESC");
+    journal.prepare(&sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// So many of something, in words.

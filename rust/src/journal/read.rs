@@ -32,6 +32,8 @@ pub enum Read {
     Thread(String),
     Threads(Filter),
     OpenChildren(String),
+    /// Threads below a root that are not closed.
+    Living(String),
     Entries {
         thread: String,
         after: i64,
@@ -64,6 +66,8 @@ pub enum Read {
     Meta(String),
     Retired(String),
     Generation(String),
+    /// Of several roots: the notes of those that were retired.
+    OutOfService(Vec<String>),
     Tombstone(String),
     /// Deletions that are under way.
     Deletions,
@@ -87,6 +91,7 @@ impl Read {
             Read::Thread(id) => Value::Thread(threads::one(on, id)?),
             Read::Threads(filter) => Value::Threads(threads::list(on, filter)?),
             Read::OpenChildren(parent) => Value::Integer(Some(threads::open_children(on, parent)?)),
+            Read::Living(root) => Value::Integer(Some(threads::living(on, root)?)),
             Read::Entries { thread, after, limit } => Value::Entries(records::entries(on, thread, *after, *limit)?),
             Read::Feed { thread, after, limit } => Value::Feed(records::feed(on, thread, *after, *limit)?),
             Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
@@ -101,6 +106,7 @@ impl Read {
                 let (generation, departed) = facts::generation(on, root)?;
                 Value::Generation(generation, departed)
             }
+            Read::OutOfService(roots) => Value::Notes(facts::out_of_service(on, roots)?),
             Read::Tombstone(id) => Value::Tombstone(deleted::tombstone(on, id)?),
             Read::Deletions => Value::Roots(deleted::under_way(on)?),
             Read::ClosedRoots { limit } => Value::Closed(threads::closed_roots(on, *limit)?),

@@ -333,7 +333,7 @@ fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mu
             let place = schema::place(key, *position);
             transaction.execute("REPLACE INTO entries (place, record) VALUES (?1, ?2)", (place, record))?;
         }
-        transaction.execute("UPDATE threads SET header = ?2 WHERE key = ?1", (key, &done.header))?;
+        transaction.execute("UPDATE threads SET header = ?2, troubled = 1 WHERE key = ?1", (key, &done.header))?;
         let entries = amount(done.entries.len() as i64, "entry", "entries");
         mended.push(format!("thread {id} goes on: a note stands in place of {entries}"));
     }

@@ -40,6 +40,7 @@ pub enum Value {
     Roots(Vec<String>),
     /// Id and time of the last change.
     Closed(Vec<(String, i64)>),
+    Notes(Vec<(String, String)>),
     /// Table and number of rows.
     Counts(Vec<(String, i64)>),
 }

@@ -43,6 +43,12 @@ impl PyDelta {
         &self.0.status
     }
 
+    /// It is not closed, and rests with a problem.
+    #[getter]
+    fn troubled(&self) -> bool {
+        self.0.troubled
+    }
+
     #[getter]
     fn title(&self) -> &str {
         &self.0.title

@@ -166,7 +166,7 @@ impl PyJournal {
     }
 
     /// Newest ``updated_at`` first.
-    #[pyo3(signature = (root = None, parent = None, status = None, after = "", limit = 100))]
+    #[pyo3(signature = (root = None, parent = None, status = None, after = "", limit = 100, troubled = false))]
     fn threads(
         &self,
         root: Option<String>,
@@ -174,13 +174,19 @@ impl PyJournal {
         status: Option<String>,
         after: &str,
         limit: i64,
+        troubled: bool,
     ) -> Ticket {
-        self.0.read(Read::Threads(Filter { root, parent, status, after: after.into(), limit }))
+        self.0.read(Read::Threads(Filter { root, parent, status, troubled, after: after.into(), limit }))
     }
 
     /// How many children are not closed.
     fn open_children(&self, thread: String) -> Ticket {
         self.0.read(Read::OpenChildren(thread))
+    }
+
+    /// How many threads below a root are not closed.
+    fn living(&self, root: String) -> Ticket {
+        self.0.read(Read::Living(root))
     }
 
     /// The thread's own entries.
@@ -242,6 +248,11 @@ impl PyJournal {
         self.0.read(Read::Generation(root))
     }
 
+    /// ``(root, note)`` of those trees that are out of service here.
+    fn out_of_service(&self, roots: Vec<String>) -> Ticket {
+        self.0.read(Read::OutOfService(roots))
+    }
+
     /// ``(id, root, at, discarded)`` of a thread that was deleted, or ``None``.
     fn tombstone(&self, id: String) -> Ticket {
         self.0.read(Read::Tombstone(id))
@@ -295,10 +306,14 @@ fn examine_journal(py: Python<'_>, path: PathBuf) -> PyResult<Option<String>> {
     Ok(found.as_ref().map(examined))
 }
 
-/// ``{"problems": [texts], "rows": {table: number}, "repaired": {"at", "damaged", "lost"} or null}``.
+/// ``{"problems": [texts], "rows": {table: number}, "repaired": {"at", "damaged", "lost"} or null, "threads": [[id, problem]]}``.
 pub fn examined(found: &Examination) -> String {
     let rows: serde_json::Map<_, _> = found.rows.iter().map(|(table, rows)| (table.clone(), (*rows).into())).collect();
-    serde_json::json!({ "problems": found.problems, "rows": rows, "repaired": found.repaired }).to_string()
+    let problem = |header: &[u8]| history::Header::decode(header).ok().and_then(|header| header.problem);
+    let threads: Vec<_> =
+        found.troubled.iter().filter_map(|(id, header)| problem(header).map(|problem| (id, problem))).collect();
+    let (problems, repaired) = (&found.problems, &found.repaired);
+    serde_json::json!({ "problems": problems, "rows": rows, "repaired": repaired, "threads": threads }).to_string()
 }
 
 /// The root of the tree that a file says it holds.

@@ -73,6 +73,7 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         }
         Value::Roots(roots) => roots.into_py_any(py),
         Value::Closed(rows) => rows.into_py_any(py),
+        Value::Notes(rows) => rows.into_py_any(py),
         Value::Counts(counts) => {
             let dict = PyDict::new(py);
             for (table, rows) in counts {

@@ -254,6 +254,8 @@ def test_a_database_that_opens_is_examined_and_repaired_when_asked(home: Path) -
     process(home, "daemon", "stop")
     repaired = process(home, "doctor", "--repair")
     assert "goes on: a note stands in place of 1 entry" in repaired.stdout, repaired.stdout
+    offline = process(home, "doctor")
+    assert offline.returncode == 1 and f"thread {thread}: " in offline.stdout, "without a daemon, too"
     process(home, "daemon", "start")
     assert process(home, "doctor").returncode == 1, "the loss is a problem of the thread"
     assert "of this thread was lost" in process(home, "show", thread).stdout

@@ -44,6 +44,5 @@ async def get_thread(host: Host, request: Request) -> Answer:
     row = await threads.known(host.store, path_id(request))
     failing = await host.items.failing(row.id)
     explanation = await explain(host.store, row.id, Here(failing=failing))
-    note = await host.store.retired(row.root)
-    absent = None if note is None else f"conversation {row.root} is out of service here: {note}"
+    absent = threads.absent(row.root, await host.store.retired(row.root))
     return await threads.describe(host.runtime, host.store, row, explanation, absent)

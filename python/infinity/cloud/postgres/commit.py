@@ -170,18 +170,20 @@ async def _write(
 
 
 async def _insert(connection: Connection, delta: Delta, stamp: str) -> None:
-    sql = """INSERT INTO threads (id, root, parent, status, title, version, stamp, created_at, updated_at, tokens, cost, header)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
+    sql = """INSERT INTO threads (id, root, parent, status, title, version, stamp, created_at, updated_at, tokens, cost, header, troubled)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"""
     tree = (delta.thread, delta.root, delta.parent, delta.status, text(delta.title), delta.new_version, stamp)
-    await connection.execute(sql, *tree, delta.created_at, delta.updated_at, *delta.spent, delta.header)
+    await connection.execute(
+        sql, *tree, delta.created_at, delta.updated_at, *delta.spent, delta.header, int(delta.troubled)
+    )
 
 
 async def _update(connection: Connection, delta: Delta, stamp: str) -> None:
     sql = """UPDATE threads SET status = $3, title = $4, version = $5, stamp = $6, updated_at = $7, tokens = tokens + $8, cost = cost + $9,
-             header = $10 WHERE id = $1 AND version = $2"""
+             header = $10, troubled = $11 WHERE id = $1 AND version = $2"""
     state = (delta.status, text(delta.title), delta.new_version, stamp, delta.updated_at)
     tag = await connection.execute(
-        sql, delta.thread, delta.expected_version, *state, *delta.spent, delta.header
+        sql, delta.thread, delta.expected_version, *state, *delta.spent, delta.header, int(delta.troubled)
     )
     if affected(tag) != 1:
         raise Conflict(f"thread {delta.thread} was changed by another slice; load it again")

@@ -29,7 +29,7 @@ _ROWS, _BYTES = 2_500, 4 << 20
 _TABLES = {
     "meta": "key text, value bytea",
     "generations": "root text, number bigint, marks bytea",
-    "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, tokens bigint, cost bigint, stamp text",
+    "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, troubled bigint, tokens bigint, cost bigint, stamp text",
     "entries": "thread text, position bigint, record bytea",
     "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, number bigint",
     "inbox": "thread text, digest bytea, id bytea, kind text, body bytea, accepted_at bigint, call text, kept bigint, seq bigint",
@@ -97,7 +97,7 @@ async def _read(connection: Connection, root: str) -> Rows:
         sql = f"SELECT {columns} FROM {table} WHERE root = $1"
         return [tuple(row) for row in await connection.fetch(sql, root)]
 
-    sql = """SELECT id, root, parent, status, title, version, created_at, updated_at, header FROM threads WHERE root = $1
+    sql = """SELECT id, root, parent, status, title, version, created_at, updated_at, header, troubled FROM threads WHERE root = $1
              ORDER BY id <> root, created_at, id"""
     spent = await connection.fetchrow(
         "SELECT sum(tokens)::bigint, sum(cost)::bigint FROM threads WHERE root = $1", root

@@ -14,7 +14,7 @@ from .connections import Connection
 from .deletion import LIVING
 from .words import text
 
-__all__ = ["calls", "entries", "feed", "find_call", "open_children", "thread", "threads"]
+__all__ = ["calls", "entries", "feed", "find_call", "living", "open_children", "thread", "threads"]
 
 _COLUMNS = "id, root, parent, status, title, version, created_at, updated_at, header"
 
@@ -81,10 +81,20 @@ async def open_children(connection: Connection, parent: str) -> int:
     return int(await connection.fetchval(sql, text(parent)))
 
 
-async def threads(connection: Connection, after: str, limit: int, **filters: str | None) -> list[ThreadRow]:
-    """Newest first. ``filters``: column → value, ``None`` for any."""
+async def living(connection: Connection, root: str) -> int:
+    """How many threads below a root are not closed, however many have been."""
+    sql = """SELECT count(*) FROM threads WHERE root = $1 AND status IN ('idle', 'waiting', 'stopped') AND parent IS NOT NULL"""
+    return int(await connection.fetchval(sql, text(root)))
+
+
+async def threads(
+    connection: Connection, after: str, limit: int, *, troubled: bool = False, **filters: str | None
+) -> list[ThreadRow]:
+    """Newest first. ``filters``: column → value, ``None`` for any; ``troubled``: with a problem only."""
     values: list[Any] = [*_cursor(after), limit]
     conditions = ["(updated_at, id) < ($1, $2)", LIVING]
+    if troubled:
+        conditions.append("troubled = 1")
     for column, value in filters.items():
         if value is not None:
             values.append(text(value))

@@ -120,6 +120,19 @@ STEPS = (
                  SELECT root FROM retired WHERE departed IS NULL AND note LIKE 'it was exported to a file%' LIMIT 2500)""",
         ),
     ),
+    # 5: which threads rest with a problem, and how many of a tree live. What an earlier version wrote did not say the first, and is looked at
+    # until its next commit says it.
+    Step(
+        ("ALTER TABLE threads ADD COLUMN IF NOT EXISTS troubled BIGINT",),
+        (
+            ("threads_by_troubled", "threads (troubled, updated_at, id)"),
+            ("threads_by_root_status", "threads (root, status)"),
+        ),
+        (
+            """UPDATE threads SET troubled = CASE WHEN status = 'closed' THEN 0 ELSE 1 END
+               WHERE id IN (SELECT id FROM threads WHERE troubled IS NULL LIMIT 2500)""",
+        ),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

@@ -30,7 +30,7 @@ class Rows(NamedTuple):
     meta: list[Row]
     """key, value"""
     threads: list[Row]
-    """id, root, parent, status, title, version, created_at, updated_at, header"""
+    """id, root, parent, status, title, version, created_at, updated_at, header, troubled"""
     spent: tuple[int, int]
     entries: list[Row]
     """thread, position, record"""
@@ -84,7 +84,7 @@ _SUMMED = {
     "generations": "marks",
 }
 """Bodies that the journal keeps a checksum beside."""
-_THREADS = "id, root, parent, status, title, version, created_at, updated_at, header"
+_THREADS = "id, root, parent, status, title, version, created_at, updated_at, header, troubled"
 _ORDER = {"calls": "key", "inbox": "seq", "outbox": "row", "discards": "key"}
 
 

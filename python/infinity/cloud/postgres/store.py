@@ -191,12 +191,16 @@ class PostgresStore:
         status: str | None = None,
         after: str = "",
         limit: int = 100,
+        troubled: bool = False,
     ) -> list[ThreadRow]:
-        read = partial(records.threads, root=root, parent=parent, status=status)
+        read = partial(records.threads, root=root, parent=parent, status=status, troubled=troubled)
         return await self._look(read, after, limit)
 
     async def open_children(self, thread: str) -> int:
         return await self._look(records.open_children, thread)
+
+    async def living(self, root: str) -> int:
+        return await self._look(records.living, root)
 
     async def entries(self, thread: str, after: int = -1, limit: int = 1000) -> list[tuple[int, bytes]]:
         return await self._look(records.entries, thread, after, limit)
@@ -235,6 +239,9 @@ class PostgresStore:
 
     async def retired(self, root: str) -> str | None:
         return await self._look(trees.retired, root)
+
+    async def out_of_service(self, roots: Sequence[str]) -> dict[str, str]:
+        return await self._look(trees.out_of_service, roots)
 
     async def generation(self, root: str) -> Generation:
         return await self._look(generations.generation, root)

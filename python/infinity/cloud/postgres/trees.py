@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infinity.errors import Conflict, ThreadDeleted, UnknownThread
 
 from . import generations
@@ -90,6 +92,13 @@ async def unretire(connection: Connection, root: str, departure: bytes | None = 
 async def retired(connection: Connection, root: str) -> str | None:
     note: str | None = await connection.fetchval("SELECT note FROM retired WHERE root = $1", text(root))
     return note
+
+
+async def out_of_service(connection: Connection, roots: Sequence[str]) -> dict[str, str]:
+    """Root and note of those trees that are."""
+    sql = "SELECT root, note FROM retired WHERE root = ANY($1::text[])"
+    rows = await connection.fetch(sql, [text(root) for root in roots])
+    return dict(map(tuple, rows))
 
 
 async def members(connection: Connection, root: str) -> list[str]:

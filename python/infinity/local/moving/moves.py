@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infinity.abc import Clock
+from infinity.answers.threads import absent
 from infinity.runtime import Runtime
 
 from ..toolsets import ServerSet
@@ -55,7 +56,7 @@ class Moves:
             return Absent(left.text, for_good=True)
         row = await self._store.thread(thread)
         note = await self._store.retired(row.root) if row is not None else None
-        if row is None or note is None:
+        if row is None or (text := absent(row.root, note)) is None:
             return None
         soon = self.departures.leaving(row.root) or self.arrivals.resting(row.root)
-        return Absent(f"conversation {row.root} is out of service here: {note}", for_good=not soon)
+        return Absent(text, for_good=not soon)

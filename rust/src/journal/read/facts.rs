@@ -38,6 +38,17 @@ pub fn generation(picture: &Picture<'_>, root: &str) -> Result<(Generation, bool
     Ok((found.unwrap_or_default(), departed.unwrap_or(false)))
 }
 
+/// Root and note of those trees that are out of service.
+pub fn out_of_service(picture: &Picture<'_>, roots: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut found = Vec::new();
+    for root in roots {
+        if let Some(note) = retired(picture, root)? {
+            found.push((root.clone(), note));
+        }
+    }
+    Ok(found)
+}
+
 /// Of a whole tree; nothing is recorded before its first completion.
 pub fn spent(picture: &Picture<'_>, root: &str) -> Result<Spent, Failure> {
     let sql = "SELECT tokens, cost FROM spending WHERE root = ?1";

@@ -15,6 +15,8 @@ pub struct Filter {
     pub root: Option<String>,
     pub parent: Option<String>,
     pub status: Option<String>,
+    /// Those alone that rest with a problem, and those of which an earlier version did not say whether they do.
+    pub troubled: bool,
     /// Empty, or `<updated_at>:<id>` of the last row seen.
     pub after: String,
     pub limit: i64,
@@ -30,6 +32,12 @@ pub fn open_children(picture: &Picture<'_>, parent: &str) -> Result<i64, Failure
     Ok(picture.one(sql, [parent], |row| row.get(0))?)
 }
 
+/// How many threads below a root are not closed, however many have been.
+pub fn living(picture: &Picture<'_>, root: &str) -> Result<i64, Failure> {
+    let sql = "SELECT count(*) FROM threads WHERE root = ?1 AND parent IS NOT NULL AND status <> 'closed'";
+    Ok(picture.one(sql, [root], |row| row.get(0))?)
+}
+
 /// Id and time of the last change, those that changed longest ago first. What is out of service is not among them.
 pub fn closed_roots(picture: &Picture<'_>, limit: i64) -> Result<Vec<(String, i64)>, Failure> {
     let sql = "SELECT id, updated_at FROM threads WHERE parent IS NULL AND status = 'closed'
@@ -41,7 +49,12 @@ pub fn closed_roots(picture: &Picture<'_>, limit: i64) -> Result<Vec<(String, i6
 /// Newest first.
 pub fn list(picture: &Picture<'_>, filter: &Filter) -> Result<Vec<ThreadRow>, Failure> {
     let (updated_at, id) = cursor(&filter.after)?;
-    let mut sql = format!("SELECT {COLUMNS} FROM threads WHERE (updated_at, id) < (:updated_at, :id) AND {LIVING}");
+    // By their own index, which has no other threads: the plan must not depend on statistics.
+    let (index, troubled) =
+        if filter.troubled { ("INDEXED BY threads_troubled", "AND troubled = 1") } else { ("", "") };
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM threads {index} WHERE (updated_at, id) < (:updated_at, :id) {troubled} AND {LIVING}"
+    );
     let mut params: Vec<(&str, &dyn ToSql)> =
         named_params! { ":updated_at": updated_at, ":id": id, ":limit": filter.limit }.to_vec();
     let columns =
@@ -69,9 +82,15 @@ fn around(picture: &Picture<'_>, filter: &Filter, updated_at: i64, id: &str) -> 
     };
     let unasked = filter.root.is_none() && filter.status.is_none() && filter.parent.is_none();
     // The index has all of it.
-    let sql = "SELECT id, updated_at FROM threads INDEXED BY threads_by_update WHERE (updated_at, id) < (?1, ?2)
-               ORDER BY updated_at DESC, id DESC";
-    let ids = picture.all(sql, (updated_at, id), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let from = if filter.troubled {
+        "INDEXED BY threads_troubled WHERE troubled = 1 AND"
+    } else {
+        "INDEXED BY threads_by_update WHERE"
+    };
+    let sql = format!(
+        "SELECT id, updated_at FROM threads {from} (updated_at, id) < (?1, ?2) ORDER BY updated_at DESC, id DESC"
+    );
+    let ids = picture.all(&sql, (updated_at, id), |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
     let mut found = Vec::new();
     for (id, updated_at) in ids {
         if found.len() as i64 >= filter.limit {

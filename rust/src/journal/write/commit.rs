@@ -73,18 +73,21 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Mess
 }
 
 fn insert(group: &Group<'_>, delta: &Delta) -> Result<i64, Failure> {
-    let sql = "INSERT INTO threads (id, root, parent, status, title, version, created_at, updated_at, header)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let Delta { thread, root, parent, status, title, new_version, created_at, updated_at, header, .. } = delta;
-    group.execute(sql, params![thread, root, parent, status, title, new_version, created_at, updated_at, header])?;
+    let sql = "INSERT INTO threads (id, root, parent, status, title, version, created_at, updated_at, header, troubled)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let Delta { thread, root, parent, status, title, new_version, created_at, updated_at, header, troubled, .. } =
+        delta;
+    let named = params![thread, root, parent, status, title, new_version, created_at, updated_at, header, troubled];
+    group.execute(sql, named)?;
     group.grew("threads", 1);
     Ok(group.last_key())
 }
 
 fn update(group: &Group<'_>, delta: &Delta, key: i64) -> Result<i64, Failure> {
-    let sql = "UPDATE threads SET status = ?2, title = ?3, version = ?4, updated_at = ?5, header = ?6 WHERE key = ?1";
-    let Delta { status, title, new_version, updated_at, header, .. } = delta;
-    group.execute(sql, params![key, status, title, new_version, updated_at, header])?;
+    let sql = "UPDATE threads SET status = ?2, title = ?3, version = ?4, updated_at = ?5, header = ?6, troubled = ?7
+               WHERE key = ?1";
+    let Delta { status, title, new_version, updated_at, header, troubled, .. } = delta;
+    group.execute(sql, params![key, status, title, new_version, updated_at, header, troubled])?;
     Ok(key)
 }
 
