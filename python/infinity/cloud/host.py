@@ -15,6 +15,7 @@ from infinity.callback_keys import kept_keys
 from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError, ThreadDeleted
 from infinity.feed import Feed
 from infinity.ids import Ids, RandomIds
+from infinity.models.planning import examine
 from infinity.models.registry import Models as ConfiguredModels
 from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
@@ -283,6 +284,14 @@ def _describe(environment: Mapping[str, str], *, calls_tools: bool) -> Described
     models = ConfiguredModels(config.models, environment=environment)
     urls = agent.toolsets if agent else ()
     servers = configured_servers(config.toolsets, urls, environment, calls_tools=calls_tools)
-    if agent is None:
-        return Described(config.settings(), models, (), servers)
-    return Described(agent.settings, models, agent.tools, servers)
+    described = (
+        Described(config.settings(), models, (), servers)
+        if agent is None
+        else Described(agent.settings, models, agent.tools, servers)
+    )
+    if calls_tools:
+        # As a daemon says it at its start; the other functions ask no model, and need not import a provider for this.
+        notices = [models.notice] if models.notice else []
+        for notice in notices + examine(models, described.settings, named=False):
+            log.warning("%s", notice)
+    return described
