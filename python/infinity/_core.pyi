@@ -13,6 +13,7 @@ __all__ = [
     "CoreError",
     "DedupSet",
     "Delta",
+    "HeldLoop",
     "Journal",
     "Mailboxes",
     "Message",
@@ -69,6 +70,22 @@ class StopGuard:
         """The event loop has heard the signal and stops."""
     def finished(self) -> None:
         """The process has stopped in order. Nothing is watched any more."""
+
+@final
+class HeldLoop:
+    """Writes down which thread's slice holds the event loop. A thread that sleeps on a timer, which is set only while slices run."""
+
+    def __new__(cls, note: str, after: float) -> HeldLoop:
+        """``note``: the file in which it is written that a step has held the loop for ``after`` seconds: JSON of ``thread``, ``seconds``, ``pid``. It is removed
+        when the step ends after all. ``storage`` if it cannot be had."""
+    def enter(self, thread: str) -> None:
+        """A step of this thread's slice begins."""
+    def leave(self) -> None:
+        """It has ended."""
+    def rest(self) -> None:
+        """No slice runs any more."""
+    def close(self) -> None:
+        """Watch no longer."""
 
 @final
 class Wake:

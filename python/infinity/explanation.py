@@ -12,6 +12,7 @@ import msgspec
 from infinity._core import Call, entry_json, header_json
 from infinity.abc import PromptRow, Store
 from infinity.engine.missing import missing
+from infinity.engine.parking import HELD_BACK
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -19,7 +20,7 @@ OWN = "python"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``failing``; times in ms since the epoch."""
+    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``held_back``, ``failing``; times in ms since the epoch."""
 
     kind: str
     text: str
@@ -79,7 +80,8 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
     if header["memo"].get("compaction"):
         reasons.append(Reason("compaction", "its history is being summarised", header["memo"]["compaction"]))
     if header["problem"]:
-        reasons.append(Reason("problem", header["problem"]))
+        held_back = header["problem"].startswith(f"{HELD_BACK}: ")
+        reasons.append(Reason("held_back" if held_back else "problem", header["problem"]))
     return Explanation(thread, _state(row.status, reasons, bool(header["pending"])), reasons)
 
 

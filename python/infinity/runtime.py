@@ -30,6 +30,7 @@ from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
 from infinity.engine.attempts import Attempts
 from infinity.engine.deletions import Deletions
+from infinity.engine.held_back import HeldBack
 from infinity.engine.loop import Loop
 from infinity.engine.missing import missing
 from infinity.engine.outbox import Outbox
@@ -40,6 +41,7 @@ from infinity.engine.retention import Retention
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.timers import Timers
+from infinity.engine.watched import Unwatched, Watch
 from infinity.errors import (
     AlreadyAnswered,
     BadRequest,
@@ -116,8 +118,9 @@ class Runtime:
         observer: Observer | None = None,
         sole_writer: bool = True,
         alarm: Alarm | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """``observer`` stands in front of ``feed`` (tracing, crash gates) and must pass on what it gets.
+        """``observer`` stands in front of ``feed`` (tracing, crash gates) and must pass on what it gets. ``watch`` hears of every step of a slice.
 
         ``alarm``: for hosts that exit between slices; without it ``clock`` wakes this process.
         """
@@ -156,6 +159,7 @@ class Runtime:
             pace=Pace(settings.limits.requests_per_minute),
             attempts=Attempts(store, clock),
             probes=Probes(store, mailbox, clock),
+            watch=watch or Unwatched(),
         )
         self.probes = services.probes
         self._owned = services.owned
@@ -163,17 +167,20 @@ class Runtime:
         self.outbox = Outbox(services)
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
+        self._held_back = HeldBack(services)
         self.deletions = Deletions(services, self.loop, self.outbox, self._forget)
         self.retention = Retention(services, self.deletions)
 
     # life
 
-    async def start(self) -> None:
+    async def start(self, suspect: str | None = None) -> None:
         """Go on where the last process ended: requeue the inbox, arm the timers, resend the outbox, at once (L15).
 
         A process that ended without ``stop`` may have bought what it could not record: that is one attempt for every thread with messages (I12).
+        ``suspect``: the thread whose slice held the event loop until that process was ended. It runs nothing until a person resumes it.
         """
         await self.store.begin(self._clock.now())
+        await self._hold_back(suspect)
         after = 0
         while messages := await self.store.inbox(after):
             self._mailbox.put(messages)
@@ -185,6 +192,13 @@ class Runtime:
         await self.deletions.start()
         self.retention.start()
         self._ending = tend(self._end_removed, "calls of removed tool servers", sleep=self._clock.sleep)
+
+    async def _hold_back(self, suspect: str | None) -> None:
+        await self._held_back.recall()
+        committed = await self._held_back.add(suspect) if suspect is not None else None
+        await self.loop.bar(self._held_back.threads)
+        if committed is not None:
+            self.loop.follow(committed)
 
     async def _end_removed(self) -> None:
         await self.end_removed()
@@ -289,6 +303,8 @@ class Runtime:
         body = Control(action=action, argument=argument)
         # The action is part of the id: a key that was used for another request of the API says nothing of this one.
         accepted = await self._known(thread, self._keyed(f"control.{action}", key), body)
+        if action is Action.RESUME and await self._held_back.remove(thread):
+            await self._let_go_on([thread])
         if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
             self.loop.interrupt(thread, action)
         return accepted
@@ -444,7 +460,13 @@ class Runtime:
     async def take_up(self, root: str) -> None:
         """Go on at once with what a tree has queued, unsent and timed: it has come here, or is in service again (L15)."""
         threads = frozenset(await self.tree(root))
-        self._held.update({thread: [] for thread in threads - self._held.keys()})
+        await self._let_go_on(threads - self._held_back.threads)
+        await self.outbox.start(threads)
+        await self.timers.start()
+
+    async def _let_go_on(self, threads: Collection[str]) -> None:
+        """Read again what these threads have queued; what is accepted meanwhile comes behind that."""
+        self._held.update({thread: [] for thread in threads if thread not in self._held})
         queued: list[Message] = []
         try:
             after = 0
@@ -455,8 +477,6 @@ class Runtime:
             self.loop.admit(threads)
             self._mailbox.put(queued)
             self._let_in(threads)
-        await self.outbox.start(threads)
-        await self.timers.start()
 
     def _let_in(self, threads: Collection[str]) -> None:
         """What was accepted meanwhile, behind what was queued before. What was among that as well is dropped by the mailbox."""
@@ -563,9 +583,8 @@ class Runtime:
 
     def busy(self, thread: str) -> bool:
         """Whether a slice of the thread runs here, has failed and is tried again, or is about to run."""
-        return (
-            thread in self.loop.running or thread in self.loop.failing or bool(self._mailbox.queued(thread))
-        )
+        running = thread in self.loop.running or thread in self.loop.failing
+        return running or thread in self._held_back.threads or bool(self._mailbox.queued(thread))
 
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""

@@ -12,6 +12,7 @@
 //! | [`codec`] | records | state ⇄ bytes, version first, checksummed |
 //! | [`delta`] | delta | everything one slice changes, for one atomic commit (I6) |
 //! | [`journal`] | journal | the local durable store: one writer, group commit, fsync |
+//! | [`held`] | held loop | which thread's slice holds the event loop, for the next start |
 //! | [`stop`] | stop guard | the end of a process that cannot hear that it is to stop |
 //! | [`display`] | display script | bounded evaluation of a toolset's `displayScript` |
 //!
@@ -23,6 +24,7 @@ pub mod dedup;
 pub mod delta;
 pub mod display;
 pub mod error;
+pub mod held;
 pub mod history;
 pub mod id;
 pub mod journal;

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module → what it may use besides itself. What is not listed here does not exist.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("id", &[]),
     ("message", &["id"]),
     ("wake", &["error"]),
     ("stop", &["error"]),
+    ("held", &["error", "wake"]),
     ("mailbox", &["error", "id", "message"]),
     // Records are made and read by the nouns that they hold.
     ("codec", &["error"]),
@@ -25,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     (
         "py",
         &[
-            "codec", "content", "dedup", "delta", "display", "error", "history", "id", "journal", "mailbox", "message",
+            "codec", "content", "dedup", "delta", "display", "error", "held", "history", "id", "journal", "mailbox", "message",
             "render", "stop", "wake",
         ],
     ),

@@ -15,6 +15,7 @@ _STATES = {
     "closed": "ended for good; what was said stays readable",
 }
 _WAITING = {
+    "held_back": "its slice held the whole daemon until that was ended; it runs nothing until you resume it",
     "pace": "its next request to the model waits for its turn; it goes on by itself at the time below",
     "failing": "the last step failed and is tried again by itself. Nothing is lost",
     "prompt": "it needs an answer from you",
@@ -48,6 +49,8 @@ def advice(thread: str, reason: dict[str, Any], beside: Collection[str] = ()) ->
     if kind == "problem":
         # While it is tried again there is nothing to type.
         return None if "running" in beside else _mend(thread, reason["text"].partition(":")[0], beside)
+    if kind == "held_back":
+        return f"try again: infinity resume {thread}   (or give it up: infinity delete CONVERSATION)"
     if kind == "prompt":
         if id.startswith("oauth."):
             return f"the link to sign in: infinity show {thread}"

@@ -154,7 +154,7 @@ def status_word(row: dict[str, Any]) -> str:
 
 def reason_line(reason: dict[str, Any]) -> str:
     text = one_line(reason["text"])
-    line = warn(text) if reason["kind"] in ("problem", "failing") else text
+    line = warn(text) if reason["kind"] in ("problem", "held_back", "failing") else text
     if reason.get("until"):
         line += f", {_UNTIL.get(reason['kind'], 'until')} {moment(reason['until'])}"
     if reason.get("since") and " since " not in text:

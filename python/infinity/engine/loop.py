@@ -25,6 +25,7 @@ from infinity.engine.slice.dispatch import dispatch
 from infinity.engine.slice.load import load
 from infinity.engine.slice.prepare import prepare
 from infinity.engine.threads import HotThreads
+from infinity.engine.watched import watched
 from infinity.engine.work import Slice
 from infinity.errors import (
     Conflict,
@@ -145,9 +146,15 @@ class Loop:
                 raise
             self.running[batch.thread] = None
             self._taken[batch.thread] = [*batch.messages]
-            task = spawn(self._run(batch), f"slice {batch.thread}")
+            work = watched(self._services.watch, batch.thread, self._run(batch))
+            task = spawn(work, f"slice {batch.thread}")
             self._tasks[task] = batch.thread
-            task.add_done_callback(self._tasks.pop)
+            task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if not self._tasks:
+            self._services.watch.rest()
 
     async def _run(self, batch: Batch) -> None:
         """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""

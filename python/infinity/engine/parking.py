@@ -19,7 +19,10 @@ from infinity.engine.work import Slice
 from infinity.errors import LimitReached
 from infinity.message import Result, decode
 
-__all__ = ["fold_singly", "park_failing"]
+__all__ = ["HELD_BACK", "fold_singly", "hold_back", "park_failing"]
+
+HELD_BACK = "held_back"
+"""The code of the problem of a thread that held the event loop."""
 
 MOST_TRIALS = 256
 """Messages that are folded in one by one to find those that cannot be; each trial reads the state anew."""
@@ -61,6 +64,15 @@ async def fold_singly(
         _hold(slice, code, text)
         steps.append((slice, await commit(slice)))
     return steps
+
+
+async def hold_back(services: Services, thread: str, text: str) -> Committed | None:
+    """Park a thread before it runs anything: its messages stay where they are, and its tools are not even read. ``None`` if it is closed."""
+    snapshot = await services.store.load(thread)
+    assert snapshot is not None, "the store answered 'unchanged' for a version it was not asked about"
+    slice = Slice(services, Thread.load(snapshot), services.clock.now())
+    _hold(slice, HELD_BACK, text)
+    return await commit(slice)
 
 
 async def _reader(services: Services, thread: str, batch: Sequence[Message]) -> Callable[[], Slice]:

@@ -9,6 +9,7 @@ from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Tran
 from infinity.engine.attempts import Attempts
 from infinity.engine.pace import Pace
 from infinity.engine.probes import Probes
+from infinity.engine.watched import Unwatched, Watch
 from infinity.ids import Ids
 from infinity.settings import Settings
 
@@ -28,6 +29,7 @@ class Services:
     pace: Pace
     attempts: Attempts
     probes: Probes
+    watch: Watch = field(default_factory=Unwatched)
     owned: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     """Set while this process owns its store for certain: no slice and no delivery begins otherwise (R12)."""
 

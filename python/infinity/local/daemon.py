@@ -16,7 +16,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from infinity._core import Mailboxes, Message, StopGuard, Wake, __version__
+from infinity._core import HeldLoop, Mailboxes, Message, StopGuard, Wake, __version__
 from infinity.abc import Observer, Store
 from infinity.callback_keys import callback_keys
 from infinity.config.reading import read_config
@@ -54,6 +54,8 @@ GRACE = 5.0
 """Seconds that running slices get to commit when the daemon stops (L17)."""
 UNHEARD = 10.0
 """Seconds that a signal may wait for an event loop that something holds; then the process is ended as by SIGKILL, which loses nothing."""
+HELD = 5.0
+"""Seconds after which it is written down whose slice holds the event loop: less than ``UNHEARD``."""
 UNFINISHED = 60.0
 """Seconds that a stop may take. It is bounded by itself; this is for what nobody foresaw."""
 COLLECT_AFTER = (10_000, 20, 20)
@@ -220,7 +222,8 @@ class Daemon:
         self._undo.push_async_callback(self._stop_runtime)
         if store.ownership is not None:
             store.ownership.watch(doubted=self.runtime.hold, certain=self.runtime.go_on, lost=self._lose)
-        await self.runtime.start()
+        await self.runtime.start(self.home.suspect())
+        self.home.clear_suspect()
         # Only now: a message from outside must not overtake those that were queued before (THR-1).
         assert runner.server is not None
         self.connections = Connections(listener, runner.server)
@@ -290,6 +293,8 @@ class Daemon:
         toolsets = await LocalToolsets.prepare(servers, store)
         capabilities = Capabilities(await callback_keys(store, clock.now()), address.public_url)
         feed = MeteredFeed(store, self.metrics)
+        watch = HeldLoop(str(self.home.held), HELD)
+        self._undo.callback(watch.close)
         runtime = Runtime(
             store=store,
             mailbox=mailbox,
@@ -302,6 +307,7 @@ class Daemon:
             settings=settings,
             observer=self._observe(feed) if self._observe is not None else None,
             sole_writer=self._open_elsewhere is None,
+            watch=watch,
         )
         moves = self.moves = Moves(runtime, servers, clock, self.home.path)
         self._undo.push_async_callback(moves.close)

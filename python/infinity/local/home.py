@@ -19,7 +19,16 @@ from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError
 
 __all__ = ["DaemonState", "Home", "HomeLock"]
 
-_OURS = {"infinity.toml", "infinity.db", "token", "daemon.json", "daemon.lock", "daemon.log", "trust.json"}
+_OURS = {
+    "infinity.toml",
+    "infinity.db",
+    "token",
+    "daemon.json",
+    "daemon.lock",
+    "daemon.log",
+    "trust.json",
+    "held.json",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +57,23 @@ class Home:
         self.database = self.path / "infinity.db"
         self.log = self.path / "daemon.log"
         self.trust = self.path / "trust.json"
+        self.held = self.path / "held.json"
+        """Whose slice holds the event loop, while one does for seconds; or did, until the process was ended."""
         self._token = self.path / "token"
         self._state = self.path / "daemon.json"
         self._lock = self.path / "daemon.lock"
+
+    def suspect(self) -> str | None:
+        """The thread whose slice held the event loop of the last daemon until its process was ended."""
+        try:
+            found = json.loads(self.held.read_bytes())
+        except (OSError, ValueError):
+            return None
+        thread = found.get("thread") if isinstance(found, dict) else None
+        return thread if isinstance(thread, str) else None
+
+    def clear_suspect(self) -> None:
+        self.held.unlink(missing_ok=True)
 
     def prepare(self) -> None:
         """Make the directory, or make sure that it is ours alone. ``ConfigError`` says what to do where it cannot be."""

@@ -7,6 +7,7 @@ mod dedup;
 mod delta;
 mod display;
 mod errors;
+mod held;
 mod journal;
 mod mailboxes;
 mod message;
@@ -27,6 +28,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     message::register(module)?;
     wake::register(module)?;
     stop::register(module)?;
+    held::register(module)?;
     mailboxes::register(module)?;
     dedup::register(module)?;
     call::register(module)?;

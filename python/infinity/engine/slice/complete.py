@@ -17,6 +17,7 @@ from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
 from infinity.engine.memo import glance
 from infinity.engine.request import request_of
+from infinity.engine.watched import watched
 from infinity.engine.work import Slice
 from infinity.errors import (
     ConfigError,
@@ -128,7 +129,7 @@ async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
     if slice.signal is not None or slice.out_of_time:
         work.close()
         raise _Interrupted
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(watched(slice.services.watch, slice.thread.id, work))
     slice.waiting = task
     try:
         return await task

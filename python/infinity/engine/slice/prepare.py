@@ -409,6 +409,8 @@ def _resume(slice: Slice) -> None:
         # After a turn there is nothing to answer: a cut answer or a gap is only acknowledged.
         slice.thread.set_pending(not slice.thread.answered)
         slice.thread.set_problem(None)
+    elif (slice.thread.problem or "").startswith("held_back: "):
+        slice.thread.set_problem(None)
     slice.note("status", status="resumed")
 
 
