@@ -112,7 +112,9 @@ def main() -> None:
                 show(*pairs[-1])
     slower = statistics.median(1 - watched.rounds / alone.rounds for alone, watched in pairs)
     dearer = statistics.median(watched.cpu / alone.cpu - 1 for alone, watched in pairs)
-    print(f"{chosen.followers} followers, median of {len(pairs)} pairs: rounds/s {-slower:+.1%}, CPU per round {dearer:+.1%}")
+    print(
+        f"{chosen.followers} followers, median of {len(pairs)} pairs: rounds/s {-slower:+.1%}, CPU per round {dearer:+.1%}"
+    )
 
 
 def show(alone: Figure, watched: Figure) -> None:
