@@ -13,6 +13,7 @@ from infinity._core import Call, entry_json, header_json
 from infinity.abc import PromptRow, Store
 from infinity.engine.missing import missing
 from infinity.engine.parking import HELD_BACK
+from infinity.outside import waiting_children
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -20,7 +21,7 @@ OWN = "python"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``timer``, ``compaction``, ``problem``, ``held_back``, ``failing``; times in ms since the epoch."""
+    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``child``, ``timer``, ``compaction``, ``problem``, ``held_back``, ``failing``; times in ms since the epoch."""
 
     kind: str
     text: str
@@ -151,8 +152,12 @@ def _asked_at(prompt: PromptRow) -> int | None:
 
 
 async def _of_children(store: Store, root: str) -> list[Reason]:
-    """What a person is asked by the threads of a root's tree (CHO-4)."""
-    return [
+    """What a person is asked by the threads of a root's tree (CHO-4), and those of them that wait for the end of a cause outside."""
+    waiting = [
+        Reason("child", f"its child {child.thread} waits: {child.problem}", thread=child.thread)
+        for child in await waiting_children(store, root)
+    ]
+    return waiting + [
         Reason(
             "prompt",
             f"its child {prompt.thread} waits: {_asks(prompt)}",

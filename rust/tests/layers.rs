@@ -26,8 +26,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
     (
         "py",
         &[
-            "codec", "content", "dedup", "delta", "display", "error", "held", "history", "id", "journal", "mailbox", "message",
-            "render", "stop", "wake",
+            "codec", "content", "dedup", "delta", "display", "error", "held", "history", "id", "journal", "mailbox",
+            "message", "render", "stop", "wake",
         ],
     ),
 ];

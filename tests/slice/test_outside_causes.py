@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from tests.slice.test_bounded_spending import FEW, MOST, until_it_rests
-from tests.slice.world import World, say
+from tests.slice.world import World, call, say
 
 from infinity._core import Message
+from infinity.abc import Part, Text
+from infinity.answers.threads import listing
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
 from infinity.settings import Retries, Settings
@@ -245,3 +249,46 @@ async def test_resuming_one_thread_asks_at_once_whatever_stands(world: World) ->
     await world.said(threads[0], "it works again")
     for thread in threads[1:]:
         await world.said(thread, "here too")
+
+
+class Refused:
+    """A reply that waits until the test lets it go on, and is an error then."""
+
+    def __init__(self, error: ModelError) -> None:
+        self._error, self.go_on = error, asyncio.Event()
+
+    async def __call__(self, _: dict[str, Any]) -> AsyncIterator[Part]:
+        yield Text("…")
+        await self.go_on.wait()
+        raise self._error
+
+
+@pytest.mark.trap("I14", "L25")
+async def test_the_root_says_that_a_child_waits_for_the_end_of_a_cause_until_it_goes_on(world: World) -> None:
+    refused = Refused(BAD_KEY)
+    world.model.when("go", call(("spawn_thread", {"instructions": "dig"}))).when("dig", refused)
+    world.model.then(say("spawned"))
+    root = await world.thread("go")
+    await world.said(root, "spawned")
+    await world.settled(root)
+    assert await _of_child(world, root) == (None, [])
+    (child,) = [row.id for row in await world.store.threads(parent=root)]
+    refused.go_on.set()
+    await world.noted(child, "problem")
+    await world.settled(child)
+    shown, reasons = await _of_child(world, root)
+    assert shown is not None and shown.startswith(f"{child}: ") and str(BAD_KEY) in shown
+    assert [(reason.thread, str(BAD_KEY) in reason.text) for reason in reasons] == [(child, True)]
+    assert (await _of_child(world, child))[0] is None, "it says so itself, as its problem"
+    world.model.then(say("dug"))
+    await world.runtime.control(child, Action.RESUME)
+    await world.said(child, "dug")
+    await world.settled(child)
+    assert await _of_child(world, root) == (None, [])
+
+
+async def _of_child(world: World, thread: str) -> tuple[str | None, list[Any]]:
+    listed = msgspec.json.decode((await listing(world.runtime, world.store, {})).body)["threads"]
+    (shown,) = [row["child_waits"] for row in listed if row["id"] == thread]
+    explanation = await world.runtime.explain(thread)
+    return shown, [reason for reason in explanation.reasons if reason.kind == "child"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
+from infinity.outside import waiting_children
 
 from .answer import Answer, answer
 from .asked import LONGEST_PAGE, PAGE, NewThread, number
@@ -65,7 +67,8 @@ async def delete(runtime: Runs, id: str) -> Answer:
 
 async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answer:
     """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree;
-    ``out_of_service``: why nothing happens here in the thread's tree, null while it is in service."""
+    ``out_of_service``: why nothing happens here in the thread's tree, null while it is in service; ``child_waits``: at a root, the problem of a thread of its tree that
+    waits for the end of a cause outside."""
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
     if status is not None and status not in _STATUSES:
@@ -79,9 +82,15 @@ async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answ
     cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
     asked = await counted(store, rows)
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
+    waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
     listed = [
-        {**_summary(runtime, row), "prompts": count, "out_of_service": absent(row.root, notes.get(row.root))}
-        for row, count in zip(rows, asked, strict=True)
+        {
+            **_summary(runtime, row),
+            "prompts": count,
+            "out_of_service": absent(row.root, notes.get(row.root)),
+            "child_waits": child,
+        }
+        for row, count, child in zip(rows, asked, waiting, strict=True)
     ]
     return answer({"threads": listed, "next": cursor})
 
@@ -109,6 +118,11 @@ async def describe(
             "out_of_service": out_of_service,
         }
     )
+
+
+async def _child_waits(store: Store, row: ThreadRow) -> str | None:
+    found = await waiting_children(store, row.root) if row.parent is None else []
+    return f"{found[0].thread}: {found[0].problem}" if found else None
 
 
 def absent(root: str, note: str | None) -> str | None:

@@ -21,6 +21,7 @@ _WAITING = {
     "prompt": "it needs an answer from you",
     "call": "a tool is at work; its result wakes the agent. Nothing runs and nothing is charged meanwhile",
     "sleep": "the agent sleeps; a message wakes it earlier. Nothing runs and nothing is charged meanwhile",
+    "child": "a child of it waits for the end of something outside, and goes on by itself then",
     "timer": "it goes on by itself at the time below",
     "compaction": "its history has become too long for the model; it goes on when the older part is summarised",
     "subscription": "it listens for events; each one wakes it. Nothing runs and nothing is charged meanwhile",

@@ -60,6 +60,8 @@ def threads(
                 "asks you: it, or a child of it, waits for your answer; infinity show THREAD has the question"
             )
         )
+    if any(row[1] == "child waits" for row in rows):
+        click.echo(dim("child waits: for the end of something outside; infinity show THREAD says for what"))
     if any(row[1] == "not here" for row in rows):
         click.echo(dim("not here: its conversation is out of service here; infinity show THREAD says why"))
     if found["next"]:
@@ -149,6 +151,8 @@ def status_word(row: dict[str, Any]) -> str:
         return "asks you"
     if row.get("out_of_service"):
         return "not here"
+    if row.get("child_waits") and row["status"] == "idle":
+        return "child waits"
     return "problem" if row["problem"] and row["status"] == "idle" else str(row["status"])
 
 

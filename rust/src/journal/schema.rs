@@ -84,6 +84,7 @@ UPDATE retired SET departed = 1 WHERE departed IS NULL AND note LIKE 'it was exp
         tables: "
 ALTER TABLE threads ADD COLUMN troubled INTEGER;
 CREATE INDEX threads_troubled ON threads (updated_at, id) WHERE troubled = 1;
+CREATE INDEX threads_troubled_by_root ON threads (root, updated_at, id) WHERE troubled = 1;
 CREATE INDEX threads_living_by_root ON threads (root) WHERE parent IS NOT NULL AND status <> 'closed';
 ",
         rows: "

@@ -94,7 +94,7 @@ async def threads(
     values: list[Any] = [*_cursor(after), limit]
     conditions = ["(updated_at, id) < ($1, $2)", LIVING]
     if troubled:
-        conditions.append("troubled = 1")
+        conditions.append("troubled = 1 AND status IN ('idle', 'waiting', 'stopped')")
     for column, value in filters.items():
         if value is not None:
             values.append(text(value))

@@ -126,7 +126,7 @@ STEPS = (
         ("ALTER TABLE threads ADD COLUMN IF NOT EXISTS troubled BIGINT",),
         (
             ("threads_by_troubled", "threads (troubled, updated_at, id)"),
-            ("threads_by_root_status", "threads (root, status)"),
+            ("threads_by_root_status", "threads (root, status, troubled)"),
         ),
         (
             """UPDATE threads SET troubled = CASE WHEN status = 'closed' THEN 0 ELSE 1 END

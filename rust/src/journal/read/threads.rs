@@ -49,9 +49,12 @@ pub fn closed_roots(picture: &Picture<'_>, limit: i64) -> Result<Vec<(String, i6
 /// Newest first.
 pub fn list(picture: &Picture<'_>, filter: &Filter) -> Result<Vec<ThreadRow>, Failure> {
     let (updated_at, id) = cursor(&filter.after)?;
-    // By their own index, which has no other threads: the plan must not depend on statistics.
-    let (index, troubled) =
-        if filter.troubled { ("INDEXED BY threads_troubled", "AND troubled = 1") } else { ("", "") };
+    // By their own indices, which have no other threads: the plan must not depend on statistics.
+    let (index, troubled) = match (filter.troubled, &filter.root) {
+        (false, _) => ("", ""),
+        (true, None) => ("INDEXED BY threads_troubled", "AND troubled = 1"),
+        (true, Some(_)) => ("INDEXED BY threads_troubled_by_root", "AND troubled = 1"),
+    };
     let mut sql = format!(
         "SELECT {COLUMNS} FROM threads {index} WHERE (updated_at, id) < (:updated_at, :id) {troubled} AND {LIVING}"
     );
