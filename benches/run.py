@@ -27,7 +27,18 @@ BENCHES = {
     "core": [*CORE, "--benchmark-columns=min,median,ops", "--benchmark-sort=min", "--benchmark-warmup=on"],
     **{
         name: [sys.executable, str(HERE / f"{name}.py")]
-        for name in ("imports", "flat", "rounds", "idle", "subscriptions", "coldstart", "warm", "cost")
+        for name in (
+            "imports",
+            "flat",
+            "rounds",
+            "followers",
+            "idle",
+            "guests",
+            "subscriptions",
+            "coldstart",
+            "warm",
+            "cost",
+        )
     },
 }
 
