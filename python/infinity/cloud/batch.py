@@ -24,6 +24,8 @@ from infinity.supervision import shared, spawn, tend
 
 from . import envelope
 from .erasure import erase
+from .groups import Group, groups_of, plan
+from .hold import Hold
 from .host import Host
 from .items import Interrupt
 from .owed import Owed, gathering
@@ -50,26 +52,6 @@ LISTENING = Backoff(first=LISTEN, longest=60.0)
 
 
 @dataclass(slots=True)
-class _Group:
-    """What one thread has in a batch."""
-
-    thread: str
-    records: list[dict[str, Any]] = field(default_factory=list)
-    outages: int = 0
-    """How many of its receives have ended because the store was away."""
-
-    @property
-    def failures(self) -> int:
-        """How often it has come and ended without a commit by its own fault, or with the process; and once for now."""
-        return max(self.receives - self.outages, 1)
-
-    @property
-    def receives(self) -> int:
-        """How often the message that came most often has come."""
-        return max(_receives(record) for record in self.records)
-
-
-@dataclass(slots=True)
 class _Opened:
     """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks of; ``later``: records that stay queued, from the first that must."""
 
@@ -85,32 +67,68 @@ async def run_batch(
     host: Host, event: Mapping[str, Any], remaining: Callable[[], float]
 ) -> dict[str, list[dict[str, str]]]:
     """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
+    hold = Hold(host.inbox_queue)
+    await hold.take(event["Records"])
+    beating = tend(hold.beat, "hold a batch")
+    try:
+        failed = await _run_all(host, groups_of(event["Records"]), hold, remaining)
+    finally:
+        beating.cancel()
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
+
+
+async def _run_all(
+    host: Host, groups: Sequence[Group], hold: Hold, remaining: Callable[[], float]
+) -> list[dict[str, Any]]:
+    """The records that failed."""
+    planned = await plan(host.items, groups)
+    for group in planned.back:
+        await hold.rest(group.records, 0)
     await host.end_removed()
-    groups: dict[str, _Group] = {}
-    for record in event["Records"]:
-        thread = record["attributes"]["MessageGroupId"]
-        groups.setdefault(thread, _Group(thread)).records.append(record)
-    tasks = {
-        shared(_run(host, group, remaining), f"slice {group.thread}"): group for group in groups.values()
-    }
-    _, late = await asyncio.wait(tasks, timeout=max(remaining() - LAST, 0))
+    tasks: dict[asyncio.Task[list[dict[str, Any]]], Group] = {}
+    for group in planned.together:
+        work = _run(host, group, hold, remaining, lambda: all(task.done() for task in tasks))
+        tasks[shared(work, f"slice {group.thread}")] = group
+    if planned.alone is not None:
+        work = _run_alone(host, planned.alone, hold, remaining, list(tasks))
+        tasks[shared(work, f"slice {planned.alone.thread}")] = planned.alone
+    late: set[asyncio.Task[list[dict[str, Any]]]] = set()
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=max(remaining() - LAST, 0))
     for task in late:
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=LAST / 4)
+        reason = "the time limit was reached"
         rests = [
-            spawn(_rest(host, group, group.records, "the time limit was reached"), f"rest {group.thread}")
+            spawn(_rest(host, group, group.records, hold, reason), f"rest {group.thread}")
             for group in map(tasks.__getitem__, late)
         ]
         await asyncio.wait(rests, timeout=LAST / 2)
-    failed: list[dict[str, Any]] = []
+    failed = [record for group in planned.back for record in group.records]
     for task, group in tasks.items():
         failed += task.result() if task.done() and not task.cancelled() else group.records
-    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
+    return failed
 
 
-async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> list[dict[str, Any]]:
-    """The records that failed: from the first that did, all (FIFO)."""
+async def _run_alone(
+    host: Host,
+    group: Group,
+    hold: Hold,
+    remaining: Callable[[], float],
+    others: Sequence[asyncio.Task[list[dict[str, Any]]]],
+) -> list[dict[str, Any]]:
+    """Nobody else's slice ends if this one ends the process."""
+    await hold.take(group.records, group.held)
+    if others:
+        await asyncio.wait(others)
+    return await _run(host, group, hold, remaining, lambda: True)
+
+
+async def _run(
+    host: Host, group: Group, hold: Hold, remaining: Callable[[], float], last: Callable[[], bool]
+) -> list[dict[str, Any]]:
+    """The records that failed: from the first that did, all (FIFO). ``last``: whether nobody else's slice runs."""
     outage = False
     try:
         with gathering() as owed:
@@ -127,24 +145,28 @@ async def _run(host: Host, group: _Group, remaining: Callable[[], float]) -> lis
         # A frozen process would go on with what is left hours later, and send what another one has taken back since.
         await host.runtime.outbox.withdraw([group.thread])
     if failed:
-        await _rest(host, group, failed, reason, outage=outage)
+        await _rest(host, group, failed, hold, reason, outage=outage)
     else:
         host.runtime.observer.gate("yielded")
+        if not last():
+            await hold.finish(group.records)
     return failed
 
 
 async def _work(
-    host: Host, group: _Group, owed: Owed, remaining: Callable[[], float]
+    host: Host, group: Group, owed: Owed, remaining: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], str]:
     opened = await _open(host, group)
     if opened.erasure:
         await erase(host, group.thread, remaining)
     again = group.receives > 1
-    if again:
-        group.outages = await host.items.outages(group.thread) or 0
     messages = opened.messages
     if again or opened.woken_at is not None:
         messages = await _take_up(host, group.thread, opened, owed)
+    if messages and group.begun >= (most := host.runtime.settings.retries.slices):
+        text = f"its slice ends the process that runs it: it did so {most} times in a row, alone; the function's log says how (memory, perhaps)"
+        await host.runtime.loop.give_up(group.thread, messages, "process", text)
+        messages = []
     while messages:
         await _slice(host, group, messages, remaining)
         # Events that waited for a confirmation come before whatever the queue has next (SUB-9).
@@ -160,7 +182,7 @@ async def _work(
 # -- open
 
 
-async def _open(host: Host, group: _Group) -> _Opened:
+async def _open(host: Host, group: Group) -> _Opened:
     opened = _Opened()
     for index, record in enumerate(group.records):
         match envelope.open(record):
@@ -208,7 +230,7 @@ async def _take_up(host: Host, thread: str, opened: _Opened, owed: Owed) -> list
 
 
 async def _slice(
-    host: Host, group: _Group, messages: Sequence[Message], remaining: Callable[[], float]
+    host: Host, group: Group, messages: Sequence[Message], remaining: Callable[[], float]
 ) -> None:
     """One slice, begun anew when a twin has committed first (I1)."""
     thread, loop = group.thread, host.runtime.loop
@@ -344,23 +366,20 @@ def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:
 
 
 async def _rest(
-    host: Host, group: _Group, failed: Sequence[Mapping[str, Any]], reason: str, *, outage: bool = False
+    host: Host,
+    group: Group,
+    failed: Sequence[Mapping[str, Any]],
+    hold: Hold,
+    reason: str,
+    *,
+    outage: bool = False,
 ) -> None:
     """The messages come back after a rest that grows; the thread alone waits, and says why (I7, L10)."""
     seconds = round(REST.wait(group.receives - 1))
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
+    await hold.rest(failed, seconds)
     try:
-        for record in failed:
-            await host.inbox_queue.change_visibility(record["receiptHandle"], seconds)
-    except (InfinityError, OSError) as error:
-        # The queue's own visibility time-out brings them back, only later.
-        log.warning("the rest of %s could not be shortened: %s", group.thread, error)
-    try:
-        await host.failing(group.thread, reason, outage=outage)
+        await host.failing(group.thread, reason, group.receives, outage=outage)
     except (InfinityError, OSError) as error:
         # The messages come back all the same, and the API says why.
         log.warning("nobody could be told that %s fails: %s", group.thread, error)
-
-
-def _receives(record: Mapping[str, Any]) -> int:
-    return int(record["attributes"].get("ApproximateReceiveCount", "1"))

@@ -11,6 +11,7 @@ from infinity.errors import InfinityError, StoreError
 
 from . import envelope
 from .host import Host
+from .items import Trouble
 from .owed import gathering
 
 __all__ = ["keep"]
@@ -68,5 +69,5 @@ async def _put(host: Host, message: Message, record: Mapping[str, Any]) -> None:
 
 async def _tell(host: Host, thread: str, record: Mapping[str, Any], what: str) -> None:
     text = f"the thread failed again and again: {what}. It is tried again every quarter of an hour; the function's log says why it fails"
-    await host.items.put_failing(thread, text)
+    await host.items.put_trouble({thread: Trouble(text, heard=1)})
     await host.problem(thread, f"dead.{record['messageId']}", "dead_letter", text)

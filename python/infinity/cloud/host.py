@@ -31,7 +31,7 @@ from .aws.sqs import Queue, deduplication_id
 from .claims import Claims
 from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
-from .items import Items
+from .items import Items, Trouble
 from .output import Output
 from .owed import Gathering
 from .postgres.address import connections, open_address
@@ -171,15 +171,15 @@ class Host:
             await self._output.send(rows)
         await self.store.forget([key for key, _, _ in rows])
 
-    async def failing(self, thread: str, reason: str, *, outage: bool = False) -> None:
+    async def failing(self, thread: str, reason: str, receives: int, *, outage: bool = False) -> None:
         """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered.
 
-        ``outage``: because the store was away, which is counted apart.
+        ``receives``: of its messages so far; ``outage``: because the store was away, which is counted apart.
         """
-        told = await self.items.failing(thread) is not None
-        outages = await self.items.outages(thread) or 0 if told else 0
-        await self.items.put_failing(thread, reason, outages + outage)
-        if not told:
+        before = await self.items.trouble(thread) or Trouble()
+        now = Trouble(reason, before.excused + outage, heard=receives)
+        await self.items.put_trouble({thread: now})
+        if not before.heard:
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
     async def problem(self, thread: str, id: str, code: str, text: str) -> None:

@@ -7,7 +7,7 @@
 | `thread#ID` | `view#TYPE` | `type`, `at`, `body` or `claim` |
 | `thread#ID` | `key#MESSAGE` | `print`, `at` |
 | `thread#ID` | `interrupt` | `action`, `argument`, `message` |
-| `thread#ID` | `failing` | `reason`, `outages` |
+| `thread#ID` | `failing` | `reason`, `excused`, `heard`, `begun` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
@@ -24,7 +24,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from infinity.abc import PromptRow
@@ -34,7 +34,7 @@ from .aws.client import Aws, Patience
 from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
 
-__all__ = ["Interrupt", "Items"]
+__all__ = ["Interrupt", "Items", "Trouble"]
 
 log = logging.getLogger("infinity.cloud")
 
@@ -64,6 +64,19 @@ class Interrupt(NamedTuple):
     action: str
     message_id: str
     argument: str | None = None
+
+
+class Trouble(NamedTuple):
+    """Of a thread whose last slice did not end well. ``reason``: for people.
+
+    Receives of its messages: ``excused`` are those that were no fault of the thread (the store was away, or others went first); ``heard`` is how many there were
+    when a slice last said why it failed, so that those since have ended without a word; ``begun`` are those since in which the thread had the process to itself.
+    """
+
+    reason: str = ""
+    excused: int = 0
+    heard: int = 0
+    begun: int = 0
 
 
 class Items:
@@ -213,18 +226,26 @@ class Items:
 
     async def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
-        return await self._hint("failing", thread, self._failing(thread))
+        found = await self.trouble(thread)
+        return found.reason or None if found is not None else None
 
-    async def outages(self, thread: str) -> int | None:
-        """How many of the receives of the thread's messages have ended because the store was away. Lost, or late: they count as failures of the thread."""
-        return await self._hint("outages", thread, self._outages(thread))
+    async def trouble(self, thread: str) -> Trouble | None:
+        """``None``: that cannot be known now, and nothing may be concluded from it (I8)."""
+        return await self._hint("trouble", thread, self._trouble(thread))
 
-    async def put_failing(self, thread: str, reason: str, outages: int = 0) -> None:
-        """Lost: whoever asks hears that messages are queued, and not why. Late: it shows for up to an hour after the thread has recovered."""
-        item = {"reason": text(reason[:_REASON]), **self._expiry(FAILING_SECONDS)}
-        if outages:
-            item["outages"] = number(outages)
-        await self._hint("put_failing", thread, self._table.put(_pk(thread), "failing", item, _HINT))
+    async def put_trouble(self, troubles: Mapping[str, Trouble]) -> None:
+        """By thread. Lost: whoever asks hears that messages are queued, and not why; receives count as the thread's own failures. Late: it shows for up to an
+        hour after the thread has recovered."""
+        items = {(_pk(thread), "failing"): self._item(trouble) for thread, trouble in troubles.items()}
+        await self._hint("put_trouble", ", ".join(troubles), self._table.write(items, patience=_HINT))
+
+    def _item(self, trouble: Trouble) -> Item:
+        counts = {name: getattr(trouble, name) for name in ("excused", "heard", "begun")}
+        return {
+            "reason": text(trouble.reason[:_REASON]),
+            **{name: number(count) for name, count in counts.items() if count},
+            **self._expiry(FAILING_SECONDS),
+        }
 
     async def forget_failing(self, thread: str) -> None:
         """The thread has recovered. Lost: as ``put_failing`` when it is late. Repeated: nothing."""
@@ -235,13 +256,14 @@ class Items:
         if await self._get(_pk(thread), "failing") is not None:
             await self._table.write({}, [(_pk(thread), "failing")], patience=_HINT)
 
-    async def _failing(self, thread: str) -> str | None:
+    async def _trouble(self, thread: str) -> Trouble:
         found = await self._get(_pk(thread), "failing")
-        return None if found is None else found["reason"]["S"]
-
-    async def _outages(self, thread: str) -> int:
-        found = await self._get(_pk(thread), "failing")
-        return int(found["outages"]["N"]) if found is not None and "outages" in found else 0
+        if found is None:
+            return Trouble()
+        excused, heard, begun = (
+            int(found[n]["N"]) if n in found else 0 for n in ("excused", "heard", "begun")
+        )
+        return Trouble(found["reason"]["S"], excused, heard, begun)
 
     # -- a thread that is deleted
 

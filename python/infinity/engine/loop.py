@@ -33,6 +33,7 @@ from infinity.errors import (
     InfinityError,
     LimitReached,
     NewerStore,
+    StoreError,
     UnknownThread,
     from_core,
 )
@@ -293,6 +294,12 @@ class Loop:
         log.error("%s is parked: %s", thread, text)
         self._follow_all(steps)
         return True
+
+    async def give_up(self, thread: str, batch: Sequence[Message], code: str, text: str) -> None:
+        """The host knows that the thread's slices end badly where no slice can say so: commit the batch, and a problem that stays until the thread is
+        resumed. ``StoreError`` if that cannot be done now."""
+        if not await self._park(thread, batch, code, text):
+            raise StoreError(f"{thread} could not be parked; it is tried again")
 
     async def _fold_singly(self, thread: str, batch: Sequence[Message], problem: str | None = None) -> bool:
         """No transaction takes what the batch does at once (B15); false if that cannot be helped now."""

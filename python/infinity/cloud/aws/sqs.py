@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ _TRIES = 5
 _GROUP = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\[\\\]^_`{|}~-]{1,128}")
 _REFUSED = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
 _LONGEST_VISIBILITY = 43_200
+_BRIEF = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
+"""For what a slice does not wait for."""
 _NOT_HELD = re.compile(r"MessageNotInflight|ReceiptHandleIsInvalid|InvalidParameterValue")
 """What SQS says of a handle that has expired; the last of them has other meanings, which do not apply here."""
 
@@ -119,6 +121,28 @@ class Queue:
                 return False
             raise
         return True
+
+    async def hold(self, seconds: Mapping[str, int]) -> None:
+        """When each message that was received comes back, by its receipt handle. Handles that are not held any more are passed over. Little patience."""
+        entries = [
+            {
+                "Id": str(place),
+                "ReceiptHandle": handle,
+                "VisibilityTimeout": min(max(length, 0), _LONGEST_VISIBILITY),
+            }
+            for place, (handle, length) in enumerate(seconds.items())
+        ]
+        await self._all("ChangeMessageVisibilityBatch", entries)
+
+    async def delete_all(self, handles: Iterable[str]) -> None:
+        """Messages that were received. Those that are gone, or not held any more, are passed over. Little patience."""
+        entries = [{"Id": str(place), "ReceiptHandle": handle} for place, handle in enumerate(handles)]
+        await self._all("DeleteMessageBatch", entries)
+
+    async def _all(self, operation: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        for first in range(0, len(entries), _BATCH):
+            payload = {"QueueUrl": self.url, "Entries": entries[first : first + _BATCH]}
+            await self._aws.json("sqs", operation, payload, patience=_BRIEF)
 
     async def receive(
         self, most: int = 10, *, wait: int = 0, visibility: int | None = None

@@ -24,7 +24,7 @@ class Options:
     ``agent``: ``module:name`` of an ``infinity.Agent`` in the code; without it ``infinity.toml`` says everything.
     ``environment``: further variables of the functions, in the clear; ``secrets``: variables of the agent function that are read from Secrets
     Manager or SSM when its process starts: an ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``.
-    ``timeout``: of one slice. A completion that takes longer never ends; the inbox queue's visibility is six times that.
+    ``timeout``: of one slice. A completion that takes longer never ends. The messages of a process that ended are back within a minute, whatever it is.
     ``receives``: deliveries of a message before it goes to the dead-letter queue; the rest between them grows to 15 minutes.
     ``concurrency``: threads that run at once; without it as many as the account allows.
     ``api_token``: guards the API with a bearer token in place of IAM.
@@ -39,7 +39,7 @@ class Options:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
     database_role: str = "infinity"
-    timeout: int = 300
+    timeout: int = 900
     memory: int = 1024
     receives: int = 20
     concurrency: int | None = None
