@@ -97,7 +97,7 @@ async def test_a_schedule_that_was_lost_is_made_good_by_the_sweep(world: CloudWo
     thread = await world.thread("sleep")
     await world.settled(thread)
     for timer in await world.store.timers(thread):
-        await world.client.alarms.forget(thread, timer.id)
+        await world.client.alarms.forget(thread, timer.due_at)
     assert schedules(world) == []
     world.clock.pass_time(DAYS + 10 * MINUTE)
     await world.settled(thread)

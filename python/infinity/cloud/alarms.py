@@ -11,12 +11,17 @@ An id that is made of thread and timer, or thread and due time, would be dropped
 * Whoever cannot know that takes a cause that was never used: a redelivered batch, which sees to everything again, and the sweep.
 * A wake by the delay queue gets its id when the relay forwards it, from the message in the delay queue: setting the timer again makes a new
   message there, the relay's own retry does not.
-* A schedule is one occurrence by itself: timer and due time make its id. Set again after it came too early, the timer is near, and goes by the delay queue.
+* A schedule is one occurrence by itself: thread and due time make its id. Set again after it came too early, the timer is near, and goes by the delay queue.
+
+**One schedule for many timers.** A wake makes its thread look at all its timers and set an alarm for the earliest that is left. So a timer that is due behind a
+schedule of its thread that is still to come needs none of its own: a thread that calls tools all the time makes one request an hour, not two a call. A
+schedule is never moved or taken back: one whose timer is over wakes its thread once for nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -28,19 +33,24 @@ import msgspec
 from infinity.errors import ConfigError
 
 from . import envelope
-from .aws.client import Aws
+from .aws.client import Aws, Patience
 from .aws.failure import AwsError
 from .aws.sqs import LONGEST_DELAY, Outgoing, Queue, deduplication_id, group_id
+from .items import Items
 
 __all__ = ["Alarms", "schedule_name"]
 
 _SEND = "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"
 _RETRY = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
-_ROUNDS = 3
+_BRIEF = Patience(tries=3, connect=1.0, once=2.0, total=5.0)
+"""The delay queue does as well."""
+
+log = logging.getLogger("infinity.cloud")
 
 
 class Alarms:
-    """``inbox``: FIFO; ``delay``: standard. ``group``, ``role``, ``dead_letters``: of schedules; the last is optional. ``now``: ms since the epoch.
+    """``inbox``: FIFO; ``delay``: standard. ``group``, ``role``, ``dead_letters``: of schedules; the last is optional. ``now``: ms since the epoch. ``items``
+    knows which schedules are still to come; without it every timer gets one.
 
     The database has every timer and every message that a wake is for. So a wake that is lost costs time, until the sweep finds what is overdue, and one too many
     costs a look that finds nothing. Every method may be repeated. Raises ``AwsError``.
@@ -55,10 +65,12 @@ class Alarms:
         role: str,
         dead_letters: str = "",
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        items: Items | None = None,
     ) -> None:
         self._inbox, self._delay, self._aws = inbox, delay, aws
         self._group, self._role, self._dead_letters = group, role, dead_letters
         self._now = now
+        self._items = items
 
     async def wake(self, thread: str, cause: str) -> None:
         """Wake it now. ``cause``: what happened, once and for ever, or a text never used before (see above: a cause used twice within 5 minutes wakes once)."""
@@ -76,75 +88,79 @@ class Alarms:
         elif outgoing:
             await self._inbox.send_all(outgoing)
 
-    async def wake_at(self, thread: str, timer_id: str, due_at: int) -> None:
+    async def wake_at(self, thread: str, due_at: int) -> None:
         """Wake it at this time, in ms since the epoch, or a little later; never earlier. What is past is woken now.
 
-        Within 15 minutes: late by less than a second, as far as the queue goes. Later: late by up to a minute, which is the precision of schedules.
-        Setting a timer again replaces its schedule. A wake of the delay queue cannot be taken back: it finds nothing to do.
+        Within 15 minutes: late by less than a second, as far as the queue goes. Later: late by up to a minute, which is the precision of schedules. When there can
+        be no schedule now, the delay queue wakes it in 15 minutes, to try again. Wakes cannot be taken back: one too many finds nothing to do.
         """
         left = due_at - self._now()
         if left <= LONGEST_DELAY * 1000:
-            seconds = max(_up(left), 0)
-            await self._delay.send(envelope.wake(thread, due_at), delay=seconds)
+            await self._delay.send(envelope.wake(thread, due_at), delay=max(_up(left), 0))
+            return
+        before = await self._items.schedule(thread) if self._items is not None else None
+        if before is not None and self._now() < before <= due_at:
+            return
+        try:
+            await self._schedule(thread, due_at)
+        except AwsError as error:
+            log.warning("the delay queue wakes %s, because it could get no schedule: %s", thread, error)
+            await self._delay.send(envelope.wake(thread, due_at), delay=LONGEST_DELAY)
         else:
-            await self._schedule(thread, timer_id, due_at)
+            if self._items is not None:
+                await self._items.put_schedule(thread, due_at)
 
-    async def forget(self, thread: str, timer_id: str) -> None:
-        """Delete the timer's schedule, if it has one. If that is lost, it wakes for nothing; if it comes late and deletes the schedule of
-        the same timer set anew, the sweep finds that one overdue."""
+    async def wake_again(self, thread: str, seconds: int, again: int) -> None:
+        """Wake it then, to see to everything that it has on record. ``again``: how often that has failed before."""
+        await self._delay.send(envelope.wake(thread, again=again), delay=min(seconds, LONGEST_DELAY))
+
+    async def forget(self, thread: str, due_at: int) -> None:
+        """Delete the schedule of this time, if there is one. If that fails, it wakes for nothing."""
         try:
             await self._aws.rest(
                 "scheduler",
                 "DELETE",
-                f"/schedules/{schedule_name(thread, timer_id)}",
+                f"/schedules/{schedule_name(thread, due_at)}",
                 operation="DeleteSchedule",
                 query={"groupName": self._group},
+                patience=_BRIEF,
             )
         except AwsError as error:
             if error.service_code != "ResourceNotFoundException":
-                raise
+                log.warning("a schedule of %s stays, and wakes nobody: %s", thread, error)
 
     # -- schedules
 
-    async def _schedule(self, thread: str, timer_id: str, due_at: int) -> None:
+    async def _schedule(self, thread: str, due_at: int) -> None:
         if not (self._group and self._role):
             raise ConfigError(
-                f"timer {timer_id} of {thread} is due in more than {LONGEST_DELAY} s: set INFINITY_SCHEDULE_GROUP and INFINITY_SCHEDULE_ROLE"
+                f"a timer of {thread} is due in more than {LONGEST_DELAY} s: set INFINITY_SCHEDULE_GROUP and INFINITY_SCHEDULE_ROLE"
             )
-        path = f"/schedules/{schedule_name(thread, timer_id)}"
         # One token for all tries of this call: a repeat of the request is one schedule. Never from the timer alone: a schedule that was
         # deleted since would be taken for made.
-        body = {**self._description(thread, timer_id, due_at), "ClientToken": secrets.token_hex(16)}
-        encoded = msgspec.json.encode(body)
-        for attempt in range(_ROUNDS):
-            try:
-                await self._rest("POST", path, "CreateSchedule", encoded)
-            except AwsError as error:
-                if error.service_code != "ConflictException":
-                    raise
-            else:
-                return
-            try:
-                await self._rest("PUT", path, "UpdateSchedule", encoded)
-            except AwsError as error:
-                # It went off, or was deleted, between the two; a conflict is with somebody else's change.
-                gone = error.service_code in ("ResourceNotFoundException", "ConflictException")
-                if not gone or attempt == _ROUNDS - 1:
-                    raise
-            else:
-                return
+        body = {**self._description(thread, due_at), "ClientToken": secrets.token_hex(16)}
+        try:
+            await self._aws.rest(
+                "scheduler",
+                "POST",
+                f"/schedules/{schedule_name(thread, due_at)}",
+                operation="CreateSchedule",
+                headers={"Content-Type": "application/json"},
+                body=msgspec.json.encode(body),
+                patience=_BRIEF,
+            )
+        except AwsError as error:
+            # The very same one is there already.
+            if error.service_code != "ConflictException":
+                raise
 
-    async def _rest(self, method: str, path: str, operation: str, body: bytes) -> None:
-        headers = {"Content-Type": "application/json"}
-        await self._aws.rest("scheduler", method, path, operation=operation, headers=headers, body=body)
-
-    def _description(self, thread: str, timer_id: str, due_at: int) -> dict[str, Any]:
+    def _description(self, thread: str, due_at: int) -> dict[str, Any]:
         due = datetime.fromtimestamp(_up(due_at), UTC)
         message = {
             "QueueUrl": self._inbox.url,
             "MessageBody": envelope.wake(thread, due_at),
             "MessageGroupId": group_id(thread),
-            "MessageDeduplicationId": deduplication_id(thread, f"timer.{timer_id}.{due_at}"),
+            "MessageDeduplicationId": deduplication_id(thread, f"timer.{due_at}"),
         }
         target: dict[str, Any] = {
             "Arn": _SEND,
@@ -164,9 +180,9 @@ class Alarms:
         }
 
 
-def schedule_name(thread: str, timer_id: str) -> str:
-    """The same for the same timer, 46 of at most 64 characters: ids may be longer, and hold what a name may not."""
-    digest = hashlib.sha256(f"{thread}\0{timer_id}".encode(errors="surrogatepass")).hexdigest()
+def schedule_name(thread: str, due_at: int) -> str:
+    """The same for the same time of a thread, 46 of at most 64 characters: ids may be longer, and hold what a name may not."""
+    digest = hashlib.sha256(f"{thread}\0{due_at}".encode(errors="surrogatepass")).hexdigest()
     return f"wake-{digest[:41]}"
 
 

@@ -23,6 +23,7 @@ from infinity.message import Action, Control, Kind, encode
 from infinity.supervision import shared, spawn, tend
 
 from . import envelope
+from .aws.sqs import LONGEST_DELAY
 from .erasure import erase
 from .groups import Group, groups_of, plan
 from .hold import Hold
@@ -53,11 +54,12 @@ LISTENING = Backoff(first=LISTEN, longest=60.0)
 
 @dataclass(slots=True)
 class _Opened:
-    """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks of; ``later``: records that stay queued, from the first that must."""
+    """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks of; ``again``: as often it failed to see to everything; ``later``: records that stay queued, from the first that must."""
 
     messages: list[Message] = field(default_factory=list)
     woken_at: int | None = None
     due: int | None = None
+    again: int = 0
     erasure: bool = False
     later: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
@@ -159,7 +161,7 @@ async def _work(
     opened = await _open(host, group)
     if opened.erasure:
         await erase(host, group.thread, remaining)
-    again = group.receives > 1
+    again = group.receives > 1 or opened.again > 0
     messages = opened.messages
     if again or opened.woken_at is not None:
         messages = await _take_up(host, group.thread, opened, owed)
@@ -172,9 +174,9 @@ async def _work(
         # Events that waited for a confirmation come before whatever the queue has next (SUB-9).
         messages = host.gathering.returned(group.thread)
     if again or opened.woken_at is not None:
-        await _see_to(host, group.thread, owed, opened.due or 0, everything=again)
-    await _pay(host, group.thread, owed, remaining)
-    if (again or opened.woken_at is not None) and not opened.later:
+        await _see_to(host, group.thread, owed, timers=again or opened.due is not None, wakes=again)
+    paid = await _pay(host, group.thread, owed, remaining, opened.again)
+    if paid and (again or opened.woken_at is not None) and not opened.later:
         await host.items.forget_failing(group.thread)
     return opened.later, opened.reason
 
@@ -192,9 +194,10 @@ async def _open(host: Host, group: Group) -> _Opened:
                 break
             case envelope.Unreadable(reason):
                 await host.refuse(group.thread, record["messageId"], reason)
-            case envelope.Wake(due=due):
+            case envelope.Wake(due=due, again=again):
                 opened.woken_at = len(opened.messages) if opened.woken_at is None else opened.woken_at
                 opened.due = max(due or 0, opened.due or 0) or None
+                opened.again = max(again, opened.again)
             case envelope.Erasure():
                 opened.erasure = True
             case envelope.Claimed(message, key):
@@ -287,15 +290,16 @@ async def _interruption(host: Host, thread: str) -> Interrupt:
 # -- pay
 
 
-async def _see_to(host: Host, thread: str, owed: Owed, due: int, *, everything: bool) -> None:
-    """What the thread has on record: unsent rows, timers that a wake came too early for; ``everything``, if an invocation may have crashed that owed it."""
+async def _see_to(host: Host, thread: str, owed: Owed, *, timers: bool, wakes: bool) -> None:
+    """What the thread has on record: unsent rows; ``timers``, if one has woken it, of which the earliest may have no alarm; ``wakes`` of others, if they
+    may be owed by an invocation that crashed."""
     unsent, told = await host.store.unsent(thread)
     host.runtime.outbox.resume(unsent)
     owed.told.update({row[0]: row for row in told})
-    for timer in await host.store.timers(thread):
-        if everything or timer.due_at <= due:
-            owed.timers.setdefault((thread, timer.id), timer.due_at)
-    for other in await host.store.expecting(thread) if everything else ():
+    if timers and (waiting := await host.store.timers(thread)):
+        first = min(waiting, key=lambda timer: timer.due_at)
+        owed.timers.setdefault((thread, first.id), first.due_at)
+    for other in await host.store.expecting(thread) if wakes else ():
         owed.wakes.setdefault(other, host.fresh_cause())
 
 
@@ -313,8 +317,11 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
         interrupting.cancel()
 
 
-async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], float]) -> None:
-    """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7). Raises what could not be done."""
+async def _pay(
+    host: Host, thread: str, owed: Owed, remaining: Callable[[], float], failed_before: int
+) -> bool:
+    """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7): false if it is left to one of this thread, because
+    some of it could not leave. Raises if there can be no wake either."""
     # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be told.
     telling = shared(_tell(host, owed), f"tell for {thread}")
     try:
@@ -324,22 +331,44 @@ async def _pay(host: Host, thread: str, owed: Owed, remaining: Callable[[], floa
             if unsent:
                 owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
         host.runtime.observer.gate("delivered")
-        await telling
+        outcomes = await asyncio.gather(
+            telling,
+            _set(host, host.alarms.wake_many, [*owed.wakes.items(), *_due(host, owed)]),
+            *(_set(host, host.alarms.wake_at, of, due_at) for of, due_at in _alarms(host, owed)),
+            return_exceptions=True,
+        )
     finally:
         telling.cancel()
-    await asyncio.gather(
-        _set(host, host.alarms.wake_many, [*owed.wakes.items(), *_due(host, owed)]),
-        *(
-            _set(host, host.alarms.wake_at, of, id, due_at)
-            for (of, id), due_at in owed.timers.items()
-            if due_at > host.now()
-        ),
-        *(
-            _set(host, host.alarms.forget, of, id)
-            for (of, id), due_at in owed.cancelled.items()
-            if due_at > host.now()
-        ),
-    )
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for error in errors:
+        if not isinstance(error, InfinityError | OSError):
+            raise error
+    if errors:
+        await _pay_later(host, thread, errors[0], failed_before)
+    return not errors
+
+
+async def _pay_later(host: Host, thread: str, error: BaseException, failed_before: int) -> None:
+    """What is committed does not wait in the queue for those who are not there: it would hold up every message behind it."""
+    seconds = round(REST.wait(failed_before))
+    reason = f"not everything that it has to say could be sent: {error}"
+    log.warning("%s is woken in %d s: %s", thread, seconds, reason)
+    await host.alarms.wake_again(thread, seconds, failed_before + 1)
+    try:
+        await host.failing(thread, reason, 0)
+    except (InfinityError, OSError) as unheard:
+        log.warning("nobody could be told that %s waits: %s", thread, unheard)
+
+
+def _alarms(host: Host, owed: Owed) -> list[tuple[str, int]]:
+    """Of timers that are near, all; of those that are not, the earliest of each thread: its wake sets the next one."""
+    now = host.now()
+    near = {(of, at) for (of, _), at in owed.timers.items() if now < at <= now + LONGEST_DELAY * 1000}
+    far: dict[str, int] = {}
+    for (of, _), at in owed.timers.items():
+        if at > now + LONGEST_DELAY * 1000:
+            far[of] = min(at, far.get(of, at))
+    return [*near, *far.items()]
 
 
 async def _tell(host: Host, owed: Owed) -> None:

@@ -64,10 +64,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Carries nothing: the thread has something on record. ``due``: ms since the epoch, of the timer that it is for."""
+    """Carries nothing: the thread has something on record. ``due``: ms since the epoch, of the timer that it is for. ``again``: so many times, what it has
+    on record could not be seen to."""
 
     thread: str
     due: int | None = None
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class _Sealed(msgspec.Struct, omit_defaults=True):
     claim: _Text | None = None
     wake: _Text | None = None
     due: _Time | None = None
+    again: _Time = 0
     erase: _Text | None = None
 
 
@@ -141,8 +144,8 @@ def seal(message: Message, claim: str | None = None) -> str:
     return _encode(sealed).decode()
 
 
-def wake(thread: str, due: int | None = None) -> str:
-    return _encode(_Sealed(infinity=1, wake=thread, due=due)).decode()
+def wake(thread: str, due: int | None = None, again: int = 0) -> str:
+    return _encode(_Sealed(infinity=1, wake=thread, due=due, again=again)).decode()
 
 
 def erasure(root: str) -> str:
@@ -186,7 +189,7 @@ def woken(body: str) -> str | None:
 def _opened(sealed: _Sealed, group: str | None) -> Envelope:
     if sealed.wake is not None:
         _check_group(sealed.wake, group)
-        return Wake(sealed.wake, sealed.due)
+        return Wake(sealed.wake, sealed.due, sealed.again)
     if sealed.erase is not None:
         _check_group(sealed.erase, group)
         return Erasure(sealed.erase)

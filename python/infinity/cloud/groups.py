@@ -15,7 +15,7 @@ from typing import Any
 from .hold import HELD
 from .items import Items, Trouble
 
-__all__ = ["Group", "Plan", "groups_of", "plan"]
+__all__ = ["SILENT", "Group", "Plan", "groups_of", "plan"]
 
 OFTEN = 3
 """Times that a suspect is given back; after that it waits for the others of its batch."""

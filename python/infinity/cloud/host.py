@@ -31,6 +31,7 @@ from .aws.sqs import Queue, deduplication_id
 from .claims import Claims
 from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
+from .groups import SILENT
 from .items import Items, Trouble
 from .output import Output
 from .owed import Gathering
@@ -108,6 +109,7 @@ class Host:
             role=places.schedule_role,
             dead_letters=places.schedule_dead_letters,
             now=now,
+            items=items,
         )
         self._claims = Claims(aws, places.bucket) if places.bucket else None
         self._records = Claims(aws, places.bucket, "records") if places.bucket else None
@@ -157,7 +159,7 @@ class Host:
     async def forget(self, thread: str) -> None:
         """What is kept of a deleted thread outside of the database: items, large bodies, schedules. Raises; may be repeated."""
         for timer in await self.store.timers(thread):
-            await self.alarms.forget(thread, timer.id)
+            await self.alarms.forget(thread, timer.due_at)
         await self.items.forget_thread(thread)
         for bodies in (self._claims, self._records):
             if bodies is not None:
@@ -174,12 +176,12 @@ class Host:
     async def failing(self, thread: str, reason: str, receives: int, *, outage: bool = False) -> None:
         """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered.
 
-        ``receives``: of its messages so far; ``outage``: because the store was away, which is counted apart.
+        ``receives``: of its messages so far, 0 if they are through; ``outage``: because the store was away, which is counted apart.
         """
         before = await self.items.trouble(thread) or Trouble()
         now = Trouble(reason, before.excused + outage, heard=receives)
         await self.items.put_trouble({thread: now})
-        if not before.heard:
+        if before.reason in ("", SILENT):
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
     async def problem(self, thread: str, id: str, code: str, text: str) -> None:

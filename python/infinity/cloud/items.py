@@ -8,6 +8,7 @@
 | `thread#ID` | `key#MESSAGE` | `print`, `at` |
 | `thread#ID` | `interrupt` | `action`, `argument`, `message` |
 | `thread#ID` | `failing` | `reason`, `excused`, `heard`, `begun` |
+| `thread#ID` | `schedule` | `at` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
@@ -264,6 +265,21 @@ class Items:
             int(found[n]["N"]) if n in found else 0 for n in ("excused", "heard", "begun")
         )
         return Trouble(found["reason"]["S"], excused, heard, begun)
+
+    # -- schedules
+
+    async def schedule(self, thread: str) -> int | None:
+        """When the thread's schedule wakes it, in ms since the epoch: the earliest of those to come. Lost: another one is made."""
+        return await self._hint("schedule", thread, self._schedule(thread))
+
+    async def put_schedule(self, thread: str, due_at: int) -> None:
+        """Call it when there is one. Lost: as ``schedule``. Late: the sweep finds the timer that has none."""
+        item = {"at": number(due_at), "expires": number(due_at // 1000 + _DAY)}
+        await self._hint("put_schedule", thread, self._table.put(_pk(thread), "schedule", item, _HINT))
+
+    async def _schedule(self, thread: str) -> int | None:
+        found = await self._get(_pk(thread), "schedule")
+        return None if found is None else int(found["at"]["N"])
 
     # -- a thread that is deleted
 

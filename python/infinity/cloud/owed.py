@@ -19,12 +19,10 @@ __all__ = ["Gathering", "Owed", "gathering", "owed"]
 
 @dataclass(slots=True)
 class Owed:
-    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``cancelled``: the same of timers that
-    were taken back; ``told``: rows of the output queue, by key."""
+    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``told``: rows of the output queue, by key."""
 
     wakes: dict[str, str] = field(default_factory=dict)
     timers: dict[tuple[str, str], int] = field(default_factory=dict)
-    cancelled: dict[tuple[str, str], int] = field(default_factory=dict)
     told: dict[str, Told] = field(default_factory=dict)
 
 
@@ -92,9 +90,8 @@ class Gathering:
     # abc.Alarm
 
     def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
-        """Which of those that were taken back had a schedule is the store's to say."""
+        """A schedule of one that was taken back stays, and wakes for nothing."""
         for id in cancelled:
             owed().timers.pop((thread, id), None)
         for id, due_at in timers:
-            owed().cancelled.pop((thread, id), None)
             owed().timers[thread, id] = due_at

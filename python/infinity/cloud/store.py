@@ -6,7 +6,7 @@ consumes it. Messages that a commit or a timer causes are rows of that very tran
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infinity._core import Delta, Message, Snapshot
@@ -129,11 +129,9 @@ class CloudStore(PostgresStore):
     def _told(self, delta: Delta) -> Sequence[Told]:
         return self._output.rows(delta) if self._output is not None else ()
 
-    def _committed(self, told: Sequence[Told], cancelled: Mapping[tuple[str, str], int]) -> None:
+    def _committed(self, told: Sequence[Told]) -> None:
         if told:
             owed().told.update({row[0]: row for row in told})
-        if cancelled:
-            owed().cancelled.update(cancelled)
 
     # -- one thread's affairs, for a host that reads them when it is woken
 

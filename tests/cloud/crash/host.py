@@ -15,7 +15,6 @@ from tests.crash.clients import Clients
 from tests.crash.daemon import PATIENCE
 from tests.crash.watch import Watch
 
-from infinity.cloud.alarms import schedule_name
 from infinity.models.script import Script
 from infinity.testing.model_server import Respond
 
@@ -133,10 +132,13 @@ class CloudHost(Clients):
         }
 
     async def check_timers(self) -> None:
-        """Every timer on record has a schedule that will wake its thread (I7)."""
-        names = {schedule.name for schedule in self.aws.scheduler.schedules()}
-        timers = [tuple(row) for row in await self._looking.fetch("SELECT thread, id FROM timers")]
-        missing = [timer for timer in timers if schedule_name(*timer) not in names]
+        """Every thread has a schedule that will wake it when its earliest timer is due, or before (I7)."""
+        due: dict[str, int] = {}
+        for schedule in self.aws.scheduler.schedules():
+            wake = json.loads(json.loads(schedule.described()["Target"]["Input"])["MessageBody"])
+            due[wake["wake"]] = min(wake["due"], due.get(wake["wake"], wake["due"]))
+        rows = await self._looking.fetch("SELECT thread, min(due_at) FROM timers GROUP BY thread")
+        missing = [(thread, at) for thread, at in rows if due.get(thread, at + 1) > at]
         assert not missing, f"timers that nothing will wake for: {missing}"
 
     async def check_output(self) -> None:

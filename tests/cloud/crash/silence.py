@@ -27,6 +27,12 @@ def silence(host: CloudHost, thread: str, text: str, since: int) -> float:
     return (min(said) - since) / 1000 if said else float("inf")
 
 
+async def broken_silence(host: CloudHost, thread: str, text: str, since: int) -> float:
+    """The same, once it has."""
+    await host.until(lambda: silence(host, thread, text, since) < float("inf"), f"{text} of {thread}")
+    return silence(host, thread, text, since)
+
+
 def problems(host: CloudHost, thread: str) -> list[str]:
     """Codes of the problems that people were told of."""
     return [

@@ -14,10 +14,10 @@ from tests.contract.aws_clients.conftest import drain
 from infinity.cloud import envelope
 from infinity.cloud.alarms import Alarms, _up, schedule_name
 from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.failure import AwsError
 from infinity.cloud.aws.sqs import Queue, deduplication_id
 from infinity.cloud.emulator import Emulator, broken, refused, reset
 from infinity.cloud.emulator.faults import Fault
+from infinity.cloud.items import Items
 from infinity.errors import ConfigError
 from infinity.testing.clock import VirtualClock
 
@@ -33,6 +33,13 @@ def dead(cloud: Emulator) -> str:
 @pytest.fixture
 def alarms(aws: Aws, inbox: Queue, delay: Queue, clock: VirtualClock, dead: str) -> Alarms:
     return Alarms(inbox, delay, aws, group="default", role=ROLE, dead_letters=dead, now=clock.now)
+
+
+@pytest.fixture
+def kept(aws: Aws, inbox: Queue, delay: Queue, clock: VirtualClock) -> Alarms:
+    """With a table, in which schedules are noted."""
+    items = Items(aws, "items", clock.now)
+    return Alarms(inbox, delay, aws, group="default", role=ROLE, now=clock.now, items=items)
 
 
 async def woken(queue: Queue) -> list[envelope.Envelope]:
@@ -91,7 +98,7 @@ async def test_a_timer_of_the_next_quarter_of_an_hour_is_never_early_and_less_th
 ) -> None:
     clock.advance(0.123)
     due_at = clock.now() + left
-    await alarms.wake_at("t", "sleep.c", due_at)
+    await alarms.wake_at("t", due_at)
     clock.advance((left - 1) / 1000)
     assert await woken(delay) == []
     clock.advance(1.0)
@@ -102,7 +109,7 @@ async def test_a_timer_of_the_next_quarter_of_an_hour_is_never_early_and_less_th
 async def test_a_timer_that_is_past_wakes_now(
     alarms: Alarms, delay: Queue, clock: VirtualClock, late: int
 ) -> None:
-    await alarms.wake_at("t", "sleep.c", clock.now() - late)
+    await alarms.wake_at("t", clock.now() - late)
     assert await woken(delay) == [envelope.Wake("t", clock.now() - late)]
 
 
@@ -114,7 +121,7 @@ async def test_a_timer_set_again_right_after_its_wake_wakes_again(
     due_at = clock.now() + 2_000
     ids = set()
     for _ in range(3):
-        await alarms.wake_at("t", "sleep.c", due_at)
+        await alarms.wake_at("t", due_at)
         clock.advance(2)
         (record,) = await drain(delay)
         # The relay makes the deduplication id of the wake from this id.
@@ -129,7 +136,7 @@ async def test_a_timer_of_tomorrow_is_a_schedule_that_wakes_in_its_minute_and_is
     cloud: Emulator, alarms: Alarms, inbox: Queue, clock: VirtualClock
 ) -> None:
     due_at = clock.now() + 86_400_123
-    await alarms.wake_at("t", "sleep.c", due_at)
+    await alarms.wake_at("t", due_at)
     clock.advance(86_400.122)
     assert await woken(inbox) == []
     clock.advance(61)
@@ -142,7 +149,7 @@ async def test_a_schedule_is_described_in_full(
     cloud: Emulator, alarms: Alarms, clock: VirtualClock, dead: str
 ) -> None:
     due_at = clock.now() + 1_000_001
-    await alarms.wake_at("t", "sleep.c", due_at)
+    await alarms.wake_at("t", due_at)
     (schedule,) = cloud.scheduler.schedules()
     described = schedule.described()
     assert described["ScheduleExpression"] == "at(2027-01-15T08:16:41)", "rounded up to the second"
@@ -161,36 +168,38 @@ async def test_what_the_scheduler_is_asked_is_what_botocore_would_ask(
 ) -> None:
     model = botocore.session.Session().get_service_model("scheduler")
     body = {
-        **alarms._description("t", "c", clock.now() + 10_000_000),
-        "Name": schedule_name("t", "c"),
+        **alarms._description("t", clock.now() + 10_000_000),
+        "Name": schedule_name("t", 1),
         "ClientToken": "x",
     }
-    for operation in ("CreateSchedule", "UpdateSchedule"):
-        shape = model.operation_model(operation).input_shape
-        report = botocore.validate.ParamValidator().validate(body, shape)
-        assert not report.has_errors(), report.generate_report()
+    shape = model.operation_model("CreateSchedule").input_shape
+    report = botocore.validate.ParamValidator().validate(body, shape)
+    assert not report.has_errors(), report.generate_report()
     sent = json.loads(body["Target"]["Input"])
     shape = botocore.session.Session().get_service_model("sqs").operation_model("SendMessage").input_shape
     assert not botocore.validate.ParamValidator().validate(sent, shape).has_errors()
 
 
-@given(thread=st.text(max_size=300), timer=st.text(max_size=300))
-def test_every_timer_has_a_name_that_the_scheduler_takes(thread: str, timer: str) -> None:
-    name = schedule_name(thread, timer)
+@given(thread=st.text(max_size=300), due_at=st.integers(0, 1 << 53))
+def test_every_schedule_has_a_name_that_the_scheduler_takes(thread: str, due_at: int) -> None:
+    name = schedule_name(thread, due_at)
     assert 1 <= len(name) <= 64 and name.replace("-", "").isalnum() and name.isascii()
-    assert name == schedule_name(thread, timer) != schedule_name(timer + "x", thread)
+    assert name == schedule_name(thread, due_at) != schedule_name(thread + "x", due_at)
+    assert name != schedule_name(thread, due_at + 1)
 
 
-async def test_a_timer_set_anew_replaces_its_schedule(
-    cloud: Emulator, alarms: Alarms, inbox: Queue, clock: VirtualClock
+async def test_a_timer_behind_a_schedule_that_is_still_to_come_needs_none(
+    cloud: Emulator, kept: Alarms, clock: VirtualClock
 ) -> None:
     start = clock.now()
-    await alarms.wake_at("t", "retry", start + 10_000_000)
-    await alarms.wake_at("t", "retry", start + 2_000_000)
-    assert len(cloud.scheduler.schedules()) == 1
-    clock.advance(2_061)
-    await cloud.until(lambda: bool(cloud.sqs.queue("inbox.fifo").messages), "wake")
-    assert await woken(inbox) == [envelope.Wake("t", start + 2_000_000)]
+    for seconds in (3_600, 3_600, 7_200, 1_800, 3_000):
+        await kept.wake_at("t", start + seconds * 1000)
+    due = sorted(schedule.described()["ScheduleExpression"] for schedule in cloud.scheduler.schedules())
+    assert due == ["at(2027-01-15T08:30:00)", "at(2027-01-15T09:00:00)"]
+    assert cloud.counts["scheduler.CreateSchedule"] == 2
+    clock.advance(1_861)
+    await kept.wake_at("t", start + 7_200_000)
+    assert cloud.counts["scheduler.CreateSchedule"] == 3, "the one that it knew of has gone off"
 
 
 async def test_a_timer_that_was_deleted_and_is_set_again_has_a_schedule_again(
@@ -199,52 +208,57 @@ async def test_a_timer_that_was_deleted_and_is_set_again_has_a_schedule_again(
     """Its request must not be taken for the first one's repeat."""
     due_at = clock.now() + 10_000_000
     for _ in range(2):
-        await alarms.wake_at("t", "sleep.c", due_at)
+        await alarms.wake_at("t", due_at)
         assert len(cloud.scheduler.schedules()) == 1
-        await alarms.forget("t", "sleep.c")
+        await alarms.forget("t", due_at)
         assert cloud.scheduler.schedules() == []
 
 
 @pytest.mark.parametrize(
     "fault", [reset(after=True), broken(500, after=True), reset()], ids=["reset after", "500", "reset"]
 )
-@pytest.mark.parametrize("operation", ["CreateSchedule", "UpdateSchedule", "DeleteSchedule"])
+@pytest.mark.parametrize("operation", ["CreateSchedule", "DeleteSchedule"])
 async def test_answers_that_are_lost_leave_one_schedule_or_none(
     cloud: Emulator, alarms: Alarms, clock: VirtualClock, operation: str, fault: Fault
 ) -> None:
     cloud.faults.add("scheduler", operation, fault, times=2)
-    await alarms.wake_at("t", "sleep.c", clock.now() + 10_000_000)
-    await alarms.wake_at("t", "sleep.c", clock.now() + 20_000_000)
+    due_at = clock.now() + 20_000_000
+    await alarms.wake_at("t", due_at)
+    await alarms.wake_at("t", due_at)
     (schedule,) = cloud.scheduler.schedules()
     assert schedule.described()["ScheduleExpression"] == "at(2027-01-15T13:33:20)"
-    await alarms.forget("t", "sleep.c")
+    await alarms.forget("t", due_at)
     assert cloud.scheduler.schedules() == []
 
 
-async def test_a_schedule_that_goes_off_between_conflict_and_change_is_made_anew(
-    cloud: Emulator, alarms: Alarms, clock: VirtualClock
+@pytest.mark.trap("L15")
+async def test_a_timer_that_can_get_no_schedule_wakes_by_the_delay_queue_to_try_again(
+    cloud: Emulator, kept: Alarms, delay: Queue, clock: VirtualClock
 ) -> None:
-    cloud.faults.add("scheduler", "CreateSchedule", refused("ConflictException", status=409), times=1)
-    await alarms.wake_at("t", "sleep.c", clock.now() + 10_000_000)
+    rule = cloud.faults.add("scheduler", "*", refused("ServiceQuotaExceededException", status=402))
+    due_at = clock.now() + 10_000_000
+    await kept.wake_at("t", due_at)
+    assert await woken(delay) == []
+    clock.advance(900)
+    assert await woken(delay) == [envelope.Wake("t", due_at)]
+    rule.remove()
+    await kept.wake_at("t", due_at)
     assert len(cloud.scheduler.schedules()) == 1
-    cloud.faults.add("scheduler", "*", refused("ConflictException", status=409))
-    with pytest.raises(AwsError, match="ConflictException"):
-        await alarms.wake_at("t", "sleep.d", clock.now() + 10_000_000)
 
 
-async def test_forgetting_what_is_not_there_is_fine_and_what_may_not_be_deleted_is_an_error(
+async def test_a_schedule_that_is_not_there_or_cannot_be_deleted_is_forgotten_all_the_same(
     cloud: Emulator, alarms: Alarms
 ) -> None:
-    await alarms.forget("t", "never")
-    cloud.faults.add("scheduler", "DeleteSchedule", refused("AccessDeniedException", status=403))
-    with pytest.raises(AwsError, match="allow scheduler:DeleteSchedule"):
-        await alarms.forget("t", "never")
+    await alarms.forget("t", 1)
+    rule = cloud.faults.add("scheduler", "DeleteSchedule", refused("AccessDeniedException", status=403))
+    await alarms.forget("t", 1)
+    assert rule.hits == 1
 
 
 async def test_without_a_place_for_schedules_a_long_timer_is_refused_with_what_is_missing(
     aws: Aws, inbox: Queue, delay: Queue, clock: VirtualClock
 ) -> None:
     bare = Alarms(inbox, delay, aws, group="", role="", now=clock.now)
-    await bare.wake_at("t", "sleep.c", clock.now() + 900_000)
+    await bare.wake_at("t", clock.now() + 900_000)
     with pytest.raises(ConfigError, match="INFINITY_SCHEDULE_GROUP and INFINITY_SCHEDULE_ROLE"):
-        await bare.wake_at("t", "sleep.c", clock.now() + 900_001)
+        await bare.wake_at("t", clock.now() + 900_001)

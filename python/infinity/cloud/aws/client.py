@@ -154,11 +154,12 @@ class Aws:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         idempotent: bool = True,
+        patience: Patience | None = None,
     ) -> Answer:
         """An operation of Scheduler, S3 or Lambda. ``path``: escaped, and of S3 ``/bucket/key``; ``operation``: its name, for counts and errors. Raises unless 2xx."""
         target = f"{path}?{query_string(query)}" if query else path
         request = _Request(
-            service, operation, method, target, headers or {}, body, idempotent, self._patience
+            service, operation, method, target, headers or {}, body, idempotent, patience or self._patience
         )
         return await self._call(request)
 

@@ -66,7 +66,7 @@ def schedule(role: iam.Role, queues: Queues) -> None:
     arn = Stack.of(role).format_arn(
         service="scheduler", resource="schedule", resource_name=f"{queues.group.schedule_group_name}/*"
     )
-    actions = ("CreateSchedule", "UpdateSchedule", "DeleteSchedule")
+    actions = ("CreateSchedule", "DeleteSchedule")
     _allow(role, [f"scheduler:{action}" for action in actions], [arn])
     to_scheduler = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     _allow(role, ["iam:PassRole"], [queues.role.role_arn], to_scheduler)

@@ -54,11 +54,8 @@ async def commit(
     stamp: str,
     uncertain: bool = False,
     told: Sequence[Told] = (),
-    cancelled: dict[tuple[str, str], int] | None = None,
 ) -> list[Message]:
     """The messages that entered inboxes. ``stamp``: unique to this commit; ``told``: what leaves by the output queue.
-
-    ``cancelled`` takes the due times of timers that were there and are no more, by thread and id.
 
     ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
     ``ThreadDeleted``.
@@ -70,7 +67,7 @@ async def commit(
     released: list[Message] = []
     with owned_by(delta.thread):
         for each in family(delta):
-            await _write(connection, each, stamp, {} if cancelled is None else cancelled)
+            await _write(connection, each, stamp)
             released += await _keep(connection, each)
         if told:
             await _tell(connection, told)
@@ -153,16 +150,14 @@ async def _claim(connection: Connection, delta: Delta) -> None:
             )
 
 
-async def _write(
-    connection: Connection, delta: Delta, stamp: str, cancelled: dict[tuple[str, str], int]
-) -> None:
+async def _write(connection: Connection, delta: Delta, stamp: str) -> None:
     await (_update if delta.expected_version else _insert)(connection, delta, stamp)
     if delta.consumed:
         await _consume(connection, delta)
     await _add_records(connection, delta)
     if delta.calls:
         await _put_calls(connection, delta)
-    await _put_timers(connection, delta, cancelled)
+    await _put_timers(connection, delta)
     await _put_outbox(connection, delta)
     await _put_prompts(connection, delta)
     if delta.attempts_cleared:
@@ -273,11 +268,10 @@ async def _put_calls(connection: Connection, delta: Delta) -> None:
         raise RuleBroken(f"a call that thread {delta.thread} changes belongs to another thread")
 
 
-async def _put_timers(connection: Connection, delta: Delta, cancelled: dict[tuple[str, str], int]) -> None:
+async def _put_timers(connection: Connection, delta: Delta) -> None:
     if delta.timers_cancelled:
-        sql = "DELETE FROM timers WHERE thread = $1 AND id = ANY($2::text[]) RETURNING id, due_at"
-        rows = await connection.fetch(sql, delta.thread, delta.timers_cancelled)
-        cancelled.update({(delta.thread, id): due_at for id, due_at in rows})
+        sql = "DELETE FROM timers WHERE thread = $1 AND id = ANY($2::text[])"
+        await connection.execute(sql, delta.thread, delta.timers_cancelled)
     if delta.timers:
         sql = """INSERT INTO timers (thread, id, due_at, kind, body)
                  SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bytea[])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -98,11 +98,9 @@ class PostgresStore:
         again = before is delta
         stamp = stamp if again else secrets.token_hex(8)
         told = self._told(delta)
-        cancelled: dict[tuple[str, str], int] = {}
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
-            cancelled.clear()
-            return await commit(connection, delta, stamp, uncertain or again, told, cancelled)
+            return await commit(connection, delta, stamp, uncertain or again, told)
 
         try:
             messages = await self._write(work, list)
@@ -113,7 +111,7 @@ class PostgresStore:
             while len(self._unheard) > _UNHEARD:
                 del self._unheard[next(iter(self._unheard))]
             raise
-        self._committed(told, cancelled)
+        self._committed(told)
         return messages
 
     async def record_attempt(
@@ -348,8 +346,8 @@ class PostgresStore:
         """Rows for an output queue, written with the commit."""
         return ()
 
-    def _committed(self, told: Sequence[Told], cancelled: Mapping[tuple[str, str], int]) -> None:
-        """What a commit wrote for the output queue, and the timers that it took back: when they were due, by thread and id."""
+    def _committed(self, told: Sequence[Told]) -> None:
+        """What a commit wrote for the output queue."""
 
     def _check_size(self, what: str, value: bytes) -> None:
         if self._transactions.claims is None:
