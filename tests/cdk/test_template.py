@@ -125,11 +125,13 @@ def test_nobody_reaches_anything_else_without_iam_or_a_token(plain: Template, fu
     assert "INFINITY_API_TOKEN" not in plain.variables("api")
 
 
-def test_the_receiver_learns_its_own_address_without_a_circle(plain: Template, full: Template) -> None:
-    parameter = plain.one("AWS::SSM::Parameter")
-    assert plain.variables("receiver")["INFINITY_PUBLIC_URL"] == f"ssm:{parameter['Name']}"
-    assert not full.of("AWS::SSM::Parameter")
-    assert full.variables("receiver")["INFINITY_PUBLIC_URL"] == "https://agent.example"
+def test_no_process_has_to_ask_for_the_receivers_address(plain: Template, full: Template) -> None:
+    for name in set(FUNCTIONS) - {"receiver", "relay"}:
+        assert "Fn::Select" in json.dumps(plain.variables(name)["INFINITY_PUBLIC_URL"])
+        assert full.variables(name)["INFINITY_PUBLIC_URL"] == "https://agent.example"
+    # It makes no URLs of its own, and could not refer to its own.
+    assert "INFINITY_PUBLIC_URL" not in plain.variables("receiver")
+    assert not plain.of("AWS::SSM::Parameter")
 
 
 # -- queues
@@ -300,6 +302,7 @@ def operations() -> set[str]:
     source = "\n".join(file.read_text() for file in files)
     found = re.findall(r'json\(\s*"([a-z0-9]+)",\s*"([A-Za-z]+)"', source)
     found += [("scheduler", name) for name in re.findall(r'"((?:Create|Update|Delete)Schedule)"', source)]
+    found += [("sqs", name) for name in re.findall(r'self\._all\("(\w+)Batch"', source)]
     found += [("s3", name) for name in re.findall(r'operation="([A-Z]\w+Object)"', source)]
     return {f"{service}:{name.removesuffix('Batch')}" for service, name in found}
 
@@ -307,7 +310,8 @@ def operations() -> set[str]:
 def test_the_agent_may_do_whatever_the_host_does(full: Template) -> None:
     """``AWS_ENDPOINT_URL``'s stand-ins ask for no permission, so that a missing one would be found by an account only."""
     done = operations()
-    assert {"sqs:SendMessage", "dynamodb:BatchWriteItem", "scheduler:DeleteSchedule", "s3:PutObject"} <= done
+    assert {"sqs:SendMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"} <= done
+    assert {"dynamodb:BatchWriteItem", "scheduler:DeleteSchedule", "s3:PutObject"} <= done
     assert done - full.allowed("agent") == set()
 
 

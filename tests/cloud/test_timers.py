@@ -46,14 +46,18 @@ async def test_a_short_sleep_takes_the_delay_queue_and_ends_to_the_second(world:
     await world.said(thread, "that was short")
 
 
-async def test_a_timer_that_is_taken_back_takes_its_schedule_along(world: CloudWorld) -> None:
+async def test_the_schedule_of_a_timer_that_is_taken_back_goes_off_for_nothing(world: CloudWorld) -> None:
     world.model.then(call(("sleep", {"seconds": 3 * DAYS})))
     thread = await world.thread("sleep")
     await world.settled(thread)
     assert len(schedules(world)) == 1
     await world.runtime.control(thread, Action.INTERRUPT)
     await world.settled(thread)
-    assert schedules(world) == []
+    asked = len(world.model.requests)
+    world.clock.pass_time(3 * DAYS + MINUTE)
+    await world.eventually(lambda: schedules(world) == [])
+    await world.settled(thread)
+    assert len(world.model.requests) == asked
 
 
 async def test_a_call_past_its_deadline_is_answered_with_an_error(

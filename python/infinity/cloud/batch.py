@@ -20,7 +20,7 @@ from infinity.backoff import Backoff
 from infinity.engine.attempts import is_outage
 from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.message import Action, Control, Kind, encode
-from infinity.supervision import shared, spawn, tend
+from infinity.supervision import shared, spawn, survivable, tend
 
 from . import envelope
 from .aws.sqs import LONGEST_DELAY
@@ -135,6 +135,11 @@ async def _run(
     try:
         with gathering() as owed:
             failed, reason = await _work(host, group, owed, remaining)
+    except asyncio.CancelledError as error:
+        # Of something that it waited for; a cancellation of its own ends it.
+        if not survivable(error):
+            raise
+        failed, reason = group.records, "internal: something that the slice waited for was cancelled"
     except CoreError as error:
         failed, reason = group.records, str(from_core(error))
     except (InfinityError, OSError) as error:
@@ -237,7 +242,7 @@ async def _slice(
 ) -> None:
     """One slice, begun anew when a twin has committed first (I1)."""
     thread, loop = group.thread, host.runtime.loop
-    alarm = asyncio.get_running_loop().call_later(max(remaining() - MARGIN, 0), loop.expire, thread)
+    expiring = spawn(_expire(host, thread, remaining), f"time limit of {thread}")
     listening = tend(partial(_listen, host, thread), f"listen for {thread}", backoff=LISTENING)
     try:
         for tried in range(1, TRIES + 1):
@@ -259,9 +264,19 @@ async def _slice(
             else:
                 return
     finally:
-        alarm.cancel()
+        expiring.cancel()
         listening.cancel()
         host.gathering.release(thread)
+
+
+async def _expire(host: Host, thread: str, remaining: Callable[[], float]) -> None:
+    """Again and again: the slice may still be loading when its time is over."""
+    await asyncio.sleep(max(remaining() - MARGIN, 0))
+    while True:
+        slice = host.runtime.loop.running.get(thread)
+        if slice is not None and not slice.out_of_time:
+            host.runtime.loop.expire(thread)
+        await asyncio.sleep(0.25)
 
 
 async def _listen(host: Host, thread: str) -> None:

@@ -12,7 +12,7 @@ import importlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from infinity.abc import Observer
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["agent", "api", "dead_letters", "observe", "receiver", "relay", "sweep"]
 
-T = TypeVar("T")
 Event = Mapping[str, Any]
+Answer = dict[str, Any]
 
 
 class Context(Protocol):
@@ -39,6 +39,7 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
     return _run(
         lambda host: run_batch(host, event, _remaining(context)),
         "store inbox_queue delay_queue schedule_group schedule_role table public_url tools",
+        event,
     )
 
 
@@ -46,7 +47,7 @@ def receiver(event: Event, context: Context) -> dict[str, Any]:
     """What tool servers send back: durable in the queue, then 200."""
     from .api.routes import receive
 
-    return _run(lambda host: receive(host, event), "store inbox_queue table public_url")
+    return _run(lambda host: receive(host, event), "store inbox_queue table")
 
 
 def api(event: Event, context: Context) -> dict[str, Any]:
@@ -105,15 +106,35 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _Process.loop
 
 
-def _run(work: Callable[[Host], Awaitable[T]], needed: str) -> T:
-    async def invocation() -> T:
-        if _Process.host is None:
-            from .host import Parts, open_host
+def _run(work: Callable[[Host], Awaitable[Answer]], needed: str, batch: Event | None = None) -> Answer:
+    """``batch``: messages that are given back if the process cannot start."""
 
-            _Process.host = await open_host(os.environ, needed.split(), Parts(observe=_Process.wrap))
+    async def invocation() -> Answer:
+        from .start import keys_changed, turn_away
+
+        if _Process.host is not None and await keys_changed(_Process.host, os.environ):
+            before, _Process.host = _Process.host, None
+            await before.close()
+        if _Process.host is None:
+            try:
+                _Process.host = await _open(needed)
+            except Exception as error:
+                if batch is None:
+                    raise
+                return await turn_away(os.environ, batch, error)
         return await work(_Process.host)
 
     return _loop().run_until_complete(invocation())
+
+
+async def _open(needed: str) -> Host:
+    from .host import Parts, open_host
+    from .start import open_patiently
+
+    async def open() -> Host:
+        return await open_host(os.environ, needed.split(), Parts(observe=_Process.wrap))
+
+    return await open_patiently(open, asyncio.sleep)
 
 
 def _remaining(context: Context) -> Callable[[], float]:
@@ -121,9 +142,9 @@ def _remaining(context: Context) -> Callable[[], float]:
 
 
 _IMPORTS = {
-    "agent": ("asyncpg", "infinity.config.reading", "infinity.cloud.batch"),
-    "receiver": ("asyncpg", "infinity.config.reading", "infinity.cloud.host", "infinity.cloud.api.routes"),
-    "api": ("asyncpg", "infinity.config.reading", "infinity.cloud.host", "infinity.cloud.api.routes"),
+    "agent": ("asyncpg", "infinity.config.reading", "infinity.cloud.start"),
+    "receiver": ("asyncpg", "infinity.config.reading", "infinity.cloud.api.routes", "infinity.cloud.start"),
+    "api": ("asyncpg", "infinity.config.reading", "infinity.cloud.api.routes", "infinity.cloud.start"),
     "relay": ("infinity.cloud.relay",),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,8 @@ __all__ = ["Described", "Host", "Parts", "open_host"]
 
 NEEDED = ("store", "inbox_queue", "table", "public_url")
 """By everything that has a runtime."""
+STATEMENT = 8.0
+"""Seconds of one statement: with the next try of it, less than the shortest time limit of a function."""
 CALLS_TOOLS = "tools"
 """Needed by functions that speak to tool servers: the servers' tokens."""
 
@@ -98,6 +101,8 @@ class Host:
         self.items = items
         self.gathering = gathering
         self._looked = False
+        self.looked_at = -math.inf
+        """When its secrets were last compared with what is kept."""
         self.now = now
         self.inbox_queue = Queue(aws, places.inbox_queue)
         delay = Queue(aws, places.delay_queue)
@@ -246,7 +251,7 @@ async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], pa
         keys = await kept_keys(store)
         if not keys:
             raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
-        capabilities = Capabilities(keys, places.public_url)
+        capabilities = Capabilities(keys, places.public_url or None)
     except BaseException:
         await store.close()
         raise
@@ -275,7 +280,8 @@ async def _transactions(places: Places, claims: Claims | None, parts: Parts) -> 
     if parts.transactions is not None:
         return parts.transactions(claims)
     address = open_address(places.store)
-    transactions = Transactions(connections(address), address.platform, address.where, claims=claims)
+    opened = connections(address, command_timeout=STATEMENT)
+    transactions = Transactions(opened, address.platform, address.where, claims=claims)
     await check_tables(transactions, address.where)
     return transactions
 

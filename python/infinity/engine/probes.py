@@ -25,6 +25,7 @@ from infinity.supervision import spawn
 __all__ = ["Cause", "Probes"]
 
 META = "model_causes"
+AUTHENTICATION = "authentication "
 FIRST, FIRST_OUTAGE, LONGEST = 60.0, 900.0, 3_600.0
 """Seconds between probes of one cause: doubling. An outage was tried for long before it counts as one."""
 AFTER_A_START = 5.0
@@ -97,6 +98,11 @@ class Probes:
         if not self._causes:
             return None
         return next((self._causes[key] for key in _keys(info, name) if key in self._causes), None)
+
+    @property
+    def keys_refused(self) -> bool:
+        """Whether a provider refuses its key, as far as this process knows."""
+        return any(key.startswith(AUTHENTICATION) for key in self._causes)
 
     async def take(self, cause: Cause) -> bool:
         """Whether the caller is the probe that is due; its time is on record before it asks. ``StoreError``: it must not."""
@@ -194,7 +200,7 @@ class Probes:
 
 def _keys(info: ModelInfo | None, name: str) -> tuple[str, str, str, str]:
     provider = info.provider if info is not None else ""
-    return (f"authentication {provider}", f"model {name}", f"configuration {name}", f"outage {provider}")
+    return (f"{AUTHENTICATION}{provider}", f"model {name}", f"configuration {name}", f"outage {provider}")
 
 
 def _first(key: str) -> float:

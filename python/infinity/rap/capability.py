@@ -40,9 +40,10 @@ def generate_key() -> bytes:
 
 
 class Capabilities:
-    """Makes and opens callback URLs. ``keys``: at least one, of at least 16 bytes; ``base_url``: where tool servers reach this host."""
+    """Makes and opens callback URLs. ``keys``: at least one, of at least 16 bytes; ``base_url``: where tool servers reach this host;
+    without it URLs can be opened and none made."""
 
-    def __init__(self, keys: Sequence[bytes], base_url: str) -> None:
+    def __init__(self, keys: Sequence[bytes], base_url: str | None) -> None:
         if not keys:
             raise ConfigError("no key to sign callback URLs with; create one with generate_key() and keep it")
         for key in keys:
@@ -50,18 +51,22 @@ class Capabilities:
                 raise ConfigError(
                     f"a key of {len(key)} bytes is too short to sign callback URLs; use at least {_LEAST_KEY_BYTES}"
                 )
-        problem = url_problem(base_url)
+        problem = url_problem(base_url) if base_url is not None else None
         if problem:
             raise ConfigError(
                 f"the public URL for callbacks {problem}; write one such as http://127.0.0.1:8800"
             )
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url.rstrip("/") if base_url is not None else None
         self._keys = {_key_id(key): key for key in reversed(keys)}
         self._signing = _key_id(keys[0])
         self._decoy = generate_key()
 
     def url(self, thread: str, call_id: str) -> str:
         """``{base}/callback/{token}``. ``ValueError`` if the ids are too long for a token of 512 characters."""
+        if self._base_url is None:
+            raise ConfigError(
+                "this process does not know where tool servers reach the host; set its public URL"
+            )
         payload = _encode(_to_json((thread, call_id)))
         signed = f"{_VERSION}.{self._signing}.{payload}"
         token = f"{signed}.{_mac(self._keys[self._signing], signed)}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infinity.cloud import batch
+from infinity.cloud import batch, start
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +10,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of the agent function."""
     monkeypatch.setattr(batch, "LISTEN", 0.02)
     monkeypatch.setattr(batch, "PATIENCE", 0.5)
+    monkeypatch.setattr(start, "PATIENCE", 0.5)

@@ -10,6 +10,7 @@ from infinity._core import Delta
 from infinity.abc import Observer
 from infinity.cloud.host import Host
 from infinity.cloud.relay import forward, open_relay
+from infinity.cloud.start import open_patiently, turn_away
 
 from .lives import Life
 
@@ -22,9 +23,11 @@ Work = Callable[[Host, Mapping[str, Any], Callable[[], float]], Awaitable[dict[s
 class Environment:
     """A function's process: its host is opened by the first invocation and kept until it dies; then another one takes its place."""
 
-    def __init__(self, stage: Stage, work: Work) -> None:
+    def __init__(self, stage: Stage, work: Work, *, patient: bool = False) -> None:
+        """``patient``: a batch is turned away if the process cannot start."""
         self.stage = stage
         self._work = work
+        self._patient = patient
         self._life: Life | None = None
         self._host: Any = None
 
@@ -59,7 +62,12 @@ class Environment:
         self, life: Life, event: Mapping[str, Any], remaining: Callable[[], float]
     ) -> dict[str, Any]:
         if self._host is None:
-            self._host = await self._open(life)
+            try:
+                self._host = await open_patiently(lambda: self._open(life), asyncio.sleep)
+            except Exception as error:
+                if not self._patient:
+                    raise
+                return await turn_away(self.stage.environment(), event, error, self.stage.clock.now)
         return await self._work(self._host, event, remaining)
 
     async def _open(self, life: Life) -> Any:

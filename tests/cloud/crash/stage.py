@@ -96,7 +96,8 @@ class Stage:
         port = fixed_port()
         self.places["INFINITY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         for name, work in _FUNCTIONS.items():
-            self._create(name, lambda work=work: Environment(self, work))
+            patient = name == "agent"
+            self._create(name, lambda work=work, patient=patient: Environment(self, work, patient=patient))
         self._create("relay", lambda: Relay(self))
         await self.aws.lambdas.url("receiver", port=port)
         self.url = (await self.aws.lambdas.url("api")).rstrip("/")

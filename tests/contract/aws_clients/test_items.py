@@ -15,7 +15,15 @@ from infinity.cloud.claims import Claims
 from infinity.cloud.emulator import Emulator, broken, delayed, lost, repeated, reset, slow, throttled
 from infinity.cloud.emulator.faults import Attempt, Fault
 from infinity.cloud.emulator.wire import Reply
-from infinity.cloud.items import FAILING_SECONDS, INTERRUPT_SECONDS, LARGEST, SEEN_SECONDS, Interrupt, Items
+from infinity.cloud.items import (
+    FAILING_SECONDS,
+    INTERRUPT_SECONDS,
+    LARGEST,
+    SEEN_SECONDS,
+    Interrupt,
+    Items,
+    Trouble,
+)
 from infinity.errors import DamagedStore, LimitReached
 from infinity.testing.clock import VirtualClock
 
@@ -82,11 +90,11 @@ async def test_a_table_that_is_away_fails_no_slice_and_is_counted(
     assert await items.take_interrupt("t") is None
     await items.put_toolset("https://tools.example", b"{}")
     assert await items.toolset("https://tools.example") is None
-    await items.put_failing("t", "why")
+    await items.put_trouble({"t": Trouble("why")})
     assert await items.failing("t") is None
     assert set(items.lost) == {
         "seen", "prompt", "remember", "put_prompts", "forget_prompts", "interrupt",
-        "take_interrupt", "put_toolset", "toolset", "put_failing", "failing",
+        "take_interrupt", "put_toolset", "toolset", "put_trouble", "trouble",
     }  # fmt: skip
     cloud.faults.clear()
     assert await items.seen("t", "m")
@@ -279,7 +287,7 @@ async def test_one_that_another_process_takes_first_is_not_taken_twice(cloud: Em
 
 
 async def test_why_a_thread_fails_is_shown_for_a_while(items: Items, clock: VirtualClock) -> None:
-    await items.put_failing("t", "storage: the database is away")
+    await items.put_trouble({"t": Trouble("storage: the database is away")})
     assert await items.failing("t") == "storage: the database is away"
     clock.advance(FAILING_SECONDS)
     assert await items.failing("t") is None

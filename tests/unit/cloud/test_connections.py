@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.postgres.connections import Connections
+from infinity.cloud.postgres import connections
+from infinity.cloud.postgres.connections import UNTRIED, Connections
 
 
 class Fake:
     def __init__(self, number: int) -> None:
         self.number = number
-        self.closed = self.in_transaction = False
+        self.closed = self.in_transaction = self.silent = False
+        self.tried = 0
+
+    async def fetchval(self, sql: str) -> int:
+        self.tried += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        return 1
 
     def is_closed(self) -> bool:
         return self.closed
@@ -104,3 +112,47 @@ async def test_there_are_never_more_than_allowed_and_all_are_closed() -> None:
     assert len(desk.opened) <= 2
     await desk.connections.close()
     assert all(each.closed for each in desk.opened)
+
+
+@pytest.mark.trap("R4")
+async def test_a_connection_that_rested_for_long_is_tried_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the clock on the wall: a process that was frozen has not noticed the time."""
+    monkeypatch.setattr(connections, "PROBE", 0.01)
+    wall = 0.0
+    desk = Desk(wall=lambda: wall)
+    async with desk.connections.one(), desk.connections.one(), desk.connections.one():
+        pass
+    wall = UNTRIED - 1
+    assert await desk.use() == 0
+    assert [fake.tried for fake in desk.opened] == [0, 0, 0]
+    wall = 2 * UNTRIED
+    assert await desk.use() == 0
+    assert [fake.tried for fake in desk.opened] == [1, 0, 0]
+    # It has died without a word, and so have those that rested beside it: none of them is tried.
+    wall = 4 * UNTRIED
+    for fake in desk.opened:
+        fake.silent = True
+    assert await desk.use() == 3
+    assert [fake.tried for fake in desk.opened] == [2, 0, 0, 0]
+    assert [fake.closed for fake in desk.opened] == [True, True, True, False]
+
+
+async def test_after_a_lost_connection_none_that_rests_is_used_again() -> None:
+    desk = Desk()
+    async with desk.connections.one(), desk.connections.one():
+        pass
+    desk.connections.drop()
+    assert [fake.closed for fake in desk.opened] == [True, True]
+    assert await desk.use() == 2
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), ConnectionResetError("reset")])
+async def test_a_connection_that_gave_no_answer_is_not_used_again(error: OSError) -> None:
+    desk = Desk()
+    with pytest.raises(type(error)):
+        async with desk.connections.one():
+            raise error
+    assert desk.opened[0].closed
+    assert await desk.use() == 1

@@ -42,7 +42,6 @@ _ACTIONS = {
     "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "DeleteMessageBatch": "sqs:DeleteMessage",
     "CreateSchedule": "scheduler:CreateSchedule, and iam:PassRole for the schedules' role",
-    "UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole for the schedules' role",
     "Invoke": "lambda:InvokeFunction",
 }
 """What a policy must allow, where that is not named like the operation."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from infinity.errors import ConfigError, InfinityError
+from infinity.errors import ConfigError, InfinityError, StoreError
 
 from .client import Aws
+from .failure import AwsError
 
 __all__ = ["resolve"]
 
@@ -22,7 +23,7 @@ async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
     """The environment with its references replaced. All are fetched at once, each secret once, however many settings name it.
 
     ``NAME`` may be an ARN; ``#key`` takes one member of a secret that is a JSON object; parameters are decrypted. ``ConfigError`` lists every setting that could not
-    be read, and why. Values are in no message (S9).
+    be read, and why; it is a ``StoreError`` if that may be different in a moment. Values are in no message (S9).
     """
     sources = {
         variable: source for variable, value in environment.items() if (source := _source(value)) is not None
@@ -32,7 +33,7 @@ async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
     wanted = list(dict.fromkeys((service, name) for service, name, _ in sources.values()))
     answers = await asyncio.gather(*(_fetch(aws, *each) for each in wanted), return_exceptions=True)
     fetched = dict(zip(wanted, answers, strict=True))
-    resolved, problems = dict(environment), []
+    resolved, problems, away = dict(environment), [], True
     for variable, (service, name, key) in sources.items():
         try:
             found = fetched[service, name]
@@ -40,9 +41,12 @@ async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
                 raise found
             resolved[variable] = found if key is None else _member(found, key)
         except InfinityError as error:
+            away = away and isinstance(error, AwsError) and error.retryable
             problems.append(f"{variable} ({environment[variable]}): {error}")
     if problems:
-        raise ConfigError("these settings could not be read:\n" + "\n".join(problems))
+        # A service that is busy is no mistake of anybody, and is asked again.
+        kind = StoreError if away else ConfigError
+        raise kind("these settings could not be read:\n" + "\n".join(problems))
     return resolved
 
 

@@ -17,7 +17,7 @@ from constructs import Construct
 from . import permissions
 from .alarms import Alarms
 from .configuration import token_variables
-from .environment import address_parameter, grant_secret, parameter_name, reference
+from .environment import grant_secret, reference
 from .functions import AgentFunction, Deployment, Duty
 from .options import Options
 from .queues import RELAY_TIMEOUT, Queues
@@ -55,7 +55,6 @@ class InfinityAgent(Construct):
         self.queues = Queues(self, "Queues", self.options)
         self.stores = Stores(self, "Stores", self.options)
         self.deployment = Deployment(self, code, layer, self.options)
-        self._parameter = parameter_name(self)
         self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
         self.receiver_url, self.api_url = self._doors()
         self._allow()
@@ -93,8 +92,6 @@ class InfinityAgent(Construct):
             "INFINITY_STORE": stores.url,
             "INFINITY_TABLE": stores.table.table_name,
             "INFINITY_BUCKET": stores.bucket.bucket_name,
-            # By name: a function cannot refer to its own address.
-            "INFINITY_PUBLIC_URL": self.options.public_url or f"ssm:{self._parameter}",
         }
         if name in ("agent", "dead_letters", "api"):
             variables["INFINITY_OUTPUT_QUEUE"] = queues.output.queue_url
@@ -115,10 +112,10 @@ class InfinityAgent(Construct):
         receiver = self.functions["receiver"].entry.add_function_url(auth_type=kind.NONE)
         auth = kind.NONE if self.options.api_token else kind.AWS_IAM
         self._api = self.functions["api"].entry.add_function_url(auth_type=auth)
-        if not self.options.public_url:
-            # Without the slash at its end: paths are put behind it.
-            domain = Fn.select(2, Fn.split("/", receiver.url))
-            address_parameter(self, self._parameter, f"https://{domain}")
+        # Without the slash at its end: paths are put behind it. A function cannot refer to its own address, and the receiver makes no such URLs.
+        address = self.options.public_url or f"https://{Fn.select(2, Fn.split('/', receiver.url))}"
+        for name in ("agent", "api", "dead_letters", "sweep"):
+            self.functions[name].tell("INFINITY_PUBLIC_URL", address)
         return receiver.url, self._api.url
 
     def _allow(self) -> None:
@@ -130,8 +127,6 @@ class InfinityAgent(Construct):
                 if name != "sweep":
                     permissions.keep_items(each.role, stores)
                     permissions.keep_claims(each.role, stores)
-                if not self.options.public_url:
-                    permissions.read_parameter(each.role, self._parameter)
         agent = self.functions["agent"].role
         permissions.send(agent, queues.delay, queues.output)
         permissions.schedule(agent, queues)

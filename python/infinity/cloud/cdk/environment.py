@@ -8,7 +8,6 @@ from typing import Any
 
 import jsii
 from aws_cdk import Stack
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IValidation
 
 from infinity.errors import ConfigError
@@ -68,19 +67,3 @@ def _size(value: Any) -> int:
         case {"Fn::Sub": str(text)}:
             return len(text.encode()) + _UNKNOWN
     return _UNKNOWN if isinstance(value, dict) else len(json.dumps(value))
-
-
-def parameter_name(scope: Construct) -> str:
-    """Of the receiver's own address. Made from the place in the tree, not from a resource: a function cannot refer to its own URL."""
-    return f"/infinity/{Stack.of(scope).stack_name}/{scope.node.addr[-8:]}/public-url"
-
-
-def address_parameter(scope: Construct, name: str, url: str) -> ssm.StringParameter:
-    return ssm.StringParameter(
-        scope,
-        "PublicUrl",
-        parameter_name=name,
-        string_value=url,
-        description="Where tool servers reach the receiver",
-        tier=ssm.ParameterTier.STANDARD,
-    )

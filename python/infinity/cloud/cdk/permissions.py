@@ -18,7 +18,6 @@ __all__ = [
     "delete_claims",
     "keep_claims",
     "keep_items",
-    "read_parameter",
     "schedule",
     "send",
     "use_key",
@@ -53,12 +52,6 @@ def delete_claims(role: iam.Role, stores: Stores) -> None:
 
 def _bodies(stores: Stores) -> list[str]:
     return [stores.bucket.arn_for_objects(f"{folder}/*") for folder in ("claims", "records")]
-
-
-def read_parameter(role: iam.Role, name: str) -> None:
-    """By its name: the parameter holds a function's address, and that function's role cannot refer back to it."""
-    arn = Stack.of(role).format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
-    _allow(role, ["ssm:GetParameter", "ssm:GetParameters"], [arn])
 
 
 def schedule(role: iam.Role, queues: Queues) -> None:

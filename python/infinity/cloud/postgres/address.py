@@ -52,13 +52,20 @@ def open_address(url: str) -> Address:
 
 
 def connections(
-    address: Address, *, signer: Signer | None = None, now: Callable[[], float] = time.monotonic
+    address: Address,
+    *,
+    signer: Signer | None = None,
+    now: Callable[[], float] = time.monotonic,
+    command_timeout: float = _COMMAND_TIMEOUT,
 ) -> Connections:
-    """``ConfigError`` if asyncpg is not installed. Connects when a connection is needed."""
-    return Connections(connector(address, signer=signer), lifetime=address.platform.lifetime, now=now)
+    """``ConfigError`` if asyncpg is not installed. Connects when a connection is needed. ``command_timeout``: seconds of one statement."""
+    connect = connector(address, signer=signer, command_timeout=command_timeout)
+    return Connections(connect, lifetime=address.platform.lifetime, now=now)
 
 
-def connector(address: Address, *, signer: Signer | None = None) -> Callable[[], Awaitable[Connection]]:
+def connector(
+    address: Address, *, signer: Signer | None = None, command_timeout: float = _COMMAND_TIMEOUT
+) -> Callable[[], Awaitable[Connection]]:
     """What opens one connection. ``ConfigError`` if asyncpg is not installed."""
     connect = _driver()
     to_cluster = address.platform is DSQL
@@ -70,7 +77,7 @@ def connector(address: Address, *, signer: Signer | None = None) -> Callable[[],
             **await in_thread(how),
             server_settings=dict(address.platform.settings),
             timeout=_CONNECT_TIMEOUT,
-            command_timeout=_COMMAND_TIMEOUT,
+            command_timeout=command_timeout,
         )
         if not to_cluster:
             await _check_isolation(connection, address.where)

@@ -1,4 +1,8 @@
-"""A few connections, used again and again; none is older than the server allows. Nothing ticks while they rest (I9)."""
+"""A few connections, used again and again; none is older than the server allows. Nothing ticks while they rest (I9).
+
+A process that was frozen, or a machine that slept, finds its connections dead, and nobody has told it: what stands in between drops them without a word.
+So one that has rested for long is tried before it is used, and when one is found dead, those that rested beside it go too.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,15 @@ Connection = Any
 """``asyncpg.Connection``; asyncpg carries no types."""
 
 _HANG_UP = 2.0
+UNTRIED = 30.0
+"""Seconds of the wall clock that a connection may rest and be used without being tried."""
+PROBE = 1.5
+"""Seconds in which one that is tried must answer."""
 
 
 class Connections:
-    """``connect`` opens one; ``lifetime`` and ``now`` are in seconds of one clock; at most ``most`` are open at a time."""
+    """``connect`` opens one; ``lifetime`` and ``now`` are in seconds of one clock, ``wall`` of one that a frozen process does not stop; at most ``most`` are
+    open at a time."""
 
     def __init__(
         self,
@@ -26,12 +35,14 @@ class Connections:
         lifetime: float | None = None,
         most: int = 8,
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._connect = connect
         self._lifetime = lifetime
-        self._now = now
+        self._now, self._wall = now, wall
         self._room = asyncio.Semaphore(most)
-        self._resting: list[tuple[Connection, float]] = []
+        self._resting: list[tuple[Connection, float, float]] = []
+        """With the times at which they were opened, and laid to rest."""
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Connection]:
@@ -42,31 +53,53 @@ class Connections:
             try:
                 yield connection
                 intact = True
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, OSError, TimeoutError):
                 raise
             except BaseException:
                 intact = True
                 raise
             finally:
                 if intact and not connection.is_closed() and not connection.is_in_transaction():
-                    self._resting.append((connection, born))
+                    self._resting.append((connection, born, self._wall()))
                 else:
                     connection.terminate()
 
     async def _open(self) -> tuple[Connection, float]:
         while self._resting:
-            connection, born = self._resting.pop()
+            connection, born, since = self._resting.pop()
             if connection.is_closed():
                 continue
-            if self._lifetime is None or self._now() - born < self._lifetime:
+            if self._lifetime is not None and self._now() - born >= self._lifetime:
+                connection.terminate()
+            elif abs(self._wall() - since) < UNTRIED or await _answers(connection):
                 return connection, born
-            connection.terminate()
+            else:
+                self.drop()
         # Counted from before: the server may have begun to count while we still waited.
         born = self._now()
         return await self._connect(), born
 
+    def drop(self) -> None:
+        """One was lost: those that rest have probably gone the same way, and are not used again."""
+        resting, self._resting = self._resting, []
+        for connection, _, _ in resting:
+            connection.terminate()
+
     async def close(self) -> None:
         resting, self._resting = self._resting, []
         await asyncio.gather(
-            *(connection.close(timeout=_HANG_UP) for connection, _ in resting), return_exceptions=True
+            *(connection.close(timeout=_HANG_UP) for connection, _, _ in resting), return_exceptions=True
         )
+
+
+async def _answers(connection: Connection) -> bool:
+    """Whether it is alive; one that is not is terminated."""
+    try:
+        async with asyncio.timeout(PROBE):
+            await connection.fetchval("SELECT 1")
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, Exception):
+            raise
+        return False
+    return True

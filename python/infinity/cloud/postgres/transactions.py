@@ -81,8 +81,9 @@ class Transactions:
             except InfinityError:
                 raise
             except Exception as error:
-                if judge(error) is Verdict.LOST and outcome.committing:
-                    outcome.uncertain = True
+                if judge(error) is Verdict.LOST:
+                    outcome.uncertain = outcome.uncertain or outcome.committing
+                    self._connections.drop()
                 if judge(error) is Verdict.FINAL or tried == self._retries.tries:
                     raise self._final(error, outcome) from error
             await self._retries.wait(tried)
