@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import CoreError, header_json
-from infinity.abc import Accepted, Status, Store, ThreadRow
+from infinity.abc import Accepted, Status, Store, ThreadRow, Usage
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.errors import BadRequest, UnknownThread
@@ -27,7 +27,7 @@ __all__ = ["absent", "create", "delete", "describe", "known", "listing"]
 
 _STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
-_FROM_HEADER = ("model", "usage", "context_tokens", "children", "ancestors", "position")
+_FROM_HEADER = ("model", "context_tokens", "children", "ancestors", "position")
 
 
 async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -> Answer:
@@ -111,6 +111,7 @@ async def describe(
         {
             **_summary(runtime, row),
             **{name: header[name] for name in _FROM_HEADER if name in header},
+            "usage": Usage(*header["usage"]),
             "cursor": header["feed"] - 1,
             "explanation": explanation,
             "prompts": [public(prompt) for prompt in await asked_at(store, row)],

@@ -139,7 +139,12 @@ def finish(slice: Slice, turn: Turn | None) -> None:
         usage = turn.usage
         spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
         slice.thread.add_turn(
-            encode_json(text_blocks(body.text)), [], now=slice.now, usage=spent, cost=slice.spend(usage)
+            encode_json(text_blocks(body.text)),
+            [],
+            now=slice.now,
+            usage=spent,
+            cost=slice.spend(usage),
+            meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason, "usage": usage}),
         )
     slice.thread.send(slice.thread.parent, f"summary.{slice.thread.id}", Kind.SUMMARY, encode(body))
     slice.thread.close()

@@ -29,6 +29,7 @@ from .lessons import Lessons
 from .model_list import Told, told_of
 from .openai_edge import Conversation
 from .openai_responses import ResponsesTurn
+from .prices import price_of
 from .sdk import SdkCalls
 from .settings import DialectSettings
 from .too_long import window_in
@@ -79,7 +80,7 @@ class OpenAIModel:
         self._client: AsyncOpenAI | None = None
 
     def info(self, id: str) -> ModelInfo:
-        return openai_models.info(id)
+        return replace(openai_models.info(id), price=price_of(id, self._access.base_url))
 
     def taught_by(self, lessons: Lessons) -> None:
         """What is learned of the endpoint is kept there from now on."""

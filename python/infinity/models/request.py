@@ -36,6 +36,13 @@ def thinking(model: ModelInfo, max_tokens: int) -> dict[str, Any] | None:
     return config
 
 
+@lru_cache(maxsize=64)
+def _thinking_json(id: str, budget: int, max_tokens: int) -> tuple[str, bytes]:
+    """The form, and the parameter as JSON; the same for all requests with room for a whole answer."""
+    config = thinking(ModelInfo("", "", id, thinking=budget), max_tokens)
+    return ("", b"") if config is None else (config["type"], b',"thinking":' + _encode(config))
+
+
 _ASSISTANT = b'{"role":"assistant","content":[{"type":"'
 _RESULT = b'{"role":"user","content":[{"type":"tool_result"'
 
@@ -54,7 +61,12 @@ def continues_without_reasoning(messages: bytes) -> bool:
 
 def betas(model: ModelInfo) -> str | None:
     """The ``anthropic-beta`` header that ``thinking`` needs."""
-    return _BINDING_CONTROLS if is_bound(model.id) else None
+    return _beta(model.id)
+
+
+@lru_cache(maxsize=64)
+def _beta(id: str) -> str | None:
+    return _BINDING_CONTROLS if is_bound(id) else None
 
 
 def system(text: str) -> list[dict[str, Any]]:
@@ -99,9 +111,9 @@ def body(request: ModelRequest, host: str = "") -> bytes:
         parts += [b',"system":', _system_json(request.system)]
     if has_tools(request.tools):
         parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
-    config = thinking(request.model, request.max_tokens)
-    if config and not (config["type"] == "enabled" and continues_without_reasoning(request.messages)):
-        parts += [b',"thinking":', _encode(config)]
+    form, said = _thinking_json(request.model.id, request.model.thinking, request.max_tokens)
+    if form != "enabled" or not continues_without_reasoning(request.messages):
+        parts.append(said)
     parts += [b',"messages":', for_messages_api(request.messages, origin(host, request.model)), b"}"]
     if request.model.options is not None:
         parts = _with_options(parts, request)
@@ -119,10 +131,9 @@ def _with_options(parts: list[bytes], request: ModelRequest) -> list[bytes]:
     assert request.model.options is not None
     said = for_messages(request.model.options, tools=has_tools(request.tools))
     forced = said.get("tool_choice", {}).get("type") in ("any", "tool")
-    if forced and b',"thinking":' in parts:
+    if forced:
         # With a forced choice the API refuses to reason.
-        where = parts.index(b',"thinking":')
-        parts = parts[:where] + parts[where + 2 :]
+        parts = [part for part in parts if not part.startswith(b',"thinking":')]
     for name, value in said.items():
         parts[-1:] = [b"," + _encode(name) + b":" + _encode(value), b"}"]
     if request.model.options.cache == "1h":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infinity._core import Delta, Message
+from infinity.abc import Usage
 from infinity.engine.family import tell_parent
 from infinity.engine.work import Slice
 
@@ -26,7 +27,7 @@ async def commit(slice: Slice) -> Committed | None:
         if not slice.thread.changed():
             return None
         tell_parent(slice)
-        usage = slice.thread.usage
+        usage = Usage(*slice.thread.usage)
         slice.note("slice", rounds=slice.rounds, timings=slice.timings, usage=usage)
         slice.delta = slice.thread.delta(slice.now)
     delta = slice.delta
