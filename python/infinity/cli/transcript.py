@@ -55,6 +55,7 @@ class Transcript:
             "prompt": self._prompt,
             "prompt_closed": self._prompt_closed,
             "problem": self._problem,
+            "fallback": self._fallback,
             "simplified": self._simplified,
             "status": self._status,
             "subscription": self._subscription,
@@ -229,6 +230,10 @@ class Transcript:
     def _problem(self, data: dict[str, Any]) -> None:
         child = f"child {one_line(str(data['thread']))}: " if data.get("thread") else ""
         self.line(warn(f"! {child}{within(clean(data['text']), '  ')} ({data['code']})"))
+
+    def _fallback(self, data: dict[str, Any]) -> None:
+        words = f"{data['model']} answers instead of {data['instead_of']}: {data['text']}"
+        self.line(dim(f"({within(clean(words), '  ')})"))
 
     def _simplified(self, data: dict[str, Any]) -> None:
         self.line(dim(f"({within(clean(data['text']), '  ')})"))

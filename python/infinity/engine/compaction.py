@@ -144,7 +144,7 @@ def finish(slice: Slice, turn: Turn | None) -> None:
             now=slice.now,
             usage=spent,
             cost=slice.spend(usage),
-            meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason, "usage": usage}),
+            meta=encode_json({"model": slice.asks, "stop_reason": turn.stop_reason, "usage": usage}),
         )
     slice.thread.send(slice.thread.parent, f"summary.{slice.thread.id}", Kind.SUMMARY, encode(body))
     slice.thread.close()

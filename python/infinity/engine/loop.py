@@ -374,7 +374,7 @@ class Loop:
         if committed is not None:
             self.follow(committed)
         if bought and slice.model is not None and self._services.probes.succeeded(slice.model):
-            about = self._services.probes.passed(slice.model, slice.thread.model)
+            about = self._services.probes.passed(slice.model, slice.asks)
             await optional_async("waking who waited for the model", slice.thread.id, about)
 
     async def _commit_kept(self, thread: str, batch: Sequence[Message]) -> Sequence[Message]:

@@ -95,6 +95,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """The ``seq`` of the last event, by subscription."""
     ending: Ending | None = None
     """Calls that are still to be cancelled."""
+    stand_in: str | None = None
+    """The model that answered last in place of the thread's own (``engine/stand_ins.py``)."""
     simpler: Simpler = Simpler()
     """The form in which requests are made; children inherit it."""
 

@@ -10,7 +10,7 @@ import math
 
 from infinity.abc import Usage
 from infinity.backoff import Backoff
-from infinity.engine import budget, compaction
+from infinity.engine import budget, compaction, stand_ins
 from infinity.engine.attempts import Owed, bound
 from infinity.engine.memo import Memo, glance, recall, remember
 from infinity.engine.work import Slice
@@ -64,10 +64,11 @@ async def may_buy(slice: Slice) -> bool:
     if attempts.owed(thread) and (count := await attempts.settle(thread)) is not None:
         slice.thread.attempted(count)
     try:
-        slice.provider, slice.model = slice.services.models.resolve(slice.thread.model)
+        slice.provider, slice.model = slice.services.models.resolve(slice.asks)
     except ConfigError as error:
-        await give_up(slice, error)
-        return False
+        if not await stand_ins.takes_over(slice, error):
+            await give_up(slice, error)
+            return False
     memo = glance(slice.thread)
     if memo.held is not None:
         _park_again(slice, memo.held)
@@ -75,6 +76,8 @@ async def may_buy(slice: Slice) -> bool:
         park(slice, "budget", f"{used_up}; resume the thread to allow as much again")
     elif not await _free_to_ask(slice, memo):
         pass
+    elif slice.stand_in is not None:
+        return True
     elif exhausted(slice) and not (slice.probing and used(slice) - memo.tried < bound(_retries(slice))):
         _park_again(slice, _used_up(slice))
     else:
@@ -100,7 +103,13 @@ async def _free_to_ask(slice: Slice, memo: Memo) -> bool:
     if memo.cause is not None:
         await probes.refresh()
         slice.probing = slice.probing or slice.woken
-    cause = probes.standing(slice.model, slice.thread.model)
+    cause = probes.standing(slice.model, slice.asks)
+    if cause is not None and stand_ins.has_any(slice):
+        if await probes.take(cause):
+            slice.probing = True
+            return True
+        if stand_ins.switch(slice, cause.text):
+            return True
     if cause is None or slice.asked_by_a_person or slice.bought or compaction.is_summariser(slice):
         return True
     if await probes.take(cause):
@@ -241,6 +250,8 @@ def unhold(slice: Slice, *, person: bool) -> None:
 def recovered(slice: Slice) -> None:
     """A turn was bought: what failed before it counts no longer."""
     slice.wasted, slice.receives, slice.probing = 0, 1, False
+    if glance(slice.thread).stand_in is not None:
+        stand_ins.recorded(slice)
     _forget(slice)
 
 

@@ -48,6 +48,8 @@ class Slice:
     """The model that answers in this slice, once it was resolved."""
     provider: Model | None = None
     """Its provider."""
+    stand_in: str | None = None
+    """The name of the model that is asked in place of the thread's own (``engine/stand_ins.py``)."""
     rounds: int = 0
     """Completions in a row; those of slices that this one goes on for count too."""
     turns: int = 0
@@ -124,6 +126,11 @@ class Slice:
             return False
         # What is no input asks no model that said wait, and none whose context is being compacted (R8).
         return memo.retry is None and (not memo.blocked or self.spoken or self.asked_by_a_person)
+
+    @property
+    def asks(self) -> str:
+        """The name of the model that is asked."""
+        return self.stand_in or self.thread.model
 
     @property
     def full(self) -> bool:

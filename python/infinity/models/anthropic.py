@@ -17,6 +17,7 @@ from .access import BASE_URL, Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import decode
 from .failure import told
+from .proxies import proxy_of
 from .request import API_VERSION, betas, body, origin
 from .sse import EventSplitter, EventTooLong
 from .turn import OpenTurn
@@ -42,6 +43,7 @@ class AnthropicModel:
         self._timeouts = timeouts or ModelTimeouts()
         self._url = access.base_url.rstrip("/") + "/v1/messages"
         self._host = access.host
+        self._proxy = proxy_of(access.base_url)
         self._session: ClientSession | None = None
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
@@ -201,7 +203,7 @@ class AnthropicModel:
                 ),
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=_proxy(self._access.base_url),
+                proxy=self._proxy,
                 read_bufsize=1 << 18,
             )
         return self._session
@@ -229,14 +231,3 @@ async def _drain(response: ClientResponse) -> None:
                 pass
     except (TimeoutError, aiohttp.ClientError, OSError):
         pass  # the answer is complete; only the connection is lost
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this address (``https_proxy``, ``no_proxy``, …), looked up once."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)

@@ -18,6 +18,7 @@ from . import claude, failure, options
 from .access import Access, ModelTimeouts
 from .anthropic_list import listed
 from .events import KNOWN, Event
+from .proxies import proxy_of
 from .request import API_VERSION, betas, body, origin
 from .sdk import SdkCalls
 from .turn import OpenTurn
@@ -35,6 +36,7 @@ class AnthropicSdkModel:
 
     def __init__(self, access: Access, timeouts: ModelTimeouts | None = None) -> None:
         self._access = access
+        self._proxy = proxy_of(access.base_url, socks="socksio")
         self._timeouts = timeouts or ModelTimeouts()
         self._calls = SdkCalls("anthropic", access, self._timeouts, self._translate)
         self._client: AsyncAnthropic | AsyncAnthropicBedrock | None = None
@@ -116,7 +118,10 @@ class AnthropicSdkModel:
 
         timeout = anthropic.Timeout(self._timeouts.stall, connect=self._timeouts.connect)
         client = anthropic.DefaultAsyncHttpxClient(
-            base_url=self._access.base_url, timeout=timeout, follow_redirects=False
+            base_url=self._access.base_url,
+            timeout=timeout,
+            follow_redirects=False,
+            proxy=self._proxy,
         )
         return {
             "base_url": self._access.base_url,

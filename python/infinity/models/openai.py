@@ -30,6 +30,7 @@ from .model_list import Told, told_of
 from .openai_edge import Conversation
 from .openai_responses import ResponsesTurn
 from .prices import price_of
+from .proxies import proxy_of
 from .sdk import SdkCalls
 from .settings import DialectSettings
 from .too_long import window_in
@@ -69,6 +70,7 @@ class OpenAIModel:
         self, access: Access, timeouts: ModelTimeouts | None = None, options: OpenAIOptions | None = None
     ) -> None:
         self._access = access
+        self._proxy = proxy_of(access.base_url, socks="socksio")
         self._timeouts = timeouts or ModelTimeouts()
         self._options = options or OpenAIOptions()
         self._theirs = openai_models.is_openai(access.host)
@@ -268,7 +270,10 @@ class OpenAIModel:
                 max_retries=0,
                 timeout=timeout,
                 http_client=openai.DefaultAsyncHttpxClient(
-                    base_url=self._access.base_url, timeout=timeout, follow_redirects=False
+                    base_url=self._access.base_url,
+                    timeout=timeout,
+                    follow_redirects=False,
+                    proxy=self._proxy,
                 ),
             )
         return self._client

@@ -22,6 +22,12 @@ def examine(models: Models, settings: Settings, *, named: bool) -> list[str]:
     for name in models.named if named else ():
         if name != default:
             infos.append(_resolve(models, name, f"the model {name!r} cannot be used", found))
+        for other in models.fallback_of(name):
+            infos.append(
+                _resolve(
+                    models, other, f"{other!r}, the fallback of the model {name!r}, cannot be used", found
+                )
+            )
     for info in infos:
         if info is not None and settings.limits.tree_dollars and info.price is None:
             found.append(

@@ -22,6 +22,7 @@ from .settings import (
 if TYPE_CHECKING:
     from .access import Access, ModelTimeouts
     from .bedrock import AwsIdentity
+    from .keys import KeySource
     from .script import Script
 
 Table = Mapping[str, Any]
@@ -33,13 +34,35 @@ Factory = Callable[[Table, Environment], Model]
 def anthropic(table: Table, environment: Environment) -> Model:
     from .anthropic import AnthropicModel
 
-    return AnthropicModel(*_anthropic_access(table, environment))
+    return _rekeyed(table, environment, AnthropicModel)
+
+
+def _rekeyed(table: Table, environment: Environment, make: Callable[[Access, ModelTimeouts], Model]) -> Model:
+    """The provider; where its key comes from a file or a command, one that reads it again when it is refused."""
+    settings = read(AnthropicSettings, table, "models.providers.anthropic")
+    source = _source(settings, "[models.providers.anthropic]")
+    if source is None:
+        return make(*_anthropic_access(table, environment))
+    from .access import BASE_URL, Access
+    from .keys import Rekeyed
+
+    url = settings.base_url or environment.get("ANTHROPIC_BASE_URL") or BASE_URL
+    return Rekeyed(source, lambda key: make(Access(key, base_url=url), _timeouts(settings)))
+
+
+def _source(settings: AnthropicSettings | OpenAISettings, where: str) -> KeySource | None:
+    from .keys import KeySource
+
+    file, command = settings.api_key_file, settings.api_key_command
+    if sum(each is not None for each in (settings.api_key, file, command)) > 1:
+        raise ConfigError(f"{where}: only one of api_key, api_key_file and api_key_command can be set")
+    return None if file is None and command is None else KeySource(where, file, command)
 
 
 def anthropic_sdk(table: Table, environment: Environment) -> Model:
     from .anthropic_sdk import AnthropicSdkModel
 
-    return AnthropicSdkModel(*_anthropic_access(table, environment))
+    return _rekeyed(table, environment, AnthropicSdkModel)
 
 
 def openai(table: Table, environment: Environment) -> Model:
@@ -50,7 +73,18 @@ def openai(table: Table, environment: Environment) -> Model:
     api = Api(settings.api) if settings.api else None
     dialect = DialectSettings(row=settings.dialect) if isinstance(settings.dialect, str) else settings.dialect
     options = OpenAIOptions(api, settings.effort, settings.summary, dialect)
-    return OpenAIModel(_openai_access(settings, environment), _timeouts(settings), options)
+    source = _source(settings, "[models.providers.openai]")
+    if source is None:
+        return OpenAIModel(_openai_access(settings, environment), _timeouts(settings), options)
+    from .access import Access
+    from .keys import Rekeyed
+    from .openai_models import BASE_URL
+
+    url = settings.base_url or environment.get("OPENAI_BASE_URL") or BASE_URL
+    return Rekeyed(
+        source,
+        lambda key: OpenAIModel(Access(key, base_url=url, provider="OpenAI"), _timeouts(settings), options),
+    )
 
 
 def bedrock(table: Table, environment: Environment) -> Model:
@@ -84,7 +118,8 @@ BUILT_IN: dict[str, Factory] = {
 
 def has_anthropic_key(table: Table, environment: Environment) -> bool:
     settings = read(AnthropicSettings, table, "models.providers.anthropic")
-    return _secrets(settings, environment) != (None, None)
+    source = settings.api_key_file is not None or settings.api_key_command is not None
+    return source or _secrets(settings, environment) != (None, None)
 
 
 def _secrets(settings: AnthropicSettings, environment: Environment) -> tuple[str | None, str | None]:

@@ -75,6 +75,11 @@ class Models:
         """Names of ``[models.named]``."""
         return list(self._section.named)
 
+    def fallback_of(self, name: str) -> tuple[str, ...]:
+        """The models that stand in for a named one."""
+        named = self._section.named.get(name or self.default)
+        return () if named is None else named.fallback
+
     def keys(self) -> dict[str, bool]:
         """Variables that providers take their keys from, and whether they are set here."""
         names = {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK"}

@@ -56,6 +56,8 @@ class Named(Section):
     service_tier: str | None = None
     extra_body: dict[str, Any] = {}
     extra_headers: dict[str, str] = {}
+    fallback: tuple[str, ...] = ()
+    """Models that answer while this one cannot, the first that can."""
 
     def __post_init__(self) -> None:
         for name, value in self.extra_headers.items():

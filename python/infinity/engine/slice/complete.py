@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from infinity.abc import Model, ModelRequest, Part, Reasoning, Text, ToolUse, Turn, Usage
-from infinity.engine import compaction, spending
+from infinity.engine import compaction, spending, stand_ins
 from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
 from infinity.engine.memo import glance
@@ -41,8 +41,7 @@ async def complete(slice: Slice) -> Turn | None:
     started_at = slice.now
     turn: Turn | None = None
     try:
-        if await spending.may_buy(slice):
-            turn = await _tries(slice)
+        turn = await _answered(slice)
     except (ModelError, ConfigError) as error:
         if isinstance(error, InvalidModelRequest):
             error.args = (f"{error}{_blame(slice, error)}",)
@@ -60,6 +59,18 @@ async def complete(slice: Slice) -> Turn | None:
     slice.mark("complete", started_at)
     slice.services.observer.gate("completed")
     return turn
+
+
+async def _answered(slice: Slice) -> Turn | None:
+    """The turn of the thread's own model, or of one that stands in for it. Raises what its own has failed with."""
+    first: ModelError | ConfigError | None = None
+    while True:
+        try:
+            return await _tries(slice) if await spending.may_buy(slice) else None
+        except (ModelError, ConfigError) as error:
+            first = first or error
+            if not await stand_ins.takes_over(slice, error):
+                raise first from error if first is not error else error.__cause__
 
 
 async def _tries(slice: Slice) -> Turn | None:

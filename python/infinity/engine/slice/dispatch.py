@@ -84,7 +84,7 @@ def _record(slice: Slice, turn: Turn) -> list[Call]:
         now=slice.now,
         usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
         cost=slice.spend(usage),
-        meta=encode_json({"model": slice.thread.model, "stop_reason": turn.stop_reason, "usage": usage}),
+        meta=encode_json({"model": slice.asks, "stop_reason": turn.stop_reason, "usage": usage}),
     )
     if (problem := _ENDS.get(turn.stop_reason)) is not None:
         slice.problem(*problem)
