@@ -39,6 +39,7 @@ options = Options(
     public_url="https://agent.example",
     key=kms.Key(stack, "Key"),
     snap_start=True,
+    alarm_email="ops@agent.example",
     alarm_actions=[actions.SnsAction(sns.Topic(stack, "Alarm"))],
     keep=False,
 )
@@ -102,7 +103,12 @@ class Template:
 
     def __init__(self, file: Path) -> None:
         self.document = json.loads(file.read_text())
-        self.resources: dict[str, dict[str, Any]] = self.document["Resources"]
+        self.resources: dict[str, dict[str, Any]] = {
+            name: resource
+            for name, resource in self.document["Resources"].items()
+            # The CDK's own, which empties a bucket before it is deleted.
+            if not name.startswith("CustomS3AutoDeleteObjectsCustomResourceProvider")
+        }
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
         """Properties of the resources of this type, by logical id."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import FUNCTIONS, ROOT, Template, listed
+from infinity.cloud.metrics import FAILING, METRICS, NAMESPACE
 
 CONTRACT = ROOT / "docs" / "internals" / "cloud.md"
 ANY_QUEUE = "AWS::SQS::Queue"
@@ -376,15 +377,60 @@ def test_somebody_is_called_when_something_is_wrong(template: Template) -> None:
     def watches(metric: str, id: str) -> bool:
         return any(name == metric and f'"{id}"' in where for name, where in watched)
 
-    assert watches("ApproximateNumberOfMessagesVisible", named["dead"][0])
+    # A letter that is tried again and again is hidden nearly all the time.
+    assert watches("ApproximateAgeOfOldestMessage", named["dead"][0])
+    assert not watches("ApproximateNumberOfMessagesVisible", named["dead"][0])
+    for name in ("receiver", "api"):
+        assert watches("Url5xxCount", template.id_of(name))
+    (cluster,) = template.of("AWS::DSQL::Cluster")
+    assert watches("QueryTimeouts", cluster)
     assert watches("ApproximateNumberOfMessagesVisible", named["late"][0])
     assert watches("ApproximateAgeOfOldestMessage", named["inbox"][0])
     for name in FUNCTIONS:
         assert watches("Errors", template.id_of(name)) and watches("Throttles", template.id_of(name))
 
 
-def test_alarms_do_what_they_are_told(full: Template) -> None:
-    assert all(alarm["AlarmActions"] for alarm in full.of("AWS::CloudWatch::Alarm").values())
+def test_slices_that_keep_failing_raise_the_alarm_that_the_crash_tests_play(template: Template) -> None:
+    (alarm,) = [
+        each
+        for each in template.of("AWS::CloudWatch::Alarm").values()
+        if each["MetricName"] == FAILING.metric
+    ]
+    assert alarm["Namespace"] == NAMESPACE and alarm["Statistic"] == "Sum"
+    assert (alarm["Threshold"], alarm["Period"]) == (FAILING.least, FAILING.seconds)
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (FAILING.periods, FAILING.breaching)
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": template.id_of("agent")}}]
+    assert template.variables("agent")["INFINITY_METRICS"] == "1"
+
+
+def test_alarms_do_what_they_are_told_and_write_to_an_address(full: Template, plain: Template) -> None:
+    alarms = full.of("AWS::CloudWatch::Alarm").values()
+    assert {len(alarm["AlarmActions"]) for alarm in alarms} == {2}
+    (mail,) = full.of("AWS::SNS::Subscription").values()
+    assert (mail["Protocol"], mail["Endpoint"]) == ("email", "ops@agent.example")
+    assert not plain.of("AWS::SNS::Topic")
+
+
+def test_a_dashboard_shows_every_figure_of_the_functions(template: Template) -> None:
+    shown = json.dumps(template.one("AWS::CloudWatch::Dashboard"))
+    assert all(name in shown for name in METRICS)
+
+
+# -- limits
+
+
+def test_nobody_takes_more_than_their_share_of_the_account(template: Template) -> None:
+    for mapping in template.of("AWS::Lambda::EventSourceMapping").values():
+        assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
+    functions = template.functions()
+    reserved = {name: each.get("ReservedConcurrentExecutions") for name, each in functions.items()}
+    assert {name for name, most in reserved.items() if most} == {"receiver", "relay"}
+
+
+def test_a_bucket_that_goes_with_its_stack_is_emptied_first(full: Template, plain: Template) -> None:
+    assert full.of("Custom::S3AutoDeleteObjects")
+    assert not plain.of("Custom::S3AutoDeleteObjects")
 
 
 # -- options
@@ -393,9 +439,10 @@ def test_alarms_do_what_they_are_told(full: Template) -> None:
 def test_a_snapshot_is_of_a_published_version_that_the_queue_reaches(full: Template) -> None:
     assert full.functions()["agent"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
     mapping = next(
-        each for each in full.of("AWS::Lambda::EventSourceMapping").values() if "ScalingConfig" in each
+        each
+        for each in full.of("AWS::Lambda::EventSourceMapping").values()
+        if each["ScalingConfig"] == {"MaximumConcurrency": 50}
     )
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 50}
     assert "Live" in json.dumps(mapping["FunctionName"])
 
 

@@ -29,6 +29,7 @@ from .groups import Group, groups_of, plan
 from .hold import Hold
 from .host import Host
 from .items import Interrupt
+from .metrics import counting, figures, write
 from .owed import Owed, gathering
 from .postgres.queues import AT_ONCE
 
@@ -71,11 +72,13 @@ async def run_batch(
     """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
     hold = Hold(host.inbox_queue)
     await hold.take(event["Records"])
-    beating = tend(hold.beat, "hold a batch")
-    try:
-        failed = await _run_all(host, groups_of(event["Records"]), hold, remaining)
-    finally:
-        beating.cancel()
+    with counting() as found:
+        beating = tend(hold.beat, "hold a batch")
+        try:
+            failed = await _run_all(host, groups_of(event["Records"]), hold, remaining)
+        finally:
+            beating.cancel()
+            write(host.environment, found, host.now())
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
@@ -83,6 +86,7 @@ async def _run_all(
     host: Host, groups: Sequence[Group], hold: Hold, remaining: Callable[[], float]
 ) -> list[dict[str, Any]]:
     """The records that failed."""
+    figures().receives += [group.receives for group in groups]
     planned = await plan(host.items, groups)
     for group in planned.back:
         await hold.rest(group.records, 0)
@@ -180,7 +184,9 @@ async def _work(
         messages = host.gathering.returned(group.thread)
     if again or opened.woken_at is not None:
         await _see_to(host, group.thread, owed, timers=again or opened.due is not None, wakes=again)
+    committed_at = host.now()
     paid = await _pay(host, group.thread, owed, remaining, opened.again)
+    figures().done_after.append(host.now() - committed_at)
     if paid and (again or opened.woken_at is not None) and not opened.later:
         await host.items.forget_failing(group.thread)
     return opened.later, opened.reason
@@ -368,6 +374,7 @@ async def _pay_later(host: Host, thread: str, error: BaseException, failed_befor
     seconds = round(REST.wait(failed_before))
     reason = f"not everything that it has to say could be sent: {error}"
     log.warning("%s is woken in %d s: %s", thread, seconds, reason)
+    figures().failed += 1
     await host.alarms.wake_again(thread, seconds, failed_before + 1)
     try:
         await host.failing(thread, reason, 0)
@@ -421,6 +428,7 @@ async def _rest(
     """The messages come back after a rest that grows; the thread alone waits, and says why (I7, L10)."""
     seconds = round(REST.wait(group.receives - 1))
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
+    figures().failed += 1
     await hold.rest(failed, seconds)
     try:
         await host.failing(group.thread, reason, group.receives, outage=outage)

@@ -34,6 +34,7 @@ from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
 from .groups import SILENT
 from .items import Items, Trouble
+from .metrics import Counting
 from .output import Output
 from .owed import Gathering
 from .postgres.address import connections, open_address
@@ -268,7 +269,7 @@ async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], pa
         feed=feed,
         settings=described.settings,
         functions=described.functions,
-        observer=parts.observe(feed) if parts.observe is not None else None,
+        observer=Counting(parts.observe(feed) if parts.observe is not None else feed),
         ids=parts.ids or RandomIds(),
         sole_writer=False,
         alarm=gathering,

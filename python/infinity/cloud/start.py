@@ -24,6 +24,7 @@ from .groups import groups_of
 from .hold import Hold
 from .host import Host
 from .items import Items, Trouble
+from .metrics import Figures, write
 
 __all__ = ["keys_changed", "open_patiently", "turn_away"]
 
@@ -69,6 +70,7 @@ async def turn_away(
         hold = Hold(Queue(aws, environment.get("INFINITY_INBOX_QUEUE", "")))
         items = Items(aws, environment.get("INFINITY_TABLE", ""), now)
         groups = groups_of(event["Records"])
+        write(environment, Figures(failed=len(groups)), now())
         for group in groups:
             await hold.rest(group.records, round(REST.wait(group.receives - 1)))
             before = await items.trouble(group.thread) or Trouble()

@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
 from . import permissions
-from .alarms import Alarms
+from .alarms import Alarms, Dashboard
 from .configuration import token_variables
 from .environment import grant_secret, reference
 from .functions import AgentFunction, Deployment, Duty
@@ -30,6 +30,7 @@ _BATCH = 10
 _SHORT = 30
 """Seconds that the functions may take which run no slices."""
 _SWEEP = Duration.minutes(15)
+_RELAYS = 10
 
 
 class InfinityAgent(Construct):
@@ -60,7 +61,8 @@ class InfinityAgent(Construct):
         self._allow()
         self._trigger()
         self._give_secrets(Path(code))
-        self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.options)
+        self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.stores, self.options)
+        Dashboard(self, "Board", self.queues, self.functions, self.stores)
         self.inbox_url = self.queues.inbox.queue_url
         self.output_url = self.queues.output.queue_url
         self.store_url = self.stores.url
@@ -101,6 +103,7 @@ class InfinityAgent(Construct):
                 "INFINITY_SCHEDULE_GROUP": queues.group.schedule_group_name,
                 "INFINITY_SCHEDULE_ROLE": queues.role.role_arn,
                 "INFINITY_SCHEDULE_DEAD_LETTERS": queues.late.queue_arn,
+                "INFINITY_METRICS": "1",
             }
         if self.options.agent:
             variables["INFINITY_AGENT"] = self.options.agent
@@ -135,18 +138,18 @@ class InfinityAgent(Construct):
             permissions.send(self.functions[name].role, queues.output)
 
     def _trigger(self) -> None:
-        concurrency = self.options.concurrency
-        for name, queue in (
-            ("agent", self.queues.inbox),
-            ("relay", self.queues.delay),
-            ("dead_letters", self.queues.dead),
+        # Without a most, the poller takes more than can run: what is throttled comes back when its visibility is over, and counts as received.
+        for name, queue, most in (
+            ("agent", self.queues.inbox, self.options.concurrency),
+            ("relay", self.queues.delay, _RELAYS),
+            ("dead_letters", self.queues.dead, 2),
         ):
             self.functions[name].entry.add_event_source(
                 sources.SqsEventSource(
                     queue,
                     batch_size=_BATCH,
                     report_batch_item_failures=True,
-                    max_concurrency=concurrency if name == "agent" else None,
+                    max_concurrency=most,
                 )
             )
         rule = events.Rule(
@@ -199,9 +202,9 @@ def _duties(options: Options) -> list[Duty]:
     small = 512
     return [
         Duty("agent", options.timeout, options.memory, "slices of threads"),
-        Duty("receiver", _SHORT, small, "callbacks of tool servers"),
+        Duty("receiver", _SHORT, small, "callbacks of tool servers", options.reserve),
         Duty("api", _SHORT, small, "the API for clients"),
-        Duty("relay", RELAY_TIMEOUT, 256, "wakes from the delay queue"),
+        Duty("relay", RELAY_TIMEOUT, 256, "wakes from the delay queue", _RELAYS if options.reserve else 0),
         Duty("dead_letters", _SHORT, small, "messages that no slice could take"),
         Duty("sweep", 120, small, "threads whose wake was lost"),
     ]

@@ -1,24 +1,33 @@
-"""When somebody has to be called: something ended among the dead letters, waits too long, fails or is throttled."""
+"""When somebody has to be called, and what they look at then: slices that fail, letters that lie dead, doors that answer with errors; and a dashboard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
+
+from infinity.cloud.metrics import FAILING, METRICS, NAMESPACE
 
 from .functions import AgentFunction
 from .options import Options
+from .permissions import use_topic_key
 from .queues import Queues
+from .stores import Stores
 
-__all__ = ["Alarms"]
+__all__ = ["Alarms", "Dashboard"]
 
 _EVERY = Duration.minutes(5)
+_LONG_DEAD = 900
+"""Seconds after which a letter that the function could not even put on record is one for people: it tries that for as long."""
 
 
 class Alarms(Construct):
-    """All of them do ``options.alarm_actions``; without any they are only seen in CloudWatch."""
+    """All of them do ``options.alarm_actions``, and write to ``options.alarm_email``; without either they are only seen in CloudWatch. ``topic``: of the mail."""
 
     def __init__(
         self,
@@ -26,17 +35,56 @@ class Alarms(Construct):
         id: str,
         queues: Queues,
         functions: Mapping[str, AgentFunction],
+        stores: Stores,
         options: Options,
     ) -> None:
         super().__init__(scope, id)
-        self._actions = options.alarm_actions
-        waiting = "messages that {} wait in it"
-        for name, queue, what in (
-            ("DeadLetters", queues.dead, "could not be processed, and that nobody could be told of,"),
-            ("LateWakes", queues.late, "should have woken threads; the sweep wakes them instead, and they"),
-        ):
-            metric = queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=_EVERY)
-            self._alarm(name, metric, 1, f"{name}: {waiting.format(what)}")
+        self.topic = self._topic(options)
+        mail = [actions.SnsAction(self.topic)] if self.topic is not None else []
+        self._actions = [*options.alarm_actions, *mail]
+        self._on_slices(functions["agent"])
+        self._on_queues(queues, functions, options)
+        self._on_functions(functions)
+        self._on_database(stores)
+
+    def _topic(self, options: Options) -> sns.Topic | None:
+        if not options.alarm_email:
+            return None
+        topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=options.key)
+        use_topic_key(options.key)
+        topic.add_subscription(subscriptions.EmailSubscription(options.alarm_email))
+        return topic
+
+    # -- what is watched
+
+    def _on_slices(self, agent: AgentFunction) -> None:
+        """Nothing of it is an error of the function, which goes on with the others."""
+        failed = own_metric(agent, FAILING.metric, period=Duration.seconds(FAILING.seconds))
+        self._alarm(
+            "FailedSlices",
+            failed,
+            FAILING.least,
+            "Slices fail, and keep failing: the agent's log and GET /v1/threads/ID say why (the database, a model, a service that is away)",
+            periods=FAILING.periods,
+            breaching=FAILING.breaching,
+        )
+
+    def _on_queues(self, queues: Queues, functions: Mapping[str, AgentFunction], options: Options) -> None:
+        # Not how many are visible: a letter that is tried again and again is hidden nearly all the time.
+        dead = queues.dead.metric_approximate_age_of_oldest_message(statistic="Maximum", period=_EVERY)
+        self._alarm(
+            "DeadLetters",
+            dead,
+            _LONG_DEAD,
+            "DeadLetters: messages that could not be put on record wait in it",
+        )
+        late = queues.late.metric_approximate_number_of_messages_visible(statistic="Maximum", period=_EVERY)
+        self._alarm(
+            "LateWakes",
+            late,
+            1,
+            "LateWakes: wakes that could not be sent; the sweep wakes their threads instead",
+        )
         # Messages move on to the function within seconds: its invocations tell what the queue's depth no longer shows.
         given_up = functions["dead_letters"].function.metric_invocations(statistic="Sum", period=_EVERY)
         self._alarm(
@@ -65,6 +113,8 @@ class Alarms(Construct):
             1,
             "Schedules could not send their wakes; is the scheduler's role intact?",
         )
+
+    def _on_functions(self, functions: Mapping[str, AgentFunction]) -> None:
         for name, each in functions.items():
             shown = name.title().replace("_", "")
             errors = each.function.metric_errors(statistic="Sum", period=_EVERY)
@@ -76,17 +126,130 @@ class Alarms(Construct):
                 1,
                 f"The function {name} is throttled; raise the account's concurrency",
             )
+        for name in ("receiver", "api"):
+            # An answer of 503 is no error of the function.
+            answers = functions[name].function.metric("Url5xxCount", statistic="Sum", period=_EVERY)
+            self._alarm(
+                f"{name.title()}5xx",
+                answers,
+                1,
+                f"The URL of the function {name} answers with errors, again and again; its log says why",
+                periods=3,
+                breaching=2,
+            )
 
-    def _alarm(self, id: str, metric: cloudwatch.IMetric, threshold: float, about: str) -> None:
+    def _on_database(self, stores: Stores) -> None:
+        timeouts = database_metric(stores, "QueryTimeouts")
+        self._alarm(
+            "QueryTimeouts",
+            timeouts,
+            1,
+            "Queries of the database take longer than it allows, again and again",
+            periods=3,
+            breaching=2,
+        )
+
+    def _alarm(
+        self,
+        id: str,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        about: str,
+        *,
+        periods: int = 1,
+        breaching: int = 1,
+    ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             id,
             metric=metric,
             threshold=threshold,
-            evaluation_periods=1,
+            evaluation_periods=periods,
+            datapoints_to_alarm=breaching,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=about,
         )
         if self._actions:
             alarm.add_alarm_action(*self._actions)
+
+
+class Dashboard(Construct):
+    """What the functions do and what it costs, on one page of CloudWatch."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        queues: Queues,
+        functions: Mapping[str, AgentFunction],
+        stores: Stores,
+    ) -> None:
+        super().__init__(scope, id)
+        agent = functions["agent"]
+        own = {name: own_metric(agent, name) for name in METRICS}
+        slow = [own_metric(agent, "CommitToDone", statistic=each) for each in ("p50", "p99")]
+        board = cloudwatch.Dashboard(self, "Dashboard")
+        for row in (
+            (
+                ("Completions and failed slices", [own["Completions"], own["FailedSlices"]]),
+                ("Tokens", [own["Tokens"]]),
+                ("Dollars", [own["Dollars"]]),
+            ),
+            (
+                ("From a commit until everything has left, ms", slow),
+                ("Receives of a message", [own_metric(agent, "Receives", statistic="Maximum")]),
+                (
+                    "Age of the oldest message, s",
+                    [
+                        queue.metric_approximate_age_of_oldest_message(statistic="Maximum")
+                        for queue in (queues.inbox, queues.dead)
+                    ],
+                ),
+            ),
+            (
+                ("Errors", [each.function.metric_errors(statistic="Sum") for each in functions.values()]),
+                (
+                    "Answers with 5xx",
+                    [
+                        functions[name].function.metric("Url5xxCount", statistic="Sum")
+                        for name in ("receiver", "api")
+                    ],
+                ),
+                (
+                    "Database",
+                    [
+                        database_metric(stores, name)
+                        for name in ("TotalTransactions", "OccConflicts", "QueryTimeouts")
+                    ],
+                ),
+            ),
+        ):
+            board.add_widgets(*(_graph(title, metrics) for title, metrics in row))
+
+
+def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8, height=6, period=_EVERY)
+
+
+def own_metric(
+    agent: AgentFunction, name: str, *, statistic: str = "Sum", period: Duration = _EVERY
+) -> cloudwatch.Metric:
+    """One that the agent function writes into its log."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map={"FunctionName": agent.function.function_name},
+        statistic=statistic,
+        period=period,
+    )
+
+
+def database_metric(stores: Stores, name: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/AuroraDSQL",
+        metric_name=name,
+        dimensions_map={"ClusterId": stores.cluster.attr_identifier},
+        statistic="Sum",
+        period=_EVERY,
+    )

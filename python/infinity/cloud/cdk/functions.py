@@ -35,12 +35,13 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One function: its handler's name, time-out in seconds and memory in MiB."""
+    """One function: its handler's name, time-out in seconds and memory in MiB; ``reserve``: invocations that are its own, 0 for none."""
 
     name: str
     timeout: int
     memory: int
     about: str
+    reserve: int = 0
 
 
 class Deployment:
@@ -105,6 +106,7 @@ class AgentFunction(Construct):
             application_log_level_v2=_LEVELS[options.log_level],
             timeout=Duration.seconds(duty.timeout),
             memory_size=duty.memory,
+            reserved_concurrent_executions=duty.reserve or None,
             environment=self._variables,
             environment_encryption=options.key,
             # A conversation goes round by queues for as long as it lasts; Lambda would take that for a loop and stop it after 16 turns.

@@ -21,6 +21,7 @@ __all__ = [
     "schedule",
     "send",
     "use_key",
+    "use_topic_key",
 ]
 
 _ITEMS = ("GetItem", "PutItem", "DeleteItem", "Query", "BatchWriteItem")
@@ -77,6 +78,12 @@ def use_key(role: iam.Role, key: Any) -> None:
     """Of what is kept with it; nothing where the services have their own."""
     if key is not None:
         _allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn])
+
+
+def use_topic_key(key: Any) -> None:
+    """Alarms that write to a topic need its key."""
+    if key is not None:
+        key.grant_encrypt_decrypt(iam.ServicePrincipal("cloudwatch.amazonaws.com"))
 
 
 def _allow(role: iam.Role, actions: Sequence[str], resources: Sequence[str], conditions: Any = None) -> None:

@@ -25,7 +25,7 @@ class Queues(Construct):
     def __init__(self, scope: Construct, id: str, options: Options) -> None:
         super().__init__(scope, id)
         self._key = options.key
-        self.dead = self._fifo("DeadLetters", visibility=SIX * options.timeout)
+        self.dead = self._fifo("DeadLetters", visibility=SIX * RELAY_TIMEOUT)
         self.inbox = self._fifo(
             "Inbox",
             visibility=SIX * options.timeout,

@@ -81,5 +81,7 @@ class Stores(Construct):
                     ],
                 )
             ],
+            # A bucket that holds something cannot be deleted.
+            auto_delete_objects=not options.keep,
             removal_policy=self._removal,
         )
