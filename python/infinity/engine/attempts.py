@@ -37,23 +37,19 @@ class Owed:
 
 
 class Attempts:
-    """One per process. At most one entry a thread, since nothing is bought for a thread that has one."""
+    """One per process. Nothing is bought for a thread that has an entry, so there are as many as one slice leaves behind: a turn and a failure."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._owed: dict[str, Owed] = {}
+        self._owed: dict[str, list[Owed]] = {}
 
     def owe(self, thread: str, attempt: Owed) -> None:
         """Keep an attempt that is recorded later: by ``settle``, before the thread buys anything."""
-        before = self._owed.get(thread)
-        if before is not None:
-            tokens, microdollars = before.tokens + attempt.tokens, before.microdollars + attempt.microdollars
-            attempt = Owed(attempt.code, tokens, microdollars)
-        self._owed[thread] = attempt
+        self._owed.setdefault(thread, []).append(attempt)
 
     async def record(self, thread: str, attempt: Owed) -> int | None:
-        """How many are on record since the last turn that was bought. ``StoreError``: none was recorded; it is kept."""
+        """How many are on record since the last turn that was bought. ``StoreError``: it is not on record yet, and kept."""
         self.owe(thread, attempt)
         return await self.settle(thread)
 
@@ -63,28 +59,27 @@ class Attempts:
 
     async def settle(self, thread: str) -> int | None:
         """Record what is kept of the thread; ``None`` if there is nothing. Raises ``StoreError`` when that fails."""
-        # Taken out first: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.
-        owed = self._owed.pop(thread, None)
-        if owed is None:
-            return None
-        try:
-            return await self._store.record_attempt(
-                thread,
-                owed.code,
-                self._clock.now(),
-                tokens=owed.tokens,
-                microdollars=owed.microdollars,
-            )
-        except UnknownThread:
-            return None  # Deleted since: there is nobody left to buy anything for.
-        except Exception:
-            self.owe(thread, owed)
-            raise
+        recorded: int | None = None
+        while thread in self._owed:
+            # Taken out first: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.
+            owed, *left = self._owed.pop(thread)
+            if left:
+                self._owed[thread] = left
+            try:
+                recorded = await self._store.record_attempt(
+                    thread, owed.code, self._clock.now(), tokens=owed.tokens, microdollars=owed.microdollars
+                )
+            except UnknownThread:
+                self.forget(thread)  # Deleted since: there is nobody left to buy anything for.
+            except Exception:
+                self._owed[thread] = [owed, *self._owed.get(thread, [])]
+                raise
+        return recorded
 
     def owes(self) -> Collection[str]:
         """Threads with an attempt that is not on record."""
         return list(self._owed)
 
     def forget(self, thread: str) -> None:
-        """The thread lives elsewhere now."""
+        """The thread is deleted. One that is out of service may come back, and keeps what it owes."""
         self._owed.pop(thread, None)

@@ -177,6 +177,8 @@ class Deletions:
         threads = [thread for thread, _ in condemned.threads]
         self._forget(root, threads)
         await self._loop.bar(threads)
+        for thread in threads:
+            self._services.attempts.forget(thread)
         try:
             await self._outbox.withdraw(threads)
             await self.tell(condemned)

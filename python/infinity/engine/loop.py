@@ -129,8 +129,8 @@ class Loop:
             await asyncio.wait(ending)
         for thread in threads:
             self._hot.take(thread)
-            self._kept.take(thread)
-            self._services.attempts.forget(thread)
+            if (slice := self._kept.take(thread)) is not None:
+                self._owe(slice, "abandoned")
             self.failing.pop(thread, None)
 
     def admit(self, threads: Collection[str]) -> None:
