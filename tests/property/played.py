@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.property.purchases import RUNNING, Purchases
 from tests.slice.world import World
 
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import StoreError
 from infinity.settings import Retries, Settings
+from infinity.testing.simulator.faults import FULL, UNREADABLE
+from infinity.testing.simulator.model import RUNNING
+from infinity.testing.simulator.purchases import Purchases
 from infinity.tools.catalog import Definitions, ToolDefinition
 
 Json = dict[str, Any]
-
-UNREADABLE, FULL = "the disk cannot be read", "the disk is full"
 
 
 class SlowTools:

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from tests.patience import PATIENCE
-from tests.property.invariants import Account
+from tests.property.any_model import TROUBLES, AnyModel
 from tests.property.played import Json, PlayedWorld
-from tests.property.purchases import TROUBLES, AnyModel
 
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import Action
+from infinity.testing.simulator.account import Account
 
 
 class ThreadMachine(RuleBasedStateMachine):

@@ -1,19 +1,16 @@
-"""A model that does anything, fails in any way, and counts for whom it was asked in vain (I12)."""
+"""A model that does anything and fails in any way; who asks in vain is counted (I12)."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from tests.slice.world import Replies, Reply, call, say, texts
 
 from infinity.abc import Part, Text, Turn, Usage
-from infinity.engine.attempts import bound
-from infinity.engine.memo import glance
 from infinity.errors import (
     ContextTooLong,
     InvalidModelRequest,
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
     from tests.property.played import PlayedWorld
 
 Json = dict[str, Any]
-
-RUNNING: ContextVar[str] = ContextVar("RUNNING", default="")
-"""The thread whose slice asks."""
 
 
 def _broken(error: BaseException) -> Reply:
@@ -54,69 +48,6 @@ TROUBLES: dict[str, Callable[[], Reply]] = {
     "a bug in a stream": lambda: _broken(KeyError("usage")),
     "cancelled inside": lambda: _broken(asyncio.CancelledError()),
 }
-
-
-class Purchases:
-    """What each thread has asked for since the last turn that is on record. Probes come on top; a person who resumes begins anew."""
-
-    def __init__(self, world: PlayedWorld) -> None:
-        self._world = world
-        self._vain: Counter[str] = Counter()
-        self._turns: Counter[str] = Counter()
-        """Bought, and not committed yet."""
-        self._resumed: Counter[str] = Counter()
-        self._waited: set[str] = set()
-        """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
-
-    def asked(self, reply: Reply) -> None:
-        thread = RUNNING.get()
-        loop = self._world.runtime.loop
-        if thread in loop._services.attempts.owes():
-            self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
-        slice = loop.running.get(thread)
-        # What a slice has bought ends the count for its further rounds.
-        first = slice is not None and not slice.bought and not self._resumed[thread]
-        if first and slice.thread.attempts < self._vain[thread]:
-            self._world.violations.append(
-                f"{slice.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
-            )
-        if slice is not None and glance(slice.thread).cause is not None:
-            self._waited.add(thread)
-        if isinstance(reply, Turn):
-            self._turns[thread] += 1
-        elif slice is None or not slice.probing:
-            self._failed(thread)
-
-    def resumed(self, thread: str) -> None:
-        self._resumed[thread] += 1
-
-    @property
-    def bought(self) -> bool:
-        """Whether any turn is not committed yet."""
-        return bool(self._turns)
-
-    def committed(self, thread: str) -> None:
-        if self._turns.pop(thread, 0):
-            del self._vain[thread], self._resumed[thread]
-            self._waited.discard(thread)
-
-    def lost(self, thread: str) -> None:
-        """A slice has ended without a commit, or the process has."""
-        if self._turns.pop(thread, 0):
-            self._failed(thread)
-
-    def all_lost(self) -> None:
-        for thread in list(self._turns):
-            self.lost(thread)
-
-    def _failed(self, thread: str) -> None:
-        self._vain[thread] += 1
-        begun = 1 + self._resumed[thread] + (thread in self._waited)
-        most = bound(self._world.settings.retries) * begun
-        if self._vain[thread] > most:
-            self._world.violations.append(
-                f"{thread} was asked for {self._vain[thread]} times without a turn, not {most} (I12)"
-            )
 
 
 class AnyModel(Replies):

@@ -1,23 +1,44 @@
-"""What must hold of the threads in a world, after every step: I2 to I4, I6, I7, I8, I10. I1 and I5 are watched while they happen (``played.py``)."""
+"""What must hold of all threads at any moment: I2 to I4, I6, I7, I8, I10, I13. I1, I5 and I12 are watched while things happen."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Protocol
 
 import msgspec
-from tests.property.played import FULL, UNREADABLE, Json, PlayedWorld
 
 from infinity._core import entry_json, header_json
 from infinity.abc import ThreadRow
+from infinity.runtime import Runtime
+from infinity.testing.simulator.faults import FULL, UNREADABLE
+
+__all__ = ["Account", "Judged"]
+
+Json = dict[str, Any]
 
 EVERYTHING = 100_000
+
+
+class Judged(Protocol):
+    """What an account is kept of. ``store``: read past all faults; ``kept``: calls of early events, by thread and id; ``calls``: thread and id of all that left."""
+
+    store: Any
+    runtime: Runtime
+    clock: Any
+    kept: dict[tuple[str, str], str]
+    violations: list[str]
+
+    @property
+    def calls(self) -> list[tuple[str, str]]: ...
 
 
 class Account:
     """Keeps what was accepted and what was seen before, to compare."""
 
-    def __init__(self, world: PlayedWorld) -> None:
+    def __init__(self, world: Judged, injected: Collection[str] = (FULL, UNREADABLE)) -> None:
+        """``injected``: words of the errors that somebody injects; a slice that fails for another reason is a violation."""
         self._world = world
+        self._injected = injected
         self._accepted: dict[str, list[str]] = {}
         """Ids by thread, in the order in which they were accepted."""
         self._entries: dict[str, list[tuple[int, bytes]]] = {}
@@ -26,6 +47,17 @@ class Account:
         ids = self._accepted.setdefault(thread, [])
         if id not in ids:
             ids.append(id)
+
+    def threads(self) -> list[str]:
+        """Those that anything was accepted for."""
+        return list(self._accepted)
+
+    def forget(self, thread: str) -> None:
+        """It was deleted, with everything that was accepted for it."""
+        del self._accepted[thread]
+        self._entries.pop(thread, None)
+        for key in [key for key in self._world.kept if key[0] == thread]:
+            del self._world.kept[key]
 
     async def check(self) -> None:
         assert not self._world.violations, "; ".join(self._world.violations)
@@ -64,7 +96,8 @@ class Account:
     def _no_slice_fails(self) -> None:
         """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""
         failing = self._world.runtime.loop.failing
-        assert [why for _, why, _ in failing.values() if UNREADABLE not in why and FULL not in why] == []
+        reasons = [why for _, why, _ in failing.values()]
+        assert [why for why in reasons if not any(words in why for words in self._injected)] == []
 
     async def _history(self, thread: str) -> list[Json]:
         """I10: entries are appended, never rewritten."""
@@ -138,9 +171,23 @@ class Account:
         late = [one for one in explanation.reasons if one.until is not None and one.until <= self._now]
         assert not late, f"{row.id} waits for what is over: {late}"
 
+    async def parents_have_heard(self) -> None:
+        """I14: whoever gave a child something to do has heard of it once it rests, by a report or from the runtime."""
+        rows = {row.id: row for row in await self._world.store.threads(limit=1_000)}
+        for row in rows.values():
+            parent = rows.get(row.parent or "")
+            rests = row.status == "idle" and not await self._world.store.open_children(row.id)
+            if parent is None or parent.status == "closed" or not rests or not _was_spawned(row):
+                continue
+            entries = await self._world.store.entries(parent.id, limit=EVERYTHING)
+            heard = any(row.id in entry_json(record).decode() for _, record in entries)
+            queued = any(message.thread == parent.id for message in await self._world.store.inbox(0))
+            assert heard or queued, f"{parent.id} has never heard of its child {row.id} (I14)"
+
     @property
     def _now(self) -> int:
-        return self._world.clock.now()
+        now: int = self._world.clock.now()
+        return now
 
     async def _questions_stop_deadlines(self, row: ThreadRow) -> None:
         """CHO-3: an open question has a limit of its own and its call no deadline; every other call has its deadline. I13: nothing is known of others."""
@@ -161,6 +208,13 @@ class Account:
             assert set(asking.get("open", ())) == asked.get(id, set()), f"{row.id}: what {id} asks"
 
 
+def _was_spawned(row: ThreadRow) -> bool:
+    header: Json = msgspec.json.decode(header_json(row.header))
+    return (header["origin"] or {}).get("tool") == "spawn_thread"
+
+
 def _results(history: list[Json], call_id: str) -> int:
-    """Entries that hold what the server sent for a call: as its result, or as an event if the turn went on without it."""
-    return sum(f"result of {call_id}" in str(entry["user"]) for entry in history)
+    """Entries that hold how a call ended: as its result, or as an event if the turn went on without it. Messages about a call have ids of their own."""
+    metas = [entry["meta"] for entry in history]
+    about = [meta for meta in metas if meta.get("call_id") == call_id and meta.get("message_id") is None]
+    return len(about)

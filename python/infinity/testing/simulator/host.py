@@ -1,0 +1,361 @@
+"""A simulated host: the engine, the real journal and mailboxes, and everything around them under one virtual clock. It can be killed at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from infinity._core import Delta, Mailboxes, Message
+from infinity.agent import Agent
+from infinity.answers.callbacks import Arrived, receive
+from infinity.answers.failure import status_of
+from infinity.errors import BadRequest, InfinityError
+from infinity.feed import Feed
+from infinity.ids import CountedIds
+from infinity.local.mailboxes import LocalMailbox
+from infinity.rap.capability import Capabilities
+from infinity.runtime import Runtime
+from infinity.settings import Limits, Retries, Settings
+
+from .clock import SimulatedClock
+from .faults import CONTRACTS, Faults
+from .loop import OWNER, SimulatedLoop
+from .model import RUNNING, AnyModel
+from .pumped import PumpedStore
+from .purchases import Purchases
+from .tools import FUNCTIONS, SimulatedToolsets, SimulatedTransport, ToolServers
+
+__all__ = ["Gone", "SimulatedHost"]
+
+T = TypeVar("T")
+
+_AGENT = Agent(
+    tools=FUNCTIONS,
+    limits=Limits(rounds=8, queued_messages=1_000, tree_tokens=200_000),
+    retries=Retries(completion=2, slices=2),
+)
+_KEY = b"k" * 32
+_WORDS = 50
+"""Tokens of what a completion says before it breaks off."""
+_BODY = 8 << 20
+_FILES = ("", "-wal", ".mark")
+_STARTS = 50
+"""How often a supervisor starts a host that cannot be started, a second apart."""
+
+
+class Gone(Exception):
+    """The process ended while it was asked something: its client hears nothing."""
+
+
+class _Process:
+    """One life of the host."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.ended = asyncio.Event()
+
+
+class SimulatedHost:
+    """``violations``: what was seen to break an invariant while it happened."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        loop: SimulatedLoop,
+        agent: Agent | None = None,
+    ) -> None:
+        self._folder = folder
+        self.loop = loop
+        self.settings: Settings = (agent or _AGENT).settings
+        self.functions = (agent or _AGENT).tools
+        self.clock = SimulatedClock(loop)
+        self.ids = CountedIds()
+        self.violations: list[str] = []
+        self.purchases = Purchases(self)
+        self.tools = ToolServers(seed, self)
+        self.model = AnyModel(seed, self)
+        self.faults = Faults(self.kill)
+        self.lives = 0
+        self.slices = 0
+        self.kept: dict[tuple[str, str], str] = {}
+        """Calls of the early events that are kept, by thread and id."""
+        self.tokens = 0
+        """Of all completions that came to their end."""
+        self.attempted = 0
+        """The most that completions have cost which came to no end."""
+        self.runtime: Runtime
+        self.store: PumpedStore
+        self._process = _Process()
+        self._supervisor = asyncio.Lock()
+        self._last: Counter[str] = Counter()
+
+    # what the account reads
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return self.tools.calls
+
+    def violated(self, what: str) -> None:
+        self.violations.append(what)
+
+    def asked(self, reply: Any) -> None:
+        self.purchases.asked(reply)
+
+    def bought(self, usage: Any) -> None:
+        self.tokens += usage.input + usage.output
+
+    def attempted_for(self, tokens: int) -> None:
+        self.attempted += tokens + _WORDS
+
+    # life
+
+    async def start(self) -> None:
+        """As a supervisor does it: again, until it works."""
+        for _ in range(_STARTS):
+            process = self._process = _Process()
+            self._open(process)
+            work = self._in(process, self.runtime.start)
+            try:
+                await self._until(process, work)
+            except Gone:
+                pass
+            except Exception:  # noqa: BLE001  it ends with an error, and is started again
+                self.kill()
+            else:
+                return
+            await self._bury(process)
+            await asyncio.sleep(1.0)
+        raise AssertionError("the host cannot be started any more")
+
+    async def stop(self) -> None:
+        """In order, as SIGTERM does."""
+        process = self._process
+        work = self._in(process, lambda: self.runtime.stop(5.0))
+        try:
+            await self._until(process, work)
+            for thread in self.runtime.loop._services.attempts.owes():
+                self.purchases.forgiven(thread)
+            await self._mailbox.close()
+            await self.store.close()
+        except Gone:
+            pass
+        except Exception as error:  # noqa: BLE001  a process ends, whatever its last words are
+            self.violated(f"a stop failed: {type(error).__name__}: {error}")
+        process.dead = True
+        await self._bury(process)
+
+    def kill(self) -> None:
+        """As SIGKILL does: from this moment on it does nothing any more."""
+        self._process.dead = True
+        self._process.ended.set()
+
+    @property
+    def dead(self) -> bool:
+        return self._process.dead
+
+    async def revive(self) -> None:
+        """Start it again if it was killed."""
+        async with self._supervisor:
+            if self.dead:
+                await self._bury(self._process)
+                await self.start()
+
+    async def restart(self, between: Callable[[], None] = lambda: None) -> None:
+        """Stop it in order and start it again."""
+        async with self._supervisor:
+            await self.stop()
+            between()
+            await self.start()
+
+    def _open(self, process: _Process) -> None:
+        self.lives += 1
+        self.store = PumpedStore(self._folder / f"{self.lives}.db", self._account)
+        guarded: Any = _Guarded(self.store, "store", self, process)
+        self._mailbox = LocalMailbox(Mailboxes(self.store.wakeup.wake), self.store.wakeup, guarded.inbox)
+        self.store.orphaned_to(self._mailbox.put)
+        around = guarded.around
+        self.clock.forget()
+        self.runtime = Runtime(
+            store=guarded,
+            mailbox=_Guarded(self._mailbox, "mailbox", self, process),
+            models=self.model,
+            transport=SimulatedTransport(self.tools, around),
+            toolsets=SimulatedToolsets(self.tools, around),
+            capabilities=Capabilities([_KEY], "http://127.0.0.1:7345"),
+            clock=_Guarded(self.clock, "clock", self, process),
+            ids=self.ids,
+            feed=(feed := Feed(guarded)),
+            settings=self.settings,
+            functions=self.functions,
+            observer=_Guarded(feed, "observer", self, process),
+        )
+        self._watch_slices()
+
+    async def _bury(self, process: _Process) -> None:
+        """Take away what is left of a dead process; nothing of it reaches anything."""
+        for _ in range(20):
+            left = self.loop.tasks_of(process)
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            await asyncio.sleep(0)
+        self.purchases.all_lost()
+        self.clock.forget()
+        self._inherit()
+
+    def _inherit(self) -> None:
+        """The next life gets the files as they are now; then the core may close its own."""
+        here, next_one = self.store.path, self._folder / f"{self.lives + 1}.db"
+        for suffix in _FILES:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(f"{here}{suffix}", f"{next_one}{suffix}")
+        self.store.release()
+        for left in here.parent.glob(f"{here.name}*"):
+            left.unlink()
+
+    # what is asked of it
+
+    async def request(self, ask: Callable[[Runtime], Awaitable[T]]) -> T:
+        """Ask the present process, once. ``Gone``: it ended meanwhile, or nobody listens."""
+        process, runtime = self._process, self.runtime
+        if process.dead:
+            raise Gone
+        return await self._until(process, self._in(process, lambda: ask(runtime)))
+
+    async def call_back(self, token: str, body: bytes) -> int:
+        async def door(runtime: Runtime) -> int:
+            try:
+                thread, call_id = runtime.capabilities.open(token)
+            except BadRequest:
+                return 401
+            if len(body) > _BODY:
+                return 413
+            try:
+                _, answer = await receive(runtime, Arrived(thread, call_id, body))
+            except InfinityError as error:
+                return status_of(error) or 500
+            except Exception:  # noqa: BLE001  the door answers 500, and the sender comes again
+                return 500
+            return answer.status
+
+        try:
+            return await self.request(door)
+        except Gone:
+            return 0
+
+    async def registered(self, call_id: str) -> Any:
+        return await self.store.find_call(call_id)
+
+    def _in(self, process: _Process, begin: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        async def run() -> T:
+            return await begin()
+
+        token = OWNER.set(process)
+        try:
+            return self.loop.create_task(run())
+        finally:
+            OWNER.reset(token)
+
+    async def _until(self, process: _Process, work: asyncio.Task[T]) -> T:
+        ended = self.loop.create_task(process.ended.wait())
+        await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not work.done() or process.dead:
+            work.cancel()
+            raise Gone
+        return work.result()
+
+    # eyes
+
+    def _account(self, delta: Delta) -> None:
+        """Early events, of which only their own commits tell (SUB-9), and completions that are on record."""
+        kept = self.kept
+        kept.update({(delta.thread, message.id): about for about, message in delta.kept})
+        self.purchases.committed(delta.thread)
+        gone = {*delta.released, *delta.dropped}
+        left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
+        if forgotten := [key for key in left if kept[key] not in gone]:
+            self.violated(f"their call has ended, and they wait: {forgotten} (I13)")
+        for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
+            del kept[key]
+
+    def _watch_slices(self) -> None:
+        """One at a time for each thread, each with what arrived next (I1)."""
+        loop, active, last = self.runtime.loop, Counter[str](), Counter[str]()
+        genuine = loop.run_slice
+
+        async def watched(thread: str, batch: Sequence[Message], **how: Any) -> None:
+            RUNNING.set(thread)
+            self.slices += 1
+            if active[thread]:
+                self.violated(f"two slices of {thread} at once (I1)")
+            numbers = [message.seq for message in batch]
+            if numbers != sorted(numbers):
+                self.violated(f"{thread} got its messages out of order: {numbers} (I1)")
+            active[thread] += 1
+            try:
+                await genuine(thread, batch, **how)
+            except Exception:
+                if thread not in loop._kept.threads():
+                    self.purchases.lost(thread)
+                raise
+            finally:
+                active[thread] -= 1
+            last[thread] = max([last[thread], *numbers])
+
+        loop.run_slice = watched  # type: ignore[method-assign]
+
+
+class _Guarded:
+    """One contract of a process: it fails as planned, and does nothing any more once the process is dead."""
+
+    def __init__(self, target: Any, name: str, host: SimulatedHost, process: _Process) -> None:
+        self._target = target
+        self._name = name
+        self._host = host
+        self._process = process
+
+    async def around(self, at: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        await self._alive()
+        try:
+            return await self._host.faults.around(at, act)
+        finally:
+            await self._alive()
+
+    async def _alive(self) -> None:
+        if self._process.dead:
+            await asyncio.get_running_loop().create_future()
+
+    def __getattr__(self, method: str) -> Any:
+        found = getattr(self._target, method)
+        at = f"{self._name}.{method}"
+        if not callable(found):
+            return found
+        made: Any
+        if asyncio.iscoroutinefunction(found):
+
+            async def made(*given: Any, **how: Any) -> Any:
+                return await self.around(at, lambda: found(*given, **how))
+
+        else:
+
+            def made(*given: Any, **how: Any) -> Any:
+                if self._process.dead:
+                    return _nothing(method)
+                if at not in CONTRACTS:
+                    return found(*given, **how)
+                return self._host.faults.at(at, lambda: found(*given, **how))
+
+        self.__dict__[method] = made
+        return made
+
+
+def _nothing(method: str) -> Any:
+    return {"queued": 0, "more": [], "now": 0}.get(method)

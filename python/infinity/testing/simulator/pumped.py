@@ -1,0 +1,78 @@
+"""A store with threads of its own, made deterministic: each operation is carried out at once while the simulation stands still."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from infinity._core import Delta, Journal, Message, Wake
+from infinity.abc import Accepted
+from infinity.local.journal_store import JournalStore
+from infinity.local.wakeup import Wakeup
+
+__all__ = ["PumpedStore"]
+
+T = TypeVar("T")
+
+_LONGEST = 60.0
+"""Seconds. No operation of a small journal takes as long."""
+
+
+class PumpedStore:
+    """``abc.Store`` over a real journal on disk."""
+
+    def __init__(self, path: Path, committed: Callable[[Delta], None]) -> None:
+        self.path = path
+        self._committed = committed
+        self.accepted: list[tuple[str, str]] = []
+        """Thread and id of what was accepted in this life."""
+        self.wakeup = Wakeup(Wake())
+        self._journal = Journal.open(str(path), self.wakeup.wake)
+        self._store = JournalStore(self._journal, self.wakeup)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        async def done(*given: Any, **how: Any) -> Any:
+            return self._now(found(*given, **how))
+
+        return done
+
+    async def commit(self, delta: Delta) -> list[Message]:
+        messages = self._now(self._store.commit(delta))
+        self._committed(delta)
+        return messages
+
+    async def accept(self, *given: Any, **how: Any) -> Accepted:
+        accepted = self._now(self._store.accept(*given, **how))
+        if accepted.message is not None:
+            self.accepted.append((accepted.message.thread, accepted.message.id))
+        return accepted
+
+    async def close(self) -> None:
+        """In order, with the mark that says so."""
+        self._journal.close()
+
+    def orphaned_to(self, put: Callable[[Sequence[Message]], None]) -> None:
+        self._store.orphaned = put
+
+    def release(self) -> None:
+        """Give the file back; what a killed process left of it was copied before."""
+        self._journal.close()
+
+    def _now(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end, whatever it waits for in the core."""
+        try:
+            while True:
+                future = work.send(None)
+                while not future.done():
+                    ready, _, _ = select.select([self.wakeup.wake.fileno()], [], [], _LONGEST)
+                    assert ready, "the journal has not answered"
+                    self.wakeup._readable()
+        except StopIteration as end:
+            result: T = end.value
+            return result

@@ -1,0 +1,108 @@
+"""What each thread buys (I12): how often it is asked for in vain since the last turn that is on record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+from infinity.abc import Turn
+from infinity.engine.attempts import bound
+from infinity.engine.memo import glance
+from infinity.runtime import Runtime
+from infinity.settings import Settings
+from infinity.testing.simulator.model import RUNNING, hanging
+
+__all__ = ["Buyer", "Purchases"]
+
+
+class Buyer(Protocol):
+    """Whose purchases are counted."""
+
+    runtime: Runtime
+    settings: Settings
+    violations: list[str]
+
+
+class Purchases:
+    """What each thread has asked for since the last turn that is on record. Probes come on top; a person who resumes begins anew."""
+
+    def __init__(self, world: Buyer) -> None:
+        self._world = world
+        self._vain: Counter[str] = Counter()
+        self._turns: Counter[str] = Counter()
+        """Bought, and not committed yet."""
+        self._undecided: dict[str, Any] = {}
+        """The last reply by thread, as long as it may be a turn."""
+        self._resumed: Counter[str] = Counter()
+        self._waited: set[str] = set()
+        """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
+
+    def asked(self, reply: Any) -> None:
+        thread = RUNNING.get()
+        self._decide(thread)
+        loop = self._world.runtime.loop
+        if thread in loop._services.attempts.owes():
+            self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
+        slice = loop.running.get(thread)
+        # What a slice has bought ends the count for its further rounds.
+        first = slice is not None and not slice.bought and not self._resumed[thread]
+        if slice is not None and first and slice.thread.attempts < self._vain[thread]:
+            self._world.violations.append(
+                f"{slice.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
+            )
+        if slice is not None and glance(slice.thread).cause is not None:
+            self._waited.add(thread)
+        if isinstance(reply, Turn) or reply is hanging:
+            self._turns[thread] += 1
+            self._undecided[thread] = reply
+        elif slice is None or not slice.probing:
+            self._failed(thread)
+
+    def _decide(self, thread: str) -> None:
+        """Somebody asks again: now it is known what became of the reply before, if that was not committed."""
+        reply = self._undecided.pop(thread, None)
+        if not self._turns[thread]:
+            del self._turns[thread]
+        elif reply is hanging or (isinstance(reply, Turn) and not reply.blocks):
+            # A turn without a word is asked for twice, and is one attempt together with what comes of that (M8).
+            self._turns[thread] -= 1
+            if not self._turns[thread]:
+                del self._turns[thread]
+            if reply is hanging:
+                self._failed(thread)
+
+    def resumed(self, thread: str) -> None:
+        self._resumed[thread] += 1
+
+    def forgiven(self, thread: str) -> None:
+        """A stop in order could not write its last words: one attempt is not on record, which the guarantees say."""
+        self._vain[thread] = max(0, self._vain[thread] - 1)
+
+    @property
+    def bought(self) -> bool:
+        """Whether any turn is not committed yet."""
+        return bool(self._turns)
+
+    def committed(self, thread: str) -> None:
+        self._undecided.pop(thread, None)
+        if self._turns.pop(thread, 0):
+            del self._vain[thread], self._resumed[thread]
+            self._waited.discard(thread)
+
+    def lost(self, thread: str) -> None:
+        """A slice has ended without a commit, or the process has."""
+        if self._turns.pop(thread, 0):
+            self._failed(thread)
+
+    def all_lost(self) -> None:
+        for thread in list(self._turns):
+            self.lost(thread)
+
+    def _failed(self, thread: str) -> None:
+        self._vain[thread] += 1
+        begun = 1 + self._resumed[thread] + (thread in self._waited)
+        most = bound(self._world.settings.retries) * begun
+        if self._vain[thread] > most:
+            self._world.violations.append(
+                f"{thread} was asked for {self._vain[thread]} times without a turn, not {most} (I12)"
+            )
