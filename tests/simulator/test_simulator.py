@@ -1,0 +1,116 @@
+"""The simulator: samples of its scripts hold, the same script is always the same run, and what it finds it can repeat in few steps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from infinity import Agent, tool
+from infinity.engine.outbox import Outbox
+from infinity.testing.simulator import Failure, Script, Step, run, script_of, shorten, simulate
+from infinity.testing.simulator.faults import CONTRACTS
+from infinity.testing.simulator.loop import SimulatedLoop, Stalled
+
+SEEDS = int(os.environ.get("INFINITY_SIMULATED", "80"))
+SHARES = 4
+
+
+@pytest.mark.trap("L10", "L14", "L15", "L20", "L22", "L24", "R7", "R8", "R9", "B6", "B11")
+@pytest.mark.parametrize("share", range(SHARES))
+def test_everything_holds_in_random_scripts(share: int) -> None:
+    size = SEEDS // SHARES
+    report = simulate(range(share * size, (share + 1) * size))
+    assert report.runs == size and report.slices > size and report.faults
+
+
+def test_a_script_is_the_same_run_every_time() -> None:
+    program = "from infinity.testing.simulator import run, script_of; print([run(script_of(seed)).digest for seed in range(6)])"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hashes in ("1", "2")
+    ]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("at", sorted(CONTRACTS))
+def test_every_method_of_a_contract_can_fail(at: str) -> None:
+    """In one script, each way once, between all that a conversation uses; and the conversation goes on."""
+    steps = [
+        Step("create", then=1.0),
+        Step("fault transport.post", 0, "failed", 3),
+        Step("trouble", 0, "a bug", 1),
+    ]
+    for number, kind in enumerate(CONTRACTS[at]):
+        steps += [
+            Step(f"fault {at}", 0, kind),
+            Step("say", number, number % 6, then=70.0),
+            Step("create", then=4_000.0),
+            Step("look", number),
+            Step("trouble", 0, "away"),
+            Step("control", number, "compact", then=70.0),
+        ]
+    steps += [Step("restart"), Step("retire"), Step("restart")]
+    met = {kind for where, kind in run(Script(5, tuple(steps))).faults if where == at}
+    assert met
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a call has not sent yet is sent although the call has ended (I13)."""
+    monkeypatch.setattr(Outbox, "cancel", lambda *_: None)
+    monkeypatch.setattr(Outbox, "end", lambda *_: None)
+
+
+def test_what_fails_is_shortened_and_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch)
+    failures = (failure_of(script_of(seed)) for seed in range(200))
+    first = next(failure for failure in failures if failure is not None)
+    found = shorten(first.script)
+    assert found is not None
+    assert len(found.script.steps) < len(first.script.steps)
+    pasted: dict[str, Any] = {}
+    with pytest.raises(Failure) as again:
+        exec(str(found).partition("\n\n")[2], pasted)
+    assert again.value.what == found.what
+    monkeypatch.undo()
+    assert failure_of(found.script) is None
+
+
+def failure_of(script: Script) -> Failure | None:
+    try:
+        run(script)
+    except Failure as failure:
+        return failure
+    return None
+
+
+@tool
+async def weigh(parcel: str, scale: int = 1) -> int:
+    """Weigh a parcel."""
+    await asyncio.sleep(scale)
+    return len(parcel)
+
+
+def test_an_agent_of_ones_own_is_simulated() -> None:
+    report = simulate(range(6), Agent(tools=[weigh], instructions="You weigh parcels."))
+    assert report.runs == 6 and report.requests
+
+
+def test_what_waits_for_nothing_is_named_and_does_not_hang() -> None:
+    async def for_ever() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    loop = SimulatedLoop()
+    with pytest.raises(Stalled, match="nothing is due"):
+        loop.run_until_complete(for_ever())
+    loop.close()
