@@ -155,6 +155,7 @@ class World:
         """Of callback URLs; with another one the world is another host."""
         self.ids: Ids = CountedIds()
         self.observer: Any = None
+        self.watch: Any = None
         self.sole_writer = True
         self.runtime: Runtime
         self._stack = AsyncExitStack()
@@ -203,6 +204,7 @@ class World:
             functions=self.functions,
             observer=self.observer,
             sole_writer=self.sole_writer,
+            watch=self.watch,
         )
         self._made()
         await self.runtime.start()
