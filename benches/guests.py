@@ -26,15 +26,17 @@ from processes import resident, rest_of
 
 PATIENCE = 60.0
 CLIENTS = 50
+SETTLING = 65.0
+"""Seconds after the last request: what is left to do then is no idling, such as closing the connection to the model that was kept for another request."""
 
 
 def answer(request: dict[str, Any]) -> Reply:
     """The root spawns a child, and the child calls a tool that wants consent."""
     heard = hear(request)
+    if "destroy it" in str(request["messages"][-1]):
+        return Reply().call("destroy")
     if heard.results:
         return Reply().say("done")
-    if "destroy it" in heard.text:
-        return Reply().call("destroy")
     if "spawn" in heard.text:
         return Reply().call("spawn_thread", instructions="destroy it")
     return Reply().say("fine")
@@ -112,9 +114,7 @@ def reconnects(daemon: Daemon, thread: str, seconds: float) -> None:
 
 
 def rest(daemon: Daemon, what: str, seconds: float) -> None:
-    time.sleep(
-        8
-    )  # what is left to do after the last request (checkpoint, garbage, an idle connection) is no idling
+    time.sleep(SETTLING)
     before = rest_of(daemon.pid)
     time.sleep(seconds)
     found = rest_of(daemon.pid).since(before)
@@ -148,7 +148,7 @@ async def serve(chosen: argparse.Namespace) -> None:
             )
             await asyncio.to_thread(measure, chosen, Path(folder) / key, config, key)
     await tools.close()
-    await model.close()
+    await model.stop()
 
 
 def measure(chosen: argparse.Namespace, home: Path, config: str, key: str) -> None:
