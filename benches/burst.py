@@ -59,9 +59,12 @@ class Burst(Run):
                 break
             await asyncio.sleep(0.5)
         print(f"{self.load.events} events, answered after {time.perf_counter() - began:.0f} s")
-        held.append(await self._held())
+        answered = resident(self.daemon.pid)
         await asyncio.sleep(rest)
         watching.cancel()
+        left = resident(self.daemon.pid)
+        print(f"{answered / 2**20:.0f} MiB resident then, {left / 2**20:.0f} MiB {rest:g} s later")
+        # Only now: whoever counts collects garbage first.
         return [*held, await self._held()]
 
     async def _burst(self) -> None:
@@ -103,7 +106,7 @@ async def measure(home: Path, events: int, rest: float) -> None:
         await asyncio.to_thread(daemon.stop)
         await runner.cleanup()
     print(f"at most {burst.most / 2**20:.0f} MiB resident")
-    for when, found in zip(("before", "after the last answer", f"{rest:g} s later"), held, strict=True):
+    for when, found in zip(("before", "in the end"), held, strict=True):
         sizes = ", ".join(
             f"{name} {found[key] / 2**20:.0f} MiB"
             for name, key in (

@@ -26,8 +26,7 @@ from processes import resident, rest_of
 
 PATIENCE = 60.0
 CLIENTS = 50
-SETTLING = 65.0
-"""Seconds after the last request: what is left to do then is no idling, such as closing the connection to the model that was kept for another request."""
+LONGEST = 300.0
 
 
 def answer(request: dict[str, Any]) -> Reply:
@@ -114,12 +113,20 @@ def reconnects(daemon: Daemon, thread: str, seconds: float) -> None:
 
 
 def rest(daemon: Daemon, what: str, seconds: float) -> None:
-    time.sleep(SETTLING)
-    before = rest_of(daemon.pid)
-    time.sleep(seconds)
-    found = rest_of(daemon.pid).since(before)
+    """Until nothing has happened for so long: what is left to do after the last request is finite, such as closing the connection to the model, which is kept for a minute."""
+    began = since = time.monotonic()
+    first = last = rest_of(daemon.pid)
+    while (now := time.monotonic()) - since < seconds:
+        if now - began > LONGEST:
+            raise TimeoutError(f"{what}: the daemon does not come to rest")
+        time.sleep(0.5)
+        found = rest_of(daemon.pid)
+        if found.switches != last.switches:
+            last, since = found, time.monotonic()
+    quiet = rest_of(daemon.pid).since(last)
     print(
-        f"at rest, {what}: {found.switches} context switches, {found.cpu_ns / 1e6:.1f} ms CPU in {seconds:g} s",
+        f"at rest, {what}: {quiet.switches} context switches, {quiet.cpu_ns / 1e6:.1f} ms CPU in {seconds:g} s;"
+        f" before that {last.since(first).switches}, the last one {since - began:.1f} s after the last request",
         flush=True,
     )
 
@@ -159,7 +166,7 @@ def measure(chosen: argparse.Namespace, home: Path, config: str, key: str) -> No
                 "hello",
                 lambda row: "timer" in [each["kind"] for each in row["explanation"]["reasons"]],
             )
-            rest(daemon, "the model refuses the key and is probed by itself", min(chosen.rest, 40.0))
+            rest(daemon, "the model refuses the key and is probed by itself", min(chosen.rest, 30.0))
             return
         thread = ask(daemon, "hello", lambda row: row["status"] == "idle" and row["version"] > 1)
         half_open(daemon, chosen.connections)
