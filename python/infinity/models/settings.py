@@ -70,11 +70,14 @@ class Named(Section):
                 raise ValueError(f"extra_body: {name!r} is made by the runtime")
 
     def apply(self, name: str, info: ModelInfo) -> ModelInfo:
-        changes = {
+        changes: dict[str, Any] = {
             field: value
             for field in ("context_window", "output_limit", "images", "thinking", "price")
             if (value := getattr(self, field)) is not None
         }
+        if self.cache == "1h" and self.price is None and info.price is not None:
+            # Entries that live for an hour cost twice the input to write; prices in tables are of five minutes.
+            changes["price"] = (*info.price[:3], max(info.price[3], 2 * info.price[0]))
         reasons = None if self.thinking is None else self.thinking > 0
         options = Options(**{field: getattr(self, field) for field in _OPTIONS}, reasons=reasons)
         return replace(

@@ -182,3 +182,15 @@ def test_the_strict_server_knows_the_lifetimes_of_the_cache() -> None:
     for mark, taken in ((hour, True), (wrong, False)):
         system = [{"type": "text", "text": "x", "cache_control": mark}]
         assert (check({**request, "system": system}) == []) is taken
+
+
+def test_an_hour_in_the_cache_costs_twice_the_input() -> None:
+    claude = {"model": "sonnet", "cache": "1h"}
+    models = Models(
+        {"named": {"m": claude, "n": {**claude, "price": [1.0, 1.0, 1.0, 1.0]}}},
+        environment={"ANTHROPIC_API_KEY": KEY},
+    )
+    hour, plain = models.resolve("m")[1].price, models.resolve("sonnet")[1].price
+    assert hour is not None and plain is not None
+    assert (hour[:3], hour[3]) == (plain[:3], 2 * plain[0])
+    assert models.resolve("n")[1].price == (1.0, 1.0, 1.0, 1.0), "what the user says counts"

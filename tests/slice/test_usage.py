@@ -1,0 +1,29 @@
+"""Usage has named fields wherever it appears: in each turn, in the event of the slice, and summed for the thread."""
+
+from __future__ import annotations
+
+import msgspec
+from tests.slice.world import World, say
+
+from infinity.answers import threads
+
+ONCE = {"input": 10, "output": 5, "cache_read": 0, "cache_write": 0}
+
+
+async def test_usage_has_named_fields_per_turn_and_in_sums(world: World) -> None:
+    world.model.then(say("one"), say("two"))
+    thread = await world.thread("go")
+    await world.said(thread, "one")
+    assert (await world.noted(thread, "slice"))["usage"] == ONCE
+    await world.settled(thread)
+    await world.runtime.send(thread, "again")
+    await world.said(thread, "two")
+    await world.settled(thread)
+    turns = [entry["meta"]["usage"] for entry in await world.history(thread) if entry["kind"] == "turn"]
+    assert turns == [ONCE, ONCE]
+    row = await world.store.thread(thread)
+    assert row is not None
+    described = msgspec.json.decode(
+        (await threads.describe(world.runtime, world.store, row, None, None)).body
+    )
+    assert described["usage"] == {"input": 20, "output": 10, "cache_read": 0, "cache_write": 0}
