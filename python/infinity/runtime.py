@@ -168,6 +168,8 @@ class Runtime:
         self.timers = Timers(services)
         self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
         self._held_back = HeldBack(services)
+        self.damage: dict[str, str] = {}
+        """Threads of which damaged entries have been read here, and what was said of them."""
         self.deletions = Deletions(services, self.loop, self.outbox, self._forget)
         self.retention = Retention(services, self.deletions)
 

@@ -21,13 +21,21 @@ _NAMED = 20
 """Damaged entries that the text of the error names; all of the page are in ``damaged``."""
 
 
-async def listing(store: Store, thread: str, query: Mapping[str, str], *, most: int | None = None) -> Answer:
+async def listing(
+    store: Store,
+    thread: str,
+    query: Mapping[str, str],
+    *,
+    most: int | None = None,
+    damage: dict[str, str] | None = None,
+) -> Answer:
     """By position, from ``after`` on. A child's positions go on from where it left its parent.
 
     Where entries are damaged or missing it is not a history: the answer is the error ``damaged``, which names them, with the intact ones of
     the page beside it.
 
-    ``most``: bytes after which the page ends early, for hosts whose answers are bounded; ``next`` says where to go on.
+    ``most``: bytes after which the page ends early, for hosts whose answers are bounded; ``next`` says where to go on. ``damage``: where a host
+    keeps what is known to be damaged.
     """
     after, limit = page(query)
     # Read first: whatever it speaks of was committed before.
@@ -54,7 +62,10 @@ async def listing(store: Store, thread: str, query: Mapping[str, str], *, most: 
     body = b'"entries":[' + b",".join(entries) + b'],"next":' + following + b"}"
     if not damaged:
         return Answer(200, b"{" + body)
-    refused = refusal(503, "damaged", _told(thread, damaged))
+    told = _told(thread, damaged)
+    if damage is not None:
+        damage[thread] = told
+    refused = refusal(503, "damaged", told)
     return refused._replace(
         body=refused.body[:-1] + b',"damaged":' + msgspec.json.encode(damaged) + b"," + body
     )

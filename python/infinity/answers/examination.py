@@ -150,8 +150,10 @@ async def examine(
     servers: Sequence[dict[str, Any]],
     start: Sequence[str],
     kept: Sequence[str] | None = None,
+    *,
+    repaired: dict[str, Any] | None = None,
 ) -> Answer:
-    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
+    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``repaired``: its last repair; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
     # A server that has never been reached may be the one that a call belongs to.
     known = all(server["toolset"] for server in servers)
     toolsets = {server["toolset"] for server in servers} if known else None
@@ -166,6 +168,7 @@ async def examine(
             "problems": examination.problems,
             "store": list(kept or ()),
             "store_read": kept is not None,
+            "repaired": repaired,
             "start": list(start),
             "calls": examination.calls,
             "looked_at": looked,

@@ -45,6 +45,10 @@ class Runs(Protocol):
 
     def busy(self, thread: str) -> bool: ...
 
+    @property
+    def damage(self) -> dict[str, str]:
+        """Threads of which damaged entries have been read, and what was said of them."""
+
     async def explain(self, thread: str) -> Any: ...
 
     async def reload_tools(self, thread: str) -> Any: ...

@@ -132,10 +132,13 @@ def absent(root: str, note: str | None) -> str | None:
 
 
 def _summary(runtime: Runs, row: ThreadRow) -> dict[str, Any]:
-    """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read."""
+    """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read, or entries of
+    it are known to be damaged."""
     try:
         problem = msgspec.json.decode(header_json(row.header))["problem"]
         status = "waiting" if row.status == "idle" and runtime.busy(row.id) else row.status
+        if (damage := runtime.damage.get(row.id)) is not None:
+            problem, status = f"damaged: {damage}", "damaged"
     except CoreError as error:
         problem, status = f"damaged: {error.args[1]}", "damaged"
     return {

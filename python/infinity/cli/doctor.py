@@ -128,10 +128,7 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     if examined is None:
         return
     if examined.repaired is not None and not repair:
-        lost = "; ".join(examined.repaired["lost"]) or "nothing"
-        found.facts.append(
-            f"{home.database} was last repaired {moment(examined.repaired['at'])}; lost: {lost}"
-        )
+        found.facts.append(_last_repair(f"{home.database}", examined.repaired))
     if not examined.problems:
         rows = ", ".join(f"{count} {table}" for table, count in examined.rows.items())
         found.facts.append(f"{home.database} was read, every row and every checksum: {rows}")
@@ -141,6 +138,11 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     found.problems += [f"thread {id}: {problem}" for id, problem in examined.threads]
     if examined.problems and not repair and home.database.exists():
         found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
+
+
+def _last_repair(database: str, repaired: dict[str, Any]) -> str:
+    lost = "; ".join(repaired["lost"]) or "nothing"
+    return f"{database} was last repaired {moment(repaired['at'])}; lost: {lost}"
 
 
 def _examine_daemon(connection: Connection, found: Examination, limit: int) -> None:
@@ -177,6 +179,8 @@ def _examine_records(connection: Connection, found: Examination) -> set[str]:
     found.facts.append(f"looked at the record of every thread and at the configured models: {counts}")
     if examined.get("store_read") and not examined["store"]:
         found.facts.append("the daemon has read its database, every row and every checksum")
+    if (repaired := examined.get("repaired")) is not None:
+        found.facts.append(_last_repair("the database", repaired))
     found.problems += [problem for problem in examined["start"] if problem not in found.problems]
     found.problems += [f"thread {problem['thread']}: {problem['text']}" for problem in examined["problems"]]
     found.problems += [f"the database: {problem}" for problem in examined["store"]]

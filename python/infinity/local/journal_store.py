@@ -50,10 +50,10 @@ class JournalStore:
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
         wakeup.on_signal(self._collect)
 
-    async def examine(self) -> list[str]:
-        """Read everything in the journal, beside all other work; what is wrong with it, for people."""
+    async def examine(self) -> tuple[list[str], dict[str, Any] | None]:
+        """Read everything in the journal, beside all other work; what is wrong with it, for people, and its last repair (``at``, ``damaged``, ``lost``)."""
         found: dict[str, Any] = msgspec.json.decode(await self._outcome(self._journal.examine))
-        return [str(problem) for problem in found["problems"]]
+        return [str(problem) for problem in found["problems"]], found["repaired"]
 
     # -- writes
 

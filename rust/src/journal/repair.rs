@@ -8,7 +8,7 @@ use super::image::{Image, Take, pages};
 use super::mark::{self, Mark};
 use super::open::{beside, exists, lock, make, make_as, outline, outline_of, sync_directory};
 use super::table::Table;
-use super::wal::Log;
+use super::wal::{Index, Log};
 use super::{Histories, Wounded, examine, schema, verify};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
@@ -47,9 +47,12 @@ pub fn repair(path: &Path, histories: &Histories) -> Result<Report> {
         let lost = vec!["the report of the repair that was interrupted".into()];
         return Ok(Report { path: path.into(), damaged, rows: Vec::new(), lost, mended: Vec::new() });
     }
-    let mut lost: Vec<String> = verify::damage(path)?.into_iter().collect();
+    let damage = verify::damage(path)?;
     let log = verify::log(path).map_err(|error| stuck(path, &error))?;
     let best = salvaged(path, log.as_ref())?;
+    let index = verify::index(path).map_err(|error| stuck(path, &error))?;
+    let behind = log.as_ref().and_then(|(_, log)| of_the_log(log, index.as_ref(), best.take));
+    let mut lost: Vec<String> = damage.map(|damage| behind.unwrap_or(damage)).into_iter().collect();
     lost.extend(best.lost);
     let mut mended = Vec::new();
     let described = |error| describe(&best.draft, &error);
@@ -58,6 +61,21 @@ pub fn repair(path: &Path, histories: &Histories) -> Result<Report> {
     fs::rename(&best.draft, &draft).map_err(|error| stuck(path, &error))?;
     let damaged = exchange(path, &draft).map_err(|error| stuck(path, &error))?;
     Ok(Report { path: path.into(), damaged, rows: best.rows, lost, mended })
+}
+
+/// What became of a log with broken frames, if everything that was committed stands in it and was taken.
+fn of_the_log(log: &Log, index: Option<&Index>, take: Take) -> Option<String> {
+    let last = log.last_of_round().filter(|last| index.is_none_or(|index| index.frames <= *last))?;
+    let first = log.frames[..last].iter().position(|frame| !frame.linked)?;
+    let broken = log.frames[..last].iter().filter(|frame| !frame.linked).count();
+    let are = if broken == 1 { "frame of its write-ahead log is" } else { "frames of its write-ahead log are" };
+    let what = match take {
+        Take::Everything => "taken as far as it can be read",
+        Take::Linked => "left out",
+        Take::Committed | Take::Nothing => return None,
+    };
+    let behind = amount((last - first - broken) as i64, "whole one behind was", "whole ones behind were");
+    Some(format!("{broken} {are} broken (number {first}): what stood there was {what}; the {behind} salvaged"))
 }
 
 /// Whether there is anything to repair. A home without a journal stays as it is.
@@ -90,6 +108,7 @@ fn stuck(path: &Path, error: &io::Error) -> Error {
 /// A new journal of what one way of reading the files gives.
 struct Salvaged {
     draft: PathBuf,
+    take: Take,
     rows: Vec<(String, i64)>,
     lost: Vec<String>,
     /// How much of what only grows there is.
@@ -164,7 +183,7 @@ fn salvage(path: &Path, log: Option<&(File, Log)>, take: Take, draft: &Path) -> 
         return Err(nothing(path));
     }
     let yields = yields(draft).map_err(|error| describe(draft, &error))?;
-    Ok(Salvaged { draft: draft.into(), rows, yields: yields - lost.len() as i64, lost })
+    Ok(Salvaged { draft: draft.into(), take, rows, yields: yields - lost.len() as i64, lost })
 }
 
 fn yields(draft: &Path) -> rusqlite::Result<i64> {

@@ -22,6 +22,29 @@ impl Table {
         Ok(sink.rows)
     }
 
+    /// Which row it is, for people.
+    pub fn named(&self, source: &Connection, row: &Row<'_>) -> String {
+        let of = |key: i64| {
+            let found = source
+                .query_row("SELECT id FROM threads NOT INDEXED WHERE key = ?1", [key], |row| row.get::<_, String>(0));
+            found.unwrap_or_else(|_| format!("number {key}"))
+        };
+        let number = |column: &str| self.column(column).and_then(|at| row.get::<_, i64>(at).ok());
+        let text = |column: &str| self.column(column).and_then(|at| row.get::<_, String>(at).ok());
+        if let Some(place) = number("place") {
+            return format!("position {} of thread {}", schema::position(place), of(place / schema::POSITIONS));
+        }
+        match (&*self.name, text("id"), number("thread")) {
+            ("threads", Some(id), _) => format!("thread {id}"),
+            (_, Some(id), Some(thread)) => format!("{id} of thread {}", of(thread)),
+            (_, None, Some(thread)) => format!("one row of thread {}", of(thread)),
+            _ => {
+                let key: Result<Vec<Value>, _> = (0..self.key.len()).map(|column| row.get(column)).collect();
+                format!("the row {key:?}")
+            }
+        }
+    }
+
     fn drain(&self, source: &Connection, sink: &mut Sink<'_>) -> rusqlite::Result<()> {
         match &self.number {
             Some(number) => self.by_number(source, number, sink),
@@ -163,37 +186,14 @@ impl<'t> Sink<'t> {
         }
     }
 
-    /// Which row it is, for people.
-    fn named(&self, source: &Connection, row: &Row<'_>) -> String {
-        let of = |key: i64| {
-            let found = source
-                .query_row("SELECT id FROM threads NOT INDEXED WHERE key = ?1", [key], |row| row.get::<_, String>(0));
-            found.unwrap_or_else(|_| format!("number {key}"))
-        };
-        let number = |column: &str| self.table.column(column).and_then(|at| row.get::<_, i64>(at).ok());
-        let text = |column: &str| self.table.column(column).and_then(|at| row.get::<_, String>(at).ok());
-        if let Some(place) = number("place") {
-            return format!("position {} of thread {}", schema::position(place), of(place / schema::POSITIONS));
-        }
-        match (&*self.table.name, text("id"), number("thread")) {
-            ("threads", Some(id), _) => format!("thread {id}"),
-            (_, Some(id), Some(thread)) => format!("{id} of thread {}", of(thread)),
-            (_, None, Some(thread)) => format!("one row of thread {}", of(thread)),
-            _ => {
-                let key: Result<Vec<Value>, _> = (0..self.table.key.len()).map(|column| row.get(column)).collect();
-                format!("the row {key:?}")
-            }
-        }
-    }
-
     fn take(&mut self, source: &Connection, row: &Row<'_>) -> rusqlite::Result<()> {
         let Ok(values) = self.table.values(row) else {
-            self.lost.push(format!("{}: {} is torn", self.table.name, self.named(source, row)));
+            self.lost.push(format!("{}: {} is torn", self.table.name, self.table.named(source, row)));
             return Ok(());
         };
         if let Err(error) = self.table.check(&values) {
             // Kept: whoever reads it is told, while a record that is gone might not be missed (I8).
-            let named = self.named(source, row);
+            let named = self.table.named(source, row);
             self.lost.push(format!("{}: {named} cannot be read: {}", self.table.name, error.text()));
         }
         self.rows += 1;

@@ -1,11 +1,11 @@
 //! The rows of one tree, table by table, always in the same order: what an export writes and an import reads.
 
-use super::failure::{Failure, describe};
+use super::failure::{Failure, damaged, describe, is_damage};
 use super::schema::place;
 use super::table::Table;
 use crate::error::{Error, Result};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Params, Transaction, params};
+use rusqlite::{Connection, Params, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -24,13 +24,15 @@ pub struct Source<'c> {
     pub path: &'c Path,
     /// What an error of this file means, for people.
     pub describe: fn(&Path, &rusqlite::Error) -> Error,
+    /// What is damaged in this file.
+    pub damaged: fn(&Path, &str) -> Error,
 }
 
 impl<'c> Source<'c> {
     /// The journal itself.
     pub fn journal(connection: &'c mut Connection, path: &'c Path) -> Result<Self> {
         let picture = connection.transaction().map_err(|error| describe(path, &error))?;
-        Ok(Self { picture, path, describe })
+        Ok(Self { picture, path, describe, damaged })
     }
 
     pub fn describe(&self, error: rusqlite::Error) -> Error {
@@ -73,7 +75,7 @@ impl<'c> Source<'c> {
                 continue;
             }
             hash.update(table.name.as_bytes());
-            let mut rows = Rows { source: self, table: &table, hash: &mut hash, take: &mut take };
+            let mut rows = Rows { source: self, root, table: &table, hash: &mut hash, take: &mut take };
             match &*table.name {
                 "meta" => rows.select(
                     "key IN ('catalog.' || ?1,
@@ -96,6 +98,7 @@ impl<'c> Source<'c> {
 /// One table's rows on their way.
 struct Rows<'s, 'c, T> {
     source: &'s Source<'c>,
+    root: &'s str,
     table: &'s Table,
     hash: &'s mut Sha256,
     take: &'s mut T,
@@ -103,15 +106,25 @@ struct Rows<'s, 'c, T> {
 
 impl<T: FnMut(&Table, Vec<Value>) -> Result<(), Failure>> Rows<'_, '_, T> {
     fn select(&mut self, condition: &str, params: impl Params) -> Result<(), Failure> {
-        let Self { source, table, hash, take } = self;
-        let broken = |error| Failure::broken(source.describe(error));
+        let Self { source, root, table, hash, take } = self;
+        let broken = |error: rusqlite::Error| {
+            if !is_damage(&error) {
+                return Failure::broken(source.describe(error));
+            }
+            Failure::broken((source.damaged)(source.path, &format!("{} of conversation {root}: {error}", table.name)))
+        };
         let (columns, name, order) = (table.columns.join(", "), &table.name, table.key.join(", "));
         let sql = format!("SELECT {columns} FROM {name} WHERE {condition} ORDER BY {order}");
         let mut statement = source.picture.prepare_cached(&sql).map_err(broken)?;
         let mut rows = statement.query(params).map_err(broken)?;
         while let Some(row) = rows.next().map_err(broken)? {
-            let values = table.values(row).map_err(broken)?;
-            table.check(&values).map_err(|error| Failure::broken(located(source, table, error)))?;
+            let values = table.values(row).map_err(|error| match error {
+                rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
+                    Failure::broken(located(source, table, row, Error::Damaged(why.to_string())))
+                }
+                other => broken(other),
+            })?;
+            table.check(&values).map_err(|error| Failure::broken(located(source, table, row, error)))?;
             values.iter().for_each(|value| digest(hash, value));
             take(table, values)?;
         }
@@ -119,14 +132,12 @@ impl<T: FnMut(&Table, Vec<Value>) -> Result<(), Failure>> Rows<'_, '_, T> {
     }
 }
 
-/// A record's own error says nothing of the file.
-fn located(source: &Source<'_>, table: &Table, error: Error) -> Error {
+/// A record's own error says nothing of the file, nor of its place in it.
+fn located(source: &Source<'_>, table: &Table, row: &Row<'_>, error: Error) -> Error {
+    let named = table.named(&source.picture, row);
     match error {
-        Error::TooNew(text) => Error::TooNew(format!("{}, table {}: {text}", source.path.display(), table.name)),
-        other => {
-            let text = format!("table {}: {}", table.name, other.text());
-            source.describe(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, text.into()))
-        }
+        Error::TooNew(text) => Error::TooNew(format!("{}, {} ({named}): {text}", source.path.display(), table.name)),
+        other => (source.damaged)(source.path, &format!("{}: {named} cannot be read: {}", table.name, other.text())),
     }
 }
 

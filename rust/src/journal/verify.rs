@@ -76,7 +76,7 @@ fn lost(path: &Path) -> String {
     )
 }
 
-fn index(path: &Path) -> io::Result<Option<Index>> {
+pub fn index(path: &Path) -> io::Result<Option<Index>> {
     match fs::read(beside(path, "-shm")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         bytes => Ok(Index::parse(&bytes?)),

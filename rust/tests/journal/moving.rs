@@ -161,10 +161,16 @@ fn an_export_neither_overwrites_a_file_nor_invents_a_tree() {
 
 #[test]
 fn a_tree_with_a_torn_row_is_not_exported() {
-    for sql in [
-        "UPDATE entries SET record = substr(record, 2) WHERE place >> 32 = 3",
-        "UPDATE inbox SET body = x'7b7d20' WHERE thread = 3",
-        "UPDATE threads SET header = x'00' WHERE id = 'b'",
+    for (sql, words) in [
+        (
+            "UPDATE entries SET record = substr(record, 2) WHERE place >> 32 = 3",
+            "entries: position 0 of thread b cannot be read",
+        ),
+        (
+            "UPDATE inbox SET body = x'7b7d20' WHERE thread = 3",
+            "inbox: queued first of thread b cannot be read: the checksum",
+        ),
+        ("UPDATE threads SET header = x'00' WHERE id = 'b'", "threads: thread b cannot be read"),
     ] {
         let world = World::new();
         Connection::open(&world.source.path).unwrap().execute_batch(sql).unwrap();
@@ -172,6 +178,7 @@ fn a_tree_with_a_torn_row_is_not_exported() {
         let error = export(&world.source, "b", &path).unwrap_err();
         assert_eq!(error.code(), "damaged", "{sql}: {error}");
         assert!(error.text().contains("source.db") && error.text().contains("infinity doctor --repair"), "{error}");
+        assert!(error.text().contains(words) && !error.text().contains("Conversion"), "{error}");
         let left: Vec<_> = fs::read_dir(world.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("torn")), "{left:?}");
         export(&world.source, "a", &path).unwrap();

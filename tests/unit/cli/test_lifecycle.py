@@ -226,6 +226,9 @@ def test_a_damaged_database_is_repaired_on_demand(home: Path) -> None:
     assert afterwards.returncode == 0 and "was last repaired" in afterwards.stdout, afterwards.stdout
     assert "lost: the first page" in afterwards.stdout, "what was lost is said later, too"
     assert process(home, "daemon", "start").returncode == 0
+    running = process(home, "doctor")
+    assert running.returncode == 0 and "the database was last repaired" in running.stdout, running.stdout
+    assert "lost: the first page" in running.stdout
     assert process(home, "show", thread).returncode == 0
 
 

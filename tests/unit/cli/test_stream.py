@@ -139,5 +139,10 @@ async def test_commands_say_that_a_thread_is_damaged_and_end_with_1(daemon: Runn
     assert found.returncode == FAILED and "entries of thread" in json.loads(found.stdout)["damaged"]
     found = await shown(daemon, "tail", thread, "--after", "-1")
     assert found.returncode == FAILED and "disconnected" not in found.stderr, found.stderr
+    listed = await shown(daemon, "threads")
+    assert f"{thread}  damaged" in listed.stdout
+    daemon.daemon.runtime.damage.clear()
     found = await shown(daemon, "doctor")
     assert found.returncode == FAILED and "every checksum" not in found.stdout
+    rows = json.loads((await shown(daemon, "threads", "--json")).stdout)["threads"]
+    assert {row["id"]: row["status"] for row in rows}[thread] == "damaged", "the doctor has found it"

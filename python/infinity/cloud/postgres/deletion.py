@@ -3,8 +3,9 @@ tombstone stays for every thread: its id, the time, nothing that it held.
 
 While a deletion is under way its root is also in ``retired``, which is what keeps everything of the tree at rest, and what a start finds.
 
-A transaction of another process that began before the mark may put a message into the inbox after the threads are gone. So the threads go first and
-leave their tombstones, and the other tables are cleared by those.
+A transaction of another process that began before the mark may put a message into the inbox while the threads go. So the threads go first and
+leave their tombstones, and the other tables are cleared by those; an ``accept`` keeps its thread until it ends (``Platform.keep_row``), so that it
+is before all that, or begins anew and finds the tombstone. Where there is no such lock it looks for the tombstone once more afterwards.
 """
 
 from __future__ import annotations

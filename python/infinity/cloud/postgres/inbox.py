@@ -26,6 +26,7 @@ __all__ = [
     "outlook",
     "queued",
     "release",
+    "take_back",
 ]
 
 _FAILED = "the call had failed"
@@ -68,13 +69,19 @@ class _Target:
 
 
 async def accept(
-    connection: Connection, message: Message, expect: Expect, call_id: str | None, uncertain: bool = False
+    connection: Connection,
+    message: Message,
+    expect: Expect,
+    call_id: str | None,
+    uncertain: bool = False,
+    keep_row: str = "",
 ) -> Accepted:
     """Append a message that somebody outside offers, or say why not.
 
-    ``uncertain``: an earlier try of this transaction may have queued it; then nobody else has told a mailbox.
+    ``keep_row``: the lock with which the thread is kept from being erased meanwhile: a deletion that began later finds the message, or this
+    transaction begins anew and finds the tombstone. ``uncertain``: an earlier try of this transaction may have queued it; then nobody else has told a mailbox.
     """
-    target = await _find(connection, message, expect, call_id)
+    target = await _find(connection, message, expect, call_id, keep_row)
     if target is None or target.deleted:
         deleted = await deletion.discard(connection, message.thread)
         return Accepted(Status.DELETED if deleted else Status.UNKNOWN_THREAD)
@@ -100,6 +107,17 @@ async def accept(
     if (reason := target.reason(refusal)) is not None:
         await discard(connection, message.thread, message.id, reason, message.accepted_at)
     return Accepted(refusal)
+
+
+async def take_back(connection: Connection, message: Message) -> bool:
+    """Whether the thread was deleted while its message was accepted; then the message goes as well. For servers that have no lock for that."""
+    if await deletion.tombstone(connection, message.thread) is None:
+        return False
+    for table in ("inbox", "known"):
+        sql = f"DELETE FROM {table} WHERE thread = $1 AND digest = $2"
+        await connection.execute(sql, message.thread, digest(message.id))
+    await deletion.discard(connection, message.thread)
+    return True
 
 
 async def outlook(connection: Connection, message: Message, expect: Expect, call_id: str | None) -> Status:
@@ -156,11 +174,12 @@ def check_size(platform: Platform, what: str, *values: bytes) -> None:
 
 
 async def _find(
-    connection: Connection, message: Message, expect: Expect, call_id: str | None
+    connection: Connection, message: Message, expect: Expect, call_id: str | None, keep_row: str = ""
 ) -> _Target | None:
     if expect is not Expect.ANY and call_id is None:
         raise RuleBroken(f"expect={expect.value!r} needs a call_id")
-    row = await connection.fetchrow(_TARGET, text(message.thread), digest(message.id), text(call_id or ""))
+    sql = f"{_TARGET} {keep_row} OF t" if keep_row else _TARGET
+    row = await connection.fetchrow(sql, text(message.thread), digest(message.id), text(call_id or ""))
     return None if row is None else _Target(*row)
 
 

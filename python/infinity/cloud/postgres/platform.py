@@ -25,6 +25,8 @@ class Platform:
     """Whether it has session advisory locks."""
     lock_row: str = "FOR SHARE"
     """Keeps a row as it is until the transaction ends."""
+    keep_row: str = "FOR KEY SHARE"
+    """Keeps a row from being deleted until the transaction ends, and nobody from changing it; empty if there is no such lock."""
     pause: float = 0.005
     """Seconds before the second try of a transaction that met another one; doubles."""
 
@@ -46,5 +48,6 @@ DSQL = Platform(
     lifetime=50 * 60.0,
     locks=False,
     lock_row="FOR UPDATE",
+    keep_row="",
     pause=0.05,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infinity._core import CoreError, Journal, Wake
-from infinity.errors import StoreError, from_core
+from infinity.errors import DamagedStore, StoreError, from_core
 
 __all__ = ["POSITIONS", "Row", "Rows", "fold", "unfold"]
 
@@ -100,7 +100,13 @@ def fold(rows: Rows, path: str) -> int:
         finally:
             connection.close()
         root = rows.threads[0][0]
-        return int(_use(file, lambda journal: journal.export_tree(root, path)))
+        try:
+            return int(_use(file, lambda journal: journal.export_tree(root, path)))
+        except DamagedStore as error:
+            what = str(error).partition("(")[2].rpartition(")")[0]
+            raise DamagedStore(
+                f"conversation {root} cannot be exported, because the database is damaged ({what}); restore a backup of it"
+            ) from None
 
 
 def unfold(path: str, expected: str | None = None) -> Rows:

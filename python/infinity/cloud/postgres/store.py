@@ -20,6 +20,7 @@ from infinity.abc import (
     Imported,
     OutboxRow,
     PromptRow,
+    Status,
     ThreadRow,
     TimerRow,
     Tombstone,
@@ -87,9 +88,13 @@ class PostgresStore:
         self._check_size(f"message {message.id}", message.body)
 
         async def work(connection: Connection, uncertain: bool) -> Accepted:
-            return await inbox.accept(connection, message, expect, call_id, uncertain)
+            return await inbox.accept(connection, message, expect, call_id, uncertain, keep_row)
 
-        return await self._write(work, _accepted_one)
+        keep_row = self._platform.keep_row
+        accepted = await self._write(work, _accepted_one)
+        if accepted.message is not None and not keep_row and await self._change(inbox.take_back, message):
+            return Accepted(Status.DELETED)
+        return accepted
 
     async def commit(self, delta: Delta) -> list[Message]:
         check_delta(self._platform, delta, claims=self._transactions.claims is not None)

@@ -14,4 +14,6 @@ __all__ = ["list_entries"]
 
 
 async def list_entries(request: web.Request) -> web.Response:
-    return respond(await entries.listing(request.app[BACKEND].store, path_id(request), request.query))
+    backend = request.app[BACKEND]
+    damage = backend.runtime.damage
+    return respond(await entries.listing(backend.store, path_id(request), request.query, damage=damage))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 
 from infinity.answers import examination
@@ -13,6 +15,9 @@ from .backend import BACKEND
 
 __all__ = ["get_examination", "get_models"]
 
+_DAMAGED = re.compile(r"(?:entries: .*\bof )?thread ([^\s:]+)")
+"""A finding of the journal that names the thread whose history is damaged."""
+
 
 async def get_examination(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
@@ -20,8 +25,12 @@ async def get_examination(request: web.Request) -> web.Response:
         examine(backend.models, backend.runtime.settings, named=True) if backend.models is not None else []
     )
     store = backend.store
-    kept = await store.examine() if isinstance(store, JournalStore) else None
-    return respond(await examination.examine(backend.runtime, store, await backend.toolsets(), found, kept))
+    kept, repaired = await store.examine() if isinstance(store, JournalStore) else (None, None)
+    for problem in kept or ():
+        if (named := _DAMAGED.match(problem)) is not None:
+            backend.runtime.damage.setdefault(named[1], problem)
+    servers = await backend.toolsets()
+    return respond(await examination.examine(backend.runtime, store, servers, found, kept, repaired=repaired))
 
 
 async def get_models(request: web.Request) -> web.Response:

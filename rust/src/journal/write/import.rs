@@ -27,7 +27,7 @@ use std::path::Path;
 pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: LiveRanges) -> Result<Imported, Failure> {
     let (mut connection, version) = open(path).map_err(Failure::Refused)?;
     let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
-    let source = Source { picture, path, describe: unreadable };
+    let source = Source { picture, path, describe: unreadable, damaged: spoiled };
     let (root, expected) = label(&source).map_err(Failure::Refused)?;
     let threads = source.threads(&root).map_err(Failure::Refused)?;
     if let Some(expected) = &arrival.expected
@@ -122,7 +122,7 @@ fn is_copy(source: &Source<'_>) -> Result<bool> {
 pub fn exported_root(path: &Path) -> Result<String> {
     let (mut connection, _) = open(path)?;
     let picture = connection.transaction().map_err(|error| unreadable(path, &error))?;
-    let source = Source { picture, path, describe: unreadable };
+    let source = Source { picture, path, describe: unreadable, damaged: spoiled };
     Ok(label(&source)?.0)
 }
 
