@@ -25,7 +25,7 @@ async def _examined(world: World, *servers: dict[str, Any]) -> dict[str, Any]:
 async def _damage(world: World) -> list[str]:
     """What a daemon asks its store for beside the examination of threads; nothing else reads those that are idle."""
     assert isinstance(world.store, JournalStore)
-    return await world.store.examine()
+    return (await world.store.examine())[0]
 
 
 async def test_an_old_thread_with_a_problem_is_found_among_many(world: World) -> None:

@@ -164,8 +164,12 @@ class Host:
 
     async def forget(self, thread: str) -> None:
         """What is kept of a deleted thread outside of the database: items, large bodies, schedules. Raises; may be repeated."""
-        for timer in await self.store.timers(thread):
-            await self.alarms.forget(thread, timer.due_at)
+        due = {timer.due_at for timer in await self.store.timers(thread)}
+        # Of a timer that may be over by now, and that stands for all later ones.
+        if (scheduled := await self.items.schedule(thread)) is not None:
+            due.add(scheduled)
+        for due_at in sorted(due):
+            await self.alarms.forget(thread, due_at)
         await self.items.forget_thread(thread)
         for bodies in (self._claims, self._records):
             if bodies is not None:

@@ -107,6 +107,16 @@ async def left(host: CloudHost) -> dict[str, list[str]]:
     return {name: rows for name, rows in found.items() if rows}
 
 
+async def nothing_left(host: CloudHost) -> None:
+    found: dict[str, list[str]] = {}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while found := await left(host):
+                await asyncio.sleep(AGAIN)
+    except TimeoutError:
+        raise AssertionError(f"left of it: {found}") from None
+
+
 async def erased(home: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Delete the conversation, and let the process die behind this effect: whether there was one."""
     async with CloudHost(home, script(), conflicts=0) as host:
@@ -131,9 +141,7 @@ async def erased(home: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> bool:
             assert host._session is not None
             async with host._session.delete(f"/v1/threads/{ROOT}") as response:
                 assert response.status == 202
-            async with asyncio.timeout(PATIENCE):
-                while await left(host):
-                    await asyncio.sleep(AGAIN)
+            await nothing_left(host)
             await host.settled()
 
             assert len(host.deaths) == (assassin.left <= 0)
