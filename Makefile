@@ -20,7 +20,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
+.PHONY: help demo test test-rust test-python sweep simulate simulate-check conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
 	$(BIN)/python -m pytest tests/crash tests/cloud/crash tests/property tests/e2e/test_examples_killed.py $(ARGS)
+
+simulate: $(DEPS) $(CORE) ## the whole runtime in random scripts under a virtual clock, with faults everywhere (SEEDS, FIRST)
+	$(BIN)/python -m infinity.testing.simulator --seeds $${SEEDS:-1000} --first $${FIRST:-0} $(ARGS)
+
+simulate-check: $(DEPS) $(CORE) ## repairs are reverted one by one, and the simulator has to notice (SEEDS)
+	INFINITY_SEEDS=$${SEEDS:-500} $(BIN)/python -m tests.simulator.find_reverts
 
 conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
 	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)
