@@ -30,7 +30,7 @@ _DRAIN_SECONDS = 0.25
 GRACE = 3.0
 """Seconds after the announced end of a turn in which the last frame may still come."""
 MOST_SILENCES = 3
-"""Pings keep a stream alive for so many stall time-outs in which nothing is said, not for ever."""
+"""Pings and comments keep a stream alive for so many stall time-outs in which nothing is said, not for ever."""
 
 
 class AnthropicModel:
@@ -140,7 +140,8 @@ class AnthropicModel:
         try:
             if turn.stop_reason is None:
                 return await response.content.readany()
-            async with asyncio.timeout(GRACE):
+            turn.over_at = turn.over_at or asyncio.get_running_loop().time() + GRACE
+            async with asyncio.timeout_at(turn.over_at):
                 return await response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if turn.announced:
@@ -161,7 +162,10 @@ class AnthropicModel:
     ) -> Iterator[Part]:
         """What one piece of the answer adds, up to where it goes wrong."""
         try:
-            for data in splitter.feed(chunk):
+            events = splitter.feed(chunk)
+            if not events:
+                self._check_progress(turn)
+            for data in events:
                 event = decode(data)
                 if event is None:
                     self._check_progress(turn)
@@ -174,13 +178,13 @@ class AnthropicModel:
             raise self._unavailable(f"the answer cannot be read: {error}") from error
 
     def _check_progress(self, turn: OpenTurn) -> None:
-        """A ping: it says that the server lives, not that the model will answer."""
+        """A ping or a comment came: the server lives, which does not say that the model will answer."""
         now, progress = asyncio.get_running_loop().time(), turn.progress
         if turn.heard is None or turn.heard[1] != progress:
             turn.heard = (now, progress)
         elif now - turn.heard[0] > self._timeouts.stall * MOST_SILENCES:
             raise self._unavailable(
-                f"the answer stalled for {self._timeouts.stall * MOST_SILENCES:g} s, only pings came"
+                f"the answer stalled for {self._timeouts.stall * MOST_SILENCES:g} s, only signs of life"
             )
 
     def _open(self) -> ClientSession:

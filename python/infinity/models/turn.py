@@ -93,6 +93,7 @@ class OpenTurn:
         "_open",
         "complete",
         "heard",
+        "over_at",
         "stop_reason",
     )
 
@@ -105,6 +106,8 @@ class OpenTurn:
         self._counts = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0}
         self.stop_reason: str | None = None
         """What the end was announced with."""
+        self.over_at = 0.0
+        """In the loop's time, once the end is announced: until then the last frame is waited for."""
         self.heard: tuple[float, tuple[int, int]] | None = None
         """When something was said last, as far as pings have looked, and ``progress`` by then."""
         self.complete = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,8 @@ SIZED = replace(info("some/model"), sized=True)
 REQUEST = ModelRequest(SIZED, "", b"[]", b'[{"role":"user","content":"x"}]', 100)
 USAGE = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-HOLD, RESET = "hold", "reset"
+HOLD, RESET, AGAIN = "hold", "reset", "again"
+"""``AGAIN``: what stands before it, until the client hangs up."""
 
 
 def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
@@ -63,6 +64,12 @@ async def serving(*pieces: bytes | str) -> AsyncIterator[str]:
             elif piece == HOLD:
                 await reader.read(1 << 20)
                 await reader.read(1)
+            elif piece == AGAIN:
+                with suppress(ConnectionError):
+                    while True:
+                        writer.write(pieces[-2])  # type: ignore[arg-type]
+                        await writer.drain()
+                        await asyncio.sleep(0)
             else:
                 writer.transport.abort()
                 return
@@ -223,7 +230,7 @@ async def test_the_last_frame_may_lack_its_blank_line() -> None:
 @pytest.mark.trap("B1")
 async def test_heartbeats_do_not_keep_a_silent_answer_alive_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MOST_SILENCES", 0)
-    async with serving(SSE, b": processing\n\n", HOLD) as url:
+    async with serving(SSE, b": processing\n\n", AGAIN) as url:
         with pytest.raises(errors.ModelUnavailable, match="only signs of life"):
             await asked(url, ModelTimeouts(stall=30, total=60))
 
@@ -241,9 +248,11 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("rest", [[HOLD], [RESET], []], ids=["silent", "reset", "closed"])
+@pytest.mark.parametrize(
+    "rest", [[HOLD], [RESET], [], [b": heartbeat\n\n", HOLD]], ids=["silent", "reset", "closed", "heartbeat"]
+)
 async def test_a_messages_turn_whose_end_was_announced_counts(
-    rest: list[str], monkeypatch: pytest.MonkeyPatch
+    rest: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(anthropic, "GRACE", 0.1)
     async with serving(SSE, messages_events(*MESSAGES), *rest) as url:
@@ -256,13 +265,14 @@ async def test_a_messages_turn_whose_end_was_announced_counts(
 @pytest.mark.trap("B1")
 async def test_pings_do_not_keep_a_silent_answer_alive_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anthropic, "MOST_SILENCES", 0)
-    pings = messages_events(*MESSAGES[:2], *[{"type": "ping"}] * 2)
-    async with serving(SSE, pings, messages_events({"type": "ping"}), HOLD) as url:
-        model = AnthropicModel(Access("key", base_url=url))
-        with pytest.raises(errors.ModelUnavailable, match="only pings"):
-            async for _ in model.stream(REQUEST):
-                pass
-        await model.close()
+    begun = messages_events(*MESSAGES[:2])
+    for alive in (messages_events({"type": "ping"}, {"type": "ping"}, {"type": "ping"}), b": heartbeat\n\n"):
+        async with serving(SSE, begun, alive, AGAIN) as url:
+            model = AnthropicModel(Access("key", base_url=url))
+            with pytest.raises(errors.ModelUnavailable, match="only signs of life"):
+                async for _ in model.stream(REQUEST):
+                    pass
+            await model.close()
 
 
 async def test_a_connection_that_fails_says_why_and_what_to_check() -> None:
