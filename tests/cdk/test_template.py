@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from infinity.cloud.metrics import FAILING, METRICS, NAMESPACE
 
 CONTRACT = ROOT / "docs" / "internals" / "cloud.md"
 ANY_QUEUE = "AWS::SQS::Queue"
+PERMISSIONS = ROOT / "tests" / "cloud" / "crash" / "permissions.json"
+PLAYED = {"sqs", "dynamodb", "s3", "scheduler", "iam"}
+"""Services that the stand-ins are, and the role that is passed on to one of them."""
 
 
 def needed() -> dict[str, tuple[str, ...]]:
@@ -314,6 +318,45 @@ def test_the_agent_may_do_whatever_the_host_does(full: Template) -> None:
     assert {"sqs:SendMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"} <= done
     assert {"dynamodb:BatchWriteItem", "scheduler:DeleteSchedule", "s3:PutObject"} <= done
     assert done - full.allowed("agent") == set()
+
+
+def test_the_crash_tests_run_with_the_permissions_of_a_deployment(plain: Template) -> None:
+    """Written anew by ``INFINITY_WRITE=1 make cdk`` when the policies change."""
+    found = {name: policies(plain, name) for name in FUNCTIONS}
+    if os.environ.get("INFINITY_WRITE"):
+        PERMISSIONS.write_text(json.dumps(found, indent=1) + "\n")
+    assert json.loads(PERMISSIONS.read_text()) == found
+
+
+def policies(template: Template, function: str) -> list[dict[str, Any]]:
+    """Statements on what the stand-ins are, with names in place of what is known when it is deployed only."""
+    variables = template.variables("agent")
+    names = {id: name for name, (id, _) in queues(template).items()}
+    names |= {variables["INFINITY_TABLE"]["Ref"]: "table", variables["INFINITY_BUCKET"]["Ref"]: "bucket"}
+    names |= {variables["INFINITY_SCHEDULE_ROLE"]["Fn::GetAtt"][0]: "scheduler role"}
+    names |= {"AWS::Region": "region", "AWS::AccountId": "account"}
+
+    def plainly(value: Any) -> str:
+        match value:
+            case str(text):
+                return text.replace(variables["INFINITY_SCHEDULE_GROUP"], "<group>")
+            case {"Fn::Join": [between, list(parts)]}:
+                return str(between).join(map(plainly, parts))
+            case {"Ref": "AWS::Partition"}:
+                return "aws"
+            case {"Ref": id} | {"Fn::GetAtt": [id, _]}:
+                return f"<{names.get(id, id)}>"
+        raise AssertionError(f"what is {value}?")
+
+    found = []
+    for statement in template.statements(template.functions()[function]["Role"]):
+        actions = [action for action in listed(statement["Action"]) if action.partition(":")[0] in PLAYED]
+        if actions:
+            kept = {"Action": actions, "Resource": [plainly(each) for each in listed(statement["Resource"])]}
+            found.append(
+                {**kept, **({"Condition": statement["Condition"]} if "Condition" in statement else {})}
+            )
+    return found
 
 
 def test_secrets_are_read_by_those_who_use_them_only(full: Template) -> None:

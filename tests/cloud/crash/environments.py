@@ -23,11 +23,11 @@ Work = Callable[[Host, Mapping[str, Any], Callable[[], float]], Awaitable[dict[s
 class Environment:
     """A function's process: its host is opened by the first invocation and kept until it dies; then another one takes its place."""
 
-    def __init__(self, stage: Stage, work: Work, *, patient: bool = False) -> None:
-        """``patient``: a batch is turned away if the process cannot start."""
+    def __init__(self, stage: Stage, name: str, work: Work) -> None:
+        """``name``: of the function, whose permissions it has. The agent's batch is turned away if its process cannot start."""
         self.stage = stage
         self._work = work
-        self._patient = patient
+        self.name = name
         self._life: Life | None = None
         self._host: Any = None
 
@@ -65,13 +65,13 @@ class Environment:
             try:
                 self._host = await open_patiently(lambda: self._open(life), asyncio.sleep)
             except Exception as error:
-                if not self._patient:
+                if self.name != "agent":
                     raise
-                return await turn_away(self.stage.environment(), event, error, self.stage.clock.now)
+                return await turn_away(self.stage.environment(self.name), event, error, self.stage.clock.now)
         return await self._work(self._host, event, remaining)
 
     async def _open(self, life: Life) -> Any:
-        return await self.stage.host(life)
+        return await self.stage.host(life, self.name)
 
 
 class Relay(Environment):
@@ -79,10 +79,10 @@ class Relay(Environment):
         async def work(queue: Any, event: Mapping[str, Any], _: object) -> dict[str, Any]:
             return await forward(queue, event)
 
-        super().__init__(stage, work)
+        super().__init__(stage, "relay", work)
 
     async def _open(self, life: Life) -> Any:
-        queue = open_relay(self.stage.environment())
+        queue = open_relay(self.stage.environment("relay"))
         life.closing.append(queue._aws.close)
         return queue
 

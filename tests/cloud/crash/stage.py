@@ -29,6 +29,7 @@ from .clock import LeapingClock
 from .database import Database, empty_database
 from .environments import Environment, Gates, Relay, Work
 from .lives import Died, Life, current, watch_over
+from .permissions import policies
 
 TABLE, BUCKET, TOKEN = "items", "claims", "token-for-tests"
 TIMEOUT = 60.0
@@ -91,13 +92,14 @@ class Stage:
         await self.aws.start()
         await self._make_keys()
         self._make_services()
+        self.policies = policies(self.aws, self.places)
+        self.callers = {name: self.aws.permissions.give(each) for name, each in self.policies.items()}
         self.home.mkdir(exist_ok=True)
         (self.home / "infinity.toml").write_text(config())
         port = fixed_port()
         self.places["INFINITY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         for name, work in _FUNCTIONS.items():
-            patient = name == "agent"
-            self._create(name, lambda work=work, patient=patient: Environment(self, work, patient=patient))
+            self._create(name, lambda name=name, work=work: Environment(self, name, work))
         self._create("relay", lambda: Relay(self))
         await self.aws.lambdas.url("receiver", port=port)
         self.url = (await self.aws.lambdas.url("api")).rstrip("/")
@@ -160,7 +162,7 @@ class Stage:
 
     # processes
 
-    async def host(self, life: Life) -> Host:
+    async def host(self, life: Life, name: str) -> Host:
         """What a process opens when it is first asked for something."""
 
         async def soon(seconds: float) -> None:
@@ -175,15 +177,16 @@ class Stage:
             transactions=transactions,
             observe=lambda feed: Gates(feed, self),
         )
-        host = await open_host(self.environment(), parts=parts)
+        host = await open_host(self.environment(name), parts=parts)
         runtime = host.runtime
         models = cast("ConfiguredModels", runtime.models)
         sockets = (host.aws.close, runtime._transport.close, models.close, runtime.servers.toolsets.close)
         life.closing += sockets
         return host
 
-    def environment(self) -> dict[str, str]:
-        return {**self.aws.environment(), **self.places}
+    def environment(self, function: str) -> dict[str, str]:
+        """With the function's own key, which may do what the deployment allows it."""
+        return {**self.aws.environment(self.callers[function]), **self.places}
 
     def arm(self, *kills: tuple[str, int]) -> None:
         assert all(step in STEPS for step, _ in kills)

@@ -15,6 +15,7 @@ from aiohttp import web
 from .clock import Timeline, WallClock
 from .failure import AwsError, ConnectionReset
 from .faults import Attempt, Faults
+from .permissions import Permissions
 from .protocols import Service
 from .signature import Credentials, SignatureRefused, scope_of, verify
 from .wire import Reply, Request
@@ -36,7 +37,9 @@ class Front:
         timeline: Timeline,
         counts: Counter[str],
         told: Callable[[], None],
+        permissions: Permissions,
     ) -> None:
+        self._permissions = permissions
         self._services = {service.name: service for service in services}
         self._credentials = credentials
         self._region = region
@@ -78,12 +81,16 @@ class Front:
     async def _answer(self, service: Service, request: Request) -> Reply:
         times = (self._timeline.now(), WallClock().now())
         try:
-            verify(request, self._credentials, service.name, self._region, times)
+            scope = scope_of(request)
+            key = scope.access_key if scope is not None else ""
+            caller = self._permissions.credentials(key) or self._credentials
+            verify(request, caller, service.name, self._region, times)
         except SignatureRefused as refused:
             return service.refused(refused)
         try:
             operation = service.operation(request)
             self.counts[f"{service.name}.{operation}"] += 1
+            self._permissions.check(key, service.name, operation, request)
             attempt = Attempt(
                 service, operation, request, self._timeline, lambda: service.call(operation, request)
             )

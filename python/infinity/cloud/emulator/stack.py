@@ -22,6 +22,7 @@ from .dynamodb import DynamoDb
 from .faults import Attempt, Faults
 from .firing import Firing
 from .lambdas import Lambdas
+from .permissions import Permissions, Place
 from .rules import Rules
 from .s3 import S3
 from .scheduler import Scheduler
@@ -86,7 +87,10 @@ class Emulator:
             self.lambdas,
             Sts(account),
         )
-        self._front = Front(services, self.credentials, region, self.timeline, self._counts, self.tell)
+        self.permissions = Permissions(Place(region, account))
+        self._front = Front(
+            services, self.credentials, region, self.timeline, self._counts, self.tell, self.permissions
+        )
 
     @property
     def endpoint(self) -> str:
@@ -101,18 +105,19 @@ class Emulator:
     def faults(self) -> Faults:
         return self._front.faults
 
-    def environment(self) -> dict[str, str]:
-        """For a child process: with these, an SDK's clients talk to this emulator."""
+    def environment(self, caller: Credentials | None = None) -> dict[str, str]:
+        """For a child process: with these, an SDK's clients talk to this emulator. ``caller``: one with ``permissions`` of its own."""
+        who = caller or self.credentials
         variables = {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": self.credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
+            "AWS_ACCESS_KEY_ID": who.access_key,
+            "AWS_SECRET_ACCESS_KEY": who.secret_key,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        if self.credentials.session_token is not None:
-            variables["AWS_SESSION_TOKEN"] = self.credentials.session_token
+        if who.session_token is not None:
+            variables["AWS_SESSION_TOKEN"] = who.session_token
         return variables
 
     def client(self, service: str, **settings: Any) -> Any:
