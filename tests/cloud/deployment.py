@@ -91,7 +91,7 @@ class Deployment:
         aws.lambdas.create("agent", start=lambda: _Agent(self), timeout=TIMEOUT)
         aws.lambdas.create("relay", self._relay, timeout=60)
         aws.lambdas.create("dead_letters", self._dead_letters, timeout=60)
-        aws.lambdas.map(self.inbox, "agent")
+        self._taking = aws.lambdas.map(self.inbox, "agent")
         aws.lambdas.map(self.delay, "relay")
         aws.lambdas.map(dead, "dead_letters")
         return self
@@ -114,6 +114,10 @@ class Deployment:
     async def sweep(self) -> dict[str, Any]:
         host = await self.host()
         return await wake_overdue(host, lambda: 60.0)
+
+    async def pause(self) -> None:
+        """Nobody takes what is queued."""
+        await self._taking.disable()
 
     async def crash(self) -> None:
         """Every environment ends at once, wherever it is; what was running is not reported, and comes back as if its visibility time-out had passed."""

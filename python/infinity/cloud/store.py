@@ -159,9 +159,9 @@ class CloudStore(PostgresStore):
         """Threads of the same tree with something in their inbox."""
         return await self._look(queues.expecting, thread)
 
-    async def overdue(self, since: int) -> list[str]:
-        """Threads that should have been woken before ``since``, in ms since the epoch."""
-        return await self._look(queues.overdue, since)
+    async def overdue(self, since: int, after: str = "", most: int = 2_000) -> list[str]:
+        """Threads that should have been woken before ``since``, in ms since the epoch; in order, behind the one named ``after``."""
+        return await self._look(queues.overdue, since, after, most)
 
     async def forget(self, keys: list[str]) -> None:
         """Rows of the output queue that have left."""

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from infinity.errors import InfinityError
+
 from .host import Host
 
 __all__ = ["wake_overdue"]
@@ -17,24 +19,66 @@ GRACE_MS = 5 * 60_000
 """Milliseconds that a wake may be late without being taken for lost: schedules are exact to a minute, and queues may be long."""
 ENOUGH = 5.0
 DAY_MS = 86_400_000
+META = "sweep"
+"""Where the place is kept, in the database."""
+PAGE = 500
+TOGETHER = 50
+"""Wakes that are sent in one go."""
 AT_ONCE = 100
 """Conversations that one sweep deletes."""
 
 
 async def wake_overdue(host: Host, remaining: Callable[[], float]) -> dict[str, Any]:
-    """A wake too many is harmless. What is left when the time is over is found by the next sweep."""
-    erasing = await _erase(host)
-    overdue = await host.store.overdue(host.now() - GRACE_MS)
-    woken = 0
-    for thread in overdue:
-        if remaining() < ENOUGH:
-            break
-        await host.alarms.wake(thread, host.fresh_cause())
-        woken += 1
+    """A wake too many is harmless. The next sweep begins behind the last thread that this one has woken in its time, so that threads that stay overdue
+    keep nobody else waiting. What fails in one part is no reason to leave out the other."""
+    failures: list[Exception] = []
+    overdue = woken = erasing = 0
+    try:
+        overdue, woken = await _wake(host, remaining)
+    except (InfinityError, OSError) as error:
+        failures.append(error)
+    try:
+        erasing = await _erase(host)
+    except (InfinityError, OSError) as error:
+        failures.append(error)
     if overdue:
-        log.warning("%d threads were overdue, %d were woken", len(overdue), woken)
-    done = {"overdue": len(overdue), "woken": woken}
+        log.warning("%d threads were overdue, %d were woken", overdue, woken)
+    if failures:
+        # So that Lambda counts an error, and tells somebody.
+        raise failures[0]
+    done = {"overdue": overdue, "woken": woken}
     return {**done, "erasing": erasing} if erasing else done
+
+
+async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
+    """How many were found, and how many of them were woken."""
+    since, place = host.now() - GRACE_MS, await _place(host)
+    overdue = woken = 0
+    last = place
+    # From the place on to the end, and then from the beginning to the place.
+    for after, end in ((place, None), ("", place)) if place else (("", None),):
+        while page := await host.store.overdue(since, after, PAGE):
+            after = page[-1]
+            if end is not None:
+                page = [thread for thread in page if thread <= end]
+            overdue += len(page)
+            for start in range(0, len(page), TOGETHER):
+                if remaining() < ENOUGH:
+                    await host.store.put_meta(META, last.encode())
+                    return overdue, woken
+                some = page[start : start + TOGETHER]
+                await host.alarms.wake_many([(thread, host.fresh_cause()) for thread in some])
+                woken, last = woken + len(some), some[-1]
+            if end is not None and after > end:
+                break
+    if place:
+        await host.store.put_meta(META, b"")
+    return overdue, woken
+
+
+async def _place(host: Host) -> str:
+    """The last thread that was woken by a sweep whose time was over; empty if the last one had time for all."""
+    return (await host.store.meta(META) or b"").decode()
 
 
 async def _erase(host: Host) -> int:

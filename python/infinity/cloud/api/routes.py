@@ -75,8 +75,11 @@ async def _answer(host: Host, event: Mapping[str, Any], routes: Sequence[Route[H
             check_access(host, request)
         request = replace(request, parameters=found[0][1])
         with gathering() as owed:
-            made = await route.handler(host, request)
-            await pay(host, owed)
+            try:
+                made = await route.handler(host, request)
+            finally:
+                # A message may be durable already when its request is refused.
+                await pay(host, owed)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
         return failure(error)
     logger.debug("%s %s: %d, %d bytes", route.method, route.path, made.status, len(made.body))

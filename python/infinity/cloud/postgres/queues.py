@@ -55,14 +55,14 @@ async def expecting(connection: Connection, thread: str) -> list[str]:
     return [found for (found,) in await connection.fetch(sql, text(thread))]
 
 
-async def overdue(connection: Connection, since: int) -> list[str]:
-    """Threads that should have been woken before ``since`` (ms since the epoch): something in the inbox, in the outbox, or a timer."""
+async def overdue(connection: Connection, since: int, after: str, most: int) -> list[str]:
+    """Threads that should have been woken before ``since`` (ms since the epoch): something in the inbox, in the outbox, or a timer. In order, behind ``after``."""
     sql = f"""SELECT thread FROM (
                 SELECT thread FROM inbox WHERE accepted_at < $1 AND kept IS NULL
                 UNION SELECT thread FROM timers WHERE due_at < $1
                 UNION SELECT o.thread FROM outbox o JOIN threads t ON t.id = o.thread WHERE o.due_at < $1 AND t.updated_at < $1) AS late
-              WHERE {SERVED} ORDER BY thread LIMIT $2"""
-    return [found for (found,) in await connection.fetch(sql, since, _PAGE)]
+              WHERE thread > $2 AND {SERVED} ORDER BY thread LIMIT $3"""
+    return [found for (found,) in await connection.fetch(sql, since, text(after), most)]
 
 
 async def timers(connection: Connection, thread: str | None) -> list[TimerRow]:
