@@ -36,9 +36,11 @@ class Hold:
         # A prolongation that is under way must not arrive after the rest of a message that failed.
         self._one = asyncio.Lock()
 
-    async def take(self, records: Iterable[Record], seconds: int = HELD) -> None:
-        """Hold them, ``seconds`` from now and from each beat on."""
-        taken = {record["receiptHandle"]: seconds for record in records}
+    async def take(self, records: Iterable[Record], seconds: int | None = None) -> None:
+        """Hold them, ``seconds`` (``HELD``) from now and from each beat on."""
+        taken = dict.fromkeys(
+            (record["receiptHandle"] for record in records), HELD if seconds is None else seconds
+        )
         async with self._one:
             self._held |= taken
             await self._set(taken)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tests.crash.scenarios import CHOICE, CONSENT, ONE_CALL, ROOT, SUBSCRIPTION, Scenario
 
+from infinity.cloud import hold
 from infinity.cloud.emulator.dynamodb.losses import delayed, lost, repeated
-from infinity.cloud.emulator.faults import Fault, Rule, broken
+from infinity.cloud.emulator.faults import Fault, Rule, refused
 from infinity.models.heard import hear
 from infinity.models.script import Reply
 
@@ -79,11 +80,14 @@ class Slow:
 @pytest.mark.rap("CAN-1")
 @pytest.mark.trap("B8")
 @pytest.mark.parametrize("loss", ["lost", "late", "repeated"])
-async def test_a_hint_of_an_interrupt_ends_the_slice_it_is_for_or_none(loss: str, tmp_path: Path) -> None:
+async def test_a_hint_of_an_interrupt_ends_the_slice_it_is_for_or_none(
+    loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lost: the interrupt happens after the slice. Late or repeated, it finds another slice at work and leaves it alone."""
     mind = Slow()
     losses = {"lost": lost(), "late": delayed(LATER), "repeated": repeated(LATER)}
-    # Within the time that a function has, so that none is over because the clock is put forward.
+    # Within the time that a function has, and its messages are held, so that neither is over because the clock is put forward.
+    monkeypatch.setattr(hold, "HELD", int(2 * LATER))
     async with CloudHost(tmp_path, mind, timeout=LONGEST) as host:
         root = await host.create(ROOT)
         await host.say(ROOT, "begin")
@@ -155,7 +159,13 @@ async def test_why_a_thread_fails_is_all_that_is_lost_with_the_record_of_it(
 
     async def prepare(host: CloudHost) -> None:
         rules.append(_spoil(host, "failing", LOSSES[loss]()))
-        host.aws.faults.add("scheduler", "CreateSchedule", broken(), times=6)
+        host.aws.faults.add(
+            "sqs",
+            "*",
+            refused("AccessDenied"),
+            times=2,
+            where=lambda request: b"/output.fifo" in request.body,
+        )
 
     outcome = await live(ONE_CALL, tmp_path / "home", prepare=prepare)
     assert outcome.told == expected.told

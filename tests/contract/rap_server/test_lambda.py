@@ -7,14 +7,17 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from infinity.backoff import Backoff
 from infinity.errors import ConfigError
 from infinity.rap.manifest import parse_manifest
 from infinity.rap.server import Call, Subscription, Toolset
+from infinity.rap.server import aws as aws_server
 from infinity.rap.server.aws import TASK, LambdaHandler
 
 from .conftest import FakeRuntime
@@ -230,6 +233,44 @@ async def test_with_a_table_a_call_runs_once_and_a_cancelled_one_not_at_all(runt
     for task in aws.queued:
         await called(handler, task)
     assert RUNS == ["call_1"]
+
+
+@pytest.mark.rap("SRV-2", "SRV-6")
+async def test_a_copy_of_an_event_whose_call_still_runs_does_not_tell_that_it_was_cut_off(
+    runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda delivers an event at least once, and a call may run for longer than the pause before a retry."""
+    monkeypatch.setattr(aws_server, "BEAT_SECONDS", 0.01)
+    aws, go_on = Aws(), threading.Event()
+    tools = Toolset("slow")
+
+    @tools.tool
+    def pay() -> str:
+        """Pays."""
+        RUNS.append("paid")
+        go_on.wait(PATIENCE)
+        return "paid"
+
+    RUNS.clear()
+    handler = LambdaHandler(tools, clients=aws, table="calls")
+    await called(handler, request("/invoke", invocation(runtime, "pay")))
+    (task,) = aws.queued
+    first = asyncio.create_task(called(handler, task))
+    async with asyncio.timeout(PATIENCE):
+        while not RUNS:
+            await asyncio.sleep(0.001)
+        (key,) = aws.items
+        # It has run for so long that it would be taken for cut off.
+        aws.items[key] = {**aws.items[key], "at": {"N": "1"}}
+        while aws.items[key]["at"]["N"] == "1":
+            await asyncio.sleep(0.001)
+    await called(handler, task)
+    assert runtime.callbacks == []
+    go_on.set()
+    await first
+    assert [each["text"] for each in runtime.callbacks] == ["paid"]
+    assert aws.items[key]["state"]["S"] == "done"
+    assert RUNS == ["paid"]
 
 
 @pytest.mark.rap("SRV-5", "THR-3")

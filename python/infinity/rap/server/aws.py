@@ -28,6 +28,7 @@ from infinity.errors import BadRequest, ConfigError
 from infinity.functions.failure import ToolError, error_text
 from infinity.functions.running import Runner, Work
 from infinity.functions.turn import Places, Turn
+from infinity.supervision import in_thread, shared
 
 from .application import (
     MAX_BODY,
@@ -59,7 +60,9 @@ MARGIN_SECONDS = 10.0
 LATEST_SECONDS = 2.0
 KEEP_SECONDS = 7 * 24 * 3600
 RETRY_SECONDS = 45.0
-"""Lambda delivers an event again a minute after its function failed; what comes sooner is a copy of one that runs."""
+"""Lambda delivers an event again a minute after its function failed; a call that was heard of since then is one that runs, and the event a copy."""
+BEAT_SECONDS = 15.0
+"""Between two signs of a call that it still runs."""
 MAX_EVENT = 1_000_000
 
 
@@ -170,6 +173,28 @@ class LambdaHandler:
             case "cut off" if operation is not None and not operation.repeatable:
                 log.warning("call %s of %s was cut off", invocation.id, invocation.operation)
                 invocation = replace(invocation, problem=CUT_OFF.format(operation=invocation.operation))
+        over = asyncio.Event()
+        signs = shared(self._live(invocation.key, over), f"signs of {invocation.id}")
+        try:
+            await self._answer_call(invocation, context)
+        finally:
+            over.set()
+            await signs
+        self._note(invocation.key, "done")
+
+    async def _live(self, key: Key, over: asyncio.Event) -> None:
+        """While a call runs, it is on record that it does: otherwise a copy of its event would tell that it was cut off."""
+        while self._table is not None and not over.is_set():
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await over.wait()
+            except TimeoutError:
+                try:
+                    await in_thread(partial(self._note, key, "begun"))
+                except Exception:
+                    log.exception("that a call still runs could not be recorded")
+
+    async def _answer_call(self, invocation: Invocation, context: Any) -> None:
         message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
         try:
             body = self._fitting(
@@ -184,7 +209,6 @@ class LambdaHandler:
         if not await self._deliver(invocation.callback_url, body, invocation.id, until):
             letter = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
             self._send_to_self({"deliver": letter}, context)
-        self._note(invocation.key, "done")
 
     async def _fields(self, invocation: Invocation, context: Any) -> dict[str, Any]:
         if invocation.problem is not None:
