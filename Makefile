@@ -20,7 +20,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep simulate simulate-check conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
+.PHONY: help demo test test-rust test-python sweep simulate simulate-check mutants conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ simulate: $(DEPS) $(CORE) ## the whole runtime in random scripts under a virtual
 
 simulate-check: $(DEPS) $(CORE) ## repairs are reverted one by one, and the simulator has to notice (SEEDS)
 	INFINITY_SEEDS=$${SEEDS:-500} $(BIN)/python -m tests.simulator.find_reverts
+
+mutants: $(DEPS) $(CORE) ## the heart is broken on purpose, one patch at a time, and the simulator or the tests have to notice (MUTANTS)
+	$(BIN)/python -m tests.mutations.run
 
 conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
 	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)

@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.simulator.changes import DoesNotApply, changed
 
 MOST = int(os.environ.get("INFINITY_SEEDS", "500"))
+LONGEST = 1_200
+"""Seconds. A change may also keep a script from ending."""
 PATCHES = sorted(Path(__file__).parent.joinpath("reverts").glob("*.patch"))
 PROGRAM = """
 import sys
@@ -28,7 +30,12 @@ def found_after(patch: Path, most: int = MOST) -> tuple[int, str] | None:
     with changed(patch) as folder:
         command = [sys.executable, "-c", PROGRAM, str(most)]
         environment = {**os.environ, "PYTHONPATH": str(folder)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            return 0, "a script does not end"
+    if done.returncode:
+        return 0, done.stderr.strip().splitlines()[-1]
     number, _, what = done.stdout.strip().partition(" ")
     return (int(number), what) if number else None
 
