@@ -171,6 +171,16 @@ class Account:
         late = [one for one in explanation.reasons if one.until is not None and one.until <= self._now]
         assert not late, f"{row.id} waits for what is over: {late}"
 
+    async def no_child_outlives_its_parent(self) -> None:
+        """THR-2: closing a thread closes all below it."""
+        rows = {row.id: row for row in await self._world.store.threads(limit=1_000)}
+        orphans = [
+            row.id
+            for row in rows.values()
+            if row.parent and row.status != "closed" and rows[row.parent].status == "closed"
+        ]
+        assert not orphans, f"{orphans} are open, and their parents are closed (THR-2)"
+
     async def parents_have_heard(self) -> None:
         """I14: whoever gave a child something to do has heard of it once it rests, by a report or from the runtime."""
         rows = {row.id: row for row in await self._world.store.threads(limit=1_000)}

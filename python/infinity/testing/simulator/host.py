@@ -139,6 +139,7 @@ class SimulatedHost:
         work = self._in(process, lambda: self.runtime.stop(5.0))
         try:
             await self._until(process, work)
+            self.purchases.all_lost()
             for thread in self.runtime.loop._services.attempts.owes():
                 self.purchases.forgiven(thread)
             await self._mailbox.close()

@@ -272,6 +272,7 @@ class _Run:
         for thread in self._roots:
             await self._still_answers(thread)
         await self._account.parents_have_heard()
+        await self._account.no_child_outlives_its_parent()
         await self._examine()
         await self._money()
 

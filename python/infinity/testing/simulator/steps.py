@@ -43,6 +43,8 @@ def _shown(step: Step) -> str:
 
 
 PAUSES = (0.0, 0.0, 0.0, 0.001, 0.4, 5.0, 70.0, 4_000.0, 90_000.0)
+HEART = ("transport.post", "transport.post", "store.commit", "store.record_attempt")
+"""Methods at which faults are the most likely to matter."""
 CONTROLS = ("interrupt", "interrupt", "stop", "resume", "resume", "compact")
 CLOCK = (-86_400, -30, 30, 3_700, 800_000)
 LENGTH = (15, 45)
@@ -79,7 +81,7 @@ def _step(chance: random.Random) -> Step:
     if what < 0.69:
         return Step("trouble", 0, chance.choice(sorted(TROUBLES)), chance.choice((1, 1, 2, 9)))
     if what < 0.87:
-        at = chance.choice(sorted(CONTRACTS)) if chance.random() < 0.8 else "transport.post"
+        at = chance.choice(sorted(CONTRACTS)) if chance.random() < 0.6 else chance.choice(HEART)
         return Step(
             f"fault {at}", chance.randrange(4), chance.choice(kinds_at(at)), chance.choice((1, 1, 2, 5, 12))
         )

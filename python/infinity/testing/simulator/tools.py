@@ -127,6 +127,8 @@ class ToolServers:
                 f"{call_id} was sent with two bodies: {body!r}, {self.bodies[call_id]!r} (I5)"
             )
         if (thread, call_id) not in self.calls:
+            if self.cancelled[call_id]:
+                self._host.violated(f"{call_id} was cancelled before it came (CAN-1)")
             self.calls.append((thread, call_id))
             self._urls[call_id] = thread, sent["callback_url"].rpartition("/")[2]
             self._spawn(self._play(sent["operation"], thread, call_id))
