@@ -10,8 +10,10 @@ from infinity.abc.model import ModelRequest
 
 __all__ = ["least_tokens", "likely_tokens", "overfull"]
 
-_MOST_CHARS_PER_TOKEN = 5
-"""English has about four; what is counted so is less than the API counts."""
+_MOST_CHARS_PER_TOKEN = 4
+"""Of English; other texts have fewer."""
+_FULL = 0.9
+"""Share of the window from which on a refusal may be one for its length. What is taken for that by mistake costs a compaction, which is due soon anyway."""
 _LEAST_CHARS_PER_TOKEN = 3
 _MARGIN = 64
 """Tokens of a request beside its texts."""
@@ -36,7 +38,8 @@ def _all_characters(request: ModelRequest) -> int:
 def overfull(request: ModelRequest, status: int | None) -> bool:
     """Whether a request that was refused with this status can hardly fit the model's window, whatever the refusal says."""
     window = request.model.context_window
-    return bool(window) and status in _STATUSES and least_tokens(request) + request.max_tokens > window
+    full = least_tokens(request) + request.max_tokens > window * _FULL
+    return bool(window) and status in _STATUSES and full
 
 
 def _characters(value: Any) -> int:

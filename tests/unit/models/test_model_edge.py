@@ -355,6 +355,7 @@ async def test_a_turn_that_was_cut_off_before_its_first_word_is_not_asked_for_ag
         (400, 40_000, ContextTooLong),
         (None, 40_000, ContextTooLong),
         (404, 40_000, InvalidModelRequest),
+        (400, 24_000, ContextTooLong),
         (400, 40, InvalidModelRequest),
     ],
 )
