@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Protocol
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -64,8 +66,7 @@ class ModelInfo:
     """Whether its sizes are known; else they are what most models have, and its endpoint may tell better."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens. ``input`` excludes what was read from or written to the cache, as the Messages API counts."""
 
     input: int = 0
