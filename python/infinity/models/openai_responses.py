@@ -205,9 +205,11 @@ class ResponsesTurn:
                 case "message":
                     parts = item.get("content") or []
                     refused = refused or any(part.get("type") == "refusal" for part in parts)
-                    if parts and isinstance(phase := item.get("phase"), str):
-                        said.append((self._kept("", {"type": _PHASE, "phase": phase}), None))
-                    said += [(_text(part), None) for part in parts]
+                    phase = item.get("phase")
+                    for part in parts:
+                        if isinstance(phase, str):
+                            said.append((self._kept("", {"type": _PHASE, "phase": phase}), None))
+                        said.append((_text(part), None))
                 case "function_call":
                     said.append(self._use(item))
         return closed(said, self._stop_reason(said, refused), _usage(self._response.get("usage") or {}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from infinity.models.access import Access
 from infinity.models.dialects import ROWS
 from infinity.models.openai import Api, OpenAIModel, OpenAIOptions
 from infinity.models.settings import DialectSettings
+from infinity.testing.chat_dialects import THOUGHTS
 from infinity.testing.openai_server import OpenAIServer
 from infinity.testing.provider_contract import IMAGE, Subject
 from infinity.testing.script import Reply
@@ -44,6 +46,11 @@ ALL: dict[str, Connect] = {
     **{name: PROVIDERS[name] for name in ("anthropic", "anthropic-sdk", "bedrock", "openai-responses")},
     **{row: chat(row) for row in ROWS},
 }
+_TURNS = {
+    (replace(dialect, thinking_off=()), THOUGHTS.get(row)): row for row, dialect in reversed(ROWS.items())
+}
+SOURCES = [name for name in ALL if name not in ROWS and name != "anthropic-sdk"] + [*_TURNS.values()]
+"""One of those whose turns are made and kept alike; every one is gone to."""
 CLAUDE = frozenset({"anthropic", "anthropic-sdk", "bedrock"})
 SILENT = frozenset({"openai", "azure"})
 """They do not hand out their reasoning in Chat Completions."""
@@ -120,5 +127,5 @@ async def test_a_conversation_moves_from_every_provider_to_every_other_and_back(
     async with AsyncExitStack() as stack:
         # One set for all: clients cost more than requests.
         subjects = {name: await stack.enter_async_context(connect()) for name, connect in ALL.items()}
-        for source in ALL:
+        for source in SOURCES:
             await moves(subjects, source)

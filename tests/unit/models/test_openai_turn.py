@@ -14,6 +14,7 @@ from infinity.models.openai_chat import body
 from infinity.models.openai_edge import Conversation
 from infinity.models.openai_models import info
 from infinity.models.openai_responses import ResponsesTurn
+from infinity.models.openai_responses import body as responses_body
 
 
 def conversation(*messages: dict[str, Any]) -> Conversation:
@@ -197,3 +198,31 @@ def test_a_response_that_fails_is_no_turn(event: dict[str, Any], expected: type[
     with pytest.raises(errors.ModelError) as caught:
         responses(event)
     assert type(caught.value) is expected
+
+
+@pytest.mark.trap("M3")
+def test_the_phase_of_a_message_goes_back_with_it() -> None:
+    def message(phase: str | None, *texts: str) -> dict[str, Any]:
+        parts = [{"type": "output_text", "text": text} for text in texts]
+        return {"type": "message", "content": parts} | ({"phase": phase} if phase else {})
+
+    output = [message("commentary", "I look", "first."), message(None, "Hm."), message("final_answer", "So.")]
+    _, turn = responses({"type": "response.completed", "response": {"output": output}})
+    back = responses_body(conversation({"role": "assistant", "content": turn.blocks}))["input"]
+    assert [(item["content"], item.get("phase")) for item in back] == [
+        ("I look", "commentary"),
+        ("first.", "commentary"),
+        ("Hm.", None),
+        ("So.", "final_answer"),
+    ]
+
+
+@pytest.mark.trap("M3")
+def test_reasoning_without_encrypted_content_stays_behind() -> None:
+    items = [
+        {"type": "reasoning", "id": "rs", "summary": []},
+        {"type": "message", "content": [{"type": "output_text", "text": "x"}]},
+    ]
+    _, turn = responses({"type": "response.completed", "response": {"output": items}})
+    back = responses_body(conversation({"role": "assistant", "content": turn.blocks}))["input"]
+    assert [item["type"] for item in back] == ["message"]

@@ -78,7 +78,7 @@ async def _tries(slice: Slice) -> Turn | None:
     assert slice.provider is not None and slice.model is not None, "may_buy resolves the model"
     settings = slice.services.settings
     request = request_of(slice, slice.model)
-    fallback = Fallback(slice, slice.model)
+    fallback: Fallback | None = None
     tries = 1 if slice.probing else settings.retries.completion
     until = slice.now + int(settings.timeouts.completion * 1000)
     for attempt in range(1, tries + 1):
@@ -86,7 +86,8 @@ async def _tries(slice: Slice) -> Turn | None:
         try:
             seconds = (until - slice.now) / 1000
             turn = await _interruptible(slice, _stream(slice.provider, request, shown, seconds))
-            fallback.accepted()
+            if fallback is not None:
+                fallback.accepted()
             return turn
         except _Interrupted:
             return await _kept(slice, shown)
@@ -97,6 +98,7 @@ async def _tries(slice: Slice) -> Turn | None:
         except (ModelError, ConfigError) as error:
             shown.retract()
             await spending.failed(slice, error.code, shown.used())
+            fallback = fallback or Fallback(slice, slice.model)
             simpler = (
                 fallback.after(error, request) if attempt < tries and isinstance(error, ModelError) else None
             )
