@@ -238,6 +238,11 @@ class Runtime:
         self.loop.halt()
 
     @property
+    def held_back(self) -> list[str]:
+        """Threads that run nothing until a person resumes them, because a slice of theirs held the event loop until the process was ended."""
+        return sorted(self._held_back.threads)
+
+    @property
     def running(self) -> set[str]:
         """Threads whose slice runs now."""
         return set(self.loop.running)

@@ -76,6 +76,7 @@ async def test_a_thread_whose_slice_hung_is_held_back_by_the_next_start_until_it
         await host.start(**fault)
         await host.serve()
         assert not note.exists()
+        await host.process.line(f"thread {BAD} is held back")
         found = await _thread(host, BAD)
         assert found["problem"].startswith("held_back: ") and "Resume the thread" in found["problem"]
         assert (found["status"], found["explanation"]["state"]) == ("waiting", "waiting")

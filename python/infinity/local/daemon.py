@@ -224,6 +224,10 @@ class Daemon:
             store.ownership.watch(doubted=self.runtime.hold, certain=self.runtime.go_on, lost=self._lose)
         await self.runtime.start(self.home.suspect())
         self.home.clear_suspect()
+        self.notices += [
+            f"thread {thread} is held back: its slice held the daemon until its process was ended. To try again: infinity resume {thread}"
+            for thread in self.runtime.held_back
+        ]
         # Only now: a message from outside must not overtake those that were queued before (THR-1).
         assert runner.server is not None
         self.connections = Connections(listener, runner.server)
