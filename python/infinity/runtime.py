@@ -186,6 +186,8 @@ class Runtime:
         after = 0
         while messages := await self.store.inbox(after):
             self._mailbox.put(messages)
+            for message in messages:
+                self._held_back.waits(message.thread)
             after = messages[-1].seq
         self.loop.start()
         await self.timers.start()
@@ -334,7 +336,8 @@ class Runtime:
     def _check_queue(self, thread: str) -> None:
         """``limits.queued_messages``: whoever says more is told to wait. What tools and threads send is bounded by calls."""
         most = self.settings.limits.queued_messages
-        queued = self._mailbox.queued(thread) + self.loop.waiting.get(thread, 0)
+        waiting = self.loop.waiting.get(thread, 0) + self._held_back.queued[thread]
+        queued = self._mailbox.queued(thread) + waiting
         if queued >= most:
             raise LimitReached(
                 f"{thread} has {queued} messages waiting (limits.queued_messages); try again when it has read some"
@@ -639,6 +642,7 @@ class Runtime:
         """Durable first, then into the mailbox, then the sender hears of it (I2, L1)."""
         accepted = await self.store.accept(message, expect, call_id)
         if accepted.message is not None:
+            self._held_back.waits(message.thread)
             if message.thread in self._held:
                 self._held[message.thread].append(accepted.message)
             else:

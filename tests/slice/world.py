@@ -156,6 +156,8 @@ class World:
         self.ids: Ids = CountedIds()
         self.observer: Any = None
         self.watch: Any = None
+        self.suspect: str | None = None
+        """The thread that the next start is told of."""
         self.sole_writer = True
         self.runtime: Runtime
         self._stack = AsyncExitStack()
@@ -207,7 +209,8 @@ class World:
             watch=self.watch,
         )
         self._made()
-        await self.runtime.start()
+        await self.runtime.start(self.suspect)
+        self.suspect = None
 
     def _made(self) -> None:
         """The runtime is there, and nothing of it runs yet."""

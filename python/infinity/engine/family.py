@@ -90,6 +90,8 @@ def _reports(thread: Thread) -> bool:
 
 def _stopped_by(thread: Thread) -> str | None:
     """The problem that keeps the thread from answering what it was given last; ``None`` if it goes on or is done."""
+    if (thread.problem or "").startswith("held_back: "):
+        return thread.problem  # Whatever it waits for, it runs nothing.
     if thread.pending or thread.answered or thread.attached():
         return None
     return thread.problem

@@ -6,6 +6,7 @@ It runs no slice until a person resumes it, and it says so: as a problem of the 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import msgspec
 
@@ -32,10 +33,24 @@ class HeldBack:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.threads: set[str] = set()
+        self.queued: Counter[str] = Counter()
+        """Messages that these threads have waiting, as far as people are told to wait because of them."""
 
     async def recall(self) -> None:
-        kept = await self._services.store.meta(_KEY)
-        self.threads = set(msgspec.json.decode(kept, type=list[str])) if kept else set()
+        store = self._services.store
+        kept = await store.meta(_KEY)
+        listed = msgspec.json.decode(kept, type=list[str]) if kept else []
+        for thread in listed:
+            # It may have been deleted, or lives elsewhere.
+            if await store.thread(thread) is not None:
+                self.threads.add(thread)
+        if len(self.threads) != len(listed):
+            await self._keep()
+
+    def waits(self, thread: str) -> None:
+        """One more message of a thread that is held back."""
+        if thread in self.threads:
+            self.queued[thread] += 1
 
     async def add(self, thread: str) -> Committed | None:
         """Hold it back, and park it with a problem that says so; ``None`` if nothing of it can run anyway."""
@@ -59,6 +74,7 @@ class HeldBack:
         if thread not in self.threads:
             return False
         self.threads.discard(thread)
+        self.queued.pop(thread, None)
         await self._keep()
         return True
 
