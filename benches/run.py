@@ -32,6 +32,7 @@ BENCHES = {
             "flat",
             "rounds",
             "followers",
+            "burst",
             "idle",
             "guests",
             "subscriptions",
