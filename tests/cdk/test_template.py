@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import FUNCTIONS, ROOT, Template, listed
+from conftest import EXAMPLE, FUNCTIONS, ROOT, Template, listed, synthesised
 from infinity.cloud.metrics import FAILING, METRICS, NAMESPACE
 
 CONTRACT = ROOT / "docs" / "internals" / "cloud.md"
@@ -469,6 +469,38 @@ def test_nobody_takes_more_than_their_share_of_the_account(template: Template) -
     functions = template.functions()
     reserved = {name: each.get("ReservedConcurrentExecutions") for name, each in functions.items()}
     assert {name for name, most in reserved.items() if most} == {"receiver", "relay"}
+
+
+def test_messages_that_are_nowhere_else_outlive_the_stack(full: Template, plain: Template) -> None:
+    for template, kept in ((plain, {"inbox", "dead"}), (full, set())):
+        policies = {
+            name: template.resources[id].get("DeletionPolicy") for name, (id, _) in queues(template).items()
+        }
+        assert {name for name, policy in policies.items() if policy == "Retain"} == kept
+
+
+def test_two_agents_are_in_one_stack(layer: Path, tmp_path: Path) -> None:
+    arguments = ["-c", TWO, str(EXAMPLE / "agent"), str(layer)]
+    two = Template(synthesised(arguments, EXAMPLE, tmp_path, layer))
+    handlers = [each["Handler"] for each in two.of("AWS::Lambda::Function").values()]
+    assert handlers.count("infinity.cloud.handlers.agent") == 2
+    assert {name for name in two.document["Outputs"] if name.endswith("ApiUrl")} == {
+        "OneApiUrl",
+        "OtherApiUrl",
+    }
+
+
+TWO = """
+import sys
+from aws_cdk import App, Stack
+from infinity.cloud.cdk import InfinityAgent
+
+code, layer = sys.argv[1:]
+stack = Stack(App(), "Two")
+for name in ("One", "Other"):
+    InfinityAgent(stack, name, code=code, layer=layer)
+stack.node.root.synth()
+"""
 
 
 def test_a_bucket_that_goes_with_its_stack_is_emptied_first(full: Template, plain: Template) -> None:

@@ -121,6 +121,8 @@ async def _print_all(url: str, wait: int, follow: bool, words: Callable[[str], s
                 # Deleted only once it is out of our hands.
                 sys.stdout.flush()
                 await queue.delete(record["receiptHandle"])
+            if not follow:
+                wait = 0  # Whoever waits, waits for the first.
 
 
 def _as_it_is(body: str) -> str:

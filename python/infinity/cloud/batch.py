@@ -93,7 +93,7 @@ async def _run_all(
     await host.end_removed()
     tasks: dict[asyncio.Task[list[dict[str, Any]]], Group] = {}
     for group in planned.together:
-        work = _run(host, group, hold, remaining, lambda: all(task.done() for task in tasks))
+        work = _run(host, group, hold, remaining, lambda: sum(not task.done() for task in tasks) <= 1)
         tasks[shared(work, f"slice {group.thread}")] = group
     if planned.alone is not None:
         work = _run_alone(host, planned.alone, hold, remaining, list(tasks))

@@ -109,6 +109,7 @@ async def test_a_thread_whose_slice_is_done_goes_on_while_another_one_of_its_bat
         await slow_one.said("the slow one")
         await ended(host)
         assert host.aws.counts["sqs.DeleteMessageBatch (mapping) expired"] == 0
+        assert host.aws.counts["sqs.DeleteMessageBatch"] == 1, "the mapping deletes what nobody waits for"
 
 
 @pytest.mark.trap("L10")

@@ -17,6 +17,8 @@ from tests.contract.postgresql import server_url
 
 from infinity.callback_keys import META, RENEW_AFTER
 from infinity.cli.main import infinity
+from infinity.cloud.emulator.faults import Attempt
+from infinity.cloud.emulator.wire import Reply
 from infinity.cloud.postgres.opening import open_store
 
 Run = Callable[..., Result]
@@ -77,6 +79,22 @@ def test_a_message_begins_a_conversation_and_its_reply_is_printed_once(
     assert found.exit_code == 0 and "hello  " in found.output and "good morning" in found.output
     assert within("replies", "--wait", "0").output == ""
     assert not deployed.functions.aws.sqs.queue(deployed.functions.deployment.output).messages()
+
+
+def test_replies_are_waited_for_until_the_first_has_come(within: Run, deployed: Threaded) -> None:
+    waits: list[int] = []
+
+    async def noted(attempt: Attempt) -> Reply:
+        assert attempt.request is not None
+        waits.append(json.loads(attempt.request.body)["WaitTimeSeconds"])
+        return await attempt.act()
+
+    assert within("send", "waiting", "hello").exit_code == 0
+    said(deployed, "waiting", "hello")
+    rule = deployed.functions.aws.faults.add("sqs", "ReceiveMessage", noted)
+    assert "waiting  " in within("replies", "--wait", "15").output
+    rule.remove()
+    assert waits == [15, *[0] * (len(waits) - 1)] and len(waits) > 1
 
 
 def test_replies_as_json_are_what_is_in_the_queue(within: Run, deployed: Threaded) -> None:

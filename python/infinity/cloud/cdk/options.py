@@ -34,7 +34,7 @@ class Options:
     ``key``: a KMS key for everything that is stored; without it the services' own.
     ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
     ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that they write to, once it has confirmed that; ``oldest``: age of a message in the inbox queue that is an alarm.
-    ``keep``: the cluster, the table and the bucket outlive the stack.
+    ``keep``: the cluster, the table, the bucket, the inbox queue and its dead letters outlive the stack.
     """
 
     agent: str = ""

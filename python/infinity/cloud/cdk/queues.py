@@ -25,11 +25,12 @@ class Queues(Construct):
     def __init__(self, scope: Construct, id: str, options: Options) -> None:
         super().__init__(scope, id)
         self._key = options.key
-        self.dead = self._fifo("DeadLetters", visibility=SIX * RELAY_TIMEOUT)
+        self.dead = self._fifo("DeadLetters", visibility=SIX * RELAY_TIMEOUT, kept=options.keep)
         self.inbox = self._fifo(
             "Inbox",
             visibility=SIX * options.timeout,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=options.receives),
+            kept=options.keep,
         )
         self.late = self._standard("LateWakes", visibility=SIX * RELAY_TIMEOUT)
         # Forwarding is retried for hours: a wake that is dropped is found by the sweep only.
@@ -42,7 +43,9 @@ class Queues(Construct):
         self.group = scheduler.ScheduleGroup(self, "Schedules", removal_policy=RemovalPolicy.DESTROY)
         self.role = self._scheduler_role()
 
-    def _fifo(self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
+    def _fifo(
+        self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None, *, kept: bool = False
+    ) -> sqs.Queue:
         """High throughput: limits count per group. Deduplication ids come from the cause, never from the content."""
         return sqs.Queue(
             self,
@@ -57,6 +60,8 @@ class Queues(Construct):
             enforce_ssl=True,
             encryption=self._encryption,
             encryption_master_key=self._key,
+            # What was said and is not in the database yet is nowhere else.
+            removal_policy=RemovalPolicy.RETAIN if kept else RemovalPolicy.DESTROY,
         )
 
     def _standard(self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
