@@ -23,6 +23,10 @@ class Dialect:
     """Ids of calls: ``any``, or ``nine`` letters and digits."""
     user_after_result: bool = True
     """Whether a user's message may stand right behind a result; else a short assistant's message goes between."""
+    result_names: bool = False
+    """Whether a result says the name of its tool."""
+    single_calls: bool = False
+    """Whether an assistant's message may hold one call only; several become messages of their own, each with its result."""
     instructions: str = "system"
     """The role of the instructions: ``system``, ``developer``, or ``user``, where they are put before the user's first words."""
     limit: str = "max_tokens"
@@ -71,7 +75,7 @@ ROWS: dict[str, Dialect] = {
         reasoning_kept="calls",
         thinking_off=(("thinking", {"type": "disabled"}),),
     ),
-    "gemini": Dialect(signatures=True, thinking_off=_NO_EFFORT),
+    "gemini": Dialect(result_names=True, signatures=True, thinking_off=_NO_EFFORT),
     "groq": Dialect(limit="max_completion_tokens", thinking_off=_NO_EFFORT),
     "xai": Dialect(limit="max_completion_tokens"),
     "together": Dialect(),

@@ -66,6 +66,7 @@ def _rule(name: str, hint: str, change: dict[str, Any], **more: Any) -> Rule:
     return Rule(name, change, re.compile(hint, re.I), **more)
 
 
+_NAMED = re.compile(_WANTED.pattern + r"|empty", re.I)
 _ROLES = r"\broles?\b|alternat|message.?order|after (?:a |the )?(?:tool|user|assistant|system)|user message|conversation order"
 
 RULES: tuple[Rule, ...] = (
@@ -101,6 +102,14 @@ RULES: tuple[Rule, ...] = (
         of_model=True,
     ),
     _rule("user_after_result=false", _ROLES, {"user_after_result": False}, guess=True),
+    _rule("user_after_result=true", _ROLES, {"user_after_result": True}),
+    _rule(
+        "single_calls=true",
+        r"(?:single|one) (?:tool|function).?calls?|(?:parallel|multiple) (?:tool|function).?calls?",
+        {"single_calls": True},
+        of_model=True,
+    ),
+    _rule("result_names=true", r"\bname\b|function_?response", {"result_names": True}, taken=_NAMED),
     _rule(
         "limit=max_completion_tokens",
         r"max_tokens|max_completion_tokens",

@@ -43,6 +43,8 @@ def body(
             if not dialect.user_after_result and message["role"] == "user" and _is_result(messages):
                 messages.append({"role": "assistant", "content": BETWEEN})
             messages.append(message)
+    if dialect.single_calls:
+        messages = [*_one_call_each(messages, "" if dialect.empty_content else None)]
     if request.system.strip():
         _instruct(messages, request.system, dialect)
     parameters: dict[str, Any] = {"model": request.model.id, "messages": messages, "stream": True}
@@ -57,6 +59,23 @@ def body(
     if request.model.options is not None:
         parameters |= options.for_chat(request.model.options, dialect, tools=bool(conversation.tools))
     return {name: value for name, value in parameters.items() if name not in dialect.without}
+
+
+def _one_call_each(messages: list[dict[str, Any]], nothing: str | None) -> Iterator[dict[str, Any]]:
+    """Messages with several calls as several messages, each with its result behind it. ``nothing``: the content of those without words."""
+    results = {message["tool_call_id"]: message for message in messages if message["role"] == "tool"}
+    moved: set[str] = set()
+    for message in messages:
+        calls = message.get("tool_calls", ())
+        if len(calls) < 2:
+            if message.get("tool_call_id") not in moved:
+                yield message
+            continue
+        for number, call in enumerate(calls):
+            yield {**message, "tool_calls": [call]} | ({"content": nothing} if number else {})
+            if (result := results.get(call["id"])) is not None:
+                moved.add(call["id"])
+                yield result
 
 
 def _is_result(messages: list[dict[str, Any]]) -> bool:
@@ -112,7 +131,10 @@ def _messages(
         if images:
             text = f"{text}\n(The images of this result follow.)".strip()
             spoken += [{"type": "text", "text": f"Images of the result of call {id}:"}, *images]
-        yield {"role": "tool", "tool_call_id": id, "content": text}
+        name = conversation.calls.get(block["tool_use_id"], "") if dialect.result_names else ""
+        yield {"role": "tool", "tool_call_id": id, "content": text} | (
+            {"name": short_name(name)} if name else {}
+        )
     if spoken:
         yield {"role": "user", "content": _content(spoken, dialect)}
 

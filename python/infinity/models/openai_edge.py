@@ -34,6 +34,7 @@ class Conversation:
     messages: list[dict[str, Any]] = field(init=False)
     tools: list[dict[str, Any]] = field(init=False)
     _names: dict[str, str] = field(init=False)
+    _calls: dict[str, str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.messages = _decode(self.request.messages)
@@ -43,6 +44,14 @@ class Conversation:
     def replayed(self, block: Block) -> Any | None:
         """What the provider wants back of a thinking block."""
         return reasoning.item_of(block, self.origin) if self.replays else None
+
+    @property
+    def calls(self) -> dict[str, str]:
+        """The tools of all calls, by the calls' ids."""
+        if self._calls is None:
+            blocks = (block for _, content in self.turns() for block in content)
+            self._calls = {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
+        return self._calls
 
     def named(self, name: str) -> str:
         """The tool that the model means by this name."""

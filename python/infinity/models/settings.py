@@ -117,6 +117,8 @@ class DialectSettings(Section):
     row: str = ""
     call_ids: Literal["any", "nine"] | None = None
     user_after_result: bool | None = None
+    result_names: bool | None = None
+    single_calls: bool | None = None
     instructions: Literal["system", "developer", "user"] | None = None
     limit: Literal["max_tokens", "max_completion_tokens", ""] | None = None
     usage: bool | None = None

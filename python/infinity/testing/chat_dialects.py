@@ -197,6 +197,19 @@ def _no_settings(body: Message) -> Refusal | None:
     return None
 
 
+def _single_calls(body: Message) -> Refusal | None:
+    if any(len(message["tool_calls"]) > 1 for _, message in _calls(body)):
+        return 400, _error("This model only supports single tool-calls at once!")
+    return None
+
+
+def _named_results(body: Message) -> Refusal | None:
+    if any(message["role"] == "tool" and not message.get("name") for message in body["messages"]):
+        text = "GenerateContentRequest.contents[2].parts[0].function_response.name: Name cannot be empty."
+        return 400, [{"error": {"code": 400, "message": text, "status": "INVALID_ARGUMENT"}}]
+    return None
+
+
 def _silent(body: Message) -> Refusal | None:
     refused = _bad_ids(body) or _user_after_tool(body) or _deepseek(body) or _no_usage(body)
     return (400, _error("Bad Request")) if refused else None
@@ -222,6 +235,8 @@ STRICT: dict[str, Callable[[Message], Refusal | None]] = {
     "no limit": _no_limit,
     "small answers": _small_answers,
     "no settings": _no_settings,
+    "single calls": _single_calls,
+    "named results": _named_results,
     "silent": _silent,
 }
 """By the names of the table of dialects; those behind them are demands of servers that are in no table."""
