@@ -246,3 +246,8 @@ async def test_server_sent_events_are_parsed() -> None:
 
     events = [event async for event in parse(typed())]
     assert events == [Event(7, "entry", {"a": ": b"}), Event(None, "text", {})]
+
+
+def test_a_switch_to_another_model_is_shown(screen: Screen) -> None:
+    screen.recorded("fallback", model="spare", instead_of="main", text="the API is busy")
+    assert screen.text == "(spare answers instead of main: the API is busy)\n"
