@@ -5,6 +5,7 @@
 //! its first salt is smaller.
 
 use super::schema::PAGE_SIZE;
+use std::collections::HashSet;
 use std::io::{self, Read};
 
 pub const HEADER: usize = 32;
@@ -100,13 +101,31 @@ impl Log {
         if intact == 0 && newer(broken.salts, salts) && self.frames.iter().any(later) {
             return Some("the header of its write-ahead log is older than the transactions behind it".into());
         }
-        // The broken frame itself may be what is left of a transaction's last one.
-        let ends = |frame: &&Frame| frame.salts == salts && frame.size != 0;
-        let behind = self.frames[intact + 1..].iter().filter(|frame| frame.linked).filter(ends).count();
-        let transactions = behind + usize::from(ends(&broken));
-        (transactions > 1).then(|| {
-            format!("frame {intact} of its write-ahead log is broken, and at least {transactions} transactions stand from there on")
-        })
+        self.torn(salts, intact, committed)
+    }
+
+    /// Why what stands behind the last whole transaction is not what a power cut may leave of one. The salts of a frame are in one sector: they
+    /// are of this round, or whatever was there before.
+    fn torn(&self, salts: Pair, intact: usize, committed: usize) -> Option<String> {
+        let last = self.frames.iter().rposition(|frame| frame.salts == salts && frame.size != 0)?;
+        let behind = self.frames.get(committed..=last)?;
+        let mine = || behind.iter().filter(|frame| frame.salts == salts);
+        let transactions = mine().filter(|frame| frame.size != 0).count();
+        if transactions > 1 {
+            return Some(format!(
+                "frame {intact} of its write-ahead log is broken, and at least {transactions} transactions stand from there on"
+            ));
+        }
+        // The frame that ended one of them may be gone. A transaction writes a page once, but for the frame that ends it.
+        let mut pages = HashSet::new();
+        if !mine().filter(|frame| frame.size == 0).all(|frame| pages.insert(frame.page)) {
+            return Some(format!(
+                "frame {intact} of its write-ahead log is broken, and more than one transaction stands around it"
+            ));
+        }
+        let before = |frame: &Frame| frame.salts == salts || frame.salts == [0; 2] || newer(salts, frame.salts);
+        let foreign = behind.iter().position(|frame| !before(frame))?;
+        Some(format!("frame {} of its write-ahead log holds what no transaction has written", committed + foreign))
     }
 
     /// Without a header: how many frames at the front are those of one round, up to the end of its last transaction. `None` if that cannot
@@ -272,6 +291,36 @@ mod tests {
         assert!(read.damage(index(2, [7, 8])).is_some());
         assert_eq!(read.damage(index(1, [7, 8])), None);
         assert_eq!(read.damage(index(9, [6, 8])), None);
+    }
+
+    #[test]
+    fn two_transactions_are_not_taken_for_one_whose_frames_came_in_any_order() {
+        let ([new, old], end) = ([[7, 8], [6, 3]], 9);
+        // Pages are numbered, so that each frame has one of its own.
+        let told = |frames: &[(Pair, u32)], spoil: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = log(Order::native(), new, frames);
+            spoil(&mut bytes);
+            Log::read(&*bytes).unwrap().damage(None)
+        };
+        let at = |frame: usize| HEADER + frame * (FRAME + SIZE);
+        let torn = [(new, end), (new, 0), (new, 0), (new, end)];
+        for salts in [[0; 2], old] {
+            let bytes = [salts[0].to_be_bytes(), salts[1].to_be_bytes()].concat();
+            let spoil = |log: &mut Vec<u8>| log[at(1) + 8..at(1) + 16].copy_from_slice(&bytes);
+            assert_eq!(told(&torn, &spoil), None, "what was there before");
+        }
+        let noise = told(&torn, &|log| log[at(1)..at(2)].fill(0xa5));
+        assert!(noise.unwrap().contains("no transaction has written"));
+        let page = told(&torn, &|log| log[at(2) + 3] = 2);
+        assert!(page.unwrap().contains("more than one transaction"), "a page stands there twice");
+        let same = told(&torn, &|log| log[at(3) + 3] = 2);
+        assert_eq!(
+            same, None,
+            "a transaction that did not fit into memory ends with a page that it has written before"
+        );
+        let unlinked = [(new, end), (new, 0), (new, end), (new, end)];
+        let two = told(&unlinked, &|log| log[at(1) + 8..at(2) + 4].fill(0));
+        assert!(two.unwrap().contains("at least 2 transactions"), "the one behind does not follow from anything");
     }
 
     #[test]
