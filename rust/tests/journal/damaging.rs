@@ -32,6 +32,42 @@ fn the_end_of_a_transaction_is_damage_when_another_stands_behind_it() {
 }
 
 #[test]
+fn a_transaction_whose_end_is_wiped_out_is_not_taken_for_a_part_of_the_next() {
+    let files = Files::with(20).after_power_cut();
+    let ends = files.ends();
+    let end = HEADER + ends[ends.len() - 2] * FRAME;
+    for byte in [0, 0xa5] {
+        let mut wiped = files.clone();
+        wiped.log[end..end + 24].fill(byte);
+        wiped.assert_refused("of its write-ahead log");
+    }
+}
+
+#[test]
+fn a_thread_that_its_index_lacks_is_damaged_and_not_unknown() {
+    let home = scratch();
+    let path = home.path().join("infinity.db");
+    let desk = Desk::at(&path);
+    desk.commit(created("t")).unwrap();
+    drop(desk);
+    let page = |sql: &str| -> i64 { Connection::open(&path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap() };
+    let index = page("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_threads_1'");
+    let empty = page("SELECT rootpage FROM sqlite_schema WHERE name = 'threads_closed_roots'");
+    let mut bytes = fs::read(&path).unwrap();
+    let (from, to) = ((empty as usize - 1) * 4096, (index as usize - 1) * 4096);
+    bytes.copy_within(from..from + 4096, to);
+    fs::write(&path, bytes).unwrap();
+    let desk = Desk::at(&path);
+    let load = |id: &str| {
+        let read = Read::Load { thread: id.into(), known_version: -1, message_ids: Vec::new() };
+        desk.read(read).unwrap_err()
+    };
+    let error = load("t");
+    assert!(error.code() == "damaged" && error.text().contains("lacks thread t"), "{error}");
+    assert_eq!(load("u").code(), "not_found");
+}
+
+#[test]
 fn a_transaction_whose_frames_came_in_any_order_is_given_up() {
     let files = Files::with(20).after_power_cut();
     let ends = files.ends();

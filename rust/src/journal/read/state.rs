@@ -28,6 +28,13 @@ pub fn load(
     let Some((key, version, attempts, kept)) = found else {
         return Err(Failure::Refused(match deleted::tombstone(picture, thread)? {
             Some(_) => deletion::gone(thread),
+            // What is loaded was accepted for it or created before: if it is not found, its index may be what is broken.
+            None if picture
+                .find("SELECT 1 FROM threads NOT INDEXED WHERE id = ?1", [thread], |_| Ok(()))?
+                .is_some() =>
+            {
+                damaged(picture.path, &format!("the index of threads lacks thread {thread}"))
+            }
             None => Error::NotFound(format!("there is no thread {thread}")),
         }));
     };
