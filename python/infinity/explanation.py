@@ -12,8 +12,8 @@ import msgspec
 from infinity._core import Call, entry_json, header_json
 from infinity.abc import PromptRow, Store
 from infinity.engine.missing import missing
+from infinity.engine.outside import waiting_children
 from infinity.engine.parking import HELD_BACK
-from infinity.outside import waiting_children
 
 OWN = "python"
 """The toolset of functions of this process."""

@@ -55,7 +55,7 @@ async def _thread(host: Host, id: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.trap("L17", "I9")
+@pytest.mark.trap("L17")
 async def test_a_thread_whose_slice_hung_is_held_back_by_the_next_start_until_it_is_resumed(
     host: Host, fault: dict[str, str]
 ) -> None:

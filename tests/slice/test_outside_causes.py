@@ -263,7 +263,7 @@ class Refused:
         raise self._error
 
 
-@pytest.mark.trap("I14", "L25")
+@pytest.mark.trap("L25")
 async def test_the_root_says_that_a_child_waits_for_the_end_of_a_cause_until_it_goes_on(world: World) -> None:
     refused = Refused(BAD_KEY)
     world.model.when("go", call(("spawn_thread", {"instructions": "dig"}))).when("dig", refused)

@@ -66,7 +66,7 @@ def test_without_a_watch_the_work_is_left_as_it_is() -> None:
     made.close()
 
 
-@pytest.mark.trap("L17", "I9")
+@pytest.mark.trap("L17")
 async def test_slices_are_watched_by_their_threads_and_the_loop_rests_behind_the_last_one(
     tmp_path: Any,
 ) -> None:
