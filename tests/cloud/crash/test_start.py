@@ -120,6 +120,7 @@ async def test_a_key_that_was_renewed_is_read_again_once_a_provider_has_refused_
     host = cast("Host", made)
     try:
         assert not await start.keys_changed(host, written)
+        written["_X_AMZN_TRACE_ID"] = "of this invocation"
         assert cloud.counts["ssm.GetParameter"] == 0, "nobody asks while the keys are good"
         probes.keys_refused = True
         assert not await start.keys_changed(host, written)
