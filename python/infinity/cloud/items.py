@@ -249,7 +249,7 @@ class Items:
         }
 
     async def forget_failing(self, thread: str) -> None:
-        """The thread has recovered. Lost: as ``put_failing`` when it is late. Repeated: nothing."""
+        """The thread has recovered. Lost: as ``put_trouble`` when it is late. Repeated: nothing."""
         await self._hint("forget_failing", thread, self._forget_failing(thread))
 
     async def _forget_failing(self, thread: str) -> None:

@@ -16,6 +16,7 @@ from tests.patience import PATIENCE
 from tests.slice.world import Replies, Streaming, say
 
 from infinity.cloud.door import PAGE_BYTES
+from infinity.cloud.items import Trouble
 from infinity.errors import ConfigError
 from infinity.stamps import is_stamp
 from infinity.testing.tool_server import ToolServer
@@ -176,7 +177,7 @@ async def test_a_wrong_setting_of_the_deployment_is_never_the_client_s_fault(
 
 async def test_why_a_thread_fails_is_told(cloud: Functions) -> None:
     thread = await cloud.thread()
-    await cloud.host.items.put_failing(thread, "storage: the database is down")
+    await cloud.host.items.put_trouble({thread: Trouble("storage: the database is down")})
     found = (await cloud.get(f"/v1/threads/{thread}")).body["explanation"]
     [reason] = found["reasons"]
     assert reason["kind"] == "failing" and "the database is down" in reason["text"]
