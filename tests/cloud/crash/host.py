@@ -26,7 +26,7 @@ OFTEN = 0.004
 
 
 class CloudHost(Clients):
-    """``patient``: time goes as the clock goes; else what waits in a queue comes as soon as nothing else happens."""
+    """``patient``: time goes as the clock goes; else what waits in a queue comes as soon as nothing else happens. ``slices``: ``retries.slices``."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class CloudHost(Clients):
         tools: Iterable[str] = ("a", "b", "c", "watch"),
         *,
         patient: bool = False,
+        slices: int | None = None,
         **stage: Any,
     ) -> None:
         super().__init__(respond, tools)
@@ -42,8 +43,13 @@ class CloudHost(Clients):
         self.aws = self.stage.aws
         self.deaths = self.stage.deaths
         self.patient = patient
+        self._slices = slices
         self._looking: asyncpg.Connection
         self._hastening: asyncio.Task[None] | None = None
+
+    def _config(self) -> str:
+        retries = f"[retries]\nslices = {self._slices}\n" if self._slices is not None else ""
+        return super()._config() + retries
 
     # life
 

@@ -58,6 +58,8 @@ async def test_a_death_in_the_middle_of_the_recovery_from_a_death_changes_nothin
     expected = await undisturbed(scenario, tmp_path / "undisturbed")
     kills = [(step, 1) for step in STEPS if step in steps(scenario) | {"fired"}]
     early = [("committed", 1), ("fired", 1), ("fired", 1), ("delivered", 1)]
-    outcome = await live(scenario, tmp_path / "home", *early, *kills)
+    # So many deaths in a row are more than a thread gets by default.
+    deaths = len(early) + len(kills)
+    outcome = await live(scenario, tmp_path / "home", *early, *kills, slices=deaths)
     assert outcome.deaths >= len(early)
     assert outcome.told == expected.told

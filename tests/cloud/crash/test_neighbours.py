@@ -28,11 +28,6 @@ SLICES = 3
 INNOCENT = ["good1", "good2", "good3", "good4"]
 
 
-class _Host(CloudHost):
-    def _config(self) -> str:
-        return f"{super()._config()}[retries]\nslices = {SLICES}\n"
-
-
 class Poisoned:
     """Whoever runs the slice of the thread that hears ``poison`` dies of it; the others are in the middle of their answers when that happens first."""
 
@@ -63,7 +58,9 @@ async def test_the_neighbours_of_a_thread_that_ends_its_process_are_answered_wit
     tmp_path: Path,
 ) -> None:
     mind = Poisoned()
-    async with _Host(tmp_path, mind, receives=20, visibility=VISIBILITY, conflicts=0) as host:
+    async with CloudHost(
+        tmp_path, mind, slices=SLICES, receives=20, visibility=VISIBILITY, conflicts=0
+    ) as host:
         await host.create("bad")
         for name in INNOCENT:
             await host.create(name)
