@@ -92,9 +92,16 @@ class PostgresStore:
 
         keep_row = self._platform.keep_row
         accepted = await self._write(work, _accepted_one)
-        if accepted.message is not None and not keep_row and await self._change(inbox.take_back, message):
+        if accepted.message is not None and not keep_row and await self._taken_back(message):
             return Accepted(Status.DELETED)
         return accepted
+
+    async def _taken_back(self, message: Message) -> bool:
+        """Whether the thread was deleted meanwhile. Where that cannot be looked up any more, the message is accepted: nothing says otherwise of what has happened."""
+        try:
+            return await self._change(inbox.take_back, message)
+        except (StoreError, Stopped):
+            return False
 
     async def commit(self, delta: Delta) -> list[Message]:
         check_delta(self._platform, delta, claims=self._transactions.claims is not None)
