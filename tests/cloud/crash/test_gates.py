@@ -60,6 +60,6 @@ async def test_a_death_in_the_middle_of_the_recovery_from_a_death_changes_nothin
     early = [("committed", 1), ("fired", 1), ("fired", 1), ("delivered", 1)]
     # So many deaths in a row are more than a thread gets by default.
     deaths = len(early) + len(kills)
-    outcome = await live(scenario, tmp_path / "home", *early, *kills, slices=deaths)
+    outcome = await live(scenario, tmp_path / "home", *early, *kills, slices=4 * deaths)
     assert outcome.deaths >= len(early)
     assert outcome.told == expected.told
