@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infinity.backoff import Backoff
+
 from .hold import HELD
 from .items import Items, Trouble
 
@@ -56,7 +58,7 @@ class Group:
     @property
     def held(self) -> int:
         """Seconds until its messages come back if the process ends: more each time that it did."""
-        return int(min(HELD * 2.0 ** max(self.begun - 1, 0), LONGEST))
+        return int(Backoff(HELD, LONGEST, least=1.0).wait(self.begun - 1))
 
 
 @dataclass(frozen=True, slots=True)

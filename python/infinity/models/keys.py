@@ -14,6 +14,7 @@ from typing import Any
 
 from infinity.abc.model import Model, ModelInfo, ModelRequest, Part
 from infinity.errors import ConfigError, ModelAuthentication
+from infinity.supervision import in_thread
 
 __all__ = ["KeySource", "Rekeyed"]
 
@@ -134,7 +135,7 @@ class Rekeyed:
             if self._model is not refused:
                 return True  # another request has found it meanwhile
             try:
-                key = await asyncio.to_thread(self._source.read)
+                key = await in_thread(self._source.read)
             except ConfigError:
                 return False  # the refusal says more than this
             if key == self._key:
@@ -145,7 +146,7 @@ class Rekeyed:
     async def _first_key(self) -> None:
         async with self._reading:
             if self._key is None:
-                self._use(await asyncio.to_thread(self._source.read))
+                self._use(await in_thread(self._source.read))
 
     def _use(self, key: str) -> None:
         self._replaced.append(self._model)
