@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.crash.scenarios import SCENARIOS, Scenario
 
+from infinity.cloud import groups
 from infinity.testing.gates import STEPS
 
 from .runs import live, steps, undisturbed
@@ -52,12 +53,14 @@ async def test_a_function_that_dies_at_any_step_changes_nothing_that_anybody_see
 @pytest.mark.trap("L15")
 @pytest.mark.parametrize("scenario", HERE, ids=lambda scenario: scenario.name)
 async def test_a_death_in_the_middle_of_the_recovery_from_a_death_changes_nothing_either(
-    scenario: Scenario, tmp_path: Path
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process after the other dies: the first after its commit, the next at each step that the recovery and the rest of the scenario pass."""
     expected = await undisturbed(scenario, tmp_path / "undisturbed")
     kills = [(step, 1) for step in STEPS if step in steps(scenario) | {"fired"}]
     early = [("committed", 1), ("fired", 1), ("fired", 1), ("delivered", 1)]
+    # The rests in between are not to last longer than the deadline of a call.
+    monkeypatch.setattr(groups, "LONGEST", groups.HELD)
     # So many deaths in a row are more than a thread gets by default.
     deaths = len(early) + len(kills)
     outcome = await live(scenario, tmp_path / "home", *early, *kills, slices=4 * deaths)
