@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::wake::Wake;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -111,7 +110,7 @@ impl Shared {
 
     fn watch(&self) {
         loop {
-            wait(self.wake.fileno());
+            self.wake.wait();
             if self.wake.drain().is_err() {
                 return;
             }
@@ -152,12 +151,6 @@ fn write(note: &Path, thread: &str, held: Duration) -> std::io::Result<()> {
     file.write_all(text.to_string().as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, note)
-}
-
-#[allow(unsafe_code, reason = "the kernel reads and writes `polled` before the call returns")]
-fn wait(fd: RawFd) {
-    let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    unsafe { libc::poll(&raw mut polled, 1, -1) };
 }
 
 #[cfg(test)]

@@ -33,6 +33,13 @@ impl Wake {
         self.bell.fileno()
     }
 
+    /// Wait in this thread until it is readable, or a signal comes.
+    #[allow(unsafe_code, reason = "the kernel reads and writes `polled` before the call returns")]
+    pub fn wait(&self) {
+        let mut polled = libc::pollfd { fd: self.fileno(), events: libc::POLLIN, revents: 0 };
+        unsafe { libc::poll(&raw mut polled, 1, -1) };
+    }
+
     /// Readable at this wall-clock time (milliseconds since the epoch; past: at once). `None` disarms. The last call counts.
     pub fn arm(&self, due_at: Option<i64>) -> Result<()> {
         self.bell.arm(due_at).map_err(unavailable)
