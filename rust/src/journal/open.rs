@@ -2,6 +2,7 @@
 
 use super::failure::{damaged, describe};
 use super::mark::{self, Mark};
+use super::table::{QUEUES, cover_queues};
 use super::{checksum, schema, verify};
 use crate::error::{Error, Result};
 use rusqlite::config::DbConfig;
@@ -137,6 +138,7 @@ fn migrate(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
         transaction.execute_batch(step.tables)?;
         transaction.execute_batch(step.rows)?;
     }
+    cover_queues(&transaction)?;
     transaction.pragma_update(None, "user_version", schema::VERSION)?;
     transaction.commit()
 }
@@ -289,7 +291,7 @@ fn check(path: &Path, connection: &Connection) -> Result<i32> {
 
 /// What waits has to be there: a row that its table has lost still stands in an index. They are short, and a start reads them anyway.
 fn queues(path: &Path, connection: &Connection) -> Result<()> {
-    for queue in ["inbox", "outbox", "timers", "prompts"] {
+    for queue in QUEUES {
         let found = integrity(connection, queue).map_err(|error| describe(path, &error))?;
         if let Some(first) = found.first() {
             return Err(damaged(path, &format!("{queue}: {first}")));

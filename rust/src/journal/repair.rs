@@ -7,7 +7,7 @@ use super::failure::{damaged, describe};
 use super::image::{Image, Take, pages};
 use super::mark::{self, Mark};
 use super::open::{beside, exists, lock, make, make_as, outline, outline_of, sync_directory};
-use super::table::Table;
+use super::table::{Table, cover_queues};
 use super::wal::{Index, Log};
 use super::{Histories, Wounded, examine, schema, verify};
 use crate::error::{Error, Result};
@@ -275,6 +275,7 @@ fn transfer(source: &Connection, version: i32, draft: &Path, lost: &mut Vec<Stri
         threads &= table.name != "threads" || lost.len() == before;
     }
     transaction.execute_batch(&schema::fill(version))?;
+    cover_queues(&transaction)?;
     // A new thread would get the key of one that is gone, and its rows with it.
     for table in Table::all(&transaction)? {
         let orphans = match table.name.as_str() {

@@ -187,7 +187,7 @@ impl<'t> Sink<'t> {
     }
 
     fn take(&mut self, source: &Connection, row: &Row<'_>) -> rusqlite::Result<()> {
-        let Ok(values) = self.table.values(row) else {
+        let Ok(values) = self.table.values(source, row) else {
             self.lost.push(format!("{}: {} is torn", self.table.name, self.table.named(source, row)));
             return Ok(());
         };

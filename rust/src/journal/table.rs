@@ -4,7 +4,10 @@ use super::checksum;
 use crate::codec::{self, Kind};
 use crate::error::Error;
 use rusqlite::types::{Type, Value, ValueRef};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params_from_iter};
+
+/// What waits.
+pub const QUEUES: [&str; 4] = ["inbox", "outbox", "timers", "prompts"];
 
 pub struct Table {
     pub name: String,
@@ -64,7 +67,7 @@ impl Table {
     ///
     /// # Errors
     /// A text that is none, or a body that its checksum does not match.
-    pub fn values(&self, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
+    pub fn values(&self, source: &Connection, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
         let mut values = Vec::with_capacity(self.columns.len());
         for column in 0..self.columns.len() {
             values.push(match row.get_ref(column)? {
@@ -77,12 +80,51 @@ impl Table {
         }
         match self.body.map(|body| (body, &values[body], &values[body + 1])) {
             None => Ok(values),
-            Some((_, Value::Blob(body), Value::Integer(crc))) if checksum::of(body) == *crc => Ok(values),
+            Some((_, Value::Blob(body), Value::Integer(crc))) if self.matches(source, &values, body, *crc) => {
+                Ok(values)
+            }
             Some((body, ..)) => {
                 let text = format!("the checksum of a {} of table {} does not match", self.columns[body], self.name);
                 Err(rusqlite::Error::FromSqlConversionFailure(body, Type::Blob, text.into()))
             }
         }
+    }
+
+    fn matches(&self, source: &Connection, values: &[Value], body: &[u8], crc: i64) -> bool {
+        if checksum::covered(&self.name).is_none() {
+            return checksum::of(body) == crc;
+        }
+        let value = |name: &str| self.value(values, name);
+        let Some(thread) = self.column("thread").filter(|_| !checksum::is_narrow(crc)) else {
+            return checksum::matches(&self.name, None, body, crc, value);
+        };
+        // Without its index, which may be what is broken. A row whose thread is gone is missed elsewhere.
+        let sql = "SELECT id FROM threads NOT INDEXED WHERE key = ?1";
+        let find = || source.prepare_cached(sql)?.query_row([&values[thread]], |row| row.get::<_, String>(0));
+        let Ok(whose) = find() else { return true };
+        checksum::matches(&self.name, Some(&whose), body, crc, |name| self.value(values, name))
+    }
+
+    fn value<'v>(&self, values: &'v [Value], name: &str) -> ValueRef<'v> {
+        self.column(name).map_or(ValueRef::Null, |at| ValueRef::from(&values[at]))
+    }
+
+    /// Does it hold what waits? These are short.
+    pub fn is_queue(&self) -> bool {
+        QUEUES.contains(&&*self.name)
+    }
+
+    /// Is this row of an earlier version, whose checksums covered bodies only?
+    pub fn is_narrow(&self, values: &[Value]) -> bool {
+        self.body.is_some_and(|body| matches!(values[body + 1], Value::Integer(crc) if checksum::is_narrow(crc)))
+    }
+
+    /// From now on the checksum covers the row.
+    pub fn cover(&self, values: &mut [Value], whose: Option<&str>) {
+        let Some(at) = self.body else { return };
+        let Value::Blob(body) = &values[at] else { return };
+        let crc = checksum::over(&self.name, whose, body, |name| self.value(values, name));
+        values[at + 1] = Value::Integer(crc);
     }
 
     /// Is the record of a row, where it has one, whole and of a format that we know?
@@ -96,4 +138,25 @@ impl Table {
             None => Ok(()),
         }
     }
+}
+
+/// Queued rows of an earlier version, which are whole as far as their checksums say, are covered from now on.
+pub fn cover_queues(journal: &Connection) -> rusqlite::Result<()> {
+    for table in Table::all(journal)?.into_iter().filter(Table::is_queue) {
+        let (columns, name) = (table.columns.join(", "), &table.name);
+        let sql = format!("SELECT {columns}, (SELECT id FROM threads WHERE key = thread) FROM {name}");
+        let read = |row: &Row<'_>| Ok((table.values(journal, row), row.get::<_, Option<String>>(table.columns.len())?));
+        let mut narrow = journal.prepare(&sql)?;
+        let narrow: Vec<_> = narrow.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
+        let mut put = journal.prepare(&table.write("REPLACE"))?;
+        for (values, whose) in narrow {
+            // What is torn stays so: whoever reads it is told.
+            let Ok(mut values) = values else { continue };
+            if table.is_narrow(&values) && whose.is_some() {
+                table.cover(&mut values, whose.as_deref());
+                put.execute(params_from_iter(values))?;
+            }
+        }
+    }
+    Ok(())
 }

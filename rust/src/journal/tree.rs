@@ -118,7 +118,7 @@ impl<T: FnMut(&Table, Vec<Value>) -> Result<(), Failure>> Rows<'_, '_, T> {
         let mut statement = source.picture.prepare_cached(&sql).map_err(broken)?;
         let mut rows = statement.query(params).map_err(broken)?;
         while let Some(row) = rows.next().map_err(broken)? {
-            let values = table.values(row).map_err(|error| match error {
+            let values = table.values(&source.picture, row).map_err(|error| match error {
                 rusqlite::Error::FromSqlConversionFailure(_, _, why) => {
                     Failure::broken(located(source, table, row, Error::Damaged(why.to_string())))
                 }

@@ -143,6 +143,7 @@ fn put_view(group: &Group<'_>, thread: &str, view_type: &str, content: &[u8]) ->
         _ => return Ok(false),
     };
     let sql = "REPLACE INTO views (thread, view_type, content, crc) VALUES (?1, ?2, ?3, ?4)";
-    group.execute(sql, params![target.key, view_type, content, checksum::of(content)])?;
+    let crc = checksum::of_row(&[thread.into(), view_type.into(), content.into()]);
+    group.execute(sql, params![target.key, view_type, content, crc])?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod committing;
+mod covering;
 mod crashing;
 mod damaging;
 mod deleting;

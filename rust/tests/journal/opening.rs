@@ -44,7 +44,7 @@ fn a_newer_format_is_named_and_left_alone() {
     edit(&path, "PRAGMA user_version = 7");
     let error = refusal(&path);
     assert_eq!(error.code(), "too_new");
-    assert!(error.text().contains("format 7") && error.text().contains("up to 5"), "{error}");
+    assert!(error.text().contains("format 7") && error.text().contains("up to 6"), "{error}");
 }
 
 #[test]

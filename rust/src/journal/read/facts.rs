@@ -2,15 +2,16 @@
 
 use super::Picture;
 use crate::delta::Spent;
-use crate::journal::checksum::checked;
+use crate::journal::checksum::{checked, checked_row};
 use crate::journal::failure::Failure;
 use crate::journal::value::Generation;
 use rusqlite::params;
 
 pub fn views(picture: &Picture<'_>, thread: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
-    let sql = "SELECT view_type, content, crc FROM views WHERE thread = ?1 ORDER BY view_type";
-    Ok(picture.all(sql, [key], |row| Ok((row.get(0)?, checked(row, 1)?)))?)
+    let sql = "SELECT view_type, content, crc, (SELECT id FROM threads WHERE key = thread) AS whose
+               FROM views WHERE thread = ?1 ORDER BY view_type";
+    Ok(picture.all(sql, [key], |row| Ok((row.get(0)?, checked_row(row, "views", 1)?)))?)
 }
 
 /// Message id, reason and time; newest first.
@@ -31,8 +32,9 @@ pub fn retired(picture: &Picture<'_>, root: &str) -> Result<Option<String>, Fail
 
 /// How often a tree has left, and whether what rests here is what left.
 pub fn generation(picture: &Picture<'_>, root: &str) -> Result<(Generation, bool), Failure> {
-    let sql = "SELECT number, marks, crc FROM generations WHERE root = ?1";
-    let found = picture.find(sql, [root], |row| Ok(Generation { number: row.get(0)?, marks: checked(row, 1)? }))?;
+    let sql = "SELECT number, marks, crc, root FROM generations WHERE root = ?1";
+    let found = picture
+        .find(sql, [root], |row| Ok(Generation { number: row.get(0)?, marks: checked_row(row, "generations", 1)? }))?;
     let sql = "SELECT departed IS NOT NULL FROM retired WHERE root = ?1";
     let departed = picture.find(sql, [root], |row| row.get(0))?;
     Ok((found.unwrap_or_default(), departed.unwrap_or(false)))

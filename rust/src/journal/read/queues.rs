@@ -5,33 +5,33 @@
 
 use super::Picture;
 use crate::id::{MessageId, ThreadId};
-use crate::journal::checksum::checked;
+use crate::journal::checksum::checked_row;
 use crate::journal::failure::Failure;
 use crate::journal::value::{OutboxRow, PromptRow, TimerRow};
 use crate::message::Message;
 use rusqlite::{Row, params};
 
 pub fn inbox(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Vec<Message>, Failure> {
-    let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+    let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread) AS whose, id, kind, body, crc, accepted_at, call, kept
                FROM inbox WHERE seq > ?1 AND kept IS NULL AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = inbox.thread))
                ORDER BY seq LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], message)?)
 }
 
-/// Of a row with seq, thread, id, kind, body, its checksum, and time.
+/// Of a row with seq, thread (`whose`), id, kind, body, its checksum, time, and the call that it waits for, if it does or is kept.
 pub fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         seq: row.get(0)?,
         thread: ThreadId::new(row.get::<_, String>(1)?),
         id: MessageId::new(row.get::<_, String>(2)?),
         kind: row.get::<_, String>(3)?.into(),
-        body: checked(row, 4)?.into(),
+        body: checked_row(row, "inbox", 4)?.into(),
         accepted_at: row.get(6)?,
     })
 }
 
 pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<OutboxRow>, Failure> {
-    let sql = "SELECT key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread), attempts, due_at
+    let sql = "SELECT key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread) AS whose, attempts, due_at
                FROM outbox WHERE key > ?1 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = outbox.thread))
                ORDER BY key LIMIT ?2";
     Ok(picture.all(sql, params![after, limit], |row| {
@@ -39,7 +39,7 @@ pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<Outb
             key: row.get(0)?,
             kind: row.get(1)?,
             target: row.get(2)?,
-            body: checked(row, 3)?,
+            body: checked_row(row, "outbox", 3)?,
             call: row.get(5)?,
             thread: row.get(6)?,
             attempts: row.get(7)?,
@@ -56,10 +56,10 @@ pub fn next_timer(picture: &Picture<'_>) -> Result<Option<i64>, Failure> {
 
 /// Earliest first.
 pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRow>, Failure> {
-    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), due_at, kind, body, crc";
+    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread) AS whose, due_at, kind, body, crc";
     let read = |row: &Row<'_>| {
         let (id, thread, due_at, kind) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        Ok(TimerRow { id, thread, due_at, kind, body: checked(row, 4)? })
+        Ok(TimerRow { id, thread, due_at, kind, body: checked_row(row, "timers", 4)? })
     };
     Ok(match thread {
         None => picture.all(&format!("SELECT {COLUMNS} FROM timers ORDER BY due_at, thread, id"), [], read)?,
@@ -73,10 +73,10 @@ pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRo
 
 /// Of one thread, of a whole tree, or all.
 pub fn prompts(picture: &Picture<'_>, thread: Option<&str>, root: Option<&str>) -> Result<Vec<PromptRow>, Failure> {
-    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread), kind, body, crc";
+    const COLUMNS: &str = "id, (SELECT id FROM threads WHERE key = thread) AS whose, kind, body, crc";
     const LIVING: &str = "NOT EXISTS (SELECT 1 FROM tombstones WHERE tombstones.id = prompts.root)";
     let read = |row: &Row<'_>| {
-        Ok(PromptRow { id: row.get(0)?, thread: row.get(1)?, kind: row.get(2)?, body: checked(row, 3)? })
+        Ok(PromptRow { id: row.get(0)?, thread: row.get(1)?, kind: row.get(2)?, body: checked_row(row, "prompts", 3)? })
     };
     Ok(match (thread, root) {
         (None, None) => {

@@ -1,7 +1,7 @@
 //! A thread's own records: entries, feed, calls.
 
 use super::Picture;
-use crate::journal::checksum::checked;
+use crate::journal::checksum::checked_row;
 use crate::journal::failure::{Failure, damaged, is_damage};
 use crate::journal::schema::{POSITIONS, place, position};
 use crate::journal::value::FeedRow;
@@ -43,7 +43,12 @@ pub fn feed(picture: &Picture<'_>, thread: &str, after: i64, limit: i64) -> Resu
     let (start, end) = beyond(key, after);
     let sql = "SELECT place, kind, body, crc FROM feed WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3";
     let mut rows = picture.all(sql, params![start, end, limit], |row| {
-        Ok(FeedRow { position: position(row.get(0)?), kind: row.get(1)?, body: checked(row, 2)?, record: None })
+        Ok(FeedRow {
+            position: position(row.get(0)?),
+            kind: row.get(1)?,
+            body: checked_row(row, "feed", 2)?,
+            record: None,
+        })
     })?;
     for row in rows.iter_mut().filter(|row| row.kind == "entry") {
         row.record = Some(referred(picture, thread, key, row)?);

@@ -10,6 +10,7 @@ use crate::journal::failure::Failure;
 use crate::journal::group::Group;
 use crate::message::Message;
 use rusqlite::params;
+use rusqlite::types::ValueRef::Integer;
 
 /// The messages that entered inboxes.
 ///
@@ -122,8 +123,9 @@ fn consume(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
 fn keep(group: &Group<'_>, delta: &Delta, key: i64, sent: &mut Vec<Message>) -> Result<(), Failure> {
     for Kept { call, message } in &delta.kept {
         let id = message.id.as_str();
-        let sql = "UPDATE inbox SET kept = 1, call = ?4 WHERE seq = ?1 AND thread = ?2 AND digest = ?3";
-        if group.execute(sql, params![message.seq, key, digest(id), call.as_str()])? == 0 {
+        let sql = "UPDATE inbox SET kept = 1, call = ?4, crc = (crc & ?5) | ?6 WHERE seq = ?1 AND thread = ?2 AND digest = ?3";
+        let state = checksum::waiting(Some(call.as_str()), Some(1));
+        if group.execute(sql, params![message.seq, key, digest(id), call.as_str(), checksum::STAYS, state])? == 0 {
             let thread = &delta.thread;
             let text = format!("event {id} of thread {thread} is not queued any more; load again");
             return Err(Failure::broken(Error::Conflict(text)));
@@ -147,7 +149,8 @@ fn add_records(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
     for (position, kind, body) in &delta.feed {
         let place = Group::place(key, *position)?;
         let sql = "INSERT INTO feed (place, kind, body, crc) VALUES (?1, ?2, ?3, ?4)";
-        group.execute(sql, params![place, kind, body, checksum::of(body)])?;
+        let crc = checksum::of_row(&[(&**kind).into(), (&**body).into()]);
+        group.execute(sql, params![place, kind, body, crc])?;
     }
     Ok(())
 }
@@ -175,7 +178,9 @@ fn put_timers(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure>
     }
     for TimerRow { id, due_at, kind, body } in &delta.timers {
         let sql = "REPLACE INTO timers (thread, id, due_at, kind, body, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        group.execute(sql, params![key, id, due_at, kind, body, checksum::of(body)])?;
+        let parts =
+            [delta.thread.as_str().into(), (&**id).into(), (&**kind).into(), Integer(*due_at), (&**body).into()];
+        group.execute(sql, params![key, id, due_at, kind, body, checksum::of_row(&parts)])?;
     }
     Ok(())
 }
@@ -194,7 +199,10 @@ fn put_outbox(group: &Group<'_>, delta: &Delta, thread: i64) -> Result<(), Failu
     for OutboxRow { key, kind, target, body, call } in &delta.outbox {
         let sql = "INSERT INTO outbox (key, thread, kind, target, body, crc, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let call = call.as_ref().map(|call| call.as_str());
-        group.execute(sql, params![key, thread, kind, target, body, checksum::of(body), call])?;
+        let whose = delta.thread.as_str().into();
+        let parts =
+            [whose, (&**key).into(), (&**kind).into(), (&**target).into(), checksum::optional(call), (&**body).into()];
+        group.execute(sql, params![key, thread, kind, target, body, checksum::of_row(&parts), call])?;
     }
     Ok(())
 }
@@ -207,7 +215,8 @@ fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
     }
     for PromptRow { id, kind, body } in &delta.prompts {
         let sql = "REPLACE INTO prompts (thread, id, kind, body, crc, root) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        group.execute(sql, params![key, id, kind, body, checksum::of(body), delta.root])?;
+        let parts = [delta.thread.as_str().into(), (&**id).into(), (&**kind).into(), (&**body).into()];
+        group.execute(sql, params![key, id, kind, body, checksum::of_row(&parts), delta.root])?;
     }
     Ok(())
 }

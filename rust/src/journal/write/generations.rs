@@ -3,18 +3,20 @@
 //! go to live elsewhere.
 
 use crate::error::Error;
-use crate::journal::checksum::{self, checked};
+use crate::journal::checksum::{self, checked_row};
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
 use crate::journal::value::Generation;
 use rusqlite::params;
+use rusqlite::types::ValueRef;
 
 /// Bytes of a mark.
 pub const MARK: usize = 8;
 
 pub fn find(group: &Group<'_>, root: &str) -> rusqlite::Result<Generation> {
-    let sql = "SELECT number, marks, crc FROM generations WHERE root = ?1";
-    let read = |row: &rusqlite::Row<'_>| Ok(Generation { number: row.get(0)?, marks: checked(row, 1)? });
+    let sql = "SELECT number, marks, crc, root FROM generations WHERE root = ?1";
+    let read =
+        |row: &rusqlite::Row<'_>| Ok(Generation { number: row.get(0)?, marks: checked_row(row, "generations", 1)? });
     Ok(group.find(sql, [root], read)?.unwrap_or_default())
 }
 
@@ -32,7 +34,8 @@ pub fn raise(group: &Group<'_>, root: &str, mark: &[u8]) -> Result<(), Failure> 
     }
     marks.extend_from_slice(mark);
     let sql = "REPLACE INTO generations (root, number, marks, crc) VALUES (?1, ?2, ?3, ?4)";
-    group.execute(sql, params![root, number + 1, marks, checksum::of(&marks)])?;
+    let crc = checksum::of_row(&[root.into(), ValueRef::Integer(number + 1), marks.as_slice().into()]);
+    group.execute(sql, params![root, number + 1, marks, crc])?;
     Ok(())
 }
 

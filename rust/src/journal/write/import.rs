@@ -3,7 +3,7 @@
 use super::deletion;
 use crate::error::{Error, Result};
 use crate::journal::LiveRanges;
-use crate::journal::checksum::checked;
+use crate::journal::checksum::{checked, checked_row};
 use crate::journal::failure::{Failure, describe};
 use crate::journal::group::Group;
 use crate::journal::open::{beside, recognize};
@@ -103,8 +103,8 @@ fn generation(source: &Source<'_>, root: &str) -> Result<Generation> {
         if !source.picture.table_exists(None, "generations")? {
             return Ok(None);
         }
-        let sql = "SELECT number, marks, crc FROM generations WHERE root = ?1";
-        let read = |row: &Row<'_>| Ok(Generation { number: row.get(0)?, marks: checked(row, 1)? });
+        let sql = "SELECT number, marks, crc, root FROM generations WHERE root = ?1";
+        let read = |row: &Row<'_>| Ok(Generation { number: row.get(0)?, marks: checked_row(row, "generations", 1)? });
         source.picture.query_row(sql, [root], read).optional()
     };
     Ok(read().map_err(|error| source.describe(error))?.unwrap_or_default())
@@ -203,6 +203,12 @@ impl Arriving<'_, '_> {
     fn take(&mut self, table: &Table, mut values: Vec<Value>) -> Result<(), Failure> {
         let old = values[0].clone();
         self.rekey(table, &mut values).map_err(Failure::broken)?;
+        if table.is_queue() && table.is_narrow(&values) {
+            let sql = "SELECT id FROM threads WHERE key = ?1";
+            let key = table.column("thread").map(|at| &values[at]);
+            let whose: Option<String> = self.group.find(sql, [key], |row| row.get(0))?;
+            table.cover(&mut values, whose.as_deref());
+        }
         // Trees share definitions; a file must not change what others here go by.
         let shared = table.name == "meta" && matches!(&values[0], Value::Text(key) if key.starts_with("definitions."));
         let verb = match (shared, &*table.name) {
@@ -267,7 +273,7 @@ impl Arriving<'_, '_> {
 fn imported(group: &Group<'_>, root: String, replaced: bool, copy: bool) -> Result<Imported, Failure> {
     const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
     let sql = format!(
-        "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+        "SELECT seq, (SELECT id FROM threads WHERE key = thread) AS whose, id, kind, body, crc, accepted_at, call, kept
          FROM inbox WHERE thread IN ({MEMBERS}) AND kept IS NULL ORDER BY seq"
     );
     let messages = group.all(&sql, [&root], message)?;

@@ -10,6 +10,7 @@ use crate::journal::group::Group;
 use crate::journal::value::Accepted;
 use crate::message::Message;
 use rusqlite::params;
+use rusqlite::types::ValueRef::Integer;
 
 /// What must be there for a message to be accepted (CB-2, SUB-1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,22 +117,24 @@ const EARLY_BYTES: i64 = 1 << 20;
 
 /// The subscription is confirmed: what waited for that is queued, in the order in which it came.
 pub fn release(group: &Group<'_>, thread: i64, call: &CallId) -> Result<Vec<Message>, Failure> {
-    let sql = "SELECT seq, (SELECT id FROM threads WHERE key = thread), id, kind, body, crc, accepted_at
+    let sql =
+        "SELECT seq, (SELECT id FROM threads WHERE key = thread) AS whose, id, kind, body, crc, accepted_at, call, kept
                FROM inbox WHERE thread = ?1 AND call = ?2 AND kept = 1 ORDER BY seq";
     let messages = group.all(sql, params![thread, call.as_str()], super::super::read::queues::message)?;
-    let sql = "UPDATE inbox SET kept = NULL, call = NULL WHERE thread = ?1 AND call = ?2 AND kept = 1";
-    group.execute(sql, params![thread, call.as_str()])?;
+    let sql = "UPDATE inbox SET kept = NULL, call = NULL, crc = crc & ?3 WHERE thread = ?1 AND call = ?2 AND kept = 1";
+    group.execute(sql, params![thread, call.as_str(), checksum::STAYS])?;
     Ok(messages)
 }
 
 /// The call ended otherwise: what waited is discarded on record, and its ids are spent.
 pub fn drop_kept(group: &Group<'_>, thread: i64, call: &CallId, at: i64) -> Result<(), Failure> {
-    let sql = "DELETE FROM inbox WHERE thread = ?1 AND call = ?2 AND kept = 1 RETURNING id";
-    let ids: Vec<String> = group.all(sql, params![thread, call.as_str()], |row| row.get(0))?;
-    for id in ids {
+    let sql = "DELETE FROM inbox WHERE thread = ?1 AND call = ?2 AND kept = 1
+               RETURNING seq, (SELECT id FROM threads WHERE key = thread) AS whose, id, kind, body, crc, accepted_at, call, kept";
+    let kept = group.all(sql, params![thread, call.as_str()], super::super::read::queues::message)?;
+    for id in kept.iter().map(|message| message.id.as_str()) {
         let sql = "INSERT OR IGNORE INTO seen (thread, digest) VALUES (?1, ?2)";
-        group.grew("seen", group.execute(sql, params![thread, digest(&id)])?);
-        discard(group, thread, &id, UNCONFIRMED, at)?;
+        group.grew("seen", group.execute(sql, params![thread, digest(id)])?);
+        discard(group, thread, id, UNCONFIRMED, at)?;
     }
     Ok(())
 }
@@ -215,8 +218,10 @@ fn append(group: &Group<'_>, thread: i64, message: &Message, early: Option<&Call
     let sql = "INSERT INTO inbox (thread, digest, id, kind, body, crc, accepted_at, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let id = message.id.as_str();
     let body = &*message.body;
-    let crc = checksum::of(body);
     let early = early.map(CallId::as_str);
+    let parts =
+        [message.thread.as_str().into(), id.into(), (&*message.kind).into(), Integer(message.accepted_at), body.into()];
+    let crc = checksum::of_row(&parts) | checksum::waiting(early, None);
     group.execute(sql, params![thread, digest(id), id, &*message.kind, body, crc, message.accepted_at, early])?;
     Ok(Message { seq: group.last_key(), ..message.clone() })
 }

@@ -1,6 +1,7 @@
 //! What was recorded has left, or never will, or is tried again later (I5).
 
 use super::inbox::{self, Expect, Target};
+use crate::journal::checksum;
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
 use crate::journal::value::Accepted;
@@ -34,7 +35,7 @@ pub fn done(
 }
 
 pub fn retry(group: &Group<'_>, key: &str, due_at: i64) -> Result<(), Failure> {
-    let sql = "UPDATE outbox SET attempts = attempts + 1, due_at = ?2 WHERE key = ?1";
-    group.execute(sql, params![key, due_at])?;
+    let sql = "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, crc = (crc & ?3) | (((?4 + attempts + 1) & ?5) << 33) WHERE key = ?1";
+    group.execute(sql, params![key, due_at, checksum::STAYS, checksum::due(due_at), checksum::STATE_BITS])?;
     Ok(())
 }

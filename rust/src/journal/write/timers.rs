@@ -9,7 +9,8 @@ use crate::message::Message;
 use rusqlite::params;
 
 pub fn fire(group: &Group<'_>, now: i64, limit: i64) -> Result<Vec<Message>, Failure> {
-    let sql = "SELECT thread, id, kind, body, crc, (SELECT id FROM threads WHERE key = thread) FROM timers
+    let sql =
+        "SELECT thread, id, kind, body, crc, (SELECT id FROM threads WHERE key = thread) AS whose, due_at FROM timers
                WHERE due_at <= ?1 AND NOT EXISTS (
                  SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE key = timers.thread)
                ) ORDER BY due_at, thread, id LIMIT ?2";
@@ -19,7 +20,7 @@ pub fn fire(group: &Group<'_>, now: i64, limit: i64) -> Result<Vec<Message>, Fai
             thread: ThreadId::new(row.get::<_, String>(5)?),
             id: MessageId::new(id),
             kind: row.get::<_, String>(2)?.into(),
-            body: checksum::checked(row, 3)?.into(),
+            body: checksum::checked_row(row, "timers", 3)?.into(),
             seq: 0,
             accepted_at: now,
         };
