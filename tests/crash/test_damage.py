@@ -58,7 +58,10 @@ class Opened:
 
     def picture(self) -> Picture:
         """Everything that was accepted, wherever it is now."""
-        queued = [(message.thread, message.id, message.body) for message in self.ask(self.journal.inbox())]
+        queued = [
+            (message.thread, message.id, message.kind, message.body, message.accepted_at)
+            for message in self.ask(self.journal.inbox())
+        ]
         histories = [Thread.load(self.ask(self.journal.load(thread))).render() for thread in THREADS]
         return [queued, *histories]
 

@@ -1,6 +1,7 @@
 //! A table as the schema describes it: what repairs, exports and imports copy row by row.
 
 use super::checksum;
+use super::digest::digest;
 use crate::codec::{self, Kind};
 use crate::error::Error;
 use rusqlite::types::{Type, Value, ValueRef};
@@ -95,6 +96,11 @@ impl Table {
             return checksum::of(body) == crc;
         }
         let value = |name: &str| self.value(values, name);
+        if let (ValueRef::Blob(known), ValueRef::Text(id)) = (value("digest"), value("id"))
+            && std::str::from_utf8(id).is_ok_and(|id| digest(id) != known)
+        {
+            return false;
+        }
         let Some(thread) = self.column("thread").filter(|_| !checksum::is_narrow(crc)) else {
             return checksum::matches(&self.name, None, body, crc, value);
         };

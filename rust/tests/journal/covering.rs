@@ -124,6 +124,17 @@ fn a_column_that_changes_by_itself_is_found_by_whoever_reads_it() {
 }
 
 #[test]
+fn a_queued_row_that_its_digest_does_not_know_is_not_salvaged() {
+    let home = scratch();
+    let path = filled(&home);
+    edit(&path, "UPDATE inbox SET digest = x'00112233445566778899aabbccddeeff' WHERE id = 'plain'");
+    assert!(problems(&path)[0].contains("plain of thread t is torn"));
+    let lost = repair(&path, &NO_HISTORIES).unwrap().lost;
+    assert!(lost.iter().any(|line| line.contains("plain of thread t is torn")), "{lost:?}");
+    assert_eq!(ids(&Desk::at(&path).inbox()), ["early"]);
+}
+
+#[test]
 fn a_timer_that_is_not_what_was_set_does_not_fire() {
     let home = scratch();
     let path = filled(&home);
