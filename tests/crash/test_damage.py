@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from infinity._core import CoreError, Journal, Message, Thread, Wake
+from infinity.readable import readable
 
 FULL = os.environ.get("INFINITY_SWEEP") == "full"
 FILES = 1000 if FULL else 100
@@ -42,7 +42,7 @@ class Opened:
                     if error is not None:
                         raise error
                     return value
-            assert select.select([self._wake.fileno()], [], [], 30)[0], "the journal does not answer"
+            assert readable(self._wake.fileno(), 30), "the journal does not answer"
             self._wake.drain()
 
     def fill(self, first: int, last: int) -> None:

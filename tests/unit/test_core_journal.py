@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from infinity._core import CoreError, Journal, Message, Thread, Wake, repair_journal
+from infinity.readable import readable
 
 TEXT = b'[{"type":"text","text":"hello"}]'
 
@@ -35,7 +35,7 @@ class Desk:
             for number, value, error in self.journal.finished():
                 self.outcomes[number] = (value, error)
             if ticket not in self.outcomes:
-                assert select.select([self.wake.fileno()], [], [], PATIENCE)[0], "the journal does not answer"
+                assert readable(self.wake.fileno(), PATIENCE), "the journal does not answer"
                 self.wake.drain()
         value, error = self.outcomes.pop(ticket)
         if error is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import select
 import threading
 
 import pytest
 from tests.patience import PATIENCE
 
 from infinity._core import CoreError, Mailboxes, Message, Wake
+from infinity.readable import readable
 
 
 def message(thread: str, id: str, body: bytes = b"{}") -> Message:
@@ -20,7 +20,7 @@ def ids(messages: list[Message]) -> list[str]:
 
 
 def is_readable(wake: Wake) -> bool:
-    return bool(select.select([wake.fileno()], [], [], 0)[0])
+    return readable(wake.fileno(), 0)
 
 
 def test_a_message_carries_what_it_was_made_of() -> None:
@@ -131,7 +131,7 @@ def test_messages_may_be_put_from_any_os_thread() -> None:
     while len(seen) < 800:
         batch = boxes.take()
         if batch is None:
-            assert select.select([wake.fileno()], [], [], PATIENCE)[0], f"lost after {len(seen)}"
+            assert readable(wake.fileno(), PATIENCE), f"lost after {len(seen)}"
             wake.drain()
             continue
         seen += ids(batch.messages)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -14,10 +13,11 @@ import pytest
 from tests.patience import PATIENCE
 
 from infinity._core import Wake
+from infinity.readable import readable
 
 
 def is_readable(wake: Wake, patience: float = 0) -> bool:
-    return bool(select.select([wake.fileno()], [], [], patience)[0])
+    return readable(wake.fileno(), patience)
 
 
 def now() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from infinity.errors import InfinityError, StoreError, StoreLocked
+from infinity.readable import readable
 
 from .home import DaemonState, Home
 
@@ -105,7 +105,7 @@ def _stopped(
             )
         time.sleep(0.02)
     if ended is not None:
-        select.select([ended], [], [], max(deadline - time.monotonic(), 0))
+        readable(ended, max(deadline - time.monotonic(), 0))
     return state
 
 
@@ -129,7 +129,7 @@ def _report(reader: int, within: float) -> bytes:
     report = b""
     deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0 and len(report) < _LONGEST_REPORT:
-        if not select.select([reader], [], [], left)[0]:
+        if not readable(reader, left):
             break
         piece = os.read(reader, 4096)
         if not piece:

@@ -44,13 +44,17 @@ def _expired(host: CloudHost) -> int:
     return host.aws.counts["sqs.DeleteMessageBatch (mapping) expired"]
 
 
-async def _once(host: CloudHost, root: Watch, *, failures: bool = False) -> None:
-    """One call, one result, two turns, whoever has tried how often. ``failures``: a slice has failed; else a lost claim is none (I1)."""
+async def _once(host: CloudHost, root: Watch, *, failures: bool = False, twins: bool = False) -> None:
+    """One call, one result, two turns, whoever has tried how often. ``failures``: a slice has failed; else a lost claim is none (I1).
+
+    ``twins``: two processes were at it at once, and both may have sent the call, under one id (I5).
+    """
     await root.said("all done")
     await ended(host)
     assert (host.stage.mapping.partial > 0) == failures
     assert root.turns() == 2
-    assert list(host.tools.counts.values()) == [1]
+    [sent] = host.tools.counts.values()
+    assert sent == 1 or (twins and sent == 2)
 
 
 # -- early
@@ -70,7 +74,7 @@ async def test_of_twins_that_work_on_one_message_only_one_commits(first: int, tm
         mind.go_on[first].set()
         await root.said("and then the rest")
         mind.go_on[1 - first].set()
-        await _once(host, root)
+        await _once(host, root, twins=True)
         assert mind.asked == 3
 
 

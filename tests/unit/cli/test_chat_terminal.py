@@ -153,7 +153,7 @@ def test_returning_shows_the_last_exchanges_and_what_is_open(chat: Open, home: P
 def test_a_pasted_text_of_several_lines_is_one_message(chat: Open, home: Path) -> None:
     terminal = chat()
     terminal.type("\x1b[200~first\rsecond\n\nfourth\x1b[201~")
-    terminal.shows("fourth", times=2)
+    terminal.shows("I am the scripted model", times=2)
     terminal.press(b"\x04")
     terminal.ends()
     shown = json.loads(process(home, "show", thread_of(terminal), "--json").stdout)

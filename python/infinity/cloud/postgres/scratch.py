@@ -4,7 +4,6 @@ can import, and its checks are the core's (I8). Blocking: call it in a thread.
 
 from __future__ import annotations
 
-import select
 import sqlite3
 import tempfile
 import zlib
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from infinity._core import CoreError, Journal, Wake
 from infinity.errors import DamagedStore, StoreError, from_core
+from infinity.readable import readable
 
 __all__ = ["POSITIONS", "Row", "Rows", "fold", "unfold"]
 
@@ -155,7 +155,7 @@ def _outcome(journal: Journal, wake: Wake, ticket: int) -> Any:
                 if error is not None:
                     raise error
                 return value
-        select.select([wake.fileno()], [], [])
+        readable(wake.fileno())
         wake.drain()
 
 

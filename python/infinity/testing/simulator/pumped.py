@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from infinity._core import Delta, Journal, Message, Wake
 from infinity.abc import Accepted
 from infinity.local.journal_store import JournalStore
 from infinity.local.wakeup import Wakeup
+from infinity.readable import readable
 
 __all__ = ["PumpedStore"]
 
@@ -70,8 +70,7 @@ class PumpedStore:
             while True:
                 future = work.send(None)
                 while not future.done():
-                    ready, _, _ = select.select([self.wakeup.wake.fileno()], [], [], _LONGEST)
-                    assert ready, "the journal has not answered"
+                    assert readable(self.wakeup.wake.fileno(), _LONGEST), "the journal has not answered"
                     self.wakeup._readable()
         except StopIteration as end:
             result: T = end.value
