@@ -380,7 +380,7 @@ async def replied(slack: FakeSlack, thread: str, text: str) -> bool:
 def test_the_tests_of_the_guide_pass_in_a_pytest_of_their_own(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "testing", tmp_path / "testing")
     ran = run_pytest(tmp_path / "testing")
-    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
