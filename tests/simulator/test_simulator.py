@@ -65,6 +65,12 @@ def test_every_method_of_a_contract_can_fail(at: str) -> None:
     assert met
 
 
+@pytest.mark.trap("L22")
+def test_a_completion_that_a_move_cuts_off_counts_if_the_move_is_taken_back() -> None:
+    hangs = Step("trouble", how="it hangs")
+    run(Script(400, (Step("create", then=1.0), hangs, Step("say", how=2), Step("retire", then=0.4))))
+
+
 def test_what_fails_is_shortened_and_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken on purpose: content of results enters history as it came (I11)."""
     monkeypatch.setattr(content, "admitted", lambda given: (given, []))
