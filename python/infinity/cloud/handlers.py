@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from infinity.abc import Observer
 
+    from .aws.breaker import Breaker
     from .aws.sqs import Queue
     from .host import Host
 
@@ -89,6 +90,7 @@ class _Process:
     loop: asyncio.AbstractEventLoop | None = None
     host: Host | None = None
     relay: Queue | None = None
+    breaker: Breaker | None = None
     wrap: Callable[[Observer], Observer] | None = None
 
 
@@ -121,18 +123,23 @@ def _run(work: Callable[[Host], Awaitable[Answer]], needed: str, batch: Event | 
             except Exception as error:
                 if batch is None:
                     raise
-                return await turn_away(os.environ, batch, error)
+                return await turn_away(os.environ, batch, error, breaker=_Process.breaker)
         return await work(_Process.host)
 
     return _loop().run_until_complete(invocation())
 
 
 async def _open(needed: str) -> Host:
+    from .aws.breaker import Breaker
     from .host import Parts, open_host
     from .start import open_patiently
 
+    if _Process.breaker is None:
+        _Process.breaker = Breaker("dynamodb")
+    parts = Parts(observe=_Process.wrap, breaker=_Process.breaker)
+
     async def open() -> Host:
-        return await open_host(os.environ, needed.split(), Parts(observe=_Process.wrap))
+        return await open_host(os.environ, needed.split(), parts)
 
     return await open_patiently(open, asyncio.sleep)
 

@@ -26,6 +26,7 @@ from infinity.tools.functions import ToolLike
 
 from . import envelope
 from .alarms import Alarms
+from .aws.breaker import Breaker
 from .aws.client import Aws
 from .aws.secrets import resolve
 from .aws.sqs import Queue, deduplication_id
@@ -77,6 +78,8 @@ class Parts:
     described: Described | None = None
     transactions: Callable[[Claims | None], Transactions] | None = None
     observe: Callable[[Observer], Observer] | None = None
+    breaker: Breaker | None = None
+    """The process's own, which outlives its hosts."""
 
 
 class Host:
@@ -247,7 +250,7 @@ async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], pa
     clock, described = parts.clock or SystemClock(), parts.described
     assert described is not None
     claims = Claims(aws, places.bucket) if places.bucket else None
-    items = Items(aws, places.table, clock.now, claims=claims)
+    items = Items(aws, places.table, clock.now, claims=claims, breaker=parts.breaker)
     output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
     records = Claims(aws, places.bucket, "records") if places.bucket else None
     transactions = await _transactions(places, records, parts)

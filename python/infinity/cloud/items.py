@@ -1,9 +1,8 @@
-"""What may lag behind the database without harm, in one DynamoDB table: ids already applied, pending prompts, views, copies of toolsets, interrupts.
+"""What may lag behind the database without harm, in one DynamoDB table: ids already applied, views, copies of toolsets, interrupts.
 
 | `pk` | `sk` | further attributes |
 |---|---|---|
 | `thread#ID` | `seen#MESSAGE` | |
-| `thread#ID` | `prompt#PROMPT` | `kind`, `body` |
 | `thread#ID` | `view#TYPE` | `type`, `at`, `body` or `claim` |
 | `thread#ID` | `key#MESSAGE` | `print`, `at` |
 | `thread#ID` | `interrupt` | `action`, `argument`, `message` |
@@ -28,9 +27,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from infinity.abc import PromptRow
 from infinity.errors import DamagedStore, LimitReached, StoreError
 
+from .aws.breaker import Breaker, NotAsked
 from .aws.client import Aws, Patience
 from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
@@ -44,7 +43,6 @@ T = TypeVar("T")
 _DAY = 24 * 3600
 SEEN_SECONDS = 14 * _DAY
 """As long as a queue may keep a message."""
-PROMPT_SECONDS = 14 * _DAY
 KEPT_SECONDS = 90 * _DAY
 """Views and toolsets, from their last change."""
 INTERRUPT_SECONDS = 900
@@ -57,6 +55,8 @@ _PART = 200
 _REASON = 2000
 _HINT = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
 """A hint is not worth more of a slice's time."""
+_VIEW = Patience(tries=4, connect=1.0, once=2.0, total=5.0)
+"""Less than a function has that somebody waits for."""
 
 
 class Interrupt(NamedTuple):
@@ -83,8 +83,9 @@ class Trouble(NamedTuple):
 class Items:
     """``now``: ms since the epoch. ``claims``: where bodies go that an item cannot hold; without it they are refused.
 
-    Hints (ids, prompts, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is lost, a read that failed found nothing. Both
-    are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else.
+    Hints (ids, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is lost, a read that failed found nothing. Both
+    are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else. ``breaker``: the process's own; while the table gives no
+    answer, nothing waits for it.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class Items:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
         claims: Claims | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
-        self._table = Table(aws, table)
+        self._table = Table(aws, table, breaker)
         self._now, self._claims = now, claims
         self.lost: Counter[str] = Counter()
 
@@ -122,42 +124,16 @@ class Items:
         if (found := await self._get(pk, sk)) is None:
             # The first of several stays: their times count backwards.
             item = {"print": text(print), "at": number(-self._now()), **self._expiry(SEEN_SECONDS)}
-            if await self._table.put_later(pk, sk, item, "at"):
+            if await self._table.put_later(pk, sk, item, "at", _HINT):
                 return True
             found = await self._get(pk, sk)
         return found is None or found["print"]["S"] == print
-
-    # -- prompts
-
-    async def prompt(self, thread: str, id: str) -> PromptRow | None:
-        """``None``: not known here; ask the database. One that is found may be over already: its answer is checked by the slice that gets it."""
-        return await self._hint("prompt", thread, self._prompt(thread, id))
-
-    async def put_prompts(self, thread: str, prompts: Iterable[tuple[str, str, bytes]]) -> None:
-        """Id, kind and body. Lost: the database is asked. Late, or repeated after it was forgotten: it shows until it expires, and its answer changes nothing."""
-        pk, expires = _pk(thread), self._expiry(PROMPT_SECONDS)
-        puts: dict[tuple[str, str], Item] = {}
-        for id, kind, body in prompts:
-            if len(body) > LARGEST:
-                self.lost["put_prompts"] += 1
-                continue
-            puts[pk, f"prompt#{_part(id)}"] = {"kind": text(kind), "body": binary(body), **expires}
-        await self._hint("put_prompts", thread, self._table.write(puts, patience=_HINT))
-
-    async def forget_prompts(self, thread: str, ids: Iterable[str]) -> None:
-        """Lost or late: as ``put_prompts`` when it is late. Repeated: nothing."""
-        keys = [(_pk(thread), f"prompt#{_part(id)}") for id in ids]
-        await self._hint("forget_prompts", thread, self._table.write({}, keys, patience=_HINT))
-
-    async def _prompt(self, thread: str, id: str) -> PromptRow | None:
-        found = await self._get(_pk(thread), f"prompt#{_part(id)}")
-        return None if found is None else PromptRow(id, thread, found["kind"]["S"], bytes_of(found["body"]))
 
     # -- views
 
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
         """The latest of each type. ``AwsError`` or ``DamagedStore`` if they cannot be read: never none instead (I8)."""
-        found = [item for item in await self._table.begins(_pk(thread), "view#") if self._fresh(item)]
+        found = [item for item in await self._table.begins(_pk(thread), "view#", _VIEW) if self._fresh(item)]
         try:
             bodies = await asyncio.gather(*map(self._unpack, found))
             return [(item["type"]["S"], body) for item, body in zip(found, bodies, strict=True)]
@@ -175,7 +151,7 @@ class Items:
             **await self._pack(thread, f"view {view_type[:100]}", content),
             **self._expiry(KEPT_SECONDS),
         }
-        await self._table.put_later(_pk(thread), f"view#{_part(view_type)}", item, "at")
+        await self._table.put_later(_pk(thread), f"view#{_part(view_type)}", item, "at", _VIEW)
 
     # -- toolsets
 
@@ -298,7 +274,10 @@ class Items:
         # The last two: an item that is not one of ours.
         except (StoreError, LimitReached, KeyError, ValueError) as error:
             self.lost[method] += 1
-            log.warning("%s for %s was lost, the database answers instead: %s", method, about[:_PART], error)
+            level = logging.DEBUG if isinstance(error, NotAsked) else logging.WARNING
+            log.log(
+                level, "%s for %s was lost, the database answers instead: %s", method, about[:_PART], error
+            )
             return None
 
     async def _get(self, pk: str, sk: str) -> Item | None:

@@ -15,6 +15,7 @@ from infinity.backoff import Backoff
 from infinity.engine.attempts import is_outage
 from infinity.errors import ConfigError
 
+from .aws.breaker import Breaker
 from .aws.client import Aws
 from .aws.secrets import resolve
 from .aws.sqs import Queue
@@ -61,6 +62,8 @@ async def turn_away(
     event: Mapping[str, Any],
     error: Exception,
     now: Callable[[], int] = _CLOCK.now,
+    *,
+    breaker: Breaker | None = None,
 ) -> dict[str, Any]:
     """The answer for a batch whose process could not start: all of it failed, and comes back after a rest. A setting that is wrong is raised then, so that
     the function's own count of errors says it."""
@@ -68,7 +71,7 @@ async def turn_away(
     aws = Aws(environment)
     try:
         hold = Hold(Queue(aws, environment.get("INFINITY_INBOX_QUEUE", "")))
-        items = Items(aws, environment.get("INFINITY_TABLE", ""), now)
+        items = Items(aws, environment.get("INFINITY_TABLE", ""), now, breaker=breaker)
         groups = groups_of(event["Records"])
         write(environment, Figures(failed=len(groups)), now())
         for group in groups:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infinity._core import Delta, Message, Snapshot
-from infinity.abc import Accepted, Expect, OutboxRow, PromptRow, Status
+from infinity.abc import Accepted, Expect, OutboxRow, Status
 from infinity.errors import LimitReached
 from infinity.message import Action, Control, Kind, UserText, decode
 
@@ -122,8 +122,6 @@ class CloudStore(PostgresStore):
         for each in family(delta):
             self._entries.add((each.thread, each.created_at), each.entries)
             await self._items.remember(each.thread, [id for _, id, _ in each.consumed])
-            await self._items.forget_prompts(each.thread, each.prompts_closed)
-            await self._items.put_prompts(each.thread, each.prompts)
         return messages
 
     def _told(self, delta: Delta) -> Sequence[Told]:
@@ -176,13 +174,6 @@ class CloudStore(PostgresStore):
         return await super().accept(message)
 
     # -- what may lag behind
-
-    async def find_prompt(self, thread: str, id: str) -> PromptRow | None:
-        """A pending prompt; the copy in DynamoDB answers most of the time, the database decides."""
-        found = await self._items.prompt(thread, id)
-        if found is not None:
-            return found
-        return next((row for row in await self.prompts(thread) if row.id == id), None)
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
         if await self.thread(thread) is None:

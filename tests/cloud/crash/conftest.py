@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from infinity.backoff import Backoff
 from infinity.cloud import batch, start
+from infinity.cloud.aws import breaker
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +13,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "LISTEN", 0.02)
     monkeypatch.setattr(batch, "PATIENCE", 0.5)
     monkeypatch.setattr(start, "PATIENCE", 0.5)
+    monkeypatch.setattr(breaker, "REST", Backoff(0.05, 0.1))

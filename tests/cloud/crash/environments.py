@@ -67,7 +67,8 @@ class Environment:
             except Exception as error:
                 if self.name != "agent":
                     raise
-                return await turn_away(self.stage.environment(self.name), event, error, self.stage.clock.now)
+                environment, now = self.stage.environment(self.name), self.stage.clock.now
+                return await turn_away(environment, event, error, now, breaker=life.breaker)
         return await self._work(self._host, event, remaining)
 
     async def _open(self, life: Life) -> Any:

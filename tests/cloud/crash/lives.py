@@ -8,6 +8,8 @@ from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from infinity.cloud.aws.breaker import Breaker
+
 T = TypeVar("T")
 
 BURIED_WITHIN = 10.0
@@ -27,6 +29,7 @@ class Life:
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.connections: list[Any] = []
         self.closing: list[Callable[[], Awaitable[object]]] = []
+        self.breaker = Breaker("dynamodb")
         self.event: Mapping[str, Any] = {}
         """Of its last invocation."""
         self.over = False

@@ -176,6 +176,7 @@ class Stage:
             clock=self.clock,
             transactions=transactions,
             observe=lambda feed: Gates(feed, self),
+            breaker=life.breaker,
         )
         host = await open_host(self.environment(name), parts=parts)
         runtime = host.runtime

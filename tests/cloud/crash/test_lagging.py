@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.crash.scenarios import CHOICE, CONSENT, ONE_CALL, ROOT, SUBSCRIPTION, Scenario
+from tests.crash.scenarios import ONE_CALL, ROOT, SUBSCRIPTION, Scenario
 
 from infinity.cloud import hold
 from infinity.cloud.emulator.dynamodb.losses import delayed, lost, repeated
@@ -45,7 +45,7 @@ def _spoil(host: CloudHost, item: str, fault: Fault) -> Rule:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     ("item", "scenario"),
-    [("seen#", SUBSCRIPTION), ("prompt#", CHOICE), ("prompt#", CONSENT), ("toolset", ONE_CALL)],
+    [("seen#", SUBSCRIPTION), ("toolset", ONE_CALL)],
     ids=lambda value: value.name if isinstance(value, Scenario) else value,
 )
 async def test_a_scenario_ends_the_same_whatever_becomes_of_what_lags(

@@ -148,7 +148,9 @@ def test_the_agent_function_turns_its_batch_away_and_the_others_fail(monkeypatch
     async def open(needed: str) -> Any:
         raise StoreError("the database is away")
 
-    async def turn_away(environment: object, event: object, error: Exception) -> dict[str, Any]:
+    async def turn_away(
+        environment: object, event: object, error: Exception, **how: object
+    ) -> dict[str, Any]:
         turned.append(str(error))
         return {"batchItemFailures": []}
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from tests.contract.aws_clients.conftest import Makes
 
-from infinity.abc import PromptRow
+from infinity.backoff import Backoff
+from infinity.cloud.aws.breaker import Breaker
 from infinity.cloud.aws.client import Aws
 from infinity.cloud.aws.failure import AwsError
 from infinity.cloud.claims import Claims
@@ -37,7 +38,9 @@ def claims(aws: Aws) -> Claims:
 
 @pytest.fixture
 def items(aws: Aws, clock: VirtualClock, claims: Claims) -> Items:
-    return Items(aws, "items", clock.now, claims=claims)
+    """A table that is asked again at once, however often it has given no answer."""
+    breaker = Breaker("dynamodb", rest=Backoff(0.0, 0.0))
+    return Items(aws, "items", clock.now, claims=claims, breaker=breaker)
 
 
 # -- ids already applied
@@ -79,13 +82,9 @@ async def test_a_table_that_is_away_fails_no_slice_and_is_counted(
     cloud: Emulator, items: Items, fault: Fault
 ) -> None:
     await items.remember("t", ["m"])
-    await items.put_prompts("t", [("choice.c", "choice", b"{}")])
     cloud.faults.add("dynamodb", "*", fault)
     assert not await items.seen("t", "m"), "not known here: the database is asked"
-    assert await items.prompt("t", "choice.c") is None
     await items.remember("t", ["n"])
-    await items.put_prompts("t", [("choice.d", "choice", b"{}")])
-    await items.forget_prompts("t", ["choice.c"])
     await items.interrupt("t", "stop", "m")
     assert await items.take_interrupt("t") is None
     await items.put_toolset("https://tools.example", b"{}")
@@ -93,8 +92,8 @@ async def test_a_table_that_is_away_fails_no_slice_and_is_counted(
     await items.put_trouble({"t": Trouble("why")})
     assert await items.failing("t") is None
     assert set(items.lost) == {
-        "seen", "prompt", "remember", "put_prompts", "forget_prompts", "interrupt",
-        "take_interrupt", "put_toolset", "toolset", "put_trouble", "trouble",
+        "seen", "remember", "interrupt", "take_interrupt",
+        "put_toolset", "toolset", "put_trouble", "trouble",
     }  # fmt: skip
     cloud.faults.clear()
     assert await items.seen("t", "m")
@@ -159,25 +158,6 @@ async def test_an_id_whose_write_went_astray_is_at_worst_asked_for_in_the_databa
     await items.seen("t", "m")  # either answer is right: only true says anything
     clock.advance(61)
     assert not await items.seen("t", "never applied")
-
-
-# -- prompts
-
-
-async def test_a_prompt_is_found_until_it_is_forgotten(items: Items) -> None:
-    await items.put_prompts("t", [("choice.c", "choice", b'{"a":1}'), ("oauth.d", "oauth", b"{}")])
-    assert await items.prompt("t", "choice.c") == PromptRow("choice.c", "t", "choice", b'{"a":1}')
-    assert await items.prompt("u", "choice.c") is None
-    await items.forget_prompts("t", ["choice.c", "never.there"])
-    assert await items.prompt("t", "choice.c") is None and await items.prompt("t", "oauth.d") is not None
-
-
-async def test_a_prompt_too_large_for_an_item_is_left_to_the_database(items: Items) -> None:
-    await items.put_prompts(
-        "t", [("choice.c", "choice", b"x" * (LARGEST + 1)), ("choice.d", "choice", b"{}")]
-    )
-    assert await items.prompt("t", "choice.c") is None and await items.prompt("t", "choice.d") is not None
-    assert items.lost == {"put_prompts": 1}
 
 
 # -- views
@@ -294,6 +274,6 @@ async def test_why_a_thread_fails_is_shown_for_a_while(items: Items, clock: Virt
 
 
 async def test_an_item_that_is_none_of_ours_is_no_answer(cloud: Emulator, items: Items, aws: Aws) -> None:
-    item = {"pk": {"S": "thread#t"}, "sk": {"S": "prompt#choice.c"}, "expires": {"N": "9999999999"}}
+    item = {"pk": {"S": "thread#t"}, "sk": {"S": "schedule"}, "expires": {"N": "9999999999"}}
     await aws.json("dynamodb", "PutItem", {"TableName": "items", "Item": item})
-    assert await items.prompt("t", "choice.c") is None and items.lost == {"prompt": 1}
+    assert await items.schedule("t") is None and items.lost == {"schedule": 1}

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .breaker import Breaker
 from .client import Aws, Patience
 from .failure import AwsError
 
@@ -20,25 +21,27 @@ _FAILED = "ConditionalCheckFailedException"
 
 
 class Table:
-    """Raises ``AwsError``. ``patience`` where a caller cannot wait as long as the client would."""
+    """Raises ``AwsError``. ``patience`` where a caller cannot wait as long as the client would. ``breaker``: the process's own, if there is one that outlives this."""
 
-    def __init__(self, aws: Aws, name: str) -> None:
+    def __init__(self, aws: Aws, name: str, breaker: Breaker | None = None) -> None:
         self._aws, self._name = aws, name
+        self._breaker = breaker or Breaker("dynamodb")
 
     async def get(self, pk: str, sk: str, patience: Patience | None = None) -> Item | None:
         """As it was a moment ago: a read that may miss the latest write, at half the price."""
         payload = {"TableName": self._name, "Key": _key(pk, sk)}
-        answer = await self._aws.json("dynamodb", "GetItem", payload, patience=patience)
+        answer = await self._ask("GetItem", payload, patience)
         item: Item | None = answer.get("Item")
         return item
 
-    async def begins(self, pk: str, prefix: str) -> list[Item]:
+    async def begins(self, pk: str, prefix: str, patience: Patience | None = None) -> list[Item]:
         """All items of a partition whose sort key begins so, the latest writes included."""
         return await self._query(
             {
                 "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
                 "ExpressionAttributeValues": {":pk": text(pk), ":sk": text(prefix)},
             },
+            patience,
         )
 
     async def keys(self, pk: str) -> list[str]:
@@ -52,11 +55,11 @@ class Table:
         )
         return [item["sk"]["S"] for item in found]
 
-    async def _query(self, condition: Mapping[str, Any]) -> list[Item]:
+    async def _query(self, condition: Mapping[str, Any], patience: Patience | None = None) -> list[Item]:
         query: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True, **condition}
         found: list[Item] = []
         while True:
-            answer = await self._aws.json("dynamodb", "Query", query)
+            answer = await self._ask("Query", query, patience)
             found += answer.get("Items", ())
             if not (last := answer.get("LastEvaluatedKey")):
                 return found
@@ -64,9 +67,11 @@ class Table:
 
     async def put(self, pk: str, sk: str, item: Item, patience: Patience | None = None) -> None:
         payload = {"TableName": self._name, "Item": {**_key(pk, sk), **item}}
-        await self._aws.json("dynamodb", "PutItem", payload, patience=patience)
+        await self._ask("PutItem", payload, patience)
 
-    async def put_later(self, pk: str, sk: str, item: Item, by: str) -> bool:
+    async def put_later(
+        self, pk: str, sk: str, item: Item, by: str, patience: Patience | None = None
+    ) -> bool:
         """Unless there is one whose number ``by`` is greater: false, and that one stays."""
         payload = {
             "TableName": self._name,
@@ -75,7 +80,7 @@ class Table:
             "ExpressionAttributeNames": {"#by": by},
             "ExpressionAttributeValues": {":by": item[by]},
         }
-        return await self._conditionally("PutItem", payload, None)
+        return await self._conditionally("PutItem", payload, patience)
 
     async def take(self, pk: str, sk: str, name: str, value: str, patience: Patience | None = None) -> bool:
         """Delete it if its text ``name`` is this value: of several who try, one hears true.
@@ -109,7 +114,7 @@ class Table:
         left: Any = {self._name: batch}
         for tried in range(1, _TRIES + 1):
             payload = {"RequestItems": left}
-            answer = await self._aws.json("dynamodb", "BatchWriteItem", payload, patience=patience)
+            answer = await self._ask("BatchWriteItem", payload, patience)
             left = answer.get("UnprocessedItems")
             if not left:
                 return
@@ -120,11 +125,17 @@ class Table:
             f"dynamodb BatchWriteItem left {count} items each time; try again later", retryable=True
         )
 
+    async def _ask(
+        self, operation: str, payload: Mapping[str, Any], patience: Patience | None = None
+    ) -> dict[str, Any]:
+        with self._breaker.request():
+            return await self._aws.json("dynamodb", operation, payload, patience=patience)
+
     async def _conditionally(
         self, operation: str, payload: Mapping[str, Any], patience: Patience | None
     ) -> bool:
         try:
-            await self._aws.json("dynamodb", operation, payload, patience=patience)
+            await self._ask(operation, payload, patience)
         except AwsError as error:
             if error.service_code == _FAILED:
                 return False
