@@ -12,41 +12,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 EXAMPLE = ROOT / "examples" / "lambda"
 FUNCTIONS = ("agent", "receiver", "api", "relay", "dead_letters", "sweep")
-EVERYTHING = """
-import sys
-from pathlib import Path
-from aws_cdk import App, Stack
-from aws_cdk import aws_cloudwatch_actions as actions, aws_kms as kms, aws_lambda as lambda_
-from aws_cdk import aws_secretsmanager as secretsmanager, aws_sns as sns, aws_ssm as ssm
-from infinity.cloud.cdk import InfinityAgent, Options
-
-code, layer = sys.argv[1:]
-stack = Stack(App(), "Everything")
-keys = secretsmanager.Secret(stack, "Keys")
-options = Options(
-    agent="desk:agent",
-    environment={"INFINITY_MODEL": "fast"},
-    secrets={
-        "ANTHROPIC_API_KEY": (keys, "anthropic"),
-        "OTHER": ssm.StringParameter.from_secure_string_parameter_attributes(stack, "Other", parameter_name="/other"),
-    },
-    timeout=900,
-    concurrency=50,
-    api_token=keys,
-    public_url="https://agent.example",
-    key=kms.Key(stack, "Key"),
-    snap_start=True,
-    alarm_email="ops@agent.example",
-    alarm_actions=[actions.SnsAction(sns.Topic(stack, "Alarm"))],
-    keep=False,
-)
-agent = InfinityAgent(stack, "Agent", code=code, layer=layer, options=options)
-agent.add_toolset("web_search", url="https://search.example", token_secret=(keys, "search"))
-stack.node.root.synth()
-"""
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +38,8 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def synthesised(arguments: list[str], folder: Path, out: Path, layer: Path) -> Path:
-    """The stack's template. ``out``: where the assembly goes."""
+def synthesised(arguments: list[str], folder: Path, out: Path, layer: Path) -> dict[str, Path]:
+    """Templates by the names of their stacks. ``out``: where the assembly goes."""
     environment = {**os.environ, "CDK_OUTDIR": str(out), "INFINITY_LAYER": str(layer)}
     environment["PYTHONPATH"] = str(ROOT / "python")
     ran = subprocess.run(
@@ -79,23 +48,29 @@ def synthesised(arguments: list[str], folder: Path, out: Path, layer: Path) -> P
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    (template,) = out.glob("*.template.json")
-    return template
+    return {file.name.removesuffix(".template.json"): file for file in out.glob("*.template.json")}
 
 
 @pytest.fixture(scope="session")
 def example(layer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesised(["app.py"], EXAMPLE, tmp_path_factory.mktemp("example"), layer)
+    (made,) = synthesised(["app.py"], EXAMPLE, tmp_path_factory.mktemp("example"), layer).values()
+    return made
 
 
 @pytest.fixture(scope="session")
-def everything(layer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    arguments = ["-c", EVERYTHING, str(EXAMPLE / "agent"), str(layer)]
-    return synthesised(arguments, EXAMPLE, tmp_path_factory.mktemp("everything"), layer)
+def assembly(layer: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The templates of ``stacks.py``."""
+    arguments = [str(HERE / "stacks.py"), str(EXAMPLE / "agent"), str(layer)]
+    return synthesised(arguments, EXAMPLE, tmp_path_factory.mktemp("stacks"), layer)
+
+
+@pytest.fixture(scope="session")
+def everything(assembly: dict[str, Path]) -> Path:
+    return assembly["Everything"]
 
 
 class Template:
@@ -158,6 +133,21 @@ class Template:
         }
 
 
+def queues(template: Template) -> dict[str, tuple[str, dict[str, Any]]]:
+    """By what the variables say; ``dead`` is the inbox queue's dead-letter queue."""
+    found = template.of("AWS::SQS::Queue")
+    variables = template.variables("agent")
+    named = {
+        "inbox": variables["INFINITY_INBOX_QUEUE"]["Ref"],
+        "delay": variables["INFINITY_DELAY_QUEUE"]["Ref"],
+        "output": variables["INFINITY_OUTPUT_QUEUE"]["Ref"],
+        "late": variables["INFINITY_SCHEDULE_DEAD_LETTERS"]["Fn::GetAtt"][0],
+    }
+    named["dead"] = found[named["inbox"]]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    assert set(named.values()) == set(found)
+    return {name: (id, found[id]) for name, id in named.items()}
+
+
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -175,3 +165,18 @@ def plain(example: Path) -> Template:
 @pytest.fixture(scope="session")
 def full(everything: Path) -> Template:
     return Template(everything)
+
+
+@pytest.fixture(scope="session")
+def existing(assembly: dict[str, Path]) -> Template:
+    return Template(assembly["Existing"])
+
+
+@pytest.fixture(scope="session")
+def network(assembly: dict[str, Path]) -> Template:
+    return Template(assembly["Network"])
+
+
+@pytest.fixture(scope="session")
+def two(assembly: dict[str, Path]) -> Template:
+    return Template(assembly["Two"])

@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from conftest import EXAMPLE
-from infinity.cloud.cdk import InfinityAgent, Options
+from infinity.cloud.cdk import InfinityAgent, Options, Stores
 from infinity.errors import ConfigError
 
 
@@ -26,11 +26,51 @@ from infinity.errors import ConfigError
         ({"agent": "module"}, "must be module:name"),
         ({"log_level": "loud"}, "must be debug, info, warning or error"),
         ({"secrets": {"a-b": None}}, "no name of a variable"),
+        (
+            {"secrets": {"INFINITY_STORE": None}},
+            r"INFINITY_STORE does not belong into secrets: Options\(store=",
+        ),
+        ({"environment": {"INFINITY_STORE": "postgresql://a"}}, r"into environment: Options\(store="),
+        ({"environment": {"INFINITY_TABLE": "t"}}, r"Stores\.existing\(table=…\)"),
+        ({"environment": {"INFINITY_TOOLSETS_WEB": "{}"}}, "call add_toolset"),
+        ({"secrets": {"INFINITY_LIMITS_DEPTH": None}}, "does not belong into secrets"),
+        ({"store": "mysql://a"}, "must begin with postgresql://"),
+        ({"store": "postgresql://a:word@b/c"}, "put the URL into a secret"),
+        ({"subnets": object()}, "of a vpc; give it too"),
+        ({"backup": -1}, "must be 0 to 3650"),
+        ({"reserve": 1001}, "must be 0 to 1000"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(options: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Options(**options)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_configuration_may_be_in_the_environment() -> None:
+    assert Options(environment={"INFINITY_MODEL": "fast", "INFINITY_LIMITS_DEPTH": "3"})
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"inbox": "Old.fifo"}, "give dead_letters too"),
+        ({"cluster": "postgresql://x"}, "no identifier of a cluster"),
+        ({"inbox": "Old", "dead_letters": "Dead.fifo"}, "'Old' is no FIFO queue"),
+        ({"delay": "Old.fifo"}, "is a FIFO queue"),
+        ({"delay": "a b"}, "neither the name nor the URL nor the ARN"),
+    ],
+)
+def test_what_cannot_be_there_already_is_refused(
+    stack: Stack, layer: Path, found: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        InfinityAgent(stack, "Agent", code=EXAMPLE / "agent", layer=layer, stores=Stores.existing(**found))
+
+
+def test_there_is_one_database_only(stack: Stack, layer: Path) -> None:
+    options, stores = Options(store="postgresql://a@b/c"), Stores.existing(cluster="a" * 26)
+    with pytest.raises(ConfigError, match="one database only"):
+        InfinityAgent(stack, "Agent", code=EXAMPLE / "agent", layer=layer, options=options, stores=stores)
 
 
 @pytest.fixture

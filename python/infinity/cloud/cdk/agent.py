@@ -14,10 +14,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
-from . import permissions
+from . import permissions, shares
 from .alarms import Alarms, Dashboard
+from .backup import Backup
 from .configuration import token_variables
 from .environment import grant_secret, reference
+from .existing import Existing
 from .functions import AgentFunction, Deployment, Duty
 from .options import Options
 from .queues import RELAY_TIMEOUT, Queues
@@ -30,11 +32,11 @@ _BATCH = 10
 _SHORT = 30
 """Seconds that the functions may take which run no slices."""
 _SWEEP = Duration.minutes(15)
-_RELAYS = 10
 
 
 class InfinityAgent(Construct):
-    """One agent on AWS. ``code``: a folder with ``infinity.toml`` and functions of its own; ``layer``: the zip of ``infinity layer build``.
+    """One agent on AWS. ``code``: a folder with ``infinity.toml`` and functions of its own; ``layer``: the zip of ``infinity layer build``;
+    ``stores``: what is there already (``Stores.existing``).
 
     ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack too; ``deployment`` has the layer, the
     runtime and the architecture for functions of your own. The tables are made by
@@ -50,11 +52,13 @@ class InfinityAgent(Construct):
         code: str | Path,
         layer: str | Path,
         options: Options | None = None,
+        stores: Existing | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.options = options or Options()
-        self.queues = Queues(self, "Queues", self.options)
-        self.stores = Stores(self, "Stores", self.options)
+        existing = stores or Existing()
+        self.queues = Queues(self, "Queues", self.options, existing)
+        self.stores = Stores(self, "Stores", self.options, existing)
         self.deployment = Deployment(self, code, layer, self.options)
         self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
         self.receiver_url, self.api_url = self._doors()
@@ -66,7 +70,12 @@ class InfinityAgent(Construct):
         self.inbox_url = self.queues.inbox.queue_url
         self.output_url = self.queues.output.queue_url
         self.store_url = self.stores.url
-        self._outputs(re.sub(r"[^A-Za-z0-9]", "", id))
+        prefix = re.sub(r"[^A-Za-z0-9]", "", id)
+        if self.options.reserve is None:
+            shares.by_parameter(self, prefix, self.functions, _open_doors(self.options))
+        if self.options.backup:
+            Backup(self, "Backup", self.stores, self.options)
+        self._outputs(prefix)
 
     def add_toolset(
         self, name: str, *, url: str = "", function: lambda_.Function | None = None, token_secret: Any = None
@@ -126,7 +135,7 @@ class InfinityAgent(Construct):
         for name, each in self.functions.items():
             permissions.send(each.role, queues.inbox)
             if name != "relay":
-                permissions.connect(each.role, stores)
+                self._connect(each)
                 if name != "sweep":
                     permissions.keep_items(each.role, stores)
                     permissions.keep_claims(each.role, stores)
@@ -137,11 +146,18 @@ class InfinityAgent(Construct):
         for name in ("dead_letters", "api"):
             permissions.send(self.functions[name].role, queues.output)
 
+    def _connect(self, each: AgentFunction) -> None:
+        """To the database: of one's own, by a URL that may be a secret, or the cluster."""
+        if self.stores.cluster_id:
+            permissions.connect(each.role, self.stores)
+        elif not isinstance(self.options.store, str):
+            grant_secret(self.options.store, each.role)
+
     def _trigger(self) -> None:
         # Without a most, the poller takes more than can run: what is throttled comes back when its visibility is over, and counts as received.
         for name, queue, most in (
             ("agent", self.queues.inbox, self.options.concurrency),
-            ("relay", self.queues.delay, _RELAYS),
+            ("relay", self.queues.delay, shares.RELAYS),
             ("dead_letters", self.queues.dead, 2),
         ):
             self.functions[name].entry.add_event_source(
@@ -175,6 +191,7 @@ class InfinityAgent(Construct):
             grant_secret(self.options.api_token, api.role)
 
     def _outputs(self, prefix: str) -> None:
+        stores = self.stores
         roles = [each.role.role_arn for name, each in self.functions.items() if name != "relay"]
         for name, value, about in (
             ("InboxQueue", self.inbox_url, "Messages for threads go here"),
@@ -182,29 +199,40 @@ class InfinityAgent(Construct):
             ("ReceiverUrl", self.receiver_url, "Where tool servers call back"),
             ("ApiUrl", self.api_url, "The API for clients"),
             ("StoreUrl", self.store_url, "The database, as the functions see it"),
-            (
-                "AdminUrl",
-                f"postgresql://admin@{self.stores.endpoint}/postgres",
-                "The database, for infinity cloud migrate",
-            ),
-            ("Cluster", self.stores.cluster.attr_identifier, "The cluster of Aurora DSQL"),
-            (
-                "DatabaseRoles",
-                Fn.join(" ", roles),
-                f"IAM roles that may log in as {self.options.database_role}",
-            ),
+            ("Table", stores.table.table_name, "What may lag behind, in DynamoDB"),
+            ("Bucket", stores.bucket.bucket_name, "What is too big for a queue or a column"),
+            ("AlarmTopic", self.alarms.topic.topic_arn, "What alarms write to"),
+            ("DeadLetterQueue", self.queues.dead.queue_url, "Messages that no slice could take"),
+            *(self._outputs_of_cluster(roles) if stores.cluster_id else ()),
         ):
             output = CfnOutput(self, name, value=value, description=about)
             output.override_logical_id(f"{prefix}{name}")
 
+    def _outputs_of_cluster(self, roles: list[str]) -> list[tuple[str, str, str]]:
+        admin = f"postgresql://admin@{self.stores.endpoint}/postgres"
+        role = self.options.database_role
+        return [
+            ("AdminUrl", admin, "The database, for infinity cloud migrate"),
+            ("Cluster", self.stores.cluster_id, "The cluster of Aurora DSQL"),
+            ("DatabaseRoles", Fn.join(" ", roles), f"IAM roles that may log in as {role}"),
+        ]
+
+
+def _open_doors(options: Options) -> tuple[str, ...]:
+    """Functions that anybody may call; a token is looked at by the function itself."""
+    return ("receiver", "api") if options.api_token else ("receiver",)
+
 
 def _duties(options: Options) -> list[Duty]:
     small = 512
+    share = dict.fromkeys(_open_doors(options), options.reserve or 0)
     return [
         Duty("agent", options.timeout, options.memory, "slices of threads"),
-        Duty("receiver", _SHORT, small, "callbacks of tool servers", options.reserve),
-        Duty("api", _SHORT, small, "the API for clients"),
-        Duty("relay", RELAY_TIMEOUT, 256, "wakes from the delay queue", _RELAYS if options.reserve else 0),
+        Duty("receiver", _SHORT, small, "callbacks of tool servers", share.get("receiver", 0)),
+        Duty("api", _SHORT, small, "the API for clients", share.get("api", 0)),
+        Duty(
+            "relay", RELAY_TIMEOUT, 256, "wakes from the delay queue", shares.RELAYS if options.reserve else 0
+        ),
         Duty("dead_letters", _SHORT, small, "messages that no slice could take"),
         Duty("sweep", 120, small, "threads whose wake was lost"),
     ]

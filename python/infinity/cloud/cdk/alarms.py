@@ -27,7 +27,7 @@ _LONG_DEAD = 900
 
 
 class Alarms(Construct):
-    """All of them do ``options.alarm_actions``, and write to ``options.alarm_email``; without either they are only seen in CloudWatch. ``topic``: of the mail."""
+    """All of them do ``options.alarm_actions``, and write to ``topic``, which ``options.alarm_email`` hears; others may subscribe to it at any time."""
 
     def __init__(
         self,
@@ -40,19 +40,17 @@ class Alarms(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.topic = self._topic(options)
-        mail = [actions.SnsAction(self.topic)] if self.topic is not None else []
-        self._actions = [*options.alarm_actions, *mail]
+        self._actions = [*options.alarm_actions, actions.SnsAction(self.topic)]
         self._on_slices(functions["agent"])
         self._on_queues(queues, functions, options)
         self._on_functions(functions)
         self._on_database(stores)
 
-    def _topic(self, options: Options) -> sns.Topic | None:
-        if not options.alarm_email:
-            return None
+    def _topic(self, options: Options) -> sns.Topic:
         topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=options.key)
         use_topic_key(options.key)
-        topic.add_subscription(subscriptions.EmailSubscription(options.alarm_email))
+        if options.alarm_email:
+            topic.add_subscription(subscriptions.EmailSubscription(options.alarm_email))
         return topic
 
     # -- what is watched
@@ -139,6 +137,8 @@ class Alarms(Construct):
             )
 
     def _on_database(self, stores: Stores) -> None:
+        if not stores.cluster_id:
+            return  # A database of somebody else's is watched by them.
         timeouts = database_metric(stores, "QueryTimeouts")
         self._alarm(
             "QueryTimeouts",
@@ -170,8 +170,7 @@ class Alarms(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=about,
         )
-        if self._actions:
-            alarm.add_alarm_action(*self._actions)
+        alarm.add_alarm_action(*self._actions)
 
 
 class Dashboard(Construct):
@@ -221,11 +220,12 @@ class Dashboard(Construct):
                     [
                         database_metric(stores, name)
                         for name in ("TotalTransactions", "OccConflicts", "QueryTimeouts")
+                        if stores.cluster_id
                     ],
                 ),
             ),
         ):
-            board.add_widgets(*(_graph(title, metrics) for title, metrics in row))
+            board.add_widgets(*(_graph(title, metrics) for title, metrics in row if metrics))
 
 
 def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
@@ -249,7 +249,7 @@ def database_metric(stores: Stores, name: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace="AWS/AuroraDSQL",
         metric_name=name,
-        dimensions_map={"ClusterId": stores.cluster.attr_identifier},
+        dimensions_map={"ClusterId": stores.cluster_id},
         statistic="Sum",
         period=_EVERY,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -19,7 +20,7 @@ from infinity.errors import ConfigError
 
 from .environment import SizeCheck
 from .options import Options
-from .permissions import use_key
+from .permissions import be_in_network, use_key
 
 __all__ = ["UNWANTED", "AgentFunction", "Deployment", "Duty", "log_group"]
 
@@ -68,6 +69,7 @@ class Deployment:
             compatible_architectures=[self.architecture],
             description=f"Infinity {manifest.infinity}, wheel {manifest.wheel_sha256[:16]}",
         )
+        self.network: dict[str, Any] = _network(scope, options)
         self.code = lambda_.Code.from_asset(str(folder), exclude=list(UNWANTED), ignore_mode=IgnoreMode.GLOB)
 
 
@@ -90,6 +92,8 @@ class AgentFunction(Construct):
         )
         log.grant_write(self.role)
         use_key(self.role, options.key)
+        if deployment.network:
+            be_in_network(self.role)
         snap = duty.name == "agent" and options.snap_start
         self.function = lambda_.Function(
             self,
@@ -112,6 +116,7 @@ class AgentFunction(Construct):
             # A conversation goes round by queues for as long as it lasts; Lambda would take that for a loop and stop it after 16 turns.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap else None,
+            **deployment.network,
         )
         # What events and callers are to reach: a published version where there are snapshots.
         self.entry: Any = (
@@ -125,6 +130,16 @@ class AgentFunction(Construct):
         """One more variable."""
         self._variables[name] = value
         self.function.add_environment(name, value)
+
+
+def _network(scope: Construct, options: Options) -> dict[str, Any]:
+    """One security group for all functions, unless there are some: a database allows it to connect."""
+    if options.vpc is None:
+        return {}
+    groups = list(options.security_groups) or [
+        ec2.SecurityGroup(scope, "Functions", vpc=options.vpc, description="Functions of Infinity")
+    ]
+    return {"vpc": options.vpc, "vpc_subnets": options.subnets, "security_groups": groups}
 
 
 def log_group(scope: Construct, days: int) -> logs.LogGroup:

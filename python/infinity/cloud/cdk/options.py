@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from infinity.errors import ConfigError
 
@@ -17,6 +18,57 @@ _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
+_SAID_ELSEWHERE = {
+    "INFINITY_STORE": "Options(store=…) takes a database of your own, its URL or a secret that holds it",
+    "INFINITY_AGENT": "give Options(agent=…)",
+    "INFINITY_LOG_LEVEL": "give Options(log_level=…)",
+    "INFINITY_PUBLIC_URL": "give Options(public_url=…)",
+    "INFINITY_API_TOKEN": "give Options(api_token=…)",
+    "INFINITY_INBOX_QUEUE": "give InfinityAgent(stores=Stores.existing(inbox=…, dead_letters=…))",
+    "INFINITY_DELAY_QUEUE": "give InfinityAgent(stores=Stores.existing(delay=…))",
+    "INFINITY_OUTPUT_QUEUE": "give InfinityAgent(stores=Stores.existing(output=…))",
+    "INFINITY_TABLE": "give InfinityAgent(stores=Stores.existing(table=…))",
+    "INFINITY_BUCKET": "give InfinityAgent(stores=Stores.existing(bucket=…))",
+    "INFINITY_SCHEDULE_GROUP": "the deployment makes its own",
+    "INFINITY_SCHEDULE_ROLE": "the deployment makes its own",
+    "INFINITY_SCHEDULE_DEAD_LETTERS": "the deployment makes its own",
+    "INFINITY_METRICS": "the deployment says it",
+}
+"""Variables that the construct sets itself, with the permissions that belong to them."""
+
+
+def _taken(environment: Mapping[str, str], secrets: Mapping[str, Any]) -> list[str]:
+    """A variable alone would leave the permissions, the alarms and the other functions behind."""
+    found = []
+    for where, names in (("environment", environment), ("secrets", secrets)):
+        for name in names:
+            if name in _SAID_ELSEWHERE:
+                found.append(f"{name} does not belong into {where}: {_SAID_ELSEWHERE[name]}")
+            elif name.startswith("INFINITY_TOOLSETS_"):
+                found.append(f"{name} does not belong into {where}: call add_toolset(…)")
+            elif where == "secrets" and name.startswith("INFINITY_"):
+                found.append(
+                    f"{name} does not belong into secrets, which the agent function alone reads: settings of infinity.toml may be in environment"
+                )
+    return found
+
+
+def _store_problems(store: Any) -> list[tuple[bool, str]]:
+    if not isinstance(store, str):
+        return []
+    schemes = ("postgresql://", "postgres://")
+    return [
+        (
+            not store.startswith(schemes),
+            "store must begin with postgresql://, or be a secret that holds such a URL",
+        ),
+        (
+            bool(urlsplit(store).password),
+            "store has a password in it, which would be in the template: put the URL into a secret",
+        ),
+    ]
+
+
 @dataclass(frozen=True)
 class Options:
     """``ConfigError`` if a value cannot be. Times in seconds, memory in MiB.
@@ -24,30 +76,38 @@ class Options:
     ``agent``: ``module:name`` of an ``infinity.Agent`` in the code; without it ``infinity.toml`` says everything.
     ``environment``: further variables of the functions, in the clear; ``secrets``: variables of the agent function that are read from Secrets
     Manager or SSM when its process starts: an ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``.
+    ``store``: a PostgreSQL database of one's own in place of a cluster of Aurora DSQL: a secret that holds its URL, or the URL if no password is in it.
     ``timeout``: of one slice. A completion that takes longer never ends. The messages of a process that ended are back within a minute, whatever it is.
     ``receives``: deliveries of a message before it goes to the dead-letter queue; the rest between them grows to 15 minutes.
     ``concurrency``: slices and batches of them that run at once; what is above that waits in the queue and counts no receive.
-    ``reserve``: invocations that only callbacks may take, and as many as they may; with 10 more for the relay they are part of the account's concurrency, of which AWS
-    leaves 100 (10 in a new account) to others. 0: no reserve for either.
+    ``reserve``: invocations that only callbacks may take, and as many as they may; as many for the API if it has a token in place of IAM, and 10 for the relay. All of them are part of the
+    account's concurrency, of which AWS leaves 100 (10 in a new account) to others. 0: no reserve for either. ``None``: a parameter of the stack (``AgentReserve``) says how many, and by default none.
+    ``vpc``: an ``IVpc`` that the functions are in, in its ``subnets`` (``SubnetSelection``) and with ``security_groups`` of one's own or one that is made for all of them.
+    ``backup``: days for which AWS Backup keeps a daily copy of the cluster, the table and the bucket; 0: none.
     ``api_token``: guards the API with a bearer token in place of IAM.
     ``public_url``: a domain of one's own in front of the receiver's function URL.
     ``key``: a KMS key for everything that is stored; without it the services' own.
     ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
-    ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that they write to, once it has confirmed that; ``oldest``: age of a message in the inbox queue that is an alarm.
+    ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that hears them, once it has confirmed that (their topic is an output); ``oldest``: age of a message in the inbox queue that is an alarm.
     ``keep``: the cluster, the table, the bucket, the inbox queue and its dead letters outlive the stack.
     """
 
     agent: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict)
+    store: Any = None
     database_role: str = "infinity"
     timeout: int = 900
     memory: int = 1024
     receives: int = 20
     concurrency: int = 100
-    reserve: int = 50
+    reserve: int | None = None
     api_token: Any = None
     public_url: str = ""
+    vpc: Any = None
+    subnets: Any = None
+    security_groups: Sequence[Any] = ()
+    backup: int = 0
     key: Any = None
     snap_start: bool = False
     log_days: int = 30
@@ -69,7 +129,16 @@ class Options:
                 self.concurrency not in range(2, 1001),
                 f"concurrency is {self.concurrency}, but must be 2 to 1000",
             ),
-            (self.reserve not in range(1001), f"reserve is {self.reserve}, but must be 0 to 1000"),
+            (
+                self.reserve is not None and self.reserve not in range(1001),
+                f"reserve is {self.reserve}, but must be 0 to 1000",
+            ),
+            (self.backup not in range(3651), f"backup is {self.backup} days, but must be 0 to 3650"),
+            (
+                self.vpc is None and (self.subnets is not None or bool(self.security_groups)),
+                "subnets and security_groups are of a vpc; give it too",
+            ),
+            *_store_problems(self.store),
             (
                 self.database_role == "admin" or not _ROLE.fullmatch(self.database_role),
                 f"database_role is {self.database_role!r}, but must be a name of small letters, digits and _, and not admin",
@@ -89,6 +158,7 @@ class Options:
             (not _VARIABLE.fullmatch(name), f"{name!r} is no name of a variable: write A to Z, 0 to 9 and _")
             for name in names
         ]
+        problems += [(True, text) for text in _taken(self.environment, self.secrets)]
         wrong = [text for is_wrong, text in problems if is_wrong]
         if wrong:
             raise ConfigError("; ".join(wrong))

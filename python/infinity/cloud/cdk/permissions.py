@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .stores import Stores
 
 __all__ = [
+    "be_in_network",
     "call_function",
     "connect",
     "delete_claims",
@@ -29,7 +30,7 @@ _ITEMS = ("GetItem", "PutItem", "DeleteItem", "Query", "BatchWriteItem")
 
 def connect(role: iam.Role, stores: Stores) -> None:
     """To the cluster, as a role that the database has given to this one; never as its admin."""
-    _allow(role, ["dsql:DbConnect"], [stores.cluster.attr_resource_arn])
+    _allow(role, ["dsql:DbConnect"], [stores.cluster_arn])
 
 
 def send(role: iam.Role, *queues: Any) -> None:
@@ -78,6 +79,19 @@ def use_key(role: iam.Role, key: Any) -> None:
     """Of what is kept with it; nothing where the services have their own."""
     if key is not None:
         _allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn])
+
+
+def be_in_network(role: iam.Role) -> None:
+    """Lambda makes and deletes the function's network interfaces with its role; these actions know no narrower resources."""
+    actions = (
+        "CreateNetworkInterface",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "DeleteNetworkInterface",
+        "AssignPrivateIpAddresses",
+        "UnassignPrivateIpAddresses",
+    )
+    _allow(role, [f"ec2:{action}" for action in actions], ["*"])
 
 
 def use_topic_key(key: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from .existing import Existing
 from .options import Options
 from .permissions import use_key
 
@@ -22,11 +25,14 @@ _RETENTION = Duration.days(14)
 class Queues(Construct):
     """``inbox``, ``dead``: FIFO by thread; ``delay``: standard, for waits up to 15 minutes; ``late``: wakes that could not be sent; ``output``: FIFO."""
 
-    def __init__(self, scope: Construct, id: str, options: Options) -> None:
+    def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
         super().__init__(scope, id)
         self._key = options.key
-        self.dead = self._fifo("DeadLetters", visibility=SIX * RELAY_TIMEOUT, kept=options.keep)
-        self.inbox = self._fifo(
+        self._existing = existing
+        self.dead = self._found("DeadLetters", existing.dead_letters) or self._fifo(
+            "DeadLetters", visibility=SIX * RELAY_TIMEOUT, kept=options.keep
+        )
+        self.inbox = self._found("Inbox", existing.inbox) or self._fifo(
             "Inbox",
             visibility=SIX * options.timeout,
             dead=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=options.receives),
@@ -34,14 +40,17 @@ class Queues(Construct):
         )
         self.late = self._standard("LateWakes", visibility=SIX * RELAY_TIMEOUT)
         # Forwarding is retried for hours: a wake that is dropped is found by the sweep only.
-        self.delay = self._standard(
+        self.delay = self._found("Delay", existing.delay, fifo=False) or self._standard(
             "Delay",
             visibility=SIX * RELAY_TIMEOUT,
             dead=sqs.DeadLetterQueue(queue=self.late, max_receive_count=100),
         )
-        self.output = self._fifo("Output", visibility=30)
+        self.output = self._found("Output", existing.output) or self._fifo("Output", visibility=30)
         self.group = scheduler.ScheduleGroup(self, "Schedules", removal_policy=RemovalPolicy.DESTROY)
         self.role = self._scheduler_role()
+
+    def _found(self, id: str, given: Any, *, fifo: bool = True) -> Any:
+        return None if given is None else self._existing.found_queue(self, id, given, fifo=fifo)
 
     def _fifo(
         self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None, *, kept: bool = False

@@ -2,29 +2,77 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import CfnDeletionPolicy, Duration, RemovalPolicy, Stack, Tags
 from aws_cdk import aws_dsql as dsql
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infinity.errors import ConfigError
+
+from .environment import reference
+from .existing import Existing
 from .options import Options
 
 __all__ = ["Stores"]
 
 
 class Stores(Construct):
-    """``url`` is what ``INFINITY_STORE`` says: the scoped role logs in with IAM, there is no password."""
+    """``url`` is what ``INFINITY_STORE`` says: the scoped role logs in with IAM, there is no password. With ``Options(store=…)`` it is that
+    database, and ``cluster_id`` and ``endpoint`` are empty.
+    """
 
-    def __init__(self, scope: Construct, id: str, options: Options) -> None:
+    def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
         super().__init__(scope, id)
         self._removal = RemovalPolicy.RETAIN if options.keep else RemovalPolicy.DESTROY
-        self.cluster = self._cluster(options)
-        region = Stack.of(self).region
-        self.endpoint = f"{self.cluster.attr_identifier}.dsql.{region}.on.aws"
-        self.url = f"postgresql://{options.database_role}@{self.endpoint}/postgres"
-        self.table = self._table(options)
-        self.bucket = self._bucket(options)
+        self.cluster_id = self._cluster_id(options, existing)
+        stack = Stack.of(self)
+        self.cluster_arn = stack.format_arn(service="dsql", resource="cluster", resource_name=self.cluster_id)
+        self.endpoint = f"{self.cluster_id}.dsql.{stack.region}.on.aws" if self.cluster_id else ""
+        self.url = (
+            f"postgresql://{options.database_role}@{self.endpoint}/postgres"
+            if self.cluster_id
+            else options.store
+            if isinstance(options.store, str)
+            else reference(options.store)
+        )
+        given = existing.table is not None, existing.bucket is not None
+        self.table = existing.found_table(self) if given[0] else self._table(options)
+        self.bucket = existing.found_bucket(self) if given[1] else self._bucket(options)
+
+    @staticmethod
+    def existing(
+        *,
+        cluster: Any = None,
+        table: Any = None,
+        bucket: Any = None,
+        inbox: Any = None,
+        dead_letters: Any = None,
+        delay: Any = None,
+        output: Any = None,
+    ) -> Existing:
+        """For ``InfinityAgent(stores=…)``: what is there already. What is left out is made anew.
+
+        ``cluster``: its identifier, or a ``CfnCluster``; ``table``, ``bucket``: a name, or an ``ITable``, an ``IBucket``; the queues: a name, a
+        URL, an ARN, or an ``IQueue``. An existing ``inbox`` needs its ``dead_letters``, and keeps its visibility time-out: at least as long as
+        the functions' ``timeout``.
+        """
+        return Existing(cluster, table, bucket, inbox, dead_letters, delay, output)
+
+    def _cluster_id(self, options: Options, existing: Existing) -> str:
+        if options.store is not None:
+            if existing.cluster is not None:
+                raise ConfigError(
+                    "there can be one database only: give Options(store=…) or an existing cluster"
+                )
+            return ""
+        return (
+            existing.cluster_id()
+            if existing.cluster is not None
+            else str(self._cluster(options).attr_identifier)
+        )
 
     def _cluster(self, options: Options) -> dsql.CfnCluster:
         cluster = dsql.CfnCluster(
@@ -69,10 +117,13 @@ class Stores(Construct):
             encryption=s3.BucketEncryption.KMS if options.key else s3.BucketEncryption.S3_MANAGED,
             encryption_key=options.key,
             bucket_key_enabled=True if options.key else None,
+            # AWS Backup copies buckets with versions only.
+            versioned=True if options.backup else None,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="Tidy",
                     abort_incomplete_multipart_upload_after=Duration.days(1),
+                    noncurrent_version_expiration=Duration.days(options.backup) if options.backup else None,
                     transitions=[
                         s3.Transition(
                             storage_class=s3.StorageClass.INTELLIGENT_TIERING,

@@ -1,0 +1,71 @@
+"""What is there already, and is used instead of something new: what an earlier deployment has left, or what was put back from a copy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infinity.errors import ConfigError
+
+__all__ = ["Existing"]
+
+_CLUSTER = re.compile(r"[a-z0-9]{26}")
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?")
+
+
+@dataclass(frozen=True)
+class Existing:
+    """See ``Stores.existing``. What is ``None`` is made anew. Nothing of it belongs to the stack: it is neither changed nor deleted."""
+
+    cluster: Any = None
+    table: Any = None
+    bucket: Any = None
+    inbox: Any = None
+    dead_letters: Any = None
+    delay: Any = None
+    output: Any = None
+
+    def __post_init__(self) -> None:
+        if self.inbox is not None and self.dead_letters is None:
+            raise ConfigError(
+                "an existing inbox queue sends its dead letters to an existing queue: give dead_letters too, the one that its redrive policy names"
+            )
+        if isinstance(self.cluster, str) and not _CLUSTER.fullmatch(self.cluster):
+            raise ConfigError(
+                f"{self.cluster!r} is no identifier of a cluster of Aurora DSQL: it has 26 small letters and digits (the output …Cluster)"
+            )
+
+    def cluster_id(self) -> str:
+        """``str``: the identifier itself; else a ``CfnCluster``."""
+        return str(self.cluster if isinstance(self.cluster, str) else self.cluster.attr_identifier)
+
+    def found_table(self, scope: Construct) -> Any:
+        if not isinstance(self.table, str):
+            return self.table
+        return dynamodb.Table.from_table_name(scope, "Table", self.table)
+
+    def found_bucket(self, scope: Construct) -> Any:
+        if not isinstance(self.bucket, str):
+            return self.bucket
+        return s3.Bucket.from_bucket_name(scope, "Claims", self.bucket)
+
+    def found_queue(self, scope: Construct, id: str, given: Any, *, fifo: bool) -> Any:
+        """``given``: an ``IQueue``, or the ARN, the URL or the name of one in this account and region."""
+        if not isinstance(given, str):
+            return given
+        name = re.split(r"[:/]", given)[-1]
+        if not _QUEUE.fullmatch(name):
+            raise ConfigError(f"{given!r} is neither the name nor the URL nor the ARN of a queue")
+        if name.endswith(".fifo") != fifo:
+            raise ConfigError(
+                f"{given!r} is {'no FIFO queue' if fifo else 'a FIFO queue'}, but this one must be {'one' if fifo else 'none'}"
+            )
+        arn = given if given.startswith("arn:") else Stack.of(scope).format_arn(service="sqs", resource=name)
+        return sqs.Queue.from_queue_attributes(scope, id, queue_arn=arn, fifo=fifo or None)
