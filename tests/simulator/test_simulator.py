@@ -71,6 +71,23 @@ def test_a_completion_that_a_move_cuts_off_counts_if_the_move_is_taken_back() ->
     run(Script(400, (Step("create", then=1.0), hangs, Step("say", how=2), Step("retire", then=0.4))))
 
 
+@pytest.mark.trap("B11")
+def test_an_invocation_whose_tool_asks_the_user_is_repeated_after_a_crash_and_not_looked_at_for_days() -> (
+    None
+):
+    late = Step("fault transport.post", on=1, how="late answer", times=12, then=90_000.0)
+    steps = (Step("create"), late, Step("say", on=200, how=2), Step("create", then=4_000.0))
+    steps += (Step("say", on=810, how=0), Step("create", then=0.001), Step("kill", then=4_000.0))
+    run(Script(900_010, steps))
+
+
+def test_what_is_overdue_is_looked_at_ever_more_rarely_while_its_thread_cannot_go_on() -> None:
+    unreachable = Step("fault transport.post", 0, "failed", 200)
+    full = Step("fault store.commit", 0, "StoreError", 100_000)
+    later = Step("clock", 0, 800_000, then=90_000.0)
+    run(Script(0, (Step("create", then=1.0), unreachable, Step("say", 0, 2, then=0.001), full, later)))
+
+
 def test_what_fails_is_shortened_and_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken on purpose: content of results enters history as it came (I11)."""
     monkeypatch.setattr(content, "admitted", lambda given: (given, []))

@@ -55,3 +55,25 @@ async def test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeat
         results = [entry for entry in await world.history(thread) if entry["kind"] in ("result", "event")]
         assert len(results) == 1 and "interrupted" in str(results[0])
         await world.close()
+
+
+@pytest.mark.rap("CHO-3", "INV-5")
+@pytest.mark.trap("B11")
+async def test_an_invocation_is_repeated_while_its_tool_asks_the_user_however_long_the_deadline_is_over(
+    open_world: Any,
+) -> None:
+    """The deadline stands still, so its timer is gone; that is no reason to think that the call is about to fail."""
+    async with Undecided(503) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("a", {})), say("done"))
+        thread = await world.thread("go")
+        invocation = await server.invoked()
+        assert await server.oauth(invocation.id) == 200
+        await world.noted(thread, "prompt", id=f"oauth.{invocation.id}")
+        world.clock.advance(world.settings.timeouts.call + 60.0)
+        server.decided.set()
+        await world.eventually(lambda: world.clock.sleeping() > 0)
+        world.clock.advance(world.settings.timeouts.dispatch_longest)
+        again = await server.invoked(2)
+        assert again.id == invocation.id
+        await world.close()

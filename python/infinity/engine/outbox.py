@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable
 from enum import Enum, auto
 
@@ -31,8 +32,8 @@ RECORDING = Backoff(first=1.0, longest=60.0)
 
 LAST_DELIVERIES = 1.0
 """Seconds at a stop for deliveries that are under way."""
-OVERDUE_MS = 1_000
-"""How long a row rests whose call's deadline has passed: the slice that ends the call takes it back."""
+OVERDUE = Backoff(first=1.0, longest=3_600.0)
+"""How long a row rests whose call's deadline has passed: the slice that ends the call takes it back, unless its thread is held up."""
 
 
 class _Standing(Enum):
@@ -66,6 +67,8 @@ class Outbox:
         """Cancel notices that nobody has to hear: what they cancel never left."""
         self._unrecorded: dict[str, Delivery] = {}
         """How the POST of a row went, until that is on record: what has left does not leave again because the store is full (R10)."""
+        self._overdue: Counter[str] = Counter()
+        """How often a row was found to be past its call's deadline."""
         self._backlogs: set[Backlog] = set()
         self._stopped = False
 
@@ -185,6 +188,7 @@ class Outbox:
         for backlog in self._backlogs:
             backlog.gone(key)
         self._unrecorded.pop(key, None)
+        del self._overdue[key]
         self._leaving.pop(key, None)
         self._owners.pop(key, None)
         if call is not None and (keys := self._by_call.get(call)) is not None:
@@ -254,7 +258,9 @@ class Outbox:
                     case _Standing.ENDED:
                         await self._services.store.outbox_done(row.key)
                     case _Standing.OVERDUE:
-                        return row._replace(due_at=self._services.clock.now() + OVERDUE_MS)
+                        wait = OVERDUE.wait(self._overdue[row.key])
+                        self._overdue[row.key] += 1
+                        return row._replace(due_at=self._services.clock.now() + int(wait * 1000))
                     case _:
                         admitted = row if fresh else await self._admitted(row)
                         if admitted is not None:
@@ -299,9 +305,14 @@ class Outbox:
         now = self._services.clock.now()
         if row.kind != "invoke" or call.deadline is None or call.deadline > now:
             return _Standing.OPEN
+        # While the tool asks the user, the deadline stands still and has no timer (CHO-3).
+        if any(
+            prompt.id.split(".")[1] == call.id for prompt in await self._services.store.prompts(row.thread)
+        ):
+            return _Standing.OPEN
         # The row of a call knows the deadline that it was planned with; where the user was asked first, the timer has a later one.
         timers = await self._services.store.timers(row.thread)
-        due = [timer.due_at for timer in timers if timer.id.startswith(f"deadline.{call.id}")]
+        due = [timer.due_at for timer in timers if timer.id.split(".")[:2] == ["deadline", call.id]]
         return _Standing.OVERDUE if all(due_at <= now for due_at in due) else _Standing.OPEN
 
     async def _post(self, row: OutboxRow) -> OutboxRow:

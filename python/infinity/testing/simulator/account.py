@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -32,6 +34,22 @@ class Judged(Protocol):
     def calls(self) -> list[tuple[str, str]]: ...
 
 
+@dataclass
+class _Seen:
+    """What was read of a thread so far: what cannot change is decoded once."""
+
+    row: ThreadRow | None = None
+    """At the last look. A thread whose row is the same has not committed since."""
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+    history: list[Json] = field(default_factory=list)
+    positions: int = 0
+    """Of the stream."""
+    entries: int = 0
+    """Of those, rows that are entries."""
+    announced: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+
+
 class Account:
     """Keeps what was accepted and what was seen before, to compare."""
 
@@ -41,7 +59,7 @@ class Account:
         self._injected = injected
         self._accepted: dict[str, list[str]] = {}
         """Ids by thread, in the order in which they were accepted."""
-        self._entries: dict[str, list[tuple[int, bytes]]] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def accepted(self, thread: str, id: str) -> None:
         ids = self._accepted.setdefault(thread, [])
@@ -55,20 +73,26 @@ class Account:
     def forget(self, thread: str) -> None:
         """It was deleted, with everything that was accepted for it."""
         del self._accepted[thread]
-        self._entries.pop(thread, None)
+        self._seen.pop(thread, None)
         for key in [key for key in self._world.kept if key[0] == thread]:
             del self._world.kept[key]
 
-    async def check(self) -> None:
+    async def check(self, *, anew: bool = False) -> None:
+        """``anew``: read the threads that have not committed since the last look as well."""
         assert not self._world.violations, "; ".join(self._world.violations)
         self._no_slice_fails()
         # Read first: a slice that commits meanwhile moves messages from here into what is read below.
         queued = await self._queued()
+        leaving = [row for row in await self._world.store.outbox() if row.kind in ("invoke", "choice")]
         rows = {row.id: row for row in await self._world.store.threads(limit=1000)}
-        histories = {id: await self._history(id) for id in rows}
-        for id in rows:
-            await self._one_commit(id, histories[id])
-            await self._endings_are_complete(id)
+        histories = {}
+        for id, row in rows.items():
+            seen = self._seen.setdefault(id, _Seen())
+            if anew or seen.row != row:
+                await self._read(id, seen)
+                await self._endings_are_complete(id, [(each.call_id, each.key) for each in leaving])
+                seen.row = row
+            histories[id] = seen.history
         await self._nothing_lost_nothing_doubled(histories, queued)
 
     async def _queued(self) -> set[tuple[str, str]]:
@@ -77,16 +101,11 @@ class Account:
         inbox = await self._world.store.inbox(0)
         return kept | {(message.thread, message.id) for message in inbox} | set(self._world.kept)
 
-    async def _endings_are_complete(self, thread: str) -> None:
+    async def _endings_are_complete(self, thread: str, leaving: Collection[tuple[str | None, str]]) -> None:
         """I13: nothing is left of a call that has ended. Read after what it could have left, which later commits only take away."""
-        left = [
-            (row.call_id, row.key)
-            for row in await self._world.store.outbox()
-            if row.kind in ("invoke", "choice")
-        ]
         timers = await self._world.store.timers(thread)
         prompts = await self._world.store.prompts(thread)
-        left += [(row.id.split(".")[1], row.id) for row in (*timers, *prompts)]
+        left = [*leaving, *((row.id.split(".")[1], row.id) for row in (*timers, *prompts))]
         calls = await self._world.store.calls(thread, open_only=False)
         ended = {call.id for call, state in calls if state not in ("planned", "sent")}
         assert [what for call, what in left if call in ended] == [], (
@@ -99,30 +118,28 @@ class Account:
         reasons = [why for _, why, _ in failing.values()]
         assert [why for why in reasons if not any(words in why for words in self._injected)] == []
 
-    async def _history(self, thread: str) -> list[Json]:
-        """I10: entries are appended, never rewritten."""
-        entries = await self._world.store.entries(thread, limit=EVERYTHING)
-        before = self._entries.get(thread, [])
-        assert entries[: len(before)] == before, f"the history of {thread} was rewritten"
-        self._entries[thread] = entries
-        return [msgspec.json.decode(entry_json(record)) for _, record in entries]
-
-    async def _one_commit(self, thread: str, history: list[Json]) -> None:
-        """I6: what belongs to one commit is there together: entries with their rows of the stream, calls with their turn."""
-        feed = await self._world.store.feed(thread, limit=EVERYTHING)
-        assert [row.position for row in feed] == list(range(len(feed))), f"a row of {thread} is missing"
+    async def _read(self, thread: str, seen: _Seen) -> None:
+        """I10: entries are appended, never rewritten. I6: what belongs to one commit is there together: entries with their rows of the stream, calls with their turn."""
+        records = await self._world.store.entries(thread, limit=EVERYTHING)
+        before = len(seen.records)
+        assert records[:before] == seen.records, f"the history of {thread} was rewritten"
+        seen.records = records
+        seen.history += [msgspec.json.decode(entry_json(record)) for _, record in records[before:]]
+        feed = await self._world.store.feed(thread, seen.positions - 1, EVERYTHING)
+        expected = list(range(seen.positions, seen.positions + len(feed)))
+        assert [row.position for row in feed] == expected, f"a row of {thread} is missing"
+        seen.positions += len(feed)
+        seen.entries += sum(row.kind == "entry" for row in feed)
         # Read after the history, which may have gone on.
-        assert sum(row.kind == "entry" for row in feed) >= len(history), (
-            f"the stream of {thread} lacks entries"
-        )
+        assert seen.entries >= len(seen.history), f"the stream of {thread} lacks entries"
+        seen.announced |= {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call"}
+        seen.ended |= {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call_ended"}
         registered = {
             call.id: state for call, state in await self._world.store.calls(thread, open_only=False)
         }
-        announced = {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call"}
-        assert announced <= registered.keys(), f"{thread} announced calls that are not on record"
-        ended = {msgspec.json.decode(row.body)["id"] for row in feed if row.kind == "call_ended"}
+        assert seen.announced <= registered.keys(), f"{thread} announced calls that are not on record"
         still_open = {id for id, state in registered.items() if state in ("planned", "sent")}
-        assert not ended & still_open, f"{thread}: ended calls are open"
+        assert not seen.ended & still_open, f"{thread}: ended calls are open"
 
     async def _nothing_lost_nothing_doubled(
         self, histories: dict[str, list[Json]], queued: set[tuple[str, str]]
@@ -134,11 +151,12 @@ class Account:
             for entry in entries
         ]
         calls = {call for _, call in self._world.calls}
+        anywhere = Counter(id for _, id in everywhere)
         for thread, ids in self._accepted.items():
             discarded = {id for id, _, _ in await self._world.store.discards(thread)}
             told = [id for where, id in everywhere if where == thread]
             for id in ids:
-                times = sum(each == id for _, each in everywhere)
+                times = anywhere[id]
                 if id.startswith("message."):
                     times = told.count(id)  # the same key in another thread is another message
                 elif id in calls:

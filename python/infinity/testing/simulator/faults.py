@@ -110,6 +110,8 @@ class Faults:
         self._crash = crash
         self._planned: dict[str, list[tuple[Fault, int]]] = {}
         self.met: Counter[tuple[str, str]] = Counter()
+        self.used = 0
+        """How often a method of a contract was used."""
         self.silent = False
         """While somebody looks from outside."""
 
@@ -125,6 +127,7 @@ class Faults:
 
     def due(self, at: str) -> str | None:
         """The kind of fault that happens at this use of a method, if one does."""
+        self.used += not self.silent
         faults = self._planned.get(at)
         if not faults or self.silent:
             return None

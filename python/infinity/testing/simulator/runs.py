@@ -38,6 +38,8 @@ REST = 40
 """Days after which whatever can end has ended."""
 _FOR_EVER = "sleep_until_event_or_input"
 """The tool by which an agent waits without an end."""
+_BUSY, _PACE = 5_000, 0.2
+"""Uses of the contracts that may come in any time, and how many more in each second on average. Who looks once a second all day is found."""
 _TRIES = 60
 """How often a client asks again, a second apart."""
 
@@ -92,19 +94,28 @@ class _Run:
         await self.host.start()
         for step in self._script.steps:
             await self._step(step)
-            await asyncio.sleep(step.then)
+            await self._pass(step.then)
             await self.host.revive()
             await self._examine()
         await self._heal()
         await self._end()
 
-    async def _examine(self) -> None:
+    async def _pass(self, seconds: float) -> None:
+        """What waits costs nothing: whoever looks again and again meanwhile is found."""
+        before = self.host.faults.used
+        await asyncio.sleep(seconds)
+        used = self.host.faults.used - before
+        assert used <= _BUSY + _PACE * seconds, (
+            f"the contracts were used {used} times in {seconds:.0f} seconds"
+        )
+
+    async def _examine(self, *, anew: bool = False) -> None:
         self.host.faults.silent = True
         try:
             for thread, id in self.host.store.accepted:
                 self._account.accepted(thread, id)
             await self._drop_what_was_deleted()
-            await self._account.check()
+            await self._account.check(anew=anew)
         finally:
             self.host.faults.silent = False
 
@@ -246,7 +257,7 @@ class _Run:
         host.model.wise = host.tools.healed = True
         await host.revive()
         for _ in range(REST * 4):
-            await asyncio.sleep(DAY / 4)
+            await self._pass(DAY / 4)
             await host.revive()  # A fault that had begun may end it yet.
             if not await self._left():
                 break
@@ -273,7 +284,7 @@ class _Run:
             await self._still_answers(thread)
         await self._account.parents_have_heard()
         await self._account.no_child_outlives_its_parent()
-        await self._examine()
+        await self._examine(anew=True)
         await self._money()
 
     async def _still_answers(self, thread: str) -> None:
