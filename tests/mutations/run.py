@@ -1,6 +1,6 @@
-"""``make mutants``: the heart is broken on purpose, one patch at a time, and somebody has to notice: the simulator, or else the tests of slices.
+"""``make mutants``: the heart is broken on purpose, one patch at a time, and somebody has to notice: the simulator, or else the tests.
 
-``MUTANTS``: a part of a name, to try only those. ``INFINITY_SEEDS``: how many scripts the simulator runs for each.
+``MUTANTS``: a part of a name, to try only those; a number: so many of all, spread evenly. ``INFINITY_SEEDS``: how many scripts the simulator runs for each.
 """
 
 from __future__ import annotations
@@ -10,37 +10,76 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.simulator.changes import ROOT, DoesNotApply, changed
+from tests.simulator.changes import ROOT, DoesNotApply, changed, changed_core, is_of_the_core
 from tests.simulator.find_reverts import found_after
 
 PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
+CHOSEN = os.environ.get("MUTANTS", "")
 SEEDS = int(os.environ.get("INFINITY_SEEDS", "60"))
-TESTS = (
-    "tests/slice",
-    "tests/property/test_played_scripts.py",
-    "tests/unit/engine",
-    "tests/crash/test_gates.py",
-)
+ENGINE_TESTS = ("tests/slice", "tests/property/test_played_scripts.py", "tests/crash/test_gates.py")
+STORE_TESTS = ("tests/contract/test_store*.py", "tests/contract/test_postgres*.py", "tests/cloud")
+CORE = ROOT / "target" / "mutants"
 
 
 def noticed(patch: Path) -> str | None:
     """Who notices, and how; ``None``: it survives."""
+    if is_of_the_core(patch):
+        return _noticed_in_the_core(patch)
+    if "/cloud/postgres/" in patch.read_text():
+        return _noticed_by_tests(patch, STORE_TESTS)
     if (found := found_after(patch, SEEDS)) is not None:
         return f"simulator, {found[0]} seeds: {found[1]}"
+    return _noticed_by_tests(patch, ENGINE_TESTS)
+
+
+def _noticed_by_tests(patch: Path, tests: tuple[str, ...]) -> str | None:
+    files = [str(path.relative_to(ROOT)) for pattern in tests for path in sorted(ROOT.glob(pattern))]
     with changed(patch) as folder:
         environment = {**os.environ, "PYTHONPATH": str(folder)}
-        tests = [test for test in TESTS if (ROOT / test).exists()]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--timeout", "60", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-n",
+            "2",
+            "--dist",
+            "loadgroup",
+            "--timeout",
+            "60",
+            *files,
+        ]
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return failed[0][:140] if failed else None
 
 
+def _noticed_in_the_core(patch: Path) -> str | None:
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CORE / "target"), "RUST_BACKTRACE": "0"}
+    cargo = ["cargo", "test", "--quiet", "--locked", "-p", "infinity-core"]
+    with changed_core(patch, CORE / "sources"):
+        sources = CORE / "sources"
+        built = subprocess.run(
+            [*cargo, "--no-run"], env=environment, cwd=sources, capture_output=True, text=True
+        )
+        if built.returncode:
+            raise DoesNotApply(f"{patch.name}: it does not compile: {built.stderr[-400:]}")
+        done = subprocess.run(cargo, env=environment, cwd=sources, capture_output=True, text=True)
+    failures = done.stdout.rpartition("failures:\n")[2]
+    failed = [line.strip() for line in failures.splitlines() if line.startswith("    ")]
+    return f"cargo test: {failed[0][:120] if failed else 'it ends badly'}" if done.returncode else None
+
+
+def chosen() -> list[Path]:
+    if CHOSEN.isdecimal():
+        return PATCHES[:: max(1, len(PATCHES) // int(CHOSEN))]
+    return [patch for patch in PATCHES if CHOSEN in patch.stem]
+
+
 def main() -> int:
     survivors = []
-    for patch in PATCHES:
-        if os.environ.get("MUTANTS", "") not in patch.stem:
-            continue
+    for patch in chosen():
         try:
             by = noticed(patch)
         except DoesNotApply as error:
