@@ -74,6 +74,7 @@ def network() -> None:
         vpc=vpc,
         subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
         backup=7,
+        started=True,
     )
     InfinityAgent(stack, "Agent", code=code, layer=layer, options=options)
 

@@ -244,6 +244,8 @@ def test_the_outputs_are_what_the_guide_uses(plain: Template) -> None:
             "AdminUrl",
             "Cluster",
             "DatabaseRoles",
+            "EventSources",
+            "Rules",
             "Table",
             "Bucket",
             "AlarmTopic",

@@ -54,3 +54,24 @@ def test_the_sweep_runs_every_quarter_of_an_hour(template: Template) -> None:
     rule = template.one("AWS::Events::Rule")
     assert rule["ScheduleExpression"] == "rate(15 minutes)"
     assert template.id_of("sweep") in json.dumps(rule["Targets"])
+
+
+def test_nothing_is_called_before_it_is_started(template: Template, network: Template) -> None:
+    for each, on in ((template, False), (network, True)):
+        mappings = each.of("AWS::Lambda::EventSourceMapping")
+        assert {mapping.get("Enabled", True) for mapping in mappings.values()} == {on}
+        (rule,) = each.of("AWS::Events::Rule")
+        assert each.of("AWS::Events::Rule")[rule]["State"] == ("ENABLED" if on else "DISABLED")
+        outputs = each.document["Outputs"]
+        named = outputs["AgentEventSources"]["Value"]["Fn::Join"][1]
+        assert [part["Ref"] for part in named if isinstance(part, dict)] == list(mappings)
+        assert outputs["AgentRules"]["Value"] == {"Ref": rule}
+
+
+def test_each_function_that_needs_the_database_may_log_in_as_a_role(template: Template) -> None:
+    parts = template.document["Outputs"]["AgentDatabaseRoles"]["Value"]["Fn::Join"][1]
+    roles = [part["Fn::GetAtt"][0] for part in parts if isinstance(part, dict)]
+    functions = template.functions()
+    wanted = {functions[name]["Role"]["Fn::GetAtt"][0] for name in set(functions) - {"relay"}}
+    assert set(roles) == wanted and len(roles) == len(wanted)
+    assert {part.strip() for part in parts if isinstance(part, str)} == {"infinity="}

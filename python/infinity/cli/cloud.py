@@ -14,7 +14,7 @@ _COMMANDS = {
         f"{_HERE}.cloud_local", "local", "The whole cloud host on this machine, without an account."
     ),
     "migrate": LazyCommand(
-        f"{_HERE}.cloud_database", "migrate", "Make the tables, and the keys of callback URLs."
+        f"{_HERE}.cloud_database", "migrate", "Make the tables, the roles and the keys; start."
     ),
     "send": LazyCommand(f"{_HERE}.cloud_queues", "send", "Send a message to a thread, by the inbox queue."),
     "replies": LazyCommand(f"{_HERE}.cloud_queues", "replies", "What agents say, from the output queue."),
@@ -34,7 +34,7 @@ def cloud() -> None:
 
     \b
     Examples:
-      infinity cloud migrate --store postgresql://admin@….dsql.eu-central-1.on.aws/postgres
+      infinity cloud migrate --outputs outputs.json
       infinity cloud send hello 'Good morning.'
       infinity cloud replies --follow
     """

@@ -1,16 +1,20 @@
-"""``infinity cloud migrate``: the tables of a deployment's database, and the keys that sign callback URLs."""
+"""``infinity cloud migrate``: the tables of a deployment's database, the roles of its functions, the keys that sign callback URLs; and then the start."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from infinity.errors import InfinityError
 
+from .cloud_outputs import Outputs, read_outputs
 from .display import dim, print_json
 from .exits import from_error
 from .options import as_json
@@ -24,18 +28,26 @@ _ARN = re.compile(r"arn:[A-Za-z0-9:/_+=,.@-]+")
 @click.command(
     epilog="""\b
 Examples:
+  infinity cloud migrate --outputs outputs.json
   infinity cloud migrate --store postgresql://admin@….dsql.eu-central-1.on.aws/postgres
   infinity cloud migrate --role-sql infinity --role-arn arn:aws:iam::111122223333:role/Agent | psql …
 
-Run it before a new version is deployed, and now and then: keys are renewed when they are 90 days old. Harmless if there is nothing to do."""
+Run it after every deployment, before a new version that changes the tables, and now and then: keys are renewed when they are 90 days old.
+Harmless if there is nothing to do."""
 )
 @click.option(
+    "--outputs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Of 'cdk deploy --outputs-file FILE': the database, its roles, and what is to be started.",
+)
+@click.option("--agent", metavar="NAME", help="With --outputs: which, if there are several in the file.")
+@click.option(
     "--store",
-    required=True,
     envvar="INFINITY_STORE",
     show_envvar=True,
     metavar="URL",
-    help="The database, with a user that may make tables.",
+    help="The database, with a user that may make tables. [default: of --outputs]",
 )
 @click.option(
     "--role-sql",
@@ -51,26 +63,55 @@ Run it before a new version is deployed, and now and then: keys are renewed when
     help="With --role-sql: an IAM role that may log in as it, on Aurora DSQL; again for more.",
 )
 @as_json
-def migrate(store: str, role: str | None, arns: tuple[str, ...], as_json: bool) -> None:
-    """Make the tables or bring them up to date, and make or renew the keys that sign callback URLs. Nothing else does."""
+def migrate(
+    outputs: Path | None,
+    agent: str | None,
+    store: str | None,
+    role: str | None,
+    arns: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make the tables or bring them up to date, and make or renew the keys that sign callback URLs. Nothing else does.
+
+    With --outputs also make the database roles of the functions, and start what brings them work; a deployment begins switched off.
+    """
     statements = _role(role, arns)
+    if agent is not None and outputs is None:
+        raise click.UsageError("--agent is for --outputs")
+    where = read_outputs(outputs, agent) if outputs is not None else Outputs("")
+    url = where.store or store
+    if not url:
+        raise click.UsageError("say which database: --outputs, --store or INFINITY_STORE")
+    for name, given in where.roles.items():
+        _check_role(name, given)
     try:
-        done = asyncio.run(_migrate(store))
+        done = asyncio.run(_migrate(url, where))
     except InfinityError as error:
         raise from_error(error) from None
     if as_json:
         print_json({**done, "role_sql": statements})
         return
-    before, now = done["tables"]["before"], done["tables"]["now"]
-    words = [
-        f"the tables are of version {now}" + ("" if before == now else f" (before: {before or 'none'})"),
-        f"callback URLs: {done['keys']['kept']} keys are accepted; {_KEYS[done['keys']['change']]}",
-    ]
     # Beside SQL, which may go into a pipe, words are for whoever watches.
-    for line in words:
+    for line in _words(done):
         click.echo(dim(line) if statements else line, err=bool(statements))
     for statement in statements:
         click.echo(statement)
+
+
+def _words(done: dict[str, Any]) -> Iterator[str]:
+    before, now = done["tables"]["before"], done["tables"]["now"]
+    yield f"the tables are of version {now}" + ("" if before == now else f" (before: {before or 'none'})")
+    yield f"callback URLs: {done['keys']['kept']} keys are accepted; {_KEYS[done['keys']['change']]}"
+    roles, started = done.get("roles"), done.get("started")
+    if roles is not None:
+        made = f"made: {', '.join(roles['made'])}" if roles["made"] else "none had to be made"
+        yield f"database roles: {made}; {roles['given']} more functions may log in"
+    if started is not None:
+        yield (
+            f"started: {started['changed']} of {started['all']} event sources"
+            if started["changed"]
+            else f"the {started['all']} event sources run already"
+        )
 
 
 _KEYS = {
@@ -80,9 +121,10 @@ _KEYS = {
 }
 
 
-async def _migrate(url: str) -> dict[str, Any]:
+async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
     from infinity.callback_keys import callback_keys, kept_keys
     from infinity.cloud.postgres import opening
+    from infinity.cloud.postgres.roles import make_roles
 
     before, now = await opening.migrate(url)
     store = await opening.open_store(url)
@@ -92,7 +134,31 @@ async def _migrate(url: str) -> dict[str, Any]:
     finally:
         await store.close()
     change = "none" if old[:1] == keys[:1] else "renewed" if old else "made"
-    return {"tables": {"before": before, "now": now}, "keys": {"kept": len(keys), "change": change}}
+    done: dict[str, Any] = {
+        "tables": {"before": before, "now": now},
+        "keys": {"kept": len(keys), "change": change},
+    }
+    if where.roles:
+        done["roles"] = (await make_roles(url, where.roles))._asdict()
+    if where.mappings or where.rules:
+        # Last: what is started finds everything it needs.
+        done["started"] = {
+            "changed": await _start(where),
+            "all": len(where.mappings) + len(where.rules),
+        }
+    return done
+
+
+async def _start(where: Outputs) -> int:
+    from infinity.cloud.aws.client import Aws
+    from infinity.cloud.aws.starting import start
+
+    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    aws = Aws({**os.environ, "AWS_REGION": where.region or given or ""})
+    try:
+        return await start(aws, where.mappings, where.rules)
+    finally:
+        await aws.close()
 
 
 def _role(name: str | None, arns: tuple[str, ...]) -> list[str]:
@@ -100,15 +166,20 @@ def _role(name: str | None, arns: tuple[str, ...]) -> list[str]:
         if arns:
             raise click.UsageError("--role-arn is for --role-sql")
         return []
+    _check_role(name, arns)
+    from infinity.cloud.postgres.roles import grants
+
+    return [
+        f"CREATE ROLE {name} WITH LOGIN;",
+        *(f"{statement};" for statement in grants(name, "public")),
+        *(f"AWS IAM GRANT {name} TO '{arn}';" for arn in arns),
+    ]
+
+
+def _check_role(name: str, arns: Iterable[str]) -> None:
+    """They become part of statements that take no arguments."""
     if not _NAME.fullmatch(name):
         raise click.UsageError(f"a role's name is of a-z, 0-9 and _, at most 63 of them, not {name!r}")
     for arn in arns:
         if not _ARN.fullmatch(arn):
             raise click.UsageError(f"{arn!r} is no ARN")
-    return [
-        f"CREATE ROLE {name} WITH LOGIN;",
-        f"GRANT USAGE ON SCHEMA public TO {name};",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name};",
-        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {name};",
-        *(f"AWS IAM GRANT {name} TO '{arn}';" for arn in arns),
-    ]

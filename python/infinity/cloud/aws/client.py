@@ -36,6 +36,7 @@ _TARGETS = {
     "dynamodb": ("DynamoDB_20120810", "1.0"),
     "secretsmanager": ("secretsmanager", "1.1"),
     "ssm": ("AmazonSSM", "1.1"),
+    "events": ("AWSEvents", "1.1"),
 }
 """What stands before the operation in ``X-Amz-Target``, and the version of the JSON protocol."""
 
@@ -122,7 +123,7 @@ class Aws:
         idempotent: bool = True,
         patience: Patience | None = None,
     ) -> dict[str, Any]:
-        """An operation of SQS, DynamoDB, Secrets Manager or SSM: ``json("sqs", "SendMessage", {"QueueUrl": …})``; the answer's document."""
+        """An operation of SQS, DynamoDB, Secrets Manager, SSM or EventBridge: ``json("sqs", "SendMessage", {"QueueUrl": …})``; the answer's document."""
         prefix, version = _TARGETS[service]
         headers = {
             "Content-Type": f"application/x-amz-json-{version}",

@@ -61,6 +61,7 @@ class InfinityAgent(Construct):
         self.stores = Stores(self, "Stores", self.options, existing)
         self.deployment = Deployment(self, code, layer, self.options)
         self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
+        self._event_sources: list[str] = []
         self.receiver_url, self.api_url = self._doors()
         self._allow()
         self._trigger()
@@ -154,27 +155,30 @@ class InfinityAgent(Construct):
             grant_secret(self.options.store, each.role)
 
     def _trigger(self) -> None:
+        # Switched off: nothing is tried before there are tables; 'infinity cloud migrate' starts it.
         # Without a most, the poller takes more than can run: what is throttled comes back when its visibility is over, and counts as received.
         for name, queue, most in (
             ("agent", self.queues.inbox, self.options.concurrency),
             ("relay", self.queues.delay, shares.RELAYS),
             ("dead_letters", self.queues.dead, 2),
         ):
-            self.functions[name].entry.add_event_source(
-                sources.SqsEventSource(
-                    queue,
-                    batch_size=_BATCH,
-                    report_batch_item_failures=True,
-                    max_concurrency=most,
-                )
+            source = sources.SqsEventSource(
+                queue,
+                batch_size=_BATCH,
+                report_batch_item_failures=True,
+                max_concurrency=most,
+                enabled=self.options.started,
             )
-        rule = events.Rule(
+            self.functions[name].entry.add_event_source(source)
+            self._event_sources.append(source.event_source_mapping_id)
+        self._rule = events.Rule(
             self,
             "Every15Minutes",
+            enabled=self.options.started,
             schedule=events.Schedule.rate(_SWEEP),
             description="Wakes threads of Infinity whose wake was lost",
         )
-        rule.add_target(targets.LambdaFunction(self.functions["sweep"].function, retry_attempts=0))
+        self._rule.add_target(targets.LambdaFunction(self.functions["sweep"].function, retry_attempts=0))
 
     def _give_secrets(self, code: Path) -> None:
         """The agent reads all of them. The API asks tool servers what they offer, with their tokens; the others only read which there are."""
@@ -192,13 +196,20 @@ class InfinityAgent(Construct):
 
     def _outputs(self, prefix: str) -> None:
         stores = self.stores
-        roles = [each.role.role_arn for name, each in self.functions.items() if name != "relay"]
+        role = self.options.database_role
+        roles = [f"{role}={each.role.role_arn}" for name, each in self.functions.items() if name != "relay"]
         for name, value, about in (
             ("InboxQueue", self.inbox_url, "Messages for threads go here"),
             ("OutputQueue", self.output_url, "Replies, prompts and problems come from here"),
             ("ReceiverUrl", self.receiver_url, "Where tool servers call back"),
             ("ApiUrl", self.api_url, "The API for clients"),
             ("StoreUrl", self.store_url, "The database, as the functions see it"),
+            (
+                "EventSources",
+                " ".join(self._event_sources),
+                "What brings work; infinity cloud migrate starts it",
+            ),
+            ("Rules", self._rule.rule_name, "Likewise: the sweep"),
             ("Table", stores.table.table_name, "What may lag behind, in DynamoDB"),
             ("Bucket", stores.bucket.bucket_name, "What is too big for a queue or a column"),
             ("AlarmTopic", self.alarms.topic.topic_arn, "What alarms write to"),
@@ -210,11 +221,10 @@ class InfinityAgent(Construct):
 
     def _outputs_of_cluster(self, roles: list[str]) -> list[tuple[str, str, str]]:
         admin = f"postgresql://admin@{self.stores.endpoint}/postgres"
-        role = self.options.database_role
         return [
             ("AdminUrl", admin, "The database, for infinity cloud migrate"),
             ("Cluster", self.stores.cluster_id, "The cluster of Aurora DSQL"),
-            ("DatabaseRoles", Fn.join(" ", roles), f"IAM roles that may log in as {role}"),
+            ("DatabaseRoles", " ".join(roles), "Database roles, each with an IAM role that may log in as it"),
         ]
 
 

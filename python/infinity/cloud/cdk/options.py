@@ -89,6 +89,7 @@ class Options:
     ``key``: a KMS key for everything that is stored; without it the services' own.
     ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
     ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that hears them, once it has confirmed that (their topic is an output); ``oldest``: age of a message in the inbox queue that is an alarm.
+    ``started``: the event sources are deployed switched on; else ``infinity cloud migrate`` starts them, after every deployment that changes them.
     ``keep``: the cluster, the table, the bucket, the inbox queue and its dead letters outlive the stack.
     """
 
@@ -115,6 +116,7 @@ class Options:
     alarm_actions: Sequence[Any] = ()
     alarm_email: str = ""
     oldest: int = 3600
+    started: bool = False
     keep: bool = True
 
     def __post_init__(self) -> None:

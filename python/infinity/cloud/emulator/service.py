@@ -118,6 +118,8 @@ def _guess(request: Request) -> str:
             return "secretsmanager"
         case "AmazonSSM":
             return "ssm"
+        case "AWSEvents":
+            return "events"
     first = request.segments[0] if request.segments else ""
     if first in ("schedules", "schedule-groups"):
         return "scheduler"

@@ -85,6 +85,7 @@ class Emulator:
             self.parameters,
             self.scheduler,
             self.lambdas,
+            self.rules,
             Sts(account),
         )
         self.permissions = Permissions(Place(region, account))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,6 +46,7 @@ class EventSourceMapping:
                 "InvalidParameterValueException",
                 f"Queue visibility timeout: {queue.settings.visibility // 1000} seconds is less than Function timeout: {function.settings.timeout:g} seconds",
             )
+        self.id = str(uuid.uuid4())
         self.queue, self.function = queue, function
         self.batches = self.failures = self.partial = 0
         self.running = 0

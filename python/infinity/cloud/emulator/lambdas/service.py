@@ -126,6 +126,10 @@ class Lambdas(RestJsonService):
         match request.method, request.segments:
             case "POST", [_, "functions", _, "invocations"]:
                 return "Invoke"
+            case "GET", [_, "event-source-mappings", _]:
+                return "GetEventSourceMapping"
+            case "PUT", [_, "event-source-mappings", _]:
+                return "UpdateEventSourceMapping"
             case "GET", [_, "functions", _]:
                 return "GetFunction"
             case "GET", [_, "functions", _, "configuration"]:
@@ -139,6 +143,8 @@ class Lambdas(RestJsonService):
     async def call(self, operation: str, request: Request) -> Reply:
         if operation == "ListFunctions":
             return self.answer({"Functions": [_configuration(f) for f in self.functions()]})
+        if operation.endswith("EventSourceMapping"):
+            return await self._mapping(operation, request)
         function = self.function(request.segments[2])
         match operation:
             case "GetFunction":
@@ -158,6 +164,23 @@ class Lambdas(RestJsonService):
         if outcome.error is not None:
             headers["x-amz-function-error"] = outcome.error
         return Reply(200, outcome.payload, headers)
+
+    async def _mapping(self, operation: str, request: Request) -> Reply:
+        """Enabling and disabling are over at once; AWS takes seconds."""
+        id = request.segments[-1]
+        mapping = next((each for each in self.mappings if each.id == id), None)
+        if mapping is None:
+            text = "The resource you requested does not exist."
+            raise AwsError("ResourceNotFoundException", text, 404, Type="User")
+        if operation == "UpdateEventSourceMapping":
+            wanted = self.document(request).get("Enabled", mapping.enabled)
+            mapping.enable() if wanted else await mapping.disable()
+        found = {
+            "UUID": mapping.id,
+            "FunctionArn": mapping.function.arn,
+            "State": "Enabled" if mapping.enabled else "Disabled",
+        }
+        return self.answer(found, 202 if operation == "UpdateEventSourceMapping" else 200)
 
     def throttled(self) -> AwsError:
         return AwsError("TooManyRequestsException", "Rate exceeded", 429)

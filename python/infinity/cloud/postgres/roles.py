@@ -1,0 +1,82 @@
+"""Database roles of the functions: made, allowed to read and write rows and nothing else, and on Aurora DSQL given to IAM roles that log in as them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from infinity.errors import ConfigError
+
+from .address import Signer, connections, open_address
+from .connections import Connection
+from .platform import DSQL
+from .transactions import Transactions, Work
+
+__all__ = ["Made", "arrange", "grants", "make_roles"]
+
+
+_NOT_GIVEN = "SELECT NOT EXISTS (SELECT 1 FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2)"
+
+
+class Made(NamedTuple):
+    """``made``: roles that were not there; ``given``: how many IAM roles may log in that could not before."""
+
+    made: list[str]
+    given: int
+
+
+def grants(role: str, schema: str) -> list[str]:
+    """What a role of the functions may do. Harmless if it may already; needed again for tables that are new."""
+    return [
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+    ]
+
+
+async def make_roles(url: str, roles: Mapping[str, Sequence[str]], *, signer: Signer | None = None) -> Made:
+    """``roles``: names, checked by the caller, each with the ARNs of the IAM roles that may log in as it. Harmless if all of it is so already."""
+    address = open_address(url)
+    if address.platform is not DSQL and any(roles.values()):
+        raise ConfigError(
+            f"{address.where} is no cluster of Aurora DSQL, which alone lets IAM roles log in; leave out their ARNs"
+        )
+    transactions = Transactions(connections(address, signer=signer), address.platform, address.where)
+    try:
+        return await arrange(transactions, roles)
+    finally:
+        await transactions.close()
+
+
+async def arrange(transactions: Transactions, roles: Mapping[str, Sequence[str]]) -> Made:
+    """One statement at a time, each tried again when it meets another transaction: what defines something stands alone on DSQL."""
+    made: list[str] = []
+    given = 0
+    schema = await transactions.look(_asks("SELECT quote_ident(current_schema())"))
+    for role, arns in roles.items():
+        if await transactions.look(
+            _asks("SELECT NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)", role)
+        ):
+            await transactions.look(_does(f"CREATE ROLE {role} WITH LOGIN"))
+            made.append(role)
+        for statement in grants(role, schema):
+            await transactions.look(_does(statement))
+        for arn in arns:
+            if await transactions.look(_asks(_NOT_GIVEN, role, arn)):
+                await transactions.look(_does(f"AWS IAM GRANT {role} TO '{arn}'"))
+                given += 1
+    return Made(made, given)
+
+
+def _asks(sql: str, *arguments: str) -> Work[Any]:
+    async def ask(connection: Connection, uncertain: bool) -> Any:
+        return await connection.fetchval(sql, *arguments)
+
+    return ask
+
+
+def _does(sql: str) -> Work[None]:
+    async def do(connection: Connection, uncertain: bool) -> None:
+        await connection.execute(sql)
+
+    return do
