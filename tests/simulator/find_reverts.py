@@ -12,7 +12,9 @@ from tests.simulator.changes import DoesNotApply, changed
 MOST = int(os.environ.get("INFINITY_SEEDS", "500"))
 LONGEST = 1_200
 """Seconds. A change may also keep a script from ending."""
-PATCHES = sorted(Path(__file__).parent.joinpath("reverts").glob("*.patch"))
+CHOSEN = os.environ.get("REVERTS", "")
+"""A part of a name, to try only those."""
+PATCHES = sorted(Path(__file__).parent.joinpath("reverts").glob(f"*{CHOSEN}*.patch"))
 PROGRAM = """
 import sys
 from infinity.testing.simulator import Failure, run, script_of

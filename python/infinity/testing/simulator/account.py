@@ -207,8 +207,13 @@ class Account:
             rests = row.status == "idle" and not await self._world.store.open_children(row.id)
             if parent is None or parent.status == "closed" or not rests or not _was_spawned(row):
                 continue
+            header: Json = msgspec.json.decode(header_json(row.header))
+            ended = header["problem"] is None and not header["memo"].get("awaited")
+            owes = ended and header["memo"].get("owes_report")
+            assert not owes, f"{row.id} rests and owes {parent.id} a report (I14)"
             entries = await self._world.store.entries(parent.id, limit=EVERYTHING)
-            heard = any(row.id in entry_json(record).decode() for _, record in entries)
+            metas = [msgspec.json.decode(entry_json(record))["meta"] for _, record in entries]
+            heard = any(meta.get("child") == row.id for meta in metas)
             queued = any(message.thread == parent.id for message in await self._world.store.inbox(0))
             assert heard or queued, f"{parent.id} has never heard of its child {row.id} (I14)"
 

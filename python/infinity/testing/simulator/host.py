@@ -197,6 +197,7 @@ class SimulatedHost:
             observer=_Guarded(feed, "observer", self, process),
         )
         self._watch_slices()
+        self._watch_functions()
 
     async def _bury(self, process: _Process) -> None:
         """Take away what is left of a dead process; nothing of it reaches anything."""
@@ -312,6 +313,26 @@ class SimulatedHost:
             last[thread] = max([last[thread], *numbers])
 
         loop.run_slice = watched  # type: ignore[method-assign]
+
+    def _watch_functions(self) -> None:
+        """A process begins the function of a call once (I5); again only if its tree was out of service meanwhile."""
+        functions, runtime, begun = self.runtime._functions, self.runtime, Counter[str]()
+        genuine, retire = functions._run, runtime.retire
+
+        async def watched(tool: Any, call_id: str, arguments: Any) -> Any:
+            begun[call_id] += 1
+            if begun[call_id] > 1:
+                self.violated(f"the function of {call_id} was begun {begun[call_id]} times (I5)")
+            return await genuine(tool, call_id, arguments)
+
+        async def retired(*given: Any, **how: Any) -> Any:
+            try:
+                return await retire(*given, **how)
+            finally:
+                begun.clear()
+
+        functions._run = watched  # type: ignore[method-assign]
+        runtime.retire = retired  # type: ignore[method-assign]
 
 
 class _Guarded:

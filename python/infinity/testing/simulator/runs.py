@@ -360,6 +360,8 @@ def run(script: Script, agent: Agent | None = None) -> Report:
             return loop.run_until_complete(played.report())
         except (AssertionError, Stalled) as error:
             raise Failure(script, "; ".join(host.violations) or str(error) or repr(error)) from error
+        except SystemExit as error:
+            raise Failure(script, "something that ran in it has ended the process (B6)") from error
         finally:
             _take_down(loop, host)
     finally:

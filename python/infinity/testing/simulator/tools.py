@@ -59,7 +59,36 @@ async def hangs(n: int) -> str:
     return "never"
 
 
-FUNCTIONS = (quick, fails, hangs)
+@tool
+async def exits(n: int) -> str:
+    """Ends the program."""
+    raise SystemExit(n)
+
+
+@tool
+async def gives_up(n: int) -> str:
+    """Waits for something that was cancelled."""
+    raise asyncio.CancelledError
+
+
+@tool(timeout=30)
+async def swallows(n: int) -> str:
+    """Goes on when it is cancelled."""
+    while n > 0:
+        try:
+            await asyncio.sleep(1e9)
+        except asyncio.CancelledError:
+            n -= 1
+    return "after all"
+
+
+@tool
+async def strange(n: int) -> Any:
+    """Returns what no message can hold as it is."""
+    return (float("nan"), {1: {2}}, "\ud800", "x" * 300_000, b"\xff", object(), None)[n % 7]
+
+
+FUNCTIONS = (quick, fails, hangs, exits, gives_up, swallows, strange)
 
 
 class Runs(Protocol):
