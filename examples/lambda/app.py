@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from aws_cdk import App, Stack
+from aws_cdk import App, CfnOutput, Stack
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from infinity.cloud.cdk import InfinityAgent, Options, ToolFunction
@@ -16,6 +16,7 @@ stack = Stack(app, "Concierge")
 
 # Something random until you put your key in; it is in no template.
 key = secretsmanager.Secret(stack, "ModelKey")
+CfnOutput(stack, "ModelKeySecret", value=key.secret_name)
 
 agent = InfinityAgent(
     stack,

@@ -15,6 +15,7 @@ from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
 from infinity.errors import BadRequest, UnknownThread
+from infinity.explanation import Explanation, Reason
 from infinity.ids import ID_RULE, is_id
 
 from .answer import Answer, answer
@@ -23,7 +24,7 @@ from .outcome import accepted
 from .prompts import asked_at, counted, public
 from .runs import Runs
 
-__all__ = ["absent", "create", "delete", "describe", "known", "listing"]
+__all__ = ["absent", "create", "delete", "describe", "known", "listing", "not_begun"]
 
 _STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
@@ -117,6 +118,31 @@ async def describe(
             "prompts": [public(prompt) for prompt in await asked_at(store, row)],
             **await _spending(runtime, store, row.root),
             "out_of_service": out_of_service,
+        }
+    )
+
+
+async def not_begun(runtime: Runs, store: Store, id: str, failing: str) -> Answer:
+    """A root whose first slice fails, so that nothing of it is on record: ``version`` and its times are 0, and ``cursor`` is before the first event."""
+    reason = Reason("failing", f"its first slice failed and is tried again: {failing}")
+    return answer(
+        {
+            "id": id,
+            "root": id,
+            "parent": None,
+            "status": "waiting",
+            "title": "",
+            "problem": None,
+            "version": 0,
+            "created_at": 0,
+            "updated_at": 0,
+            "model": None,
+            "usage": Usage(),
+            "cursor": -1,
+            "explanation": Explanation(id, "waiting", [reason]),
+            "prompts": [],
+            **await _spending(runtime, store, id),
+            "out_of_service": None,
         }
     )
 

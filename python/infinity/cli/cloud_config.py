@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,14 +37,30 @@ def config() -> None:
     epilog="""\b
 Examples:
   infinity cloud config check
+  infinity cloud config check --code examples/lambda/agent
   env $(cat agent.env) infinity cloud config check --json
 
 Exit code 1 if anything is missing or wrong."""
 )
+@click.option(
+    "--code",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=".",
+    show_default=True,
+    envvar="INFINITY_CODE",
+    show_envvar=True,
+    metavar="DIR",
+    help="What is deployed: infinity.toml and your modules.",
+)
 @as_json
-def check(as_json: bool) -> None:
-    """Read the environment as the functions do, and say everything that is missing or wrong. Values are not printed."""
-    problems, notices = asyncio.run(_read(os.environ))
+def check(code: Path, as_json: bool) -> None:
+    """Read the environment and the code's infinity.toml as the functions do, and say everything that is missing or wrong. Values are not printed."""
+    # As Lambda has it: modules beside the handler can be imported.
+    sys.path.insert(0, str(code.absolute()))
+    try:
+        problems, notices = asyncio.run(_read({**os.environ, "LAMBDA_TASK_ROOT": str(code)}))
+    finally:
+        sys.path.remove(str(code.absolute()))
     if as_json:
         print_json({"complete": not problems, "problems": problems, "notices": notices})
     else:

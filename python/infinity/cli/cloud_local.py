@@ -18,7 +18,8 @@ import click
 
 from infinity.errors import InfinityError
 
-from .display import clean, dim, print_json, strong
+from .cloud_preview import previewed
+from .display import clean, dim, print_json, strong, warn
 from .exits import Failure, from_error
 from .options import as_json
 
@@ -145,6 +146,9 @@ def local(
             concurrency=concurrency,
             ports={name: number for name, number in given.items() if number},
         )
+        plan, notice = previewed(plan)
+        if notice is not None:
+            click.echo(warn(notice), err=True)
         asyncio.run(_serve(plan, folder, as_json))
     except InfinityError as error:
         raise from_error(error) from None

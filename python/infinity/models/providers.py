@@ -138,7 +138,7 @@ def _anthropic_access(table: Table, environment: Environment) -> tuple[Access, M
     base_url = settings.base_url or environment.get("ANTHROPIC_BASE_URL") or BASE_URL
     if api_key is None and auth_token is None and base_url == BASE_URL:
         raise ConfigError(
-            f"there is no key for Anthropic: set {settings.api_key_env} in the environment of the daemon, "
+            f"there is no key for Anthropic: set {settings.api_key_env} in the environment of the daemon or the functions, "
             "or choose the model scripted/default"
         )
     return Access(api_key, auth_token, base_url), _timeouts(settings)
@@ -153,7 +153,7 @@ def _openai_access(settings: OpenAISettings, environment: Environment) -> Access
     base_url = settings.base_url or environment.get("OPENAI_BASE_URL") or BASE_URL
     if key is None and (settings.api_key_env or base_url == BASE_URL):
         raise ConfigError(
-            f"there is no key for OpenAI: set {name} in the environment of the daemon, "
+            f"there is no key for OpenAI: set {name} in the environment of the daemon or the functions, "
             "or give [models.providers.openai] the base_url of an endpoint that needs none"
         )
     return Access(key, base_url=base_url, provider="OpenAI")

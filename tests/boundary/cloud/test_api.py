@@ -184,6 +184,27 @@ async def test_why_a_thread_fails_is_told(cloud: Functions) -> None:
     assert found["state"] == "waiting"
 
 
+async def test_a_thread_whose_first_slice_fails_is_there_with_the_reason(cloud: Functions) -> None:
+    thread = await cloud.thread("hello", "whole")
+    await cloud.said(thread, "hello")
+    whole = (await cloud.get(f"/v1/threads/{thread}")).body
+    await cloud.host.items.put_trouble({"first": Trouble("config: there is no key for Anthropic")})
+    answer = await cloud.get("/v1/threads/first")
+    assert answer.status == 200 and set(answer.body) >= set(whole) - {
+        "context_tokens",
+        "children",
+        "ancestors",
+        "position",
+    }
+    [reason] = answer.body["explanation"]["reasons"]
+    assert reason["kind"] == "failing" and "no key for Anthropic" in reason["text"]
+    assert (answer.body["status"], answer.body["version"]) == ("waiting", 0)
+    assert (await cloud.get("/v1/threads/nothing")).status == 404
+    await cloud.ask("DELETE", f"/v1/threads/{thread}")
+    await cloud.host.items.put_trouble({thread: Trouble("late")})
+    assert (await cloud.get(f"/v1/threads/{thread}")).status == 410
+
+
 async def test_the_same_key_twice_is_one_message(cloud: Functions) -> None:
     thread = await cloud.thread()
     path, key = f"/v1/threads/{thread}/messages", {"Idempotency-Key": "k1"}

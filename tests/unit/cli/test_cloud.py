@@ -313,6 +313,20 @@ def test_complete_settings_are_said_to_be_so(within: Run) -> None:
     assert parsed(within("config", "check", "--json"))["complete"] is True
 
 
+def test_the_settings_of_the_code_are_read(within: Run, tmp_path: Path) -> None:
+    none = {"INFINITY_CONFIG": "", "ANTHROPIC_API_KEY": None}
+    (tmp_path / "infinity.toml").write_text("[models]\ndefault = 'anthropic/claude-sonnet-4-5'\n")
+    found = within("config", "check", "--code", str(tmp_path), env=none)
+    assert found.exit_code == 1 and "no key for Anthropic" in found.output and "the functions" in found.output
+    (tmp_path / "infinity.toml").write_text("")
+    (tmp_path / "own_desk.py").write_text("from infinity import Agent\nagent = Agent('You help.')\n")
+    own = {**none, "INFINITY_AGENT": "own_desk:agent"}
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = within("config", "check", "--code", str(tmp_path / "elsewhere"), env=own)
+    assert elsewhere.exit_code == 1 and "own_desk" in elsewhere.output
+    assert within("config", "check", env={**own, "INFINITY_CODE": str(tmp_path)}).exit_code == 0
+
+
 @pytest.mark.trap("S9")
 def test_no_value_is_printed(run: Run, deployed: Threaded) -> None:
     settings = deployed.functions.deployment.environment()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from infinity.answers import threads
 from infinity.answers.answer import Answer, answer
 from infinity.answers.asked import NewThread
+from infinity.engine.missing import missing
+from infinity.errors import ThreadDeleted
 from infinity.explanation import Here, explain
 
 from ..door import Request
@@ -41,8 +43,20 @@ async def delete_thread(host: Host, request: Request) -> Answer:
 
 async def get_thread(host: Host, request: Request) -> Answer:
     """Whether a slice runs, only its own function knows; why the last one failed is on record."""
-    row = await threads.known(host.store, path_id(request))
+    id = path_id(request)
+    row = await host.store.thread(id)
+    if row is None:
+        return await _not_begun(host, id)
     failing = await host.items.failing(row.id)
     explanation = await explain(host.store, row.id, Here(failing=failing))
     absent = threads.absent(row.root, await host.store.retired(row.root))
     return await threads.describe(host.runtime, host.store, row, explanation, absent)
+
+
+async def _not_begun(host: Host, id: str) -> Answer:
+    """A thread whose first slice fails has nothing in the database yet; why it fails is on record beside it."""
+    absent = await missing(host.store, id)
+    failing = None if isinstance(absent, ThreadDeleted) else await host.items.failing(id)
+    if failing is None:
+        raise absent
+    return await threads.not_begun(host.runtime, host.store, id, failing)

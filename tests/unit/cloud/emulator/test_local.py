@@ -166,6 +166,20 @@ def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> N
         assert f"in use by process {second.process.pid}" in refused.stderr and "--state" in refused.stderr
 
 
+@pytest.mark.slow
+def test_without_a_key_the_scripted_model_answers_and_that_is_said(place: Path) -> None:
+    (place / "infinity.toml").write_text("[models]\ndefault = 'anthropic/claude-sonnet-4-5'\n")
+    with running(place, "--state", str(place / "state")) as made:
+        made.run("send", "hello", "Good morning.")
+        assert "Good morning." in made.reply()["data"]["text"]
+        # The code, its settings and what was chosen are those of the functions.
+        assert "the settings are complete" in made.run("config", "check")
+        assert made.told["environment"]["INFINITY_MODEL"] == "scripted/default"
+        assert made.process.stderr is not None
+        said = made.process.stderr.readline() + made.process.stderr.readline()
+    assert "no key for Anthropic" in said and "start again" in said
+
+
 def test_a_directory_is_for_one_process(tmp_path: Path) -> None:
     one, other = Folder(tmp_path / "state"), Folder(tmp_path / "state")
     one.open()
@@ -212,10 +226,13 @@ def test_the_file_for_the_shell_keeps_every_value(tmp_path: Path) -> None:
         (["--toolset", "office"], "office.handler"),
         (["--toolset", "office=nowhere:office.handler"], "no directory nowhere"),
         (["--layer", "infinity.toml"], "no layer of Infinity"),
+        (["--code", "broken"], "nonsense"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "infinity.toml").write_text("")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "infinity.toml").write_text("[nonsense]\nx = 1\n")
     done = subprocess.run(
         command("local", *arguments),
         env=clean(),

@@ -82,8 +82,10 @@ class Deployment:
         places = self._make_places(store)
         self.receiver, self.api = f"http://{HOST}:{ports['receiver']}", f"http://{HOST}:{ports['api']}"
         places |= {"INFINITY_PUBLIC_URL": self.receiver, "INFINITY_API_TOKEN": token}
-        self.variables = {**self._aws.environment(), **places, "INFINITY_API_URL": self.api}
-        self._make_functions(places, ports)
+        places |= self._make_toolsets(ports)
+        own = {"INFINITY_API_URL": self.api, "INFINITY_CODE": str(self._plan.code.absolute())}
+        self.variables = {**self._aws.environment(), **places, **self._named(), **own}
+        self._make_functions(places)
         await self._connect(ports)
         self._folder.tell(self.variables)
 
@@ -140,9 +142,13 @@ class Deployment:
         self.aws.sqs.ensure(name, **given)
         return name
 
-    def _make_functions(self, places: dict[str, str], ports: dict[str, int]) -> None:
+    def _named(self) -> dict[str, str]:
+        """Settings of the agent's own that are no secrets."""
+        named = {k: v for k, v in self._plan.environment.items() if k.startswith("INFINITY_")}
+        return named | ({"INFINITY_AGENT": self._plan.agent} if self._plan.agent is not None else {})
+
+    def _make_functions(self, places: dict[str, str]) -> None:
         plan = self._plan
-        places = {**places, **self._make_toolsets(ports)}
         timeouts = {"agent": plan.timeout, "relay": RELAY, "sweep": SWEEPS}
         environment = {**places, **plan.environment}
         if plan.agent is not None:
