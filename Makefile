@@ -1,4 +1,4 @@
-# Everything that a checkout can do. Needs Python 3.11 or later, Rust 1.89 or later and make; writes only to .venv/ and target/.
+# Everything that a checkout can do. Needs Python 3.11 or later, Rust 1.89 or later and make; writes only to .venv/, target/ and __pycache__/.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,8 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_NO_INPUT := 1
-unexport PYTHONPATH PYTHONHOME
+# An environment without compiled files would compile everything again for each process that the tests start.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 BASE := $(VENV)/.stamp-base
 DEPS := $(VENV)/.stamp-deps
