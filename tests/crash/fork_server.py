@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from infinity.cli.main import infinity
@@ -41,11 +42,15 @@ def serve(address: str) -> None:
 
 def _import_everything() -> None:
     import infinity.cli.daemon
+    import infinity.engine.spending
     import infinity.local.background
     import infinity.local.daemon
     import infinity.local.logs
     import infinity.models.anthropic
     import infinity.testing.gates  # noqa: F401
+
+    # Nothing that is proved with these daemons hangs on how long a failed completion is waited for, and each of them waits again.
+    infinity.engine.spending.BACKOFF = replace(infinity.engine.spending.BACKOFF, first=0.05)
 
 
 def _supervise(connection: socket.socket) -> int:
