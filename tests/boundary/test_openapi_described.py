@@ -18,12 +18,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from tests.patience import PATIENCE
 from tests.unit.cli.conftest import prepared, process
 
 from infinity.local.api.routes import ROUTES
 
 EXAMPLES = 20
-SECONDS = 10.0
+SECONDS = PATIENCE
 AS_DESCRIBED = [
     not_a_server_error,
     status_code_conformance,

@@ -93,7 +93,7 @@ def scenarios(*fixtures: str) -> list[Any]:
         for name, test in vars(module).items():
             if not name.startswith("test_") or not inspect.iscoroutinefunction(test) or name in DIFFERENT:
                 continue
-            if "_pass_time(" in inspect.getsource(test):
+            if "_pass_time" in test.__code__.co_names:
                 continue  # The clock goes to whatever is due next, which here may be the end of a function's time.
             for case, arguments in parameters(test):
                 if set(inspect.signature(test).parameters) == {*fixtures, *arguments}:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.crash.daemon import fixed_port
-from tests.e2e.stage import EXAMPLES, PATIENCE, eventually, status
+from tests.e2e.stage import EXAMPLES, LEISURELY, PATIENCE, eventually, status
 
 from infinity.rap.address import Server
 from infinity.rap.inspection import Outcome, Report, inspect_server
@@ -64,7 +64,8 @@ async def running(arguments: tuple[str, ...], folder: Path) -> AsyncIterator[str
 
 async def inspected(name: str, folder: Path) -> Report:
     async with running(SERVERS[name], folder) as url:
-        return await inspect_server(Server(url), reserved=frozenset(tool.name for tool in BUILTINS))
+        builtins = frozenset(tool.name for tool in BUILTINS)
+        return await inspect_server(Server(url), pace=LEISURELY, reserved=builtins)
 
 
 @pytest.mark.rap("SRV-1", "SRV-2", "SRV-3", "SRV-5", "SRV-6", "THR-3", "DISC-2")

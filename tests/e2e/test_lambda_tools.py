@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.rap_server.conftest import FakeRuntime
-from tests.e2e.stage import EXAMPLES, eventually
+from tests.e2e.stage import EXAMPLES, LEISURELY, eventually
 
 from infinity import Agent, Runtime
 from infinity.cloud.emulator import Emulator
@@ -66,7 +66,7 @@ async def test_an_agent_uses_tools_on_lambda_and_the_inspection_finds_nothing(
     async with Runtime.open(Agent(toolsets=[url]), tmp_path / "agent.db", models=models) as runtime:
         thread = await runtime.create()
         assert await runtime.ask(thread, "How heavy is an anvil?") == "an anvil is heavy."
-    report = await inspect_server(Server(url))
+    report = await inspect_server(Server(url), pace=LEISURELY)
     wrong = [*report.of(Outcome.BROKEN), *report.of(Outcome.WARNED)]
     assert (wrong, report.conforms) == ([], True), list(function.lines)
 

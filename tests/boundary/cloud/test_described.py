@@ -48,6 +48,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield Api(made.functions.api_url)
 
 
+# The functions are in a thread of this process, and the chance that they take is not the strategy's.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize(
     ("path", "method", "mode"), CASES, ids=lambda part: str(getattr(part, "value", part))
 )
