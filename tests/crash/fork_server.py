@@ -47,7 +47,7 @@ def _import_everything() -> None:
     import infinity.local.daemon
     import infinity.local.logs
     import infinity.models.anthropic
-    import infinity.testing.gates  # noqa: F401
+    import infinity.testing.gates
 
     # Nothing that is proved with these daemons hangs on how long a failed completion is waited for, and each of them waits again.
     infinity.engine.spending.BACKOFF = replace(infinity.engine.spending.BACKOFF, first=0.05)
