@@ -14,7 +14,11 @@ LONGEST = 1_200
 """Seconds. A change may also keep a script from ending."""
 CHOSEN = os.environ.get("REVERTS", "")
 """A part of a name, to try only those."""
-PATCHES = sorted(Path(__file__).parent.joinpath("reverts").glob(f"*{CHOSEN}*.patch"))
+PATCHES = [
+    patch
+    for patch in sorted(Path(__file__).parent.joinpath("reverts").glob("*.patch"))
+    if CHOSEN in patch.stem
+]
 PROGRAM = """
 import sys
 from infinity.testing.simulator import Failure, run, script_of

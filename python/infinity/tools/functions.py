@@ -75,9 +75,9 @@ class Tool(Generic[P, R]):
 
         return Signature(self.function, self.name, untyped=True)
 
-    @property
+    @functools.cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments, from the signature's type hints (pydantic)."""
+        """JSON Schema of the arguments, from the signature's type hints (pydantic). Not to be changed."""
         schema: dict[str, Any] = self.signature.schema()
         return schema
 

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 from infinity._core import Delta, Mailboxes, Message
 from infinity.agent import Agent
+from infinity.answers.asked import too_large
 from infinity.answers.callbacks import Arrived, receive
 from infinity.answers.failure import status_of
 from infinity.errors import BadRequest, InfinityError
 from infinity.feed import Feed
 from infinity.ids import CountedIds
 from infinity.local.mailboxes import LocalMailbox
+from infinity.rap.callback_type import PREFIX
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
 from infinity.settings import Limits, Retries, Settings
@@ -34,15 +36,16 @@ __all__ = ["Gone", "SimulatedHost"]
 
 T = TypeVar("T")
 
+_LARGEST = 100_000
+"""Bytes of a callback. Small, so that a larger one costs little."""
 _AGENT = Agent(
     tools=FUNCTIONS,
-    limits=Limits(rounds=8, queued_messages=1_000, tree_tokens=200_000),
+    limits=Limits(rounds=8, queued_messages=1_000, tree_tokens=200_000, callback_bytes=_LARGEST),
     retries=Retries(completion=2, slices=2),
 )
 _KEY = b"k" * 32
 _WORDS = 50
 """Tokens of what a completion says before it breaks off."""
-_BODY = 8 << 20
 _FILES = ("", "-wal", ".mark")
 _STARTS = 50
 """How often a supervisor starts a host that cannot be started, a second apart."""
@@ -237,10 +240,13 @@ class SimulatedHost:
                 thread, call_id = runtime.capabilities.open(token)
             except BadRequest:
                 return 401
-            if len(body) > _BODY:
-                return 413
+            limit = self.settings.limits.callback_bytes
+            arrived = Arrived(thread, call_id, body)
+            if len(body) > limit:
+                refused = too_large(limit, "CB-6", "limits.callback_bytes")
+                arrived = Arrived(thread, call_id, body[:PREFIX], refused)
             try:
-                _, answer = await receive(runtime, Arrived(thread, call_id, body))
+                _, answer = await receive(runtime, arrived)
             except InfinityError as error:
                 return status_of(error) or 500
             except Exception:  # noqa: BLE001  the door answers 500, and the sender comes again

@@ -15,6 +15,7 @@ from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Loaded, Toolsets
 from infinity.rap.manifest import Toolset, parse_manifest
+from infinity.settings import Settings
 from infinity.tools.functions import tool
 
 __all__ = ["FUNCTIONS", "Runs", "SimulatedToolsets", "SimulatedTransport", "ToolServers"]
@@ -103,6 +104,9 @@ class Runs(Protocol):
         ...
 
     def violated(self, what: str) -> None: ...
+
+    @property
+    def settings(self) -> Settings: ...
 
 
 class ToolServers:
@@ -269,7 +273,9 @@ class ToolServers:
             case "not JSON":
                 await self._host.call_back(token, b"\xff\x00 not JSON")
             case "too large":
-                await self._host.call_back(token, b'{"type":"view_update","content":"' + b"x" * (9 << 20))
+                kind = chance.choice(("view_update", "tool_result", "subscription_event", "user_choice", "oauth"))
+                large = self._body(kind, call_id, text="x" * (self._host.settings.limits.callback_bytes + 1))
+                await self._host.call_back(token, json.dumps(large).encode())
             case _:
                 _, other = self.calls[chance.randrange(len(self.calls))]
                 await self.send(other, {**self._body("tool_result", other, text=f"result of {other} again")})
