@@ -22,7 +22,7 @@ from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.message import Action, Control, Kind, encode
 from infinity.supervision import shared, spawn, survivable, tend
 
-from . import envelope
+from . import envelope, order
 from .aws.sqs import LONGEST_DELAY
 from .erasure import erase
 from .groups import Group, groups_of, plan
@@ -70,12 +70,12 @@ async def run_batch(
     host: Host, event: Mapping[str, Any], remaining: Callable[[], float]
 ) -> dict[str, list[dict[str, str]]]:
     """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
-    hold = Hold(host.inbox_queue)
-    await hold.take(event["Records"])
+    hold, groups = Hold(host.inbox_queue), groups_of(event["Records"])
+    await asyncio.gather(hold.take(event["Records"]), order.look(host.items, groups))
     with counting() as found:
         beating = tend(hold.beat, "hold a batch")
         try:
-            failed = await _run_all(host, groups_of(event["Records"]), hold, remaining)
+            failed = await _run_all(host, groups, hold, remaining)
         finally:
             beating.cancel()
             write(host.environment, found, host.now())
@@ -167,13 +167,14 @@ async def _run(
 async def _work(
     host: Host, group: Group, owed: Owed, remaining: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], str]:
+    await order.await_dead(host, group)
     opened = await _open(host, group)
     if opened.erasure:
         await erase(host, group.thread, remaining)
-    again = group.receives > 1 or opened.again > 0
+    again = group.receives > 1 or opened.again > 0 or bool(group.ahead)
     messages = opened.messages
     if again or opened.woken_at is not None:
-        messages = await _take_up(host, group.thread, opened, owed)
+        messages = await _take_up(host, group, opened, owed)
     if messages and group.begun >= (most := host.runtime.settings.retries.slices):
         text = f"its slice ends the process that runs it: it did so {most} times in a row, alone; the function's log says how (memory, perhaps)"
         await host.runtime.loop.give_up(group.thread, messages, "process", text)
@@ -189,6 +190,8 @@ async def _work(
     figures().done_after.append(host.now() - committed_at)
     if paid and (again or opened.woken_at is not None) and not opened.later:
         await host.items.forget_failing(group.thread)
+    if group.order.ids and not opened.later:
+        await host.items.forget_order(group.thread)
     return opened.later, opened.reason
 
 
@@ -224,8 +227,9 @@ async def _open(host: Host, group: Group) -> _Opened:
 # -- take up
 
 
-async def _take_up(host: Host, thread: str, opened: _Opened, owed: Owed) -> list[Message]:
+async def _take_up(host: Host, group: Group, opened: _Opened, owed: Owed) -> list[Message]:
     """The messages that are left to fold in: those that the thread has not consumed, and what its inbox has."""
+    thread = group.thread
     consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
     rest = [message for message in opened.messages if message.id not in consumed]
     inbox = await host.store.take_up(thread, host.now())
@@ -237,7 +241,7 @@ async def _take_up(host: Host, thread: str, opened: _Opened, owed: Owed) -> list
     place = opened.woken_at if opened.woken_at is not None else len(opened.messages)
     early = [message for message in opened.messages[:place] if message in rest and message.id not in queued]
     late = [message for message in opened.messages[place:] if message in rest and message.id not in queued]
-    return [*early, *inbox, *late]
+    return order.merge(group, inbox, early, late)
 
 
 # -- slice

@@ -15,7 +15,7 @@ from typing import Any
 from infinity.backoff import Backoff
 
 from .hold import HELD
-from .items import Items, Trouble
+from .items import Items, Order, Trouble
 
 __all__ = ["SILENT", "Group", "Plan", "groups_of", "plan"]
 
@@ -30,11 +30,16 @@ SILENT = (
 
 @dataclass(slots=True)
 class Group:
-    """What one thread has in a batch. ``trouble``: what is known of its earlier receives; ``None``: nothing can be known now."""
+    """What one thread has in a batch. ``trouble``: what is known of its earlier receives; ``None``: nothing can be known now.
+
+    ``order``: of those that came again; ``ahead``: ids of messages that stood before these and are not in the queue any more.
+    """
 
     thread: str
     records: list[dict[str, Any]] = field(default_factory=list)
     trouble: Trouble | None = field(default_factory=Trouble)
+    order: Order = field(default_factory=Order)
+    ahead: tuple[str, ...] = ()
 
     @property
     def receives(self) -> int:

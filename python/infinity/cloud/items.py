@@ -8,6 +8,7 @@
 | `thread#ID` | `interrupt` | `action`, `argument`, `message` |
 | `thread#ID` | `failing` | `reason`, `excused`, `heard`, `begun` |
 | `thread#ID` | `schedule` | `at` |
+| `thread#ID` | `order` | `ids`, `waited` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
@@ -27,6 +28,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from infinity.errors import DamagedStore, LimitReached, StoreError
 
 from .aws.breaker import Breaker, NotAsked
@@ -34,7 +37,7 @@ from .aws.client import Aws, Patience
 from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
 
-__all__ = ["Interrupt", "Items", "Trouble"]
+__all__ = ["Interrupt", "Items", "Order", "Trouble"]
 
 log = logging.getLogger("infinity.cloud")
 
@@ -78,6 +81,14 @@ class Trouble(NamedTuple):
     excused: int = 0
     heard: int = 0
     begun: int = 0
+
+
+class Order(NamedTuple):
+    """Of a thread's messages that came again. ``ids``: of each, by which the queue knows it, and the database (empty: it carries nothing), in order;
+    ``waited``: so many times it has waited for dead letters."""
+
+    ids: tuple[tuple[str, str], ...] = ()
+    waited: int = 0
 
 
 class Items:
@@ -241,6 +252,36 @@ class Items:
             int(found[n]["N"]) if n in found else 0 for n in ("excused", "heard", "begun")
         )
         return Trouble(found["reason"]["S"], excused, heard, begun)
+
+    # -- the order of messages
+
+    async def order(self, thread: str) -> Order | None:
+        """``None``: that cannot be known now."""
+        return await self._hint("order", thread, self._order(thread))
+
+    async def put_order(self, orders: Mapping[str, Order]) -> None:
+        """By thread. Lost: dead letters of it may come behind what was said later. Late, or repeated after it was forgotten: the database says that all of it is through."""
+        items = {
+            (_pk(thread), "order"): {
+                "ids": text(msgspec.json.encode(order.ids).decode()),
+                "waited": number(order.waited),
+                **self._expiry(SEEN_SECONDS),
+            }
+            for thread, order in orders.items()
+        }
+        await self._hint("put_order", ", ".join(orders), self._table.write(items, patience=_HINT))
+
+    async def forget_order(self, thread: str) -> None:
+        """They are through. Lost: as ``put_order`` when it is late. Repeated: nothing."""
+        keys = [(_pk(thread), "order")]
+        await self._hint("forget_order", thread, self._table.write({}, keys, patience=_HINT))
+
+    async def _order(self, thread: str) -> Order:
+        found = await self._get(_pk(thread), "order")
+        if found is None:
+            return Order()
+        ids = msgspec.json.decode(found["ids"]["S"], type=tuple[tuple[str, str], ...])
+        return Order(ids, int(found["waited"]["N"]))
 
     # -- schedules
 

@@ -26,6 +26,7 @@ from .hold import Hold
 from .host import Host
 from .items import Items, Trouble
 from .metrics import Figures, write
+from .order import look
 
 __all__ = ["keys_changed", "open_patiently", "turn_away"]
 
@@ -74,6 +75,7 @@ async def turn_away(
         items = Items(aws, environment.get("INFINITY_TABLE", ""), now, breaker=breaker)
         groups = groups_of(event["Records"])
         write(environment, Figures(failed=len(groups)), now())
+        await look(items, groups)
         for group in groups:
             await hold.rest(group.records, round(REST.wait(group.receives - 1)))
             before = await items.trouble(group.thread) or Trouble()

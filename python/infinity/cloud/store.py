@@ -147,6 +147,10 @@ class CloudStore(PostgresStore):
         """Those of the messages that the thread has consumed."""
         return await self._look(state.consumed, thread, message_ids)
 
+    async def missing(self, thread: str, message_ids: Sequence[str]) -> list[str]:
+        """Those of the messages that nothing is on record of."""
+        return await self._look(inbox.missing, thread, message_ids)
+
     async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Told]]:
         """What of the thread has not left yet: rows for tool servers, and rows for the output queue."""
         rows = await self._look(queues.outbox_of, thread)

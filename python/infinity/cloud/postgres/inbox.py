@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -23,6 +24,7 @@ __all__ = [
     "discard",
     "drop_kept",
     "keep",
+    "missing",
     "outlook",
     "queued",
     "release",
@@ -152,6 +154,16 @@ async def discard(connection: Connection, thread: str, id: str, reason: str, at:
     sql = """INSERT INTO discards (thread, digest, number, message, reason, at) VALUES ($1, $2, nextval('places'), $3, $4, $5)
              ON CONFLICT (thread, digest) DO NOTHING"""
     await connection.execute(sql, thread, digest(id), id.encode(), text(reason), at)
+
+
+async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> list[str]:
+    """Ids of which nothing is on record: neither accepted nor discarded. Of a thread that was deleted nothing is missing."""
+    sql = """SELECT digest FROM known WHERE thread = $1 AND digest = ANY($2::bytea[])
+             UNION SELECT digest FROM discards WHERE thread = $1 AND digest = ANY($2::bytea[])
+             UNION SELECT k.digest FROM unnest($2::bytea[]) AS k(digest) WHERE EXISTS (SELECT 1 FROM tombstones d WHERE d.id = $1)"""
+    rows = await connection.fetch(sql, text(thread), [digest(id) for id in ids])
+    found = {key for (key,) in rows}
+    return [id for id in ids if digest(id) not in found]
 
 
 async def queued(connection: Connection, message: Message) -> Message | None:

@@ -1,0 +1,84 @@
+"""Dead letters keep their place: what its queue gave up comes before what its thread was told later (THR-1).
+
+A FIFO queue that moves a message to its dead letters goes on with the next one of the group. So whoever gets the messages of a thread again puts on record
+in which order they stand (``order`` in DynamoDB, which answers while the database is away). A batch begins with the first message of its group that is left: those
+that stand before it are through, or dead. Dead ones are kept in the database, and the slice takes them first; it waits for those that are not there yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from infinity.errors import StoreError
+
+from . import envelope
+from .items import Items, Order
+
+if TYPE_CHECKING:
+    from infinity._core import Message
+
+    from .groups import Group
+    from .host import Host
+
+__all__ = ["await_dead", "look", "merge"]
+
+WAITS = 8
+"""Times that a thread waits for its dead letters to be kept, with rests that grow: one that never will be does not hold it up for ever."""
+LONGEST = 100
+"""Messages of one thread whose order is known."""
+
+
+async def look(items: Items, groups: Sequence[Group]) -> None:
+    """Find out what stands before each group, and put on record what comes again. Nothing is raised; without DynamoDB no order is known."""
+    known = await asyncio.gather(*(items.order(group.thread) for group in groups))
+    changed: dict[str, Order] = {}
+    for group, order in zip(groups, known, strict=True):
+        if order is None or not (order.ids or group.receives > 1):
+            continue
+        present = [_names(record) for record in group.records]
+        group.order, group.ahead = order, _gone(order.ids, {record for record, _ in present})
+        added = [each for each in present if each not in order.ids]
+        if group.receives > 1 and added:
+            group.order = changed[group.thread] = order._replace(ids=(*order.ids, *added)[-LONGEST:])
+    if changed:
+        await items.put_order(changed)
+
+
+def _gone(before: Sequence[tuple[str, str]], present: set[str]) -> tuple[str, ...]:
+    """Ids of the messages that stood before the first one that is left."""
+    left = next((place for place, (record, _) in enumerate(before) if record in present), len(before))
+    return tuple(id for _, id in before[:left] if id)
+
+
+def _names(record: Mapping[str, Any]) -> tuple[str, str]:
+    """By which the queue knows it, and the database; the latter is empty of what carries no message."""
+    match envelope.open(record):
+        case envelope.Claimed(message, _) | envelope.Said(message):
+            return record["messageId"], message.id
+        case envelope.Wake() | envelope.Erasure() | envelope.Unreadable() | envelope.Newer():
+            return record["messageId"], ""
+        case message:
+            return record["messageId"], message.id
+
+
+async def await_dead(host: Host, group: Group) -> None:
+    """``StoreError`` if messages that stand before this group are not in the database yet; no more often than ``WAITS`` times."""
+    if not group.ahead or group.order.waited >= WAITS:
+        return
+    missing = await host.store.missing(group.thread, group.ahead)
+    if missing:
+        waited = group.order._replace(waited=group.order.waited + 1)
+        await host.items.put_order({group.thread: waited})
+        raise StoreError(
+            f"{len(missing)} earlier messages of {group.thread} are among the dead letters and not in the database yet; it waits for them"
+        )
+
+
+def merge(
+    group: Group, inbox: Sequence[Message], early: Sequence[Message], late: Sequence[Message]
+) -> list[Message]:
+    """``inbox``: what the database has; ``early`` and ``late``: what the queue brought before and after the wake for it. Dead letters are first of all."""
+    dead = [message for message in inbox if message.id in group.ahead]
+    return [*dead, *early, *(message for message in inbox if message.id not in group.ahead), *late]
