@@ -119,6 +119,9 @@ class Deployment:
         """Nobody takes what is queued."""
         await self._taking.disable()
 
+    def resume(self) -> None:
+        self._taking.enable()
+
     async def crash(self) -> None:
         """Every environment ends at once, wherever it is; what was running is not reported, and comes back as if its visibility time-out had passed."""
         self.aws.lambdas.kill()

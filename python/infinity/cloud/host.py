@@ -254,7 +254,9 @@ async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], pa
     output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
     records = Claims(aws, places.bucket, "records") if places.bucket else None
     transactions = await _transactions(places, records, parts)
-    store = CloudStore(transactions, Queue(aws, places.inbox_queue), items, claims=claims, output=output)
+    most = described.settings.limits.queued_messages
+    inbox = Queue(aws, places.inbox_queue)
+    store = CloudStore(transactions, inbox, items, claims=claims, output=output, most=most)
     try:
         keys = await kept_keys(store)
         if not keys:

@@ -9,6 +9,7 @@
 | `thread#ID` | `failing` | `reason`, `excused`, `heard`, `begun` |
 | `thread#ID` | `schedule` | `at` |
 | `thread#ID` | `order` | `ids`, `waited` |
+| `thread#ID` | `said` | `count`, `bound`, `last`, `marks` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
 All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
@@ -37,7 +38,7 @@ from .aws.client import Aws, Patience
 from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
 
-__all__ = ["Interrupt", "Items", "Order", "Trouble"]
+__all__ = ["Interrupt", "Items", "Order", "Said", "Trouble"]
 
 log = logging.getLogger("infinity.cloud")
 
@@ -89,6 +90,16 @@ class Order(NamedTuple):
 
     ids: tuple[tuple[str, str], ...] = ()
     waited: int = 0
+
+
+class Said(NamedTuple):
+    """How much people have said to a thread. ``number``: messages so far, of which ``last`` was the id of the last one; ``marks``: of some the number and the id;
+    ``bound``: how far it may count."""
+
+    number: int
+    bound: int
+    last: str
+    marks: tuple[tuple[int, str], ...] = ()
 
 
 class Items:
@@ -283,6 +294,34 @@ class Items:
         ids = msgspec.json.decode(found["ids"]["S"], type=tuple[tuple[str, str], ...])
         return Order(ids, int(found["waited"]["N"]))
 
+    # -- how much was said
+
+    async def count_said(self, thread: str, id: str, most: int) -> Said | None:
+        """One more, unless the bound is reached; ``most`` as long as there is none. ``None``: it is reached. Raises what DynamoDB does."""
+        values = {"last": text(id), "one": number(1), "most": number(most), **self._expiry(SEEN_SECONDS)}
+        found = await self._table.update(
+            _pk(thread),
+            "said",
+            "SET #last = :last, #expires = :expires ADD #count :one",
+            "attribute_not_exists(#count) OR #count < #bound OR (attribute_not_exists(#bound) AND #count < :most)",
+            values,
+            _HINT,
+        )
+        return None if found is None else _said(found)
+
+    async def said(self, thread: str) -> Said | None:
+        found = await self._table.get(_pk(thread), "said", _HINT)
+        return None if found is None else _said(found)
+
+    async def mark_said(self, thread: str, marks: tuple[tuple[int, str], ...]) -> None:
+        """Of two at once one is lost; the next one is as good."""
+        values = {"marks": text(msgspec.json.encode(marks).decode())}
+        await self._table.update(_pk(thread), "said", "SET #marks = :marks", "", values, _HINT)
+
+    async def bound_said(self, thread: str, bound: int) -> None:
+        values = {"bound": number(bound)}
+        await self._table.update(_pk(thread), "said", "SET #bound = :bound", "", values, _HINT)
+
     # -- schedules
 
     async def schedule(self, thread: str) -> int | None:
@@ -346,6 +385,15 @@ class Items:
 
     def _expiry(self, seconds: int) -> Item:
         return {"expires": number(self._now() // 1000 + seconds)}
+
+
+def _said(item: Item) -> Said:
+    marks = (
+        msgspec.json.decode(item["marks"]["S"], type=tuple[tuple[int, str], ...]) if "marks" in item else ()
+    )
+    return Said(
+        int(item["count"]["N"]), int(item["bound"]["N"]) if "bound" in item else 0, item["last"]["S"], marks
+    )
 
 
 def _pk(thread: str) -> str:

@@ -23,6 +23,7 @@ from .postgres.connections import Connection
 from .postgres.entry_cache import EntryCache
 from .postgres.store import PostgresStore
 from .postgres.transactions import Transactions
+from .queue_limit import QueueLimit
 
 if TYPE_CHECKING:
     from .aws.sqs import Queue
@@ -40,7 +41,8 @@ OUTPUT = "output"
 
 
 class CloudStore(PostgresStore):
-    """``claims``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies."""
+    """``claims``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies; ``most``: messages of people that
+    one thread may have queued."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class CloudStore(PostgresStore):
         *,
         claims: Claims | None = None,
         output: Output | None = None,
+        most: int | None = None,
     ) -> None:
         super().__init__(transactions)
         self._queue = queue
@@ -57,6 +60,7 @@ class CloudStore(PostgresStore):
         self._claims = claims
         self._output = output
         self._entries = EntryCache()
+        self._limit = QueueLimit(items, most, self.consumed) if most is not None else None
 
     # -- the way in
 
@@ -72,6 +76,8 @@ class CloudStore(PostgresStore):
             # Only what is recorded may be dropped (I2).
             return await super().accept(message, expect, call_id)
         if status is Status.ACCEPTED:
+            if message.kind == Kind.USER and self._limit is not None:
+                await self._limit.admit(message.thread, message.id)
             await self._enqueue(message)
             await self._hurry(message)
             return Accepted(status, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,31 @@ class Table:
     async def put(self, pk: str, sk: str, item: Item, patience: Patience | None = None) -> None:
         payload = {"TableName": self._name, "Item": {**_key(pk, sk), **item}}
         await self._ask("PutItem", payload, patience)
+
+    async def update(
+        self, pk: str, sk: str, change: str, condition: str, values: Item, patience: Patience | None = None
+    ) -> Item | None:
+        """The item after a change, made in one step; ``None`` if the condition does not hold. ``change`` and ``condition`` are expressions, in which ``#name``
+        is the attribute and ``:name`` the value of that name. A repeat after a lost answer changes it once more."""
+        names = set(re.findall(r"#(\w+)", change + condition))
+        payload = {
+            "TableName": self._name,
+            "Key": _key(pk, sk),
+            "UpdateExpression": change,
+            "ExpressionAttributeNames": {f"#{name}": name for name in sorted(names)},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+            "ReturnValues": "ALL_NEW",
+        }
+        if condition:
+            payload["ConditionExpression"] = condition
+        try:
+            answer = await self._ask("UpdateItem", payload, patience)
+        except AwsError as error:
+            if error.service_code == _FAILED:
+                return None
+            raise
+        item: Item = answer["Attributes"]
+        return item
 
     async def put_later(
         self, pk: str, sk: str, item: Item, by: str, patience: Patience | None = None

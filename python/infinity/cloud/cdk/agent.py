@@ -146,6 +146,7 @@ class InfinityAgent(Construct):
         permissions.delete_claims(agent, stores)
         for name in ("dead_letters", "api"):
             permissions.send(self.functions[name].role, queues.output)
+        permissions.count_items(self.functions["api"].role, stores)
 
     def _connect(self, each: AgentFunction) -> None:
         """To the database: of one's own, by a URL that may be a secret, or the cluster."""

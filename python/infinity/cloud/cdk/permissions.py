@@ -16,6 +16,7 @@ __all__ = [
     "be_in_network",
     "call_function",
     "connect",
+    "count_items",
     "delete_claims",
     "keep_claims",
     "keep_items",
@@ -39,6 +40,11 @@ def send(role: iam.Role, *queues: Any) -> None:
 
 def keep_items(role: iam.Role, stores: Stores) -> None:
     _allow(role, [f"dynamodb:{action}" for action in _ITEMS], [stores.table.table_arn])
+
+
+def count_items(role: iam.Role, stores: Stores) -> None:
+    """What people say, up to a limit: in one step, which is what several at once need."""
+    _allow(role, ["dynamodb:UpdateItem"], [stores.table.table_arn])
 
 
 def keep_claims(role: iam.Role, stores: Stores) -> None:

@@ -1,0 +1,68 @@
+"""``limits.queued_messages`` where a queue holds the messages: whoever says more to a thread is told to wait (429, G2).
+
+SQS does not tell how many messages one thread has. So what people say is counted where it comes in, in DynamoDB, up to a bound. Whoever reaches the bound asks the
+database how far the thread has come: of every tenth part of the limit one message is known by its id. What that leaves of the count is queued. The count is
+never too strict by more than a tenth, and never for long; without DynamoDB nobody is refused. Results and events are bounded by the calls that they belong to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from infinity.errors import LimitReached, StoreError
+
+from .items import Items, Said
+
+__all__ = ["QueueLimit"]
+
+log = logging.getLogger("infinity.cloud")
+
+PARTS = 10
+"""Of the limit; in each of them one message is marked."""
+
+Consumed = Callable[[str, Sequence[str]], Awaitable[list[str]]]
+"""Of a thread's messages, those that it has consumed."""
+
+
+class QueueLimit:
+    """``most``: messages of one thread that may wait."""
+
+    def __init__(self, items: Items, most: int, consumed: Consumed) -> None:
+        self._items, self._most, self._consumed = items, most, consumed
+        self._step = max(1, most // PARTS)
+
+    async def admit(self, thread: str, id: str) -> None:
+        """Count one message that is about to be queued. ``LimitReached`` if as many wait as may."""
+        try:
+            queued = await self._count(thread, id)
+        # The last two: an item that is not one of ours.
+        except (StoreError, KeyError, ValueError) as error:
+            log.warning("whether %s has too many messages cannot be known now: %s", thread, error)
+            return
+        if queued:
+            raise LimitReached(
+                f"{thread} has {queued} messages waiting (limits.queued_messages); try again when it has read some"
+            )
+
+    async def _count(self, thread: str, id: str) -> int:
+        """0 once it is counted, else how many wait."""
+        said = await self._items.count_said(thread, id, self._most)
+        if said is None:
+            reached = await self._items.said(thread)
+            if reached is None:
+                return 0
+            read = await self._read(thread, reached)
+            if read + self._most <= reached.number:
+                return reached.number - read
+            await self._items.bound_said(thread, read + self._most)
+            said = await self._items.count_said(thread, id, self._most)
+        if said is not None and said.number % self._step == 0:
+            await self._items.mark_said(thread, (*said.marks, (said.number, id))[-2 * PARTS :])
+        return 0
+
+    async def _read(self, thread: str, said: Said) -> int:
+        """The number of the last message that is known to be consumed."""
+        numbered = [*said.marks, (said.number, said.last)]
+        consumed = set(await self._consumed(thread, [id for _, id in numbered]))
+        return max((number for number, id in numbered if id in consumed), default=0)
