@@ -15,7 +15,6 @@ from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
 from infinity.errors import BadRequest, UnknownThread
-from infinity.explanation import Explanation, Reason
 from infinity.ids import ID_RULE, is_id
 
 from .answer import Answer, answer
@@ -122,9 +121,8 @@ async def describe(
     )
 
 
-async def not_begun(runtime: Runs, store: Store, id: str, failing: str) -> Answer:
+async def not_begun(runtime: Runs, store: Store, id: str, explanation: Any) -> Answer:
     """A root whose first slice fails, so that nothing of it is on record: ``version`` and its times are 0, and ``cursor`` is before the first event."""
-    reason = Reason("failing", f"its first slice failed and is tried again: {failing}")
     return answer(
         {
             "id": id,
@@ -139,7 +137,7 @@ async def not_begun(runtime: Runs, store: Store, id: str, failing: str) -> Answe
             "model": None,
             "usage": Usage(),
             "cursor": -1,
-            "explanation": Explanation(id, "waiting", [reason]),
+            "explanation": explanation,
             "prompts": [],
             **await _spending(runtime, store, id),
             "out_of_service": None,

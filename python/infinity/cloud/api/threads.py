@@ -9,7 +9,7 @@ from infinity.answers.answer import Answer, answer
 from infinity.answers.asked import NewThread
 from infinity.engine.missing import missing
 from infinity.errors import ThreadDeleted
-from infinity.explanation import Here, explain
+from infinity.explanation import Explanation, Here, Reason, explain
 
 from ..door import Request
 from .body import idempotency_key, path_id, read_json
@@ -59,4 +59,5 @@ async def _not_begun(host: Host, id: str) -> Answer:
     failing = None if isinstance(absent, ThreadDeleted) else await host.items.failing(id)
     if failing is None:
         raise absent
-    return await threads.not_begun(host.runtime, host.store, id, failing)
+    reason = Reason("failing", f"its first slice failed and is tried again: {failing}")
+    return await threads.not_begun(host.runtime, host.store, id, Explanation(id, "waiting", [reason]))
