@@ -9,10 +9,12 @@ import sys
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from infinity import Agent, tool
 from infinity.engine import content
 from infinity.testing.simulator import Failure, Script, Step, run, script_of, shorten, simulate
+from infinity.testing.simulator.__main__ import main
 from infinity.testing.simulator.faults import CONTRACTS
 from infinity.testing.simulator.loop import SimulatedLoop, Stalled
 
@@ -122,6 +124,14 @@ async def weigh(parcel: str, scale: int = 1) -> int:
 def test_an_agent_of_ones_own_is_simulated() -> None:
     report = simulate(range(6), Agent(tools=[weigh], instructions="You weigh parcels."))
     assert report.runs == 6 and report.requests
+
+
+def test_a_run_in_which_a_fault_came_too_seldom_says_which() -> None:
+    done = CliRunner().invoke(main, ["--seeds", "1", "--processes", "1", "--least", "1"])
+    assert done.exit_code == 1 and "everything held" in done.stdout
+    named = {tuple(line.split("\t")[:2]) for line in done.stderr.splitlines()[1:]}
+    assert named < {(at, kind) for at, kinds in CONTRACTS.items() for kind in kinds}
+    assert CliRunner().invoke(main, ["--seeds", "1", "--processes", "1"]).exit_code == 0
 
 
 def test_what_waits_for_nothing_is_named_and_does_not_hang() -> None:

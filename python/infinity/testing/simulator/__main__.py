@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import click
 
+from .faults import CONTRACTS
 from .runs import Failure, Report, shorten, simulate
 
 __all__ = ["main"]
@@ -30,8 +31,9 @@ def _share(first: int, count: int) -> Report | tuple[str, str]:
 @click.option("--seeds", default=200, show_default=True, help="How many scripts to run.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--faults", is_flag=True, help="Say how often each fault came at each method.")
+@click.option("--least", default=0, help="Exit with 1 if a fault came less often than this at a method.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, help="Run in so many processes.")
-def main(seeds: int, first: int, faults: bool, processes: int) -> None:
+def main(seeds: int, first: int, faults: bool, least: int, processes: int) -> None:
     """Run random scripts against the whole runtime, under a virtual clock, with faults at every method of every contract.
 
     Exits with 1 when something did not hold, and prints the shortest script that was found for it, as Python that repeats it.
@@ -54,6 +56,15 @@ def main(seeds: int, first: int, faults: bool, processes: int) -> None:
     if faults:
         for (at, kind), count in sorted(total.faults.items()):
             click.echo(f"{at}\t{kind}\t{count}")
+    rare = [
+        f"{at}\t{kind}\t{total.faults[at, kind]}"
+        for at, kinds in sorted(CONTRACTS.items())
+        for kind in kinds
+        if total.faults[at, kind] < least
+    ]
+    if rare:
+        click.echo("\n".join([f"came less than {least} times:", *rare]), err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

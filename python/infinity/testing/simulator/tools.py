@@ -273,7 +273,9 @@ class ToolServers:
             case "not JSON":
                 await self._host.call_back(token, b"\xff\x00 not JSON")
             case "too large":
-                kind = chance.choice(("view_update", "tool_result", "subscription_event", "user_choice", "oauth"))
+                kind = chance.choice(
+                    ("view_update", "tool_result", "subscription_event", "user_choice", "oauth")
+                )
                 large = self._body(kind, call_id, text="x" * (self._host.settings.limits.callback_bytes + 1))
                 await self._host.call_back(token, json.dumps(large).encode())
             case _:
