@@ -190,6 +190,7 @@ def _show_check(handler: str, found: Checked) -> None:
     manifest = found.manifest
     click.echo(f"  wheel     {manifest.wheel}: {found.files} files, unchanged")
     click.echo(f"  sha256    {manifest.wheel_sha256}")
+    click.echo(f"  binaries  {_binaries(found.binaries, found.glibc)}")
     click.echo(f"  start     {handler} in {found.init_wall:.0f} ms, {found.init_cpu:.0f} ms of CPU")
     click.echo(f"  memory    {_size(found.peak)} at most")
     click.echo(f"  imported  {', '.join(f'{name} {count}' for name, count in found.packages.items())}")
@@ -211,6 +212,10 @@ def _fields(made: Layer) -> dict[str, Any]:
         "file": str(made.path),
         "zipped_bytes": made.zipped,
         "unpacked_bytes": made.unpacked,
+        "stripped_bytes": made.stripped.saved,
+        "strip": made.stripped.tool or None,
+        "binaries": made.binaries,
+        "glibc": ".".join(map(str, made.glibc)),
         **asdict(made.manifest),
     }
 
@@ -224,6 +229,8 @@ def _show(made: Layer) -> None:
         f"  zipped    {_size(made.zipped)} of {DIRECT_UPLOAD // 2**20} MiB that can be uploaded directly"
     )
     click.echo(f"  unpacked  {_size(made.unpacked)} of {UNPACKED // 2**20} MiB for a function and its layers")
+    click.echo(f"  symbols   {_symbols(made)}")
+    click.echo(f"  binaries  {_binaries(made.binaries, made.glibc)}")
     click.echo(f"  runtime   python{manifest.python}, {_lambda_name(manifest.architecture)}")
     click.echo(f"  wheel     {manifest.wheel}")
     click.echo(f"  sha256    {manifest.wheel_sha256}")
@@ -232,6 +239,21 @@ def _show(made: Layer) -> None:
         click.echo(warn("  no bytecode: cold starts take about twice as long"))
     if made.zipped > DIRECT_UPLOAD:
         click.echo(warn("  too big to be uploaded directly; it goes through S3, as the CDK does it"))
+
+
+def _symbols(made: Layer) -> str:
+    tool, saved, kept = made.stripped
+    if not tool:
+        return warn(
+            "of dependencies are left in, for there is no strip here for this processor (binutils has one, and llvm): about a quarter of the size"
+        )
+    left = f"; {kept} files were left as they are" if kept else ""
+    return f"{_size(made.unpacked + saved)} before {tool} took {_size(saved)} of debug symbols out of the dependencies{left}"
+
+
+def _binaries(count: int, glibc: tuple[int, int]) -> str:
+    needs = f", which need glibc {'.'.join(map(str, glibc))} at most" if count else ""
+    return f"{count}, all of them for this runtime{needs}"
 
 
 def _size(count: int) -> str:

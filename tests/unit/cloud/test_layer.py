@@ -294,6 +294,7 @@ def test_the_command_prints_sizes_limits_and_the_hash_of_the_wheel(tmp_path: Pat
     command += ["--wheel", str(wheel), "--out", str(tmp_path)]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "of 50 MiB" in shown and "of 250 MiB" in shown
+    assert "symbols" in shown and "0, all of them for this runtime" in shown
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() in shown
     said = subprocess.run(
         [*command, "--json", "--no-bytecode"], capture_output=True, text=True, timeout=60, check=True
@@ -301,6 +302,14 @@ def test_the_command_prints_sizes_limits_and_the_hash_of_the_wheel(tmp_path: Pat
     (layer,) = json.loads(said.stdout)
     assert layer["zipped_bytes"] == Path(layer["file"]).stat().st_size
     assert (layer["bytecode"], layer["wheel"]) == (False, NAME)
+
+
+def test_a_dependency_whose_binary_is_wrong_is_refused_by_name(tmp_path: Path, shop: Path) -> None:
+    dependency(tmp_path, "fast", "1.0", {"fast/core.so": "no binary", "fast/__init__.py": ""})
+    wanted = Wanted(more=(str(tmp_path / "fast-1.0-py3-none-any.whl"),))
+    with pytest.raises(ConfigError, match=r"fast/core\.so is for no system that is known"):
+        build(order(tmp_path, wanted=wanted))
+    assert not list(tmp_path.glob("dist/*"))
 
 
 def test_the_command_that_checks_tells_what_the_handler_said(built: Layer, tmp_path: Path) -> None:

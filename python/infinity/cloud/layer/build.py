@@ -12,6 +12,7 @@ from pathlib import Path
 from infinity.errors import ConfigError
 
 from .archive import compile_all, pack, prune, unpack_wheel
+from .binaries import Stripped, examine, strip_all
 from .dependencies import Wanted, bring
 from .python import PythonVersion
 from .wheel import Wheel, read_wheel
@@ -52,17 +53,21 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the biggest first."""
+    """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the biggest first; ``stripped``: what was done about
+    debug symbols; ``binaries``: how many there are, and ``glibc`` the highest version that one of them needs."""
 
     path: Path
     zipped: int
     unpacked: int
     largest: tuple[tuple[str, int], ...]
     manifest: Manifest
+    stripped: Stripped
+    binaries: int
+    glibc: tuple[int, int]
 
 
 def build(order: Order) -> Layer:
-    """``ConfigError`` if the wheel is not for Lambda, a dependency has no wheel, or the result is too big for any function."""
+    """``ConfigError`` if the wheel is not for Lambda, a dependency has no wheel, a binary could not run there, or the result is too big for any function."""
     wheel = read_wheel(order.wheel, order.python)
     with tempfile.TemporaryDirectory(prefix="infinity-layer-") as scratch:
         root = Path(scratch, "opt")
@@ -70,8 +75,11 @@ def build(order: Order) -> Layer:
         python.mkdir(parents=True)
         bring(wheel, order.python, order.wanted, python, Path(scratch))
         prune(python)
+        examine(python, wheel.architecture, order.python)
+        stripped = strip_all(python, wheel.architecture)
         # Last and whole: what runs here is what runs there, file for file.
         unpack_wheel(wheel.path, python)
+        binaries, glibc = examine(python, wheel.architecture, order.python)
         if order.interpreter:
             compile_all(root, order.interpreter)
         manifest = _manifest(wheel, order, python)
@@ -86,7 +94,7 @@ def build(order: Order) -> Layer:
         raise ConfigError(
             f"the layer has {unpacked / 2**20:.0f} MiB unpacked, and Lambda takes {UNPACKED // 2**20} MiB for a function and its layers together; the largest: {most}"
         )
-    return Layer(file, zipped, unpacked, largest, manifest)
+    return Layer(file, zipped, unpacked, largest, manifest, stripped, binaries, glibc)
 
 
 def read_manifest(layer: Path) -> Manifest:

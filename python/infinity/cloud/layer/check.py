@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 from infinity.errors import ConfigError
 
 from ..emulator.lambdas.invocation import Outcome
+from .binaries import examine
 from .build import Manifest, read_manifest
-from .python import interpreter_of, python_version
+from .python import PythonVersion, interpreter_of, python_version
 from .runtime import Started, run, runtime_folder
 from .wheel import DISTRIBUTION
 
@@ -79,7 +80,7 @@ class Checked:
     """Times in ms: ``init_wall`` from the start of the process to its first question for work, ``first_wall`` the first event's.
 
     ``packages``: modules of each package that were imported beyond the runtime client; ``uncompiled``: those of the layer that had no bytecode;
-    ``answer`` to the event, or the error with its type in ``problem``; ``peak`` bytes of memory.
+    ``binaries``: how many, ``glibc``: the highest version that one of them needs; ``answer`` to the event, or the error with its type in ``problem``; ``peak`` bytes of memory.
     """
 
     manifest: Manifest
@@ -92,17 +93,20 @@ class Checked:
     uncompiled: tuple[str, ...]
     answer: Any
     problem: str | None
+    binaries: int = 0
+    glibc: tuple[int, int] = (0, 0)
 
 
 def check(trial: Trial) -> Checked:
-    """``ConfigError`` if the layer cannot be tried here, is not what its manifest says, or the handler cannot be imported."""
+    """``ConfigError`` if a binary could not run on Lambda, the layer cannot be tried here, is not what its manifest says, or the handler cannot be imported."""
     manifest = read_manifest(trial.layer)
+    version = python_version(manifest.python)
+    binaries, glibc = _examine(trial.layer, manifest, version)
     machine = os.uname().machine
     if {"arm64": "aarch64"}.get(machine, machine) != manifest.architecture:
         raise ConfigError(
             f"{trial.layer} is for {manifest.architecture}, and this machine is {machine}; check it on one of its kind"
         )
-    version = python_version(manifest.python)
     interpreter = interpreter_of(version, trial.python)
     with tempfile.TemporaryDirectory(prefix="infinity-lambda-") as scratch:
         opt, task = Path(scratch, "opt"), trial.code or Path(scratch, "task")
@@ -126,7 +130,19 @@ def check(trial: Trial) -> Checked:
         uncompiled=tuple(name for name, compiled in of_layer if not compiled),
         answer=answer,
         problem=_kind(answer) if ran.outcome.error else None,
+        binaries=binaries,
+        glibc=glibc,
     )
+
+
+def _examine(layer: Path, manifest: Manifest, version: PythonVersion) -> tuple[int, tuple[int, int]]:
+    """On any machine: nothing of it is run."""
+    with (
+        tempfile.TemporaryDirectory(prefix="infinity-binaries-") as scratch,
+        zipfile.ZipFile(layer) as archive,
+    ):
+        archive.extractall(scratch)
+        return examine(Path(scratch), manifest.architecture, version)
 
 
 class _Places(NamedTuple):
