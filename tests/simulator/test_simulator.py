@@ -74,15 +74,6 @@ def test_a_completion_that_a_move_cuts_off_counts_if_the_move_is_taken_back() ->
 
 
 @pytest.mark.trap("B11")
-def test_an_invocation_whose_tool_asks_the_user_is_repeated_after_a_crash_and_not_looked_at_for_days() -> (
-    None
-):
-    late = Step("fault transport.post", on=1, how="late answer", times=12, then=90_000.0)
-    steps = (Step("create"), late, Step("say", on=200, how=2), Step("create", then=4_000.0))
-    steps += (Step("say", on=810, how=0), Step("create", then=0.001), Step("kill", then=4_000.0))
-    run(Script(900_010, steps))
-
-
 def test_what_is_overdue_is_looked_at_ever_more_rarely_while_its_thread_cannot_go_on() -> None:
     unreachable = Step("fault transport.post", 0, "failed", 200)
     full = Step("fault store.commit", 0, "StoreError", 100_000)
