@@ -347,4 +347,5 @@ def main() -> None:
         server.run("stdio")
 
 
-main()
+if __name__ == "__main__":
+    main()
