@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import stat
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +54,15 @@ async def test_everything_in_the_home_is_closed_to_others(daemon: Running) -> No
     }
     assert open_to_others <= {"infinity.toml"}, "which the user wrote"
     assert stat.S_IMODE(daemon.home.path.stat().st_mode) == 0o700
+
+
+async def test_a_daemon_that_has_stopped_is_forgotten_by_its_process(tmp_path: Path) -> None:
+    async with running(tmp_path / "home") as made:
+        await made.said(await made.thread("hello"), "hello")
+        runtime = weakref.ref(made.daemon.runtime)
+    del made
+    gc.collect()
+    assert runtime() is None, "and with it its descriptors"
 
 
 @pytest.mark.trap("B7")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from functools import cache
+from typing import Any
+
+from aiohttp import web, web_app
 
 from infinity.answers.openapi import describe
 
@@ -18,12 +21,23 @@ __all__ = ["make_app"]
 def make_app(backend: Backend) -> web.Application:
     app = web.Application(middlewares=[serving, guard], client_max_size=backend.max_body)
     app[BACKEND] = backend
-    description = describe(ROUTES, backend.version)
+    app.on_cleanup.append(_forget)
+
+    @cache
+    def description() -> Any:
+        return describe(ROUTES, backend.version)
 
     async def get_description(request: web.Request) -> web.Response:
-        return answer(description)
+        return answer(description())
 
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/openapi.json", get_description)
     return app
+
+
+async def _forget(_: web.Application) -> None:
+    """aiohttp remembers the last thousand applications that were asked for anything, and with ours all that its daemon had opened."""
+    remembered = getattr(web_app, "_cached_build_middleware", None)
+    if remembered is not None:
+        remembered.cache_clear()
