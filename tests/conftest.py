@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 import time
 import traceback
 from asyncio import events
@@ -62,8 +63,9 @@ def _memory(least: int = 4 << 30) -> str | None:
 
 def pytest_configure() -> None:
     """No test cuts the power off, so databases need no disk: what a process has written outlives it in memory, too."""
-    if (place := _memory()) is not None:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)
+    if "TMPDIR" not in os.environ and (place := _memory()) is not None:
+        # For pytest, for the tests and for the processes that they start.
+        tempfile.tempdir = os.environ["TMPDIR"] = place
 
 
 _allow_descriptors()
