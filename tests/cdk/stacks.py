@@ -75,6 +75,7 @@ def network() -> None:
         subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
         backup=7,
         started=True,
+        restored="2",
     )
     InfinityAgent(stack, "Agent", code=code, layer=layer, options=options)
 

@@ -214,6 +214,21 @@ def test_copies_are_made_every_day_and_kept_for_as_long_as_was_asked(
     assert len(network.one("AWS::Backup::BackupSelection")["BackupSelection"]["Resources"]) == 2
 
 
+def test_after_a_restore_the_table_and_the_output_queue_are_new_ones(
+    network: Template, plain: Template
+) -> None:
+    def made(template: Template) -> tuple[str, str, str]:
+        variables = template.variables("agent")
+        places = ("INFINITY_TABLE", "INFINITY_OUTPUT_QUEUE", "INFINITY_INBOX_QUEUE")
+        table, output, inbox = (str(variables[name]["Ref"]) for name in places)
+        return table, output, inbox
+
+    before, after = made(plain), made(network)
+    assert before[0].startswith("AgentStoresTable") and after[0].startswith("AgentStoresTable2")
+    assert before[1].startswith("AgentQueuesOutput") and after[1].startswith("AgentQueuesOutput2")
+    assert before[2] == after[2], "what waits in it is not lost"
+
+
 # -- what people see
 
 

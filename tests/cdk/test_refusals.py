@@ -37,6 +37,7 @@ from infinity.errors import ConfigError
         ({"store": "mysql://a"}, "must begin with postgresql://"),
         ({"store": "postgresql://a:word@b/c"}, "put the URL into a secret"),
         ({"subnets": object()}, "of a vpc; give it too"),
+        ({"restored": "2027-03-01"}, "at most 20 letters and digits"),
         ({"backup": -1}, "must be 0 to 3650"),
         ({"reserve": 1001}, "must be 0 to 1000"),
     ],

@@ -101,6 +101,11 @@ permissions or prices. Code that changed is seen after a restart."""
     show_default=True,
     help="Threads that run at once.",
 )
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="The database was put back to an earlier time: begin with an empty table and an empty output queue.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Of AWS. [default: a free one, then the same]")
 @click.option(
     "--receiver-port", type=click.IntRange(1, 65535), help="Where tool servers call back; likewise."
@@ -117,6 +122,7 @@ def local(
     layer: Path | None,
     timeout: int,
     concurrency: int,
+    restored: bool,
     port: int | None,
     receiver_port: int | None,
     api_port: int | None,
@@ -144,6 +150,7 @@ def local(
             layers=[] if layer is None else [_unpacked(layer, folder.path / "layer")],
             timeout=timeout,
             concurrency=concurrency,
+            restored=restored,
             ports={name: number for name, number in given.items() if number},
         )
         plan, notice = previewed(plan)

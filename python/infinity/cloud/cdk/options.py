@@ -90,6 +90,7 @@ class Options:
     ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
     ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that hears them, once it has confirmed that (their topic is an output); ``oldest``: age of a message in the inbox queue that is an alarm.
     ``started``: the event sources are deployed switched on; else ``infinity cloud migrate`` starts them, after every deployment that changes them.
+    ``restored``: a name for the last time that the database was put back to an earlier time; with a new one the table and the output queue, which were ahead of it, are made anew.
     ``keep``: the cluster, the table, the bucket, the inbox queue and its dead letters outlive the stack.
     """
 
@@ -117,6 +118,7 @@ class Options:
     alarm_email: str = ""
     oldest: int = 3600
     started: bool = False
+    restored: str = ""
     keep: bool = True
 
     def __post_init__(self) -> None:
@@ -139,6 +141,10 @@ class Options:
             (
                 self.vpc is None and (self.subnets is not None or bool(self.security_groups)),
                 "subnets and security_groups are of a vpc; give it too",
+            ),
+            (
+                not re.fullmatch(r"[A-Za-z0-9]{0,20}", self.restored),
+                f"restored is {self.restored!r}, but must be at most 20 letters and digits",
             ),
             *_store_problems(self.store),
             (

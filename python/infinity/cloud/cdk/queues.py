@@ -45,7 +45,9 @@ class Queues(Construct):
             visibility=SIX * RELAY_TIMEOUT,
             dead=sqs.DeadLetterQueue(queue=self.late, max_receive_count=100),
         )
-        self.output = self._found("Output", existing.output) or self._fifo("Output", visibility=30)
+        self.output = self._found("Output", existing.output) or self._fifo(
+            f"Output{options.restored}", visibility=30
+        )
         self.group = scheduler.ScheduleGroup(self, "Schedules", removal_policy=RemovalPolicy.DESTROY)
         self.role = self._scheduler_role()
 

@@ -91,7 +91,7 @@ class Stores(Construct):
         encryption = dynamodb.TableEncryption
         return dynamodb.Table(
             self,
-            "Table",
+            f"Table{options.restored}",
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,

@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,21 @@ class Running:
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
+
+    def asked(self, path: str) -> dict[str, Any]:
+        """Empty while it is not there."""
+        try:
+            found: dict[str, Any] = self.ask(path)
+            return found
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return {}
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        limit = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < limit, "it never came"
 
     def processes(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -164,6 +181,45 @@ def test_a_deployment_runs_is_stopped_and_goes_on_where_it_was(place: Path) -> N
         )
         assert refused.returncode == 1
         assert f"in use by process {second.process.pid}" in refused.stderr and "--state" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_database_that_is_lost_is_put_back_from_a_copy(place: Path) -> None:
+    """The drill of the guide: what was in the copy goes on, what came later is gone, and its place is taken."""
+    state = place / "state"
+    database, copy = state / "postgresql", place / "copy"
+
+    def entries(made: Running) -> list[Any]:
+        found: list[Any] = made.ask("/v1/threads/hello/entries")["entries"]
+        return found
+
+    with running(place, "--state", str(state)) as made:
+        made.run("send", "hello", "Before the copy.")
+        assert "Before the copy." in made.reply()["data"]["text"]
+        # It waits for its timer when the copy is made.
+        made.run("send", "nap", '/call sleep {"seconds": 86400}')
+        made.until(lambda: "sleep" in str(made.asked("/v1/threads/nap").get("explanation")))
+        before, waits = entries(made), made.ask("/v1/threads/nap")["explanation"]
+    subprocess.run(["cp", "-a", str(database), str(copy)], check=True)
+
+    with running(place, "--state", str(state)) as made:
+        made.run("send", "hello", "After the copy.")
+        lost = made.reply()
+        assert "After the copy." in lost["data"]["text"]
+        made.run("send", "later", "A thread that is not in the copy.")
+        made.reply()
+    shutil.rmtree(database)
+    subprocess.run(["cp", "-a", str(copy), str(database)], check=True)
+
+    with running(place, "--state", str(state), "--restored") as made:
+        assert {thread["id"] for thread in made.ask("/v1/threads")["threads"]} == {"hello", "nap"}
+        assert entries(made) == before and made.ask("/v1/threads/nap")["explanation"] == waits
+        made.run("wake", "--all")
+        made.run("send", "hello", "And on.")
+        reply = made.reply()
+        assert "And on." in reply["data"]["text"] and reply["id"] == lost["id"]
+        assert entries(made)[: len(before)] == before
+        assert "After the copy." not in json.dumps(entries(made))
 
 
 @pytest.mark.slow

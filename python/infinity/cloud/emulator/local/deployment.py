@@ -25,6 +25,7 @@ from .plan import Plan
 __all__ = ["Deployment"]
 
 TABLE, BUCKET, SCHEDULES = "infinity", "infinity-claims", "infinity"
+OUTPUT = "infinity-output.fifo"
 ROLE = "arn:aws:iam::000000000000:role/infinity-schedules"
 RETENTION = 14 * 24 * 3600
 SWEEP_SECONDS = 15 * 60
@@ -74,7 +75,7 @@ class Deployment:
         kept = self._folder.services()
         if kept is not None:
             try:
-                restore(self._aws, kept)
+                restore(self._aws, _without_what_was_ahead(kept) if self._plan.restored else kept)
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigError(
                     f"what the stand-ins held cannot be read: {error}; use another directory with --state"
@@ -113,7 +114,7 @@ class Deployment:
         late = self._queue("infinity-late-wakes", SIX * RELAY)
         inbox = self._queue("infinity-inbox.fifo", SIX * plan.timeout, (dead, plan.receives))
         delay = self._queue("infinity-delay", SIX * RELAY, (late, 100))
-        output = self._queue("infinity-output.fifo", 30)
+        output = self._queue(OUTPUT, 30)
         if TABLE not in [table.name for table in aws.dynamodb.tables()]:
             aws.dynamodb.create(TABLE, "pk", "sk", expires="expires")
         if BUCKET not in aws.s3.buckets():
@@ -201,6 +202,13 @@ class Deployment:
         lambdas.map("infinity-delay", "relay")
         lambdas.map("infinity-dead-letters.fifo", "dead_letters")
         self.aws.rules.every(SWEEP_SECONDS, lambdas.function("sweep"))
+
+
+def _without_what_was_ahead(kept: dict[str, Any]) -> dict[str, Any]:
+    """Of a database that was put back: the table remembers messages that are not applied any more, and the output queue what it was sent."""
+    tables = [table for table in kept["tables"] if table["described"]["TableName"] != TABLE]
+    queues = [queue for queue in kept["queues"] if queue["name"] != OUTPUT]
+    return {**kept, "tables": tables, "queues": queues}
 
 
 def _function_name(toolset: str) -> str:

@@ -25,7 +25,7 @@ class Plan:
     ``store``: the database; without it a PostgreSQL server is started in ``state``. ``agent``: ``module:name`` of an ``infinity.Agent``.
     ``environment``: further variables of the functions. ``toolsets``: tools that are functions too, by name; calls to them are signed. ``timeout``: seconds of a slice; ``receives``: deliveries before a message is a
     dead letter; ``concurrency``: threads that run at once. ``ports``: of AWS, the receiver and the API; those that are not given stay the
-    same from run to run, because callback URLs contain them.
+    same from run to run, because callback URLs contain them. ``restored``: the database was put back to an earlier time.
     """
 
     code: Path
@@ -39,4 +39,5 @@ class Plan:
     receives: int = 20
     concurrency: int = 8
     ports: Mapping[str, int] = field(default_factory=dict)
+    restored: bool = False
     python: str = sys.executable
