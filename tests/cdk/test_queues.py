@@ -74,4 +74,8 @@ def test_each_function_that_needs_the_database_may_log_in_as_a_role(template: Te
     functions = template.functions()
     wanted = {functions[name]["Role"]["Fn::GetAtt"][0] for name in set(functions) - {"relay"}}
     assert set(roles) == wanted and len(roles) == len(wanted)
-    assert {part.strip() for part in parts if isinstance(part, str)} == {"infinity="}
+    assert {part.strip() for part in parts if isinstance(part, str)} == {
+        "infinity=",
+        "infinity_receiver:receiver=",
+        "infinity_sweep:sweep=",
+    }

@@ -67,7 +67,7 @@ async def test_a_sweep_goes_on_behind_the_thread_at_which_the_last_one_ran_out_o
     assert {thread for woken in rounds[:3] for thread in woken} == set(OVERDUE)
     assert await wake_overdue(host, lambda: 60.0) == {"overdue": 7, "woken": 7}
     assert sorted(await _woken(overdue)) == OVERDUE
-    assert await host.store.meta(sweep.META) == b""
+    assert await host.store.sweep_place() == ""
 
 
 async def test_deletions_that_fail_keep_no_thread_from_being_woken(

@@ -56,6 +56,12 @@ Harmless if there is nothing to do."""
     help="Then print the SQL that makes a role for the functions, which may read and write rows and nothing else.",
 )
 @click.option(
+    "--role-for",
+    "duty",
+    type=click.Choice(["receiver", "sweep"]),
+    help="With --role-sql: the function that alone logs in as it, and what it does is all that the role may do.",
+)
+@click.option(
     "--role-arn",
     "arns",
     multiple=True,
@@ -68,6 +74,7 @@ def migrate(
     agent: str | None,
     store: str | None,
     role: str | None,
+    duty: str | None,
     arns: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -75,7 +82,7 @@ def migrate(
 
     With --outputs also make the database roles of the functions, and start what brings them work; a deployment begins switched off.
     """
-    statements = _role(role, arns)
+    statements = _role(role, duty or "", arns)
     if agent is not None and outputs is None:
         raise click.UsageError("--agent is for --outputs")
     where = read_outputs(outputs, agent) if outputs is not None else Outputs("")
@@ -84,6 +91,10 @@ def migrate(
         raise click.UsageError("say which database: --outputs, --store or INFINITY_STORE")
     for name, given in where.roles.items():
         _check_role(name, given)
+    if unknown := set(where.duties.values()) - {"receiver", "sweep"}:
+        raise click.UsageError(
+            f"the outputs name {', '.join(sorted(unknown))}, for which this version has no role; update it"
+        )
     try:
         done = asyncio.run(_migrate(url, where))
     except InfinityError as error:
@@ -139,7 +150,7 @@ async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
         "keys": {"kept": len(keys), "change": change},
     }
     if where.roles:
-        done["roles"] = (await make_roles(url, where.roles))._asdict()
+        done["roles"] = (await make_roles(url, where.roles, where.duties))._asdict()
     if where.mappings or where.rules:
         # Last: what is started finds everything it needs.
         done["started"] = {
@@ -161,17 +172,17 @@ async def _start(where: Outputs) -> int:
         await aws.close()
 
 
-def _role(name: str | None, arns: tuple[str, ...]) -> list[str]:
+def _role(name: str | None, duty: str, arns: tuple[str, ...]) -> list[str]:
     if name is None:
-        if arns:
-            raise click.UsageError("--role-arn is for --role-sql")
+        if arns or duty:
+            raise click.UsageError(f"{'--role-arn' if arns else '--role-for'} is for --role-sql")
         return []
     _check_role(name, arns)
     from infinity.cloud.postgres.roles import grants
 
     return [
         f"CREATE ROLE {name} WITH LOGIN;",
-        *(f"{statement};" for statement in grants(name, "public")),
+        *(f"{statement};" for statement in grants(name, "public", duty)),
         *(f"AWS IAM GRANT {name} TO '{arn}';" for arn in arns),
     ]
 

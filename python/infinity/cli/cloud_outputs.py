@@ -20,10 +20,11 @@ _REGION = re.compile(r"[./](?P<region>[a-z]{2}(-[a-z]+)+-\d)\.(on\.aws|amazonaws
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Of one agent. ``roles``: database roles, each with the ARNs of the IAM roles that log in as it."""
+    """Of one agent. ``roles``: database roles, each with the ARNs of the IAM roles that log in as it; ``duties``: what those are for that may not do everything."""
 
     store: str
     roles: Mapping[str, list[str]] = field(default_factory=dict)
+    duties: Mapping[str, str] = field(default_factory=dict)
     mappings: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
     region: str = ""
@@ -50,12 +51,17 @@ def read_outputs(file: Path, agent: str | None) -> Outputs:
         raise Failure(f"{file} has no agent {chosen}; it has {', '.join(found) or 'none'}")
     own = {name.removeprefix(chosen): value for name, value in values.items() if name.startswith(chosen)}
     roles: dict[str, list[str]] = {}
+    duties: dict[str, str] = {}
     for pair in own.get("DatabaseRoles", "").split():
-        role, _, arn = pair.partition("=")
+        named, _, arn = pair.partition("=")
+        role, _, duty = named.partition(":")
+        if duty:
+            duties[role] = duty
         roles.setdefault(role, []).extend([arn] if arn else [])
     return Outputs(
         store=own.get("AdminUrl", ""),
         roles=roles,
+        duties=duties,
         mappings=own.get("EventSources", "").split(),
         rules=own.get("Rules", "").split(),
         region=region_of(own.get("AdminUrl", "")) or region_of(own[_ENDS]),

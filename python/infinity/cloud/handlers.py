@@ -39,7 +39,7 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
 
     return _run(
         lambda host: run_batch(host, event, _remaining(context)),
-        "store inbox_queue delay_queue schedule_group schedule_role table public_url tools",
+        "store inbox_queue delay_queue schedule_group schedule_role table public_url keys tools",
         event,
     )
 
@@ -48,14 +48,14 @@ def receiver(event: Event, context: Context) -> dict[str, Any]:
     """What tool servers send back: durable in the queue, then 200."""
     from .api.routes import receive
 
-    return _run(lambda host: receive(host, event), "store inbox_queue table")
+    return _run(lambda host: receive(host, event), "store inbox_queue table keys")
 
 
 def api(event: Event, context: Context) -> dict[str, Any]:
     """What clients ask and say."""
     from .api.routes import serve
 
-    return _run(lambda host: serve(host, event), "store inbox_queue table public_url tools")
+    return _run(lambda host: serve(host, event), "store inbox_queue table public_url keys tools")
 
 
 def relay(event: Event, context: Context) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def dead_letters(event: Event, context: Context) -> dict[str, Any]:
     """Messages that no slice could take are kept in the database, and people are told."""
     from .dead_letters import keep
 
-    return _run(lambda host: keep(host, event), "store inbox_queue table public_url")
+    return _run(lambda host: keep(host, event), "store inbox_queue table public_url keys")
 
 
 def sweep(event: Event, context: Context) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from infinity.ids import Ids, RandomIds
 from infinity.models.planning import examine
 from infinity.models.registry import Models as ConfiguredModels
 from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities
+from infinity.rap.capability import Capabilities, generate_key
 from infinity.runtime import Runtime
 from infinity.settings import Settings
 from infinity.tools.functions import ToolLike
@@ -48,8 +48,9 @@ from .transport import SignedTransport
 
 __all__ = ["Described", "Host", "Parts", "open_host"]
 
-NEEDED = ("store", "inbox_queue", "table", "public_url")
-"""By everything that has a runtime."""
+KEYS = "keys"
+"""Needed by functions that make or open callback URLs: the keys that sign those. Others may not read them."""
+NEEDED = ("store", "inbox_queue", "table", "public_url", KEYS)
 STATEMENT = 8.0
 """Seconds of one statement: with the next try of it, less than the shortest time limit of a function."""
 CALLS_TOOLS = "tools"
@@ -240,13 +241,16 @@ async def open_host(
         if parts is None or parts.described is None:
             described = _describe(environment, calls_tools=CALLS_TOOLS in needed)
             parts = replace(parts or Parts(), described=described)
-        return await _assemble(aws, read_places(environment, needed), environment, parts)
+        places = read_places(environment, needed)
+        return await _assemble(aws, places, environment, parts, signs=KEYS in needed)
     except BaseException:
         await aws.close()
         raise
 
 
-async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], parts: Parts) -> Host:
+async def _assemble(
+    aws: Aws, places: Places, environment: Mapping[str, str], parts: Parts, *, signs: bool
+) -> Host:
     clock, described = parts.clock or SystemClock(), parts.described
     assert described is not None
     claims = Claims(aws, places.bucket) if places.bucket else None
@@ -258,7 +262,8 @@ async def _assemble(aws: Aws, places: Places, environment: Mapping[str, str], pa
     inbox = Queue(aws, places.inbox_queue)
     store = CloudStore(transactions, inbox, items, claims=claims, output=output, most=most)
     try:
-        keys = await kept_keys(store)
+        # What a key of nobody's signs is refused by everybody.
+        keys = await kept_keys(store) if signs else [generate_key()]
         if not keys:
             raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
         capabilities = Capabilities(keys, places.public_url or None)

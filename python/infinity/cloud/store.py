@@ -17,7 +17,7 @@ from infinity.message import Action, Control, Kind, UserText, decode
 from . import envelope
 from .aws.sqs import deduplication_id
 from .owed import owed
-from .postgres import inbox, outbox, queues, state, timers
+from .postgres import facts, inbox, outbox, queues, state, timers
 from .postgres.commit import Told, family
 from .postgres.connections import Connection
 from .postgres.entry_cache import EntryCache
@@ -170,6 +170,13 @@ class CloudStore(PostgresStore):
     async def overdue(self, since: int, after: str = "", most: int = 2_000) -> list[str]:
         """Threads that should have been woken before ``since``, in ms since the epoch; in order, behind the one named ``after``."""
         return await self._look(queues.overdue, since, after, most)
+
+    async def sweep_place(self) -> str:
+        """The last thread that was woken by a sweep whose time was over; empty if the last one had time for all."""
+        return await self._look(facts.sweep_place)
+
+    async def put_sweep_place(self, thread: str) -> None:
+        await self._change(facts.put_sweep_place, thread)
 
     async def forget(self, keys: list[str]) -> None:
         """Rows of the output queue that have left."""

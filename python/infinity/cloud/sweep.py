@@ -19,8 +19,6 @@ GRACE_MS = 5 * 60_000
 """Milliseconds that a wake may be late without being taken for lost: schedules are exact to a minute, and queues may be long."""
 ENOUGH = 5.0
 DAY_MS = 86_400_000
-META = "sweep"
-"""Where the place is kept, in the database."""
 PAGE = 500
 TOGETHER = 50
 """Wakes that are sent in one go."""
@@ -52,7 +50,7 @@ async def wake_overdue(host: Host, remaining: Callable[[], float]) -> dict[str, 
 
 async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
     """How many were found, and how many of them were woken."""
-    since, place = host.now() - GRACE_MS, await _place(host)
+    since, place = host.now() - GRACE_MS, await host.store.sweep_place()
     overdue = woken = 0
     last = place
     # From the place on to the end, and then from the beginning to the place.
@@ -64,7 +62,7 @@ async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
             overdue += len(page)
             for start in range(0, len(page), TOGETHER):
                 if remaining() < ENOUGH:
-                    await host.store.put_meta(META, last.encode())
+                    await host.store.put_sweep_place(last)
                     return overdue, woken
                 some = page[start : start + TOGETHER]
                 await host.alarms.wake_many([(thread, host.fresh_cause()) for thread in some])
@@ -72,13 +70,8 @@ async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
             if end is not None and after > end:
                 break
     if place:
-        await host.store.put_meta(META, b"")
+        await host.store.put_sweep_place("")
     return overdue, woken
-
-
-async def _place(host: Host) -> str:
-    """The last thread that was woken by a sweep whose time was over; empty if the last one had time for all."""
-    return (await host.store.meta(META) or b"").decode()
 
 
 async def _erase(host: Host) -> int:

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from tests.contract.databases import database_url
+from tests.contract.databases import database_url, dsql_connections
 from tests.contract.dsql_rules import Conflicts, DsqlConnection
 
 from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.platform import POSTGRESQL
+from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
+from infinity.cloud.postgres.roles import DUTIES, arrange
+from infinity.cloud.postgres.transactions import Transactions
 
 from .lives import Died, Life
+
+FUNCTIONS = ("agent", "receiver", "api", "dead_letters", "sweep")
+ROLES = {name: f"stage_{name}" if name in DUTIES else "stage" for name in FUNCTIONS}
+"""As the construct gives them to the functions."""
 
 
 class Database:
@@ -24,7 +30,9 @@ class Database:
         self.refused = 0
         self._open: list[Any] = []
 
-    def connections(self, life: Life, conflicts: Conflicts) -> Connections:
+    def connections(self, life: Life, conflicts: Conflicts, role: str) -> Connections:
+        """``role``: whom the server lets do what."""
+
         async def connect() -> Any:
             if life.over:
                 raise Died
@@ -32,7 +40,7 @@ class Database:
                 self.refused += 1
                 raise ConnectionRefusedError("the test lets nobody in")
             # DSQL knows no other isolation: the setting stands for that.
-            made = await asyncpg.connect(self.url, server_settings=dict(POSTGRESQL.settings))
+            made = await asyncpg.connect(as_role(self.url, role), server_settings=dict(POSTGRESQL.settings))
             self._open.append(made)
             life.connections.append(made)
             return DsqlConnection(made, conflicts)
@@ -48,14 +56,24 @@ class Database:
         return len(broken)
 
 
+def as_role(url: str, role: str) -> str:
+    return url.replace("://infinity@", f"://{role}@")
+
+
 async def empty_database() -> str:
-    """One for all runs of this process, which come one after the other: to empty it is quicker than to make it."""
+    """One for all runs of this process, which come one after the other: to empty it is quicker than to make it. It has the roles of a deployment."""
     url = await database_url(Path("the crash sweep of the cloud host"))
     connection = await asyncpg.connect(url)
     try:
         sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'infinity_schema'"
         names = [name for (name,) in await connection.fetch(sql)]
         await connection.execute(";".join(f"DELETE FROM {name}" for name in names))
+        sql = "SELECT has_schema_privilege(oid, current_schema()::regnamespace, 'USAGE') FROM pg_roles WHERE rolname = $1"
+        if not await connection.fetchval(sql, ROLES["sweep"]):
+            transactions = Transactions(dsql_connections(url, Conflicts(0)), DSQL, "the test database")
+            duties = {ROLES[name]: name for name in DUTIES}
+            await arrange(transactions, dict.fromkeys(ROLES.values(), ()), duties)
+            await transactions.close()
     finally:
         await connection.close()
     return url

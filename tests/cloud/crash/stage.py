@@ -17,7 +17,7 @@ from infinity.cloud.api.routes import receive, serve
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
 from infinity.cloud.emulator import Emulator
-from infinity.cloud.host import Host, Parts, open_host
+from infinity.cloud.host import KEYS, NEEDED, Host, Parts, open_host
 from infinity.cloud.postgres.opening import store_on
 from infinity.cloud.postgres.platform import DSQL
 from infinity.cloud.postgres.transactions import Retries, Transactions
@@ -26,7 +26,7 @@ from infinity.models.registry import Models as ConfiguredModels
 from infinity.testing.gates import STEPS
 
 from .clock import LeapingClock
-from .database import Database, empty_database
+from .database import ROLES, Database, empty_database
 from .environments import Environment, Gates, Relay, Work
 from .lives import Died, Life, current, watch_over
 from .permissions import policies
@@ -169,7 +169,7 @@ class Stage:
             await asyncio.sleep(seconds / 20)
 
         def transactions(claims: Any) -> Transactions:
-            opened = self.database.connections(life, self.conflicts)
+            opened = self.database.connections(life, self.conflicts, ROLES[name])
             return Transactions(opened, DSQL, "the test database", Retries(tries=8, sleep=soon), claims)
 
         parts = Parts(
@@ -178,7 +178,8 @@ class Stage:
             observe=lambda feed: Gates(feed, self),
             breaker=life.breaker,
         )
-        host = await open_host(self.environment(name), parts=parts)
+        needed = {*NEEDED} - ({KEYS} if name == "sweep" else set())
+        host = await open_host(self.environment(name), needed, parts=parts)
         runtime = host.runtime
         models = cast("ConfiguredModels", runtime.models)
         sockets = (host.aws.close, runtime._transport.close, models.close, runtime.servers.toolsets.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_a_wake_is_sent_each_time(within: Run, deployed: Threaded) -> None:
         (("replies", "--wait", "21"), "--wait"),
         (("migrate", "--role-sql", "a; DROP"), "role's name"),
         (("migrate", "--role-arn", "arn:aws:iam::1:role/x"), "--role-sql"),
+        (("migrate", "--role-for", "sweep"), "--role-for is for --role-sql"),
         (("migrate", "--role-sql", "r", "--role-arn", "x'; --"), "no ARN"),
     ],
 )
@@ -268,6 +270,25 @@ def test_the_role_may_do_what_the_functions_do_and_make_no_tables(run: Run, empt
         connection = await asyncpg.connect(own)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("CREATE TABLE t (a bigint)")
+        await connection.close()
+
+    asyncio.run(try_it())
+
+
+def test_the_role_of_the_receiver_may_not_read_what_was_said(run: Run, empty: str) -> None:
+    role, schema = f"r{uuid.uuid4().hex[:12]}", empty.rpartition("=")[2]
+    arguments = ("--store", empty, "--role-sql", role, "--role-for", "receiver", "--json")
+    statements = parsed(run("migrate", *arguments))["role_sql"]
+
+    async def try_it() -> None:
+        admin = await asyncpg.connect(server_url())
+        for statement in statements:
+            await admin.execute(re.sub(r"\bpublic\b", schema, statement))
+        await admin.close()
+        connection = await asyncpg.connect(empty.replace("infinity@", f"{role}@"))
+        assert await connection.fetchval("SELECT count(*) FROM calls") == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT * FROM entries")
         await connection.close()
 
     asyncio.run(try_it())

@@ -100,8 +100,9 @@ def test_the_roles_of_the_outputs_are_made_and_may_do_what_the_functions_do(
     off: dict[str, str], migrate: Migrate
 ) -> None:
     role = f"r{uuid.uuid4().hex[:12]}"
-    first = json.loads(migrate({**off, "AgentDatabaseRoles": role}, "--json").stdout)
-    assert first["roles"] == {"made": [role], "given": 0}
+    roles = f"{role} {role}_sweep:sweep"
+    first = json.loads(migrate({**off, "AgentDatabaseRoles": roles}, "--json").stdout)
+    assert first["roles"] == {"made": [role, f"{role}_sweep"], "given": 0}
     again = migrate({**off, "AgentDatabaseRoles": role})
     assert "database roles: none had to be made" in again.output
 
@@ -112,6 +113,11 @@ def test_the_roles_of_the_outputs_are_made_and_may_do_what_the_functions_do(
         assert await connection.fetchval("SELECT count(*) FROM threads") >= 0
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("DROP TABLE threads")
+        await connection.close()
+        connection = await asyncpg.connect(own.replace(f"{role}@", f"{role}_sweep@"))
+        assert await connection.fetchval("SELECT count(*) FROM timers") >= 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT * FROM meta")
         await connection.close()
 
     asyncio.run(look())
@@ -135,6 +141,11 @@ def test_only_a_cluster_lets_iam_roles_log_in(off: dict[str, str], migrate: Migr
         ({"OneInboxQueue": INBOX}, ("--agent", "Two"), "has no agent Two; it has One"),
         ({"AInboxQueue": INBOX}, (), "say which database"),
         ({"AInboxQueue": INBOX, "AAdminUrl": "postgresql://h", "ADatabaseRoles": "a;b"}, (), "role's name"),
+        (
+            {"AInboxQueue": INBOX, "AAdminUrl": "postgresql://h", "ADatabaseRoles": "a:cook"},
+            (),
+            "no role; update it",
+        ),
     ],
 )
 def test_a_file_that_does_not_say_it_is_refused_before_anything_is_done(

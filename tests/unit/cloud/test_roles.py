@@ -35,6 +35,10 @@ class Cluster:
         self.said.append(sql)
         if len(self.said) == 1:
             raise asyncpg.SerializationError("schema has been updated by another transaction (OC001)")
+        taken = re.fullmatch(r"AWS IAM REVOKE (\w+) FROM '(.+)'", sql)
+        if taken is not None:
+            mapping = f"DELETE FROM {self._place}.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2"
+            return await self._connection.execute(mapping, *taken.groups())
         given = re.fullmatch(r"AWS IAM GRANT (\w+) TO '(.+)'", sql)
         if given is None:
             return await self._connection.execute(sql, *arguments)
@@ -69,12 +73,25 @@ async def test_roles_are_made_once_and_given_to_each_function_once(
 ) -> None:
     transactions, said = cluster
     one, two = (f"r{uuid.uuid4().hex[:12]}" for _ in range(2))
-    first = await arrange(transactions, {one: [AGENT], two: [AGENT]})
+    first = await arrange(transactions, {one: [AGENT], two: [AGENT]}, {})
     assert (first.made, first.given) == ([one, two], 2)
     assert said[0] == said[1] == f"CREATE ROLE {one} WITH LOGIN", "tried again after it met another one"
     said[1:] = []
-    again = await arrange(transactions, {one: [AGENT, SWEEP], two: [AGENT]})
+    again = await arrange(transactions, {one: [AGENT, SWEEP], two: [AGENT]}, {})
     assert (again.made, again.given) == ([], 1)
     assert [line for line in said if "IAM" in line] == [f"AWS IAM GRANT {one} TO '{SWEEP}'"]
     # For tables that are new since.
     assert sum(line.startswith("GRANT SELECT") for line in said) == 2
+
+
+async def test_a_function_that_gets_a_role_of_its_own_cannot_log_in_as_the_one_before(
+    cluster: tuple[Transactions, list[str]],
+) -> None:
+    transactions, said = cluster
+    one, two = (f"r{uuid.uuid4().hex[:12]}" for _ in range(2))
+    await arrange(transactions, {one: [AGENT, SWEEP]}, {})
+    for changed in (1, 0):
+        said[1:] = []
+        await arrange(transactions, {one: [AGENT], two: [SWEEP]}, {})
+        assert said.count(f"AWS IAM REVOKE {one} FROM '{SWEEP}'") == changed
+        assert said.count(f"AWS IAM GRANT {two} TO '{SWEEP}'") == changed

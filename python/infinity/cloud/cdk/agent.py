@@ -23,7 +23,7 @@ from .existing import Existing
 from .functions import AgentFunction, Deployment, Duty
 from .options import Options
 from .queues import RELAY_TIMEOUT, Queues
-from .stores import Stores
+from .stores import RESTRICTED, Stores
 from .toolsets import Toolset
 
 __all__ = ["InfinityAgent"]
@@ -101,7 +101,7 @@ class InfinityAgent(Construct):
         if name == "relay":
             return variables
         variables |= {
-            "INFINITY_STORE": stores.url,
+            "INFINITY_STORE": stores.url_of(name),
             "INFINITY_TABLE": stores.table.table_name,
             "INFINITY_BUCKET": stores.bucket.bucket_name,
         }
@@ -197,8 +197,11 @@ class InfinityAgent(Construct):
 
     def _outputs(self, prefix: str) -> None:
         stores = self.stores
-        role = self.options.database_role
-        roles = [f"{role}={each.role.role_arn}" for name, each in self.functions.items() if name != "relay"]
+        roles = [
+            f"{stores.role_of(name)}{f':{name}' if name in RESTRICTED else ''}={each.role.role_arn}"
+            for name, each in self.functions.items()
+            if name != "relay"
+        ]
         for name, value, about in (
             ("InboxQueue", self.inbox_url, "Messages for threads go here"),
             ("OutputQueue", self.output_url, "Replies, prompts and problems come from here"),
@@ -225,7 +228,11 @@ class InfinityAgent(Construct):
         return [
             ("AdminUrl", admin, "The database, for infinity cloud migrate"),
             ("Cluster", self.stores.cluster_id, "The cluster of Aurora DSQL"),
-            ("DatabaseRoles", " ".join(roles), "Database roles, each with an IAM role that may log in as it"),
+            (
+                "DatabaseRoles",
+                " ".join(roles),
+                "Database roles, each with what it is for, if that is not everything, and an IAM role that may log in as it",
+            ),
         ]
 
 

@@ -14,7 +14,8 @@ __all__ = ["Options"]
 
 LONGEST = 900
 """Seconds that an invocation of Lambda may take."""
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,53}")
+"""Room for ``_receiver``: a name in PostgreSQL has 63 bytes."""
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 

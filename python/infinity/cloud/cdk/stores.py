@@ -16,7 +16,10 @@ from .environment import reference
 from .existing import Existing
 from .options import Options
 
-__all__ = ["Stores"]
+__all__ = ["RESTRICTED", "Stores"]
+
+RESTRICTED = ("receiver", "sweep")
+"""Functions that log in to the database as a role which may do what they do and no more."""
 
 
 class Stores(Construct):
@@ -31,16 +34,23 @@ class Stores(Construct):
         stack = Stack.of(self)
         self.cluster_arn = stack.format_arn(service="dsql", resource="cluster", resource_name=self.cluster_id)
         self.endpoint = f"{self.cluster_id}.dsql.{stack.region}.on.aws" if self.cluster_id else ""
-        self.url = (
-            f"postgresql://{options.database_role}@{self.endpoint}/postgres"
-            if self.cluster_id
-            else options.store
-            if isinstance(options.store, str)
-            else reference(options.store)
-        )
+        self._options = options
+        self.url = self.url_of("agent")
         given = existing.table is not None, existing.bucket is not None
         self.table = existing.found_table(self) if given[0] else self._table(options)
         self.bucket = existing.found_bucket(self) if given[1] else self._bucket(options)
+
+    def role_of(self, function: str) -> str:
+        """The database role that a function logs in as."""
+        own = f"_{function}" if function in RESTRICTED else ""
+        return f"{self._options.database_role}{own}"
+
+    def url_of(self, function: str) -> str:
+        """What a function logs in to. A database that was there before has the role that its URL says."""
+        if self.cluster_id:
+            return f"postgresql://{self.role_of(function)}@{self.endpoint}/postgres"
+        store = self._options.store
+        return store if isinstance(store, str) else reference(store)
 
     @staticmethod
     def existing(

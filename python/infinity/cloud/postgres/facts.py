@@ -48,6 +48,16 @@ async def put_meta(connection: Connection, key: str, value: bytes) -> None:
     await connection.execute(sql, text(key), value)
 
 
+async def sweep_place(connection: Connection) -> str:
+    return await connection.fetchval("SELECT place FROM sweeps WHERE name = 'place'") or ""
+
+
+async def put_sweep_place(connection: Connection, place: str) -> None:
+    sql = """INSERT INTO sweeps (name, place) VALUES ('place', $1)
+             ON CONFLICT (name) DO UPDATE SET place = excluded.place"""
+    await connection.execute(sql, text(place))
+
+
 async def spent(connection: Connection, root: str) -> tuple[int, int]:
     """Of a whole tree. Kept per thread: threads of a tree that commit at once must not meet in one row."""
     sql = (

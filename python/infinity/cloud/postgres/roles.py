@@ -1,4 +1,7 @@
-"""Database roles of the functions: made, allowed to read and write rows and nothing else, and on Aurora DSQL given to IAM roles that log in as them."""
+"""Database roles of the functions: made, allowed to read and write rows and nothing else, and on Aurora DSQL given to IAM roles that log in as them.
+
+The receiver, which everybody may call, and the sweep have roles of their own: neither reads what was said, deletes anything, or changes what a slice has committed.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,23 @@ from .connections import Connection
 from .platform import DSQL
 from .transactions import Transactions, Work
 
-__all__ = ["Made", "arrange", "grants", "make_roles"]
+__all__ = ["DUTIES", "Made", "arrange", "grants", "make_roles"]
 
+DUTIES: Mapping[str, Mapping[str, str]] = {
+    # Is there such a call, and was this message accepted? What it drops is put on record.
+    "receiver": {
+        "SELECT": "infinity_schema, meta, threads, retired, tombstones, calls, known, inbox, discards",
+        "INSERT": "discards",
+        "UPDATE": "tombstones",
+    },
+    # Who is overdue, and what was closed for long enough to be marked as deleted?
+    "sweep": {
+        "SELECT": "infinity_schema, threads, retired, tombstones, calls, inbox, outbox, timers, sweeps",
+        "INSERT": "retired, tombstones, sweeps",
+        "UPDATE": "threads, retired, sweeps",
+    },
+}
+"""Privileges on tables, by what a role is for."""
 
 _NOT_GIVEN = "SELECT NOT EXISTS (SELECT 1 FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2)"
 
@@ -25,8 +43,18 @@ class Made(NamedTuple):
     given: int
 
 
-def grants(role: str, schema: str) -> list[str]:
-    """What a role of the functions may do. Harmless if it may already; needed again for tables that are new."""
+def grants(role: str, schema: str, duty: str = "") -> list[str]:
+    """What a role of the functions may do; ``duty``: one of ``DUTIES``, or everything. Harmless if it may already; needed again for tables that are new."""
+    if duty:
+        tables = {
+            right: ", ".join(f"{schema}.{table}" for table in tables.split(", "))
+            for right, tables in DUTIES[duty].items()
+        }
+        return [
+            f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+            *(f"GRANT {right} ON {names} TO {role}" for right, names in tables.items()),
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        ]
     return [
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
@@ -34,8 +62,15 @@ def grants(role: str, schema: str) -> list[str]:
     ]
 
 
-async def make_roles(url: str, roles: Mapping[str, Sequence[str]], *, signer: Signer | None = None) -> Made:
-    """``roles``: names, checked by the caller, each with the ARNs of the IAM roles that may log in as it. Harmless if all of it is so already."""
+async def make_roles(
+    url: str,
+    roles: Mapping[str, Sequence[str]],
+    duties: Mapping[str, str] | None = None,
+    *,
+    signer: Signer | None = None,
+) -> Made:
+    """``roles``: names, checked by the caller, each with the ARNs of the IAM roles that may log in as it; ``duties``: of those that may not do everything.
+    Harmless if all of it is so already."""
     address = open_address(url)
     if address.platform is not DSQL and any(roles.values()):
         raise ConfigError(
@@ -43,12 +78,14 @@ async def make_roles(url: str, roles: Mapping[str, Sequence[str]], *, signer: Si
         )
     transactions = Transactions(connections(address, signer=signer), address.platform, address.where)
     try:
-        return await arrange(transactions, roles)
+        return await arrange(transactions, roles, duties or {})
     finally:
         await transactions.close()
 
 
-async def arrange(transactions: Transactions, roles: Mapping[str, Sequence[str]]) -> Made:
+async def arrange(
+    transactions: Transactions, roles: Mapping[str, Sequence[str]], duties: Mapping[str, str]
+) -> Made:
     """One statement at a time, each tried again when it meets another transaction: what defines something stands alone on DSQL."""
     made: list[str] = []
     given = 0
@@ -59,12 +96,16 @@ async def arrange(transactions: Transactions, roles: Mapping[str, Sequence[str]]
         ):
             await transactions.look(_does(f"CREATE ROLE {role} WITH LOGIN"))
             made.append(role)
-        for statement in grants(role, schema):
+        for statement in grants(role, schema, duties.get(role, "")):
             await transactions.look(_does(statement))
         for arn in arns:
             if await transactions.look(_asks(_NOT_GIVEN, role, arn)):
                 await transactions.look(_does(f"AWS IAM GRANT {role} TO '{arn}'"))
                 given += 1
+        # An earlier version let all functions log in as one role.
+        for arn in {each for others in roles.values() for each in others} - set(arns):
+            if not await transactions.look(_asks(_NOT_GIVEN, role, arn)):
+                await transactions.look(_does(f"AWS IAM REVOKE {role} FROM '{arn}'"))
     return Made(made, given)
 
 

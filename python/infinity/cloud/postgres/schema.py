@@ -133,6 +133,8 @@ STEPS = (
                WHERE id IN (SELECT id FROM threads WHERE troubled IS NULL LIMIT 2500)""",
         ),
     ),
+    # 6: where the next sweep begins, which was in ``meta`` with the keys that sign: the sweep's role writes this and may not read those.
+    Step(("CREATE TABLE IF NOT EXISTS sweeps (name TEXT PRIMARY KEY, place TEXT NOT NULL)",)),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 
