@@ -10,7 +10,7 @@ from infinity._core import Message
 from infinity.abc import Accepted, Expect, Status
 from infinity.errors import LimitReached, RuleBroken
 
-from . import deletion
+from . import deletion, order_numbers
 from .connections import Connection
 from .large import owned_by
 from .platform import Platform
@@ -151,9 +151,9 @@ async def deliver(connection: Connection, message: Message, uncertain: bool = Fa
 
 async def discard(connection: Connection, thread: str, id: str, reason: str, at: int) -> None:
     """Record that a message was thrown away, and why; once per message."""
-    sql = """INSERT INTO discards (thread, digest, number, message, reason, at) VALUES ($1, $2, nextval('places'), $3, $4, $5)
+    sql = """INSERT INTO discards (thread, digest, number, message, reason, at) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (thread, digest) DO NOTHING"""
-    await connection.execute(sql, thread, digest(id), id.encode(), text(reason), at)
+    await connection.execute(sql, thread, digest(id), order_numbers.fresh(), id.encode(), text(reason), at)
 
 
 async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> list[str]:
@@ -271,10 +271,12 @@ async def _append(connection: Connection, message: Message, early: str | None = 
 async def _queue(
     connection: Connection, message: Message, call: str | None, kept: int | None = None
 ) -> Message:
+    # Behind everything that the thread has queued, whatever the clocks of the machines say that accepted it.
     sql = """INSERT INTO inbox (seq, thread, digest, id, kind, body, accepted_at, call, kept)
-             VALUES (nextval('places'), $1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq"""
+             SELECT greatest($9::bigint, max(seq) + $10::bigint), $1::text, $2::bytea, $3::bytea, $4::text, $5::bytea, $6::bigint, $7::text, $8::bigint
+             FROM inbox WHERE thread = $1 RETURNING seq"""
     key, id, body = digest(message.id), message.id.encode(), message.body
     values = (message.thread, key, id, message.kind, body, message.accepted_at, call, kept)
     with owned_by(message.thread):
-        seq = await connection.fetchval(sql, *values)
+        seq = await connection.fetchval(sql, *values, order_numbers.fresh(), order_numbers.step())
     return Message(message.thread, message.id, message.kind, body, seq=seq, accepted_at=message.accepted_at)

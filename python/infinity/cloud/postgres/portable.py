@@ -11,7 +11,7 @@ from infinity._core import Message
 from infinity.abc import INCOMPLETE, Imported
 from infinity.supervision import in_thread
 
-from . import deletion, generations, trees
+from . import deletion, generations, order_numbers, trees
 from .connections import Connection
 from .generations import Copy
 from .inbox import check_size
@@ -66,7 +66,7 @@ async def import_tree(
 ) -> Imported:
     rows = await in_thread(partial(unfold, arrival.path, arrival.expected))
     check_size(transactions.platform, f"a record of {arrival.path}", *_values(rows))
-    places = await _places(transactions, len(rows.inbox) + len(rows.discards))
+    places = order_numbers.fresh_many(len(rows.inbox) + len(rows.discards))
     parts = list(_parts(rows, places))
     if transactions.platform.rows is None:
         replaced = await transactions.write(_arrive(rows, parts, arrival.resting))
@@ -140,14 +140,6 @@ def _values(rows: Rows) -> Iterator[bytes]:
         for row in table:
             if isinstance(row, tuple):
                 yield from (value for value in row if isinstance(value, bytes))
-
-
-async def _places(transactions: Transactions, count: int) -> list[int]:
-    async def take(connection: Connection, _: bool) -> list[int]:
-        rows = await connection.fetch("SELECT nextval('places') FROM generate_series(1, $1)", count)
-        return sorted(place for (place,) in rows)
-
-    return await transactions.look(take)
 
 
 def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:

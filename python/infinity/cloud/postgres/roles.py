@@ -53,12 +53,10 @@ def grants(role: str, schema: str, duty: str = "") -> list[str]:
         return [
             f"GRANT USAGE ON SCHEMA {schema} TO {role}",
             *(f"GRANT {right} ON {names} TO {role}" for right, names in tables.items()),
-            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         ]
     return [
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
-        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     ]
 
 

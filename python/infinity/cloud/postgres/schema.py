@@ -49,6 +49,7 @@ _FIRST = (
     """CREATE TABLE IF NOT EXISTS feed (
   thread TEXT NOT NULL, position BIGINT NOT NULL, kind TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (thread, position))""",
     "CREATE TABLE IF NOT EXISTS retired (root TEXT PRIMARY KEY, note TEXT NOT NULL)",
+    # Order numbers came from here; see order_numbers.py.
     "CREATE SEQUENCE IF NOT EXISTS places CACHE 1",
 )
 
