@@ -81,6 +81,55 @@ def test_what_is_overdue_is_looked_at_ever_more_rarely_while_its_thread_cannot_g
     run(Script(0, (Step("create", then=1.0), unreachable, Step("say", 0, 2, then=0.001), full, later)))
 
 
+CREATE, DAY_LATER = Step("create"), 90_000.0
+FOUND = {
+    "a slice that a deletion takes away before its first step": (
+        1_000_658,
+        (CREATE._replace(then=0.001), Step("kill", then=4_000.0), Step("delete", 83)),
+    ),
+    "a child whose last event gets a child of its own": (
+        1_000_844,
+        (
+            CREATE._replace(then=1.0),
+            Step("say", 699, 5, then=5.0),
+            Step("burst", 934, 1, 2, then=4_000.0),
+            Step("close a child", 86, then=4_000.0),
+            Step("control", 191, "resume"),
+            Step("close a child", 884),
+        ),
+    ),
+    "a refused event of a call that ends in the same batch": (
+        1_001_088,
+        (
+            CREATE._replace(then=1.0),
+            Step("fault store.commit", 3, "Conflict", 2),
+            Step("control", 227, "resume", then=5.0),
+            Step("servers change", then=DAY_LATER),
+        ),
+    ),
+    "a commit that is cut off by a move, and is durable": (
+        1_000_603,
+        (
+            CREATE._replace(then=DAY_LATER),
+            Step("burst", 278, 1, 3),
+            Step("burst", 636, 1, 4),
+            Step("say", 711, 2, then=DAY_LATER),
+            Step("fault store.commit", 3, "late answer", 12, then=5.0),
+            Step("trouble", 0, "too long", 2, then=DAY_LATER),
+            Step("say", 54, 5),
+            Step("control", 4, "interrupt", then=0.4),
+            Step("retire", 686),
+        ),
+    ),
+}
+"""What failed once, as short as it became; each was seen failing before its repair."""
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_holds(what: str) -> None:
+    run(Script(*FOUND[what]))
+
+
 def test_what_fails_is_shortened_and_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken on purpose: content of results enters history as it came (I11)."""
     monkeypatch.setattr(content, "admitted", lambda given: (given, []))

@@ -29,11 +29,15 @@ def is_outage(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An attempt that is not on record yet. ``code``: of its error; what it used, in tokens and microdollars."""
+    """An attempt that is not on record yet. ``code``: of its error; what it used, in tokens and microdollars.
+
+    ``version``: that of a commit which holds it, and of which nobody has waited for the outcome; 0: none was under way.
+    """
 
     code: str
     tokens: int = 0
     microdollars: int = 0
+    version: int = 0
 
 
 class Attempts:
@@ -66,6 +70,8 @@ class Attempts:
             if left:
                 self._owed[thread] = left
             try:
+                if owed.version and await self._is_on_record(thread, owed.version):
+                    continue
                 recorded = await self._store.record_attempt(
                     thread, owed.code, self._clock.now(), tokens=owed.tokens, microdollars=owed.microdollars
                 )
@@ -75,6 +81,15 @@ class Attempts:
                 self._owed[thread] = [owed, *self._owed.get(thread, [])]
                 raise
         return recorded
+
+    async def settle_commits(self, thread: str) -> None:
+        """Find out what became of a commit that nobody has waited for, while no other can have taken its version."""
+        if any(owed.version for owed in self._owed.get(thread, ())):
+            await self.settle(thread)
+
+    async def _is_on_record(self, thread: str, version: int) -> bool:
+        row = await self._store.thread(thread)
+        return row is not None and row.version >= version
 
     def owes(self) -> Collection[str]:
         """Threads with an attempt that is not on record."""

@@ -77,7 +77,7 @@ def tell_parent(slice: Slice) -> None:
         remember(thread, memo)
         if problem.partition(": ")[0] not in OUTSIDE:
             _report(slice, prompts.child_stopped(thread.id, problem))
-    elif thread.status == "idle" and memo.owes_report and not memo.awaited and not slice.spawned:
+    elif thread.status == "idle" and memo.owes_report and not memo.awaited:
         settled(thread)
         words = slice.last_words[:_LAST_WORDS] if thread.answered else ""
         _report(slice, prompts.child_ended(thread.id, words, interrupted=not thread.answered))

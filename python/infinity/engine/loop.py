@@ -60,6 +60,8 @@ class Loop:
         self._room = Room(services.settings.limits.slice_bytes)
         self._taking: asyncio.Task[None] | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._unbegun: set[asyncio.Task[None]] = set()
+        """Tasks that have not made their first step. One that is cancelled before that runs nothing of itself, no ``finally`` either."""
         self._barred: set[str] = set()
         """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
@@ -108,8 +110,7 @@ class Loop:
             slice = self._kept.take(thread)
             assert slice is not None
             if await optional_async("the last commit", thread, commit(slice)) is None:
-                spent = slice.spent_tokens, slice.spent_microdollars
-                self._services.attempts.owe(thread, Owed("abandoned", *spent))
+                self._owe(slice, "abandoned")
         for thread in self._services.attempts.owes():
             await optional_async("an attempt", thread, self._services.attempts.settle(thread))
 
@@ -150,19 +151,29 @@ class Loop:
             work = watched(self._services.watch, batch.thread, self._run(batch))
             task = spawn(work, f"slice {batch.thread}")
             self._tasks[task] = batch.thread
+            self._unbegun.add(task)
             task.add_done_callback(self._has_ended)
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+        thread = self._tasks.pop(task)
+        if task in self._unbegun:
+            self._unbegun.remove(task)
+            self._has_run(thread)
+            self._let_go(thread, keep=True)
         if not self._tasks:
             self._services.watch.rest()
 
     async def _run(self, batch: Batch) -> None:
         """One slice and its yield. Whatever fails, the messages stay queued and the thread is released."""
-        kept = True
+        task, kept = asyncio.current_task(), True
+        assert task is not None
+        self._unbegun.discard(task)
         try:
-            await self._services.owned.wait()
-            failure = await self._attempt(batch)
+            try:
+                await self._services.owned.wait()
+                failure = await self._attempt(batch)
+            finally:
+                self._has_run(batch.thread)
             kept = failure is not None
             if isinstance(failure, (Conflict, UnknownThread)):
                 kept = await self._drop_what_is_gone(batch.thread)
@@ -170,10 +181,18 @@ class Loop:
                 self.waiting[batch.thread] = len(self._taken[batch.thread])
                 await self._rest(batch.thread, failure)
         finally:
-            self.waiting.pop(batch.thread, None)
-            del self._taken[batch.thread]
-            self._services.mailbox.release(batch.thread, keep=kept and batch.thread not in self._barred)
+            self._let_go(batch.thread, keep=kept)
         self._services.observer.gate("yielded")
+
+    def _has_run(self, thread: str) -> None:
+        """Its slice is over; its thread may rest yet."""
+        self.running.pop(thread, None)
+        self._places.release()
+
+    def _let_go(self, thread: str, *, keep: bool) -> None:
+        self.waiting.pop(thread, None)
+        del self._taken[thread]
+        self._services.mailbox.release(thread, keep=keep and thread not in self._barred)
 
     async def _drop_what_is_gone(self, thread: str) -> bool:
         """The slice lost its claim: somebody may have consumed its messages, or deleted the thread. Whether any is left to be tried again."""
@@ -211,9 +230,6 @@ class Loop:
         except Exception as error:
             log.exception("slice of %s failed", batch.thread)
             return error
-        finally:
-            self.running.pop(batch.thread, None)
-            self._places.release()
         self.failing.pop(batch.thread, None)
         return None
 
@@ -280,7 +296,8 @@ class Loop:
             return 0
 
     def _owe(self, slice: Slice, code: str) -> None:
-        attempt = Owed(code, slice.spent_tokens, slice.spent_microdollars)
+        version = slice.delta.new_version if slice.delta is not None else 0
+        attempt = Owed(code, slice.spent_tokens, slice.spent_microdollars, version)
         self._services.attempts.owe(slice.thread.id, attempt)
 
     async def _park(self, thread: str, batch: Sequence[Message], code: str, text: str) -> bool:
@@ -325,6 +342,7 @@ class Loop:
             slice.expire()
 
     async def _slice(self, thread: str, batch: Sequence[Message], receives: int) -> None:
+        await self._services.attempts.settle_commits(thread)
         batch = await self._commit_kept(thread, batch)
         if not batch:
             return

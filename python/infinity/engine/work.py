@@ -244,10 +244,13 @@ class Slice:
         for kind in ("choice", "oauth", "consent"):
             self.thread.close_prompt(f"{kind}.{call.id}")
 
-    def forget_sequence(self, call_id: str) -> None:
-        if call_id in glance(self.thread).sequences:
+    def forget_subscription(self, call_id: str) -> None:
+        """What is known here of a subscription that ends."""
+        seen = glance(self.thread)
+        if call_id in seen.sequences or call_id in seen.refused:
             memo = recall(self.thread)
-            del memo.sequences[call_id]
+            memo.sequences.pop(call_id, None)
+            memo.refused.pop(call_id, None)
             remember(self.thread, memo)
 
     def cancel(self, call: Call, text: str) -> None:
@@ -268,7 +271,7 @@ class Slice:
         return asked != "consent" and call.id not in self.released
 
     def notify_cancelled(self, call_id: str) -> None:
-        self.forget_sequence(call_id)
+        self.forget_subscription(call_id)
         self.thread.plan_outbox(f"cancel.{call_id}", "cancel", "", b"{}", call_id)
 
     def detach_all(self) -> None:

@@ -146,7 +146,8 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
 
 def _problem(slice: Slice, message: Message, body: Problem) -> None:
     slice.problem(body.code, body.text)
-    if slice.thread.call(body.call_id) is not None:
+    call = slice.thread.call(body.call_id)
+    if call is not None and (call.subscription or endings.open_call(slice, call.id) is not None):
         memo = recall(slice.thread)
         memo.refused[body.call_id] = body.text
         remember(slice.thread, memo)
@@ -181,7 +182,7 @@ def _event(slice: Slice, message: Message, body: Event) -> None:
         slice.thread.set_actor(call.user_id)
     if body.final:
         slice.thread.end_subscription(call.id)
-        slice.forget_sequence(call.id)
+        slice.forget_subscription(call.id)
         slice.note("subscription", id=call.id, active=False)
     slice.thread.consume(message)
 
