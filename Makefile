@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# Of the longest tables of cases `make test` runs a half, another one each time (tests/sampling.py); CI runs all.
+INFINITY_CASES ?= half
 
 export PATH := $(CURDIR)/$(BIN):$(PATH):$(HOME)/.cargo/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -29,13 +31,13 @@ help: ## what there is
 demo: $(CORE) ## a working agent, a crash and a recovery in half a minute; no keys needed
 	@$(BIN)/infinity demo $(ARGS)
 
-test: test-rust test-python ## every test of the core and of Python
+test: test-rust test-python ## every test of the core and of Python; of the longest tables of cases a half (INFINITY_CASES=all: all)
 
 test-rust: $(BASE)
 	cargo test --quiet --locked -p infinity-core
 
 test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \

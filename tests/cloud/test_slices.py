@@ -1,4 +1,7 @@
-"""Every scenario of the slice tests, on the cloud host: queues and functions in place of mailboxes, PostgreSQL under DSQL's rules in place of the journal."""
+"""Every scenario of the slice tests, on the cloud host: queues and functions in place of mailboxes, PostgreSQL under DSQL's rules in place of the journal.
+
+In ``make test`` half of each file's (see ``tests.sampling``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.cloud.world import CloudWorld
+from tests.sampling import sample
 
 from infinity.testing.tool_server import ToolServer
 
@@ -99,7 +103,7 @@ def scenarios(*fixtures: str) -> list[Any]:
                 if set(inspect.signature(test).parameters) == {*fixtures, *arguments}:
                     id = "-".join(filter(None, (path.stem, name, case)))
                     found.append(pytest.param(test, arguments, id=id))
-    return found
+    return sample(found, lambda case: str(case.values[0].__module__))
 
 
 def parameters(test: Scenario) -> list[tuple[str, dict[str, Any]]]:

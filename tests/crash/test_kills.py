@@ -15,7 +15,7 @@ from tests.crash.daemon import Forks
 from tests.crash.host import Host
 from tests.crash.workload import Mind, Workload
 
-KILLS = int(os.environ.get("INFINITY_KILLS", "40"))
+KILLS = int(os.environ.get("INFINITY_KILLS", "25"))
 STOPS = max(5, KILLS // 8)
 SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 AT_ONCE = 24
