@@ -220,6 +220,8 @@ SLEEP = Scenario(
 async def _interrupt(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
+    # Its acknowledgement is recorded as well; an end in between is no step of this scenario.
+    await host.settled()
     await host.request("POST", f"/v1/threads/{ROOT}/interrupt", key="interrupt-1")
     await root.noted("call_ended", id=call, state="cancelled")
     await host.tools.until(lambda: _noticed(host, "/cancel_tool_call"), "notice of the cancelled call")
@@ -334,6 +336,8 @@ CONSENT = Scenario(
 async def _stop(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
+    # Its acknowledgement is recorded as well; an end in between is no step of this scenario.
+    await host.settled()
     await host.request("POST", f"/v1/threads/{ROOT}/stop", key="stop-1")
     await root.noted("status", status="stopped")
     assert await host.tell(lambda: host.tools.answer(call, "what a found")) == 200
