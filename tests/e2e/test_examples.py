@@ -384,8 +384,9 @@ def test_the_tests_of_the_guide_pass_in_a_pytest_of_their_own(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_an_example_starts_in_two_commands_and_is_short_enough_to_copy(folder: Path) -> None:
+def test_an_example_starts_in_few_commands_and_is_short_enough_to_copy(folder: Path) -> None:
     start = (folder / "README.md").read_text().split("```sh\n")[1].split("```")[0]
-    assert len(start.splitlines()) == 2
+    # A deployment begins switched off: the database is prepared before it starts.
+    assert len(start.splitlines()) == (3 if folder.name == "lambda" else 2)
     for program in folder.glob("*.py"):
         assert len(program.read_text().splitlines()) <= 150, program.name
