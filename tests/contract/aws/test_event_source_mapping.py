@@ -52,7 +52,7 @@ class Stage:
                     "QueueUrl": self.url,
                     "MessageBody": body,
                     "MessageGroupId": body[0],
-                    "MessageDeduplicationId": body,
+                    "MessageDeduplicationId": body[:20],
                     **more,
                 }
             )
@@ -102,6 +102,16 @@ async def test_a_batch_is_no_larger_than_it_may_be(stage: Stage) -> None:
     stage.map(batch_size=2)
     await stage.handled(3)
     assert stage.batches == [["a0", "a1"], ["a2", "a3"], ["a4"]]
+
+
+async def test_a_batch_is_no_larger_than_a_request_to_a_function(stage: Stage) -> None:
+    """Ten messages of a megabyte are there; the rest of a group waits for its turn."""
+    large = [f"{name}{number}-{'x' * 1_000_000}" for name in "ab" for number in range(5)]
+    stage.send(*large)
+    stage.map()
+    await stage.handled(2)
+    assert [len(batch) for batch in stage.batches] == [6, 4]
+    assert [body[:2] for batch in stage.batches for body in batch] == [body[:2] for body in large]
 
 
 async def test_groups_run_at_the_same_time_and_a_group_never_twice(stage: Stage) -> None:

@@ -18,9 +18,12 @@ from ..sqs import Message, Queue, Sqs
 from ..sqs.received import system_attributes
 from ..sqs.sending import digest
 from .function import Function
-from .invocation import Outcome
+from .invocation import MAX_PAYLOAD, Outcome
 
 __all__ = ["EventSourceMapping"]
+
+_ROOM = MAX_PAYLOAD - (64 << 10)
+"""Bytes that the messages of a batch may have: a batch is no larger than a request to a function."""
 
 
 class EventSourceMapping:
@@ -86,7 +89,7 @@ class EventSourceMapping:
             if self._concurrency is not None:
                 await self._concurrency.acquire()
             await self.function.free()
-            messages = await self._sqs.poll(self.queue, self._batch_size, None, None)
+            messages = await self._sqs.poll(self.queue, self._batch_size, None, None, _ROOM)
             self._counts["sqs.ReceiveMessage (mapping)"] += 1
             self.running += 1
             task = asyncio.create_task(self._run(messages))

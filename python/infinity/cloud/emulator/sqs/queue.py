@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
+import json
+import math
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -122,8 +124,8 @@ class Queue:
 
     # receiving
 
-    def receive(self, most: int, visibility: int | None = None) -> list[Message]:
-        """Up to ``most`` messages, in flight from now on for ``visibility`` ms (else the queue's)."""
+    def receive(self, most: int, visibility: int | None = None, room: float = math.inf) -> list[Message]:
+        """Up to ``most`` messages, in flight from now on for ``visibility`` ms (else the queue's). ``room``: for their bodies, in bytes of JSON; one always fits."""
         now = self._now()
         self._release(now)
         self._forget(now)
@@ -138,17 +140,23 @@ class Queue:
             if sequence > horizon:
                 heapq.heappush(self._ready, (sequence, name))
                 break
-            self._take(group, most - len(taken), until, taken)
+            if not self._take(group, most - len(taken), until, taken, room):
+                if not group.in_flight:
+                    heapq.heappush(self._ready, (sequence, name))
+                break
         # A visibility of zero: a look, after which they are visible again.
         self._release(now)
         return taken
 
-    def _take(self, group: _Group, most: int, until: int, taken: list[Message]) -> None:
+    def _take(self, group: _Group, most: int, until: int, taken: list[Message], room: float) -> bool:
+        """Whether there is room for more."""
         now = self._now()
         count = 0
         for message in list(group.messages):
             if count == most or message.visible_at > now:
                 break
+            if taken and _size(*taken, message) > room:
+                return False
             if self._overflows(message):
                 continue
             message.receives += 1
@@ -160,6 +168,7 @@ class Queue:
             heapq.heappush(self._hidden, (until, message.sequence, message))
             taken.append(message)
             count += 1
+        return True
 
     def _overflows(self, message: Message) -> bool:
         """Whether the message went to the dead letters instead of being received once more."""
@@ -344,3 +353,7 @@ class Queue:
     def _tell(self) -> None:
         for told in list(self._listeners):
             told()
+
+
+def _size(*messages: Message) -> int:
+    return sum(len(json.dumps(message.body)) for message in messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -236,7 +237,12 @@ class Sqs(JsonService):
         )
 
     async def poll(
-        self, queue: Queue, most: int, visibility: int | None, patience: int | None
+        self,
+        queue: Queue,
+        most: int,
+        visibility: int | None,
+        patience: int | None,
+        room: float = math.inf,
     ) -> list[Message]:
         """What ``receive`` gives, waiting for something for ``patience`` ms (``None``: for ever).
 
@@ -247,7 +253,7 @@ class Sqs(JsonService):
         stop = queue.listen(changed.set)
         try:
             async with asyncio.timeout(None if patience is None else patience / 1000):
-                while not (messages := queue.receive(most, visibility)):
+                while not (messages := queue.receive(most, visibility, room)):
                     now = self._timeline.now()
                     if until is not None and now >= until:
                         break
