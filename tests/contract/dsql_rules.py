@@ -17,11 +17,14 @@ _REFUSED = re.compile(
 _DDL = re.compile(r"\s*(CREATE|ALTER|DROP)\b", re.IGNORECASE)
 _CHANGE = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 _INDEX = re.compile(r"\s*CREATE\s+(UNIQUE\s+)?INDEX\b", re.IGNORECASE)
-_ROWS, _BYTES, _VALUE = 3_000, 10 << 20, 1 << 20
+ROWS, BYTES, _VALUE = 3_000, 10 << 20, 1 << 20
 
 
 class Conflicts:
-    """Whether a COMMIT meets another transaction: with a probability, by a seed, and never so often that nobody gets through."""
+    """Whether a COMMIT meets another transaction: with a probability, by a seed, and never so often that nobody gets through.
+
+    ``rows``, ``bytes``: of the largest transaction that was committed.
+    """
 
     def __init__(self, probability: float, seed: int = 1, in_a_row: int = 2) -> None:
         self._probability = probability
@@ -29,6 +32,10 @@ class Conflicts:
         self._most = in_a_row
         self._met = 0
         self.count = 0
+        self.rows = self.bytes = 0
+
+    def committed(self, rows: int, size: int) -> None:
+        self.rows, self.bytes = max(self.rows, rows), max(self.bytes, size)
 
     def now(self) -> bool:
         met = self._met < self._most and self._chance.random() < self._probability
@@ -82,7 +89,7 @@ class DsqlConnection:
         await self._connection.close(**how)
 
     async def _border(self, word: str) -> str:
-        rows, self._rows, self._bytes, self._defined = self._rows, 0, 0, False
+        rows, size, self._rows, self._bytes, self._defined = self._rows, self._bytes, 0, 0, False
         if word == "BEGIN":
             assert not self.is_in_transaction(), "a transaction in a transaction"
         if word == "COMMIT" and rows and self._conflicts.now():
@@ -90,6 +97,8 @@ class DsqlConnection:
             raise asyncpg.SerializationError(
                 "change conflicts with another transaction, please retry: (OC000)"
             )
+        if word == "COMMIT":
+            self._conflicts.committed(rows, size)
         return str(await self._connection.execute(word))
 
     def _checked(self, sql: str, arguments: Sequence[Any]) -> str:
@@ -101,7 +110,7 @@ class DsqlConnection:
             raise asyncpg.ProgramLimitExceededError("column size limit exceeded")
         if self.is_in_transaction():
             self._bytes += sum(sizes)
-            if self._bytes > _BYTES:
+            if self._bytes > BYTES:
                 raise asyncpg.ProgramLimitExceededError("transaction size limit 10mb exceeded")
         return self._definition(sql) if _DDL.match(sql) else sql
 
@@ -118,7 +127,7 @@ class DsqlConnection:
 
     def _changed(self, rows: int) -> None:
         self._rows += rows
-        if self._rows > _ROWS:
+        if self._rows > ROWS:
             raise asyncpg.ProgramLimitExceededError("transaction row limit exceeded")
 
 
