@@ -12,6 +12,7 @@ class LeapingClock:
 
     def __init__(self) -> None:
         self.leapt = 0.0
+        self._leaps: list[tuple[int, float]] = [(0, 0.0)]
         self._put_forward = asyncio.Event()
 
     def now(self) -> int:
@@ -32,5 +33,11 @@ class LeapingClock:
     def leap(self, seconds: float) -> None:
         """So much time passes now. Whoever is due runs as soon as the event loop does."""
         self.leapt += max(seconds, 0)
+        self._leaps.append((self.now(), self.leapt))
         waiting, self._put_forward = self._put_forward, asyncio.Event()
         waiting.set()
+
+    def leapt_between(self, since: int, until: int) -> float:
+        """Seconds by which it was put forward between two of its times: what was waited for, however slow the machine is."""
+        after, before = (max(leapt for at, leapt in self._leaps if at <= time) for time in (until, since))
+        return after - before
