@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from infinity.models.heard import EVENT_TOOL, blocks
@@ -43,23 +43,28 @@ class Mind:
         text = _unanswered(messages)
         if "created for the event above" in text:
             return Reply().call("close_thread", report="the event is handled")
+        numbers = _NUMBER.findall(text)
+        self.read[self.root(messages, numbers)].update(numbers)
+        wishes = re.findall(r"do: ([a-z ]+)\.", text)
+        answer = Reply().say("At once." if wishes else "I see.")
+        for wish in wishes[-1].split() if wishes else ():
+            answer = self.do(wish, answer, text)
+        return answer
+
+    def root(self, messages: list[dict[str, Any]], numbers: list[str]) -> str:
+        """The thread whose texts these are."""
         named = re.search(r"Its id is (user-[0-9-]+)\.", str(messages[0]["content"]))
         assert named is not None, "a request without its root's seed"
-        self.read[named[1]].update(_NUMBER.findall(text))
-        return _do(re.findall(r"do: ([a-z ]+)\.", text), text)
+        return named[1]
 
-
-def _do(wishes: list[str], text: str) -> Reply:
-    answer = Reply().say("At once." if wishes else "I see.")
-    for wish in wishes[-1].split() if wishes else ():
+    def do(self, wish: str, answer: Reply, text: str) -> Reply:
         match wish:
             case "spawn":
-                answer = answer.call("spawn_thread", instructions="be done")
+                return answer.call("spawn_thread", instructions="be done")
             case "sleep":
-                answer = answer.call("sleep", seconds=0.1)
+                return answer.call("sleep", seconds=0.1)
             case _:
-                answer = answer.call(wish, said=text[-80:])
-    return answer
+                return answer.call(wish, said=text[-80:])
 
 
 def _unanswered(messages: list[dict[str, Any]]) -> str:
@@ -80,6 +85,10 @@ def _unanswered(messages: list[dict[str, Any]]) -> str:
 class Workload:
     """Users who talk, each to one thread after the other, until the last kill is over."""
 
+    wishes = WISHES
+    silent = frozenset({"watch"})
+    """Tools whose results are none of ``effect``."""
+
     def __init__(self, host: Clients, chance: random.Random, texts: int = TEXTS) -> None:
         self.host = host
         self.length = texts
@@ -89,7 +98,7 @@ class Workload:
         """Texts of the subscription events that were accepted."""
         self.over = False
         self._chance = chance
-        host.tools.behaviours |= {name: answering(_effect, times=2) for name in ("a", "b", "c")}
+        host.tools.behaviours |= {name: answering(effect, times=2) for name in ("a", "b", "c")}
 
     async def run(self, at_once: int, kills: Iterable[Callable[[], Awaitable[None]]]) -> None:
         """So many users, until each of these has killed a part of the host, and everybody has finished what they were saying."""
@@ -110,7 +119,7 @@ class Workload:
             f"{len(host.deaths)} deaths, {len(found)} threads, {host.model.effects.completed} completions, {len(host.tools.counts)} calls"
         )
         _check_texts(mind, self, found)
-        _check_effects(host, found)
+        _check_effects(host, found, self.silent)
         _check_events(self, found)
         return found
 
@@ -127,15 +136,27 @@ class Workload:
         await self.host.create(thread)
         for index in range(self.length):
             number = f"<{thread}-{index}>"
-            wishes = chance.choice(WISHES)
+            wishes = self.choose(chance, last=index == self.length - 1)
+            await self.before(thread, wishes)
             text = f"{number} do: {wishes}." if wishes else f"{number} nothing to do"
             for _ in range(chance.choice((1, 1, 2))):  # as clients do that never heard the answer
                 await self.host.say(thread, text)
             self.texts[thread].append(number)
-            if wishes == "watch":
-                await self._watched(thread, number)
-            elif chance.random() < 0.7:
-                await self._answered(thread, number)
+            await self.after(thread, number, wishes, chance)
+
+    def choose(self, chance: random.Random, *, last: bool) -> str:
+        """What a text wishes; ``last``: it is the last of its thread."""
+        return chance.choice(self.wishes)
+
+    async def before(self, thread: str, wishes: str) -> None:
+        """What must be before the thread is told so."""
+
+    async def after(self, thread: str, number: str, wishes: str, chance: random.Random) -> None:
+        """What the user, and the tool, does once the thread was told so."""
+        if wishes == "watch":
+            await self._watched(thread, number)
+        elif chance.random() < 0.7:
+            await self._answered(thread, number)
 
     async def _answered(self, thread: str, number: str) -> None:
         """Wait until the text is in history and the agent has said something after it."""
@@ -152,18 +173,23 @@ class Workload:
         """Be the tool that this text subscribes to: a confirmation, an event for a child, one for the thread itself, the last."""
         tools = self.host.tools
 
-        def found() -> list[str]:
-            return [
-                each.id
-                for each in tools.invocations
-                if each.operation == "watch" and number in each.arguments["said"] and each.group_id == thread
-            ]
-
-        await self.host.until(lambda: bool(found()), f"subscription for {number}")
-        call = found()[0]
+        call = await self.invoked("watch", thread, number)
         assert await self.host.tell(lambda: tools.answer(call, "watching", subscription=True)) == 200
         await self._event(call, f"change {number}")
         await self._event(call, f"end {number}", associative=True, final=True)
+
+    async def invoked(self, tool: str, thread: str, number: str) -> str:
+        """The call of this tool that the text asked for, once it has arrived."""
+
+        def found() -> list[str]:
+            return [
+                each.id
+                for each in self.host.tools.invocations
+                if each.operation == tool and number in each.arguments["said"] and each.group_id == thread
+            ]
+
+        await self.host.until(lambda: bool(found()), f"call of {tool} for {number}")
+        return found()[0]
 
     async def _event(self, call: str, text: str, **how: bool) -> None:
         id = re.sub("[^a-z0-9-]", "", text)
@@ -171,7 +197,7 @@ class Workload:
         self.events.append(text)
 
 
-def _effect(invocation: Invocation) -> str:
+def effect(invocation: Invocation) -> str:
     return f"effect of {invocation.id}"
 
 
@@ -198,7 +224,7 @@ def _check_texts(mind: Mind, workload: Workload, found: list[History]) -> None:
         assert mind.read[thread] == set(numbers), f"{thread}: the model has read {mind.read[thread]}"
 
 
-def _check_effects(host: Clients, found: list[History]) -> None:
+def _check_effects(host: Clients, found: list[History], silent: Collection[str]) -> None:
     """Every invocation that arrived has its one result in the history of its thread, and in no other."""
     told = Counter(
         (history.thread["id"], id)
@@ -206,7 +232,7 @@ def _check_effects(host: Clients, found: list[History]) -> None:
         for block in history.blocks("tool_result")
         for id in re.findall(r"effect of (call_[0-9a-f]+)", str(block["content"]))
     )
-    arrived = {(each.group_id, each.id) for each in host.tools.invocations if each.operation != "watch"}
+    arrived = {(each.group_id, each.id) for each in host.tools.invocations if each.operation not in silent}
     assert told == Counter(arrived)
 
 

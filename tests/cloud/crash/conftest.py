@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.crash import clients, daemon, watch, workload
+from tests.patience import PATIENCE
 
 from infinity.backoff import Backoff
 from infinity.cloud import batch, start
@@ -14,3 +16,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "PATIENCE", 0.5)
     monkeypatch.setattr(start, "PATIENCE", 0.5)
     monkeypatch.setattr(breaker, "REST", Backoff(0.05, 0.1))
+
+
+@pytest.fixture
+def very_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where much goes wrong at the same time, a busy machine needs long for what has to come."""
+    for module in (clients, daemon, watch, workload):
+        monkeypatch.setattr(module, "PATIENCE", 4 * PATIENCE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg  # type: ignore[import-untyped]
 from tests.contract.databases import database_url, dsql_connections
@@ -20,14 +21,36 @@ FUNCTIONS = ("agent", "receiver", "api", "dead_letters", "sweep")
 ROLES = {name: f"stage_{name}" if name in DUTIES else "stage" for name in FUNCTIONS}
 """As the construct gives them to the functions."""
 
+Tear = Callable[[], Literal["", "before", "after"]]
+
+
+class Torn(DsqlConnection):
+    """Some of its connections are lost in a COMMIT: before it has happened, or after, when nobody hears of it."""
+
+    def __init__(self, connection: Any, conflicts: Conflicts, tear: Tear) -> None:
+        super().__init__(connection, conflicts)
+        self._tear = tear
+
+    async def execute(self, sql: str, *arguments: Any) -> str:
+        when = self._tear() if sql.strip().upper() == "COMMIT" else ""
+        if when == "before":
+            self.terminate()
+        done = await super().execute(sql, *arguments)
+        if when == "after":
+            self.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return done
+
 
 class Database:
-    """``refusing``: nobody gets a connection, and those that are used break."""
+    """``refusing``: nobody gets a connection, and those that are used break. ``refuse``: how many are not let in. ``tear``: when a connection is lost in the COMMIT that comes now."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.refusing = False
+        self.refuse = 0
         self.refused = 0
+        self.tear: Tear = lambda: ""
         self._open: list[Any] = []
 
     def connections(self, life: Life, conflicts: Conflicts, role: str) -> Connections:
@@ -36,14 +59,15 @@ class Database:
         async def connect() -> Any:
             if life.over:
                 raise Died
-            if self.refusing:
+            if self.refusing or self.refuse > 0:
+                self.refuse -= self.refuse > 0
                 self.refused += 1
                 raise ConnectionRefusedError("the test lets nobody in")
             # DSQL knows no other isolation: the setting stands for that.
             made = await asyncpg.connect(as_role(self.url, role), server_settings=dict(POSTGRESQL.settings))
             self._open.append(made)
             life.connections.append(made)
-            return DsqlConnection(made, conflicts)
+            return Torn(made, conflicts, lambda: self.tear())
 
         return Connections(connect)
 

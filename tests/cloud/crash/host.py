@@ -26,7 +26,7 @@ OFTEN = 0.004
 
 
 class CloudHost(Clients):
-    """``patient``: time goes as the clock goes; else what waits in a queue comes as soon as nothing else happens. ``slices``: ``retries.slices``."""
+    """``patient``: time goes as the clock goes; else what waits in a queue comes as soon as nothing else happens. ``slices``: ``retries.slices``. ``limits``: that section. ``schedules``: the clock is put forward to those as well."""
 
     def __init__(
         self,
@@ -36,6 +36,8 @@ class CloudHost(Clients):
         *,
         patient: bool = False,
         slices: int | None = None,
+        limits: str = "",
+        schedules: bool = False,
         **stage: Any,
     ) -> None:
         super().__init__(respond, tools)
@@ -44,12 +46,14 @@ class CloudHost(Clients):
         self.deaths = self.stage.deaths
         self.patient = patient
         self._slices = slices
+        self._limits = limits
+        self._schedules = schedules
         self._looking: asyncpg.Connection
         self._hastening: asyncio.Task[None] | None = None
 
     def _config(self) -> str:
         retries = f"[retries]\nslices = {self._slices}\n" if self._slices is not None else ""
-        return super()._config() + retries
+        return super()._config() + retries + self._limits
 
     # life
 
@@ -91,6 +95,9 @@ class CloudHost(Clients):
     async def _explain(self, error: BaseException) -> None:
         error.add_note(f"{len(self.deaths)} deaths, steps since the last: {dict(self.stage.passed)}")
         error.add_note(f"queues: {self._queues()}; rows: {await self._rows()}")
+        at = self.stage.clock.now()
+        due = [((each.due_at - at) / 1000, each.fired) for each in self.aws.scheduler.schedules()]
+        error.add_note(f"schedules, due in seconds, and whether they have fired: {due}")
         await super()._explain(error)
 
     async def _hasten(self) -> None:
@@ -100,7 +107,7 @@ class CloudHost(Clients):
             await asyncio.sleep(OFTEN)
             requests = self.aws.counts.total()
             if requests == before and not self.stage.busy and not self.patient:
-                self.stage.hasten()
+                self.stage.hasten(schedules=self._schedules)
             before = requests
 
     # clients

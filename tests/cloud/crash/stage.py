@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from infinity.cloud.api.routes import receive, serve
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
 from infinity.cloud.emulator import Emulator
+from infinity.cloud.emulator.scheduler import PRECISION_MS
 from infinity.cloud.host import KEYS, NEEDED, Host, Parts, open_host
 from infinity.cloud.postgres.opening import store_on
 from infinity.cloud.postgres.platform import DSQL
@@ -36,6 +38,10 @@ TIMEOUT = 60.0
 """Seconds that a function may run, by a clock that is put forward: no test waits for them."""
 LONGEST = 900.0
 """Of the API, which is asked all the time: no leap ends a request."""
+LEAP = 600.0
+"""The longest of what waits for a schedule, so that a request to the API outlives it."""
+NEAR = 7200.0
+"""Seconds: a schedule that is due later has nobody who waits for it now."""
 RECEIVES = 100
 """After which a message is taken for dead."""
 CONFLICTS = 0.1
@@ -233,8 +239,23 @@ class Stage:
         queues = [self.aws.sqs.queue(url) for url in (self.inbox, self.delay, self.dead)]
         return min((due_at for queue in queues if (due_at := queue.next_visible()) is not None), default=None)
 
-    def hasten(self) -> None:
-        """What becomes visible next does so now."""
-        due_at = self.next_visible()
+    def next_schedule(self) -> int | None:
+        """When the next one that is near is due, in ms since the epoch; one that is due comes within a minute, or is tried again."""
+        now = self.clock.now()
+        due = [
+            each.due_at if each.due_at > now else now + PRECISION_MS
+            for each in self.aws.scheduler.schedules()
+            if each.due_at <= now + NEAR * 1000
+        ]
+        return min(due, default=None)
+
+    def hasten(self, *, schedules: bool = False) -> None:
+        """What becomes visible next does so now; ``schedules``: if nothing will, the next one is due."""
+        if not schedules or self.queued():
+            self._leap_to(self.next_visible())
+        else:
+            self._leap_to(self.next_schedule(), LEAP)
+
+    def _leap_to(self, due_at: int | None, most: float = math.inf) -> None:
         if due_at is not None:
-            self.clock.leap((due_at - self.clock.now() + 1) / 1000)
+            self.clock.leap(min((due_at - self.clock.now() + 1) / 1000, most))

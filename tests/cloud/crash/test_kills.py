@@ -1,4 +1,4 @@
-"""Many threads at once, and functions in real processes that are killed by SIGKILL at random moments. A fifth of ``INFINITY_KILLS``: how often; ``INFINITY_SEED``: another run.
+"""Many threads at once, and functions in real processes that are killed by SIGKILL at random moments. A quarter of ``INFINITY_KILLS``: how often; ``INFINITY_SEED``: another run.
 
 The processes run AWS's own runtime client. What a killed one had taken comes back after a random while, in place of its visibility time-out.
 """
@@ -15,20 +15,24 @@ from typing import Any
 
 import pytest
 from tests.crash.daemon import PATIENCE, REPOSITORY
-from tests.crash.workload import Mind, Workload
 
 from infinity.cloud.emulator.lambdas.invocation import Invocation, Outcome
 from infinity.cloud.emulator.lambdas.process import Process
 
 from .host import CloudHost
+from .workload import LIMITS, TIMEOUTS, TOOLS, CloudMind, CloudWorkload, seed_of
 
-KILLS = max(6, int(os.environ.get("INFINITY_KILLS", "30")) // 5)
-SEED = int(os.environ.get("INFINITY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+KILLS = os.environ.get("INFINITY_KILLS")
+DEATHS = 10 if KILLS else 4
+"""In one run."""
+RUNS = -(-int(KILLS) // 4 // DEATHS) if KILLS else 1
 AT_ONCE = 4
 """Threads that are talked to at the same time."""
 AGENTS = 3
 """Batches that are worked on at the same time."""
-TEXTS = 3
+TEXTS = 2
+DOZE = 2.5
+"""Seconds; more than these processes leave to the delay queue."""
 WINDOW = (0.1, 0.6)
 """Seconds between two kills."""
 WORK = (0.0, 0.05)
@@ -78,22 +82,31 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Running:
 
 
 @pytest.mark.slow
-@pytest.mark.rap("RES-4", "SUB-2", "SUB-5", "SUB-6", "THR-1", "RUN-4", "SRV-6", "INV-8", "CB-3", "CB-4")
-@pytest.mark.trap("L1", "L2", "L3", "L4", "L5", "L6", "L15", "R3", "R6")
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("very_patient")
+@pytest.mark.rap(
+    "RES-4", "SUB-2", "SUB-5", "SUB-6", "THR-1", "RUN-4", "SRV-6", "INV-8", "CB-3", "CB-4", "CHO-2", "CAN-2"
+)
+@pytest.mark.trap("L1", "L2", "L3", "L4", "L5", "L6", "L12", "L13", "L14", "L15", "R3", "R6", "B8")
+@pytest.mark.parametrize("run", range(RUNS))
 async def test_nothing_is_lost_and_nothing_is_doubled_however_often_functions_are_killed(
-    tmp_path: Path, running: Running
+    run: int, tmp_path: Path, running: Running
 ) -> None:
-    print(f"INFINITY_SEED={SEED}")
-    mind, chance = Mind(), random.Random(SEED)
+    seed = seed_of(
+        run, f"{__file__}::test_nothing_is_lost_and_nothing_is_doubled_however_often_functions_are_killed"
+    )
+    mind, chance = CloudMind(DOZE), random.Random(seed)
     processes = {name: f"tests.cloud.crash.functions.{name}" for name in ("agent", "receiver", "relay")}
     stage = {"processes": processes, "code": REPOSITORY, "concurrency": AGENTS}
-    async with CloudHost(tmp_path, mind, patient=True, **stage) as host:
-        workload = Workload(host, chance, TEXTS)
-        await workload.run(AT_ONCE, [partial(_kill, host, chance, running)] * KILLS)
+    host = CloudHost(tmp_path, mind, TOOLS, patient=True, limits=LIMITS, **stage)
+    host.timeouts = TIMEOUTS
+    async with host:
+        workload = CloudWorkload(host, mind, chance, TEXTS)
+        await workload.run(AT_ONCE, [partial(_kill, host, random.Random(seed), running)] * DEATHS)
         await workload.check(mind)
         await host.check_timers()
         await host.check_output()
-        assert host.deaths == [-9] * KILLS
+        assert host.deaths == [-9] * DEATHS
 
 
 async def _kill(host: CloudHost, chance: random.Random, running: Running) -> None:
