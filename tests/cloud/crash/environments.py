@@ -36,7 +36,6 @@ class Environment:
             self._life, self._host = Life(), None
             self.stage.lives.append(self._life)
         life = self._life
-        life.event = event
         work = life.run(self._run(life, event, lambda: context.get_remaining_time_in_millis() / 1000))
         ended = asyncio.create_task(life.ended.wait())
         try:

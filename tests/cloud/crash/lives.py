@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -30,15 +30,8 @@ class Life:
         self.connections: list[Any] = []
         self.closing: list[Callable[[], Awaitable[object]]] = []
         self.breaker = Breaker("dynamodb")
-        self.event: Mapping[str, Any] = {}
-        """Of its last invocation."""
         self.over = False
         self.ended = asyncio.Event()
-
-    def works_for(self, thread: str) -> bool:
-        """Whether its last invocation has messages of the thread."""
-        records = self.event.get("Records", ())
-        return any(record["attributes"].get("MessageGroupId") == thread for record in records)
 
     def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Work of this process."""

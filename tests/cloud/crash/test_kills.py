@@ -103,10 +103,10 @@ async def test_nothing_is_lost_and_nothing_is_doubled_however_often_functions_ar
     async with host:
         workload = CloudWorkload(host, mind, chance, TEXTS)
         await workload.run(AT_ONCE, [partial(_kill, host, random.Random(seed), running)] * DEATHS)
+        assert host.deaths == [-9] * DEATHS
         await workload.check(mind)
         await host.check_timers()
         await host.check_output()
-        assert host.deaths == [-9] * DEATHS
 
 
 async def _kill(host: CloudHost, chance: random.Random, running: Running) -> None:

@@ -46,8 +46,14 @@ class Poisoned:
         return Reply().say("an ").pause(self._dead).say("innocent answer")
 
     def passing(self, host: CloudHost, step: str) -> None:
-        life = current()
-        if step == "completed" and life is not None and life.works_for("bad"):
+        task = asyncio.current_task()
+        # Its own slice does: in a batch that it is given back from, others go on.
+        if (
+            step == "completed"
+            and current() is not None
+            and task is not None
+            and task.get_name() == "slice bad"
+        ):
             self._dead.set()
             host.stage.die()
 
