@@ -57,7 +57,7 @@ impl Mailboxes {
         Self { state: Mutex::new(State::default()), ring, capacity }
     }
 
-    /// Append. `Ok(false)`: a message with this thread and id is queued or taken already.
+    /// Append; behind whatever the store accepted before it, should the news of that have come later. `Ok(false)`: a message with this thread and id is queued or taken already.
     pub fn put(&self, message: Message) -> Result<bool> {
         let ready = {
             let mut state = self.lock();
@@ -72,7 +72,7 @@ impl Mailboxes {
             }
             mailbox.ids.insert(message.id.clone());
             let thread = message.thread.clone();
-            mailbox.queued.push_back(message);
+            mailbox.append(message);
             state.line_up(thread)
         };
         if ready {
@@ -141,6 +141,7 @@ impl Mailboxes {
                 for message in batch.drain(..).rev() {
                     mailbox.queued.push_front(message);
                 }
+                mailbox.sort();
             } else {
                 for message in &batch {
                     mailbox.ids.remove(&message.id);
@@ -181,6 +182,21 @@ impl Mailboxes {
     fn full(&self, thread: &ThreadId) -> Error {
         let capacity = self.capacity;
         Error::Limit(format!("thread {thread} has {capacity} messages queued already; wait until it has read some"))
+    }
+}
+
+impl Mailbox {
+    /// A store may answer two who ask at once in another order than it has numbered what they brought.
+    fn append(&mut self, message: Message) {
+        let before = self.queued.iter().rposition(|one| one.seq <= message.seq);
+        self.queued.insert(before.map_or(0, |last| last + 1), message);
+    }
+
+    /// A batch that came back may be younger than what arrived meanwhile.
+    fn sort(&mut self) {
+        if !self.queued.iter().is_sorted_by_key(|one| one.seq) {
+            self.queued.make_contiguous().sort_by_key(|one| one.seq);
+        }
     }
 }
 

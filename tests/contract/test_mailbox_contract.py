@@ -38,6 +38,17 @@ async def test_a_batch_is_the_whole_queue_in_order_of_arrival(mailbox: Mailbox) 
     assert batch.thread == "t" and ids(batch.messages) == ["m0", "m1", "m2", "m3", "m4"]
 
 
+@pytest.mark.rap("THR-1")
+async def test_news_of_a_message_that_come_late_change_no_order(mailbox: Mailbox) -> None:
+    """A commit may hear of its end after somebody whose message was numbered after those that it sent."""
+    mailbox.put([message("t", 3), message("t", 4)])
+    mailbox.put([message("t", 1), message("t", 5)])
+    assert ids((await taken(mailbox)).messages) == ["m1", "m3", "m4", "m5"]
+    mailbox.put([message("t", 2)])
+    mailbox.release("t", keep=True)
+    assert ids((await taken(mailbox)).messages) == ["m1", "m2", "m3", "m4", "m5"]
+
+
 async def test_taking_waits_until_something_is_put(mailbox: Mailbox) -> None:
     waiting = asyncio.create_task(mailbox.take())
     await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from infinity.abc import Delivery, Verdict
+from infinity.abc import Accepted, Delivery, Verdict
 from infinity.errors import Conflict, LimitReached, StoreError
 
 __all__ = ["CONTRACTS", "KINDS", "Fault", "Faults", "kinds_at"]
@@ -112,6 +112,8 @@ class Faults:
         self.met: Counter[tuple[str, str]] = Counter()
         self.used = 0
         """How often a method of a contract was used."""
+        self.late: set[tuple[str, str]] = set()
+        """Thread and id of messages whose sender heard late that they were accepted: to their thread they may come after younger ones."""
         self.silent = False
         """While somebody looks from outside."""
 
@@ -149,6 +151,8 @@ class Faults:
                 return await act()
             case "late answer":
                 answer = await act()
+                if isinstance(answer, Accepted) and answer.message is not None:
+                    self.late.add((answer.message.thread, answer.message.id))
                 await asyncio.sleep(_LATE)
                 return answer
             case "crash before":

@@ -84,7 +84,7 @@ class _Run:
     def __init__(self, script: Script, host: SimulatedHost) -> None:
         self._script = script
         self.host = host
-        self._account = Account(host, (*INJECTED, *TROUBLE_WORDS))
+        self._account = Account(host, (*INJECTED, *TROUBLE_WORDS), host.faults.late)
         self._roots: list[str] = []
         self._made = 0
         self._deleting = False
