@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# One more than a small machine has cores: many tests wait for processes. Neighbours in a file share a worker, and with it what the file sets up once.
+WORKERS ?= 3
 # Of the longest tables of cases `make test` runs a half, another one each time (tests/sampling.py); CI runs all.
 INFINITY_CASES ?= half
 
@@ -37,7 +38,7 @@ test-rust: $(BASE)
 	cargo test --quiet --locked -p infinity-core
 
 test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
-	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
@@ -53,7 +54,7 @@ mutants: $(DEPS) $(CORE) ## the heart is broken on purpose, one patch at a time,
 	$(BIN)/python -m tests.mutations.run
 
 conformance: $(DEPS) $(CORE) $(MCP_SERVERS) ## every rule of the protocol, the tests that prove it, and whether they passed
-	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest tests -m "rap or trap" -p tests.conformance.table -n $(WORKERS) --dist worksteal $(ARGS)
 
 contract-java: $(DEPS) $(CORE) ## the contract tests of AWS over DynamoDB Local and ElasticMQ; needs Java 17, javac and Maven
 	@for tool in java javac mvn; do command -v $$tool >/dev/null || { echo "'$$tool' was not found, and DynamoDB Local and ElasticMQ run on Java. Install a JDK of 17 or later and Maven (Debian: apt install openjdk-17-jdk-headless maven); everything else is tested without them." >&2; exit 1; }; done
