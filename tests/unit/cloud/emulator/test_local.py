@@ -254,6 +254,14 @@ def test_ports_and_keys_stay_the_same(tmp_path: Path) -> None:
     assert folder.settings({"api": 4711}) == (credentials, token, {**ports, "api": 4711})
 
 
+def test_ports_are_none_that_a_connection_could_have_by_the_time_they_are_used(tmp_path: Path) -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if first <= 21_000:
+        pytest.skip("the system gives nearly all of them")
+    _, _, ports = Folder(tmp_path).settings({}, ["toolset-office"])
+    assert len(set(ports.values())) == 4 and max(ports.values()) < first
+
+
 def test_what_cannot_be_read_is_not_taken_for_nothing(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     assert folder.services() is None
