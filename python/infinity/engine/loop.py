@@ -349,9 +349,18 @@ class Loop:
         slice, taken = await self._load(thread, batch)
         slice.receives = receives
         try:
+            await self._settle_before(slice)
             await self._work(slice, batch)
         finally:
             self._room.give(taken)
+
+    async def _settle_before(self, slice: Slice) -> None:
+        """What is owed goes on record while its messages are still queued, if it can: a crash after their commit would leave nothing of it."""
+        thread, attempts = slice.thread.id, self._services.attempts
+        if attempts.owed(thread):
+            count = await optional_async("an attempt", thread, attempts.settle(thread))
+            if count is not None:
+                slice.thread.attempted(count)
 
     async def _load(self, thread: str, batch: Sequence[Message]) -> tuple[Slice, int]:
         """The slice, and the room that was taken for it. While it waits for room it holds no state."""

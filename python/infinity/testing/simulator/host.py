@@ -143,8 +143,7 @@ class SimulatedHost:
         try:
             await self._until(process, work)
             self.purchases.all_lost()
-            for thread in self.runtime.loop._services.attempts.owes():
-                self.purchases.forgiven(thread)
+            await self._forgive(counted=False)
             await self._mailbox.close()
             await self.store.close()
         except Gone:
@@ -212,8 +211,19 @@ class SimulatedHost:
                 task.cancel()
             await asyncio.sleep(0)
         self.purchases.all_lost()
+        await self._forgive(counted=True)
         self.clock.forget()
         self._inherit()
+
+    async def _forgive(self, *, counted: bool) -> None:
+        """What could not be put on record while its process lived is not there, which the guarantees say; who has messages is counted once, after a crash."""
+        attempts = self.runtime.loop._services.attempts
+        for thread in (owes := attempts.owes()):
+            queued = counted and thread in {message.thread for message in await self.store.inbox(0)}
+            for _ in range(len(attempts._owed[thread]) - queued):
+                self.purchases.forgiven(thread)
+        for thread in owes:
+            attempts.forget(thread)
 
     def _inherit(self) -> None:
         """The next life gets the files as they are now; then the core may close its own."""
