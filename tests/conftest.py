@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -10,7 +11,7 @@ import tempfile
 import time
 import traceback
 from asyncio import events
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, SupportsIndex
 
 import pytest
@@ -66,6 +67,17 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and (place := _memory()) is not None:
         # For pytest, for the tests and for the processes that they start.
         tempfile.tempdir = os.environ["TMPDIR"] = place
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests and all that they import stay for as long as the process: nobody looks through them for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 _allow_descriptors()
