@@ -100,8 +100,7 @@ async def test_the_api_answers_429_with_the_permissions_of_a_deployment(tmp_path
         await host.stage.mapping.disable()
         for number in range(MOST):
             await host.say(ROOT, f"number {number}")
-        assert host._session is not None
-        async with host._session.post(f"/v1/threads/{ROOT}/messages", json={"content": "more"}) as response:
+        async with host.talking.post(f"/v1/threads/{ROOT}/messages", json={"content": "more"}) as response:
             body = await response.json()
         assert response.status == 429 and response.headers["Retry-After"] == "1"
         assert body["error"]["code"] == "limit" and "limits.queued_messages" in body["error"]["message"]

@@ -55,6 +55,12 @@ class CloudHost(Clients):
         retries = f"[retries]\nslices = {self._slices}\n" if self._slices is not None else ""
         return super()._config() + retries + self._limits
 
+    @property
+    def talking(self) -> aiohttp.ClientSession:
+        """To the API, for answers that are to be seen as they are."""
+        assert self._session is not None
+        return self._session
+
     # life
 
     async def open(self) -> CloudHost:

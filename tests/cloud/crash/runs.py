@@ -67,6 +67,7 @@ async def ended(host: CloudHost) -> Outcome:
     found = await check(host)
     await host.check_timers()
     await host.check_output()
+    assert host.aws.permissions.refused == []
     return Outcome(deaths, [tell(history) for history in found], passed)
 
 

@@ -113,8 +113,7 @@ async def test_the_receiver_answers_callbacks_of_every_kind(tmp_path: Path, url:
         await host.settled()
         assert await tools.answer(third, text="found") == 200
         await _recorded(owner, "cancelled")
-        assert host._session is not None
-        async with host._session.delete(f"/v1/threads/{ROOT}") as response:
+        async with host.talking.delete(f"/v1/threads/{ROOT}") as response:
             assert response.status == 202
         assert await tools.answer(third, text="found") == 410
         assert await owner.fetchval("SELECT discarded FROM tombstones WHERE id = $1", ROOT) >= 1
@@ -141,8 +140,12 @@ async def test_the_sweep_wakes_whoever_is_overdue_and_deletes_what_was_closed_fo
         for schedule in host.aws.scheduler.schedules():
             host.aws.scheduler._remove(schedule)
         host.stage.clock.leap(2 * 3_600)
+        await owner.execute(
+            "INSERT INTO sweeps (name, place) VALUES ('place', 'behind-all-threads-there-are')"
+        )
         sweep = host.aws.lambdas.function("sweep")
         assert (await sweep.invoke(b"{}")).value() == {"overdue": 1, "woken": 1}
+        assert await owner.fetchval("SELECT place FROM sweeps") == "", "where the next one begins"
         await root.said("all done")
         await ended(host)
         await host.request("POST", f"/v1/threads/{ROOT}/close")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.crash.scenarios import ROOT
 
+from infinity.cloud import start
 from infinity.testing.tool_server import answering
 
 from .host import CloudHost
@@ -50,3 +51,30 @@ async def test_a_function_that_may_not_write_large_bodies_is_found_by_that(
 def _without(statement: dict[str, Any], action: str) -> dict[str, Any]:
     actions: Sequence[str] = statement["Action"]
     return {**statement, "Action": [each for each in actions if each != action]}
+
+
+async def test_a_large_result_that_becomes_a_dead_letter_is_kept_with_the_permissions_of_a_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function of the dead letters reads its body where the receiver has put it for the queue, and writes it for a column."""
+    monkeypatch.setattr(start, "PATIENCE", 0.0)
+    async with CloudHost(tmp_path, Held(0), receives=2, conflicts=0) as host:
+        root = await host.create(ROOT)
+        await host.say(ROOT, "begin")
+        call = (await host.tools.invoked()).id
+        await host.settled()
+        await host.stage.mapping.disable()
+        assert await host.tools.answer(call, LARGE * 2) == 200
+        host.stage.database.refusing = True
+        host.stage.database.cut()
+        host.stage.mapping.enable()
+        inbox = host.aws.sqs.queue(host.stage.inbox)
+        await host.until(lambda: not inbox.messages(), "dead letter")
+        host.stage.database.refusing = False
+        await host.until(lambda: not host.stage.queued() and not host.stage.busy, "keeping")
+        folders = {key.partition("/")[0] for key in host.aws.s3.objects("claims")}
+        assert folders == {"claims", "records"}
+        host.stage.clock.leap(900)
+        await host.aws.lambdas.function("sweep").invoke(b"{}")
+        await root.said("all done")
+        await ended(host)

@@ -137,16 +137,14 @@ class InfinityAgent(Construct):
             permissions.send(each.role, queues.inbox)
             if name != "relay":
                 self._connect(each)
-                if name != "sweep":
-                    permissions.keep_items(each.role, stores)
-                    permissions.keep_claims(each.role, stores)
+                permissions.keep_items(each.role, stores, name)
+                permissions.keep_claims(each.role, stores, name)
         agent = self.functions["agent"].role
         permissions.send(agent, queues.delay, queues.output)
         permissions.schedule(agent, queues)
         permissions.delete_claims(agent, stores)
         for name in ("dead_letters", "api"):
             permissions.send(self.functions[name].role, queues.output)
-        permissions.count_items(self.functions["api"].role, stores)
 
     def _connect(self, each: AgentFunction) -> None:
         """To the database: of one's own, by a URL that may be a secret, or the cluster."""

@@ -16,7 +16,6 @@ __all__ = [
     "be_in_network",
     "call_function",
     "connect",
-    "count_items",
     "delete_claims",
     "keep_claims",
     "keep_items",
@@ -26,7 +25,27 @@ __all__ = [
     "use_topic_key",
 ]
 
-_ITEMS = ("GetItem", "PutItem", "DeleteItem", "Query", "BatchWriteItem")
+_ITEMS = {
+    "agent": ("GetItem", "PutItem", "DeleteItem", "Query", "BatchWriteItem"),
+    # What people say is counted, up to a limit, in one step.
+    "api": ("GetItem", "PutItem", "UpdateItem", "Query", "BatchWriteItem"),
+    # Of views it asks how many there are.
+    "receiver": ("GetItem", "PutItem", "Query"),
+    "dead_letters": ("GetItem", "BatchWriteItem"),
+}
+_READ = {
+    "agent": ("claims", "records"),
+    "api": ("claims", "records"),
+    "receiver": ("records",),
+    "dead_letters": ("claims", "records"),
+}
+"""Bodies that were too large for a queue or an item (``claims``), and for a column (``records``), by function."""
+_WRITTEN = {
+    "agent": ("claims", "records"),
+    "api": ("claims", "records"),
+    "receiver": ("claims", "records"),
+    "dead_letters": ("records",),
+}
 
 
 def connect(role: iam.Role, stores: Stores) -> None:
@@ -38,28 +57,29 @@ def send(role: iam.Role, *queues: Any) -> None:
     _allow(role, ["sqs:SendMessage"], [queue.queue_arn for queue in queues])
 
 
-def keep_items(role: iam.Role, stores: Stores) -> None:
-    _allow(role, [f"dynamodb:{action}" for action in _ITEMS], [stores.table.table_arn])
+def keep_items(role: iam.Role, stores: Stores, function: str) -> None:
+    """The sweep has none."""
+    if function in _ITEMS:
+        _allow(role, [f"dynamodb:{action}" for action in _ITEMS[function]], [stores.table.table_arn])
 
 
-def count_items(role: iam.Role, stores: Stores) -> None:
-    """What people say, up to a limit: in one step, which is what several at once need."""
-    _allow(role, ["dynamodb:UpdateItem"], [stores.table.table_arn])
-
-
-def keep_claims(role: iam.Role, stores: Stores) -> None:
-    _allow(role, ["s3:GetObject", "s3:PutObject"], _bodies(stores))
+def keep_claims(role: iam.Role, stores: Stores, function: str) -> None:
+    """The sweep has none."""
+    if function not in _READ:
+        return
+    _allow(role, ["s3:GetObject"], _bodies(stores, _READ[function]))
+    _allow(role, ["s3:PutObject"], _bodies(stores, _WRITTEN[function]))
     # Without it S3 says "access denied" of an object that is not there, which looks like an outage.
     _allow(role, ["s3:ListBucket"], [stores.bucket.bucket_arn])
 
 
 def delete_claims(role: iam.Role, stores: Stores) -> None:
     """Of conversations that are deleted."""
-    _allow(role, ["s3:DeleteObject"], _bodies(stores))
+    _allow(role, ["s3:DeleteObject"], _bodies(stores, ("claims", "records")))
 
 
-def _bodies(stores: Stores) -> list[str]:
-    return [stores.bucket.arn_for_objects(f"{folder}/*") for folder in ("claims", "records")]
+def _bodies(stores: Stores, folders: Sequence[str]) -> list[str]:
+    return [stores.bucket.arn_for_objects(f"{folder}/*") for folder in folders]
 
 
 def schedule(role: iam.Role, queues: Queues) -> None:

@@ -46,6 +46,8 @@ class Permissions:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._callers: dict[str, tuple[Credentials, Sequence[Mapping[str, Any]]]] = {}
+        self.refused: list[str] = []
+        """What was asked for and not allowed: some of it nobody else hears of."""
 
     def give(self, statements: Sequence[Mapping[str, Any]]) -> Credentials:
         """A caller's own key. ``statements``: of policies, with ``Action``, ``Resource`` and ``Condition`` in the words of IAM."""
@@ -69,6 +71,7 @@ class Permissions:
                 text = (
                     f"The caller is not authorized to perform: {asked.action} on resource: {asked.resource}"
                 )
+                self.refused.append(text)
                 raise AwsError(code, text, 403 if service in ("s3", "scheduler", "lambda") else 400)
 
     # -- what a request asks for
