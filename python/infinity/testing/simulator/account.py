@@ -113,6 +113,8 @@ class Account:
     async def _endings_are_complete(self, thread: str, leaving: Collection[tuple[str | None, str]]) -> None:
         """I13: nothing is left of a call that has ended. Read after what it could have left, which later commits only take away."""
         timers = await self._world.store.timers(thread)
+        retries = [timer.id for timer in timers if timer.id.startswith("retry.")]
+        assert len(retries) <= 1, f"{thread} is tried again by {len(retries)} timers: {retries} (R8)"
         prompts = await self._world.store.prompts(thread)
         left = [*leaving, *((row.id.split(".")[1], row.id) for row in (*timers, *prompts))]
         calls = await self._world.store.calls(thread, open_only=False)
