@@ -96,11 +96,11 @@ class ScriptedServer:
         """Everything that any request did wrong."""
         return [problem for request in self.requests for problem in request.violations]
 
-    async def wait_for_requests(self, count: int, within: float = 10.0) -> None:
+    async def wait_for_requests(self, count: int, within: float = 60.0) -> None:
         """Return when so many requests have arrived in all. ``TimeoutError`` after ``within`` seconds."""
         await self._arrivals.until(lambda: len(self.requests) >= count, within)
 
-    async def wait_for(self, reached: Callable[[Effects], bool], within: float = 10.0) -> None:
+    async def wait_for(self, reached: Callable[[Effects], bool], within: float = 60.0) -> None:
         """Return when the effects are as wanted. ``TimeoutError`` after ``within`` seconds."""
         await self._arrivals.until(lambda: reached(self.effects), within)
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds that a test waits for something to happen before it fails."""
 
 
