@@ -16,7 +16,12 @@ from tests.simulator.find_reverts import found_after
 PATCHES = sorted(Path(__file__).parent.glob("*.patch"))
 CHOSEN = os.environ.get("MUTANTS", "")
 SEEDS = int(os.environ.get("INFINITY_SEEDS", "60"))
-ENGINE_TESTS = ("tests/slice", "tests/property/test_played_scripts.py", "tests/crash/test_gates.py")
+ENGINE_TESTS = (
+    "tests/unit/test_[at]*.py",
+    "tests/slice",
+    "tests/property/test_played_scripts.py",
+    "tests/crash/test_gates.py",
+)
 STORE_TESTS = ("tests/contract/test_store*.py", "tests/contract/test_postgres*.py", "tests/cloud")
 CORE = ROOT / "target" / "mutants"
 

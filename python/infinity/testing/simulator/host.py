@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infinity._core import Delta, Mailboxes, Message
+from infinity._core import Delta, Mailboxes, Message, Thread
 from infinity.agent import Agent
 from infinity.answers.asked import too_large
 from infinity.answers.callbacks import Arrived, receive
@@ -46,6 +46,8 @@ _AGENT = Agent(
 _KEY = b"k" * 32
 _WORDS = 50
 """Tokens of what a completion says before it breaks off."""
+_LOST = 2
+"""Attempts that a slice may leave behind unrecorded: a turn and a failure."""
 _FILES = ("", "-wal", ".mark")
 _STARTS = 50
 """How often a supervisor starts a host that cannot be started, a second apart."""
@@ -211,19 +213,24 @@ class SimulatedHost:
                 task.cancel()
             await asyncio.sleep(0)
         self.purchases.all_lost()
-        await self._forgive(counted=True)
+        if self.store.is_open:
+            await self._forgive(counted=True)
         self.clock.forget()
         self._inherit()
 
     async def _forgive(self, *, counted: bool) -> None:
-        """What could not be put on record while its process lived is not there, which the guarantees say; who has messages is counted once, after a crash."""
-        attempts = self.runtime.loop._services.attempts
-        for thread in (owes := attempts.owes()):
-            queued = counted and thread in {message.thread for message in await self.store.inbox(0)}
-            for _ in range(len(attempts._owed[thread]) - queued):
+        """What a process could not put on record while it lived is lost with it: a turn and a failure at the most, as the guarantees say.
+
+        ``counted``: it was killed, so one attempt is counted at the next start for each thread that has messages.
+        """
+        queued = {message.thread for message in await self.store.inbox(0)} if counted else set()
+        for thread, bought in self.purchases.in_vain().items():
+            if await self.store.thread(thread) is None:
+                continue
+            counts = thread in queued
+            unrecorded = bought - Thread.load(await self.store.load(thread)).attempts - counts
+            for _ in range(min(unrecorded, _LOST - counts)):
                 self.purchases.forgiven(thread)
-        for thread in owes:
-            attempts.forget(thread)
 
     def _inherit(self) -> None:
         """The next life gets the files as they are now; then the core may close its own."""

@@ -28,6 +28,7 @@ class PumpedStore:
         self._committed = committed
         self.accepted: list[tuple[str, str]] = []
         """Thread and id of what was accepted in this life."""
+        self.is_open = True
         self.wakeup = Wakeup(Wake())
         self._journal = Journal.open(str(path), self.wakeup.wake)
         self._store = JournalStore(self._journal, self.wakeup)
@@ -56,6 +57,7 @@ class PumpedStore:
     async def close(self) -> None:
         """In order, with the mark that says so."""
         self._journal.close()
+        self.is_open = False
 
     def orphaned_to(self, put: Callable[[Sequence[Message]], None]) -> None:
         self._store.orphaned = put

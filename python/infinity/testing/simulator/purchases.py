@@ -78,6 +78,10 @@ class Purchases:
         """A stop in order could not write its last words: one attempt is not on record, which the guarantees say."""
         self._vain[thread] = max(0, self._vain[thread] - 1)
 
+    def in_vain(self) -> dict[str, int]:
+        """By thread, how often it was asked for since the last turn that is on record."""
+        return {thread: count for thread, count in self._vain.items() if count}
+
     @property
     def bought(self) -> bool:
         """Whether any turn is not committed yet."""

@@ -270,6 +270,8 @@ class _Run:
         found += [f"{thread} fails: {why[1]}" for thread, why in host.runtime.loop.failing.items()]
         found += [f"{message.thread} has {message.id} queued" for message in await host.store.inbox(0)]
         found += [f"{row.key} has not left" for row in await host.store.outbox()]
+        now = host.clock.now()
+        found += [f"{timer.id} is due" for timer in await host.store.timers() if timer.due_at <= now]
         for row in await host.store.threads(limit=1_000):
             calls = [call for call, _ in await host.store.calls(row.id)]
             ends = [call for call in calls if not call.subscription and call.tool != _FOR_EVER]
