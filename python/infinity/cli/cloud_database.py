@@ -41,13 +41,15 @@ Harmless if there is nothing to do."""
     metavar="FILE",
     help="Of 'cdk deploy --outputs-file FILE': the database, its roles, and what is to be started.",
 )
-@click.option("--agent", metavar="NAME", help="With --outputs: which, if there are several in the file.")
+@click.option(
+    "--agent", metavar="STACK.NAME", help="With --outputs: which, if there are several in the file."
+)
 @click.option(
     "--store",
     envvar="INFINITY_STORE",
     show_envvar=True,
     metavar="URL",
-    help="The database, with a user that may make tables. [default: of --outputs]",
+    help="The database, with a user that may make tables. [default: of --outputs, which must not name another]",
 )
 @click.option(
     "--role-sql",
@@ -86,6 +88,10 @@ def migrate(
     if agent is not None and outputs is None:
         raise click.UsageError("--agent is for --outputs")
     where = read_outputs(outputs, agent) if outputs is not None else Outputs("")
+    if store and where.store and store != where.store:
+        raise click.UsageError(
+            f"--store (or INFINITY_STORE) is another database than that of the agent in {outputs}; leave one of them out"
+        )
     url = where.store or store
     if not url:
         raise click.UsageError("say which database: --outputs, --store or INFINITY_STORE")

@@ -31,25 +31,28 @@ class Outputs:
 
 
 def read_outputs(file: Path, agent: str | None) -> Outputs:
-    """``Failure`` says what is wrong with the file; ``agent`` chooses one if several are in it."""
+    """``Failure`` says what is wrong with the file; ``agent`` chooses one if several are in it: ``STACK.NAME``, or its name if no other stack has one of that name."""
     try:
         document: Any = json.loads(file.read_text("utf-8"))
-        values = {name: str(value) for stack in document.values() for name, value in stack.items()}
+        stacks = {
+            stack: {name: str(value) for name, value in values.items()} for stack, values in document.items()
+        }
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise Failure(
             f"{file} is not what 'npx aws-cdk deploy --outputs-file {file.name}' writes: {error}"
         ) from error
-    found = sorted(name.removesuffix(_ENDS) for name in values if name.endswith(_ENDS))
-    if agent is None and len(found) != 1:
-        raise Failure(
-            f"{file} has {len(found)} agents{': ' if found else ''}{', '.join(found)}; choose one with --agent"
-        )
-    chosen = agent or found[0]
-    if chosen not in found:
-        raise Failure(f"{file} has no agent {chosen}; it has {', '.join(found) or 'none'}")
-    own = {name.removeprefix(chosen): value for name, value in values.items() if name.startswith(chosen)}
+    agents = [
+        (stack, name.removesuffix(_ENDS))
+        for stack, values in sorted(stacks.items())
+        for name in sorted(values)
+        if name.endswith(_ENDS)
+    ]
+    stack, chosen = _choose(file, agents, agent)
+    own = {
+        name.removeprefix(chosen): value for name, value in stacks[stack].items() if name.startswith(chosen)
+    }
     roles: dict[str, list[str]] = {}
     duties: dict[str, str] = {}
     for pair in own.get("DatabaseRoles", "").split():
@@ -66,6 +69,24 @@ def read_outputs(file: Path, agent: str | None) -> Outputs:
         rules=own.get("Rules", "").split(),
         region=region_of(own.get("AdminUrl", "")) or region_of(own[_ENDS]),
     )
+
+
+def _choose(file: Path, agents: list[tuple[str, str]], agent: str | None) -> tuple[str, str]:
+    """Never one of several that nobody has chosen: stacks are as different as a trial and the real thing."""
+    listed = ", ".join(f"{stack}.{name}" for stack, name in agents)
+    if agent is None:
+        found = agents
+    else:
+        found = [each for each in agents if agent == ".".join(each)] or [
+            each for each in agents if agent == each[1]
+        ]
+        if not found:
+            raise Failure(f"{file} has no agent {agent}; it has {listed or 'none'}")
+    if len(found) != 1:
+        which = f"{len(found)} agents" if agent is None else f"{len(found)} agents {agent}"
+        among = ", ".join(f"{stack}.{name}" for stack, name in found)
+        raise Failure(f"{file} has {which}{': ' if found else ''}{among}; choose one with --agent STACK.NAME")
+    return found[0]
 
 
 def region_of(url: str) -> str:

@@ -136,9 +136,9 @@ def test_only_a_cluster_lets_iam_roles_log_in(off: dict[str, str], migrate: Migr
         (
             {"OneInboxQueue": INBOX, "TwoInboxQueue": INBOX},
             (),
-            "has 2 agents: One, Two; choose one with --agent",
+            "has 2 agents: Stack.One, Stack.Two; choose one with --agent STACK.NAME",
         ),
-        ({"OneInboxQueue": INBOX}, ("--agent", "Two"), "has no agent Two; it has One"),
+        ({"OneInboxQueue": INBOX}, ("--agent", "Two"), "has no agent Two; it has Stack.One"),
         ({"AInboxQueue": INBOX}, (), "say which database"),
         ({"AInboxQueue": INBOX, "AAdminUrl": "postgresql://h", "ADatabaseRoles": "a;b"}, (), "role's name"),
         (
@@ -158,3 +158,33 @@ def test_a_file_that_does_not_say_it_is_refused_before_anything_is_done(
 def test_agents_of_one_file_are_told_apart(off: dict[str, str], migrate: Migrate) -> None:
     other = {name.replace("Agent", "Other"): "nonsense" for name in off}
     assert migrate({**off, **other}, "--agent", "Agent").exit_code == 0
+
+
+def test_stacks_of_one_file_are_told_apart(deployed: Threaded, off: dict[str, str], migrate: Migrate) -> None:
+    """Dev and Production have an agent of the same name: neither is chosen by coming last."""
+    nowhere = {name: "postgresql://127.0.0.1:1/nowhere" if "Url" in name else "wrong" for name in off}
+    for stacks in ({"Dev": off, "Production": nowhere}, {"Production": nowhere, "Dev": off}):
+        file = json.dumps(stacks)
+        for arguments in ((), ("--agent", "Agent")):
+            found = migrate(file, *arguments)
+            assert found.exit_code == 1 and "choose one with --agent STACK.NAME" in found.output
+            assert "Dev.Agent, Production.Agent" in found.output
+        assert deployed.functions.aws.rules.disabled, "nothing was started"
+        assert "it has Dev.Agent, Production.Agent" in migrate(file, "--agent", "Test.Agent").output
+    count = len(off["AgentEventSources"].split()) + 1
+    found = migrate(file, "--agent", "Dev.Agent")
+    assert found.exit_code == 0 and f"started: {count} of {count} event sources" in found.output
+
+
+def test_an_agent_that_only_one_stack_has_needs_no_stack(off: dict[str, str], migrate: Migrate) -> None:
+    other = {name.replace("Agent", "Other"): "nonsense" for name in off}
+    assert migrate(json.dumps({"Dev": off, "Else": other}), "--agent", "Agent").exit_code == 0
+
+
+def test_a_store_that_is_not_the_one_of_the_outputs_is_refused(
+    deployed: Threaded, off: dict[str, str], migrate: Migrate
+) -> None:
+    found = migrate(off, "--store", "postgresql://127.0.0.1:1/nowhere")
+    assert found.exit_code == 2 and "is another database than that of the agent" in found.output
+    assert deployed.functions.aws.rules.disabled, "nothing was started"
+    assert migrate(off, "--store", off["AgentAdminUrl"]).exit_code == 0
