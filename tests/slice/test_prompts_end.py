@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say, texts
+from tests.slice.world import Streaming, World, call, say, texts
 
 from infinity._core import Message
 from infinity.errors import AlreadyAnswered, BadRequest
@@ -89,6 +89,34 @@ async def test_a_sign_in_that_nobody_makes_fails_its_call_in_words_and_its_serve
     await server.until(lambda: notice in server.notices, "the cancel notice")
     assert await tooled.store.prompts(thread) == []
     assert await tooled.store.timers(thread) == []
+
+
+@pytest.mark.rap("CHO-1", "CHO-3")
+async def test_an_answer_that_comes_together_with_the_limit_is_one_answer(open_world: Any) -> None:
+    """Both wait for a slice that talks; the limit was first."""
+    async with ToolServer([tool("a")]) as server:
+        world = await open_world(servers=[server]).start()
+        thread, call_id = await _asked(world, server)
+        talking = Streaming("still", say("talked"))
+        world.model.then(talking)
+        await world.runtime.send(thread, "how is it going?")
+        await talking.started.wait()
+        world.clock.advance(7 * DAY)
+        await world.eventually(lambda: _queued(world, thread, f"prompt.{call_id}"))
+        await world.runtime.choose(thread, f"choice.{call_id}", 1)
+        talking.go_on.set()
+        await world.said(thread, "talked")
+        await server.until(lambda: bool(server.choices), "the default")
+        await world.settled(thread)
+        assert server.choices == [{"id": call_id, "selected": 0}]
+        assert [reason for _, reason, _ in await world.store.discards(thread)] == [
+            "the question was answered already"
+        ]
+        await world.close()
+
+
+async def _queued(world: World, thread: str, id: str) -> bool:
+    return any(message.id.startswith(id) for message in await world.store.inbox())
 
 
 @pytest.mark.rap("CHO-3")
