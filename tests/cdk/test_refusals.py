@@ -74,6 +74,24 @@ def test_there_is_one_database_only(stack: Stack, layer: Path) -> None:
         InfinityAgent(stack, "Agent", code=EXAMPLE / "agent", layer=layer, options=options, stores=stores)
 
 
+@pytest.mark.parametrize("found", [{"table": "Old"}, {"output": "Old.fifo"}])
+def test_what_is_ahead_of_a_database_that_was_put_back_is_not_kept(
+    stack: Stack, layer: Path, found: dict[str, str]
+) -> None:
+    stores = Stores.existing(
+        cluster="a" * 26, bucket="old", inbox="In.fifo", dead_letters="Dead.fifo", **found
+    )
+    made = {"code": EXAMPLE / "agent", "layer": layer, "stores": stores}
+    with pytest.raises(ConfigError, match=rf"restored='1' .*leave {next(iter(found))} out"):
+        InfinityAgent(stack, "Restored", options=Options(restored="1"), **made)  # type: ignore[arg-type]
+
+
+def test_what_a_database_that_was_put_back_refers_to_is_kept(stack: Stack, layer: Path) -> None:
+    stores = Stores.existing(cluster="a" * 26, bucket="old", inbox="In.fifo", dead_letters="Dead.fifo")
+    options = Options(restored="1")
+    InfinityAgent(stack, "Agent", code=EXAMPLE / "agent", layer=layer, options=options, stores=stores)
+
+
 @pytest.fixture
 def stack() -> Stack:
     return Stack(App(), "Stack")

@@ -42,6 +42,14 @@ class Existing:
                 f"{self.cluster!r} is no identifier of a cluster of Aurora DSQL: it has 26 small letters and digits (the output …Cluster)"
             )
 
+    def refuse_restored(self, name: str) -> None:
+        """``restored`` makes the table and the output queue anew; what is given is used as it is, and would be ahead of the database."""
+        given = [each for each in ("table", "output") if getattr(self, each) is not None]
+        if name and given:
+            raise ConfigError(
+                f"restored={name!r} makes the table and the output queue anew, but Stores.existing({'=…, '.join(given)}=…) keeps what is ahead of the database; leave {' and '.join(given)} out"
+            )
+
     def cluster_id(self) -> str:
         """``str``: the identifier itself; else a ``CfnCluster``."""
         return str(self.cluster if isinstance(self.cluster, str) else self.cluster.attr_identifier)

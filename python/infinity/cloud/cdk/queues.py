@@ -27,6 +27,7 @@ class Queues(Construct):
 
     def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
         super().__init__(scope, id)
+        existing.refuse_restored(options.restored)
         self._key = options.key
         self._existing = existing
         self.dead = self._found("DeadLetters", existing.dead_letters) or self._fifo(

@@ -29,6 +29,7 @@ class Stores(Construct):
 
     def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
         super().__init__(scope, id)
+        existing.refuse_restored(options.restored)
         self._removal = RemovalPolicy.RETAIN if options.keep else RemovalPolicy.DESTROY
         self.cluster_id = self._cluster_id(options, existing)
         stack = Stack.of(self)
