@@ -78,6 +78,7 @@ CALM_AND_BROKEN: dict[str, tuple[list[float | None], list[float | None]]] = {
     "Errors": ([0, None, 0], [0, 1]),
     "Throttles": ([0, None, 0], [0, 7]),
     "5xx": ([0, 1, None, 0, 1, 0, 0], [12, 0, 40]),
+    "CopiesFailed": ([None, 0, None], [None, 1]),
     "QueryTimeouts": ([0, 1, 0, 0, None], [2, None, 3]),
 }
 
@@ -97,7 +98,11 @@ def scenario(template: Template, id: str) -> tuple[list[float | None], list[floa
     return CALM_AND_BROKEN[name]
 
 
-def test_every_alarm_fires_when_it_should_and_is_silent_on_an_ordinary_day(template: Template) -> None:
+@pytest.mark.parametrize("which", ["plain", "full", "network"])
+def test_every_alarm_fires_when_it_should_and_is_silent_on_an_ordinary_day(
+    request: pytest.FixtureRequest, which: str
+) -> None:
+    template: Template = request.getfixturevalue(which)
     alarms = template.of("AWS::CloudWatch::Alarm")
     for id, alarm in alarms.items():
         calm, broken = scenario(template, id)
@@ -119,6 +124,24 @@ def test_every_alarm_fires_when_it_should_and_is_silent_on_an_ordinary_day(templ
 def test_the_guide_knows_how_many_alarms_are_paid_for(template: Template) -> None:
     guide = (ROOT / "docs" / "guides" / "lambda.md").read_text()
     assert f"({len(template.of('AWS::CloudWatch::Alarm'))} alarms, a secret)" in guide
+
+
+def test_a_copy_that_fails_is_heard_of_where_copies_are_made(
+    network: Template, existing: Template, plain: Template
+) -> None:
+    """Of a bucket that was there before and has no versions there is never one."""
+    for template in (network, existing):
+        (alarm,) = [
+            each
+            for each in template.of("AWS::CloudWatch::Alarm").values()
+            if each["Namespace"] == "AWS/Backup"
+        ]
+        assert alarm["MetricName"] == "NumberOfBackupJobsFailed" and alarm["AlarmActions"]
+        (vault,) = template.of("AWS::Backup::BackupVault")
+        assert alarm["Dimensions"] == [
+            {"Name": "BackupVaultName", "Value": {"Fn::GetAtt": [vault, "BackupVaultName"]}}
+        ]
+    assert not any(each["Namespace"] == "AWS/Backup" for each in plain.of("AWS::CloudWatch::Alarm").values())
 
 
 @pytest.mark.parametrize("change", [{"Threshold": 10**9}, {"DatapointsToAlarm": 9, "EvaluationPeriods": 9}])

@@ -66,7 +66,8 @@ class InfinityAgent(Construct):
         self._allow()
         self._trigger()
         self._give_secrets(Path(code))
-        self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.stores, self.options)
+        copies = Backup(self, "Backup", self.stores, self.options) if self.options.backup else None
+        self.alarms = Alarms(self, "Alarms", self.queues, self.functions, self.stores, self.options, copies)
         Dashboard(self, "Board", self.queues, self.functions, self.stores)
         self.inbox_url = self.queues.inbox.queue_url
         self.output_url = self.queues.output.queue_url
@@ -74,8 +75,6 @@ class InfinityAgent(Construct):
         prefix = re.sub(r"[^A-Za-z0-9]", "", id)
         if self.options.reserve is None:
             shares.by_parameter(self, prefix, self.functions, _open_doors(self.options))
-        if self.options.backup:
-            Backup(self, "Backup", self.stores, self.options)
         self._outputs(prefix)
 
     def add_toolset(

@@ -13,6 +13,7 @@ from constructs import Construct
 
 from infinity.cloud.metrics import FAILING, METRICS, NAMESPACE
 
+from .backup import Backup
 from .functions import AgentFunction
 from .options import Options
 from .permissions import use_topic_key
@@ -37,6 +38,7 @@ class Alarms(Construct):
         functions: Mapping[str, AgentFunction],
         stores: Stores,
         options: Options,
+        backup: Backup | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.topic = self._topic(options)
@@ -45,6 +47,8 @@ class Alarms(Construct):
         self._on_queues(queues, functions, options)
         self._on_functions(functions)
         self._on_database(stores)
+        if backup is not None:
+            self._on_copies(backup)
 
     def _topic(self, options: Options) -> sns.Topic:
         topic = sns.Topic(self, "Topic", enforce_ssl=True, master_key=options.key)
@@ -147,6 +151,22 @@ class Alarms(Construct):
             "Queries of the database take longer than it allows, again and again",
             periods=3,
             breaching=2,
+        )
+
+    def _on_copies(self, backup: Backup) -> None:
+        """A bucket without versions, for one, is never copied, and the deployment does not know how an existing one is set."""
+        failed = cloudwatch.Metric(
+            namespace="AWS/Backup",
+            metric_name="NumberOfBackupJobsFailed",
+            dimensions_map={"BackupVaultName": backup.vault.backup_vault_name},
+            statistic="Sum",
+            period=_EVERY,
+        )
+        self._alarm(
+            "CopiesFailed",
+            failed,
+            1,
+            "A daily copy failed: the jobs of AWS Backup say of what and why; a bucket needs versioning",
         )
 
     def _alarm(
