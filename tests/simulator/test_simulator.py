@@ -107,6 +107,16 @@ FOUND = {
             Step("servers change", then=DAY_LATER),
         ),
     ),
+    "messages committed one by one, of which a later one fails": (
+        2_002_775,
+        (
+            Step("fault store.commit", 1, "Conflict", 12, then=70.0),
+            Step("fault store.commit", 0, "LimitReached", 5, then=4_000.0),
+            Step("fault store.commit", 1, "UnicodeError", 5, then=5.0),
+            CREATE,
+            Step("fault store.meta", 2, "KeyError", 5, then=DAY_LATER),
+        ),
+    ),
     "a commit that is cut off by a move, and is durable": (
         1_000_603,
         (

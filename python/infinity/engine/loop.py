@@ -302,14 +302,14 @@ class Loop:
 
     async def _park(self, thread: str, batch: Sequence[Message], code: str, text: str) -> bool:
         try:
-            steps = [await park_failing(self._services, thread, batch, code, text)]
+            slice, committed = await park_failing(self._services, thread, batch, code, text)
         except LimitReached:
             return await self._fold_singly(thread, batch, f"{code}: {text}")
         except Exception as error:  # noqa: BLE001 it stays as it was, and nothing is bought: the bound is reached
             log.warning("%s could not be parked: %s: %s", thread, type(error).__name__, error)
             return False
         log.error("%s is parked: %s", thread, text)
-        self._follow_all(steps)
+        self._follow_step(slice, committed)
         return True
 
     async def give_up(self, thread: str, batch: Sequence[Message], code: str, text: str) -> None:
@@ -321,19 +321,18 @@ class Loop:
     async def _fold_singly(self, thread: str, batch: Sequence[Message], problem: str | None = None) -> bool:
         """No transaction takes what the batch does at once (B15); false if that cannot be helped now."""
         try:
-            steps = await fold_singly(self._services, thread, batch, problem)
-        except Exception as error:  # noqa: BLE001 it stays as it was, and nothing was bought for it
+            async for slice, committed in fold_singly(self._services, thread, batch, problem):
+                self._follow_step(slice, committed)
+        except Exception as error:  # noqa: BLE001 what is left stays as it was, and nothing was bought for it
             log.warning("%s does not fit into a transaction: %s: %s", thread, type(error).__name__, error)
             return False
-        self._follow_all(steps)
         return True
 
-    def _follow_all(self, steps: Sequence[tuple[Slice, Committed | None]]) -> None:
-        for slice, committed in steps:
-            self._hot.keep(slice.thread)
-            self._services.mailbox.give_back(slice.left)
-            if committed is not None:
-                self.follow(committed)
+    def _follow_step(self, slice: Slice, committed: Committed | None) -> None:
+        self._hot.keep(slice.thread)
+        self._services.mailbox.give_back(slice.left)
+        if committed is not None:
+            self.follow(committed)
 
     def expire(self, thread: str) -> None:
         """The host's time is nearly over: end the thread's running completion, take it back, and commit what there is without it."""

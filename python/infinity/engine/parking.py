@@ -6,7 +6,7 @@ that cannot be folded in is discarded on record (I2). What no transaction of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from infinity._core import Message, Thread
 from infinity.engine import endings, prompts, spending
@@ -40,10 +40,11 @@ async def park_failing(
 
 async def fold_singly(
     services: Services, thread: str, batch: Sequence[Message], problem: str | None = None
-) -> list[tuple[Slice, Committed | None]]:
+) -> AsyncIterator[tuple[Slice, Committed | None]]:
     """Commit each message by itself, because no transaction takes them together (B15). One that none takes by itself is not tried again: a call
-    gets an error result in place of its own, anything else is discarded on record and parks the thread. ``problem``: it parks in any case."""
-    steps = []
+    gets an error result in place of its own, anything else is discarded on record and parks the thread. ``problem``: it parks in any case.
+
+    Each step is to be followed before the next one is asked for: that may fail, and this one is durable."""
     for message in batch:
         fresh = await _reader(services, thread, [message])
         slice = _folded(fresh, [message])
@@ -57,13 +58,12 @@ async def fold_singly(
                 slice.discard(message, f"it cannot be applied: {error}")
                 problem = problem or f"{error.code}: a message was discarded: {error}"
             committed = await commit(slice)
-        steps.append((slice, committed))
-    if problem is not None or not steps:
+        yield slice, committed
+    if problem is not None or not batch:
         slice = (await _reader(services, thread, []))()
         code, _, text = (problem or "limit: its slice does not fit into a transaction").partition(": ")
         _hold(slice, code, text)
-        steps.append((slice, await commit(slice)))
-    return steps
+        yield slice, await commit(slice)
 
 
 async def hold_back(services: Services, thread: str, text: str) -> Committed | None:
