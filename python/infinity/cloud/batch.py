@@ -237,6 +237,10 @@ async def _take_up(host: Host, group: Group, opened: _Opened, owed: Owed) -> lis
         # More may be there, and nobody else knows of it.
         owed.wakes[thread] = host.fresh_cause()
     host.runtime.observer.gate("fired")
+    if len(inbox) >= AT_ONCE and group.ahead:
+        # Dead letters that have no place in it yet come before what the queue has.
+        opened.later, opened.reason = group.records, f"{AT_ONCE} messages of its inbox come first"
+        return inbox
     queued = {message.id for message in inbox}
     place = opened.woken_at if opened.woken_at is not None else len(opened.messages)
     early = [message for message in opened.messages[:place] if message in rest and message.id not in queued]

@@ -38,18 +38,23 @@ async def look(items: Items, groups: Sequence[Group]) -> None:
         if order is None or not (order.ids or group.receives > 1):
             continue
         present = [_names(record) for record in group.records]
-        group.order, group.ahead = order, _gone(order.ids, {record for record, _ in present})
+        gone, left = _parted(order.ids, {record for record, _ in present})
+        group.order, group.ahead = order, tuple(id for _, id in gone if id)
         added = [each for each in present if each not in order.ids]
         if group.receives > 1 and added:
-            group.order = changed[group.thread] = order._replace(ids=(*order.ids, *added)[-LONGEST:])
+            # Wakes that are gone stand for nothing, and would drive out the messages: the sweep sends one after the other.
+            ids = (*(each for each in gone if each[1]), *left, *added)[-LONGEST:]
+            group.order = changed[group.thread] = order._replace(ids=ids)
     if changed:
         await items.put_order(changed)
 
 
-def _gone(before: Sequence[tuple[str, str]], present: set[str]) -> tuple[str, ...]:
-    """Ids of the messages that stood before the first one that is left."""
+def _parted(
+    before: Sequence[tuple[str, str]], present: set[str]
+) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+    """What stood before the first one that is left, and the others."""
     left = next((place for place, (record, _) in enumerate(before) if record in present), len(before))
-    return tuple(id for _, id in before[:left] if id)
+    return before[:left], before[left:]
 
 
 def _names(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -80,5 +85,6 @@ def merge(
     group: Group, inbox: Sequence[Message], early: Sequence[Message], late: Sequence[Message]
 ) -> list[Message]:
     """``inbox``: what the database has; ``early`` and ``late``: what the queue brought before and after the wake for it. Dead letters are first of all."""
-    dead = [message for message in inbox if message.id in group.ahead]
-    return [*dead, *early, *(message for message in inbox if message.id not in group.ahead), *late]
+    # With all that the inbox has before the last one: of many the order is not known any more, and it has them in order.
+    dead = max((place for place, message in enumerate(inbox, 1) if message.id in group.ahead), default=0)
+    return [*inbox[:dead], *early, *inbox[dead:], *late]
