@@ -61,7 +61,7 @@ Harmless if there is nothing to do."""
     "--role-for",
     "duty",
     type=click.Choice(["receiver", "sweep"]),
-    help="With --role-sql: the function that alone logs in as it, and what it does is all that the role may do.",
+    help="With --role-sql, on Aurora DSQL: the function that alone logs in as it, and what it does is all that the role may do.",
 )
 @click.option(
     "--role-arn",
@@ -102,6 +102,8 @@ def migrate(
             f"the outputs name {', '.join(sorted(unknown))}, for which this version has no role; update it"
         )
     try:
+        if duty or where.duties:
+            _check_duties(url)
         done = asyncio.run(_migrate(url, where))
     except InfinityError as error:
         raise from_error(error) from None
@@ -191,6 +193,14 @@ def _role(name: str | None, duty: str, arns: tuple[str, ...]) -> list[str]:
         *(f"{statement};" for statement in grants(name, "public", duty)),
         *(f"AWS IAM GRANT {name} TO '{arn}';" for arn in arns),
     ]
+
+
+def _check_duties(url: str) -> None:
+    """Before anything is done."""
+    from infinity.cloud.postgres.address import open_address
+    from infinity.cloud.postgres.roles import refuse_duties
+
+    refuse_duties(open_address(url))
 
 
 def _check_role(name: str, arns: Iterable[str]) -> None:

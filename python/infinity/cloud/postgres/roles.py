@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from infinity.errors import ConfigError
 
-from .address import Signer, connections, open_address
+from .address import Address, Signer, connections, open_address
 from .connections import Connection
 from .platform import DSQL
 from .transactions import Transactions, Work
 
-__all__ = ["DUTIES", "Made", "arrange", "grants", "make_roles"]
+__all__ = ["DUTIES", "Made", "arrange", "grants", "make_roles", "refuse_duties"]
 
 DUTIES: Mapping[str, Mapping[str, str]] = {
     # Is there such a call, and was this message accepted? What it drops is put on record.
@@ -31,7 +31,7 @@ DUTIES: Mapping[str, Mapping[str, str]] = {
         "UPDATE": "threads, retired, sweeps",
     },
 }
-"""Privileges on tables, by what a role is for."""
+"""Privileges on tables, by what a role is for. On Aurora DSQL: PostgreSQL asks for UPDATE where a row is only to stay as it is while something is decided."""
 
 _NOT_GIVEN = "SELECT NOT EXISTS (SELECT 1 FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2)"
 
@@ -60,6 +60,15 @@ def grants(role: str, schema: str, duty: str = "") -> list[str]:
     ]
 
 
+def refuse_duties(address: Address) -> None:
+    """``ConfigError`` unless a role that is for one function can do its work there."""
+    if address.platform is not DSQL:
+        raise ConfigError(
+            f"{address.where} is no cluster of Aurora DSQL, and elsewhere a role that is for the receiver or the sweep alone cannot do their work; "
+            "make one role for all functions, without --role-for"
+        )
+
+
 async def make_roles(
     url: str,
     roles: Mapping[str, Sequence[str]],
@@ -74,6 +83,8 @@ async def make_roles(
         raise ConfigError(
             f"{address.where} is no cluster of Aurora DSQL, which alone lets IAM roles log in; leave out their ARNs"
         )
+    if duties:
+        refuse_duties(address)
     transactions = Transactions(connections(address, signer=signer), address.platform, address.where)
     try:
         return await arrange(transactions, roles, duties or {})
