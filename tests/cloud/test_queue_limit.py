@@ -12,7 +12,7 @@ from tests.crash.scenarios import ROOT
 from tests.slice.world import Streaming, call, say
 
 from infinity.cloud.emulator.faults import refused
-from infinity.errors import LimitReached
+from infinity.errors import LimitReached, StoreError
 from infinity.message import Action
 from infinity.models.script import Reply
 from infinity.settings import Limits, Settings
@@ -85,6 +85,36 @@ async def test_without_the_count_nobody_is_refused(open_world: Any) -> None:
     thread = await world.runtime.create(id="flooded")
     world.deployment.aws.faults.add("dynamodb", "UpdateItem", refused("AccessDeniedException"))
     await _say(world, thread, 2 * MOST)
+    await world.close()
+
+
+@pytest.mark.trap("G2")
+async def test_a_message_that_could_not_be_queued_does_not_count(open_world: Any) -> None:
+    world = open_world(settings=FEW)
+    await world.start()
+    await world.deployment.pause()
+    thread = await world.runtime.create(id="flooded")
+    fault = world.deployment.aws.faults.add("sqs", "*", refused("AccessDeniedException"))
+    for _ in range(2 * MOST):
+        with pytest.raises(StoreError):
+            await world.runtime.send(thread, "lost")
+    fault.remove()
+    await _say(world, thread, MOST)
+    await _full(world, thread)
+    await world.close()
+
+
+async def test_why_a_message_could_not_be_queued_is_said_though_the_count_is_away_too(
+    open_world: Any,
+) -> None:
+    world = open_world(settings=FEW)
+    await world.start()
+    await world.deployment.pause()
+    thread = await world.runtime.create(id="flooded")
+    world.deployment.aws.faults.add("sqs", "*", refused("AccessDeniedException"))
+    world.deployment.aws.faults.add("dynamodb", "UpdateItem", refused("AccessDeniedException"))
+    with pytest.raises(StoreError, match="sqs"):
+        await world.runtime.send(thread, "lost")
     await world.close()
 
 

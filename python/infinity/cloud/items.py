@@ -309,6 +309,11 @@ class Items:
         )
         return None if found is None else _said(found)
 
+    async def uncount_said(self, thread: str) -> None:
+        """One less. Raises what DynamoDB does."""
+        values = {"less": number(-1), "none": number(0)}
+        await self._table.update(_pk(thread), "said", "ADD #count :less", "#count > :none", values, _HINT)
+
     async def said(self, thread: str) -> Said | None:
         found = await self._table.get(_pk(thread), "said", _HINT)
         return None if found is None else _said(found)

@@ -32,18 +32,26 @@ class QueueLimit:
         self._items, self._most, self._consumed = items, most, consumed
         self._step = max(1, most // PARTS)
 
-    async def admit(self, thread: str, id: str) -> None:
-        """Count one message that is about to be queued. ``LimitReached`` if as many wait as may."""
+    async def admit(self, thread: str, id: str) -> bool:
+        """Count one message that is about to be queued. ``LimitReached`` if as many wait as may; false: it could not be counted."""
         try:
             queued = await self._count(thread, id)
         # The last two: an item that is not one of ours.
         except (StoreError, KeyError, ValueError) as error:
             log.warning("whether %s has too many messages cannot be known now: %s", thread, error)
-            return
+            return False
         if queued:
             raise LimitReached(
                 f"{thread} has {queued} messages waiting (limits.queued_messages); try again when it has read some"
             )
+        return True
+
+    async def give_back(self, thread: str) -> None:
+        """A message that was counted could not be queued. Lost: it counts as queued."""
+        try:
+            await self._items.uncount_said(thread)
+        except (StoreError, ValueError) as error:
+            log.warning("a message for %s that was not queued stays counted: %s", thread, error)
 
     async def _count(self, thread: str, id: str) -> int:
         """0 once it is counted, else how many wait."""

@@ -76,9 +76,7 @@ class CloudStore(PostgresStore):
             # Only what is recorded may be dropped (I2).
             return await super().accept(message, expect, call_id)
         if status is Status.ACCEPTED:
-            if message.kind == Kind.USER and self._limit is not None:
-                await self._limit.admit(message.thread, message.id)
-            await self._enqueue(message)
+            await self._enqueue_counted(message)
             await self._hurry(message)
             return Accepted(status, message)
         return Accepted(status)
@@ -98,6 +96,16 @@ class CloudStore(PostgresStore):
         action = decode(message.kind, message.body)
         if isinstance(action, Control) and action.action in _URGENT:
             await self._items.interrupt(message.thread, action.action, message.id, action.argument)
+
+    async def _enqueue_counted(self, message: Message) -> None:
+        limit = self._limit if message.kind == Kind.USER else None
+        counted = limit is not None and await limit.admit(message.thread, message.id)
+        try:
+            await self._enqueue(message)
+        except Exception:
+            if limit is not None and counted:
+                await limit.give_back(message.thread)
+            raise
 
     async def _enqueue(self, message: Message) -> None:
         sealed = envelope.seal(message)
