@@ -18,6 +18,7 @@ from infinity._core import Message
 from infinity.abc import Status
 from infinity.cloud import envelope
 from infinity.cloud.batch import run_batch
+from infinity.cloud.dead_letters import keep
 from infinity.cloud.emulator.sqs import Queue
 from infinity.engine.attempts import bound
 from infinity.errors import StoreError
@@ -251,6 +252,36 @@ def _given_up(world: CloudWorld) -> bool:
 def _told(world: CloudWorld) -> list[dict[str, Any]]:
     queue = world.deployment.aws.sqs.queue(world.deployment.output)
     return [json.loads(message.body) for message in queue.messages()]
+
+
+def _younger(id: str) -> Message:
+    """For a conversation that is younger than the copy from which the database was put back."""
+    return Message("younger", id, Kind.USER, encode(UserText(content=text_blocks("hello"))), accepted_at=1)
+
+
+@pytest.mark.trap("L10")
+async def test_a_message_for_a_thread_that_the_database_does_not_know_is_refused_and_told(
+    world: CloudWorld,
+) -> None:
+    await put(world, "younger", envelope.seal(_younger("m")), "1")
+    await world.settled("younger")
+    await _refused_on_record(world)
+
+
+@pytest.mark.trap("L10")
+async def test_a_dead_letter_for_a_thread_that_the_database_does_not_know_is_refused_and_told(
+    world: CloudWorld,
+) -> None:
+    event = {"Records": [record(world, "younger", envelope.seal(_younger("m")))]}
+    assert await keep(world.client, event) == {"batchItemFailures": []}
+    await _refused_on_record(world)
+
+
+async def _refused_on_record(world: CloudWorld) -> None:
+    assert [row[:2] for row in await world.store.discards("younger")] == [("m", "there is no such thread")]
+    (problem,) = [row for row in _told(world) if row["kind"] == "problem"]
+    assert problem["thread"] == "younger" and problem["data"]["code"] == "unreadable"
+    assert "m was dropped: there is no such thread" in problem["data"]["text"]
 
 
 # -- once

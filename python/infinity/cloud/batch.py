@@ -270,9 +270,9 @@ async def _slice(
                 if not messages:
                     return
             except UnknownThread as error:
-                # Deleted since: nobody is left to whom any of it could be said. The tombstone counts it (I2).
+                # Deleted since, and the tombstone counts it; or the database was put back to a time before it (I2).
                 for message in messages:
-                    await host.store.keep(message)
+                    await host.keep(message)
                 log.warning("%d messages for %s are dropped: %s", len(messages), thread, error)
                 return
             else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infinity._core import Message
+from infinity.abc import Status
 from infinity.errors import InfinityError, StoreError
 
 from . import envelope
@@ -61,10 +62,10 @@ async def _keep(host: Host, thread: str, record: Mapping[str, Any]) -> None:
 
 
 async def _put(host: Host, message: Message, record: Mapping[str, Any]) -> None:
-    accepted = await host.store.keep(message)
-    await _tell(
-        host, message.thread, record, f"a message of kind {message.kind} is kept ({accepted.status.value})"
-    )
+    status = await host.keep(message)
+    if status not in (Status.UNKNOWN_THREAD, Status.MOVED):
+        what = f"a message of kind {message.kind} is kept ({status.value})"
+        await _tell(host, message.thread, record, what)
 
 
 async def _tell(host: Host, thread: str, record: Mapping[str, Any], what: str) -> None:

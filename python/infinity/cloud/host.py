@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from infinity._core import CoreError, Message
-from infinity.abc import Clock, Models, Observer
+from infinity.abc import Clock, Models, Observer, Status
 from infinity.callback_keys import kept_keys
 from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError, ThreadDeleted
 from infinity.feed import Feed
@@ -58,6 +58,8 @@ CALLS_TOOLS = "tools"
 
 
 log = logging.getLogger("infinity.cloud")
+
+_NOWHERE = {Status.UNKNOWN_THREAD: "there is no such thread", Status.MOVED: "its thread has moved"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,15 @@ class Host:
         await self.problem(
             thread, f"refused.{id}", "unreadable", f"a message in the queue was dropped: {reason}"
         )
+
+    async def keep(self, message: Message) -> Status:
+        """Into the database. It may not know the thread, if it was put back to a time before it: that is told and put on record as well (I2)."""
+        status = (await self.store.keep(message)).status
+        if (reason := _NOWHERE.get(status)) is not None:
+            await self.store.discard(message.thread, message.id, reason, self.now())
+            text = f"message {message.id} was dropped: {reason}"
+            await self.problem(message.thread, f"refused.{message.id}", "unreadable", text)
+        return status
 
     async def send_erasure(self, root: str) -> None:
         """To the agent function: the tree is marked, and is to be removed. One too many finds nothing."""
