@@ -117,6 +117,16 @@ FOUND = {
             Step("fault store.meta", 2, "KeyError", 5, then=DAY_LATER),
         ),
     ),
+    "a deadline that no transaction takes": (
+        4_000_135,
+        (
+            CREATE._replace(then=1.0),
+            CREATE._replace(then=0.001),
+            Step("fault transport.post", 1, "crash after", 2, then=4_000.0),
+            Step("fault store.commit", 0, "LimitReached", 2),
+            Step("clock", 0, 800_000, then=0.4),
+        ),
+    ),
     "a commit that is cut off by a move, and is durable": (
         1_000_603,
         (

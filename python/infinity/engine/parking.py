@@ -17,7 +17,7 @@ from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.prepare import prepare
 from infinity.engine.work import Slice
 from infinity.errors import LimitReached
-from infinity.message import Result, decode
+from infinity.message import Result, Timer, decode
 
 __all__ = ["HELD_BACK", "fold_singly", "hold_back", "park_failing"]
 
@@ -93,15 +93,23 @@ def _hold(slice: Slice, code: str, text: str) -> None:
 
 
 def _answered(slice: Slice, message: Message) -> bool:
-    """An error result in place of one that is too large; false if the message is no result of an open call."""
+    """An error result in place of one that is too large, or of what a timer would have brought; false if the message ends no open call.
+
+    What ends a call must end it: nothing else would, once its timer has gone off (I7).
+    """
     try:
         body = decode(message.kind, message.body)
     except ValueError:
         return False
-    call = endings.open_call(slice, body.call_id) if isinstance(body, Result) else None
+    call = endings.open_call(slice, body.call_id or "") if isinstance(body, (Result, Timer)) else None
     if call is None:
         return False
-    slice.fail(call, prompts.too_large_to_keep(call.tool))
+    if isinstance(body, Result):
+        slice.fail(call, prompts.too_large_to_keep(call.tool))
+    else:
+        seconds = slice.services.settings.timeouts.call
+        slice.fail(call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
+        slice.notify_cancelled(call.id)
     slice.thread.consume(message)
     return True
 
