@@ -109,7 +109,8 @@ def _answered(slice: Slice, message: Message) -> bool:
     else:
         seconds = slice.services.settings.timeouts.call
         slice.fail(call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
-        slice.notify_cancelled(call.id)
+        if call.toolset:
+            slice.notify_cancelled(call.id)
     slice.thread.consume(message)
     return True
 
