@@ -19,7 +19,7 @@ from infinity.errors import ConfigError
     [
         ({"timeout": 901}, "must be 30 to 900"),
         ({"memory": 128}, "must be 256 to 10240"),
-        ({"receives": 1}, "must be 5 to 1000"),
+        ({"receives": 16}, "receives is 16, but must be 17 to 1000"),
         ({"concurrency": 1}, "must be 2 to 1000"),
         ({"database_role": "admin"}, "not admin"),
         ({"database_role": "a; DROP TABLE"}, "must be a name"),

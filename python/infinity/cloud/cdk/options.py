@@ -14,6 +14,8 @@ __all__ = ["Options"]
 
 LONGEST = 900
 """Seconds that an invocation of Lambda may take."""
+FEWEST = 17
+"""Deliveries: more than twice as many as a thread spends on waiting for its dead letters (``order.WAITS``), so that no healthy message dies of that."""
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,53}")
 """Room for ``_receiver``: a name in PostgreSQL has 63 bytes."""
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -129,7 +131,10 @@ class Options:
                 f"timeout is {self.timeout} s, but must be 30 to {LONGEST}",
             ),
             (self.memory not in range(256, 10241), f"memory is {self.memory} MiB, but must be 256 to 10240"),
-            (self.receives not in range(5, 1001), f"receives is {self.receives}, but must be 5 to 1000"),
+            (
+                self.receives not in range(FEWEST, 1001),
+                f"receives is {self.receives}, but must be {FEWEST} to 1000",
+            ),
             (
                 self.concurrency not in range(2, 1001),
                 f"concurrency is {self.concurrency}, but must be 2 to 1000",
