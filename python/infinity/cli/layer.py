@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -191,6 +192,7 @@ def _show_check(handler: str, found: Checked) -> None:
     click.echo(f"  wheel     {manifest.wheel}: {found.files} files, unchanged")
     click.echo(f"  sha256    {manifest.wheel_sha256}")
     click.echo(f"  binaries  {_binaries(found.binaries, found.glibc)}")
+    _show_ignored(found.ignored)
     click.echo(f"  start     {handler} in {found.init_wall:.0f} ms, {found.init_cpu:.0f} ms of CPU")
     click.echo(f"  memory    {_size(found.peak)} at most")
     click.echo(f"  imported  {', '.join(f'{name} {count}' for name, count in found.packages.items())}")
@@ -216,6 +218,7 @@ def _fields(made: Layer) -> dict[str, Any]:
         "strip": made.stripped.tool or None,
         "binaries": made.binaries,
         "glibc": ".".join(map(str, made.glibc)),
+        "ignored": list(made.ignored),
         **asdict(made.manifest),
     }
 
@@ -231,6 +234,7 @@ def _show(made: Layer) -> None:
     click.echo(f"  unpacked  {_size(made.unpacked)} of {UNPACKED // 2**20} MiB for a function and its layers")
     click.echo(f"  symbols   {_symbols(made)}")
     click.echo(f"  binaries  {_binaries(made.binaries, made.glibc)}")
+    _show_ignored(made.ignored)
     click.echo(f"  runtime   python{manifest.python}, {_lambda_name(manifest.architecture)}")
     click.echo(f"  wheel     {manifest.wheel}")
     click.echo(f"  sha256    {manifest.wheel_sha256}")
@@ -253,7 +257,15 @@ def _symbols(made: Layer) -> str:
 
 def _binaries(count: int, glibc: tuple[int, int]) -> str:
     needs = f", which need glibc {'.'.join(map(str, glibc))} at most" if count else ""
-    return f"{count}, all of them for this runtime{needs}"
+    return f"{count} for this runtime{needs}"
+
+
+def _show_ignored(ignored: Sequence[str]) -> None:
+    if ignored:
+        more = f" (and {len(ignored) - 3} more)" if len(ignored) > 3 else ""
+        click.echo(
+            warn(f"  cannot run there, and no import loads them: {clean('; '.join(ignored[:3]))}{more}")
+        )
 
 
 def _size(count: int) -> str:

@@ -91,14 +91,90 @@ def test_what_lambda_could_not_run_is_refused_by_name(
 def test_a_program_is_known_by_its_content_and_a_version_by_its_runtime(folder: Path) -> None:
     (folder / "tool").write_bytes(foreign(WHOLE.read_bytes()))
     (folder / "lib.so.1.2").write_bytes(later(WHOLE.read_bytes()))
-    with pytest.raises(ConfigError, match=r"lib\.so\.1\.2 .*tool "):
-        examine(folder.parent, MACHINE, TWELVE)
+    found = examine(folder.parent, MACHINE, TWELVE)
+    assert found.ignored == (
+        "fast/lib.so.1.2 needs glibc 2.99, and there it is 2.34",
+        f"fast/tool is for {OTHER[0]}",
+    )
     (folder / "tool").unlink()
+    (folder / "lib.so.1.2").rename(folder / "lib.so")
+    with pytest.raises(ConfigError, match=r"lib\.so needs glibc 2\.99"):
+        examine(folder.parent, MACHINE, TWELVE)
+    (folder / "lib.so").rename(folder / "lib.so.1.2")
     newer = re.sub(rb"GLIBC_2\.\d\d\0", b"GLIBC_2.30\0", WHOLE.read_bytes())
     (folder / "lib.so.1.2").write_bytes(newer)
-    assert newer != WHOLE.read_bytes() and examine(folder.parent, MACHINE, TWELVE) == (1, (2, 30))
+    assert newer != WHOLE.read_bytes() and examine(folder.parent, MACHINE, TWELVE) == (1, (2, 30), ())
+    (folder / "lib.so.1.2").rename(folder / "lib.so")
     with pytest.raises(ConfigError, match=r"and there it is 2\.26"):
         examine(folder.parent, MACHINE, PythonVersion(3, 11))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "native.dll",
+        "native.dylib",
+        "native.pyd",
+        "native.cp312-win_amd64.pyd",
+        "native.cpython-312-darwin.so",
+        f"native.cpython-310-{OTHER[0]}-linux-gnu.so",
+        "linux-other/native.so",
+        "helper",
+    ],
+)
+@pytest.mark.parametrize("change", [foreign, lambda data: b"MZ" + data[2:], lambda data: data[:200]])
+def test_what_python_never_loads_is_named_and_stops_nothing(
+    folder: Path, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(change(WHOLE.read_bytes()))
+    (folder / "fine.so").write_bytes(WHOLE.read_bytes())
+    found = examine(folder.parent, MACHINE, TWELVE)
+    assert found.binaries == 1 and all(each.startswith(f"fast/{name}") for each in found.ignored)
+    # A program is known by its content alone.
+    assert len(found.ignored) == 1 or name == "helper"
+    strip_all(folder.parent, MACHINE)
+    assert (folder / name).read_bytes() == change(WHOLE.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"native.cpython-312-{MACHINE}-linux-gnu.so",
+        "native.abi3.so",
+        "native.so",
+        # No Python there would find it, and nothing else of that name is there: the module is missing.
+        f"native.cpython-312-{OTHER[0]}-linux-gnu.so",
+        f"native.cpython-312-{MACHINE}-linux-musl.so",
+    ],
+)
+def test_a_module_that_python_would_import_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(foreign(WHOLE.read_bytes()))
+    with pytest.raises(ConfigError, match=re.escape(f"fast/{name} is for {OTHER[0]}")):
+        examine(folder.parent, MACHINE, TWELVE)
+
+
+def test_a_module_for_another_machine_beside_the_right_one_is_named(folder: Path) -> None:
+    (folder / f"native.cpython-312-{MACHINE}-linux-gnu.so").write_bytes(WHOLE.read_bytes())
+    wrong = f"native.cpython-312-{OTHER[0]}-linux-gnu.so"
+    (folder / wrong).write_bytes(foreign(WHOLE.read_bytes()))
+    assert examine(folder.parent, MACHINE, TWELVE).ignored == (f"fast/{wrong} is for {OTHER[0]}",)
+
+
+def test_a_library_that_a_module_needs_is_refused_and_so_is_what_that_needs(folder: Path) -> None:
+    """As auditwheel lays them down: beside the package, in a folder that no import reaches."""
+    libraries = folder.parent / "fast.libs"
+    libraries.mkdir()
+
+    def needing(data: bytes, name: bytes) -> bytes:
+        return data.replace(b"libc.so.6\0", name.ljust(9, b"\0") + b"\0")
+
+    (libraries / "liba.so.1").write_bytes(needing(WHOLE.read_bytes(), b"libb.so.1"))
+    (libraries / "libb.so.1").write_bytes(foreign(WHOLE.read_bytes()))
+    assert len(examine(folder.parent, MACHINE, TWELVE).ignored) == 1
+    (folder / "native.so").write_bytes(needing(WHOLE.read_bytes(), b"liba.so.1"))
+    with pytest.raises(ConfigError, match=rf"fast\.libs/libb\.so\.1 is for {OTHER[0]}"):
+        examine(folder.parent, MACHINE, TWELVE)
 
 
 def test_a_layer_with_a_wrong_binary_is_refused_before_it_is_run(folder: Path, tmp_path: Path) -> None:

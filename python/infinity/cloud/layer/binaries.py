@@ -19,7 +19,7 @@ from infinity.errors import ConfigError
 
 from .python import PythonVersion
 
-__all__ = ["Binary", "Stripped", "examine", "read_binary", "strip_all"]
+__all__ = ["Binary", "Examined", "Stripped", "examine", "read_binary", "strip_all"]
 
 _MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 40: "arm", 243: "riscv64", 21: "ppc64le", 22: "s390x"}
 _OTHERS = {
@@ -54,6 +54,20 @@ class Stripped(NamedTuple):
     kept: int
 
 
+class Examined(NamedTuple):
+    """``binaries``: how many there are that Lambda can run, and ``glibc`` the highest version that one of them needs; ``ignored``: what it could not run and never loads, each with why."""
+
+    binaries: int
+    glibc: tuple[int, int]
+    ignored: tuple[str, ...]
+
+
+class _Seen(NamedTuple):
+    name: Path
+    found: Binary | None
+    wrong: tuple[str, ...]
+
+
 def read_binary(data: bytes) -> Binary | None:
     """``None`` if this is no ELF file. ``ValueError`` if it is a damaged one."""
     if not data.startswith(b"\x7fELF"):
@@ -64,33 +78,74 @@ def read_binary(data: bytes) -> Binary | None:
         raise ValueError(f"its headers are damaged: {error}") from error
 
 
-def examine(root: Path, architecture: str, python: PythonVersion) -> tuple[int, tuple[int, int]]:
-    """How many binaries there are, and the highest glibc that any of them needs; ``ConfigError`` names each one that Lambda could not run."""
-    wrong, count, highest = [], 0, (0, 0)
+def examine(root: Path, architecture: str, python: PythonVersion) -> Examined:
+    """``ConfigError`` names each binary that Lambda could not run and that Python would import, or that one of those needs."""
+    seen: list[_Seen] = []
     for file, data in _files(root):
         name = file.relative_to(root)
         try:
             found = read_binary(data)
         except ValueError as error:
-            wrong.append(f"{name}: {error}")
+            seen.append(_Seen(name, None, (f"{name}: {error}",)))
             continue
         if found is None:
             other = next(
                 (system for magic, system in _OTHERS.items() if data.startswith(magic)),
                 "no system that is known",
             )
-            wrong.append(f"{name} is for {other}")
+            seen.append(_Seen(name, None, (f"{name} is for {other}",)))
             continue
-        count += 1
-        highest = max(highest, found.glibc or (0, 0))
-        wrong += [f"{name} {reason}" for reason in _reasons(found, architecture, python)]
+        seen.append(
+            _Seen(name, found, tuple(f"{name} {reason}" for reason in _reasons(found, architecture, python)))
+        )
+    loaded = _loaded(seen, architecture, python)
+    wrong = [reason for each in seen if each.name in loaded for reason in each.wrong]
     if wrong:
         more = f" (and {len(wrong) - 5} more)" if len(wrong) > 5 else ""
         raise ConfigError(
             f"Lambda's Python {python} on {architecture} cannot run what is in the layer: {'; '.join(wrong[:5])}{more}; "
             "name a version of the package whose wheel is for it, with --requirements; of Infinity, 'make wheel' in a checkout builds one"
         )
-    return count, highest
+    fine = [each.found for each in seen if each.found is not None and not each.wrong]
+    return Examined(
+        len(fine),
+        max((each.glibc or (0, 0) for each in fine), default=(0, 0)),
+        tuple(reason for each in seen for reason in each.wrong),
+    )
+
+
+def _loaded(seen: Sequence[_Seen], architecture: str, python: PythonVersion) -> set[Path]:
+    """What Python would import, and the libraries that it needs, by their names, as the loader looks for them."""
+    suffixes = (f".cpython-{python.major}{python.minor}-{architecture}-linux-gnu.so", ".abi3.so", ".so")
+    modules = {each.name: _module(each.name, suffixes) for each in seen}
+    there = set(modules.values())
+    # A module of this version for another kind of Linux, and for this one there is none: a wheel that says what it is not.
+    tagged = re.compile(rf"(?P<stem>\w+)\.cpython-{python.major}{python.minor}-[\w-]*linux[\w-]*\.so")
+    for each in seen:
+        found = tagged.fullmatch(each.name.name)
+        if modules[each.name] is None and found:
+            module = _module(each.name.with_name(f"{found['stem']}.so"), suffixes)
+            modules[each.name] = None if module in there else module
+    ahead = [each for each in seen if modules[each.name] is not None]
+    loaded: set[Path] = set()
+    while ahead:
+        each = ahead.pop()
+        if each.name not in loaded:
+            loaded.add(each.name)
+            needs = each.found.needs if each.found is not None else ()
+            ahead += [other for other in seen if other.name.name in needs]
+    return loaded
+
+
+def _module(name: Path, suffixes: Sequence[str]) -> tuple[str, ...] | None:
+    """By which name Python would import it; ``None``: by none."""
+    suffix = next((each for each in suffixes if name.name.endswith(each)), None)
+    if suffix is None:
+        return None
+    parts = (*name.parts[:-1], name.name.removesuffix(suffix))
+    if "site-packages" in parts:
+        parts = parts[parts.index("site-packages") + 1 :]
+    return parts if all(part.isidentifier() for part in parts) else None
 
 
 def strip_all(root: Path, architecture: str) -> Stripped:
@@ -98,7 +153,11 @@ def strip_all(root: Path, architecture: str) -> Stripped:
     tools = [tool for tool in _tools(architecture) if shutil.which(tool)]
     used, saved, kept = "", 0, 0
     for file, before in list(_files(root)):
-        if read_binary(before) is None:
+        try:
+            found = read_binary(before)
+        except ValueError:
+            continue
+        if found is None or found.machine != architecture:
             continue
         for tool in tools:
             if _strip(tool, file, before):

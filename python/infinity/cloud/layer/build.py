@@ -54,7 +54,7 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class Layer:
     """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the biggest first; ``stripped``: what was done about
-    debug symbols; ``binaries``: how many there are, and ``glibc`` the highest version that one of them needs."""
+    debug symbols; ``binaries``: how many there are, and ``glibc`` the highest version that one of them needs; ``ignored``: what Lambda could not run, and never loads."""
 
     path: Path
     zipped: int
@@ -64,6 +64,7 @@ class Layer:
     stripped: Stripped
     binaries: int
     glibc: tuple[int, int]
+    ignored: tuple[str, ...]
 
 
 def build(order: Order) -> Layer:
@@ -79,7 +80,7 @@ def build(order: Order) -> Layer:
         stripped = strip_all(python, wheel.architecture)
         # Last and whole: what runs here is what runs there, file for file.
         unpack_wheel(wheel.path, python)
-        binaries, glibc = examine(python, wheel.architecture, order.python)
+        examined = examine(python, wheel.architecture, order.python)
         if order.interpreter:
             compile_all(root, order.interpreter)
         manifest = _manifest(wheel, order, python)
@@ -94,7 +95,7 @@ def build(order: Order) -> Layer:
         raise ConfigError(
             f"the layer has {unpacked / 2**20:.0f} MiB unpacked, and Lambda takes {UNPACKED // 2**20} MiB for a function and its layers together; the largest: {most}"
         )
-    return Layer(file, zipped, unpacked, largest, manifest, stripped, binaries, glibc)
+    return Layer(file, zipped, unpacked, largest, manifest, stripped, *examined)
 
 
 def read_manifest(layer: Path) -> Manifest:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from infinity.errors import ConfigError
 
 from ..emulator.lambdas.invocation import Outcome
-from .binaries import examine
+from .binaries import Examined, examine
 from .build import Manifest, read_manifest
 from .python import PythonVersion, interpreter_of, python_version
 from .runtime import Started, run, runtime_folder
@@ -95,13 +95,14 @@ class Checked:
     problem: str | None
     binaries: int = 0
     glibc: tuple[int, int] = (0, 0)
+    ignored: tuple[str, ...] = ()
 
 
 def check(trial: Trial) -> Checked:
     """``ConfigError`` if a binary could not run on Lambda, the layer cannot be tried here, is not what its manifest says, or the handler cannot be imported."""
     manifest = read_manifest(trial.layer)
     version = python_version(manifest.python)
-    binaries, glibc = _examine(trial.layer, manifest, version)
+    examined = _examine(trial.layer, manifest, version)
     machine = os.uname().machine
     if {"arm64": "aarch64"}.get(machine, machine) != manifest.architecture:
         raise ConfigError(
@@ -130,12 +131,13 @@ def check(trial: Trial) -> Checked:
         uncompiled=tuple(name for name, compiled in of_layer if not compiled),
         answer=answer,
         problem=_kind(answer) if ran.outcome.error else None,
-        binaries=binaries,
-        glibc=glibc,
+        binaries=examined.binaries,
+        glibc=examined.glibc,
+        ignored=examined.ignored,
     )
 
 
-def _examine(layer: Path, manifest: Manifest, version: PythonVersion) -> tuple[int, tuple[int, int]]:
+def _examine(layer: Path, manifest: Manifest, version: PythonVersion) -> Examined:
     """On any machine: nothing of it is run."""
     with (
         tempfile.TemporaryDirectory(prefix="infinity-binaries-") as scratch,
