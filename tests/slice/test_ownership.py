@@ -36,7 +36,7 @@ async def test_in_doubt_no_slice_begins_and_no_delivery_leaves(tooled: World, se
 @pytest.mark.trap("R12")
 async def test_what_is_lost_is_ended_at_once(tooled: World, server: ToolServer) -> None:
     first, second = Streaming("thinking", call(("a", {}))), Streaming("thinking", call(("b", {})))
-    tooled.model.then(first, second)
+    tooled.model.when("one", first).when("two", second)
     calling, thinking = await tooled.thread("one"), await tooled.thread("two")
     await first.started.wait()
     await second.started.wait()

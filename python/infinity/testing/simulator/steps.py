@@ -45,6 +45,19 @@ def _shown(step: Step) -> str:
 PAUSES = (0.0, 0.0, 0.0, 0.001, 0.4, 5.0, 70.0, 4_000.0, 90_000.0)
 HEART = ("transport.post", "transport.post", "store.commit", "store.record_attempt")
 """Methods at which faults are the most likely to matter."""
+RARE = {
+    "store.outbox_retry": 10,
+    "store.views": 6,
+    "store.put_view": 5,
+    "store.feed": 4,
+    "store.open_children": 3,
+    "store.timers": 3,
+    "store.calls": 3,
+    "store.prompts": 3,
+    "toolsets.load": 3,
+    "store.find_call": 2,
+}
+"""Methods that are used seldom: their faults are planned so many times as often, and come at the first use."""
 CONTROLS = ("interrupt", "interrupt", "stop", "resume", "resume", "compact")
 CLOCK = (-86_400, -30, 30, 3_700, 800_000)
 LENGTH = (15, 45)
@@ -81,10 +94,9 @@ def _step(chance: random.Random) -> Step:
     if what < 0.69:
         return Step("trouble", 0, chance.choice(sorted(TROUBLES)), chance.choice((1, 1, 2, 9)))
     if what < 0.87:
-        at = chance.choice(sorted(CONTRACTS)) if chance.random() < 0.6 else chance.choice(HEART)
-        return Step(
-            f"fault {at}", chance.randrange(4), chance.choice(kinds_at(at)), chance.choice((1, 1, 2, 5, 12))
-        )
+        at = _anywhere(chance) if chance.random() < 0.6 else chance.choice(HEART)
+        skip = 0 if at in RARE else chance.randrange(4)
+        return Step(f"fault {at}", skip, chance.choice(kinds_at(at)), chance.choice((1, 1, 2, 5, 12)))
     if what < 0.91:
         return Step("kill")
     if what < 0.94:
@@ -94,3 +106,8 @@ def _step(chance: random.Random) -> Step:
     if what < 0.98:
         return Step("clock", 0, chance.choice(CLOCK))
     return Step("retire", on) if what < 0.99 else Step("delete", on)
+
+
+def _anywhere(chance: random.Random) -> str:
+    methods = sorted(CONTRACTS)
+    return chance.choices(methods, [RARE.get(method, 1) for method in methods])[0]
