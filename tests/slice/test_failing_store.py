@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.slice.world import World, say
 
-from infinity._core import Delta
+from infinity._core import Delta, Thread
+from infinity.engine.attempts import Owed
 from infinity.errors import Conflict, DamagedStore, StoreError
+from infinity.message import Action
 
 
 @pytest.mark.rap("RUN-1", "RUN-3")
@@ -68,3 +70,17 @@ async def test_a_bug_in_one_slice_does_not_stop_the_others(world: World, monkeyp
     other = await world.thread("to the other one")
     await world.said(other, "fine")
     assert "a bug" in (world.runtime.failing(broken) or "")
+
+
+@pytest.mark.trap("L22")
+async def test_what_a_thread_owes_goes_on_record_with_a_slice_that_buys_nothing(world: World) -> None:
+    """Its commit ends the messages by which a crash would be counted."""
+    world.model.then(say("one"))
+    thread = await world.thread("go")
+    await world.said(thread, "one")
+    await world.settled(thread)
+    world.runtime.loop._services.attempts.owe(thread, Owed("internal"))
+    await world.runtime.control(thread, Action.STOP)
+    await world.noted(thread, "status", status="stopped")
+    await world.settled(thread)
+    assert Thread.load(await world.store.load(thread)).attempts == 1

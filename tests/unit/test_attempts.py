@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,12 @@ class Records:
     def __init__(self) -> None:
         self.codes: list[str] = []
         self.fail = 0
+        self.version = 0
+        self.may_answer = asyncio.Event()
+
+    async def thread(self, id: str) -> Any:
+        await self.may_answer.wait()
+        return SimpleNamespace(version=self.version)
 
     async def record_attempt(self, thread: str, code: str, at: int, **spent: int) -> int:
         if self.fail:
@@ -37,3 +45,23 @@ async def test_what_one_slice_leaves_behind_is_an_attempt_for_each_completion() 
     assert attempts.owed("t") and records.codes == []
     assert await attempts.settle("t") == 2
     assert records.codes == ["overloaded", "storage"] and not attempts.owed("t")
+
+
+@pytest.mark.trap("L22")
+@pytest.mark.parametrize(("version", "codes"), [(7, []), (6, ["abandoned"])], ids=["durable", "not durable"])
+async def test_a_commit_that_nobody_waited_for_is_looked_up_and_a_look_that_is_cut_off_forgets_nothing(
+    version: int, codes: list[str]
+) -> None:
+    records: Any = Records()
+    records.version = version
+    attempts = Attempts(records, VirtualClock())
+    attempts.owe("t", Owed("abandoned", version=7))
+    looking = asyncio.ensure_future(attempts.settle("t"))
+    await asyncio.sleep(0)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    assert attempts.owed("t")
+    records.may_answer.set()
+    await attempts.settle_commits("t")
+    assert records.codes == codes and not attempts.owed("t")

@@ -65,13 +65,17 @@ class Attempts:
         """Record what is kept of the thread; ``None`` if there is nothing. Raises ``StoreError`` when that fails."""
         recorded: int | None = None
         while thread in self._owed:
-            # Taken out first: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.
-            owed, *left = self._owed.pop(thread)
-            if left:
-                self._owed[thread] = left
+            # Looked up while it is still owed: a caller that is cancelled during a read has recorded nothing.
+            version = self._owed[thread][0].version
+            on_record = version > 0 and await self._is_on_record(thread, version)
+            # Taken out before it is recorded: a caller that is cancelled meanwhile takes nothing back, and must not record it twice.
+            kept = self._owed.pop(thread, [])
+            if kept[1:]:
+                self._owed[thread] = kept[1:]
+            if not kept or on_record:
+                continue
+            owed = kept[0]
             try:
-                if owed.version and await self._is_on_record(thread, owed.version):
-                    continue
                 recorded = await self._store.record_attempt(
                     thread, owed.code, self._clock.now(), tokens=owed.tokens, microdollars=owed.microdollars
                 )
