@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,17 +12,12 @@ from typing import Any, NamedTuple
 
 import aiohttp
 from tests.patience import PATIENCE as SOON
+from tests.ports import free_port
 
 from infinity.cloud.postgres.opening import open_store
 from infinity.cloud.postgres.ownership import Claim
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Answer(NamedTuple):

@@ -14,12 +14,12 @@ from typing import Any
 
 import aiohttp
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 from infinity.models.script import Script
 from infinity.testing.model_server import ModelServer, Respond
 from infinity.testing.tool_server import ToolServer, tool
 
-from .daemon import fixed_port
 from .watch import Watch
 
 AGAIN = 0.02
@@ -37,7 +37,7 @@ class Clients:
     def __init__(self, respond: Script | Respond, tools: Iterable[str] = ("a", "b", "c", "watch")) -> None:
         self.model = ModelServer(respond, api_key=KEY)
         destructive = tool("destroy", annotations={"destructive": True})
-        self.tools = ToolServer([*(tool(name) for name in tools), destructive], port=fixed_port())
+        self.tools = ToolServer([*(tool(name) for name in tools), destructive], port=free_port())
         self.deaths: list[int] = []
         self.watches: dict[str, Watch] = {}
         self.timeouts: Mapping[str, float] = {}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -137,24 +135,3 @@ class Forks:
 
         made._reading = asyncio.create_task(read())
         return made
-
-
-_FIXED: set[int] = set()
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
-_PORTS_OF_A_WORKER = 4_250
-
-
-def fixed_port() -> int:
-    """A port that is free and stays so between a crash and the restart: below those that the system hands out by itself, in this worker's
-    own part of them, and given to nobody else of this process."""
-    first = 15_000 + _WORKER * _PORTS_OF_A_WORKER
-    while True:
-        port = random.SystemRandom().randrange(first, first + _PORTS_OF_A_WORKER)
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in _FIXED:
-            _FIXED.add(port)
-            return port

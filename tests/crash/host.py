@@ -10,12 +10,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
+from tests.ports import free_port
 
 from infinity.models.script import Script
 from infinity.testing.model_server import Respond
 
 from .clients import AGAIN, Clients
-from .daemon import PATIENCE, Launcher, Process, fixed_port
+from .daemon import PATIENCE, Launcher, Process
 
 __all__ = ["AGAIN", "Host"]
 
@@ -32,7 +33,7 @@ class Host(Clients):
     ) -> None:
         super().__init__(respond, tools)
         self.home = home
-        self.port = fixed_port()
+        self.port = free_port()
         self.endings = {-int(signal.SIGKILL)}
         """How a daemon may end while somebody keeps it running."""
         self.process: Process

@@ -7,10 +7,12 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from tests.ports import free_port
+
 from infinity.models.script import Script
 from infinity.testing.model_server import Respond
 
-from .daemon import Launcher, Process, fixed_port
+from .daemon import Launcher, Process
 from .host import Host
 
 __all__ = ["Rolling"]
@@ -22,7 +24,7 @@ class Rolling(Host):
     def __init__(self, directory: Path, launch: Launcher, respond: Script | Respond) -> None:
         super().__init__(directory / "home-0", launch, respond)
         self._directory = directory
-        self._ports = [fixed_port(), fixed_port()]
+        self._ports = [free_port(), free_port()]
         self._target = self._ports[0]
         self._count = 0
         self._started: list[Process] = []

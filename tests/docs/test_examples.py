@@ -11,8 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from infinity.demo.daemon import free_port
+from tests.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SERVERS = [FOLDER / "tool_server.py"]

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.crash.daemon import fixed_port
 from tests.crash.watch import Seen, Watch
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 from infinity.local.home import Home
 from infinity.local.trust import Trust, find_project_file
@@ -44,7 +44,7 @@ class Stage:
         self.ports: dict[int, int] = {}
         self.daemon: asyncio.subprocess.Process | None = None
         self.http: aiohttp.ClientSession
-        self._port = fixed_port()
+        self._port = free_port()
         self._environment = environment
         self._watches: list[Watch] = []
         shutil.copytree(source, self.folder)
@@ -56,7 +56,7 @@ class Stage:
         Trust(self.home).record(file)
 
     def _moved(self, found: re.Match[str]) -> str:
-        return str(self.ports.setdefault(int(found[0]), fixed_port()))
+        return str(self.ports.setdefault(int(found[0]), free_port()))
 
     @property
     def url(self) -> str:

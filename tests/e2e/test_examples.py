@@ -23,10 +23,10 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
-from tests.crash.daemon import fixed_port
 from tests.crash.watch import Watch
 from tests.e2e.stage import EXAMPLES, PATIENCE, REAL, Stage, event_texts, eventually, is_event, spoken, stage
 from tests.e2e.user_pytest import run_pytest
+from tests.ports import free_port
 
 from infinity.demo.github_events import GitHub, body_of
 
@@ -168,7 +168,7 @@ def crossings(prices: list[float], low: float, high: float) -> list[int]:
 async def test_an_approval_comes_by_link_or_command_line_after_restarts_and_counts_once(
     tmp_path: Path,
 ) -> None:
-    port = fixed_port()
+    port = free_port()
     desk_at = {"APPROVAL_SECRET": "s3cret", "APPROVAL_DESK": f"http://127.0.0.1:{port}"}
     async with stage("approval", tmp_path, **desk_at) as made, program(made, "desk.py", DESK_PORT=str(port)):
         watch = await made.thread("Please deploy 1.4.2.")
@@ -337,7 +337,7 @@ async def send_as_slack(url: str, body: bytes, *, age: int = 0, secret: str = SE
 @pytest.mark.trap("S8", "R3", "G5")
 async def test_slack_threads_go_on_over_crashes_and_every_message_is_answered_once(tmp_path: Path) -> None:
     slack = FakeSlack()
-    url = f"http://127.0.0.1:{(port := fixed_port())}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     async with served(slack.application()) as api, stage("slack", tmp_path) as made:
         settings = {
             "SLACK_SIGNING_SECRET": SECRET,

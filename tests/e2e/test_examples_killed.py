@@ -22,7 +22,6 @@ import aiohttp
 import psutil
 import pytest
 from tests.contract.mcp.conftest import SCRIPT
-from tests.crash.daemon import fixed_port
 from tests.crash.watch import Watch
 from tests.e2e.stage import Stage, entries, event_texts, eventually, is_event, spoken, stage
 from tests.e2e.test_examples import (
@@ -38,6 +37,7 @@ from tests.e2e.test_examples import (
     send_as_slack,
     served,
 )
+from tests.ports import free_port
 
 from infinity.stamps import is_stamp
 
@@ -162,7 +162,7 @@ async def test_a_feed_s_crossings_are_told_once_each(tmp_path: Path, dice: rando
 
 @pytest.mark.trap("L15")
 async def test_what_is_approved_is_deployed_once(tmp_path: Path, dice: random.Random) -> None:
-    port = fixed_port()
+    port = free_port()
     desk_at = {"APPROVAL_SECRET": "s3cret", "APPROVAL_DESK": f"http://127.0.0.1:{port}"}
     async with stage("approval", tmp_path, **desk_at) as made, program(made, "desk.py", DESK_PORT=str(port)):
         thread = str((await made.post("/v1/threads", {}))["id"])
@@ -201,7 +201,7 @@ async def decided(watch: Watch, links: Path, version: str, said: str, yes: bool)
 @pytest.mark.trap("R3", "G5")
 async def test_slack_s_messages_are_answered_once_each(tmp_path: Path, dice: random.Random) -> None:
     slack = FakeSlack()
-    url = f"http://127.0.0.1:{(port := fixed_port())}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     async with served(slack.application()) as api, stage("slack", tmp_path) as made:
         settings = {
             "SLACK_SIGNING_SECRET": SECRET,

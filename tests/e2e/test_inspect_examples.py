@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.crash.daemon import fixed_port
 from tests.e2e.stage import EXAMPLES, LEISURELY, PATIENCE, eventually, status
+from tests.ports import free_port
 
 from infinity.rap.address import Server
 from infinity.rap.inspection import Outcome, Report, inspect_server
@@ -38,7 +38,7 @@ SERVERS = {
 async def running(arguments: tuple[str, ...], folder: Path) -> AsyncIterator[str]:
     """The server, once it answers; ``folder``: where it keeps its state."""
     folder.mkdir()
-    port = fixed_port()
+    port = free_port()
     environment = {**os.environ, "PORT": str(port), "GITHUB_WEBHOOK_SECRET": "secret", "APPROVAL_SECRET": "s"}
     with (folder / "output.log").open("ab") as output:
         process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from infinity.demo.daemon import Daemon, free_port
+from infinity.demo.daemon import Daemon
 from infinity.demo.github_events import GitHub
 from infinity.demo.rest import Rest
 from infinity.demo.script import ASK, CHAT
@@ -23,6 +23,7 @@ from infinity.demo.tool_process import ToolProcess
 from infinity.demo.watcher import Entry, Watcher, texts
 from infinity.demo.wire import Delivery, Wire
 from infinity.errors import InfinityError
+from infinity.ports import free_port
 
 SCRIPTED = "scripted/demo"
 SETTLE, SETTLE_TRIES = 0.3, 10

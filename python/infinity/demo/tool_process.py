@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from infinity.demo.daemon import free_port
 from infinity.demo.timeline import Timeline
+from infinity.ports import free_port
 
 Report = dict[str, Any]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infinity.backoff import Backoff
 from infinity.config.schema import ToolsetConfig
 from infinity.errors import InfinityError, ToolsetError
+from infinity.ports import is_free
 from infinity.supervision import shared
 
 from .process import Identity, ServerProcess, shorten_output
@@ -191,7 +191,7 @@ class StartedServer:
 
     async def _spawn(self) -> ServerProcess:
         port = self._record.port
-        if not _is_free(port):
+        if not is_free(port):
             raise ToolsetError(
                 f"cannot start: another program listens on port {port}; stop it, or write another one: [toolsets.{self.name}] port = …"
             )
@@ -296,20 +296,10 @@ def _environment(config: ToolsetConfig, port: int) -> dict[str, str]:
     return {**passed_on, **asked_for, **config.env, "PORT": str(port)}
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def free_port(taken: Mapping[str, Any] | set[int], first: int) -> int:
     """The first free port from here on; below the range from which systems take ports for outgoing connections."""
     for port in range(first, min(first + 2000, 65536)):
-        if port not in taken and _is_free(port):
+        if port not in taken and is_free(port):
             return port
     raise ToolsetError(
         f"no port from {first} on is free for a tool server; write one: [toolsets.NAME] port = …"

@@ -17,6 +17,7 @@ from infinity.abc import Delivery, Store, Verdict
 from infinity.answers.toolsets import described
 from infinity.config.schema import DEFAULT_PORT, ToolsetConfig
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
+from infinity.ports import is_free
 from infinity.rap.address import Server, origin, same_origin
 from infinity.rap.client import TOTAL_SECONDS, HttpTransport
 from infinity.rap.discovery import Loaded, Problem, Toolsets
@@ -91,7 +92,7 @@ class ServerSet:
                     unusable[name] = f"[toolsets.{name}] {error}"
                 continue
             record = records.get(name)
-            port = config.port or (record.port if record else free_port(taken, first_port))
+            port = config.port or (_recorded(record) or free_port(taken, first_port))
             taken.add(port)
             if record is None or record.port != port:
                 record = Record(port, record.process if record else None)
@@ -221,6 +222,13 @@ class LocalTransport(HttpTransport):
             url for url in base_urls if (server := self._own.at(url)) is None or server.state == "running"
         ]
         return await super().notify(awake, path, body)
+
+
+def _recorded(record: Record | None) -> int | None:
+    """Its port, for good once it has run: callers may know it. One that has never run gives way to a program that was quicker."""
+    if record is None or (record.process is None and not is_free(record.port)):
+        return None
+    return record.port
 
 
 def _because(problem: Problem, reason: str | None) -> Problem:

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
@@ -36,6 +35,7 @@ from infinity.message import Action
 from infinity.models.heard import text_of
 from infinity.models.script import Script
 from infinity.models.scripted import ScriptedModel
+from infinity.ports import free_port
 from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
@@ -109,7 +109,7 @@ class Kit:
             ScriptedModel(model) if isinstance(model, Script | None) else model,
         )
         # Kept over crashes, as a daemon keeps it: answers to earlier calls still arrive (L19).
-        self._port = _free_port()
+        self._port = free_port()
         self._started = AsyncExitStack()
 
     # life
@@ -303,9 +303,3 @@ class Conversation:
 
 def _texts(blocks: list[dict[str, Any]]) -> str:
     return "".join(block["text"] for block in blocks if block["type"] == "text").strip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from tests.contract.databases import dsql_connections
 from tests.contract.dsql_rules import Conflicts
-from tests.crash.daemon import fixed_port
+from tests.ports import free_port
 
 from infinity.callback_keys import callback_keys
 from infinity.cloud.api.routes import receive, serve
@@ -102,7 +102,7 @@ class Stage:
         self.callers = {name: self.aws.permissions.give(each) for name, each in self.policies.items()}
         self.home.mkdir(exist_ok=True)
         (self.home / "infinity.toml").write_text(config())
-        port = fixed_port()
+        port = free_port()
         self.places["INFINITY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         for name, work in _FUNCTIONS.items():
             self._create(name, lambda name=name, work=work: Environment(self, name, work))

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 _HERE = Path(__file__).parent / "java_servers"
 _STARTS_WITHIN = 60.0
@@ -28,7 +29,7 @@ def _jars(name: str) -> Path:
 
 @functools.cache
 def dynamodb_local() -> str:
-    jars, port = _jars("dynamodb-local"), _free_port()
+    jars, port = _jars("dynamodb-local"), free_port()
     main = "com.amazonaws.services.dynamodbv2.local.main.ServerRunner"
     options = ["-inMemory", "-sharedDb", "-port", str(port)]
     return _started(jars, port, f"-Djava.library.path={jars}", "-cp", f"{jars}/*", main, *options)
@@ -36,7 +37,7 @@ def dynamodb_local() -> str:
 
 @functools.cache
 def elasticmq() -> str:
-    jars, port = _jars("elasticmq"), _free_port()
+    jars, port = _jars("elasticmq"), free_port()
     return _started(jars, port, "-cp", f"{jars}/*", str(_HERE / "ElasticMq.java"), str(port))
 
 
@@ -65,12 +66,6 @@ def _listens(port: int) -> bool:
         probe.connect_ex(("127.0.0.1", port))
         _, writable, _ = select.select([], [probe], [], 0.5)
         return bool(writable) and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.contract.mcp.warm import Warm
 from tests.contract.rap_server.conftest import FakeRuntime
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 from infinity.backoff import Backoff
 from infinity.rap.mcp.server import BridgeServer
@@ -141,9 +141,7 @@ class WebProcess:
 
     def __init__(self, command: tuple[str, ...], ways: tuple[str, ...]) -> None:
         self._command = command
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self._ways = ways
         self._process: asyncio.subprocess.Process | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from tests.contract.mcp.conftest import PATIENCE
 from tests.contract.mcp.test_real_servers import APART
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -86,9 +86,7 @@ async def test_everything_over_a_pipe(bridge: Any, packaged: Callable[[str], str
 
 @pytest.fixture
 async def everything_over_http(packaged: Callable[[str], str]) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         "node",
         packaged("server-everything"),

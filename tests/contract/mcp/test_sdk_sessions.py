@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 from tests.contract.mcp.conftest import PATIENCE
 from tests.contract.mcp.test_real_servers import APART
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 SDK_SERVER = str(HERE / "sdk_server.py")
@@ -47,9 +47,7 @@ class SdkServer:
     """A process on a port of its own, which it keeps when it is started again."""
 
     def __init__(self, command: Any) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._command: Sequence[str] = command(str(self.port))
         self._process: asyncio.subprocess.Process | None = None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,9 @@ import aiohttp
 from click.testing import CliRunner
 from tests.contract.mcp.conftest import SCRIPT
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 from infinity.cli.main import infinity
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def manifest(port: int) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.boundary.daemons import free_port
+from tests.ports import free_port
 
 from infinity.cli.main import infinity
 

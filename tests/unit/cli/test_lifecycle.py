@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.patience import PATIENCE as SOON
@@ -156,9 +157,7 @@ def test_a_question_is_answered_from_the_command_line(home: Path, tmp_path: Path
         text.write("[policy]\ndefault = 'ask'\n")
     process(home, "daemon", "start")
     thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
-    deadline = time.monotonic() + SOON
-    while not (prompts := json.loads(process(home, "show", thread, "--json").stdout)["prompts"]):
-        assert time.monotonic() < deadline
+    prompts = _prompts(home, thread)
     shown = process(home, "show", thread).stdout
     assert (
         "? Infinity asks: Allow build with {}?" in shown
@@ -178,12 +177,17 @@ def test_a_chat_answers_questions_by_their_number(home: Path, tmp_path: Path) ->
         text.write("[policy]\ndefault = 'ask'\n")
     process(home, "daemon", "start")
     thread = json.loads(process(home, "send", "--new", "/call build {}", "--json").stdout)["thread"]
-    deadline = time.monotonic() + SOON
-    while not json.loads(process(home, "show", thread, "--json").stdout)["prompts"]:
-        assert time.monotonic() < deadline
+    assert _prompts(home, thread)
     chat = process(home, "chat", thread, input="0\n")
     assert chat.returncode == 0 and "? Infinity asks: Allow build with {}?" in chat.stdout
     assert _built_by(home, thread, 1) > 0
+
+
+def _prompts(home: Path, thread: str) -> list[Any]:
+    deadline = time.monotonic() + SOON
+    while not (prompts := (shown := json.loads(process(home, "show", thread, "--json").stdout))["prompts"]):
+        assert time.monotonic() < deadline, shown
+    return list(prompts)
 
 
 def _built_by(home: Path, thread: str, times: int) -> int:
@@ -194,7 +198,7 @@ def _built_by(home: Path, thread: str, times: int) -> int:
         results = [entry for entry in entries if entry["kind"] == "result"]
         if len(results) >= times:
             return int(str(results[-1]["user"]).rpartition("built by ")[2].split("'")[0])
-    raise AssertionError("no result came")
+    raise AssertionError(f"no result came: {entries}")
 
 
 def test_the_log_can_be_json(home: Path) -> None:

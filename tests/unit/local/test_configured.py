@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.boundary.daemons import free_port, running
+from tests.boundary.daemons import running
+from tests.ports import free_port
 
 from infinity.abc import Verdict
 from infinity.local.toolsets import LocalTransport, ServerSet

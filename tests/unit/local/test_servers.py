@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
-from tests.boundary.daemons import SOON, Running, free_port, running
+from tests.boundary.daemons import SOON, Running, running
+from tests.ports import free_port
 
 from infinity.backoff import Backoff
 from infinity.config.schema import ToolsetConfig
@@ -241,6 +244,17 @@ async def test_its_port_stays_and_it_comes_back_with_the_daemon(daemon: Running)
     await eventually(lambda: server.state == "running")
     after = await state(daemon)
     assert after["port"] == before["port"] and after["pid"] != before["pid"]
+
+
+async def test_a_port_that_nobody_was_told_gives_way_to_a_program_that_was_quicker(daemon: Running) -> None:
+    """Two homes that are set up at the same time find the same port free; a server starts only when it is needed."""
+    before = await state(daemon)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", cast(int, before["port"])))
+        other.listen()
+        await daemon.restart()
+        assert (await state(daemon))["port"] != before["port"]
+        await daemon.said(await daemon.thread("/call build {}"), "built by")
 
 
 async def test_a_server_that_dies_over_a_call_serves_the_next_one(daemon: Running) -> None:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import random
 import secrets
-import socket
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from infinity.errors import ConfigError
+from infinity.ports import free_port
 
-from ..service import HOST
 from ..signature import Credentials
 
 __all__ = ["Folder"]
 
 PORTS = ("aws", "receiver", "api")
-_LOWEST = 20_000
-_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Folder:
@@ -74,7 +70,7 @@ class Folder:
         taken = {port for port in ports.values() if port}
         for name in names:
             if not ports[name]:
-                ports[name] = _free_port(taken)
+                ports[name] = free_port(taken)
                 taken.add(int(ports[name] or 0))
         made = Credentials()
         key, secret = kept.get("access_key", made.access_key), kept.get("secret_key", made.secret_key)
@@ -121,31 +117,6 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-
-
-def _free_port(taken: set[int]) -> int:
-    """Below those that the system gives to whoever wants any, where there is room: it is kept, and must not be somebody's by the time it is used."""
-    below = _first_given()
-    chosen = random.sample(range(_LOWEST, below), 100) if below > _LOWEST + 1000 else []
-    for port in [*chosen, *[0] * 100]:
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            found = int(probe.getsockname()[1])
-        if found not in taken:
-            return found
-    raise ConfigError(
-        f"there is no free port on {HOST}; give them with --port, --receiver-port and --api-port"
-    )
-
-
-def _first_given() -> int:
-    try:
-        return int(_GIVEN.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _quoted(value: str) -> str:
