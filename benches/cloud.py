@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from infinity.callback_keys import callback_keys
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.layer.runtime import Ran, Started, run
-from infinity.cloud.postgres.opening import migrate, open_store
 from infinity.demo.daemon import free_port
+from infinity.deploy.layer.runtime import Ran, Started, run
+from infinity.emulator import Emulator
+from infinity.stores.postgres.opening import migrate, open_store
 from processes import model_config, script
 
 ROOT = Path(__file__).parents[1]

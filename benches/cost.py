@@ -20,8 +20,8 @@ from pathlib import Path
 import asyncpg
 
 from cloud import StandIns, stand_ins
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.sqs import Queue, deduplication_id
+from infinity.aws.client import Aws
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.demo.daemon import free_port
 
 MILLION = 1e6

@@ -6,7 +6,7 @@ from pathlib import Path
 from aws_cdk import App, CfnOutput, Stack
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from infinity.cloud.cdk import InfinityAgent, Options, ToolFunction
+from infinity.deploy.cdk import InfinityAgent, Options, ToolFunction
 
 HERE = Path(__file__).parent
 LAYERS = sorted(HERE.glob("dist/infinity-layer-*.zip"))

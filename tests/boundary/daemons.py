@@ -14,10 +14,10 @@ import aiohttp
 from tests.patience import PATIENCE as SOON
 from tests.ports import free_port
 
-from infinity.cloud.postgres.opening import open_store
-from infinity.cloud.postgres.ownership import Claim
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
+from infinity.stores.postgres.opening import open_store
+from infinity.stores.postgres.ownership import Claim
 
 
 class Answer(NamedTuple):

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "python" / "infinity"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Those that handle its messages and calls. The vocabulary, the models, the agent's description and the CLI do without.
-MAY_NAME_THE_CORE = {"abc", "cloud", "engine", "local", "testing"}
+MAY_NAME_THE_CORE = {"abc", "cloud", "engine", "local", "mcp", "stores", "testing"}
 MAY_NAME_THE_CORE |= {
     "answers",
     "explanation",

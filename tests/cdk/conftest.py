@@ -21,7 +21,7 @@ FUNCTIONS = ("agent", "receiver", "api", "relay", "dead_letters", "sweep")
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The least that is a layer: the infrastructure looks at nothing but its manifest."""
-    from infinity.cloud.layer.build import MANIFEST
+    from infinity.deploy.layer.build import MANIFEST
 
     file = tmp_path_factory.mktemp("layer") / "layer.zip"
     manifest = {

@@ -11,7 +11,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 
-from infinity.cloud.cdk import InfinityAgent, Options, Stores
+from infinity.deploy.cdk import InfinityAgent, Options, Stores
 
 app = App()
 code, layer = sys.argv[1:]

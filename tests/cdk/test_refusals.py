@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from conftest import EXAMPLE
-from infinity.cloud.cdk import InfinityAgent, Options, Stores
+from infinity.deploy.cdk import InfinityAgent, Options, Stores
 from infinity.errors import ConfigError
 
 

@@ -14,14 +14,14 @@ from infinity.abc import Observer
 from infinity.callback_keys import callback_keys
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
-from infinity.cloud.emulator import Emulator
 from infinity.cloud.host import Described, Host, Parts, open_host
-from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.platform import DSQL
-from infinity.cloud.postgres.transactions import Retries, Transactions
 from infinity.cloud.relay import forward, open_relay
 from infinity.cloud.sweep import wake_overdue
+from infinity.emulator import Emulator
 from infinity.ids import Ids
+from infinity.stores.postgres.opening import store_on
+from infinity.stores.postgres.platform import DSQL
+from infinity.stores.postgres.transactions import Retries, Transactions
 from infinity.testing.clock import VirtualClock
 
 TABLE, BUCKET = "items", "claims"

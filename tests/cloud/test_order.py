@@ -13,8 +13,8 @@ from infinity._core import Message
 from infinity.cloud import envelope, order
 from infinity.cloud.groups import Group
 from infinity.cloud.items import Order
-from infinity.cloud.postgres.queues import AT_ONCE
 from infinity.message import Kind, UserText, encode
+from infinity.stores.postgres.queues import AT_ONCE
 
 DEAD = 10
 

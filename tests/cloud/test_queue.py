@@ -19,7 +19,7 @@ from infinity.abc import Status
 from infinity.cloud import envelope
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
-from infinity.cloud.emulator.sqs import Queue
+from infinity.emulator.sqs import Queue
 from infinity.engine.attempts import bound
 from infinity.errors import StoreError
 from infinity.message import Action, Kind, UserText, encode, text_blocks

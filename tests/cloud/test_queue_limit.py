@@ -11,7 +11,7 @@ from tests.cloud.world import CloudWorld
 from tests.crash.scenarios import ROOT
 from tests.slice.world import Streaming, call, say
 
-from infinity.cloud.emulator.faults import refused
+from infinity.emulator.faults import refused
 from infinity.errors import LimitReached, StoreError
 from infinity.message import Action
 from infinity.models.script import Reply

@@ -12,8 +12,8 @@ from tests.slice.world import World
 
 from infinity._core import Delta
 from infinity.abc import Observer
+from infinity.aws.sqs import LONGEST_DELAY
 from infinity.cloud import batch
-from infinity.cloud.aws.sqs import LONGEST_DELAY
 from infinity.cloud.host import Described, Host
 from infinity.rap.address import Server
 from infinity.testing.clock import VirtualClock

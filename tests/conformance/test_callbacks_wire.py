@@ -13,7 +13,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from infinity.errors import StoreError
-from infinity.local.journal_store import JournalStore
+from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.tool_server import Invocation, ToolServer
 
 from .conftest import Agent

@@ -14,12 +14,12 @@ import asyncpg  # type: ignore[import-untyped]
 from tests.contract.dsql_rules import Conflicts, DsqlConnection
 from tests.contract.postgresql import server_url
 
-from infinity.cloud.postgres import schema
-from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
-from infinity.cloud.postgres.store import PostgresStore
-from infinity.cloud.postgres.transactions import Retries
+from infinity.stores.postgres import schema
+from infinity.stores.postgres.connections import Connections
+from infinity.stores.postgres.opening import store_on
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL
+from infinity.stores.postgres.store import PostgresStore
+from infinity.stores.postgres.transactions import Retries
 
 __all__ = ["database_url", "dsql_connections", "postgres", "postgres_with_conflicts", "store_with"]
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from infinity._core import Mailboxes, Message, Wake
 from infinity.abc import Mailbox
 from infinity.local.mailboxes import LocalMailbox
-from infinity.local.wakeup import Wakeup
+from infinity.stores.sqlite.wakeup import Wakeup
 
 
 async def _nothing(after: int) -> list[Message]:

@@ -10,8 +10,8 @@ from tests.contract.databases import postgres, postgres_with_conflicts
 
 from infinity._core import Journal, Wake
 from infinity.abc import Store
-from infinity.local.journal_store import JournalStore
-from infinity.local.wakeup import Wakeup
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 
 Opened = Callable[[Path], AbstractAsyncContextManager[Store]]
 

@@ -17,14 +17,14 @@ from tests.patience import PATIENCE as SOON
 
 from infinity._core import Thread
 from infinity.abc import Store
-from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.epoch import Epoch, Owner, raise_epoch
-from infinity.cloud.postgres.opening import owned_store
-from infinity.cloud.postgres.ownership import Claim
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL, Platform
-from infinity.cloud.postgres.store import PostgresStore
-from infinity.cloud.postgres.transactions import Transactions
 from infinity.errors import InfinityError, StoreLocked
+from infinity.stores.postgres.connections import Connections
+from infinity.stores.postgres.epoch import Epoch, Owner, raise_epoch
+from infinity.stores.postgres.opening import owned_store
+from infinity.stores.postgres.ownership import Claim
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL, Platform
+from infinity.stores.postgres.store import PostgresStore
+from infinity.stores.postgres.transactions import Transactions
 
 pytestmark = pytest.mark.trap("R12")
 

@@ -13,8 +13,8 @@ from tests.contract.dsql_rules import Conflicts
 from tests.contract.threads import create
 
 from infinity._core import Message
-from infinity.cloud.postgres import order_numbers
-from infinity.cloud.postgres.store import PostgresStore
+from infinity.stores.postgres import order_numbers
+from infinity.stores.postgres.store import PostgresStore
 
 SECOND = 1_000_000_000
 

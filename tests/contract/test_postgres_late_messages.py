@@ -14,11 +14,11 @@ from tests.contract.dsql_rules import Conflicts
 from tests.contract.threads import NOW, create, message
 
 from infinity.abc import Accepted, Expect, Status
-from infinity.cloud.postgres import inbox
-from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
-from infinity.cloud.postgres.store import PostgresStore
+from infinity.stores.postgres import inbox
+from infinity.stores.postgres.connections import Connections
+from infinity.stores.postgres.opening import store_on
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL
+from infinity.stores.postgres.store import PostgresStore
 
 pytestmark = pytest.mark.trap("G7")
 

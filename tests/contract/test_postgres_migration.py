@@ -15,10 +15,10 @@ from tests.contract.postgresql import server_url
 from tests.contract.threads import answer, commit, snapshot
 
 from infinity._core import Thread
-from infinity.cloud.postgres import schema
-from infinity.cloud.postgres.opening import migrate, open_store
-from infinity.cloud.postgres.platform import DSQL
 from infinity.errors import ConfigError
+from infinity.stores.postgres import schema
+from infinity.stores.postgres.opening import migrate, open_store
+from infinity.stores.postgres.platform import DSQL
 
 FROZEN = Path(__file__).parent / "frozen"
 

@@ -12,11 +12,11 @@ import pytest
 from tests.contract.databases import database_url
 from tests.contract.threads import create
 
-from infinity.cloud.postgres import connections
-from infinity.cloud.postgres.address import connector, open_address
-from infinity.cloud.postgres.connections import UNTRIED, Connections
-from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.store import PostgresStore
+from infinity.stores.postgres import connections
+from infinity.stores.postgres.address import connector, open_address
+from infinity.stores.postgres.connections import UNTRIED, Connections
+from infinity.stores.postgres.opening import store_on
+from infinity.stores.postgres.store import PostgresStore
 
 SOCKET = ".s.PGSQL.5432"
 

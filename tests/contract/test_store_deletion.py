@@ -11,8 +11,8 @@ from tests.contract.threads import NOW, create, message
 
 from infinity._core import Thread
 from infinity.abc import Condemned, Expect, Status, Store, Tombstone
-from infinity.cloud.postgres import store as postgres_store
 from infinity.errors import BadRequest, ThreadDeleted, UnknownThread
+from infinity.stores.postgres import store as postgres_store
 
 pytestmark = pytest.mark.trap("G7")
 

@@ -12,8 +12,8 @@ from tests.contract.rap_server.conftest import FakeRuntime
 from tests.e2e.stage import EXAMPLES, LEISURELY, eventually
 
 from infinity import Agent, Runtime
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.lambdas import Function
+from infinity.emulator import Emulator
+from infinity.emulator.lambdas import Function
 from infinity.models.registry import Models
 from infinity.models.scripted import ScriptedModel
 from infinity.rap.address import Server

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infinity.cloud.layer.build import DIRECT_UPLOAD, UNPACKED, Layer, Order, build
-from infinity.cloud.layer.check import Trial, check
-from infinity.cloud.layer.python import default_version, interpreter_of
+from infinity.deploy.layer.build import DIRECT_UPLOAD, UNPACKED, Layer, Order, build
+from infinity.deploy.layer.check import Trial, check
+from infinity.deploy.layer.python import default_version, interpreter_of
 
 ROOT = Path(__file__).parents[2]
 WHEEL = Path(os.environ["INFINITY_WHEEL"])

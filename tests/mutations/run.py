@@ -30,7 +30,7 @@ def noticed(patch: Path) -> str | None:
     """Who notices, and how; ``None``: it survives."""
     if is_of_the_core(patch):
         return _noticed_in_the_core(patch)
-    if "/cloud/postgres/" in patch.read_text():
+    if "/stores/postgres/" in patch.read_text():
         return _noticed_by_tests(patch, STORE_TESTS)
     if (found := found_after(patch, SEEDS)) is not None:
         return f"simulator, {found[0]} seeds: {found[1]}"

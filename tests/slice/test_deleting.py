@@ -18,7 +18,7 @@ from infinity._core import Message
 from infinity.abc import Expect, Status
 from infinity.engine import deletions
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
-from infinity.local.journal_store import JournalStore
+from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.tool_server import ToolServer, tool
 
 pytestmark = pytest.mark.trap("G7")

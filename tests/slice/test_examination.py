@@ -13,7 +13,7 @@ from tests.slice.world import World, call, say
 from infinity.answers import entries, threads
 from infinity.answers.examination import PAGE, examine
 from infinity.errors import ModelRefused, StoreError
-from infinity.local.journal_store import JournalStore
+from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.tool_server import ToolServer
 
 

@@ -12,12 +12,12 @@ import pytest
 from tests.slice.world import Streaming, World, call, say, texts
 
 from infinity._core import Delta, Message
-from infinity.cloud.postgres.commit import check_delta
-from infinity.cloud.postgres.platform import DSQL, Platform
 from infinity.engine import endings, work
 from infinity.errors import LimitReached
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.stores.postgres.commit import check_delta
+from infinity.stores.postgres.platform import DSQL, Platform
 from infinity.testing.tool_server import ToolServer
 
 PARTS = 64

@@ -18,9 +18,7 @@ from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Store, Text, 
 from infinity.errors import BadRequest, ConfigError
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import CountedIds, Ids
-from infinity.local.journal_store import JournalStore
 from infinity.local.mailboxes import LocalMailbox
-from infinity.local.wakeup import Wakeup
 from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
@@ -28,6 +26,8 @@ from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
 from infinity.settings import Settings
 from infinity.stamps import is_stamp
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.testing.clock import VirtualClock
 from infinity.testing.messages_rules import check
 from infinity.testing.tool_server import ToolServer

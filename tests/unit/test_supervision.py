@@ -26,18 +26,18 @@ MAKERS = {
     "ThreadPoolExecutor",
 }
 
-ELSEWHERE = ("testing/", "demo/", "cloud/emulator/", "cli/")
+ELSEWHERE = ("testing/", "demo/", "emulator/", "cli/")
 """Stand-ins for tests, and programs that a person watches."""
 
 ALLOWED = {
     "supervision.py": "the module itself",
     "engine/slice/complete.py": "one wait for the model, awaited where it is made",
     "local/connections.py": "the listening socket; what accepting may raise is handled there",
-    "local/wakeup.py": "the daemon's one descriptor; each listener is guarded",
+    "stores/sqlite/wakeup.py": "the daemon's one descriptor; each listener is guarded",
     "local/process.py": "the end of an adopted process; its callback only sets a future",
     "rap/inspection/probes.py": "one request of an inspection, awaited where it is made",
     "rap/server/store.py": "one thread for short statements of SQLite, awaited",
-    "rap/mcp/ledger.py": "one thread for short statements of SQLite, awaited",
+    "mcp/ledger.py": "one thread for short statements of SQLite, awaited",
 }
 
 

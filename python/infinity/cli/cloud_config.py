@@ -114,8 +114,8 @@ def _servers(settings: Any, agent: Any, resolved: Mapping[str, str]) -> object:
 
 async def _resolved(given: Mapping[str, str], found: list[str]) -> Mapping[str, str]:
     """With what variables name in Secrets Manager and SSM."""
-    from infinity.cloud.aws.client import Aws
-    from infinity.cloud.aws.secrets import resolve
+    from infinity.aws.client import Aws
+    from infinity.aws.secrets import resolve
 
     try:
         aws = Aws(given)

@@ -142,8 +142,8 @@ _KEYS = {
 
 async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
     from infinity.callback_keys import callback_keys, kept_keys
-    from infinity.cloud.postgres import opening
-    from infinity.cloud.postgres.roles import make_roles
+    from infinity.stores.postgres import opening
+    from infinity.stores.postgres.roles import make_roles
 
     before, now = await opening.migrate(url)
     store = await opening.open_store(url)
@@ -169,8 +169,8 @@ async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
 
 
 async def _start(where: Outputs) -> int:
-    from infinity.cloud.aws.client import Aws
-    from infinity.cloud.aws.starting import start
+    from infinity.aws.client import Aws
+    from infinity.aws.starting import start
 
     given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     aws = Aws({**os.environ, "AWS_REGION": where.region or given or ""})
@@ -186,7 +186,7 @@ def _role(name: str | None, duty: str, arns: tuple[str, ...]) -> list[str]:
             raise click.UsageError(f"{'--role-arn' if arns else '--role-for'} is for --role-sql")
         return []
     _check_role(name, arns)
-    from infinity.cloud.postgres.roles import grants
+    from infinity.stores.postgres.roles import grants
 
     return [
         f"CREATE ROLE {name} WITH LOGIN;",
@@ -197,8 +197,8 @@ def _role(name: str | None, duty: str, arns: tuple[str, ...]) -> list[str]:
 
 def _check_duties(url: str) -> None:
     """Before anything is done."""
-    from infinity.cloud.postgres.address import open_address
-    from infinity.cloud.postgres.roles import refuse_duties
+    from infinity.stores.postgres.address import open_address
+    from infinity.stores.postgres.roles import refuse_duties
 
     refuse_duties(open_address(url))
 

@@ -24,7 +24,7 @@ from .exits import Failure, from_error
 from .options import as_json
 
 if TYPE_CHECKING:
-    from infinity.cloud.emulator.local import Deployment, Folder, Plan, ToolFunction
+    from infinity.emulator.local import Deployment, Folder, Plan, ToolFunction
 
 __all__ = ["local"]
 
@@ -133,7 +133,7 @@ def local(
     The functions run in processes with Lambda's own runtime client, on a real PostgreSQL; queues, tables, schedules and function URLs are
     stand-ins that keep to AWS's documented behaviour. With --json one object says where everything is.
     """
-    from infinity.cloud.emulator.local import Folder, Plan
+    from infinity.emulator.local import Folder, Plan
 
     _check_packages()
     given = {"aws": port, "receiver": receiver_port, "api": api_port}
@@ -164,7 +164,7 @@ def local(
 
 
 async def _serve(plan: Plan, folder: Folder, as_json: bool) -> None:
-    from infinity.cloud.emulator.local import Deployment
+    from infinity.emulator.local import Deployment
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -234,7 +234,7 @@ def _environment(variables: Sequence[str]) -> dict[str, str]:
 
 
 def _toolset(text: str) -> tuple[str, ToolFunction]:
-    from infinity.cloud.emulator.local import ToolFunction
+    from infinity.emulator.local import ToolFunction
 
     found = _TOOLSET.fullmatch(text)
     if found is None:
@@ -249,7 +249,7 @@ def _toolset(text: str) -> tuple[str, ToolFunction]:
 def _unpacked(layer: Path, target: Path) -> Path:
     import shutil
 
-    from infinity.cloud.layer.build import read_manifest
+    from infinity.deploy.layer.build import read_manifest
 
     wanted, here = read_manifest(layer).python, f"{sys.version_info.major}.{sys.version_info.minor}"
     if wanted != here:

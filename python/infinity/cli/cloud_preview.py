@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infinity.cloud.emulator.local import Plan
+    from infinity.emulator.local import Plan
 
 __all__ = ["previewed"]
 

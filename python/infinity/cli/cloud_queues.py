@@ -20,8 +20,8 @@ from .exits import FAILED, Failure, from_error
 from .options import as_json
 
 if TYPE_CHECKING:
-    from infinity.cloud.aws.client import Aws
-    from infinity.cloud.aws.sqs import Queue
+    from infinity.aws.client import Aws
+    from infinity.aws.sqs import Queue
 
 __all__ = ["replies", "send", "wake"]
 
@@ -75,7 +75,7 @@ def send(thread: str, text: str | None, key: str | None, user: str | None, queue
 
 async def _send(url: str, thread: str, body: str, key: str | None) -> str:
     """The message's id, as the thread will know it."""
-    from infinity.cloud.aws.sqs import deduplication_id
+    from infinity.aws.sqs import deduplication_id
 
     async with _queue(url) as (_, queue):
         id = deduplication_id(thread, f"cli.{key or uuid.uuid4().hex}")
@@ -183,8 +183,8 @@ def wake(thread: str | None, everyone: bool, queue: str, store: str | None, as_j
 
 
 async def _wake(url: str, thread: str | None, store: str) -> int:
+    from infinity.aws.sqs import Queue
     from infinity.cloud.alarms import Alarms
-    from infinity.cloud.aws.sqs import Queue
 
     async with _queue(url) as (aws, queue):
         alarms = Alarms(queue, Queue(aws, ""), aws, group="", role="")
@@ -200,7 +200,7 @@ async def _pages(thread: str | None, url: str) -> AsyncIterator[list[str]]:
     if thread is not None:
         yield [thread]
         return
-    from infinity.cloud.postgres.opening import open_store
+    from infinity.stores.postgres.opening import open_store
 
     store = await open_store(url)
     try:
@@ -215,8 +215,8 @@ async def _pages(thread: str | None, url: str) -> AsyncIterator[list[str]]:
 
 @asynccontextmanager
 async def _queue(url: str) -> AsyncIterator[tuple[Aws, Queue]]:
-    from infinity.cloud.aws.client import Aws
-    from infinity.cloud.aws.sqs import Queue
+    from infinity.aws.client import Aws
+    from infinity.aws.sqs import Queue
 
     aws = Aws(os.environ)
     try:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from infinity.abc import Observer
-    from infinity.cloud.postgres.store import PostgresStore
     from infinity.local.home import DaemonState, Home
+    from infinity.stores.postgres.store import PostgresStore
 
 __all__ = ["daemon"]
 
@@ -117,8 +117,8 @@ def _opener(
     import hashlib
     import socket
 
-    from infinity.cloud.postgres.opening import open_store
-    from infinity.cloud.postgres.ownership import Claim
+    from infinity.stores.postgres.opening import open_store
+    from infinity.stores.postgres.ownership import Claim
 
     name = f"pid {os.getpid()} on {socket.gethostname()}, home {home.path}"
     claim = Claim(hashlib.sha256(home.make_token().encode()).hexdigest()[:16], name, wait, take_over)
@@ -129,7 +129,7 @@ def _opener(
 @click.option("--store", required=True, **_STORE)
 def migrate(store: str) -> None:
     """Make the tables of a PostgreSQL database, or bring them up to date. Harmless if there is nothing to do."""
-    from infinity.cloud.postgres.opening import migrate
+    from infinity.stores.postgres.opening import migrate
 
     try:
         before, now = asyncio.run(migrate(store))

@@ -15,8 +15,8 @@ from .exits import USAGE, Failure, from_error
 from .options import as_json
 
 if TYPE_CHECKING:
-    from infinity.cloud.layer.build import Layer
-    from infinity.cloud.layer.check import Checked
+    from infinity.deploy.layer.build import Layer
+    from infinity.deploy.layer.check import Checked
 
 __all__ = ["layer"]
 
@@ -96,11 +96,11 @@ def build(
     """Make a layer of the wheel, its dependencies and their bytecode."""
     from importlib.metadata import version
 
-    from infinity.cloud.layer import build as layers
-    from infinity.cloud.layer.dependencies import Wanted
-    from infinity.cloud.layer.python import default_version, interpreter_of
-    from infinity.cloud.layer.python import python_version as parsed
-    from infinity.cloud.layer.wheel import newest_wheel
+    from infinity.deploy.layer import build as layers
+    from infinity.deploy.layer.dependencies import Wanted
+    from infinity.deploy.layer.python import default_version, interpreter_of
+    from infinity.deploy.layer.python import python_version as parsed
+    from infinity.deploy.layer.wheel import newest_wheel
     from infinity.errors import InfinityError
 
     if python and no_bytecode:
@@ -165,8 +165,8 @@ def check(
     as_json: bool,
 ) -> None:
     """Unpack a layer as Lambda does, and run a handler from it in a Python that has nothing else."""
-    from infinity.cloud.layer.check import HANDLER, Trial
-    from infinity.cloud.layer.check import check as tried
+    from infinity.deploy.layer.check import HANDLER, Trial
+    from infinity.deploy.layer.check import check as tried
     from infinity.errors import InfinityError
 
     environment = dict(pair.partition("=")[::2] for pair in pairs)
@@ -224,7 +224,7 @@ def _fields(made: Layer) -> dict[str, Any]:
 
 
 def _show(made: Layer) -> None:
-    from infinity.cloud.layer.build import DIRECT_UPLOAD, UNPACKED
+    from infinity.deploy.layer.build import DIRECT_UPLOAD, UNPACKED
 
     manifest = made.manifest
     click.echo(strong(str(made.path)))

@@ -59,7 +59,7 @@ def mcp(
     import os
 
     from infinity.errors import InfinityError
-    from infinity.rap.mcp.specification import ServerSpecification
+    from infinity.mcp.specification import ServerSpecification
 
     from .exits import USAGE, Failure, from_error
 
@@ -76,9 +76,9 @@ def mcp(
         prefix=prefix,
     )
     try:
-        from infinity.rap.mcp.server import prepare_logging, serve
+        from infinity.mcp.server import prepare_logging, serve
     except ModuleNotFoundError as error:
-        from infinity.rap.mcp.__main__ import MISSING
+        from infinity.mcp.__main__ import MISSING
 
         raise Failure(MISSING.removeprefix("infinity: ")) from error
     from infinity.rap.server.embedded import embedded

@@ -30,12 +30,12 @@ from typing import Any
 
 import msgspec
 
+from infinity.aws.client import Aws, Patience
+from infinity.aws.failure import AwsError
+from infinity.aws.sqs import LONGEST_DELAY, Outgoing, Queue, deduplication_id, group_id
 from infinity.errors import ConfigError
 
 from . import envelope
-from .aws.client import Aws, Patience
-from .aws.failure import AwsError
-from .aws.sqs import LONGEST_DELAY, Outgoing, Queue, deduplication_id, group_id
 from .items import Items
 
 __all__ = ["Alarms", "schedule_name"]

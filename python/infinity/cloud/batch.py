@@ -16,14 +16,15 @@ from functools import partial
 from typing import Any
 
 from infinity._core import CoreError, Message
+from infinity.aws.sqs import LONGEST_DELAY
 from infinity.backoff import Backoff
 from infinity.engine.attempts import is_outage
 from infinity.errors import Conflict, InfinityError, UnknownThread, from_core
 from infinity.message import Action, Control, Kind, encode
+from infinity.stores.postgres.queues import AT_ONCE
 from infinity.supervision import shared, spawn, survivable, tend
 
 from . import envelope, order
-from .aws.sqs import LONGEST_DELAY
 from .erasure import erase
 from .groups import Group, groups_of, plan
 from .hold import Hold
@@ -31,7 +32,6 @@ from .host import Host
 from .items import Interrupt
 from .metrics import counting, figures, write
 from .owed import Owed, gathering
-from .postgres.queues import AT_ONCE
 
 __all__ = ["run_batch"]
 

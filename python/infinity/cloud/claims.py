@@ -6,10 +6,9 @@ import base64
 import hashlib
 import re
 
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
 from infinity.errors import DamagedStore
-
-from .aws.client import Aws
-from .aws.failure import AwsError
 
 __all__ = ["Claims", "is_claim_of"]
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import msgspec
 
 from infinity._core import Message
+from infinity.aws.sqs import group_id
 from infinity.errors import BadRequest
 from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 from infinity.message import Block, Kind, UserText, decode, encode
 
-from .aws.sqs import group_id
 from .claims import is_claim_of
 
 __all__ = [

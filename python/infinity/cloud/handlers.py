@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from infinity.abc import Observer
+    from infinity.aws.breaker import Breaker
+    from infinity.aws.sqs import Queue
 
-    from .aws.breaker import Breaker
-    from .aws.sqs import Queue
     from .host import Host
 
 __all__ = ["agent", "api", "dead_letters", "observe", "receiver", "relay", "sweep"]
@@ -130,7 +130,8 @@ def _run(work: Callable[[Host], Awaitable[Answer]], needed: str, batch: Event | 
 
 
 async def _open(needed: str) -> Host:
-    from .aws.breaker import Breaker
+    from infinity.aws.breaker import Breaker
+
     from .host import Parts, open_host
     from .start import open_patiently
 

@@ -11,9 +11,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from infinity.aws.sqs import Queue
 from infinity.errors import InfinityError
-
-from .aws.sqs import Queue
 
 __all__ = ["BEAT", "HELD", "Hold"]
 

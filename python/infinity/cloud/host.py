@@ -12,6 +12,10 @@ import msgspec
 
 from infinity._core import CoreError, Message
 from infinity.abc import Clock, Models, Observer, Status
+from infinity.aws.breaker import Breaker
+from infinity.aws.client import Aws
+from infinity.aws.secrets import resolve
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.callback_keys import kept_keys
 from infinity.errors import BadRequest, ConfigError, DamagedStore, InfinityError, ThreadDeleted
 from infinity.feed import Feed
@@ -22,14 +26,14 @@ from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities, generate_key
 from infinity.runtime import Runtime
 from infinity.settings import Settings
+from infinity.stores.postgres.address import connections, open_address
+from infinity.stores.postgres.commit import Told
+from infinity.stores.postgres.opening import check_tables
+from infinity.stores.postgres.transactions import Transactions
 from infinity.tools.functions import ToolLike
 
 from . import envelope
 from .alarms import Alarms
-from .aws.breaker import Breaker
-from .aws.client import Aws
-from .aws.secrets import resolve
-from .aws.sqs import Queue, deduplication_id
 from .claims import Claims
 from .clock import SystemClock
 from .environment import Places, read_agent, read_config, read_places
@@ -38,10 +42,6 @@ from .items import Items, Trouble
 from .metrics import Counting
 from .output import Output
 from .owed import Gathering
-from .postgres.address import connections, open_address
-from .postgres.commit import Told
-from .postgres.opening import check_tables
-from .postgres.transactions import Transactions
 from .store import CloudStore
 from .toolsets import CloudToolsets, configured_servers
 from .transport import SignedTransport

@@ -31,11 +31,11 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from infinity.aws.breaker import Breaker, NotAsked
+from infinity.aws.client import Aws, Patience
+from infinity.aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from infinity.errors import DamagedStore, LimitReached, StoreError
 
-from .aws.breaker import Breaker, NotAsked
-from .aws.client import Aws, Patience
-from .aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from .claims import Claims
 
 __all__ = ["Interrupt", "Items", "Order", "Said", "Trouble"]

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from infinity._core import Delta, entry_json
-
-from .aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id, escaped
-from .postgres.commit import Told
+from infinity.aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id, escaped
+from infinity.stores.postgres.commit import Told
 
 __all__ = ["Output"]
 

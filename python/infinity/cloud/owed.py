@@ -11,8 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from infinity._core import Batch, Message
-
-from .postgres.commit import Told
+from infinity.stores.postgres.commit import Told
 
 __all__ = ["Gathering", "Owed", "gathering", "owed"]
 

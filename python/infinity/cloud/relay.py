@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from infinity.aws.client import Aws
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.errors import InfinityError
 
 from . import envelope
-from .aws.client import Aws
-from .aws.sqs import Queue, deduplication_id
 from .environment import read_places
 
 __all__ = ["forward", "open_relay"]

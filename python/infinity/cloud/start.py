@@ -11,14 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from infinity.aws.breaker import Breaker
+from infinity.aws.client import Aws
+from infinity.aws.secrets import resolve
+from infinity.aws.sqs import Queue
 from infinity.backoff import Backoff
 from infinity.engine.attempts import is_outage
 from infinity.errors import ConfigError
 
-from .aws.breaker import Breaker
-from .aws.client import Aws
-from .aws.secrets import resolve
-from .aws.sqs import Queue
 from .batch import REST
 from .clock import SystemClock
 from .groups import groups_of

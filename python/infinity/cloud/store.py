@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING
 
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Accepted, Expect, OutboxRow, Status
+from infinity.aws.sqs import deduplication_id
 from infinity.errors import LimitReached
 from infinity.message import Action, Control, Kind, UserText, decode
+from infinity.stores.postgres import facts, inbox, outbox, queues, state, timers
+from infinity.stores.postgres.commit import Told, family
+from infinity.stores.postgres.connections import Connection
+from infinity.stores.postgres.entry_cache import EntryCache
+from infinity.stores.postgres.store import PostgresStore
+from infinity.stores.postgres.transactions import Transactions
 
 from . import envelope
-from .aws.sqs import deduplication_id
 from .owed import owed
-from .postgres import facts, inbox, outbox, queues, state, timers
-from .postgres.commit import Told, family
-from .postgres.connections import Connection
-from .postgres.entry_cache import EntryCache
-from .postgres.store import PostgresStore
-from .postgres.transactions import Transactions
 from .queue_limit import QueueLimit
 
 if TYPE_CHECKING:
-    from .aws.sqs import Queue
+    from infinity.aws.sqs import Queue
+
     from .claims import Claims
     from .items import Items
     from .output import Output

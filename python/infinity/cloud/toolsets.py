@@ -14,9 +14,8 @@ from infinity.rap.manifest import Toolset
 from .items import Items
 
 if TYPE_CHECKING:
+    from infinity.aws.client import Aws
     from infinity.config.schema import ToolsetConfig
-
-    from .aws.client import Aws
 
 __all__ = ["CloudToolsets", "check_tokens", "configured_servers"]
 

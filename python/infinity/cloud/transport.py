@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from infinity.aws.client import Aws
 from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
-
-from .aws.client import Aws
 
 __all__ = ["ACKNOWLEDGE_SECONDS", "SignedTransport"]
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from .wakeup import Wakeup
+from infinity.stores.sqlite.wakeup import Wakeup
 
 __all__ = ["SystemClock"]
 

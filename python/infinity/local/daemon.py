@@ -26,6 +26,8 @@ from infinity.models.planning import examine
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.supervision import shared
 
 from .api.app import make_app
@@ -36,7 +38,6 @@ from .clock import SystemClock
 from .connections import Connections
 from .database import open_journal
 from .home import DaemonState, Home, HomeLock
-from .journal_store import JournalStore
 from .listener import listen
 from .mailboxes import LocalMailbox
 from .mcp_servers import bridge_problems, bridge_tokens, tool_servers
@@ -44,7 +45,6 @@ from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
 from .trust import Trust, find_project_file
-from .wakeup import Wakeup
 
 __all__ = ["Daemon", "Plan", "plan"]
 

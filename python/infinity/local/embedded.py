@@ -18,12 +18,12 @@ from infinity.rap.address import Server
 from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 
 from .clock import SystemClock
 from .database import open_journal
-from .journal_store import JournalStore
 from .mailboxes import LocalMailbox
-from .wakeup import Wakeup
 
 __all__ = ["Runtime"]
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from infinity._core import Batch, CoreError, Mailboxes, Message
 from infinity.errors import LimitReached, from_core
+from infinity.stores.sqlite.wakeup import Wakeup
 
 from .overflow import Overflow
-from .wakeup import Wakeup
 
 __all__ = ["LocalMailbox"]
 

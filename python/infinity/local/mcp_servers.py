@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from infinity.config.schema import Config, McpServerConfig, ToolsetConfig
 from infinity.errors import ConfigError
-from infinity.rap.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification
+from infinity.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification
 
 __all__ = ["bridge_problems", "bridge_tokens", "specification", "tool_servers"]
 
@@ -94,7 +94,7 @@ def _bridge(name: str, config: McpServerConfig, token: str, *, startable: bool) 
     """The state is in the daemon's home, where its tool servers run."""
     return ToolsetConfig(
         command=sys.executable,
-        args=("-m", "infinity.rap.mcp", "--port", "{port}", "--state", f"servers/{name}.db"),
+        args=("-m", "infinity.mcp", "--port", "{port}", "--state", f"servers/{name}.db"),
         env={ENVIRONMENT: specification(name, config).encode() if startable else "", TOKEN: token},
         env_from=PROXIES if config.url is not None else (),
     )

@@ -15,9 +15,9 @@ import msgspec
 from infinity.abc import Delivery, Verdict
 from infinity.errors import InfinityError
 from infinity.escaping import escape
+from infinity.unreachable import why
 
 from .address import Origin, Server, Signer, origin, shown
-from .failure import why
 
 if TYPE_CHECKING:
     import aiohttp

@@ -12,9 +12,9 @@ import msgspec
 
 from infinity.errors import InfinityError, ToolsetError
 from infinity.supervision import shared
+from infinity.unreachable import why
 
 from .address import Server, Signer, shown
-from .failure import why
 from .manifest import Toolset, parse_manifest
 
 if TYPE_CHECKING:

@@ -28,9 +28,7 @@ from infinity.callback_keys import callback_keys
 from infinity.explanation import Explanation
 from infinity.feed import Feed
 from infinity.local.callback_server import listen
-from infinity.local.journal_store import JournalStore
 from infinity.local.mailboxes import LocalMailbox
-from infinity.local.wakeup import Wakeup
 from infinity.message import Action
 from infinity.models.heard import text_of
 from infinity.models.script import Script
@@ -41,6 +39,8 @@ from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 
 from .clock import VirtualClock
 from .messages_rules import check

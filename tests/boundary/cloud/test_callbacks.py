@@ -15,7 +15,7 @@ from tests.boundary.daemons import Answer
 from tests.cloud.deployment import BUCKET
 
 from infinity.callback_keys import RENEW_AFTER, callback_keys
-from infinity.cloud.emulator.faults import broken, refused, reset, throttled
+from infinity.emulator.faults import broken, refused, reset, throttled
 from infinity.errors import StoreError
 from infinity.rap.capability import Capabilities, generate_key
 from infinity.testing.tool_server import Invocation, ToolServer, tool

@@ -11,8 +11,8 @@ from tests.boundary.cloud.functions import TOKEN, Functions
 from infinity.answers.answer import Answer, answer
 from infinity.answers.routes import Route
 from infinity.cloud.api import routes
-from infinity.cloud.emulator.faults import refused
 from infinity.cloud.owed import owed
+from infinity.emulator.faults import refused
 
 
 async def _owing(host: Any, request: Any) -> Answer:

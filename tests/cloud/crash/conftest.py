@@ -4,9 +4,9 @@ import pytest
 from tests.crash import clients, daemon, watch, workload
 from tests.patience import PATIENCE
 
+from infinity.aws import breaker
 from infinity.backoff import Backoff
 from infinity.cloud import batch, start
-from infinity.cloud.aws import breaker
 
 
 @pytest.fixture(autouse=True)

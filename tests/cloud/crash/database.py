@@ -10,10 +10,10 @@ import asyncpg  # type: ignore[import-untyped]
 from tests.contract.databases import database_url, dsql_connections
 from tests.contract.dsql_rules import Conflicts, DsqlConnection
 
-from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
-from infinity.cloud.postgres.roles import DUTIES, arrange
-from infinity.cloud.postgres.transactions import Transactions
+from infinity.stores.postgres.connections import Connections
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL
+from infinity.stores.postgres.roles import DUTIES, arrange
+from infinity.stores.postgres.transactions import Transactions
 
 from .lives import Died, Life
 

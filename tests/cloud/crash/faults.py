@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from infinity.cloud.emulator.faults import Attempt, Fault, broken, reset, throttled
-from infinity.cloud.emulator.wire import Reply
+from infinity.emulator.faults import Attempt, Fault, broken, reset, throttled
+from infinity.emulator.wire import Reply
 
 __all__ = ["STYLES", "anything", "sometimes", "unreachable"]
 

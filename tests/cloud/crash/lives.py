@@ -8,7 +8,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from infinity.cloud.aws.breaker import Breaker
+from infinity.aws.breaker import Breaker
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infinity.cloud.emulator import Emulator
+from infinity.emulator import Emulator
 
 __all__ = ["policies"]
 

@@ -17,14 +17,14 @@ from infinity.callback_keys import callback_keys
 from infinity.cloud.api.routes import receive, serve
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.scheduler import PRECISION_MS
 from infinity.cloud.host import KEYS, NEEDED, Host, Parts, open_host
-from infinity.cloud.postgres.opening import store_on
-from infinity.cloud.postgres.platform import DSQL
-from infinity.cloud.postgres.transactions import Retries, Transactions
 from infinity.cloud.sweep import wake_overdue
+from infinity.emulator import Emulator
+from infinity.emulator.scheduler import PRECISION_MS
 from infinity.models.registry import Models as ConfiguredModels
+from infinity.stores.postgres.opening import store_on
+from infinity.stores.postgres.platform import DSQL
+from infinity.stores.postgres.transactions import Retries, Transactions
 from infinity.testing.gates import STEPS
 
 from .clock import LeapingClock

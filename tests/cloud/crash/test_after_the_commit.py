@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.crash.scenarios import ROOT
 
-from infinity.cloud.emulator.faults import Rule, broken, refused
+from infinity.emulator.faults import Rule, broken, refused
 from infinity.models.script import Script
 from infinity.testing.tool_server import answering
 

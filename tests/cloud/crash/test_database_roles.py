@@ -10,7 +10,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from tests.crash.scenarios import ROOT
 
-from infinity.cloud.postgres.roles import DUTIES
+from infinity.stores.postgres.roles import DUTIES
 
 from .database import ROLES, as_role, empty_database
 from .host import CloudHost

@@ -10,8 +10,8 @@ import pytest
 from tests.crash.scenarios import ROOT
 
 from infinity.cloud import order, start
-from infinity.cloud.emulator.lambdas.mapping import EventSourceMapping, _record
-from infinity.cloud.emulator.sqs.queue import Queue
+from infinity.emulator.lambdas.mapping import EventSourceMapping, _record
+from infinity.emulator.sqs.queue import Queue
 from infinity.models.script import Reply
 
 from .host import CloudHost

@@ -18,8 +18,8 @@ from tests.crash.clients import AGAIN
 from tests.patience import PATIENCE
 
 from infinity.cloud import batch
-from infinity.cloud.emulator.faults import Attempt
-from infinity.cloud.emulator.wire import Reply
+from infinity.emulator.faults import Attempt
+from infinity.emulator.wire import Reply
 from infinity.models.script import Script
 
 from .host import CloudHost

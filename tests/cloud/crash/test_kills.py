@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from tests.crash.daemon import PATIENCE, REPOSITORY
 
-from infinity.cloud.emulator.lambdas.invocation import Invocation, Outcome
-from infinity.cloud.emulator.lambdas.process import Process
+from infinity.emulator.lambdas.invocation import Invocation, Outcome
+from infinity.emulator.lambdas.process import Process
 
 from .host import CloudHost
 from .workload import LIMITS, TIMEOUTS, TOOLS, CloudMind, CloudWorkload, seed_of

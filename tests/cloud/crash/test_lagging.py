@@ -11,8 +11,8 @@ import pytest
 from tests.crash.scenarios import ONE_CALL, ROOT, SUBSCRIPTION, Scenario
 
 from infinity.cloud import hold
-from infinity.cloud.emulator.dynamodb.losses import delayed, lost, repeated
-from infinity.cloud.emulator.faults import Fault, Rule, refused
+from infinity.emulator.dynamodb.losses import delayed, lost, repeated
+from infinity.emulator.faults import Fault, Rule, refused
 from infinity.models.heard import hear
 from infinity.models.script import Reply
 

@@ -15,7 +15,7 @@ import pytest
 from tests.crash.scenarios import ROOT
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator.faults import Rule
+from infinity.emulator.faults import Rule
 
 from .faults import STYLES, sometimes, unreachable
 from .host import CloudHost

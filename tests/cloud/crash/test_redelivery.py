@@ -10,10 +10,10 @@ import pytest
 from tests.crash.scenarios import ROOT
 from tests.crash.watch import Watch
 
-from infinity.cloud.emulator.faults import Attempt, Gate, refused
-from infinity.cloud.emulator.lambdas.mapping import _record
-from infinity.cloud.emulator.sqs.queue import Message, Queue
-from infinity.cloud.emulator.wire import Reply
+from infinity.emulator.faults import Attempt, Gate, refused
+from infinity.emulator.lambdas.mapping import _record
+from infinity.emulator.sqs.queue import Message, Queue
+from infinity.emulator.wire import Reply
 from infinity.models.script import Script
 from infinity.testing.tool_server import answering
 

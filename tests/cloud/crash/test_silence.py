@@ -14,12 +14,12 @@ import pytest
 from tests.crash.daemon import REPOSITORY
 from tests.crash.scenarios import ROOT
 
+from infinity.aws.client import Patience
 from infinity.cloud import host as hosts
 from infinity.cloud import items, start
-from infinity.cloud.aws.client import Patience
-from infinity.cloud.emulator.faults import Gate, refused, throttled
-from infinity.cloud.postgres import connections
+from infinity.emulator.faults import Gate, refused, throttled
 from infinity.models.script import Reply
+from infinity.stores.postgres import connections
 from infinity.testing.tool_server import answering
 
 from .host import CloudHost

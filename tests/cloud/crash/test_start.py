@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from tests.crash.scenarios import ROOT
 
+from infinity.aws.client import Aws
 from infinity.cloud import handlers, start
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.faults import throttled
 from infinity.cloud.host import Host
+from infinity.emulator import Emulator
+from infinity.emulator.faults import throttled
 from infinity.errors import ConfigError, StoreError
 from infinity.testing.tool_server import answering
 

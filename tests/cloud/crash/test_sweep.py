@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.crash.scenarios import ROOT
 
-from infinity.cloud.emulator.faults import Attempt
-from infinity.cloud.emulator.wire import Reply
+from infinity.emulator.faults import Attempt
+from infinity.emulator.wire import Reply
 
 from .host import CloudHost
 from .minds import Held

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.crash.scenarios import ROOT
 
+from infinity.aws import breaker
+from infinity.aws.client import Patience
 from infinity.backoff import Backoff
 from infinity.cloud import items, start
-from infinity.cloud.aws import breaker
-from infinity.cloud.aws.client import Patience
-from infinity.cloud.emulator.faults import Gate, Rule
+from infinity.emulator.faults import Gate, Rule
 
 from .host import CloudHost
 from .minds import Held

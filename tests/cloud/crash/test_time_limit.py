@@ -9,8 +9,8 @@ import pytest
 from tests.crash.scenarios import ROOT
 
 from infinity.cloud import batch
-from infinity.cloud.emulator.faults import Gate
-from infinity.cloud.emulator.wire import Request
+from infinity.emulator.faults import Gate
+from infinity.emulator.wire import Request
 from infinity.models.script import Script
 from infinity.testing.tool_server import answering, failing
 

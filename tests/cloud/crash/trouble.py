@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
-from infinity.cloud.emulator.faults import Fault
-from infinity.cloud.emulator.sqs.queue import Message, Queue
+from infinity.emulator.faults import Fault
+from infinity.emulator.sqs.queue import Message, Queue
 
 from .faults import STYLES, anything, sometimes
 from .host import CloudHost

@@ -1,4 +1,4 @@
-"""Whom the contract tests are run over: the stand-ins of ``infinity.cloud.emulator``, moto, and, when asked, DynamoDB Local and ElasticMQ."""
+"""Whom the contract tests are run over: the stand-ins of ``infinity.emulator``, moto, and, when asked, DynamoDB Local and ElasticMQ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 from tests.contract.aws import java, moto_server
 
-from infinity.cloud.emulator import Emulator
+from infinity.emulator import Emulator
 from infinity.testing.clock import VirtualClock
 
 REGION = "eu-central-1"

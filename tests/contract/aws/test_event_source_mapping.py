@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.contract.aws.backends import Aws
 
-from infinity.cloud.emulator import AwsError, Emulator
-from infinity.cloud.emulator.lambdas import EventSourceMapping
+from infinity.emulator import AwsError, Emulator
+from infinity.emulator.lambdas import EventSourceMapping
 from infinity.testing.clock import VirtualClock
 
 VISIBILITY = 30

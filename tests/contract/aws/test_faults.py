@@ -13,7 +13,7 @@ from tests.contract.aws.conftest import refused as refusal_of
 from tests.contract.aws.tables import KEY, item, number, table, text
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator import (
+from infinity.emulator import (
     Emulator,
     Gate,
     broken,

@@ -16,8 +16,8 @@ from tests.contract.aws.backends import Aws
 from tests.contract.aws.conftest import refused
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.lambdas import Function
+from infinity.emulator import Emulator
+from infinity.emulator.lambdas import Function
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Lambda's runtime client is for Linux")
 CODE = Path(__file__).parent / "functions"
@@ -230,7 +230,7 @@ async def test_a_function_that_is_not_there_is_said_not_to_be(aws: Aws) -> None:
 
 
 async def test_variables_have_four_kilobytes_in_all(aws: Aws) -> None:
-    from infinity.cloud.emulator import AwsError
+    from infinity.emulator import AwsError
 
     with pytest.raises(AwsError, match="4KB"):
         emulator(aws).lambdas.create("function", "x.y", environment={"A": "x" * 4096})

@@ -10,7 +10,7 @@ from tests.contract.aws.backends import Aws
 from tests.contract.aws.conftest import refused as refusal_of
 from tests.contract.aws.test_scheduler import ROLE, UNIVERSAL
 
-from infinity.cloud.emulator import Emulator, broken, refused
+from infinity.emulator import Emulator, broken, refused
 from infinity.testing.clock import START, VirtualClock
 
 DAY = 86_400

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.aws.client import Aws, Patience
-from infinity.cloud.aws.sqs import Queue
-from infinity.cloud.emulator import Credentials, Emulator
+from infinity.aws.client import Aws, Patience
+from infinity.aws.sqs import Queue
+from infinity.emulator import Credentials, Emulator
 from infinity.testing.clock import VirtualClock
 
 QUICK = Patience(tries=5, connect=1.0, once=0.3, total=5.0)

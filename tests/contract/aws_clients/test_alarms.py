@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.aws_clients.conftest import drain
 
+from infinity.aws.client import Aws
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.cloud import envelope
 from infinity.cloud.alarms import Alarms, _up, schedule_name
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.sqs import Queue, deduplication_id
-from infinity.cloud.emulator import Emulator, broken, refused, reset
-from infinity.cloud.emulator.faults import Fault
 from infinity.cloud.items import Items
+from infinity.emulator import Emulator, broken, refused, reset
+from infinity.emulator.faults import Fault
 from infinity.errors import ConfigError
 from infinity.testing.clock import VirtualClock
 

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 import pytest
 
+from infinity.aws.breaker import Breaker, NotAsked
+from infinity.aws.client import Aws, Patience
+from infinity.aws.failure import AwsError
 from infinity.backoff import Backoff
 from infinity.cloud import items as module
-from infinity.cloud.aws.breaker import Breaker, NotAsked
-from infinity.cloud.aws.client import Aws, Patience
-from infinity.cloud.aws.failure import AwsError
-from infinity.cloud.emulator import Emulator, broken, refused, reset, slow, throttled
-from infinity.cloud.emulator.faults import Fault, Gate
 from infinity.cloud.items import Items, Trouble
+from infinity.emulator import Emulator, broken, refused, reset, slow, throttled
+from infinity.emulator.faults import Fault, Gate
 from infinity.testing.clock import VirtualClock
 
 REST = 10.0

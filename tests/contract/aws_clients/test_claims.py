@@ -7,11 +7,11 @@ import re
 import pytest
 from tests.contract.aws_clients.conftest import Makes
 
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.failure import AwsError
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
 from infinity.cloud.claims import Claims, is_claim_of
-from infinity.cloud.emulator import Emulator, broken, refused, reset
-from infinity.cloud.emulator.s3 import Blob
+from infinity.emulator import Emulator, broken, refused, reset
+from infinity.emulator.s3 import Blob
 from infinity.errors import DamagedStore
 
 SIZES = [0, 1, 1 << 18, (1 << 18) + 1, 5_000_000]

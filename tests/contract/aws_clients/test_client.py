@@ -10,10 +10,10 @@ import pytest
 from tests.contract.aws_clients.conftest import QUICK, Makes, Waits
 from tests.patience import PATIENCE
 
-from infinity.cloud.aws.client import Aws, Patience
-from infinity.cloud.aws.credentials import Keys
-from infinity.cloud.aws.failure import AwsError
-from infinity.cloud.emulator import Emulator, Fault, broken, refused, reset, slow, throttled
+from infinity.aws.client import Aws, Patience
+from infinity.aws.credentials import Keys
+from infinity.aws.failure import AwsError
+from infinity.emulator import Emulator, Fault, broken, refused, reset, slow, throttled
 
 ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 PUT = {"TableName": "items", "Item": ITEM}

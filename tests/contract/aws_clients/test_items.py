@@ -8,14 +8,11 @@ from collections.abc import Callable
 import pytest
 from tests.contract.aws_clients.conftest import Makes
 
+from infinity.aws.breaker import Breaker
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
 from infinity.backoff import Backoff
-from infinity.cloud.aws.breaker import Breaker
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.failure import AwsError
 from infinity.cloud.claims import Claims
-from infinity.cloud.emulator import Emulator, broken, delayed, lost, repeated, reset, slow, throttled
-from infinity.cloud.emulator.faults import Attempt, Fault
-from infinity.cloud.emulator.wire import Reply
 from infinity.cloud.items import (
     FAILING_SECONDS,
     INTERRUPT_SECONDS,
@@ -25,6 +22,9 @@ from infinity.cloud.items import (
     Items,
     Trouble,
 )
+from infinity.emulator import Emulator, broken, delayed, lost, repeated, reset, slow, throttled
+from infinity.emulator.faults import Attempt, Fault
+from infinity.emulator.wire import Reply
 from infinity.errors import DamagedStore, LimitReached
 from infinity.testing.clock import VirtualClock
 
@@ -103,8 +103,8 @@ async def test_a_table_that_is_away_fails_no_slice_and_is_counted(
 async def test_a_hint_that_is_not_answered_costs_a_slice_a_few_seconds_at_most(
     cloud: Emulator, items: Items, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from infinity.aws.client import Patience
     from infinity.cloud import items as module
-    from infinity.cloud.aws.client import Patience
 
     assert module._HINT.total <= 3
     monkeypatch.setattr(module, "_HINT", Patience(tries=2, once=0.1, total=0.3))

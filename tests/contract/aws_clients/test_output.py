@@ -6,11 +6,11 @@ import json
 
 from tests.contract.aws_clients.conftest import drain
 
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.sqs import Queue, deduplication_id
-from infinity.cloud.emulator import Emulator, reset
+from infinity.aws.client import Aws
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.cloud.output import Output
-from infinity.cloud.postgres.commit import Told
+from infinity.emulator import Emulator, reset
+from infinity.stores.postgres.commit import Told
 
 
 def rows(thread: str, *positions: int) -> list[Told]:

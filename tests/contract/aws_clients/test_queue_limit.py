@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infinity.cloud.aws.client import Aws
+from infinity.aws.client import Aws
 from infinity.cloud.items import Items
 from infinity.cloud.queue_limit import PARTS, QueueLimit
 from infinity.errors import LimitReached

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.contract.aws_clients.conftest import Waits, drain
 
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.failure import AwsError
-from infinity.cloud.aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id
-from infinity.cloud.emulator import Emulator, broken, reset, throttled
-from infinity.cloud.emulator.faults import Attempt, Fault
-from infinity.cloud.emulator.wire import Reply
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
+from infinity.aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id
+from infinity.emulator import Emulator, broken, reset, throttled
+from infinity.emulator.faults import Attempt, Fault
+from infinity.emulator.wire import Reply
 from infinity.errors import LimitReached
 from infinity.testing.clock import VirtualClock
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.patience import PATIENCE
 
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.secrets import resolve
-from infinity.cloud.emulator import Emulator, Gate, broken, refused
+from infinity.aws.client import Aws
+from infinity.aws.secrets import resolve
+from infinity.emulator import Emulator, Gate, broken, refused
 from infinity.errors import ConfigError
 
 

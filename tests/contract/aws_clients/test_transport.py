@@ -11,13 +11,13 @@ from aiohttp import web
 from tests.contract.aws_clients.conftest import Makes
 
 from infinity.abc import Verdict
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.emulator import Credentials, Emulator
-from infinity.cloud.emulator.signature import SignatureRefused, verify
-from infinity.cloud.emulator.wire import Request
+from infinity.aws.client import Aws
 from infinity.cloud.toolsets import check_tokens, configured_servers
 from infinity.cloud.transport import SignedTransport
 from infinity.config.schema import Config, ToolsetConfig
+from infinity.emulator import Credentials, Emulator
+from infinity.emulator.signature import SignatureRefused, verify
+from infinity.emulator.wire import Request
 from infinity.errors import ConfigError
 from infinity.local.toolsets import ServerSet
 from infinity.rap.address import Server

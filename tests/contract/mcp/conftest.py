@@ -16,8 +16,8 @@ from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from infinity.backoff import Backoff
-from infinity.rap.mcp.server import BridgeServer
-from infinity.rap.mcp.specification import ServerSpecification
+from infinity.mcp.server import BridgeServer
+from infinity.mcp.specification import ServerSpecification
 
 SCRIPT = str(Path(__file__).with_name("scripted_mcp_server.py"))
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from infinity.rap.mcp import connections
+from infinity.mcp import connections
 
 PAGE = "https://auth.example/authorize"
 

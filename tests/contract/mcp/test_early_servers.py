@@ -11,7 +11,7 @@ import pytest
 from tests.contract.mcp.test_failures import lines, until_noted
 from tests.patience import PATIENCE
 
-from infinity.rap.mcp import catalogue, process
+from infinity.mcp import catalogue, process
 
 SERVER = str(Path(__file__).with_name("early_mcp_server.py"))
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from tests.patience import PATIENCE
 
-from infinity.rap.mcp import catalogue
+from infinity.mcp import catalogue
 
 
 def lines(path: Path) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 from tests.contract.mcp.pixel import PIXEL
 from tests.patience import PATIENCE
 
+from infinity.mcp import catalogue
 from infinity.rap.manifest import parse_manifest
-from infinity.rap.mcp import catalogue
 
 
 @pytest.mark.rap("DISC-2", "DISC-9")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from tests.patience import PATIENCE
 
-from infinity.rap.mcp import web as web_side
+from infinity.mcp import web as web_side
 
 
 class EarlyWebServer:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infinity.errors import StoreError
-from infinity.rap.mcp.ledger import Ledger
+from infinity.mcp.ledger import Ledger
 from infinity.rap.server.store import ServerStore
 
 STORES: list[Callable[[Path], Any]] = [ServerStore, Ledger]

@@ -17,9 +17,9 @@ from tests.contract.postgresql import server_url
 
 from infinity.callback_keys import META, RENEW_AFTER
 from infinity.cli.main import infinity
-from infinity.cloud.emulator.faults import Attempt
-from infinity.cloud.emulator.wire import Reply
-from infinity.cloud.postgres.opening import open_store
+from infinity.emulator.faults import Attempt
+from infinity.emulator.wire import Reply
+from infinity.stores.postgres.opening import open_store
 
 Run = Callable[..., Result]
 

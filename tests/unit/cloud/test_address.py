@@ -9,10 +9,10 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from tests.contract.postgresql import server_url
 
-from infinity.cloud.postgres import address as addresses
-from infinity.cloud.postgres.address import connections, open_address
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
 from infinity.errors import ConfigError
+from infinity.stores.postgres import address as addresses
+from infinity.stores.postgres.address import connections, open_address
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL
 
 CLUSTER = "abcdefghijklmnopqrstuvwxyz.dsql.eu-central-1.on.aws"
 

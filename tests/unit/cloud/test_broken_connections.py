@@ -12,7 +12,7 @@ from tests.contract.dsql_rules import Conflicts, DsqlConnection
 from tests.contract.threads import NOW, call, commit, create, message
 
 from infinity.abc import Expect, Status
-from infinity.cloud.postgres.store import PostgresStore
+from infinity.stores.postgres.store import PostgresStore
 
 
 class Breaking(DsqlConnection):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.postgres import connections
-from infinity.cloud.postgres.connections import UNTRIED, Connections
+from infinity.stores.postgres import connections
+from infinity.stores.postgres.connections import UNTRIED, Connections
 
 
 class Fake:

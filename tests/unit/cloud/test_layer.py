@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from infinity.cloud.layer.build import Layer, Order, build, read_manifest
-from infinity.cloud.layer.check import Checked, Trial, check
-from infinity.cloud.layer.dependencies import Wanted, requirements
-from infinity.cloud.layer.python import PythonVersion, interpreter_of, python_version
-from infinity.cloud.layer.wheel import newest_wheel, read_wheel
+from infinity.deploy.layer.build import Layer, Order, build, read_manifest
+from infinity.deploy.layer.check import Checked, Trial, check
+from infinity.deploy.layer.dependencies import Wanted, requirements
+from infinity.deploy.layer.python import PythonVersion, interpreter_of, python_version
+from infinity.deploy.layer.wheel import newest_wheel, read_wheel
 from infinity.errors import ConfigError
 
 HERE = PythonVersion(*sys.version_info[:2])

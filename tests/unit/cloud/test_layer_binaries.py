@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from infinity.cloud.layer.binaries import Stripped, examine, read_binary, strip_all
-from infinity.cloud.layer.build import MANIFEST
-from infinity.cloud.layer.check import Trial, check
-from infinity.cloud.layer.python import PythonVersion
+from infinity.deploy.layer.binaries import Stripped, examine, read_binary, strip_all
+from infinity.deploy.layer.build import MANIFEST
+from infinity.deploy.layer.check import Trial, check
+from infinity.deploy.layer.python import PythonVersion
 from infinity.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ELF files are of Linux")

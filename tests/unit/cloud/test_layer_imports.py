@@ -13,12 +13,12 @@ from tests.contract.databases import database_url
 from tests.patience import PATIENCE
 from tests.ports import free_port
 
+from infinity.aws.client import Aws
+from infinity.aws.sqs import Queue, deduplication_id
 from infinity.callback_keys import callback_keys
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.sqs import Queue, deduplication_id
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.layer.dependencies import LEFT_OUT
-from infinity.cloud.postgres.opening import open_store
+from infinity.deploy.layer.dependencies import LEFT_OUT
+from infinity.emulator import Emulator
+from infinity.stores.postgres.opening import open_store
 from infinity.testing.tool_server import ToolServer, tool
 
 TO_THE_RUNTIME = ("boto3", "botocore")

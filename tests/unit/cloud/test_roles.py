@@ -11,10 +11,10 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from tests.contract.postgresql import server_url
 
-from infinity.cloud.postgres.connections import Connections
-from infinity.cloud.postgres.platform import DSQL
-from infinity.cloud.postgres.roles import arrange
-from infinity.cloud.postgres.transactions import Retries, Transactions
+from infinity.stores.postgres.connections import Connections
+from infinity.stores.postgres.platform import DSQL
+from infinity.stores.postgres.roles import arrange
+from infinity.stores.postgres.transactions import Retries, Transactions
 
 AGENT, SWEEP = (f"arn:aws:iam::111122223333:role/{name}" for name in ("Agent", "Sweep"))
 

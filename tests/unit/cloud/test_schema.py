@@ -12,10 +12,10 @@ from tests.contract.databases import dsql_connections
 from tests.contract.dsql_rules import Conflicts
 from tests.contract.postgresql import server_url
 
-from infinity.cloud.postgres import schema
-from infinity.cloud.postgres.opening import migrate, open_store, store_on
-from infinity.cloud.postgres.platform import DSQL
 from infinity.errors import ConfigError, NewerStore, StoreError
+from infinity.stores.postgres import schema
+from infinity.stores.postgres.opening import migrate, open_store, store_on
+from infinity.stores.postgres.platform import DSQL
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from tests.patience import PATIENCE
 
 from infinity._core import Message
 from infinity.abc import INCOMPLETE, Status
-from infinity.cloud.postgres import portable
-from infinity.cloud.postgres.store import PostgresStore
 from infinity.errors import Conflict, LimitReached, Stopped, StoreError
+from infinity.stores.postgres import portable
+from infinity.stores.postgres.store import PostgresStore
 
 LARGE = 3_200
 

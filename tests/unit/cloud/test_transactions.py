@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from infinity.cloud.postgres.connections import Connection, Connections
-from infinity.cloud.postgres.platform import DSQL, POSTGRESQL
-from infinity.cloud.postgres.transactions import Retries, Transactions
 from infinity.errors import ConfigError, Conflict, InfinityError, LimitReached, RuleBroken, StoreError
+from infinity.stores.postgres.connections import Connection, Connections
+from infinity.stores.postgres.platform import DSQL, POSTGRESQL
+from infinity.stores.postgres.transactions import Retries, Transactions
 
 MET = asyncpg.SerializationError("change conflicts with another transaction, please retry: (OC000)")
 GONE = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")

@@ -11,9 +11,9 @@ from infinity import Agent
 from infinity._core import Journal, Wake
 from infinity.callback_keys import EARLIER, KEPT, RENEW_AFTER, callback_keys
 from infinity.local.embedded import Runtime
-from infinity.local.journal_store import JournalStore
-from infinity.local.wakeup import Wakeup
 from infinity.rap.capability import Capabilities, generate_key
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.testing import Script
 from infinity.testing.kit import Kit
 

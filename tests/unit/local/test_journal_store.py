@@ -12,8 +12,8 @@ from tests.patience import PATIENCE as SOON
 
 from infinity._core import CoreError, Journal, Message, Wake
 from infinity.errors import DamagedStore, NewerStore, Stopped, StoreLocked, from_core
-from infinity.local.journal_store import JournalStore
-from infinity.local.wakeup import Wakeup
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 
 
 @pytest.fixture

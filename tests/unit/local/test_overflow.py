@@ -11,7 +11,7 @@ from infinity._core import Mailboxes, Message, Wake
 from infinity.backoff import Backoff
 from infinity.errors import StoreError
 from infinity.local.mailboxes import LocalMailbox
-from infinity.local.wakeup import Wakeup
+from infinity.stores.sqlite.wakeup import Wakeup
 
 
 class Inbox:

@@ -7,7 +7,7 @@ from tests.patience import PATIENCE as SOON
 from infinity._core import Mailboxes, Message, Wake
 from infinity.local.clock import SystemClock
 from infinity.local.mailboxes import LocalMailbox
-from infinity.local.wakeup import Wakeup
+from infinity.stores.sqlite.wakeup import Wakeup
 
 
 async def test_the_alarm_goes_off_once_at_its_time() -> None:

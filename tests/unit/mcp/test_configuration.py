@@ -11,7 +11,7 @@ from infinity.config.reading import read_config
 from infinity.config.schema import Config
 from infinity.errors import ConfigError
 from infinity.local.mcp_servers import bridge_tokens, specification, tool_servers
-from infinity.rap.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification, read_specification
+from infinity.mcp.specification import ENVIRONMENT, TOKEN, ServerSpecification, read_specification
 
 
 def configured(tmp_path: Path, text: str) -> Config:

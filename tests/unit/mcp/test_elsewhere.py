@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from mcp.client.auth.exceptions import OAuthFlowError
 
-from infinity.rap.mcp.elsewhere import is_public, pinned
+from infinity.mcp.elsewhere import is_public, pinned
 
 PUBLIC = "93.184.216.34"
 

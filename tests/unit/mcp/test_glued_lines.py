@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infinity.rap.mcp.process import glued
+from infinity.mcp.process import glued
 
 ANSWER = {"jsonrpc": "2.0", "id": 1, "result": {"text": 'a } b { "id": "\\u2028"'}}
 OTHER = {"id": 2, "error": {"code": -1, "message": "no"}, "jsonrpc": "2.0"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from mcp_types import Resource, ResourceTemplate, Tool
 
-from infinity.rap.mcp import listing
-from infinity.rap.mcp.bridge import _list_resources
-from infinity.rap.mcp.listing import EndlessList, list_resources, list_templates, list_tools, offered
+from infinity.mcp import listing
+from infinity.mcp.bridge import _list_resources
+from infinity.mcp.listing import EndlessList, list_resources, list_templates, list_tools, offered
 
 
 class Server:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infinity.rap.mcp.lists import keep_good
+from infinity.mcp.lists import keep_good
 
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 FINE = {"name": "fine", "inputSchema": {"type": "object"}}

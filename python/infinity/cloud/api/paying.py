@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infinity.aws.sqs import deduplication_id
+
 from .. import envelope
-from ..aws.sqs import deduplication_id
 from ..owed import Owed
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import re
 from aiohttp import web
 
 from infinity.answers import examination
-from infinity.local.journal_store import JournalStore
 from infinity.models.planning import examine
+from infinity.stores.sqlite.store import JournalStore
 
 from .answers import answer, respond
 from .backend import BACKEND

@@ -114,10 +114,10 @@ def _same_when_rewritten(toolset: Toolset, report: Report) -> None:
 
 
 def _displays(tool: Tool) -> bool:
-    from infinity import _core
+    from infinity._core import display
 
     sample = json.dumps({name: _sample(schema) for name, schema in _properties(tool).items()})
-    return _core.display(tool.display_script or "", sample.encode()) is not None
+    return display(tool.display_script or "", sample.encode()) is not None
 
 
 def _properties(tool: Tool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infinity.rap.failure import why
+from infinity.unreachable import why
 
 from .receiver import Line, Receiver
 from .report import Report

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from infinity._core import Delta, Journal, Message, Wake
 from infinity.abc import Accepted
-from infinity.local.journal_store import JournalStore
-from infinity.local.wakeup import Wakeup
 from infinity.readable import readable
+from infinity.stores.sqlite.store import JournalStore
+from infinity.stores.sqlite.wakeup import Wakeup
 
 __all__ = ["PumpedStore"]
 

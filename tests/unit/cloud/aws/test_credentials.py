@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.patience import PATIENCE
 
-from infinity.cloud.aws import credentials
-from infinity.cloud.aws.credentials import FoundCredentials, Keys
+from infinity.aws import credentials
+from infinity.aws.credentials import FoundCredentials, Keys
 from infinity.errors import ConfigError
 
 GIVEN = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from infinity.cloud.aws.endpoints import Endpoints, function_region
+from infinity.aws.endpoints import Endpoints, function_region
 from infinity.errors import ConfigError
 
 SERVICES = ["sqs", "dynamodb", "scheduler", "secretsmanager", "ssm", "s3", "lambda"]

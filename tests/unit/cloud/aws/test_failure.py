@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infinity.cloud.aws.failure import is_throttling, refused, unreachable
+from infinity.aws.failure import is_throttling, refused, unreachable
 from infinity.errors import StoreError
 
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from infinity._core import Delta, Thread
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.sqs import LARGEST_MESSAGE, Queue, escaped
+from infinity.aws.client import Aws
+from infinity.aws.sqs import LARGEST_MESSAGE, Queue, escaped
 from infinity.cloud.output import Output
 
 OUTPUT = Output(Queue(cast(Aws, None), "http://127.0.0.1/0/output.fifo"))

@@ -17,8 +17,8 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity.cloud.aws.credentials import Keys
-from infinity.cloud.aws.signing import Scope, login_token, presigned, query_string, signed_headers
+from infinity.aws.credentials import Keys
+from infinity.aws.signing import Scope, login_token, presigned, query_string, signed_headers
 
 AT = 1_800_000_000
 CLUSTER = "abcdefghijklmnopqrstuvwxyz.dsql.eu-central-1.on.aws"

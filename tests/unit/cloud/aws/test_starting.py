@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.aws.client import Aws
-from infinity.cloud.aws.failure import AwsError
-from infinity.cloud.aws.starting import start
-from infinity.cloud.emulator import AwsError as Refusal
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.faults import Attempt
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
+from infinity.aws.starting import start
+from infinity.emulator import AwsError as Refusal
+from infinity.emulator import Emulator
+from infinity.emulator.faults import Attempt
 
 
 async def test_what_is_being_made_is_waited_for_and_what_runs_is_left_alone() -> None:

@@ -23,7 +23,7 @@ import psutil
 import pytest
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator.local import Folder
+from infinity.emulator.local import Folder
 from infinity.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Lambda's runtime client is for Linux")

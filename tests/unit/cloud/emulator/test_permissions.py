@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.emulator.failure import AwsError
-from infinity.cloud.emulator.permissions import Permissions, Place
-from infinity.cloud.emulator.wire import Request
+from infinity.emulator.failure import AwsError
+from infinity.emulator.permissions import Permissions, Place
+from infinity.emulator.wire import Request
 
 PLACE = Place("eu-central-1", "000000000000")
 QUEUE = PLACE.arn("sqs", "inbox.fifo")

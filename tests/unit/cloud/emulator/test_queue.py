@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from infinity.cloud.emulator import AwsError
-from infinity.cloud.emulator.sqs import Message, Queue
-from infinity.cloud.emulator.sqs.settings import Settings
+from infinity.emulator import AwsError
+from infinity.emulator.sqs import Message, Queue
+from infinity.emulator.sqs.settings import Settings
 from infinity.testing.clock import VirtualClock
 
 VISIBILITY = 30

@@ -14,8 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator import Credentials as OwnCredentials
-from infinity.cloud.emulator import Emulator
+from infinity.emulator import Credentials as OwnCredentials
+from infinity.emulator import Emulator
 
 
 async def send(aws: Emulator, session: aiohttp.ClientSession, operation: str, body: bytes) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infinity.cloud.emulator import Emulator
-from infinity.cloud.emulator.snapshot import restore, taken
+from infinity.emulator import Emulator
+from infinity.emulator.snapshot import restore, taken
 from infinity.testing.clock import START, VirtualClock
 
 ROLE = "arn:aws:iam::000000000000:role/r"
@@ -92,7 +92,7 @@ async def test_tables_objects_secrets_and_parameters_are_kept() -> None:
         table.write(table.key_of(item), item)
         first.s3.create("bucket")
         client_body = b"\0\1"
-        from infinity.cloud.emulator.s3 import Blob
+        from infinity.emulator.s3 import Blob
 
         first.s3.objects("bucket")["k"] = Blob(client_body, {"content-type": "x/y"}, START)
         arn = first.secrets.create("secret", "hush")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.patience import PATIENCE
 
-from infinity.cloud.emulator import Emulator, WallClock
-from infinity.cloud.emulator.clock import Timeline
+from infinity.emulator import Emulator, WallClock
+from infinity.emulator.clock import Timeline
 from infinity.testing.clock import START, VirtualClock
 
 

@@ -14,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infinity.emulator.lambdas.invocation import Invocation, Outcome, failed
 from infinity.errors import ConfigError
 from infinity.supervision import shared
 
-from ..emulator.lambdas.invocation import Invocation, Outcome, failed
 from .python import PythonVersion
 
 __all__ = ["Ran", "Started", "run", "runtime_folder"]
@@ -49,7 +49,7 @@ class Ran(NamedTuple):
 
 async def run(started: Started, events: Sequence[Any]) -> Ran:
     """One process, one event after the other, until one fails; it is killed at the end."""
-    from ..emulator.lambdas.runtime_api import RuntimeApi
+    from infinity.emulator.lambdas.runtime_api import RuntimeApi
 
     rested = asyncio.Event()
     api = RuntimeApi(ARN, rested.set, lambda: None)

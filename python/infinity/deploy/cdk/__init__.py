@@ -5,9 +5,9 @@
 be called.
 """
 
-from infinity.cloud.cdk.agent import InfinityAgent
-from infinity.cloud.cdk.options import Options
-from infinity.cloud.cdk.stores import Stores
-from infinity.cloud.cdk.tool_function import ToolFunction
+from infinity.deploy.cdk.agent import InfinityAgent
+from infinity.deploy.cdk.options import Options
+from infinity.deploy.cdk.stores import Stores
+from infinity.deploy.cdk.tool_function import ToolFunction
 
 __all__ = ["InfinityAgent", "Options", "Stores", "ToolFunction"]

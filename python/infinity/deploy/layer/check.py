@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infinity.emulator.lambdas.invocation import Outcome
 from infinity.errors import ConfigError
 
-from ..emulator.lambdas.invocation import Outcome
 from .binaries import Examined, examine
 from .build import Manifest, read_manifest
 from .python import PythonVersion, interpreter_of, python_version

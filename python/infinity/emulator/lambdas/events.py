@@ -15,7 +15,7 @@ from .invocation import Outcome
 
 __all__ = ["Events"]
 
-log = logging.getLogger("infinity.cloud.emulator")
+log = logging.getLogger("infinity.emulator")
 
 MAX_EVENT = 1_000_000
 RETRIES_AFTER_MS = (60_000, 120_000)

@@ -1,4 +1,4 @@
-"""``python -m infinity.rap.mcp --port PORT --state FILE``: the bridge as the daemon runs it, its specification in the environment."""
+"""``python -m infinity.mcp --port PORT --state FILE``: the bridge as the daemon runs it, its specification in the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MISSING = "infinity: the bridge to MCP needs the MCP SDK; install it: pip instal
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infinity.rap.mcp")
+    parser = argparse.ArgumentParser(prog="python -m infinity.mcp")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--state", required=True)
     options = parser.parse_args()

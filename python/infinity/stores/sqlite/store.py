@@ -25,9 +25,8 @@ from infinity.abc import (
     Tombstone,
 )
 from infinity.errors import Stopped, StoreError, from_core
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.supervision import in_thread
-
-from .wakeup import Wakeup
 
 __all__ = ["JournalStore"]
 

@@ -1,7 +1,7 @@
-"""A deployment on this machine: the queues, the table, the bucket and the six functions that ``infinity.cloud.cdk`` makes on AWS.
+"""A deployment on this machine: the queues, the table, the bucket and the six functions that ``infinity.deploy.cdk`` makes on AWS.
 
 The functions are processes with Lambda's own runtime client; PostgreSQL is a real one. What stands for AWS are the stand-ins of
-``infinity.cloud.emulator``.
+``infinity.emulator``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from infinity.callback_keys import callback_keys
-from infinity.cloud.postgres import opening
 from infinity.errors import ConfigError
+from infinity.stores.postgres import opening
 
 from ..service import HOST
 from ..snapshot import restore, taken

@@ -15,7 +15,7 @@ import msgspec
 
 from infinity.backoff import Backoff
 from infinity.errors import StoreError
-from infinity.rap.failure import why
+from infinity.unreachable import why
 
 from .credentials import Credentials, FoundCredentials
 from .endpoints import Endpoints, function_region

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from infinity.cloud.aws.credentials import FoundCredentials
-from infinity.cloud.aws.signing import login_token
+from infinity.aws.credentials import FoundCredentials
+from infinity.aws.signing import login_token
 from infinity.errors import ConfigError
 from infinity.supervision import in_thread
 

@@ -14,8 +14,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infinity.cloud.layer.build import read_manifest
-from infinity.cloud.layer.python import python_version
+from infinity.deploy.layer.build import read_manifest
+from infinity.deploy.layer.python import python_version
 from infinity.errors import ConfigError
 
 from .environment import SizeCheck

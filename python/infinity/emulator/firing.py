@@ -17,7 +17,7 @@ from .schedules import SEND_MESSAGE, Schedule
 
 __all__ = ["Firing"]
 
-log = logging.getLogger("infinity.cloud.emulator")
+log = logging.getLogger("infinity.emulator")
 
 _LONGEST_BACKOFF_MS = 15 * 60 * 1000
 Send = Callable[[dict[str, Any]], Awaitable[None]]
