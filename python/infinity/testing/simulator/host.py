@@ -303,7 +303,7 @@ class SimulatedHost:
         """Early events, of which only their own commits tell (SUB-9), and completions that are on record."""
         kept = self.kept
         kept.update({(delta.thread, message.id): about for about, message in delta.kept})
-        self.purchases.committed(delta.thread)
+        self.purchases.committed(delta.thread, [message for _, message, _ in delta.consumed])
         gone = {*delta.released, *delta.dropped}
         left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
         if forgotten := [key for key in left if kept[key] not in gone]:

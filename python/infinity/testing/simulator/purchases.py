@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from infinity.abc import Turn
@@ -34,6 +35,8 @@ class Purchases:
         self._undecided: dict[str, Any] = {}
         """The last reply by thread, as long as it may be a turn."""
         self._resumed: Counter[str] = Counter()
+        self._unread: Counter[str] = Counter()
+        """Of those resumes, the ones that wait in a mailbox."""
         self._waited: set[str] = set()
         """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
 
@@ -73,6 +76,7 @@ class Purchases:
 
     def resumed(self, thread: str) -> None:
         self._resumed[thread] += 1
+        self._unread[thread] += 1
 
     def forgiven(self, thread: str) -> None:
         """A stop in order could not write its last words: one attempt is not on record, which the guarantees say."""
@@ -87,10 +91,14 @@ class Purchases:
         """Whether any turn is not committed yet."""
         return bool(self._turns)
 
-    def committed(self, thread: str) -> None:
+    def committed(self, thread: str, read: Collection[str] = ()) -> None:
+        """``read``: the ids of the messages in it. A resume that is read after the turn begins anew once more."""
         self._undecided.pop(thread, None)
+        resumes = sum(message.startswith("control.resume") for message in read)
+        self._unread[thread] = max(0, self._unread[thread] - resumes)
         if self._turns.pop(thread, 0):
-            del self._vain[thread], self._resumed[thread]
+            del self._vain[thread]
+            self._resumed[thread] = self._unread[thread]
             self._waited.discard(thread)
 
     def lost(self, thread: str) -> None:
