@@ -25,12 +25,12 @@ from infinity.abc import (
     Store,
     Tombstone,
 )
-from infinity.answers.keys import Keys, fingerprint
 from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
 from infinity.engine.attempts import Attempts
 from infinity.engine.deletions import Deletions
 from infinity.engine.held_back import HeldBack
+from infinity.engine.idempotency import Keys, fingerprint
 from infinity.engine.loop import Loop
 from infinity.engine.missing import missing
 from infinity.engine.outbox import Outbox

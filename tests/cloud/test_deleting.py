@@ -16,7 +16,7 @@ from tests.slice.world import call, say
 
 from infinity.cloud import erasure
 from infinity.cloud.api.threads import delete_thread
-from infinity.cloud.door import Request
+from infinity.cloud.function_url import Request
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
 from infinity.message import Action
 from infinity.settings import Limits, Retention, Settings

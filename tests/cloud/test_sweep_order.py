@@ -9,11 +9,11 @@ import pytest
 from tests.cloud.world import CloudWorld
 
 from infinity._core import Message
-from infinity.answers.answer import Answer
-from infinity.answers.routes import Route
+from infinity.api.responses import Answer
+from infinity.api.routes import Route
 from infinity.cloud import sweep
 from infinity.cloud.api import routes
-from infinity.cloud.door import Request
+from infinity.cloud.function_url import Request
 from infinity.cloud.host import Host
 from infinity.cloud.owed import owed
 from infinity.cloud.sweep import ENOUGH, wake_overdue

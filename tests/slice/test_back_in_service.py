@@ -11,7 +11,7 @@ from tests.slice.world import World, call, say, texts
 
 from infinity import tool
 from infinity.abc import Status
-from infinity.answers import threads
+from infinity.api import threads
 from infinity.errors import UnknownThread
 from infinity.stamps import is_stamp
 

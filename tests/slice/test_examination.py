@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from tests.slice.world import World, call, say
 
-from infinity.answers import entries, threads
-from infinity.answers.examination import PAGE, examine
+from infinity.api import entries, threads
+from infinity.api.examination import PAGE, examine
 from infinity.errors import ModelRefused, StoreError
 from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.tool_server import ToolServer

@@ -40,7 +40,7 @@ async def test_other_content_is_refused_while_the_first_is_queued(world: World) 
 async def test_a_key_is_found_far_back_in_a_long_history(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infinity.answers.keys._PAGE", 2)
+    monkeypatch.setattr("infinity.engine.idempotency._PAGE", 2)
     thread = await world.thread()
     for number in range(4):
         world.model.then(say(f"answer {number}"))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from infinity import Agent, Runtime
-from infinity.answers.examination import examine
+from infinity.api.examination import examine
 from infinity.local.database import learned
 from infinity.local.home import Home
 from infinity.models.lessons import META

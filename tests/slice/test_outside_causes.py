@@ -13,7 +13,7 @@ from tests.slice.world import World, call, say
 
 from infinity._core import Message
 from infinity.abc import Part, Text
-from infinity.answers.threads import listing
+from infinity.api.threads import listing
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
 from infinity.settings import Retries, Settings

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from tests.slice.world import SOON, World, call, say
 
-from infinity.answers import prompts, threads
-from infinity.answers.asked import Selection
-from infinity.answers.choices import choose
-from infinity.answers.failure import Refused
+from infinity.api import prompts, threads
+from infinity.api.choices import choose
+from infinity.api.errors import Refused
+from infinity.api.requests import Selection
 from infinity.feed import FeedEvent
 from infinity.settings import Policy, Settings
 from infinity.testing.tool_server import ToolServer

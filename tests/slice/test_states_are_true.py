@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from tests.slice.world import SOON, Streaming, World, call, say
 
-from infinity.answers import threads
+from infinity.api import threads
 from infinity.errors import BadRequest
 from infinity.message import Action
 from infinity.settings import Limits, Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.slice.world import World, say
 
-from infinity.answers import threads
+from infinity.api import threads
 
 ONCE = {"input": 10, "output": 5, "cache_read": 0, "cache_write": 0}
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infinity.abc import Delivery, Store, Verdict
-from infinity.answers.toolsets import described
+from infinity.api.toolsets import described
 from infinity.config.schema import DEFAULT_PORT, ToolsetConfig
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
 from infinity.ports import is_free

@@ -15,7 +15,7 @@ from tests.crash.history import undated
 from tests.patience import PATIENCE
 from tests.slice.world import Replies, Streaming, say
 
-from infinity.cloud.door import PAGE_BYTES
+from infinity.cloud.function_url import PAGE_BYTES
 from infinity.cloud.items import Trouble
 from infinity.errors import ConfigError
 from infinity.stamps import is_stamp

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.boundary.cloud.functions import TOKEN, Functions
 
-from infinity.answers.answer import Answer, answer
-from infinity.answers.routes import Route
+from infinity.api.responses import Answer, answer
+from infinity.api.routes import Route
 from infinity.cloud.api import routes
 from infinity.cloud.owed import owed
 from infinity.emulator.faults import refused

@@ -17,7 +17,7 @@ import pytest
 from tests.boundary.daemons import Running, running
 from tests.patience import PATIENCE
 
-from infinity.answers.openapi import describe
+from infinity.api.openapi import describe
 from infinity.errors import ConfigError, DamagedStore, NewerStore, StoreLocked
 from infinity.local.api.routes import ROUTES
 from infinity.local.daemon import Daemon, plan

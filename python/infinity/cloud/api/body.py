@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from infinity.answers import asked
-from infinity.answers.asked import check_encoding
-
-from ..door import Request
+from infinity.api import requests as asked
+from infinity.api.requests import check_encoding
+from infinity.cloud.function_url import Request
 
 if TYPE_CHECKING:
     from ..host import Host

@@ -7,15 +7,15 @@ import re
 from typing import TYPE_CHECKING
 
 from infinity._core import CoreError
-from infinity.answers.answer import Answer
-from infinity.answers.callbacks import Arrived, receive
-from infinity.answers.failure import Refused, refusal
+from infinity.api.callbacks import Arrived, receive
+from infinity.api.errors import Refused, refusal
+from infinity.api.responses import Answer
 from infinity.callback_keys import kept_keys
+from infinity.cloud.function_url import Request
 from infinity.errors import BadRequest, InfinityError
 from infinity.rap.callback_type import PREFIX
 from infinity.rap.capability import MAX_TOKEN, Capabilities
 
-from ..door import Request
 from .body import check_json
 from .failure import answerable
 

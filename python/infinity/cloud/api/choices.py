@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers import choices
-from infinity.answers.answer import Answer
-from infinity.answers.asked import Selection, check_selection
+from infinity.api import choices
+from infinity.api.requests import Selection, check_selection
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import Request
 
-from ..door import Request
 from .body import path_id, read_json
 
 if TYPE_CHECKING:

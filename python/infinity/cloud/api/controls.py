@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from infinity.answers.answer import Answer, answer
-from infinity.answers.asked import Closing, Interruption, NewModel, Nothing, Resuming
-from infinity.answers.outcome import taken
+from infinity.api.outcome import taken
+from infinity.api.requests import Closing, Interruption, NewModel, Nothing, Resuming
+from infinity.api.responses import Answer, answer
+from infinity.cloud.function_url import Request
 from infinity.message import KEEP_CALLS, Action
 
-from ..door import Request
 from .body import idempotency_key, path_id, read_json
 from .models import check_model
 

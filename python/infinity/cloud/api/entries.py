@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers import entries
-from infinity.answers.answer import Answer
+from infinity.api import entries
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import PAGE_BYTES, Request
 
-from ..door import PAGE_BYTES, Request
 from .body import path_id
 
 if TYPE_CHECKING:

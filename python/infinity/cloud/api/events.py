@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from infinity.answers.answer import Answer, answer
-from infinity.answers.asked import LONGEST_PAGE, PAGE, number
-from infinity.answers.events import cursor
-from infinity.answers.threads import known
+from infinity.api.events import cursor
+from infinity.api.requests import LONGEST_PAGE, PAGE, number
+from infinity.api.responses import Answer, answer
+from infinity.api.threads import known
+from infinity.cloud.function_url import PAGE_BYTES, Request
 from infinity.feed import event_data
 
-from ..door import PAGE_BYTES, Request
 from .body import path_id
 
 if TYPE_CHECKING:

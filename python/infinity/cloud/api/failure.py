@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from infinity._core import CoreError
-from infinity.answers.answer import Answer
-from infinity.answers.failure import Refused, refusal, status_of
+from infinity.api.errors import Refused, refusal, status_of
+from infinity.api.responses import Answer
 from infinity.errors import ConfigError, InfinityError, from_core
 
 __all__ = ["answerable", "failure"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from infinity.answers.failure import Refused
-
-from ..door import Request
+from infinity.api.errors import Refused
+from infinity.cloud.function_url import Request
 
 if TYPE_CHECKING:
     from ..host import Host

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infinity._core import __version__
-from infinity.answers.answer import Answer, answer
-
-from ..door import Request
+from infinity.api.responses import Answer, answer
+from infinity.cloud.function_url import Request
 
 if TYPE_CHECKING:
     from ..host import Host

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers.answer import Answer
-from infinity.answers.asked import NewMessage, check_message
-from infinity.answers.outcome import taken
+from infinity.api.outcome import taken
+from infinity.api.requests import NewMessage, check_message
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import Request
 
-from ..door import Request
 from .body import idempotency_key, path_id, read_json
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers.failure import Refused
+from infinity.api.errors import Refused
 from infinity.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers import prompts
-from infinity.answers.answer import Answer
-
-from ..door import Request
+from infinity.api import prompts
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import Request
 
 if TYPE_CHECKING:
     from ..host import Host

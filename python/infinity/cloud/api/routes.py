@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from infinity._core import __version__
-from infinity.answers.answer import Answer, answer
-from infinity.answers.asked import (
+from infinity.api.errors import no_method, no_route
+from infinity.api.openapi import describe
+from infinity.api.requests import (
     Closing,
     Interruption,
     NewMessage,
@@ -21,12 +22,11 @@ from infinity.answers.asked import (
     Resuming,
     Selection,
 )
-from infinity.answers.failure import no_method, no_route
-from infinity.answers.openapi import describe
-from infinity.answers.routes import DELETION, KEYED, PAGED, Route
+from infinity.api.responses import Answer, answer
+from infinity.api.routes import DELETION, KEYED, PAGED, Route
+from infinity.cloud.function_url import Request, close_event, open_event
 from infinity.message import Action
 
-from ..door import Request, close_event, open_event
 from ..owed import gathering
 from .callbacks import post_callback
 from .choices import post_choice

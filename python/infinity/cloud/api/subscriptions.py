@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers import subscriptions
-from infinity.answers.answer import Answer
+from infinity.api import subscriptions
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import Request
 
-from ..door import Request
 from .body import idempotency_key, path_id
 
 if TYPE_CHECKING:

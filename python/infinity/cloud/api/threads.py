@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infinity.answers import threads
-from infinity.answers.answer import Answer, answer
-from infinity.answers.asked import NewThread
+from infinity.api import threads
+from infinity.api.requests import NewThread
+from infinity.api.responses import Answer, answer
+from infinity.cloud.function_url import Request
 from infinity.engine.missing import missing
 from infinity.errors import ThreadDeleted
 from infinity.explanation import Explanation, Here, Reason, explain
 
-from ..door import Request
 from .body import idempotency_key, path_id, read_json
 from .models import check_model
 

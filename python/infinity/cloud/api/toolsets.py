@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from infinity.answers import toolsets
-from infinity.answers.answer import Answer
-from infinity.answers.asked import Nothing
+from infinity.api import toolsets
+from infinity.api.requests import Nothing
+from infinity.api.responses import Answer
+from infinity.cloud.function_url import Request
 
-from ..door import Request
 from ..environment import read_config
 from .body import path_id, read_json
 

@@ -7,8 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from infinity.abc import Accepted
-from infinity.answers import answer as answers
-from infinity.answers import outcome as outcomes
+from infinity.api import outcome as outcomes
+from infinity.api import responses as answers
 
 __all__ = ["accepted", "answer", "respond", "taken"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web, web_app
 
-from infinity.answers.openapi import describe
+from infinity.api.openapi import describe
 
 from ..connections import serving
 from .answers import answer

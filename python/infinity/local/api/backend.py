@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from infinity.abc import Store
-from infinity.answers.runs import Runs
+from infinity.api.runs import Runs
 from infinity.feed import Feed
 from infinity.models.registry import Models
 from infinity.rap.capability import Capabilities

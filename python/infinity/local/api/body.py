@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from infinity.answers import asked
-from infinity.answers.asked import check_encoding, too_large
+from infinity.api import requests as asked
+from infinity.api.requests import check_encoding, too_large
 
 from .backend import BACKEND
 from .failure import Refused

@@ -6,10 +6,10 @@ import logging
 
 from aiohttp import web
 
-from infinity.answers.answer import Answer
-from infinity.answers.asked import too_large
-from infinity.answers.callbacks import Arrived, receive
-from infinity.answers.failure import Refused, refusal
+from infinity.api.callbacks import Arrived, receive
+from infinity.api.errors import Refused, refusal
+from infinity.api.requests import too_large
+from infinity.api.responses import Answer
 from infinity.errors import BadRequest, InfinityError, LimitReached
 from infinity.rap.callback_type import PREFIX
 

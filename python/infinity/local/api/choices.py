@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infinity.answers import choices
-from infinity.answers.asked import Selection, check_selection
+from infinity.api import choices
+from infinity.api.requests import Selection, check_selection
 
 from .answers import respond
 from .backend import BACKEND

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.answer import answer
-from infinity.answers.asked import Closing, Interruption, NewModel, Nothing, Resuming
+from infinity.api.requests import Closing, Interruption, NewModel, Nothing, Resuming
+from infinity.api.responses import answer
 from infinity.message import KEEP_CALLS, Action
 
 from .answers import respond, taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infinity.answers import entries
+from infinity.api import entries
 
 from .answers import respond
 from .backend import BACKEND

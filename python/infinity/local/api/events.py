@@ -14,8 +14,8 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from infinity._core import CoreError
-from infinity.answers.events import cursor
-from infinity.answers.threads import known
+from infinity.api.events import cursor
+from infinity.api.threads import known
 from infinity.errors import InfinityError, from_core
 from infinity.feed import Feed, FeedEvent, Watcher, asked_in_children, frame
 

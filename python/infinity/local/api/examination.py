@@ -6,7 +6,7 @@ import re
 
 from aiohttp import web
 
-from infinity.answers import examination
+from infinity.api import examination
 from infinity.models.planning import examine
 from infinity.stores.sqlite.store import JournalStore
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from infinity._core import CoreError
-from infinity.answers import failure as failures
-from infinity.answers.failure import Refused, no_method, no_route, status_of
+from infinity.api import errors as failures
+from infinity.api.errors import Refused, no_method, no_route, status_of
 from infinity.errors import InfinityError, StoreError, from_core
 
 from ..moving.failure import MoveFailed, Unconfirmed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infinity.answers.asked import NewMessage, check_message
+from infinity.api.requests import NewMessage, check_message
 
 from .answers import taken
 from .backend import BACKEND

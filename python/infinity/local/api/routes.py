@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infinity.answers.asked import (
+from infinity.api.requests import (
     Closing,
     Interruption,
     NewMessage,
@@ -16,7 +16,7 @@ from infinity.answers.asked import (
     Resuming,
     Selection,
 )
-from infinity.answers.routes import DELETION, KEYED, PAGED, Route
+from infinity.api.routes import DELETION, KEYED, PAGED, Route
 from infinity.message import Action
 
 from .callbacks import post_callback

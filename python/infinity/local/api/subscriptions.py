@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infinity.answers import subscriptions
+from infinity.api import subscriptions
 
 from .answers import respond
 from .backend import BACKEND

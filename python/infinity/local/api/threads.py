@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infinity.answers import threads
-from infinity.answers.asked import NewThread
+from infinity.api import threads
+from infinity.api.requests import NewThread
 
 from .answers import respond
 from .backend import BACKEND, Backend

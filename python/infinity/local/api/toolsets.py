@@ -6,8 +6,8 @@ import asyncio
 
 from aiohttp import web
 
-from infinity.answers import toolsets
-from infinity.answers.asked import Nothing
+from infinity.api import toolsets
+from infinity.api.requests import Nothing
 
 from .answers import respond
 from .backend import BACKEND

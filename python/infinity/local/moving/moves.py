@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infinity.abc import Clock
-from infinity.answers.threads import absent
+from infinity.api.threads import absent
 from infinity.runtime import Runtime
 
 from ..toolsets import ServerSet

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from infinity._core import Delta, Mailboxes, Message, Thread
 from infinity.agent import Agent
-from infinity.answers.asked import too_large
-from infinity.answers.callbacks import Arrived, receive
-from infinity.answers.failure import status_of
+from infinity.api.callbacks import Arrived, receive
+from infinity.api.errors import status_of
+from infinity.api.requests import too_large
 from infinity.errors import BadRequest, InfinityError
 from infinity.feed import Feed
 from infinity.ids import CountedIds

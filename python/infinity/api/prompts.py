@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from infinity.abc import PromptRow, Store, ThreadRow
-
-from .answer import Answer, answer
-from .asked import LONGEST_PAGE, PAGE, number, path_id
-from .failure import Refused
+from infinity.api.errors import Refused
+from infinity.api.requests import LONGEST_PAGE, PAGE, number, path_id
+from infinity.api.responses import Answer, answer
 
 __all__ = ["asked_at", "counted", "listing", "public"]
 

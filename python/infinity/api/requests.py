@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from infinity._core import repaired
+from infinity.api.errors import Refused
 from infinity.errors import BadRequest
 from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
-
-from .failure import Refused
 
 __all__ = [
     "LONGEST_PAGE",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from infinity.abc import Store
+from infinity.api.errors import Refused
+from infinity.api.requests import Selection
+from infinity.api.responses import Answer
 from infinity.engine.missing import missing
 from infinity.errors import AlreadyAnswered, BadRequest
 
-from .answer import Answer
-from .asked import Selection
-from .failure import Refused
 from .outcome import taken
 from .runs import Runs
 

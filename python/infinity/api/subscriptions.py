@@ -10,14 +10,14 @@ import msgspec
 
 from infinity._core import Call, entry_json
 from infinity.abc import Store, ThreadRow
+from infinity.api.errors import Refused
+from infinity.api.requests import LONGEST_PAGE, PAGE, number
+from infinity.api.responses import Answer, answer
 from infinity.engine.missing import missing
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Action
 
-from .answer import Answer, answer
-from .asked import LONGEST_PAGE, PAGE, number
-from .failure import Refused
 from .outcome import taken
 from .runs import Runs
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from infinity.api.responses import Answer, answer
 from infinity.errors import (
     BadRequest,
     ConfigError,
@@ -19,8 +20,6 @@ from infinity.errors import (
     ToolsetError,
     UnknownThread,
 )
-
-from .answer import Answer, answer
 
 __all__ = ["Refused", "no_method", "no_route", "refusal", "status_of"]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import msgspec
 
 from infinity.abc import Accepted, Status
+from infinity.api.errors import Refused
+from infinity.api.responses import Answer
 from infinity.errors import BadRequest, InfinityError, LimitReached
 from infinity.rap.callback_type import TOOL_RESULT, callback_type
 
-from .answer import Answer
-from .failure import Refused
 from .outcome import CALLBACK_RULES, accepted
 from .runs import Runs
 

@@ -11,14 +11,14 @@ import msgspec
 
 from infinity._core import CoreError, header_json
 from infinity.abc import Accepted, Status, Store, ThreadRow, Usage
+from infinity.api.requests import LONGEST_PAGE, PAGE, NewThread, number
+from infinity.api.responses import Answer, answer
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
 from infinity.errors import BadRequest, UnknownThread
 from infinity.ids import ID_RULE, is_id
 
-from .answer import Answer, answer
-from .asked import LONGEST_PAGE, PAGE, NewThread, number
 from .outcome import accepted
 from .prompts import asked_at, counted, public
 from .runs import Runs

@@ -14,10 +14,10 @@ import msgspec
 
 from infinity._core import Call, CoreError, Thread, entry_json, header_json
 from infinity.abc import Store, ThreadRow
+from infinity.api.responses import Answer, answer
 from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
 from infinity.models.lessons import META, told
 
-from .answer import Answer, answer
 from .runs import Runs
 
 __all__ = ["examine"]

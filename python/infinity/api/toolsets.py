@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from infinity.api.responses import Answer, answer
 from infinity.rap.discovery import Problem
 from infinity.rap.manifest import Toolset
 from infinity.tools.catalog import TreeCatalog
-
-from .answer import Answer, answer
 
 __all__ = ["described", "listing", "offered"]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from infinity.abc import Accepted, Status
-
-from .answer import Answer, answer
-from .failure import refusal
+from infinity.api.errors import refusal
+from infinity.api.responses import Answer, answer
 
 __all__ = ["CALLBACK_RULES", "accepted", "taken"]
 

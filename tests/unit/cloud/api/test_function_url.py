@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infinity.answers.answer import Answer, answer
-from infinity.answers.failure import Refused, refusal
+from infinity.api.errors import Refused, refusal
+from infinity.api.responses import Answer, answer
 from infinity.cloud.api.routes import receive, serve
-from infinity.cloud.door import Body, Request, close_event, open_event
 from infinity.cloud.environment import Places
+from infinity.cloud.function_url import Body, Request, close_event, open_event
 from infinity.errors import BadRequest
 
 EVENT: dict[str, Any] = {

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from infinity.answers.answer import Answer
-from infinity.answers.asked import too_large
-from infinity.answers.failure import refusal
+from infinity.api.errors import refusal
+from infinity.api.requests import too_large
+from infinity.api.responses import Answer
 from infinity.errors import BadRequest
 
 __all__ = ["PAGE_BYTES", "Body", "Request", "close_event", "open_event"]

@@ -9,10 +9,10 @@ import msgspec
 
 from infinity._core import CoreError, entry_json, header_json
 from infinity.abc import Store, ThreadRow
+from infinity.api.errors import refusal
+from infinity.api.requests import page
+from infinity.api.responses import Answer
 
-from .answer import Answer
-from .asked import page
-from .failure import refusal
 from .threads import known
 
 __all__ = ["listing"]
