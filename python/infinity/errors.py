@@ -53,6 +53,7 @@ __all__ = [
     "ThreadDeleted",
     "ToolsetError",
     "UnknownThread",
+    "code_of",
     "from_core",
 ]
 
@@ -61,6 +62,8 @@ class InfinityError(Exception):
     """The root. ``code`` is stable and goes on the wire; ``str(error)`` is for people."""
 
     code: ClassVar[str] = "internal"
+    rule: str | None = None
+    """The id of the protocol rule that was broken, where there is one."""
 
 
 class StoreError(InfinityError):
@@ -198,3 +201,10 @@ def from_core(error: BaseException) -> InfinityError:
     """The public error for a ``_core.CoreError``, whose ``args`` are ``(code, text)``."""
     code, text = error.args
     return CORE_CODES[code](text)
+
+
+def code_of(error: BaseException) -> str:
+    """The stable code of any error; of one that is not ours, ``storage`` if the operating system raised it, else ``internal``."""
+    if isinstance(error, InfinityError):
+        return error.code
+    return StoreError.code if isinstance(error, OSError) else InfinityError.code

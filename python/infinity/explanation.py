@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from infinity._core import Call, entry_json, header_json
-from infinity.abc import PromptRow, Store
+from infinity._core import Call
+from infinity.abc import HELD_BACK, Problem, PromptRow, Store, read_entry, read_header
+from infinity.engine.memo import noted
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
-from infinity.engine.parking import HELD_BACK
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -62,7 +62,8 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
     row = await store.thread(thread)
     if row is None:
         raise await missing(store, thread)
-    header = msgspec.json.decode(header_json(row.header))
+    header = read_header(row)
+    memo = noted(header)
     reasons: list[Reason] = []
     if here.failing is not None:
         text = f"its last slice failed and is tried again: {here.failing}"
@@ -75,15 +76,15 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
     if here.queued:
         text = f"{here.queued} message{'s' * (here.queued > 1)} in its mailbox"
         reasons.append(Reason("queued", text))
-    reasons += await _durable(store, thread, header["memo"].get("refused", {}))
+    reasons += await _durable(store, thread, memo.refused)
     if row.parent is None:
         reasons += await _of_children(store, thread)
-    if header["memo"].get("compaction"):
-        reasons.append(Reason("compaction", "its history is being summarised", header["memo"]["compaction"]))
-    if header["problem"]:
-        held_back = header["problem"].startswith(f"{HELD_BACK}: ")
-        reasons.append(Reason("held_back" if held_back else "problem", header["problem"]))
-    return Explanation(thread, _state(row.status, reasons, bool(header["pending"])), reasons)
+    if memo.compaction:
+        reasons.append(Reason("compaction", "its history is being summarised", memo.compaction))
+    if (problem := Problem.read(header.problem)) is not None:
+        kind = HELD_BACK if problem.code == HELD_BACK else "problem"
+        reasons.append(Reason(kind, str(problem)))
+    return Explanation(thread, _state(row.status, reasons, header.pending), reasons)
 
 
 def with_functions(explanation: Explanation, since: Mapping[str, int], own: Collection[str]) -> Explanation:
@@ -142,8 +143,7 @@ async def _began(store: Store, thread: str, call: Call) -> int | None:
     found = await store.entries(thread, call.position - 1, 1)
     if not found or found[0][0] != call.position:
         return None
-    at: int = msgspec.json.decode(entry_json(found[0][1]))["at"]
-    return at
+    return read_entry(found[0][1]).at
 
 
 def _asked_at(prompt: PromptRow) -> int | None:

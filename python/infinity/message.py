@@ -184,7 +184,7 @@ class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):
     failed: bool = False
 
 
-class Problem(Body, frozen=True, omit_defaults=True, kw_only=True):
+class ProblemReport(Body, frozen=True, omit_defaults=True, kw_only=True):
     """Something that the user should know of and that concerns no model: it goes on record and wakes nobody."""
 
     kind = Kind.PROBLEM
@@ -207,7 +207,7 @@ BODIES: dict[str, type[Body]] = {
         Timer,
         Control,
         Summary,
-        Problem,
+        ProblemReport,
     )
 }
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from infinity._core import Call, Message
-from infinity.abc import Accepted, Catalog, Expect, Store, ThreadRow
+from infinity.abc import Accepted, Catalog, Expect, Store, ThreadRow, pages
 from infinity.engine import prompts
 from infinity.message import Body, Event, Result, encode, text_blocks
 from infinity.rap.address import same_origin
@@ -70,11 +70,9 @@ class RemovedServers:
 
     async def _waiting(self) -> AsyncIterator[ThreadRow]:
         for status in _WAITING:
-            after = ""
-            while rows := await self._host.store.threads(status=status, after=after):
+            async for rows in pages(self._host.store, status=status):
                 for row in rows:
                     yield row
-                after = f"{rows[-1].updated_at}:{rows[-1].id}"
 
     async def _is_gone(self, row: ThreadRow, call: Call, urls: Sequence[str]) -> bool:
         offer = (await self._host.catalog_of(row.root)).find(call.tool)

@@ -10,20 +10,25 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import CoreError, Message, Thread, admit, header_json
+from infinity._core import CoreError, Message, Thread, admit
 from infinity.abc import (
+    BUDGET,
     Accepted,
     Alarm,
     Catalog,
     Clock,
     Expect,
+    Header,
     Mailbox,
     Models,
     Observer,
+    Problem,
     PromptRow,
     Status,
     Store,
     Tombstone,
+    pages,
+    read_header,
 )
 from infinity.characters import whole, whole_value
 from infinity.engine import budget, prompts
@@ -32,6 +37,7 @@ from infinity.engine.deletions import Deletions
 from infinity.engine.held_back import HeldBack
 from infinity.engine.idempotency import Keys, fingerprint
 from infinity.engine.loop import Loop
+from infinity.engine.memo import noted
 from infinity.engine.missing import missing
 from infinity.engine.outbox import Outbox
 from infinity.engine.pace import Pace
@@ -62,7 +68,7 @@ from infinity.message import (
     Chosen,
     Control,
     Kind,
-    Problem,
+    ProblemReport,
     Result,
     UserText,
     encode,
@@ -129,8 +135,7 @@ class Runtime:
         self.observer = observer if observer is not None else feed
         self.settings = settings
         self.models = models
-        if (keep_in := getattr(models, "keep_in", None)) is not None:
-            keep_in(store)
+        models.keep_in(store)
         self.servers = ToolServers(toolsets)
         self.capabilities = capabilities
         self._mailbox = mailbox
@@ -321,14 +326,16 @@ class Runtime:
     async def resume_all(self, problem: str | None = None) -> list[str]:
         """Resume every thread that rests with a problem; ``problem``: its code, and only those. Stopped threads stay stopped. Their ids."""
         resumed: list[str] = []
-        after = ""
-        while rows := await self.store.threads(after=after, limit=1000, troubled=True):
-            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+        async for rows in pages(self.store, troubled=True):
             for row in rows:
-                found = msgspec.json.decode(header_json(row.header))["problem"]
-                if row.status in ("closed", "stopped") or found is None:
+                if row.status in ("closed", "stopped"):
                     continue
-                if problem is None or found.partition(":")[0] == problem:
+                try:
+                    found = Problem.read(read_header(row).problem)
+                except StoreError as error:
+                    log.warning("%s is not resumed: %s", row.id, error)
+                    continue
+                if found is not None and problem in (None, found.code):
                     await self.control(row.id, Action.RESUME)
                     resumed.append(row.id)
         return resumed
@@ -391,7 +398,7 @@ class Runtime:
             raise InfinityError(f"{thread} cannot answer: it is closed")
         message_id = accepted.message.id if accepted.message is not None else ""
         said, folded = "", False
-        async with aclosing(self.watch(thread, header["feed"] - 1)) as events:
+        async with aclosing(self.watch(thread, header.feed - 1)) as events:
             async for event in events:
                 if event.kind == "entry":
                     entry = msgspec.json.decode(event.data)
@@ -405,8 +412,8 @@ class Runtime:
                     if row is not None and row.status in ("stopped", "closed") and not said:
                         raise InfinityError(f"{thread} cannot answer: it is {row.status}")
                     rests, header = await self._rests(thread, event.position)
-                    if not said and header["problem"] and (rests or (header["memo"] or {}).get("cause")):
-                        raise InfinityError(f"{thread} cannot answer: {header['problem']}")
+                    if not said and header.problem and (rests or noted(header).cause):
+                        raise InfinityError(f"{thread} cannot answer: {header.problem}")
                     if rests:
                         return said
         if await self.store.thread(thread) is None:
@@ -495,12 +502,7 @@ class Runtime:
 
     async def tree(self, root: str) -> list[str]:
         """Ids of all threads of a tree."""
-        found: list[str] = []
-        after = ""
-        while rows := await self.store.threads(root=root, after=after, limit=1000):
-            found += [row.id for row in rows]
-            after = f"{rows[-1].updated_at}:{rows[-1].id}"
-        return found
+        return [row.id async for rows in pages(self.store, root=root) for row in rows]
 
     # callbacks
 
@@ -531,10 +533,12 @@ class Runtime:
         """
         body: Body
         if kind in ("subscription_event", "view_update"):
-            code = getattr(refused, "rule", None) or refused.code
+            code = refused.rule or refused.code
             # One record for each call and rule, however often a server repeats its mistake (G2).
             id, expect = f"refused.{call_id}.{code}", Expect.EVENT
-            body = Problem(code="callback", text=prompts.refused_aside(kind, str(refused)), call_id=call_id)
+            body = ProblemReport(
+                code="callback", text=prompts.refused_aside(kind, str(refused)), call_id=call_id
+            )
         else:
             id, expect = call_id, Expect.CALL
             content = text_blocks(prompts.refused(kind, str(refused)))
@@ -575,7 +579,7 @@ class Runtime:
 
     async def reload_tools(self, thread: str) -> TreeCatalog:
         """Fetch the tools of the thread's tree again (DISC-5); its next slices use them. The tree's prompt cache starts anew."""
-        return await self.catalogs.reload((await self._header(thread))["root"])
+        return await self.catalogs.reload((await self._header(thread)).root)
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
@@ -586,7 +590,7 @@ class Runtime:
             held=slice.held_until if slice is not None else None,
             queued=self._mailbox.queued(thread),
             failing=self.failing(thread),
-            failing_since=failing[2] if failing is not None else None,
+            failing_since=failing.since if failing is not None else None,
         )
         explanation = await explain(self.store, thread, here)
         return with_functions(explanation, self._functions.since, self.outbox.functions)
@@ -599,11 +603,11 @@ class Runtime:
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
         found = self.loop.failing.get(thread)
-        return None if found is None else found[1]
+        return None if found is None else str(found.problem)
 
     def all_failing(self) -> dict[str, str]:
         """The same of all threads whose slices fail here."""
-        return {thread: why for thread, (_, why, _) in self.loop.failing.items()}
+        return {thread: str(failing.problem) for thread, failing in self.loop.failing.items()}
 
     # doors
 
@@ -657,22 +661,22 @@ class Runtime:
 
     async def _lift_budget(self, thread: str) -> None:
         header = await self._header(thread)
-        if (header["problem"] or "").startswith("budget:"):
-            await budget.lift(self.store, header["root"])
+        problem = Problem.read(header.problem)
+        if problem is not None and problem.code == BUDGET:
+            await budget.lift(self.store, header.root)
 
-    async def _header(self, thread: str) -> dict[str, Any]:
+    async def _header(self, thread: str) -> Header:
         row = await self.store.thread(thread)
         if row is None:
             raise await missing(self.store, thread)
-        header: dict[str, Any] = msgspec.json.decode(header_json(row.header))
-        return header
+        return read_header(row)
 
-    async def _rests(self, thread: str, position: int | None) -> tuple[bool, dict[str, Any]]:
+    async def _rests(self, thread: str, position: int | None) -> tuple[bool, Header]:
         """Whether nothing stands behind this position of the stream, and nothing comes without user text or an event; the header."""
         open_calls = [call for call, _ in await self.store.calls(thread) if not call.subscription]
         # Read last: if the stream still ends here, the calls are those of this very state.
         header = await self._header(thread)
-        return not open_calls and not header["pending"] and header["feed"] - 1 == position, header
+        return not open_calls and not header.pending and header.feed - 1 == position, header
 
     async def _prompt(self, thread: str, id: str) -> PromptRow:
         for rows in (await self.store.prompts(thread), await self.store.prompts(root=thread)):
@@ -696,7 +700,7 @@ class Runtime:
         row = await self.store.thread(thread)
         if row is None:
             return None
-        after = msgspec.json.decode(header_json(row.header))["feed"] - 1 - ANSWER_TAIL
+        after = read_header(row).feed - 1 - ANSWER_TAIL
         selected: int | None = None
         choices: list[str] = []
         for event in await self.store.feed(thread, max(after, -1), ANSWER_TAIL + 1):

@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.patience import PATIENCE as SOON
 
 from infinity._core import Journal, Mailboxes, Wake, entry_json
-from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Store, Text, Turn, Usage
+from infinity.abc import ModelCall, ModelInfo, ModelRequest, Models, Part, Store, Text, Turn, Usage
 from infinity.errors import BadRequest, ConfigError
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import CountedIds, Ids
@@ -52,7 +52,7 @@ def call(*calls: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str] 
     return Turn(blocks, tuple(made), "tool_use", Usage(10, 5))
 
 
-class Replies:
+class Replies(Models):
     """``abc.Model`` and ``abc.Models``: answers in turn, and refuses what the real API would refuse (I4)."""
 
     def __init__(self) -> None:

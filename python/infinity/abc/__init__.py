@@ -17,6 +17,19 @@ from .model import (
     Usage,
 )
 from .observer import Observer
+from .records import (
+    BUDGET,
+    HELD_BACK,
+    SPAWN,
+    Entry,
+    Header,
+    Origin,
+    Problem,
+    Range,
+    pages,
+    read_entry,
+    read_header,
+)
 from .store import (
     INCOMPLETE,
     Accepted,
@@ -33,23 +46,29 @@ from .store import (
     TimerRow,
     Tombstone,
 )
-from .tools import Builtin, Catalog, Catalogs, Checker, Offer, Stage, Wire
+from .tools import Builtin, BuiltinError, Catalog, Catalogs, Checker, Offer, Stage, Wire
 from .transport import Delivery, Transport, Verdict
 
 __all__ = [
+    "BUDGET",
+    "HELD_BACK",
     "INCOMPLETE",
+    "SPAWN",
     "Accepted",
     "Alarm",
     "Builtin",
+    "BuiltinError",
     "Catalog",
     "Catalogs",
     "Checker",
     "Clock",
     "Condemned",
     "Delivery",
+    "Entry",
     "Expect",
     "FeedRow",
     "Generation",
+    "Header",
     "Imported",
     "Mailbox",
     "Model",
@@ -59,9 +78,12 @@ __all__ = [
     "Models",
     "Observer",
     "Offer",
+    "Origin",
     "OutboxRow",
     "Part",
+    "Problem",
     "PromptRow",
+    "Range",
     "Reasoning",
     "Stage",
     "Status",
@@ -76,4 +98,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "Wire",
+    "pages",
+    "read_entry",
+    "read_header",
 ]

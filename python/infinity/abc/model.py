@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from infinity.abc.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +168,11 @@ class Models(Protocol):
     def resolve(self, name: str) -> tuple[Model, ModelInfo]:
         """The provider and what is known of the model; an empty name is the default. ``ConfigError`` lists what there is."""
         ...
+
+    def fallback_of(self, name: str) -> Sequence[str]:
+        """The models that stand in for this one, in their order."""
+        return ()
+
+    def keep_in(self, store: Store) -> None:
+        """Keep in this store what is learnt of endpoints."""
+        return

@@ -73,6 +73,11 @@ class ThreadRow(NamedTuple):
     updated_at: int
     header: bytes
 
+    @property
+    def cursor(self) -> str:
+        """Where ``Store.threads`` goes on behind this row."""
+        return f"{self.updated_at}:{self.id}"
+
 
 class FeedRow(NamedTuple):
     """One item of a thread's durable event stream. ``record``: the entry's, for rows of kind ``entry``."""

@@ -49,13 +49,17 @@ class Stage(Protocol):
         ...
 
 
+class BuiltinError(Exception):
+    """The model has called a built-in wrongly; the text says what to do instead."""
+
+
 class Builtin(Protocol):
     @property
     def name(self) -> str: ...
 
     @property
     def run(self) -> Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]:
-        """The result's text; ``Error: …`` for what the model did wrong; ``None`` leaves the call open."""
+        """The result's text; ``None`` leaves the call open. Raises ``BuiltinError``, or ``LimitReached``."""
         ...
 
 

@@ -8,13 +8,13 @@ changes nothing and is not tried again at once (B9).
 from __future__ import annotations
 
 from infinity._core import CoreError, Message
-from infinity.abc import Turn
+from infinity.abc import Origin, Range, Turn
 from infinity.backoff import Backoff
 from infinity.engine.content import admitted
 from infinity.engine.endings import closing
 from infinity.engine.memo import glance, recall, remember
 from infinity.engine.optional import optional
-from infinity.engine.work import Slice, decode_json, encode_json
+from infinity.engine.work import Slice, encode_json
 from infinity.message import Kind, Summary, encode, text_blocks
 
 KEEP = 8
@@ -38,11 +38,7 @@ HEADING = "Summary of the conversation so far; the original is left out.\n\n"
 
 def is_summariser(slice: Slice) -> bool:
     """Whether this thread is a compaction's child."""
-    return (
-        slice.thread.origin is not None
-        and b'"compaction"' in slice.thread.origin
-        and _task(slice) is not None
-    )
+    return Origin.of(slice.thread).compaction is not None
 
 
 def consider(slice: Slice) -> None:
@@ -69,8 +65,7 @@ def start(slice: Slice, *, keep: int = KEEP) -> str | None:
         return "there is nothing to compact: the history is too short"
     begin, end = found
     child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
-    task = {"compaction": {"start": begin, "end": end}}
-    child = slice.fork(child_id, task, upto=end)
+    child = slice.fork(child_id, Origin(compaction=Range(begin, end)), upto=end)
     child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=slice.now)
     memo.compaction = child_id
     remember(slice.thread, memo)
@@ -123,13 +118,13 @@ def finish(slice: Slice, turn: Turn | None) -> None:
     if turn is None and slice.thread.pending:
         return  # A timer wakes it to try again.
     text = "".join(block["text"] for block in turn.blocks if block["type"] == "text").strip() if turn else ""
-    task = _task(slice)
+    task = Origin.of(slice.thread).compaction
     assert task is not None and slice.thread.parent is not None
     cut = turn is not None and turn.stop_reason in ("refusal", "max_tokens", "interrupted")
     body = Summary(
         child=slice.thread.id,
-        start=task["start"],
-        end=task["end"],
+        start=task.start,
+        end=task.end,
         text=(f"the summary was not finished ({turn.stop_reason})" if cut and turn else text)
         or slice.thread.problem
         or "the model wrote nothing",
@@ -187,8 +182,3 @@ def _replace(slice: Slice, body: Summary) -> str | None:
             raise
         return str(text)
     return None
-
-
-def _task(slice: Slice) -> dict[str, int] | None:
-    task: dict[str, int] | None = decode_json(slice.thread.origin or b"{}").get("compaction")
-    return task

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from infinity._core import Thread
+from infinity.abc import HELD_BACK, Origin, Problem
 from infinity.engine import prompts
 from infinity.engine.memo import recall, remember
 
@@ -63,7 +62,7 @@ def heard_from(thread: Thread, child: str) -> None:
 def tell_parent(slice: Slice) -> None:
     """At the end of a slice: tell the parent, with this commit, if it has to know that the thread does not go on by itself."""
     thread = slice.thread
-    if not _reports(thread) or thread.status in ("closed", "stopped"):
+    if not Origin.of(thread).reports or thread.status in ("closed", "stopped"):
         return
     memo = recall(thread)
     problem = _stopped_by(thread)
@@ -71,30 +70,26 @@ def tell_parent(slice: Slice) -> None:
         memo.told = None
         remember(thread, memo)
     if problem is not None:
-        if memo.told == problem:
+        if memo.told == str(problem):
             return
-        memo.told = problem
+        memo.told = str(problem)
         remember(thread, memo)
-        if problem.partition(": ")[0] not in OUTSIDE:
-            _report(slice, prompts.child_stopped(thread.id, problem))
+        if problem.code not in OUTSIDE:
+            _report(slice, prompts.child_stopped(thread.id, str(problem)))
     elif thread.status == "idle" and memo.owes_report and not memo.awaited:
         settled(thread)
         words = slice.last_words[:_LAST_WORDS] if thread.answered else ""
         _report(slice, prompts.child_ended(thread.id, words, interrupted=not thread.answered))
 
 
-def _reports(thread: Thread) -> bool:
-    """A call of its parent made it. A summariser has its own way (``engine/compaction.py``)."""
-    return thread.parent is not None and "call_id" in msgspec.json.decode(thread.origin or b"{}")
-
-
-def _stopped_by(thread: Thread) -> str | None:
+def _stopped_by(thread: Thread) -> Problem | None:
     """The problem that keeps the thread from answering what it was given last; ``None`` if it goes on or is done."""
-    if (thread.problem or "").startswith("held_back: "):
-        return thread.problem  # Whatever it waits for, it runs nothing.
+    problem = Problem.read(thread.problem)
+    if problem is not None and problem.code == HELD_BACK:
+        return problem  # Whatever it waits for, it runs nothing.
     if thread.pending or thread.answered or thread.attached():
         return None
-    return thread.problem
+    return problem
 
 
 def _report(slice: Slice, text: str) -> None:

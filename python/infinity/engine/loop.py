@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from infinity._core import Batch, CoreError, Message
-from infinity.abc import Alarm
+from infinity.abc import Alarm, Problem
 from infinity.backoff import Backoff
 from infinity.engine import compaction
 from infinity.engine.attempts import Owed, bound, is_outage
@@ -35,6 +36,7 @@ from infinity.errors import (
     NewerStore,
     StoreError,
     UnknownThread,
+    code_of,
     from_core,
 )
 from infinity.message import Action, Kind
@@ -46,6 +48,14 @@ BACKOFF = Backoff(first=0.25, longest=60.0)
 """How long a thread rests after a slice that failed; its messages stay queued (L10)."""
 LAST_WORDS = 2.0
 """Seconds at the end of a stop for what must not be lost: turns that were paid for, and attempts that are not on record."""
+
+
+class Failing(NamedTuple):
+    """A thread whose slices fail: how often in a row, why the last one did, and since when (ms since the epoch)."""
+
+    times: int
+    problem: Problem
+    since: int
 
 
 class Loop:
@@ -71,8 +81,8 @@ class Loop:
         self._kept = KeptTurns()
         self._resting: set[asyncio.Task[None]] = set()
         """Tasks that back off after a failure; a stop does not wait for them."""
-        self.failing: dict[str, tuple[int, str, int]] = {}
-        """Threads whose last slice failed: how often in a row, why, and since when (ms since the epoch)."""
+        self.failing: dict[str, Failing] = {}
+        """Threads whose last slice failed."""
         self.waiting: dict[str, int] = {}
         """How many messages wait with a thread that rests after a failure."""
 
@@ -266,16 +276,16 @@ class Loop:
                 and bought
                 and (lasting or slice.delta is None or not self._kept.keep(slice))
             ):
-                self._owe(slice, getattr(error, "code", "storage"))
+                self._owe(slice, code_of(error))
             return False
-        code = getattr(error, "code", "internal")
+        code = code_of(error)
         batch = self._taken.get(thread, batch)
         too_large = isinstance(error, LimitReached)
         if too_large and not bought:
             return await self._fold_singly(thread, batch)
         count = await self._count(thread, slice, code)
         retries = self._services.settings.retries
-        in_a_row = self.failing.get(thread, (0, ""))[0] + 1
+        in_a_row = self._failures(thread) + 1
         if not isinstance(error, Conflict):
             # Receives count what ended the process as well. After a conflict another slice has committed: the thread gets on.
             in_a_row = max(in_a_row, receives)
@@ -304,7 +314,7 @@ class Loop:
         try:
             slice, committed = await park_failing(self._services, thread, batch, code, text)
         except LimitReached:
-            return await self._fold_singly(thread, batch, f"{code}: {text}")
+            return await self._fold_singly(thread, batch, Problem(code, text))
         except Exception as error:  # noqa: BLE001 it stays as it was, and nothing is bought: the bound is reached
             log.warning("%s could not be parked: %s: %s", thread, type(error).__name__, error)
             return False
@@ -318,7 +328,9 @@ class Loop:
         if not await self._park(thread, batch, code, text):
             raise StoreError(f"{thread} could not be parked; it is tried again")
 
-    async def _fold_singly(self, thread: str, batch: Sequence[Message], problem: str | None = None) -> bool:
+    async def _fold_singly(
+        self, thread: str, batch: Sequence[Message], problem: Problem | None = None
+    ) -> bool:
         """No transaction takes what the batch does at once (B15); false if that cannot be helped now."""
         try:
             async for slice, committed in fold_singly(self._services, thread, batch, problem):
@@ -462,14 +474,17 @@ class Loop:
             self._alarm.arm(change.thread, timers, change.timers_cancelled)
             self._services.observer.committed(change)
 
+    def _failures(self, thread: str) -> int:
+        return self.failing[thread].times if thread in self.failing else 0
+
     async def _rest(self, thread: str, error: Exception) -> None:
         """Back off after a failed slice. The thread alone waits; ``status`` says why (I7, L10)."""
-        times = self.failing[thread][0] + 1 if thread in self.failing else 1
-        since = self.failing[thread][2] if times > 1 else self._services.clock.now()
-        self.failing[thread] = (times, f"{getattr(error, 'code', 'internal')}: {error}", since)
+        times, problem = self._failures(thread) + 1, Problem(code_of(error), str(error))
+        since = self.failing[thread].since if times > 1 else self._services.clock.now()
+        self.failing[thread] = Failing(times, problem, since)
         wait = BACKOFF.wait(times - 1)
         log.warning("slice of %s failed (%d in a row), next try in %.1f s: %s", thread, times, wait, error)
-        told = {"code": getattr(error, "code", "internal"), "text": str(error)}
+        told = problem._asdict()
         optional("a live event", thread, lambda: self._services.observer.live(thread, "problem", told))
         task = asyncio.current_task()
         assert task is not None

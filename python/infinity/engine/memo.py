@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from infinity._core import Thread
+from infinity.abc import Header
 
 
 class Asking(msgspec.Struct, omit_defaults=True):
@@ -116,6 +117,11 @@ def recall(thread: Thread) -> Memo:
 def glance(thread: Thread) -> Glimpse:
     """To be looked at only, which a slice does many times: decoded once for as long as it stays the same."""
     return _seen(thread.memo)
+
+
+def noted(header: Header) -> Glimpse:
+    """The memo of a thread in a listing."""
+    return _seen(bytes(header.memo))
 
 
 _seen = lru_cache(maxsize=64)(msgspec.json.Decoder(Glimpse).decode)

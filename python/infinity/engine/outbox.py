@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from enum import Enum, auto
 
 from infinity._core import Message
-from infinity.abc import Accepted, Delivery, OutboxRow, Status, Verdict
+from infinity.abc import Accepted, Delivery, OutboxRow, Status, Verdict, pages
 from infinity.backoff import Backoff
 from infinity.engine import consent, prompts
 from infinity.engine.backlog import Backlog
 from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import StoreError
-from infinity.message import Action, Control, Kind, Problem, Result, encode, text_blocks
+from infinity.message import Action, Control, Kind, ProblemReport, Result, encode, text_blocks
 from infinity.supervision import spawn, survivable
 
 log = logging.getLogger("infinity.engine")
@@ -361,10 +361,10 @@ class Outbox:
         assert row.call_id is not None, "only rows of a call are posted"
         found = await self._services.store.find_call(row.call_id)
         tool = found[0].tool if found is not None else "the tool"
-        body: Result | Problem
+        body: Result | ProblemReport
         if row.kind == "choice":
             id = f"undelivered.{hashlib.sha256(row.key.encode()).hexdigest()[:32]}"
-            body = Problem(
+            body = ProblemReport(
                 code="undelivered", text=prompts.answer_undelivered(tool, detail), call_id=row.call_id
             )
         else:
@@ -401,9 +401,7 @@ class Outbox:
             told.update(fresh)
 
     async def _open_children(self, parent: str) -> AsyncIterator[str]:
-        after = ""
-        while rows := await self._services.store.threads(parent=parent, after=after):
+        async for rows in pages(self._services.store, parent=parent):
             for row in rows:
                 if row.status != "closed":
                     yield row.id
-            after = f"{rows[-1].updated_at}:{rows[-1].id}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
-from infinity._core import CoreError, header_json
-from infinity.abc import Store
+from infinity.abc import Store, read_header
+from infinity.engine.memo import noted
+from infinity.errors import StoreError
 
 __all__ = ["Waiting", "waiting_children"]
 
@@ -26,9 +25,9 @@ async def waiting_children(store: Store, root: str) -> list[Waiting]:
     found = []
     for row in await store.threads(root=root, troubled=True, limit=MOST):
         try:
-            header = msgspec.json.decode(header_json(row.header))
-        except CoreError:
+            header = read_header(row)
+        except StoreError:
             continue  # Whoever looks at the thread itself is told that.
-        if row.parent is not None and header["problem"] and header["memo"].get("cause") is not None:
-            found.append(Waiting(row.id, header["problem"]))
+        if row.parent is not None and header.problem and noted(header).cause is not None:
+            found.append(Waiting(row.id, header.problem))
     return found

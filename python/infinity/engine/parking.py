@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from infinity._core import Message, Thread
+from infinity.abc import HELD_BACK, Problem
 from infinity.engine import endings, prompts, spending
 from infinity.engine.memo import recall, remember
 from infinity.engine.optional import optional_async
@@ -19,10 +20,7 @@ from infinity.engine.work import Slice
 from infinity.errors import LimitReached
 from infinity.message import Result, Timer, decode
 
-__all__ = ["HELD_BACK", "fold_singly", "hold_back", "park_failing"]
-
-HELD_BACK = "held_back"
-"""The code of the problem of a thread that held the event loop."""
+__all__ = ["fold_singly", "hold_back", "park_failing"]
 
 MOST_TRIALS = 256
 """Messages that are folded in one by one to find those that cannot be; each trial reads the state anew."""
@@ -39,7 +37,7 @@ async def park_failing(
 
 
 async def fold_singly(
-    services: Services, thread: str, batch: Sequence[Message], problem: str | None = None
+    services: Services, thread: str, batch: Sequence[Message], problem: Problem | None = None
 ) -> AsyncIterator[tuple[Slice, Committed | None]]:
     """Commit each message by itself, because no transaction takes them together (B15). One that none takes by itself is not tried again: a call
     gets an error result in place of its own, anything else is discarded on record and parks the thread. ``problem``: it parks in any case.
@@ -56,13 +54,12 @@ async def fold_singly(
             slice.wake_again()
             if not _answered(slice, message):
                 slice.discard(message, f"it cannot be applied: {error}")
-                problem = problem or f"{error.code}: a message was discarded: {error}"
+                problem = problem or Problem(error.code, f"a message was discarded: {error}")
             committed = await commit(slice)
         yield slice, committed
     if problem is not None or not batch:
         slice = (await _reader(services, thread, []))()
-        code, _, text = (problem or "limit: its slice does not fit into a transaction").partition(": ")
-        _hold(slice, code, text)
+        _hold(slice, *(problem or Problem(LimitReached.code, "its slice does not fit into a transaction")))
         yield slice, await commit(slice)
 
 
@@ -88,7 +85,7 @@ def _hold(slice: Slice, code: str, text: str) -> None:
     if slice.thread.status != "closed":
         spending.park(slice, code, problem)
         memo = recall(slice.thread)
-        memo.held = f"{code}: {problem}"
+        memo.held = str(Problem(code, problem))
         remember(slice.thread, memo)
 
 

@@ -5,12 +5,8 @@ Since 0.2 a root is closed by a person or the API only. Under 0.1 the model coul
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from infinity._core import Delta, Thread, entry_json
-from infinity.abc import Store
+from infinity._core import Delta, Thread
+from infinity.abc import Entry, Store, read_entry
 from infinity.engine.work import encode_json
 
 TAIL = 256
@@ -26,18 +22,17 @@ async def reopened(store: Store, thread: str, now: int) -> Delta | None:
     if state.parent is not None or state.status != "closed":
         return None
     rows = await store.entries(thread, max(state.position - TAIL, 0) - 1, TAIL)
-    if not closed_by_model([msgspec.json.decode(entry_json(record)) for _, record in rows]):
+    if not closed_by_model([read_entry(record) for _, record in rows]):
         return None
     state.reopen()
     state.note("status", encode_json({"at": now, "status": "reopened"}))
     return state.delta(now)
 
 
-def closed_by_model(entries: list[dict[str, Any]]) -> bool:
+def closed_by_model(entries: list[Entry]) -> bool:
     """Whether the last thing that happened is a ``close_thread`` of the model that was carried out, not refused."""
-    turn = next((entry for entry in reversed(entries) if entry["kind"] == "turn"), None)
-    calls = [
-        block["id"] for block in (turn or {}).get("assistant", []) if block.get("name") == "close_thread"
-    ]
-    results = [block for entry in entries for block in entry["user"] if block.get("tool_use_id") in calls]
+    turn = next((entry for entry in reversed(entries) if entry.kind == "turn"), None)
+    said = turn.assistant if turn is not None else []
+    calls = [block["id"] for block in said if block.get("name") == "close_thread"]
+    results = [block for entry in entries for block in entry.user if block.get("tool_use_id") in calls]
     return any(not block.get("is_error") for block in results)

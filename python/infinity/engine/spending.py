@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from infinity.abc import Usage
+from infinity.abc import BUDGET, Problem, Usage
 from infinity.backoff import Backoff
 from infinity.engine import budget, compaction, stand_ins
 from infinity.engine.attempts import Owed, bound
@@ -70,31 +70,26 @@ async def may_buy(slice: Slice) -> bool:
             await give_up(slice, error)
             return False
     memo = glance(slice.thread)
-    if memo.held is not None:
-        _park_again(slice, memo.held)
+    if (held := Problem.read(memo.held)) is not None:
+        park(slice, *held)
     elif (used_up := await budget.exhausted(slice)) is not None:
-        park(slice, "budget", f"{used_up}; resume the thread to allow as much again")
+        park(slice, BUDGET, f"{used_up}; resume the thread to allow as much again")
     elif not await _free_to_ask(slice, memo):
         pass
     elif slice.stand_in is not None:
         return True
     elif exhausted(slice) and not (slice.probing and used(slice) - memo.tried < bound(_retries(slice))):
-        _park_again(slice, _used_up(slice))
+        park(slice, *_used_up(slice))
     else:
         return True
     return False
 
 
-def _used_up(slice: Slice) -> str:
+def _used_up(slice: Slice) -> Problem:
     """The problem that stands; one that promises a next try is told without that, since there is none any more."""
-    problem = slice.thread.problem or f"attempts: the model was asked{_NEXT_TRY}"
-    why, promised, _ = problem.partition(_PROBED if _PROBED in problem else _NEXT_TRY)
-    return f"{why}; {_tried(slice)}. {RESUME.capitalize()}" if promised else why
-
-
-def _park_again(slice: Slice, problem: str) -> None:
-    code, _, text = problem.partition(": ")
-    park(slice, code, text)
+    problem = Problem.read(slice.thread.problem) or Problem("attempts", f"the model was asked{_NEXT_TRY}")
+    why, promised, _ = problem.text.partition(_PROBED if _PROBED in problem.text else _NEXT_TRY)
+    return Problem(problem.code, f"{why}; {_tried(slice)}. {RESUME.capitalize()}") if promised else problem
 
 
 async def _free_to_ask(slice: Slice, memo: Memo) -> bool:

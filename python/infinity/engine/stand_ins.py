@@ -7,6 +7,7 @@ answers. Attempts of all of them count as attempts, and what they cost counts ag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infinity.engine.memo import glance, recall, remember
@@ -40,10 +41,8 @@ def has_any(slice: Slice) -> bool:
     return bool(_names(slice))
 
 
-def _names(slice: Slice) -> tuple[str, ...]:
-    fallback_of = getattr(slice.services.models, "fallback_of", None)
-    names: tuple[str, ...] = fallback_of(slice.thread.model) if fallback_of is not None else ()
-    return names
+def _names(slice: Slice) -> Sequence[str]:
+    return slice.services.models.fallback_of(slice.thread.model)
 
 
 def switch(slice: Slice, why: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call, Delta, Message, Thread
-from infinity.abc import Catalog, Model, ModelInfo, Offer, Usage
+from infinity.abc import Catalog, Model, ModelInfo, Offer, Origin, Problem, Usage
 from infinity.engine import family, prompts, questions
 from infinity.engine.memo import glance, inherit, recall, remember
 from infinity.engine.optional import left_out
@@ -164,7 +164,7 @@ class Slice:
 
     def problem(self, code: str, text: str) -> None:
         """Something the user should know of; stays on the thread until the next completion that works (L18)."""
-        self.thread.set_problem(f"{code}: {text}")
+        self.thread.set_problem(str(Problem(code, text)))
         self.note("problem", code=code, text=text)
 
     def discard(self, message: Message, reason: str) -> None:
@@ -336,7 +336,7 @@ class Slice:
         digest = hashlib.sha256(f"{self.thread.id}\0{cause}".encode()).hexdigest()
         return f"thread_{digest[:30]}"
 
-    def fork(self, child: str, origin: dict[str, Any], **how: Any) -> Thread:
+    def fork(self, child: str, origin: Origin, **how: Any) -> Thread:
         """A child thread, started with this commit (L13)."""
         placeholder = text_blocks(prompts.inherited_call(self.thread.id))
         made = self.thread.fork(
@@ -360,7 +360,7 @@ class Slice:
             raise LimitReached(
                 f"a conversation may have {limits.tree_threads} threads below its root that are not closed (limits.tree_threads)"
             )
-        origin = {"tool": call.tool, "call_id": call.id, "arguments": decode_json(call.arguments)}
+        origin = Origin(call.tool, call.id, decode_json(call.arguments))
         made = self.fork(child, origin, **how)
         self.living_children += 1
         self.living_in_tree += 1
@@ -400,7 +400,7 @@ class Slice:
 
     def finish_closing(self, report: str | None) -> None:
         """The thread ends with this commit, its report in the same one (L12). Its calls and subscriptions have ended."""
-        if self.thread.parent is not None and (report or self._was_spawned):
+        if self.thread.parent is not None and (report or Origin.of(self.thread).spawned):
             self.report(report or "(closed without a report)", key=f"closed.{self.thread.id}", closed=True)
         if (retry := glance(self.thread).retry) is not None:
             self.thread.cancel_timer(retry)
@@ -408,20 +408,15 @@ class Slice:
         self.thread.plan_outbox(f"close.{self.thread.id}", "close", "", b"{}")
         self.note("status", status="closed")
 
-    @property
-    def _was_spawned(self) -> bool:
-        """A parent waits for a thread that it spawned; of an event's thread it sees what that reports, or nothing (SUB-5)."""
-        return bool(decode_json(self.thread.origin or b"{}").get("tool") == "spawn_thread")
-
     def report(self, text: str, *, key: str, closed: bool = False, by_runtime: bool = False) -> None:
         """To the parent, as an event of the call that made this thread. ``by_runtime``: in the child's place (THR-5)."""
-        assert self.thread.parent is not None and self.thread.origin is not None
-        origin = decode_json(self.thread.origin)
+        assert self.thread.parent is not None
+        origin = Origin.of(self.thread)
         body = Report(
             child=self.thread.id,
-            call_id=origin["call_id"],
-            tool=origin["tool"],
-            arguments=origin["arguments"],
+            call_id=origin.call_id,
+            tool=origin.tool,
+            arguments=origin.arguments,
             text=text,
             user_id=self.thread.actor,
             closed=closed,

@@ -22,7 +22,7 @@ from typing import Any, Self
 import msgspec
 
 from infinity._core import Journal, Mailboxes, Wake, entry_json
-from infinity.abc import Model, ModelInfo, ModelRequest, Part
+from infinity.abc import Model, ModelInfo, ModelRequest, Models, Part
 from infinity.agent import Agent
 from infinity.callback_keys import callback_keys
 from infinity.explanation import Explanation
@@ -54,7 +54,7 @@ PATIENCE = 30.0
 Entry = dict[str, Any]
 
 
-class CheckedModel:
+class CheckedModel(Models):
     """Any model, under every name. Keeps the requests, and in ``violations`` what the real API would have refused (I4)."""
 
     def __init__(self, model: Model) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call
-from infinity.abc import Stage
+from infinity.abc import SPAWN, BuiltinError, Stage
 from infinity.message import Kind, ParentText, Timer, TimerPurpose, encode
 from infinity.tools.times import BadTime, local_instant, spoken
 
@@ -50,7 +50,7 @@ async def _current_time(stage: Stage, call: Call, arguments: dict[str, Any]) -> 
     try:
         return f"It is {spoken(stage.now, arguments.get('timezone', 'UTC'))}."
     except BadTime as error:
-        return f"Error: {error}"
+        raise BuiltinError(str(error)) from None
 
 
 async def _sleep(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
@@ -62,11 +62,11 @@ async def _sleep_until(stage: Stage, call: Call, arguments: dict[str, Any]) -> s
     try:
         due_at = local_instant(arguments["date"], arguments["time"], arguments["timezone"])
     except BadTime as error:
-        return f"Error: {error}"
+        raise BuiltinError(str(error)) from None
     if due_at <= stage.now:
         return f"That moment is already past; it is {spoken(stage.now, arguments['timezone'])} now."
     if due_at > stage.now + LONGEST_SLEEP_SECONDS * 1000:
-        return "Error: that is more than a year ahead; sleep in shorter steps."
+        raise BuiltinError("that is more than a year ahead; sleep in shorter steps.")
     _sleep_timer(stage, call, due_at)
     return None
 
@@ -83,13 +83,13 @@ async def _spawn_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> 
 async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
     thread = stage.thread
     if thread.parent is None or thread.origin is None:
-        return "Error: this is a root thread, it has no parent. Say it to the user instead."
+        raise BuiltinError("this is a root thread, it has no parent. Say it to the user instead.")
     stage.report(arguments["report"], key=f"report.{call.id}")
     return "Reported to the parent thread."
 
 
 ROOT_STAYS_OPEN = (
-    "Error: this is the root thread of the conversation, and only the user closes that. It was not closed. "
+    "this is the root thread of the conversation, and only the user closes that. It was not closed. "
     "To end for now, simply end your turn: the thread sleeps at no cost and wakes when the user writes or an event arrives. "
     "To stop events, use cancel_subscription."
 )
@@ -98,7 +98,7 @@ ROOT_STAYS_OPEN = (
 async def _close_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
     """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole tree (G4)."""
     if stage.thread.parent is None:
-        return ROOT_STAYS_OPEN
+        raise BuiltinError(ROOT_STAYS_OPEN)
     stage.close(arguments.get("report"))
     return "This thread is closed."
 
@@ -106,7 +106,7 @@ async def _close_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> 
 async def _send_message_to_child(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
     child = arguments["thread_id"]
     if not await stage.is_open_child(child):
-        return f"Error: {child} is not an open child of this thread. Use the id that spawn_thread gave."
+        raise BuiltinError(f"{child} is not an open child of this thread. Use the id that spawn_thread gave.")
     stage.thread.send(
         child,
         f"parent.{call.id}",
@@ -121,7 +121,7 @@ async def _cancel_subscription(stage: Stage, call: Call, arguments: dict[str, An
     subscription = arguments["tool_call_id"]
     if not stage.thread.end_subscription(subscription):
         active = ", ".join(f"{each.id} ({each.tool})" for each in stage.thread.subscriptions()) or "none"
-        return f"Error: {subscription} is not an active subscription of this thread. Active: {active}."
+        raise BuiltinError(f"{subscription} is not an active subscription of this thread. Active: {active}.")
     stage.notify_cancelled(subscription)
     stage.thread.note(
         "subscription", msgspec.json.encode({"at": stage.now, "id": subscription, "active": False})
@@ -179,7 +179,7 @@ BUILTINS: tuple[BuiltinTool, ...] = (
         _sleep_until_event_or_input,
     ),
     BuiltinTool(
-        "spawn_thread",
+        SPAWN,
         "Create a child thread that knows this conversation and works on the instructions by itself, in parallel. Its reports reach you as events.",
         _schema({"instructions": _text("What the child is to do and what to report.")}),
         _spawn_thread,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from infinity._core import Call
-from infinity.abc import ModelCall, Offer, Turn
+from infinity.abc import BuiltinError, ModelCall, Offer, Turn
 from infinity.engine import consent, endings, prompts
 from infinity.engine.optional import optional
 from infinity.engine.work import SLEEPER, Slice, encode_json
@@ -144,14 +144,13 @@ async def _run(slice: Slice, offer: Offer, call: Call, arguments: dict[str, Any]
     assert offer.builtin is not None
     try:
         text = await offer.builtin.run(slice, call, arguments)
+    except BuiltinError as error:
+        slice.fail(call, f"Error: {error}")
     except LimitReached as error:
-        text = f"Error: {error}."
-    if text is None:
-        return
-    if text.startswith("Error: "):
-        slice.fail(call, text)
+        slice.fail(call, f"Error: {error}.")
     else:
-        slice.answer(call, text_blocks(text))
+        if text is not None:
+            slice.answer(call, text_blocks(text))
 
 
 def _send(slice: Slice, offer: Offer, call: Call) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infinity._core import Call, Message
+from infinity.abc import HELD_BACK, SPAWN, Origin, Problem
 from infinity.engine import compaction, consent, endings, family, prompts, questions, spending
 from infinity.engine.content import entering
 from infinity.engine.memo import recall, remember
-from infinity.engine.work import Slice, decode_json, encode_json
+from infinity.engine.work import Slice, encode_json
 from infinity.errors import LimitReached
 from infinity.message import (
     KEEP_CALLS,
@@ -22,7 +23,7 @@ from infinity.message import (
     Event,
     OAuth,
     ParentText,
-    Problem,
+    ProblemReport,
     Report,
     Result,
     Summary,
@@ -144,7 +145,7 @@ def _result(slice: Slice, message: Message, body: Result) -> None:
     slice.thread.consume(message)
 
 
-def _problem(slice: Slice, message: Message, body: Problem) -> None:
+def _problem(slice: Slice, message: Message, body: ProblemReport) -> None:
     slice.problem(body.code, body.text)
     call = slice.thread.call(body.call_id)
     if call is not None and (call.subscription or endings.open_call(slice, call.id) is not None):
@@ -235,13 +236,13 @@ def _report(slice: Slice, message: Message, body: Report) -> None:
 
 def _parent(slice: Slice, message: Message, body: ParentText) -> None:
     slice.detach_all()
-    origin = decode_json(slice.thread.origin or b"{}")
+    origin = Origin.of(slice.thread)
     content, kept = entering(slice, text_blocks(f"Message from the parent thread:\n\n{body.text}"))
     slice.thread.add_event(
         slice.ids.mint("event"),
-        tool=origin.get("tool", "spawn_thread"),
-        call_id=origin.get("call_id", ""),
-        arguments=encode_json(origin.get("arguments", {})),
+        tool=origin.tool or SPAWN,
+        call_id=origin.call_id,
+        arguments=encode_json(origin.arguments or {}),
         blocks=encode_json(slice.stamped(content)),
         now=slice.now,
         meta=encode_json({"message_id": message.id, **kept}),
@@ -410,7 +411,7 @@ def _resume(slice: Slice) -> None:
         # After a turn there is nothing to answer: a cut answer or a gap is only acknowledged.
         slice.thread.set_pending(not slice.thread.answered)
         slice.thread.set_problem(None)
-    elif (slice.thread.problem or "").startswith("held_back: "):
+    elif (problem := Problem.read(slice.thread.problem)) is not None and problem.code == HELD_BACK:
         slice.thread.set_problem(None)
     slice.note("status", status="resumed")
 
@@ -434,5 +435,5 @@ _FOLD: dict[type[Body], Callable[[Slice, Message, Any], None]] = {
     Timer: _timer,
     Control: _control,
     Summary: compaction.apply,
-    Problem: _problem,
+    ProblemReport: _problem,
 }

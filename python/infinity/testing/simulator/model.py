@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from infinity.abc import ModelCall, ModelInfo, ModelRequest, Part, Text, Turn, Usage
+from infinity.abc import ModelCall, ModelInfo, ModelRequest, Models, Part, Text, Turn, Usage
 from infinity.errors import (
     ConfigError,
     ContextTooLong,
@@ -114,7 +114,7 @@ class Judge(Protocol):
     def violated(self, what: str) -> None: ...
 
 
-class AnyModel:
+class AnyModel(Models):
     """``abc.Model`` and ``abc.Models``. What it answers follows from ``seed``, the thread and how often that has asked, so that it is the same in every run."""
 
     def __init__(self, seed: int, judge: Judge) -> None:

@@ -267,7 +267,9 @@ class _Run:
     async def _left(self) -> list[str]:
         host, found = self.host, []
         found += [f"{thread} is at work" for thread in host.runtime.running]
-        found += [f"{thread} fails: {why[1]}" for thread, why in host.runtime.loop.failing.items()]
+        found += [
+            f"{thread} fails: {failing.problem}" for thread, failing in host.runtime.loop.failing.items()
+        ]
         found += [f"{message.thread} has {message.id} queued" for message in await host.store.inbox(0)]
         found += [f"{row.key} has not left" for row in await host.store.outbox()]
         now = host.clock.now()
