@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 
-import msgspec
-
-from infinity._core import Message, entry_json, header_json
-from infinity.abc import Store
+from infinity._core import Message
+from infinity.abc import Store, read_entry, read_header
 from infinity.message import Body, UserText, decode, encode
 
 __all__ = ["Keys", "fingerprint"]
@@ -63,14 +61,14 @@ class Keys:
         row = await self._store.thread(thread)
         if row is None:
             return None
-        end = int(msgspec.json.decode(header_json(row.header))["position"])
+        end = read_header(row).position
         needle = id.encode()
         while end > 0:
             start = max(end - _PAGE, 0)
             rows = await self._store.entries(thread, start - 1, end - start)
             for position, record in rows:
                 if position < end and needle in record:
-                    meta = msgspec.json.decode(entry_json(record))["meta"]
+                    meta = read_entry(record).meta
                     if meta.get("message_id") == id:
                         return str(meta["print"]) if "print" in meta else None
             if not rows or rows[0][0] > start:
