@@ -16,7 +16,7 @@ from tests.crash.host import Host
 from tests.crash.watch import Watch
 from tests.patience import PATIENCE
 
-from infinity.local.daemon import GRACE, HANG_UP
+from infinity.local.assembly import GRACE, HANG_UP
 from infinity.models.heard import hear
 from infinity.models.script import Reply
 

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from aiohttp import web
-
-from infinity._core import HeldLoop, Mailboxes, Message, StopGuard, Wake, __version__
-from infinity.abc import Observer, Store
-from infinity.callback_keys import callback_keys
+from infinity._core import HeldLoop, StopGuard, __version__
+from infinity.abc import Observer
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
 from infinity.errors import InfinityError
 from infinity.models.planning import examine
 from infinity.models.registry import Models
-from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
-from infinity.stores.sqlite.store import JournalStore
-from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.supervision import shared
 
 from .api.app import make_app
 from .api.backend import Address, Backend
 from .api.guard import is_loopback
 from .api.metrics import Metrics
+from .assembly import GRACE, Assembly, HostedStore, journal_at, url_of
 from .clock import SystemClock
 from .connections import Connections
-from .database import open_journal
 from .home import DaemonState, Home, HomeLock
 from .listener import listen
-from .mailboxes import LocalMailbox
 from .mcp_servers import bridge_problems, bridge_tokens, tool_servers
 from .moving.moves import Moves
 from .observing import MeteredFeed
@@ -50,8 +41,6 @@ __all__ = ["Daemon", "Plan", "plan"]
 
 logger = logging.getLogger("infinity.daemon")
 
-GRACE = 5.0
-"""Seconds that running slices get to commit when the daemon stops (L17)."""
 UNHEARD = 10.0
 """Seconds that a signal may wait for an event loop that something holds; then the process is ended as by SIGKILL, which loses nothing."""
 HELD = 5.0
@@ -63,8 +52,6 @@ COLLECT_AFTER = (10_000, 20, 20)
 LARGE_BLOCK = 128 << 10
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of glibc's ``mallopt``."""
-HANG_UP = 2.0
-"""Seconds that open connections get after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +81,6 @@ def plan(home: Home, environment: Mapping[str, str], directory: Path | None = No
     return Plan(home, config, tuple(notices))
 
 
-class Ownership(Protocol):
-    """Of a store that other machines reach as well (R12)."""
-
-    def watch(
-        self,
-        *,
-        doubted: Callable[[], None],
-        certain: Callable[[], None],
-        lost: Callable[[InfinityError], None],
-    ) -> None: ...
-
-
-class HostedStore(Store, Protocol):
-    """``orphaned`` gets the messages of those who did not wait for them; ``ownership`` ends with the store."""
-
-    orphaned: Callable[[Sequence[Message]], None]
-
-    @property
-    def ownership(self) -> Ownership | None: ...
-
-
 class Daemon:
     """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal.
 
@@ -140,7 +106,8 @@ class Daemon:
         self.connections: Connections
         self._observe = observe
         self._open_elsewhere = open_store
-        self._undo = contextlib.AsyncExitStack()
+        self._assembly = Assembly(self.config.settings())
+        self._undo = self._assembly.undo
         self._stopping = asyncio.Event()
         self._guard: StopGuard | None = None
         self._lost: InfinityError | None = None
@@ -151,12 +118,12 @@ class Daemon:
         try:
             return await self._start()
         except BaseException:
-            await self._undo.aclose()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop taking, let slices commit, close. Bounded (L17)."""
-        await self._undo.aclose()
+        await self._assembly.close(GRACE if self._lost is None else 0)
 
     async def run(self, ready: Callable[[DaemonState, list[str]], None]) -> None:
         """Until SIGTERM or SIGINT; a second one does not wait for slices.
@@ -213,30 +180,25 @@ class Daemon:
         lock = self.home.lock()
         self._undo.callback(lock.release)
         listener = await self._listen()
-        store, wakeup = await self._open_store()
-        mailbox = LocalMailbox(self._mailboxes(wakeup), wakeup, store.inbox)
-        self._undo.push_async_callback(mailbox.close)
-        store.orphaned = mailbox.put
-        self.runtime, backend = await self._assemble(store, mailbox, wakeup, self._address(listener))
-        runner = await self._serve(backend)
-        self._undo.push_async_callback(self._stop_runtime)
-        if store.ownership is not None:
-            store.ownership.watch(doubted=self.runtime.hold, certain=self.runtime.go_on, lost=self._lose)
-        await self.runtime.start(self.home.suspect())
+        elsewhere = self._open_elsewhere
+        await self._assembly.open(
+            journal_at(self.home.database) if elsewhere is None else lambda _: elsewhere()
+        )
+        self.runtime, backend = await self._assemble(self._address(listener))
+        ownership = self._assembly.store.ownership
+        if ownership is not None:
+            ownership.watch(doubted=self.runtime.hold, certain=self.runtime.go_on, lost=self._lose)
+        connections = await self._assembly.start(
+            self.runtime, app=make_app(backend), listener=listener, suspect=self.home.suspect()
+        )
+        assert connections is not None
+        self.connections = connections
         self.home.clear_suspect()
         self.notices += [
             f"thread {thread} is held back: its slice held the daemon until its process was ended. To try again: infinity resume {thread}"
             for thread in self.runtime.held_back
         ]
-        # Only now: a message from outside must not overtake those that were queued before (THR-1).
-        assert runner.server is not None
-        self.connections = Connections(listener, runner.server)
-        self.connections.start()
-        self._undo.callback(self.connections.stop)
         return self._announce(lock, backend.address)
-
-    async def _stop_runtime(self) -> None:
-        await self.runtime.stop(GRACE if self._lost is None else 0)
 
     def _lose(self, error: InfinityError) -> None:
         """Another daemon sends from now on, so this one does not (R12)."""
@@ -250,35 +212,15 @@ class Daemon:
         self._undo.callback(listener.close)
         return listener
 
-    async def _open_store(self) -> tuple[HostedStore, Wakeup]:
-        wake = Wake()
-        store: HostedStore
-        if self._open_elsewhere is not None:
-            wakeup, store = Wakeup(wake), await self._open_elsewhere()
-        else:
-            journal = open_journal(self.home.database, wake)
-            wakeup = Wakeup(wake)
-            store = JournalStore(journal, wakeup)
-        self._undo.callback(wakeup.stop)
-        self._undo.push_async_callback(store.close)
-        wakeup.start()
-        return store, wakeup
-
-    def _mailboxes(self, wakeup: Wakeup) -> Mailboxes:
-        return Mailboxes(wakeup.wake, capacity=self.config.settings().limits.queued_messages)
-
     def _address(self, listener: socket.socket) -> Address:
         daemon = self.config.daemon
         port = int(listener.getsockname()[1])
-        name = f"[{daemon.host}]" if ":" in daemon.host else daemon.host
-        public_url = daemon.public_url or f"http://{_reachable(name)}:{port}"
+        public_url = daemon.public_url or url_of(daemon.host, port)
         return Address(daemon.host, port, public_url, tuple(host.lower() for host in daemon.hosts))
 
-    async def _assemble(
-        self, store: HostedStore, mailbox: LocalMailbox, wakeup: Wakeup, address: Address
-    ) -> tuple[Runtime, Backend]:
-        clock = SystemClock(wakeup)
-        settings = self.config.settings()
+    async def _assemble(self, address: Address) -> tuple[Runtime, Backend]:
+        store, settings = self._assembly.store, self._assembly.settings
+        clock = SystemClock(self._assembly.wakeup)
         models = Models(self.config.models)
         self._undo.push_async_callback(models.close)
         if models.notice:
@@ -295,20 +237,17 @@ class Daemon:
         )
         self._undo.push_async_callback(servers.stop)
         toolsets = await LocalToolsets.prepare(servers, store)
-        capabilities = Capabilities(await callback_keys(store, clock.now()), address.public_url)
         feed = MeteredFeed(store, self.metrics)
         watch = HeldLoop(str(self.home.held), HELD)
         self._undo.callback(watch.close)
-        runtime = Runtime(
-            store=store,
-            mailbox=mailbox,
+        runtime = await self._assembly.runtime(
+            Runtime,
+            url=address.public_url,
             models=models,
             transport=LocalTransport(servers),
             toolsets=toolsets,
-            capabilities=capabilities,
             clock=clock,
             feed=feed,
-            settings=settings,
             observer=self._observe(feed) if self._observe is not None else None,
             sole_writer=self._open_elsewhere is None,
             watch=watch,
@@ -321,7 +260,7 @@ class Daemon:
             runtime=runtime,
             store=store,
             feed=feed,
-            capabilities=capabilities,
+            capabilities=runtime.capabilities,
             toolsets=toolsets.describe,
             token=self.home.make_token(),
             address=address,
@@ -336,22 +275,8 @@ class Daemon:
         )
         return runtime, backend
 
-    async def _serve(self, backend: Backend) -> web.AppRunner:
-        # A body that says it is compressed is refused, not unpacked.
-        runner = web.AppRunner(
-            make_app(backend),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=HANG_UP,
-            auto_decompress=False,
-        )
-        await runner.setup()
-        self._undo.push_async_callback(runner.cleanup)
-        return runner
-
     def _announce(self, lock: HomeLock, address: Address) -> DaemonState:
-        name = f"[{address.host}]" if ":" in address.host else address.host
-        state = lock.announce(f"http://{_reachable(name)}:{address.port}", __version__)
+        state = lock.announce(url_of(address.host, address.port), __version__)
         logger.info("listening at %s, home %s", state.address, self.home.path)
         for notice in self.notices:
             logger.warning("%s", notice)
@@ -378,8 +303,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-
-
-def _reachable(host: str) -> str:
-    """An address that this machine can call when the daemon listens on all of them."""
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 recognised, not bound

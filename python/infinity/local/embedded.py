@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
 from infinity import runtime
-from infinity._core import Mailboxes, Wake
 from infinity.abc import Models
 from infinity.agent import Agent
-from infinity.callback_keys import callback_keys
-from infinity.feed import Feed
 from infinity.models.registry import Models as ConfiguredModels
 from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
-from infinity.stores.sqlite.store import JournalStore
-from infinity.stores.sqlite.wakeup import Wakeup
 
-from .clock import SystemClock
-from .database import open_journal
-from .mailboxes import LocalMailbox
+from .assembly import Assembly, journal_at, url_of
 
 __all__ = ["Runtime"]
 
@@ -48,44 +40,24 @@ class Runtime(runtime.Runtime):
         ``callback_host:callback_port``; keep the port fixed, so that answers to earlier calls still arrive (L19).
         """
         agent = agent or Agent()
-        async with AsyncExitStack() as stack:
-            wakeup = Wakeup(Wake())
-            store = JournalStore(open_journal(Path(path), wakeup.wake), wakeup)
-            stack.push_async_callback(store.close)
-            mailbox = LocalMailbox(Mailboxes(wakeup.wake), wakeup, store.inbox)
-            stack.push_async_callback(mailbox.close)
-            store.orphaned = mailbox.put
-            wakeup.start()
-            stack.callback(wakeup.stop)
-            clock = SystemClock(wakeup)
-            keys = await callback_keys(store, clock.now())
+        async with Assembly(agent.settings) as assembly:
+            await assembly.open(journal_at(path))
+            if models is None:
+                models = ConfiguredModels()
+                assembly.undo.push_async_callback(models.close)
             servers = [Server(url) for url in agent.toolsets]
-            made = cls(
-                store=store,
-                mailbox=mailbox,
-                models=models or await _closing(stack),
+            made = await assembly.runtime(
+                cls,
+                url=url_of(callback_host, callback_port),
+                models=models,
                 transport=HttpTransport(servers),
                 toolsets=Toolsets(servers),
-                capabilities=Capabilities(keys, f"http://{callback_host}:{callback_port}"),
-                clock=clock,
-                feed=Feed(store),
-                settings=agent.settings,
                 functions=agent.tools,
             )
             if servers:
-                await _listen(made, callback_host, callback_port, stack)
-            await made.start()
-            stack.push_async_callback(made.stop)
+                from . import callback_server
+
+                await callback_server.start(assembly, made, callback_host, callback_port)
+            else:
+                await assembly.start(made)
             yield made
-
-
-async def _closing(stack: AsyncExitStack) -> ConfiguredModels:
-    models = ConfiguredModels()
-    stack.push_async_callback(models.close)
-    return models
-
-
-async def _listen(made: runtime.Runtime, host: str, port: int, stack: AsyncExitStack) -> None:
-    from .callback_server import listen
-
-    stack.push_async_callback(await listen(made, host, port))

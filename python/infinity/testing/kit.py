@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,26 +21,21 @@ from typing import Any, Self
 
 import msgspec
 
-from infinity._core import Journal, Mailboxes, Wake, entry_json
+from infinity._core import entry_json
 from infinity.abc import Model, ModelInfo, ModelRequest, Models, Part
 from infinity.agent import Agent
-from infinity.callback_keys import callback_keys
 from infinity.explanation import Explanation
-from infinity.feed import Feed
-from infinity.local.callback_server import listen
-from infinity.local.mailboxes import LocalMailbox
+from infinity.local import callback_server
+from infinity.local.assembly import Assembly, journal_at, url_of
 from infinity.message import Action
 from infinity.models.heard import text_of
 from infinity.models.script import Script
 from infinity.models.scripted import ScriptedModel
 from infinity.ports import free_port
 from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
-from infinity.stores.sqlite.store import JournalStore
-from infinity.stores.sqlite.wakeup import Wakeup
 
 from .clock import VirtualClock
 from .messages_rules import check
@@ -103,14 +98,13 @@ class Kit:
         self.clock = VirtualClock()
         self.runtime: Runtime
         self.servers = list(servers)
-        self._path = str(path)
         self._agent = agent or Agent()
         self.model = CheckedModel(
             ScriptedModel(model) if isinstance(model, Script | None) else model,
         )
         # Kept over crashes, as a daemon keeps it: answers to earlier calls still arrive (L19).
         self._port = free_port()
-        self._started = AsyncExitStack()
+        self._open_store = journal_at(path)
 
     # life
 
@@ -121,45 +115,38 @@ class Kit:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.runtime.stop()
-        await self._started.aclose()
+        await self._assembly.close()
         await self.model.close()
         if error is None:
             self._require_valid()
 
     async def crash(self) -> None:
         """Lose everything that is in memory, slices and deliveries in progress included, and start again on the same journal."""
-        await self.runtime.stop(0)
-        await self._started.aclose()
+        await self._assembly.close(0)
         await self._start()
 
     async def _start(self) -> None:
-        wakeup = Wakeup(Wake())
-        store = JournalStore(Journal.open(self._path, wakeup.wake), wakeup)
-        self._started.callback(wakeup.stop)
-        self._started.push_async_callback(store.close)
-        mailbox = LocalMailbox(Mailboxes(wakeup.wake), wakeup, store.inbox)
-        self._started.push_async_callback(mailbox.close)
-        store.orphaned = mailbox.put
-        wakeup.start()
-        keys = await callback_keys(store, self.clock.now())
-        addresses = [Server(agent_url) for agent_url in self._agent.toolsets]
-        addresses += [Server(server.base_url) for server in self.servers]
-        self.runtime = Runtime(
-            store=store,
-            mailbox=mailbox,
-            models=self.model,
-            transport=HttpTransport(addresses),
-            toolsets=Toolsets(addresses),
-            capabilities=Capabilities(keys, f"http://127.0.0.1:{self._port}"),
-            clock=self.clock,
-            feed=Feed(store),
-            settings=self._agent.settings,
-            functions=self._agent.tools,
-        )
-        if addresses:
-            self._started.push_async_callback(await listen(self.runtime, "127.0.0.1", self._port))
-        await self.runtime.start()
+        self._assembly = assembly = Assembly(self._agent.settings)
+        try:
+            await assembly.open(self._open_store)
+            addresses = [Server(url) for url in self._agent.toolsets]
+            addresses += [Server(server.base_url) for server in self.servers]
+            self.runtime = await assembly.runtime(
+                Runtime,
+                url=url_of("127.0.0.1", self._port),
+                models=self.model,
+                transport=HttpTransport(addresses),
+                toolsets=Toolsets(addresses),
+                clock=self.clock,
+                functions=self._agent.tools,
+            )
+            if addresses:
+                await callback_server.start(assembly, self.runtime, "127.0.0.1", self._port)
+            else:
+                await assembly.start(self.runtime)
+        except BaseException:
+            await assembly.close(0)
+            raise
 
     # talking
 
