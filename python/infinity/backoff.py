@@ -27,3 +27,7 @@ class Backoff:
         """``tries``: how many waits there were before this one (0: the first). In seconds."""
         longest = min(self.longest, self.first * 2.0 ** min(max(tries, 0), _MOST_DOUBLINGS))
         return longest * (self.least + (1.0 - self.least) * self.chance())
+
+    def longer(self, wait: float) -> float:
+        """The wait after one of ``wait`` seconds, by those who keep that alone; without jitter."""
+        return min(max(wait * 2.0, self.first), self.longest)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from infinity.backoff import Backoff
 from infinity.local.home import Home
 
 from .connection import check, find_daemon, headers
@@ -22,8 +23,8 @@ PATIENCE = 60.0
 """Seconds that a vanished daemon gets to come back."""
 SILENCE = 45.0
 """Seconds without even a comment after which a connection counts as dead; the daemon sends one every 15."""
-PAUSE, LONGEST_PAUSE = 0.25, 8.0
-"""Seconds before the next try: longer each time while the daemon answers and the stream does not get any further."""
+BACKOFF = Backoff(first=0.25, longest=8.0)
+"""Before the next try, while the daemon answers and the stream does not get any further."""
 _FINAL = frozenset({"damaged", "too_new"})
 """Codes of errors that no further try changes."""
 
@@ -51,7 +52,7 @@ async def follow(home: Home, thread: str, after: str | None) -> AsyncGenerator[E
 
     ``Failure`` if there is no such thread, if it cannot be read, or if the stream stays away for too long.
     """
-    cursor, pause = after, PAUSE
+    cursor, tries = after, 0
     now = asyncio.get_running_loop().time
     lost: _Lost | None = None
     lost_at, told = 0.0, False
@@ -79,9 +80,9 @@ async def follow(home: Home, thread: str, after: str | None) -> AsyncGenerator[E
                     yield _disconnected(error)
                 if now() - lost_at > PATIENCE:
                     raise _given_up(thread, error) from None
-                further = further or not error.answered or now() - began > LONGEST_PAUSE
-            pause = PAUSE if further else min(2 * pause, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+                further = further or not error.answered or now() - began > BACKOFF.longest
+            tries = 0 if further else tries + 1
+            await asyncio.sleep(BACKOFF.wait(tries))
 
 
 def _disconnected(lost: _Lost) -> Event:

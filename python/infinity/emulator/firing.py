@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+
+from infinity.backoff import Backoff
 
 from .clock import Timeline
 from .failure import AwsError, ConnectionReset
@@ -19,7 +20,7 @@ __all__ = ["Firing"]
 
 log = logging.getLogger("infinity.emulator")
 
-_LONGEST_BACKOFF_MS = 15 * 60 * 1000
+_BACKOFF = Backoff(first=1.0, longest=900.0, least=0.8)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -57,14 +58,14 @@ class Firing:
                 failure = error if isinstance(error, AwsError) else AwsError("InternalFailure", "reset", 500)
             lasting = failure.status < 500 and "Throttl" not in failure.code
             exhausted = "MaximumRetryAttempts" if attempt >= most else None
-            pause = min(1000 * 2**attempt, _LONGEST_BACKOFF_MS)
+            pause = int(_BACKOFF.wait(attempt) * 1000)
             if self._timeline.now() + pause > began + age * 1000:
                 exhausted = "MaximumEventAgeInSeconds"
             if lasting or exhausted is not None:
                 await self._give_up(schedule, failure, execution, attempt, exhausted)
                 break
             attempt += 1
-            await self._timeline.sleep(int(pause * random.uniform(0.8, 1.0)))  # noqa: S311
+            await self._timeline.sleep(pause)
         completed()
 
     def _request(self, schedule: Schedule, execution: str, attempt: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from infinity._core import Message
 from infinity.abc import Clock, Expect, Mailbox, ModelInfo, Store, TimerRow
+from infinity.backoff import Backoff
 from infinity.engine.optional import optional_async
 from infinity.errors import InvalidModelRequest, ModelAuthentication, ModelError
 from infinity.message import Kind, Timer, TimerPurpose
@@ -119,7 +120,7 @@ class Probes:
         now, cause, first = self._clock.now(), self._causes.get(key), _first(key)
         if cause is not None and not probe:
             return cause.next + int(LONGEST * random.uniform(1, 2) * 1000)  # noqa: S311
-        wait = first if cause is None else min(max(cause.wait * 2, first), LONGEST)
+        wait = first if cause is None else Backoff(first, LONGEST).longer(cause.wait)
         made = self._causes[key] = Cause(key, now, wait, code, text)
         await self._save()
         return made.next

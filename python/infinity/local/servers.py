@@ -6,6 +6,7 @@ Nobody waits for a server but who needs that server (B1), and nobody waits longe
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +29,8 @@ __all__ = ["Record", "StartedServer", "free_port"]
 
 logger = logging.getLogger("infinity.servers")
 
+LOOKS = Backoff(first=0.02, longest=0.5)
+"""Between looks whether a server answers already."""
 BACKOFF = Backoff(first=0.5, longest=60.0)
 LOOK_AT_OUTPUT = 5.0
 """Seconds between looks at the output of a server that writes."""
@@ -225,15 +228,14 @@ class StartedServer:
         """Ask, ever more slowly, until it answers at all; what it answers is discovery's business."""
         import aiohttp
 
-        pause = 0.02
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             try:
                 async with asyncio.timeout(self._config.start_timeout):
+                    tries = itertools.count()
                     while not await _answers(session, self.base_url):
-                        await asyncio.wait((process.exited,), timeout=pause)
+                        await asyncio.wait((process.exited,), timeout=LOOKS.wait(next(tries)))
                         if not process.alive():
                             raise ToolsetError(f"{await process.exited}; see {self.output}")
-                        pause = min(pause * 1.5, 0.5)
             except TimeoutError:
                 raise ToolsetError(
                     f"did not answer on port {self._record.port} within {self._config.start_timeout:g} s; see {self.output}"

@@ -16,6 +16,7 @@ from tests.boundary.daemons import SOON, Running, running
 from tests.unit.cli.conftest import process
 
 from infinity import feed as feed_module
+from infinity.backoff import Backoff
 from infinity.cli import stream
 from infinity.cli.exits import FAILED, NOT_FOUND, Failure
 from infinity.errors import StoreError
@@ -91,8 +92,7 @@ async def test_what_the_daemon_says_is_told_and_it_is_asked_less_and_less_often(
         raise StoreError("the disk is gone")
 
     monkeypatch.setattr(daemon.daemon.runtime.store, "feed", fail)
-    monkeypatch.setattr(stream, "PAUSE", 0.001)
-    monkeypatch.setattr(stream, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(stream, "BACKOFF", Backoff(first=0.001, longest=0.2, least=1.0))
     monkeypatch.setattr(stream, "PATIENCE", 1.0)
     [away], ended = await followed(daemon, thread)
     assert away == (None, "disconnected", {"reason": "the disk is gone", "answered": True})

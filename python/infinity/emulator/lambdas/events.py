@@ -7,6 +7,8 @@ import json
 import logging
 from collections.abc import Callable
 
+from infinity.backoff import Backoff
+
 from ..clock import Timeline
 from ..failure import AwsError
 from ..sqs import Sqs
@@ -19,7 +21,7 @@ log = logging.getLogger("infinity.emulator")
 
 MAX_EVENT = 1_000_000
 RETRIES_AFTER_MS = (60_000, 120_000)
-_LONGEST_BACKOFF_MS = 5 * 60 * 1000
+_BACKOFF = Backoff(first=1.0, longest=300.0, least=1.0)
 OLDEST_MS = 6 * 3600 * 1000
 """An event that was throttled so long is given up."""
 
@@ -62,7 +64,7 @@ class Events:
                     outcome = await function.invoke(payload)
                     break
                 except AwsError:
-                    wait = min(1000 * 2**throttled, _LONGEST_BACKOFF_MS)
+                    wait = int(_BACKOFF.wait(throttled) * 1000)
                     throttled += 1
                     if self._timeline.now() + wait > accepted_at + OLDEST_MS:
                         return self._give_up(function, payload, None)
