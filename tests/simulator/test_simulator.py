@@ -83,6 +83,20 @@ def test_what_is_overdue_is_looked_at_ever_more_rarely_while_its_thread_cannot_g
 
 CREATE, DAY_LATER = Step("create"), 90_000.0
 FOUND = {
+    "a child that is interrupted while it waits for a key": (
+        20_003_058,
+        (
+            CREATE._replace(then=1.0),
+            Step("control", 206, "compact"),
+            Step("control", 112, "compact"),
+            Step("say", 252, 1, then=4_000.0),
+            Step("unsubscribe", 304, then=0.4),
+            Step("say", 213, 5, then=DAY_LATER),
+            Step("say", 566, 2, then=0.001),
+            Step("trouble", 0, "an expired key", 9, then=5.0),
+            Step("control", 468, "interrupt", then=DAY_LATER),
+        ),
+    ),
     "a slice that a deletion takes away before its first step": (
         1_000_658,
         (CREATE._replace(then=0.001), Step("kill", then=4_000.0), Step("delete", 83)),

@@ -23,6 +23,7 @@ __all__ = [
     "failed",
     "give_up",
     "hold",
+    "interrupted",
     "may_buy",
     "park",
     "quiet",
@@ -40,7 +41,7 @@ ADVICE_LONGEST = 3_600.0
 """Seconds that a provider's advice (retry-after) is followed for; it never makes a wait shorter than our own."""
 RESUME = "resume the thread to try again"
 _NEXT_TRY = "; next try in "
-_PROBED = "; the model is probed again by itself"
+PROBED = "; the model is probed again by itself"
 
 
 def wait_before(attempt: int, error: ModelError) -> float:
@@ -88,7 +89,7 @@ async def may_buy(slice: Slice) -> bool:
 def _used_up(slice: Slice) -> Problem:
     """The problem that stands; one that promises a next try is told without that, since there is none any more."""
     problem = Problem.read(slice.thread.problem) or Problem("attempts", f"the model was asked{_NEXT_TRY}")
-    why, promised, _ = problem.text.partition(_PROBED if _PROBED in problem.text else _NEXT_TRY)
+    why, promised, _ = problem.text.partition(PROBED if PROBED in problem.text else _NEXT_TRY)
     return Problem(problem.code, f"{why}; {_tried(slice)}. {RESUME.capitalize()}") if promised else problem
 
 
@@ -185,7 +186,7 @@ async def hold(slice: Slice, cause: str, code: str, text: str, *, probe: bool = 
         memo.tried = used(slice)
         remember(slice.thread, memo)
     try_again_at(slice, due_at, cause=cause)
-    said = f"{text}{_PROBED}, at least once an hour. To try at once, resume the thread"
+    said = f"{text}{PROBED}, at least once an hour. To try at once, resume the thread"
     if slice.thread.problem != f"{code}: {said}":
         slice.problem(code, said)
 
@@ -230,6 +231,13 @@ def quiet(slice: Slice) -> None:
         memo = recall(slice.thread)
         memo.retry = None
         remember(slice.thread, memo)
+
+
+def interrupted(slice: Slice) -> None:
+    """A person interrupts a thread: it is not tried again, so a problem that promises another try is over as well."""
+    if glance(slice.thread).retry is not None:
+        slice.thread.set_problem(None)
+    quiet(slice)
 
 
 def unhold(slice: Slice, *, person: bool) -> None:

@@ -372,7 +372,7 @@ def _control(slice: Slice, message: Message, body: Control) -> None:
             if body.argument != KEEP_CALLS:
                 endings.interrupt(slice)
             slice.thread.set_pending(False)
-            spending.quiet(slice)
+            spending.interrupted(slice)
             slice.note("status", status="interrupted")
         case Action.STOP | Action.CLOSE if compaction.is_summariser(slice):
             # Its parent waits for it: one that is stopped has failed, so that another may begin.
