@@ -583,11 +583,11 @@ class Runtime:
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
-        slice, failing = self.loop.running.get(thread), self.loop.failing.get(thread)
-        began = slice.started_at if slice is not None else self._clock.now()
+        current, failing = self.loop.running.get(thread), self.loop.failing.get(thread)
+        began = current.started_at if current is not None else self._clock.now()
         here = Here(
             running=began if thread in self.loop.running else None,
-            held=slice.held_until if slice is not None else None,
+            held=current.held_until if current is not None else None,
             queued=self._mailbox.queued(thread),
             failing=self.failing(thread),
             failing_since=failing.since if failing is not None else None,

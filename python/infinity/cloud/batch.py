@@ -287,8 +287,8 @@ async def _expire(host: Host, thread: str, remaining: Callable[[], float]) -> No
     """Again and again: the slice may still be loading when its time is over."""
     await asyncio.sleep(max(remaining() - MARGIN, 0))
     while True:
-        slice = host.runtime.loop.running.get(thread)
-        if slice is not None and not slice.out_of_time:
+        current = host.runtime.loop.running.get(thread)
+        if current is not None and not current.out_of_time:
             host.runtime.loop.expire(thread)
         await asyncio.sleep(0.25)
 

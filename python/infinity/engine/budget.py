@@ -17,18 +17,18 @@ class Allowance(msgspec.Struct, frozen=True, array_like=True):
     microdollars: int = 0
 
 
-async def exhausted(slice: Slice) -> str | None:
-    """What is used up, in words; ``None`` while the tree may go on. ``slice.model`` is the one that would be asked."""
-    limits = slice.limits
+async def exhausted(current: Slice) -> str | None:
+    """What is used up, in words; ``None`` while the tree may go on. ``current.model`` is the one that would be asked."""
+    limits = current.limits
     if not limits.tree_tokens and not limits.tree_dollars:
         return None
-    if limits.tree_dollars and slice.model is not None and slice.model.price is None:
-        return f"limits.tree_dollars cannot be kept: the price of the model {slice.model.name} is not known; set price in [models.named] (four zeros if it is free), or remove the limit"
-    store, root = slice.services.store, slice.thread.root
+    if limits.tree_dollars and current.model is not None and current.model.price is None:
+        return f"limits.tree_dollars cannot be kept: the price of the model {current.model.name} is not known; set price in [models.named] (four zeros if it is free), or remove the limit"
+    store, root = current.services.store, current.thread.root
     tokens, microdollars = await store.spent(root)
     lifted = await allowed_on_top(store, root)
-    tokens += slice.spent_tokens
-    dollars = (microdollars + slice.spent_microdollars) / MICRODOLLARS
+    tokens += current.spent_tokens
+    dollars = (microdollars + current.spent_microdollars) / MICRODOLLARS
     most_tokens = limits.tree_tokens + lifted.tokens
     most_dollars = limits.tree_dollars + lifted.microdollars / MICRODOLLARS
     if limits.tree_tokens and tokens >= most_tokens:

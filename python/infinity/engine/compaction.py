@@ -36,146 +36,148 @@ tool_call_ids of running calls and active subscriptions and the ids of child thr
 HEADING = "Summary of the conversation so far; the original is left out.\n\n"
 
 
-def is_summariser(slice: Slice) -> bool:
+def is_summariser(current: Slice) -> bool:
     """Whether this thread is a compaction's child."""
-    return Origin.of(slice.thread).compaction is not None
+    return Origin.of(current.thread).compaction is not None
 
 
-def consider(slice: Slice) -> None:
+def consider(current: Slice) -> None:
     """Start one if the context has outgrown its share of the model's window. Optional: it never fails the slice that paid for a turn."""
-    if slice.thread.status != "closed" and not closing(slice):
-        optional("compaction", slice.thread.id, lambda: _consider(slice))
+    if current.thread.status != "closed" and not closing(current):
+        optional("compaction", current.thread.id, lambda: _consider(current))
 
 
-def _consider(slice: Slice) -> None:
-    window = slice.model.context_window if slice.model is not None else 0
-    if window and slice.thread.context_tokens > slice.limits.compact_above * window:
-        memo = glance(slice.thread)
-        if memo.compaction is None and slice.now >= memo.compact_not_before:
-            start(slice)
+def _consider(current: Slice) -> None:
+    window = current.model.context_window if current.model is not None else 0
+    if window and current.thread.context_tokens > current.limits.compact_above * window:
+        memo = glance(current.thread)
+        if memo.compaction is None and current.now >= memo.compact_not_before:
+            start(current)
 
 
-def start(slice: Slice, *, keep: int = KEEP) -> str | None:
+def start(current: Slice, *, keep: int = KEEP) -> str | None:
     """Fork the summariser; ``None``, or why that is not possible now."""
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     if memo.compaction is not None:
         return f"a compaction is running already ({memo.compaction})"
-    found = _range(slice, keep, memo.compaction_failures)
+    found = _range(current, keep, memo.compaction_failures)
     if found is None:
         return "there is nothing to compact: the history is too short"
     begin, end = found
-    child_id = slice.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
-    child = slice.fork(child_id, Origin(compaction=Range(begin, end)), upto=end)
-    child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=slice.now)
+    child_id = current.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
+    child = current.fork(child_id, Origin(compaction=Range(begin, end)), upto=end)
+    child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=current.now)
     memo.compaction = child_id
-    remember(slice.thread, memo)
-    slice.note("compaction", state="started", child=child_id, start=begin, end=end)
+    remember(current.thread, memo)
+    current.note("compaction", state="started", child=child_id, start=begin, end=end)
     return None
 
 
-def forsake(slice: Slice) -> None:
+def forsake(current: Slice) -> None:
     """The summariser is gone, or was stopped by an earlier version: nothing is waited for any more (B9)."""
-    memo = recall(slice.thread)
-    slice.note("compaction", state="failed", child=memo.compaction, text="its thread is gone or was stopped")
+    memo = recall(current.thread)
+    current.note(
+        "compaction", state="failed", child=memo.compaction, text="its thread is gone or was stopped"
+    )
     memo.compaction, memo.blocked = None, False
     memo.compaction_failures += 1
-    remember(slice.thread, memo)
+    remember(current.thread, memo)
 
 
-def _range(slice: Slice, keep: int, failures: int) -> tuple[int, int] | None:
+def _range(current: Slice, keep: int, failures: int) -> tuple[int, int] | None:
     """What to summarise. After failures less of it each time, because it may be too much for one request; where the window is nearly full or the thread
     has a problem, fewer entries than usual are kept: its last ones may be what is too long."""
-    entries = slice.thread.live_entries()
+    entries = current.thread.live_entries()
     keep = max(keep, entries - (entries >> failures)) if failures else keep
-    window = slice.model.context_window if slice.model is not None else 0
-    full = window and slice.thread.context_tokens > slice.limits.compact_above * window
-    pressing = full or slice.thread.problem is not None or slice.thread.pending
-    found = slice.thread.summary_range(keep)
+    window = current.model.context_window if current.model is not None else 0
+    full = window and current.thread.context_tokens > current.limits.compact_above * window
+    pressing = full or current.thread.problem is not None or current.thread.pending
+    found = current.thread.summary_range(keep)
     for fewer in FEWER if pressing else ():
         if found is None and fewer < keep:
-            found = slice.thread.summary_range(fewer)
+            found = current.thread.summary_range(fewer)
             # A summary of next to nothing gains nothing.
             found = None if found is not None and found[1] - found[0] < LEAST else found
     return found
 
 
-def unblock(slice: Slice) -> str | None:
+def unblock(current: Slice) -> str | None:
     """The provider says that the context is too long: summarise the older half, which fits, and wait. Why not, if that cannot be."""
-    if is_summariser(slice):
+    if is_summariser(current):
         return "even the part to be summarised is too long for the model"
-    if glance(slice.thread).compaction is None:
-        problem = start(slice, keep=max(KEEP, slice.thread.live_entries() // 2))
+    if glance(current.thread).compaction is None:
+        problem = start(current, keep=max(KEEP, current.thread.live_entries() // 2))
         if problem is not None:
             return problem
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     memo.blocked = True
-    remember(slice.thread, memo)
+    remember(current.thread, memo)
     return None
 
 
-def finish(slice: Slice, turn: Turn | None) -> None:
+def finish(current: Slice, turn: Turn | None) -> None:
     """In the summariser: its turn is the summary; without one, say what was wrong. Either way its work is done (L12)."""
-    if turn is None and slice.thread.pending:
+    if turn is None and current.thread.pending:
         return  # A timer wakes it to try again.
     text = "".join(block["text"] for block in turn.blocks if block["type"] == "text").strip() if turn else ""
-    task = Origin.of(slice.thread).compaction
-    assert task is not None and slice.thread.parent is not None
+    task = Origin.of(current.thread).compaction
+    assert task is not None and current.thread.parent is not None
     cut = turn is not None and turn.stop_reason in ("refusal", "max_tokens", "interrupted")
     body = Summary(
-        child=slice.thread.id,
+        child=current.thread.id,
         start=task.start,
         end=task.end,
         text=(f"the summary was not finished ({turn.stop_reason})" if cut and turn else text)
-        or slice.thread.problem
+        or current.thread.problem
         or "the model wrote nothing",
         failed=cut or not text,
     )
     if turn is not None:
         usage = turn.usage
         spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-        slice.thread.add_turn(
+        current.thread.add_turn(
             encode_json(text_blocks(body.text)),
             [],
-            now=slice.now,
+            now=current.now,
             usage=spent,
-            cost=slice.spend(usage),
-            meta=encode_json({"model": slice.asks, "stop_reason": turn.stop_reason, "usage": usage}),
+            cost=current.spend(usage),
+            meta=encode_json({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
         )
-    slice.thread.send(slice.thread.parent, f"summary.{slice.thread.id}", Kind.SUMMARY, encode(body))
-    slice.thread.close()
-    slice.note("status", status="closed")
+    current.thread.send(current.thread.parent, f"summary.{current.thread.id}", Kind.SUMMARY, encode(body))
+    current.thread.close()
+    current.note("status", status="closed")
 
 
-def apply(slice: Slice, message: Message, body: Summary) -> None:
+def apply(current: Slice, message: Message, body: Summary) -> None:
     """In the thread: put the summary in the place of its range, if that is still what it was."""
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     if memo.compaction != body.child:
-        slice.discard(message, "another compaction has taken its place")
+        current.discard(message, "another compaction has taken its place")
         return
-    problem = body.text if body.failed else _replace(slice, body)
+    problem = body.text if body.failed else _replace(current, body)
     if problem is None:
         memo.compaction_failures = memo.compact_not_before = 0
-        slice.note("compaction", state="applied", child=body.child, start=body.start, end=body.end)
+        current.note("compaction", state="applied", child=body.child, start=body.start, end=body.end)
     else:
         rest = REST.wait(memo.compaction_failures)
-        slice.note("compaction", state="failed", child=body.child, text=problem)
+        current.note("compaction", state="failed", child=body.child, text=problem)
         if memo.blocked:
-            slice.thread.set_pending(False)
-            slice.problem(
+            current.thread.set_pending(False)
+            current.problem(
                 "context_too_long",
                 f"the history is too long for the model and could not be compacted: {problem}",
             )
         memo.compaction_failures += 1
-        memo.compact_not_before = slice.now + int(rest * 1000)
+        memo.compact_not_before = current.now + int(rest * 1000)
     memo.compaction, memo.blocked = None, False
-    remember(slice.thread, memo)
-    slice.thread.consume(message)
+    remember(current.thread, memo)
+    current.thread.consume(message)
 
 
-def _replace(slice: Slice, body: Summary) -> str | None:
+def _replace(current: Slice, body: Summary) -> str | None:
     blocks = encode_json(admitted(text_blocks(HEADING + body.text))[0])
     try:
-        slice.thread.add_summary(body.start, body.end, blocks, now=slice.now)
+        current.thread.add_summary(body.start, body.end, blocks, now=current.now)
     except CoreError as error:
         code, text = error.args
         if code not in ("conflict", "rule"):

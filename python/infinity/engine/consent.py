@@ -31,9 +31,9 @@ def verdict(policy: Policy, offer: Offer) -> str:
     return next((verdict for verdict in ("deny", "ask", "allow") if verdict in said), policy.default)
 
 
-def ask(slice: Slice, call: Call) -> None:
+def ask(current: Slice, call: Call) -> None:
     """The runtime's own question before a call leaves: durable, answered like any other prompt."""
-    slice.open_prompt(
+    current.open_prompt(
         "consent",
         call,
         {
@@ -66,12 +66,12 @@ async def admit(services: Services, row: OutboxRow) -> OutboxRow | Result | Cont
     return row._replace(target=offer.endpoint, body=row.body if body is None else body)
 
 
-def review(slice: Slice, call_id: str) -> None:
+def review(current: Slice, call_id: str) -> None:
     """Take an invocation back and ask first."""
-    call = slice.thread.call(call_id)
+    call = current.thread.call(call_id)
     if call is not None and call.state == "planned":
-        slice.thread.cancel_outbox(f"invoke.{call.id}")
-        ask(slice, call)
+        current.thread.cancel_outbox(f"invoke.{call.id}")
+        ask(current, call)
 
 
 def _refused(call_id: str, text: str) -> Result:

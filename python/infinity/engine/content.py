@@ -37,14 +37,14 @@ def admitted(content: list[Block]) -> tuple[list[Block], list[str]]:
 
 
 def entering(
-    slice: Slice, content: list[Block], most: int | None = None
+    current: Slice, content: list[Block], most: int | None = None
 ) -> tuple[list[Block], dict[str, Any]]:
     """Content for history, and what is kept beside its entry: ``whole`` of what was shortened, ``changed`` of what was put right.
 
     ``most``: characters that the model gets in any case at most; the turn's budget may be less.
     """
     blocks, notes = admitted(content)
-    left = room(slice)
+    left = room(current)
     short, cut = shortened(blocks, left if most is None else min(most, left))
     meta: dict[str, Any] = {"whole": blocks} if cut else {}
     if notes:
@@ -52,13 +52,13 @@ def entering(
     return short, meta
 
 
-def room(slice: Slice) -> int:
+def room(current: Slice) -> int:
     """Characters that the next content may have: an equal share of what the turn's budget has left, for each result that is still to come."""
-    window = _window(slice)
-    free = int(window * _FULL) - slice.thread.context_tokens
-    budget = min(int(window * slice.limits.turn_share), max(free, window // 8)) * CHARS_PER_TOKEN
-    left = budget - slice.thread.unanswered_weight()
-    return max(left // max(1, len(slice.thread.attached())), LEAST_CHARS)
+    window = _window(current)
+    free = int(window * _FULL) - current.thread.context_tokens
+    budget = min(int(window * current.limits.turn_share), max(free, window // 8)) * CHARS_PER_TOKEN
+    left = budget - current.thread.unanswered_weight()
+    return max(left // max(1, len(current.thread.attached())), LEAST_CHARS)
 
 
 def fits(window: int, fixed: int) -> int:
@@ -66,9 +66,9 @@ def fits(window: int, fixed: int) -> int:
     return int(window * _FULL) * CHARS_PER_TOKEN - fixed
 
 
-def _window(slice: Slice) -> int:
+def _window(current: Slice) -> int:
     try:
-        return slice.services.models.resolve(slice.thread.model)[1].context_window or _DEFAULT_WINDOW
+        return current.services.models.resolve(current.thread.model)[1].context_window or _DEFAULT_WINDOW
     except ConfigError:
         return _DEFAULT_WINDOW  # The completion will say what is wrong with the model.
 

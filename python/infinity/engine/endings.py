@@ -18,64 +18,64 @@ MOST_ROWS = 2_000
 """Rows that a slice may have gathered when it cancels one more call; less than a transaction takes, by what the calls of a turn need."""
 
 
-def interrupt(slice: Slice) -> None:
+def interrupt(current: Slice) -> None:
     """Cancel the calls that are open now."""
-    _cancel(slice, Ending(slice.thread.position))
+    _cancel(current, Ending(current.thread.position))
 
 
-def close(slice: Slice) -> None:
+def close(current: Slice) -> None:
     """The thread ends with the last portion, its report in the same commit (L12)."""
-    assert slice.closing is not None
-    (report,) = slice.closing
-    slice.closing = None
-    _cancel(slice, Ending(slice.thread.position, closing=True, report=report))
+    assert current.closing is not None
+    (report,) = current.closing
+    current.closing = None
+    _cancel(current, Ending(current.thread.position, closing=True, report=report))
 
 
-def go_on(slice: Slice) -> None:
+def go_on(current: Slice) -> None:
     """With what an earlier slice has left."""
-    if (ending := glance(slice.thread).ending) is not None:
-        _cancel(slice, ending)
+    if (ending := glance(current.thread).ending) is not None:
+        _cancel(current, ending)
 
 
-def closing(slice: Slice) -> bool:
-    ending = glance(slice.thread).ending
+def closing(current: Slice) -> bool:
+    ending = glance(current.thread).ending
     return ending is not None and ending.closing
 
 
-def open_call(slice: Slice, id: str) -> Call | None:
+def open_call(current: Slice, id: str) -> Call | None:
     """The call if it is open and stays so."""
-    call = slice.thread.call(id)
+    call = current.thread.call(id)
     if call is None or call.state not in ("planned", "sent"):
         return None
-    ending = glance(slice.thread).ending
+    ending = glance(current.thread).ending
     return None if ending is not None and call.position < ending.before else call
 
 
-def _cancel(slice: Slice, ending: Ending) -> None:
-    whole = _portion(slice, ending)
+def _cancel(current: Slice, ending: Ending) -> None:
+    whole = _portion(current, ending)
     if whole and ending.closing:
-        slice.finish_closing(ending.report)
+        current.finish_closing(ending.report)
     left = None if whole else ending
-    if glance(slice.thread).ending != left:
-        memo = recall(slice.thread)
+    if glance(current.thread).ending != left:
+        memo = recall(current.thread)
         memo.ending = left
-        remember(slice.thread, memo)
+        remember(current.thread, memo)
     if not whole:
-        slice.wake_again()
+        current.wake_again()
 
 
-def _portion(slice: Slice, ending: Ending) -> bool:
+def _portion(current: Slice, ending: Ending) -> bool:
     """Whether that was all; at least one has ended. Calls of the last turn come first: history goes on when they have their results."""
     text = prompts.CLOSED if ending.closing else prompts.INTERRUPTED
-    calls = [call for call in slice.thread.calls() if call.position < ending.before]
+    calls = [call for call in current.thread.calls() if call.position < ending.before]
     calls.sort(key=lambda call: call.detached)
-    subscriptions = slice.thread.subscriptions() if ending.closing else []
+    subscriptions = current.thread.subscriptions() if ending.closing else []
     for ended, call in enumerate([*calls, *subscriptions]):
-        if ended and slice.thread.staged()[0] >= MOST_ROWS:
+        if ended and current.thread.staged()[0] >= MOST_ROWS:
             return False
         if call.subscription:
-            slice.thread.end_subscription(call.id)
-            slice.notify_cancelled(call.id)
+            current.thread.end_subscription(call.id)
+            current.notify_cancelled(call.id)
         else:
-            slice.cancel(call, text)
+            current.cancel(call, text)
     return True

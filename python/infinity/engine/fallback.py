@@ -41,7 +41,7 @@ _STATUSES = frozenset({None, 400, 413, 422})
 class Fallback:
     """The simpler requests of one completion."""
 
-    slice: Slice
+    current: Slice
     info: ModelInfo
     simpler: Simpler | None = None
     """The form of the last request; ``None`` is the one on record."""
@@ -55,7 +55,7 @@ class Fallback:
         if not isinstance(error, ContextTooLong | InvalidModelRequest | ModelRefused):
             return None
         for simpler in self._candidates(error, request):
-            plainer = request_of(self.slice, self.info, simpler)
+            plainer = request_of(self.current, self.info, simpler)
             if plainer.messages != request.messages:
                 self.simpler, self.reason = simpler, self.reason or str(error)
                 self.requests += 1
@@ -66,16 +66,16 @@ class Fallback:
         """The last request was. If it was a simpler one, its form stays in force for this thread and its children, and the user is told."""
         if self.simpler is None:
             return
-        memo = recall(self.slice.thread)
+        memo = recall(self.current.thread)
         told = _told(memo.simpler, self.simpler)
         memo.simpler = self.simpler
-        remember(self.slice.thread, memo)
-        self.slice.note("simplified", text=f"the model API refused a request ({self.reason[:300]}). {told}")
+        remember(self.current.thread, memo)
+        self.current.note("simplified", text=f"the model API refused a request ({self.reason[:300]}). {told}")
 
     def _candidates(self, error: ModelError, request: ModelRequest) -> Iterator[Simpler]:
         """From the one that loses least to the one that loses most."""
-        now = recall(self.slice.thread).simpler if self.simpler is None else self.simpler
-        position = self.slice.thread.position
+        now = recall(self.current.thread).simpler if self.simpler is None else self.simpler
+        position = self.current.thread.position
         if isinstance(error, ContextTooLong):
             yield from self._shorter(now, request)
             return
@@ -90,16 +90,16 @@ class Fallback:
         """Without the block that the refusal names, as the Messages API does."""
         if (found := _NAMED.search(text)) is None:
             return None
-        images = self.info.images and not compaction.is_summariser(self.slice)
-        place = self.slice.thread.place(
+        images = self.info.images and not compaction.is_summariser(self.current)
+        place = self.current.thread.place(
             int(found[1]), int(found[2]), images=images, documents=images, simpler=msgspec.json.encode(now)
         )
         return None if place is None else now.without(place)
 
     def _shorter(self, now: Simpler, request: ModelRequest) -> Iterator[Simpler]:
         """Texts shortened to what fills half the window, then a quarter, then an eighth; and no images, which count as well."""
-        thread, position = self.slice.thread, self.slice.thread.position
-        compacts = not compaction.is_summariser(self.slice) and thread.summary_range(1) is not None
+        thread, position = self.current.thread, self.current.thread.position
+        compacts = not compaction.is_summariser(self.current) and thread.summary_range(1) is not None
         fixed = len(request.system) + len(request.tools)
         window = self.info.context_window >> (self.requests + 1)
         longest = thread.longest_text(max(fits(window, fixed), 0))

@@ -59,9 +59,9 @@ def heard_from(thread: Thread, child: str) -> None:
         remember(thread, memo)
 
 
-def tell_parent(slice: Slice) -> None:
+def tell_parent(current: Slice) -> None:
     """At the end of a slice: tell the parent, with this commit, if it has to know that the thread does not go on by itself."""
-    thread = slice.thread
+    thread = current.thread
     if not Origin.of(thread).reports or thread.status in ("closed", "stopped"):
         return
     memo = recall(thread)
@@ -75,11 +75,11 @@ def tell_parent(slice: Slice) -> None:
         memo.told = str(problem)
         remember(thread, memo)
         if problem.code not in OUTSIDE:
-            _report(slice, prompts.child_stopped(thread.id, str(problem)))
+            _report(current, prompts.child_stopped(thread.id, str(problem)))
     elif thread.status == "idle" and memo.owes_report and not memo.awaited:
         settled(thread)
-        words = slice.last_words[:_LAST_WORDS] if thread.answered else ""
-        _report(slice, prompts.child_ended(thread.id, words, interrupted=not thread.answered))
+        words = current.last_words[:_LAST_WORDS] if thread.answered else ""
+        _report(current, prompts.child_ended(thread.id, words, interrupted=not thread.answered))
 
 
 def _stopped_by(thread: Thread) -> Problem | None:
@@ -92,6 +92,6 @@ def _stopped_by(thread: Thread) -> Problem | None:
     return problem
 
 
-def _report(slice: Slice, text: str) -> None:
-    key = f"ended.{slice.thread.id}.{slice.thread.version + 1}"
-    slice.report(text, key=key, by_runtime=True)
+def _report(current: Slice, text: str) -> None:
+    key = f"ended.{current.thread.id}.{current.thread.version + 1}"
+    current.report(text, key=key, by_runtime=True)

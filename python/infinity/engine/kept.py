@@ -17,20 +17,20 @@ class KeptTurns:
         self._slices: dict[str, tuple[Slice, int]] = {}
         self._bytes = 0
 
-    def keep(self, slice: Slice) -> bool:
+    def keep(self, current: Slice) -> bool:
         """False if there is no room."""
-        assert slice.delta is not None, "a turn is kept once its commit was tried"
-        size = slice.delta.size() + slice.thread.live_bytes()
+        assert current.delta is not None, "a turn is kept once its commit was tried"
+        size = current.delta.size() + current.thread.live_bytes()
         if len(self._slices) >= MOST or self._bytes + size > MOST_BYTES:
             return False
-        self._slices[slice.thread.id] = (slice, size)
+        self._slices[current.thread.id] = (current, size)
         self._bytes += size
         return True
 
     def take(self, thread: str) -> Slice | None:
-        slice, size = self._slices.pop(thread, (None, 0))
+        current, size = self._slices.pop(thread, (None, 0))
         self._bytes -= size
-        return slice
+        return current
 
     def threads(self) -> list[str]:
         return list(self._slices)

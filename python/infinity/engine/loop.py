@@ -117,18 +117,18 @@ class Loop:
     async def _last_words(self) -> None:
         """Turns that were paid for and not committed yet, and attempts that are not on record (I12)."""
         for thread in self._kept.threads():
-            slice = self._kept.take(thread)
-            assert slice is not None
-            if await optional_async("the last commit", thread, commit(slice)) is None:
-                self._owe(slice, "abandoned")
+            current = self._kept.take(thread)
+            assert current is not None
+            if await optional_async("the last commit", thread, commit(current)) is None:
+                self._owe(current, "abandoned")
         for thread in self._services.attempts.owes():
             await optional_async("an attempt", thread, self._services.attempts.settle(thread))
 
     def interrupt(self, thread: str, action: Action) -> None:
         """End the stream of the thread's running slice, if there is one. The message that says so is in its mailbox."""
-        slice = self.running.get(thread)
-        if slice is not None:
-            slice.interrupt(action)
+        current = self.running.get(thread)
+        if current is not None:
+            current.interrupt(action)
 
     async def bar(self, threads: Collection[str]) -> None:
         """Run no slice of these threads, and end those that run: their tree is out of service. Their messages are in the store."""
@@ -140,8 +140,8 @@ class Loop:
             await asyncio.wait(ending)
         for thread in threads:
             self._hot.take(thread)
-            if (slice := self._kept.take(thread)) is not None:
-                self._owe(slice, "abandoned")
+            if (current := self._kept.take(thread)) is not None:
+                self._owe(current, "abandoned")
             self.failing.pop(thread, None)
 
     def admit(self, threads: Collection[str]) -> None:
@@ -251,9 +251,9 @@ class Loop:
         try:
             await self._slice(thread, batch, receives)
         except asyncio.CancelledError:
-            slice = self.running.get(thread)
-            if slice is not None and slice.bought:
-                self._owe(slice, "abandoned")
+            current = self.running.get(thread)
+            if current is not None and current.bought:
+                self._owe(current, "abandoned")
             raise
         except Exception as error:
             failure = from_core(error) if isinstance(error, CoreError) else error
@@ -264,26 +264,26 @@ class Loop:
 
     async def _ended(self, thread: str, batch: Sequence[Message], error: Exception, receives: int) -> bool:
         """A slice failed: put what it bought on record, keep its turn, or park the thread. False: the messages are to come again."""
-        slice = self.running.get(thread)
-        bought = slice is not None and slice.bought
+        current = self.running.get(thread)
+        bought = current is not None and current.bought
         if isinstance(error, UnknownThread) or (isinstance(error, Conflict) and not bought):
             return False
         if is_outage(error):
             # Nothing is bought until the store is back, and a turn that it could not take is kept.
             lasting = isinstance(error, (DamagedStore, NewerStore))
             if (
-                slice is not None
+                current is not None
                 and bought
-                and (lasting or slice.delta is None or not self._kept.keep(slice))
+                and (lasting or current.delta is None or not self._kept.keep(current))
             ):
-                self._owe(slice, code_of(error))
+                self._owe(current, code_of(error))
             return False
         code = code_of(error)
         batch = self._taken.get(thread, batch)
         too_large = isinstance(error, LimitReached)
         if too_large and not bought:
             return await self._fold_singly(thread, batch)
-        count = await self._count(thread, slice, code)
+        count = await self._count(thread, current, code)
         retries = self._services.settings.retries
         in_a_row = self._failures(thread) + 1
         if not isinstance(error, Conflict):
@@ -294,9 +294,9 @@ class Loop:
             return False
         return await self._park(thread, batch, code, f"its slice failed {in_a_row} times in a row: {error}")
 
-    async def _count(self, thread: str, slice: Slice | None, code: str) -> int:
+    async def _count(self, thread: str, current: Slice | None, code: str) -> int:
         """Record the failed slice with what it bought; how many attempts there are. What cannot be recorded is kept (I12)."""
-        spent = (slice.spent_tokens, slice.spent_microdollars) if slice is not None else (0, 0)
+        spent = (current.spent_tokens, current.spent_microdollars) if current is not None else (0, 0)
         try:
             return await self._services.attempts.record(thread, Owed(code, *spent)) or 0
         except (InfinityError, OSError) as error:
@@ -305,21 +305,21 @@ class Loop:
             )
             return 0
 
-    def _owe(self, slice: Slice, code: str) -> None:
-        version = slice.delta.new_version if slice.delta is not None else 0
-        attempt = Owed(code, slice.spent_tokens, slice.spent_microdollars, version)
-        self._services.attempts.owe(slice.thread.id, attempt)
+    def _owe(self, current: Slice, code: str) -> None:
+        version = current.delta.new_version if current.delta is not None else 0
+        attempt = Owed(code, current.spent_tokens, current.spent_microdollars, version)
+        self._services.attempts.owe(current.thread.id, attempt)
 
     async def _park(self, thread: str, batch: Sequence[Message], code: str, text: str) -> bool:
         try:
-            slice, committed = await park_failing(self._services, thread, batch, code, text)
+            current, committed = await park_failing(self._services, thread, batch, code, text)
         except LimitReached:
             return await self._fold_singly(thread, batch, Problem(code, text))
         except Exception as error:  # noqa: BLE001 it stays as it was, and nothing is bought: the bound is reached
             log.warning("%s could not be parked: %s: %s", thread, type(error).__name__, error)
             return False
         log.error("%s is parked: %s", thread, text)
-        self._follow_step(slice, committed)
+        self._follow_step(current, committed)
         return True
 
     async def give_up(self, thread: str, batch: Sequence[Message], code: str, text: str) -> None:
@@ -333,53 +333,53 @@ class Loop:
     ) -> bool:
         """No transaction takes what the batch does at once (B15); false if that cannot be helped now."""
         try:
-            async for slice, committed in fold_singly(self._services, thread, batch, problem):
-                self._follow_step(slice, committed)
+            async for current, committed in fold_singly(self._services, thread, batch, problem):
+                self._follow_step(current, committed)
         except Exception as error:  # noqa: BLE001 what is left stays as it was, and nothing was bought for it
             log.warning("%s does not fit into a transaction: %s: %s", thread, type(error).__name__, error)
             return False
         return True
 
-    def _follow_step(self, slice: Slice, committed: Committed | None) -> None:
-        self._hot.keep(slice.thread)
-        self._services.mailbox.give_back(slice.left)
+    def _follow_step(self, current: Slice, committed: Committed | None) -> None:
+        self._hot.keep(current.thread)
+        self._services.mailbox.give_back(current.left)
         if committed is not None:
             self.follow(committed)
 
     def expire(self, thread: str) -> None:
         """The host's time is nearly over: end the thread's running completion, take it back, and commit what there is without it."""
-        slice = self.running.get(thread)
-        if slice is not None:
-            slice.expire()
+        current = self.running.get(thread)
+        if current is not None:
+            current.expire()
 
     async def _slice(self, thread: str, batch: Sequence[Message], receives: int) -> None:
         await self._services.attempts.settle_commits(thread)
         batch = await self._commit_kept(thread, batch)
         if not batch:
             return
-        slice, taken = await self._load(thread, batch)
-        slice.receives = receives
+        current, taken = await self._load(thread, batch)
+        current.receives = receives
         try:
-            await self._settle_before(slice)
-            await self._work(slice, batch)
+            await self._settle_before(current)
+            await self._work(current, batch)
         finally:
             self._room.give(taken)
 
-    async def _settle_before(self, slice: Slice) -> None:
+    async def _settle_before(self, current: Slice) -> None:
         """What is owed goes on record while its messages are still queued, if it can: a crash after their commit would leave nothing of it."""
-        thread, attempts = slice.thread.id, self._services.attempts
+        thread, attempts = current.thread.id, self._services.attempts
         if attempts.owed(thread):
             count = await optional_async("an attempt", thread, attempts.settle(thread))
             if count is not None:
-                slice.thread.attempted(count)
+                current.thread.attempted(count)
 
     async def _load(self, thread: str, batch: Sequence[Message]) -> tuple[Slice, int]:
         """The slice, and the room that was taken for it. While it waits for room it holds no state."""
-        slice = await load(self._services, self._hot, thread, batch)
-        size = cost(slice.thread.live_bytes())
+        current = await load(self._services, self._hot, thread, batch)
+        size = cost(current.thread.live_bytes())
         if self._room.take_now(size):
-            return slice, size
-        del slice
+            return current, size
+        del current
         await self._room.take(size)
         try:
             return await load(self._services, self._hot, thread, batch), size
@@ -387,74 +387,74 @@ class Loop:
             self._room.give(size)
             raise
 
-    async def _work(self, slice: Slice, batch: Sequence[Message]) -> None:
-        thread = slice.thread.id
-        self.running[thread] = slice
+    async def _work(self, current: Slice, batch: Sequence[Message]) -> None:
+        thread = current.thread.id
+        self.running[thread] = current
         # An interrupt that came during the load could not reach the slice; its message is here by now.
-        await self._prepare(slice, [*batch, *self._more(thread)])
-        await self._rounds(slice)
-        while slice.signal is not None:
+        await self._prepare(current, [*batch, *self._more(thread)])
+        await self._rounds(current)
+        while current.signal is not None:
             # The interrupt's or stop's own message is queued by now: it belongs to this slice.
-            slice.signal = None
-            await self._prepare(slice, self._more(thread))
-            await self._rounds(slice)
-        if slice.out_of_time:
-            postpone(slice)
-        if compaction.is_summariser(slice) and slice.thread.status == "idle":
-            compaction.finish(slice, None)
-        await self._commit(slice)
+            current.signal = None
+            await self._prepare(current, self._more(thread))
+            await self._rounds(current)
+        if current.out_of_time:
+            postpone(current)
+        if compaction.is_summariser(current) and current.thread.status == "idle":
+            compaction.finish(current, None)
+        await self._commit(current)
 
-    async def _commit(self, slice: Slice) -> None:
-        bought = slice.bought
-        committed = await commit(slice)
-        self._hot.keep(slice.thread)
-        self._services.mailbox.give_back(slice.left)
+    async def _commit(self, current: Slice) -> None:
+        bought = current.bought
+        committed = await commit(current)
+        self._hot.keep(current.thread)
+        self._services.mailbox.give_back(current.left)
         if committed is not None:
             self.follow(committed)
-        if bought and slice.model is not None and self._services.probes.succeeded(slice.model):
-            about = self._services.probes.passed(slice.model, slice.asks)
-            await optional_async("waking who waited for the model", slice.thread.id, about)
+        if bought and current.model is not None and self._services.probes.succeeded(current.model):
+            about = self._services.probes.passed(current.model, current.asks)
+            await optional_async("waking who waited for the model", current.thread.id, about)
 
     async def _commit_kept(self, thread: str, batch: Sequence[Message]) -> Sequence[Message]:
         """Commit the turn that the store could not take before; what of the batch is left to do."""
-        slice = self._kept.take(thread)
-        if slice is None:
+        current = self._kept.take(thread)
+        if current is None:
             return batch
-        self.running[thread] = slice
-        slice.left = []  # They are in the batch again.
-        await self._commit(slice)
-        return [message for message in batch if not slice.thread.seen(message.id)]
+        self.running[thread] = current
+        current.left = []  # They are in the batch again.
+        await self._commit(current)
+        return [message for message in batch if not current.thread.seen(message.id)]
 
-    async def _rounds(self, slice: Slice) -> None:
-        while slice.ready and await self._another_round(slice):
-            turn = await complete(slice)
-            if compaction.is_summariser(slice):
-                compaction.finish(slice, turn)
+    async def _rounds(self, current: Slice) -> None:
+        while current.ready and await self._another_round(current):
+            turn = await complete(current)
+            if compaction.is_summariser(current):
+                compaction.finish(current, turn)
                 return
             if turn is None:
                 return
-            await dispatch(slice, turn)
-            compaction.consider(slice)
-            if slice.full:
-                slice.out_of_time = True
-            if slice.ready:
-                await self._prepare(slice, self._more(slice.thread.id))
+            await dispatch(current, turn)
+            compaction.consider(current)
+            if current.full:
+                current.out_of_time = True
+            if current.ready:
+                await self._prepare(current, self._more(current.thread.id))
 
-    async def _prepare(self, slice: Slice, batch: Sequence[Message]) -> None:
-        await consult(slice, batch, self._outbox)
-        prepare(slice, batch)
+    async def _prepare(self, current: Slice, batch: Sequence[Message]) -> None:
+        await consult(current, batch, self._outbox)
+        prepare(current, batch)
 
-    async def _another_round(self, slice: Slice) -> bool:
-        limit = slice.limits.rounds
-        if slice.rounds >= limit:
-            slice.thread.set_pending(False)
-            slice.problem(
+    async def _another_round(self, current: Slice) -> bool:
+        limit = current.limits.rounds
+        if current.rounds >= limit:
+            current.thread.set_pending(False)
+            current.problem(
                 "limit",
                 f"the agent made {limit} completions in a row (limits.rounds); send a message or resume to go on",
             )
             return False
-        slice.rounds += 1
-        slice.live("slice", {"state": "started", "round": slice.rounds})
+        current.rounds += 1
+        current.live("slice", {"state": "started", "round": current.rounds})
         return True
 
     def follow(self, committed: Committed) -> None:

@@ -31,9 +31,9 @@ async def park_failing(
 ) -> tuple[Slice, Committed | None]:
     """Commit the batch, and a problem that stays until the thread is resumed. Raises what the store, or damaged state, raises."""
     fresh = await _reader(services, thread, batch)
-    slice = _folded(fresh, batch)
-    _hold(slice, code, text)
-    return slice, await commit(slice)
+    current = _folded(fresh, batch)
+    _hold(current, code, text)
+    return current, await commit(current)
 
 
 async def fold_singly(
@@ -45,31 +45,31 @@ async def fold_singly(
     Each step is to be followed before the next one is asked for: that may fail, and this one is durable."""
     for message in batch:
         fresh = await _reader(services, thread, [message])
-        slice = _folded(fresh, [message])
-        slice.wake_again()
+        current = _folded(fresh, [message])
+        current.wake_again()
         try:
-            committed = await commit(slice)
+            committed = await commit(current)
         except LimitReached as error:
-            slice = fresh()
-            slice.wake_again()
-            if not _answered(slice, message):
-                slice.discard(message, f"it cannot be applied: {error}")
+            current = fresh()
+            current.wake_again()
+            if not _answered(current, message):
+                current.discard(message, f"it cannot be applied: {error}")
                 problem = problem or Problem(error.code, f"a message was discarded: {error}")
-            committed = await commit(slice)
-        yield slice, committed
+            committed = await commit(current)
+        yield current, committed
     if problem is not None or not batch:
-        slice = (await _reader(services, thread, []))()
-        _hold(slice, *(problem or Problem(LimitReached.code, "its slice does not fit into a transaction")))
-        yield slice, await commit(slice)
+        current = (await _reader(services, thread, []))()
+        _hold(current, *(problem or Problem(LimitReached.code, "its slice does not fit into a transaction")))
+        yield current, await commit(current)
 
 
 async def hold_back(services: Services, thread: str, text: str) -> Committed | None:
     """Park a thread before it runs anything: its messages stay where they are, and its tools are not even read. ``None`` if it is closed."""
     snapshot = await services.store.load(thread)
     assert snapshot is not None, "the store answered 'unchanged' for a version it was not asked about"
-    slice = Slice(services, Thread.load(snapshot), services.clock.now())
-    _hold(slice, HELD_BACK, text)
-    return await commit(slice)
+    current = Slice(services, Thread.load(snapshot), services.clock.now())
+    _hold(current, HELD_BACK, text)
+    return await commit(current)
 
 
 async def _reader(services: Services, thread: str, batch: Sequence[Message]) -> Callable[[], Slice]:
@@ -80,16 +80,16 @@ async def _reader(services: Services, thread: str, batch: Sequence[Message]) -> 
     return lambda: Slice(services, Thread.load(snapshot), services.clock.now(), catalog)
 
 
-def _hold(slice: Slice, code: str, text: str) -> None:
+def _hold(current: Slice, code: str, text: str) -> None:
     problem = f"{text}. {spending.RESUME.capitalize()}"
-    if slice.thread.status != "closed":
-        spending.park(slice, code, problem)
-        memo = recall(slice.thread)
+    if current.thread.status != "closed":
+        spending.park(current, code, problem)
+        memo = recall(current.thread)
         memo.held = str(Problem(code, problem))
-        remember(slice.thread, memo)
+        remember(current.thread, memo)
 
 
-def _answered(slice: Slice, message: Message) -> bool:
+def _answered(current: Slice, message: Message) -> bool:
     """An error result in place of one that is too large, or of what a timer would have brought; false if the message ends no open call.
 
     What ends a call must end it: nothing else would, once its timer has gone off (I7).
@@ -98,17 +98,17 @@ def _answered(slice: Slice, message: Message) -> bool:
         body = decode(message.kind, message.body)
     except ValueError:
         return False
-    call = endings.open_call(slice, body.call_id or "") if isinstance(body, (Result, Timer)) else None
+    call = endings.open_call(current, body.call_id or "") if isinstance(body, (Result, Timer)) else None
     if call is None:
         return False
     if isinstance(body, Result):
-        slice.fail(call, prompts.too_large_to_keep(call.tool))
+        current.fail(call, prompts.too_large_to_keep(call.tool))
     else:
-        seconds = slice.services.settings.timeouts.call
-        slice.fail(call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
+        seconds = current.services.settings.timeouts.call
+        current.fail(call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
         if call.toolset:
-            slice.notify_cancelled(call.id)
-    slice.thread.consume(message)
+            current.notify_cancelled(call.id)
+    current.thread.consume(message)
     return True
 
 
@@ -130,9 +130,9 @@ def _folded(fresh: Callable[[], Slice], batch: Sequence[Message]) -> Slice:
         good = [message for message in batch if message.id not in bad]
         if (reason := fails(good)) is not None:
             bad |= {message.id: reason for message in good}
-    slice = fresh()
+    current = fresh()
     for message in batch:
-        if message.id in bad and not slice.thread.seen(message.id):
-            slice.discard(message, f"it cannot be applied: {bad[message.id]}")
-    prepare(slice, [message for message in batch if message.id not in bad])
-    return slice
+        if message.id in bad and not current.thread.seen(message.id):
+            current.discard(message, f"it cannot be applied: {bad[message.id]}")
+    prepare(current, [message for message in batch if message.id not in bad])
+    return current

@@ -19,26 +19,26 @@ LEAST_LEFT_MS = 60_000
 """Of a deadline that goes on after an answer: time for a tool to take the answer and use it."""
 
 
-def ask(slice: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
+def ask(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
     """A question or sign-in has opened, or has taken the place of one of its kind."""
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     asking = memo.asking.setdefault(call.id, Asking())
     if not asking.open:
-        _stop_deadline(slice, call, memo, asking)
-        limit = slice.services.settings.timeouts.prompt
-        asking.until = slice.now + int(limit * 1000) if limit > 0 else 0
+        _stop_deadline(current, call, memo, asking)
+        limit = current.services.settings.timeouts.prompt
+        asking.until = current.now + int(limit * 1000) if limit > 0 else 0
         asking.times += 1
     if kind not in asking.open:
         asking.open = [*asking.open, kind]
     if asking.until and (kind == "choice" or len(asking.open) == 1):
-        _set_limit(slice, call, asking, prompt if kind == "choice" else None)
+        _set_limit(current, call, asking, prompt if kind == "choice" else None)
     memo.prompts[call.id] = kind
-    remember(slice.thread, memo)
+    remember(current.thread, memo)
 
 
-def answered(slice: Slice, call: Call, kind: str) -> None:
+def answered(current: Slice, call: Call, kind: str) -> None:
     """The user has answered, or what they were asked is over; the call goes on."""
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     asking = memo.asking.get(call.id)
     memo.prompts.pop(call.id, None)
     if asking is not None and kind in asking.open:
@@ -46,11 +46,11 @@ def answered(slice: Slice, call: Call, kind: str) -> None:
         if asking.open:
             memo.prompts[call.id] = asking.open[-1]
         else:
-            slice.thread.cancel_timer(_limit_timer(call, asking))
+            current.thread.cancel_timer(_limit_timer(call, asking))
             asking.until = 0
             if asking.left >= 0:
-                _run_on(slice, call, memo, asking)
-    remember(slice.thread, memo)
+                _run_on(current, call, memo, asking)
+    remember(current.thread, memo)
 
 
 def waits(thread: Thread, call: Call) -> Asking | None:
@@ -68,18 +68,18 @@ def is_open(thread: Thread, call: Call, kind: str) -> bool:
     return call.id in memo.prompts  # A question that an earlier version opened, or consent.
 
 
-def adopt(slice: Slice, call: Call) -> bool:
+def adopt(current: Slice, call: Call) -> bool:
     """The deadline has come of a call whose question an earlier version opened, which did not stop it: from now on it is as if it had."""
-    memo = recall(slice.thread)
+    memo = recall(current.thread)
     kind = memo.prompts.get(call.id, "")
     if kind not in ("choice", "oauth") or call.id in memo.asking:
         return False
-    limit = slice.services.settings.timeouts.prompt
-    asking = Asking([kind], slice.now + int(limit * 1000) if limit > 0 else 0, 0, 1)
+    limit = current.services.settings.timeouts.prompt
+    asking = Asking([kind], current.now + int(limit * 1000) if limit > 0 else 0, 0, 1)
     memo.asking[call.id] = asking
     if asking.until:
-        _set_limit(slice, call, asking, None)
-    remember(slice.thread, memo)
+        _set_limit(current, call, asking, None)
+    remember(current.thread, memo)
     return True
 
 
@@ -115,21 +115,21 @@ def forget(thread: Thread, call: Call) -> list[str]:
     return asking.open or ([kind] if kind is not None else [])
 
 
-def _stop_deadline(slice: Slice, call: Call, memo: Memo, asking: Asking) -> None:
+def _stop_deadline(current: Slice, call: Call, memo: Memo, asking: Asking) -> None:
     due_at = memo.deadlines.get(call.id, call.deadline)
     if due_at is not None:
-        asking.left = max(due_at - slice.now, 0)
-        slice.thread.cancel_timer(_deadline_timer(call, asking))
+        asking.left = max(due_at - current.now, 0)
+        current.thread.cancel_timer(_deadline_timer(call, asking))
 
 
-def _run_on(slice: Slice, call: Call, memo: Memo, asking: Asking) -> None:
-    due_at = slice.now + max(asking.left, LEAST_LEFT_MS)
+def _run_on(current: Slice, call: Call, memo: Memo, asking: Asking) -> None:
+    due_at = current.now + max(asking.left, LEAST_LEFT_MS)
     memo.deadlines[call.id] = due_at
     timer = Timer(purpose=TimerPurpose.DEADLINE, call_id=call.id, attempt=asking.times)
-    slice.thread.set_timer(_deadline_timer(call, asking), due_at, Kind.TIMER, encode(timer))
+    current.thread.set_timer(_deadline_timer(call, asking), due_at, Kind.TIMER, encode(timer))
 
 
-def _set_limit(slice: Slice, call: Call, asking: Asking, prompt: dict[str, Any] | None) -> None:
+def _set_limit(current: Slice, call: Call, asking: Asking, prompt: dict[str, Any] | None) -> None:
     choice = None
     if prompt is not None:
         choice = Choice(
@@ -146,7 +146,7 @@ def _set_limit(slice: Slice, call: Call, asking: Asking, prompt: dict[str, Any] 
         choice=choice,
         message_id=prompt["message_id"] if prompt is not None else "",
     )
-    slice.thread.set_timer(_limit_timer(call, asking), asking.until, Kind.TIMER, encode(timer))
+    current.thread.set_timer(_limit_timer(call, asking), asking.until, Kind.TIMER, encode(timer))
 
 
 def _deadline_timer(call: Call, asking: Asking) -> str:

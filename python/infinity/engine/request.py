@@ -25,43 +25,45 @@ LEAST_TEXT = 200
 """Characters that a shortened text keeps."""
 
 
-def request_of(slice: Slice, info: ModelInfo, simpler: Simpler | None = None) -> ModelRequest:
+def request_of(current: Slice, info: ModelInfo, simpler: Simpler | None = None) -> ModelRequest:
     """What the model is asked now. ``simpler``: a form other than the one on record for this thread."""
-    system = prompts.system(slice.services.settings.instructions)
-    tools = slice.catalog.tools if slice.catalog is not None else b"[]"
-    simpler = glance(slice.thread).simpler if simpler is None else simpler
+    system = prompts.system(current.services.settings.instructions)
+    tools = current.catalog.tools if current.catalog is not None else b"[]"
+    simpler = glance(current.thread).simpler if simpler is None else simpler
     images = info.images
-    if compaction.is_summariser(slice):
+    if compaction.is_summariser(current):
         # A summary is words about words, and its range must fit whatever it holds (DESIGN 5.5).
-        images, simpler = False, _fitted(slice, info, simpler, len(system.encode()) + len(tools))
-    messages = slice.thread.render(images=images, documents=images, simpler=msgspec.json.encode(simpler))
+        images, simpler = False, _fitted(current, info, simpler, len(system.encode()) + len(tools))
+    messages = current.thread.render(images=images, documents=images, simpler=msgspec.json.encode(simpler))
     return ModelRequest(
         model=info,
         system=system,
         tools=tools,
         messages=messages,
-        max_tokens=_answer_limit(slice, info, len(system) + len(tools), messages),
+        max_tokens=_answer_limit(current, info, len(system) + len(tools), messages),
     )
 
 
-def _fitted(slice: Slice, info: ModelInfo, simpler: Simpler, fixed: int) -> Simpler:
+def _fitted(current: Slice, info: ModelInfo, simpler: Simpler, fixed: int) -> Simpler:
     """The same with the largest texts shortened as far as the window wants it."""
-    if not info.context_window or simpler.longest_before >= slice.thread.position > 0:
+    if not info.context_window or simpler.longest_before >= current.thread.position > 0:
         return simpler
-    longest = slice.thread.longest_text(max(fits(info.context_window, fixed), 0))
-    return simpler if longest is None else simpler.shortened(max(longest, LEAST_TEXT), slice.thread.position)
+    longest = current.thread.longest_text(max(fits(info.context_window, fixed), 0))
+    return (
+        simpler if longest is None else simpler.shortened(max(longest, LEAST_TEXT), current.thread.position)
+    )
 
 
-def _answer_limit(slice: Slice, info: ModelInfo, fixed: int, messages: bytes) -> int:
+def _answer_limit(current: Slice, info: ModelInfo, fixed: int, messages: bytes) -> int:
     """Tokens of the answer: what the model may say at most, within what its window leaves. ``fixed``: characters beside the messages."""
     if fixed + len(messages) + info.output_limit < info.context_window or not info.context_window:
         return info.output_limit  # Even if every character were a token.
     characters = fixed + weight(messages)
     tokens = characters // CHARS_PER_TOKEN
-    known = slice.thread.context_tokens
+    known = current.thread.context_tokens
     if known:
         # What the provider counted last time is better than an estimate, where it is plausible; only what came since has to be guessed.
-        counted = known + slice.thread.unanswered_weight() // CHARS_PER_TOKEN
+        counted = known + current.thread.unanswered_weight() // CHARS_PER_TOKEN
         tokens = min(tokens, max(counted, characters // MOST_CHARS_PER_TOKEN))
     left = info.context_window - tokens - _MARGIN
     return min(info.output_limit, max(left, LEAST_ANSWER))

@@ -37,38 +37,43 @@ _HELPED = (
 """Errors that another model may not have. A context that is too long is compacted, and what one vendor does not answer is not taken to another."""
 
 
-def has_any(slice: Slice) -> bool:
-    return bool(_names(slice))
+def has_any(current: Slice) -> bool:
+    return bool(_names(current))
 
 
-def _names(slice: Slice) -> Sequence[str]:
-    return slice.services.models.fallback_of(slice.thread.model)
+def _names(current: Slice) -> Sequence[str]:
+    return current.services.models.fallback_of(current.thread.model)
 
 
-def switch(slice: Slice, why: str) -> bool:
+def switch(current: Slice, why: str) -> bool:
     """Let the next model answer that can be asked; false if there is none (any more): then the slice is its thread's own again."""
-    names = _names(slice)
-    probes = slice.services.probes
-    for name in names[names.index(slice.stand_in) + 1 if slice.stand_in in names else 0 :]:
+    names = _names(current)
+    probes = current.services.probes
+    for name in names[names.index(current.stand_in) + 1 if current.stand_in in names else 0 :]:
         try:
-            provider, model = slice.services.models.resolve(name)
+            provider, model = current.services.models.resolve(name)
         except ConfigError:
             continue
-        if probes.standing(model, name) is None and not (slice.limits.tree_dollars and model.price is None):
-            slice.stand_in, slice.provider, slice.model = name, provider, model
-            _tell(slice, why)
+        if probes.standing(model, name) is None and not (current.limits.tree_dollars and model.price is None):
+            current.stand_in, current.provider, current.model = name, provider, model
+            _tell(current, why)
             return True
-    slice.stand_in = None
+    current.stand_in = None
     return False
 
 
-async def takes_over(slice: Slice, error: ModelError | ConfigError) -> bool:
+async def takes_over(current: Slice, error: ModelError | ConfigError) -> bool:
     """Whether another model is asked after the one that was asked has failed. What failed it is a cause from now on."""
-    if not isinstance(error, _HELPED) or slice.signal is not None or slice.out_of_time or not has_any(slice):
+    if (
+        not isinstance(error, _HELPED)
+        or current.signal is not None
+        or current.out_of_time
+        or not has_any(current)
+    ):
         return False
-    failed, model, probes = slice.asks, slice.model, slice.services.probes
-    own = slice.stand_in is None
-    switched = switch(slice, str(error))
+    failed, model, probes = current.asks, current.model, current.services.probes
+    own = current.stand_in is None
+    switched = switch(current, str(error))
     if switched or not own:
         cause = probes.cause_of(error, model, failed)
         if cause is None and isinstance(error, ModelError) and error.retryable:
@@ -76,29 +81,29 @@ async def takes_over(slice: Slice, error: ModelError | ConfigError) -> bool:
         if cause is not None:
             await probes.failed(cause, error.code, str(error), probe=True)
     if not switched and not own:
-        slice.provider, slice.model = slice.services.models.resolve(slice.thread.model)
-    slice.probing = slice.probing and not switched
+        current.provider, current.model = current.services.models.resolve(current.thread.model)
+    current.probing = current.probing and not switched
     return switched
 
 
-def _tell(slice: Slice, why: str) -> None:
+def _tell(current: Slice, why: str) -> None:
     """Once for each switch, not for each completion."""
-    if glance(slice.thread).stand_in != slice.stand_in:
-        memo = recall(slice.thread)
-        memo.stand_in = slice.stand_in
-        remember(slice.thread, memo)
-        slice.note("fallback", model=slice.stand_in, instead_of=_own(slice), text=why[:500])
+    if glance(current.thread).stand_in != current.stand_in:
+        memo = recall(current.thread)
+        memo.stand_in = current.stand_in
+        remember(current.thread, memo)
+        current.note("fallback", model=current.stand_in, instead_of=_own(current), text=why[:500])
 
 
-def recorded(slice: Slice) -> None:
+def recorded(current: Slice) -> None:
     """A turn was bought. When it is the thread's own model that answers again, that is on record, too."""
-    before = glance(slice.thread).stand_in
-    if before is not None and slice.stand_in is None:
-        memo = recall(slice.thread)
+    before = glance(current.thread).stand_in
+    if before is not None and current.stand_in is None:
+        memo = recall(current.thread)
         memo.stand_in = None
-        remember(slice.thread, memo)
-        slice.note("fallback", model=_own(slice), instead_of=before, text="it answers again")
+        remember(current.thread, memo)
+        current.note("fallback", model=_own(current), instead_of=before, text="it answers again")
 
 
-def _own(slice: Slice) -> str:
-    return slice.thread.model or "the default model"
+def _own(current: Slice) -> str:
+    return current.thread.model or "the default model"

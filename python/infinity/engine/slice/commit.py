@@ -18,22 +18,22 @@ class Committed:
     messages: list[Message] = field(default_factory=list)
 
 
-async def commit(slice: Slice) -> Committed | None:
+async def commit(current: Slice) -> Committed | None:
     """``None`` if there was nothing to write. Raises ``Conflict`` when the slice lost its claim (I1); then nothing happened.
 
     A slice whose commit failed may be committed again: with the very same change.
     """
-    if slice.delta is None:
-        if not slice.thread.changed():
+    if current.delta is None:
+        if not current.thread.changed():
             return None
-        tell_parent(slice)
-        usage = Usage(*slice.thread.usage)
-        slice.note("slice", rounds=slice.rounds, timings=slice.timings, usage=usage)
-        slice.delta = slice.thread.delta(slice.now)
-    delta = slice.delta
-    messages = await slice.services.store.commit(delta)
-    slice.thread.committed()
+        tell_parent(current)
+        usage = Usage(*current.thread.usage)
+        current.note("slice", rounds=current.rounds, timings=current.timings, usage=usage)
+        current.delta = current.thread.delta(current.now)
+    delta = current.delta
+    messages = await current.services.store.commit(delta)
+    current.thread.committed()
     # What was bought is the store's now: nothing that fails later drops it.
-    slice.delta, slice.bought, slice.spent_tokens, slice.spent_microdollars = None, False, 0, 0
-    slice.services.observer.gate("committed")
+    current.delta, current.bought, current.spent_tokens, current.spent_microdollars = None, False, 0, 0
+    current.services.observer.gate("committed")
     return Committed(delta, messages)

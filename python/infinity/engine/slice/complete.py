@@ -36,100 +36,100 @@ CHARS_PER_TOKEN = 4
 """For text whose tokens nobody has counted yet."""
 
 
-async def complete(slice: Slice) -> Turn | None:
+async def complete(current: Slice) -> Turn | None:
     """The turn, or ``None`` when there is none: interrupted before any text, or given up (then the thread says why)."""
-    started_at = slice.now
+    started_at = current.now
     turn: Turn | None = None
     try:
-        turn = await _answered(slice)
+        turn = await _answered(current)
     except (ModelError, ConfigError) as error:
         if isinstance(error, InvalidModelRequest):
-            error.args = (f"{error}{_blame(slice, error)}",)
-        if not (isinstance(error, ContextTooLong) and _compacting(slice, error)):
-            await spending.give_up(slice, error)
+            error.args = (f"{error}{_blame(current, error)}",)
+        if not (isinstance(error, ContextTooLong) and _compacting(current, error)):
+            await spending.give_up(current, error)
     except StoreError:
         # Nothing more can be bought now; a turn that was bought before is committed, or kept, and another slice goes on.
-        if not slice.bought:
+        if not current.bought:
             raise
-        slice.out_of_time = slice.cut = True
+        current.out_of_time = current.cut = True
     if turn is not None:
-        slice.bought = True
-        spending.recovered(slice)
-        slice.thread.set_problem(None)
-    slice.mark("complete", started_at)
-    slice.services.observer.gate("completed")
+        current.bought = True
+        spending.recovered(current)
+        current.thread.set_problem(None)
+    current.mark("complete", started_at)
+    current.services.observer.gate("completed")
     return turn
 
 
-async def _answered(slice: Slice) -> Turn | None:
+async def _answered(current: Slice) -> Turn | None:
     """The turn of the thread's own model, or of one that stands in for it. Raises what its own has failed with."""
     first: ModelError | ConfigError | None = None
     while True:
         try:
-            return await _tries(slice) if await spending.may_buy(slice) else None
+            return await _tries(current) if await spending.may_buy(current) else None
         except (ModelError, ConfigError) as error:
             first = first or error
-            if not await stand_ins.takes_over(slice, error):
+            if not await stand_ins.takes_over(current, error):
                 raise first from error if first is not error else error.__cause__
 
 
-async def _tries(slice: Slice) -> Turn | None:
+async def _tries(current: Slice) -> Turn | None:
     """One completion, within the tries that the slice has. Raises the last error, which is on record."""
-    assert slice.provider is not None and slice.model is not None, "may_buy resolves the model"
-    settings = slice.services.settings
-    request = request_of(slice, slice.model)
+    assert current.provider is not None and current.model is not None, "may_buy resolves the model"
+    settings = current.services.settings
+    request = request_of(current, current.model)
     fallback: Fallback | None = None
-    tries = 1 if slice.probing else settings.retries.completion
-    until = slice.now + int(settings.timeouts.completion * 1000)
+    tries = 1 if current.probing else settings.retries.completion
+    until = current.now + int(settings.timeouts.completion * 1000)
     for attempt in range(1, tries + 1):
-        shown = _Shown(slice, attempt)
+        shown = _Shown(current, attempt)
         try:
-            seconds = (until - slice.now) / 1000
-            turn = await _interruptible(slice, _stream(slice.provider, request, shown, seconds))
+            seconds = (until - current.now) / 1000
+            turn = await _interruptible(current, _stream(current.provider, request, shown, seconds))
             if fallback is not None:
                 fallback.accepted()
             return turn
         except _Interrupted:
-            return await _kept(slice, shown)
+            return await _kept(current, shown)
         except asyncio.CancelledError:
             # The host abandons the slice: what was asked for counts all the same, once there is time to write.
-            slice.services.attempts.owe(slice.thread.id, Owed("abandoned", *slice.price(shown.used())))
+            current.services.attempts.owe(current.thread.id, Owed("abandoned", *current.price(shown.used())))
             raise
         except (ModelError, ConfigError) as error:
             shown.retract()
-            await spending.failed(slice, error.code, shown.used())
-            fallback = fallback or Fallback(slice, slice.model)
+            await spending.failed(current, error.code, shown.used())
+            fallback = fallback or Fallback(current, current.model)
             simpler = (
                 fallback.after(error, request) if attempt < tries and isinstance(error, ModelError) else None
             )
             if simpler is not None:
                 request, wait = simpler, 0.0
             else:
-                wait = _wait(slice, error, attempt, tries)
+                wait = _wait(current, error, attempt, tries)
         try:
             if wait > 0:
-                await _interruptible(slice, slice.services.clock.sleep(wait))
+                await _interruptible(current, current.services.clock.sleep(wait))
         except _Interrupted:
-            slice.cut = slice.out_of_time
+            current.cut = current.out_of_time
             return None
-        if not await spending.may_buy(slice):
+        if not await spending.may_buy(current):
             return None
     raise AssertionError("a completion makes at least one try")
 
 
-def _wait(slice: Slice, error: ModelError | ConfigError, attempt: int, tries: int) -> float:
+def _wait(current: Slice, error: ModelError | ConfigError, attempt: int, tries: int) -> float:
     """Seconds until the next try in this slice; raises the error if there is none."""
     if (
         not isinstance(error, ModelError)
         or not error.retryable
         or attempt == tries
-        or spending.exhausted(slice)
+        or spending.exhausted(current)
     ):
         raise error
     wait = spending.wait_before(attempt, error)
-    if wait > slice.services.settings.timeouts.short_wait:
+    if wait > current.services.settings.timeouts.short_wait:
         raise error
-    slice.live("slice", {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait})
+    current.live("slice", {"state": "retrying", "attempt": attempt, "code": error.code, "wait": wait})
     return wait
 
 
@@ -137,17 +137,17 @@ class _Interrupted(Exception):
     """The user interrupted or stopped the thread while it waited, or the host's time was over."""
 
 
-async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
+async def _interruptible(current: Slice, work: Coroutine[Any, Any, T]) -> T:
     """Wait for something that an interrupt ends at once."""
-    if slice.signal is not None or slice.out_of_time:
+    if current.signal is not None or current.out_of_time:
         work.close()
         raise _Interrupted
-    task = asyncio.ensure_future(watched(slice.services.watch, slice.thread.id, work))
-    slice.waiting = task
+    task = asyncio.ensure_future(watched(current.services.watch, current.thread.id, work))
+    current.waiting = task
     try:
         return await task
     except asyncio.CancelledError:
-        if slice.signal is not None or slice.out_of_time:
+        if current.signal is not None or current.out_of_time:
             raise _Interrupted from None
         own = asyncio.current_task()
         if own is not None and own.cancelling():
@@ -155,14 +155,14 @@ async def _interruptible(slice: Slice, work: Coroutine[Any, Any, T]) -> T:
         # Nobody cancelled the slice: it is the provider's own request that was.
         raise ModelUnavailable("the model's request was cancelled inside its provider") from None
     finally:
-        slice.waiting = None
+        current.waiting = None
 
 
 class _Shown:
     """What clients have seen of an attempt, and what it has used so far."""
 
-    def __init__(self, slice: Slice, attempt: int) -> None:
-        self._slice = slice
+    def __init__(self, current: Slice, attempt: int) -> None:
+        self._slice = current
         self._attempt = attempt
         self._text: list[str] = []
         self._chars = 0
@@ -228,41 +228,43 @@ async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: f
         raise ModelUnavailable(f"the completion took longer than {seconds:.0f} seconds") from None
 
 
-async def _kept(slice: Slice, shown: _Shown) -> Turn | None:
+async def _kept(current: Slice, shown: _Shown) -> Turn | None:
     """An interrupt keeps what the user saw; a stop takes it back and asks again on resume. Both have used what they have used."""
-    slice.cut = slice.out_of_time
-    if slice.signal is not Action.INTERRUPT or not shown.visible:
+    current.cut = current.out_of_time
+    if current.signal is not Action.INTERRUPT or not shown.visible:
         shown.retract()
-        await spending.failed(slice, "expired" if slice.out_of_time else "interrupted", shown.used())
+        await spending.failed(current, "expired" if current.out_of_time else "interrupted", shown.used())
         return None
     return Turn([{"type": "text", "text": shown.visible}], stop_reason="interrupted", usage=shown.used())
 
 
-def _compacting(slice: Slice, error: ContextTooLong) -> bool:
+def _compacting(current: Slice, error: ContextTooLong) -> bool:
     """The context is too long: the thread goes on when it has been compacted. False if that cannot be; then the error says why."""
-    problem = compaction.unblock(slice)
+    problem = compaction.unblock(current)
     if problem is None:
-        slice.problem(error.code, f"{error}; it goes on when the history has been compacted")
+        current.problem(error.code, f"{error}; it goes on when the history has been compacted")
         return True
-    error.args = (f"{error}, and it cannot be compacted: {problem}{_blame(slice, error)}",)
+    error.args = (f"{error}, and it cannot be compacted: {problem}{_blame(current, error)}",)
     return False
 
 
-def _blame(slice: Slice, error: ModelError) -> str:
-    return blame(slice.model, error, request_of(slice, slice.model)) if slice.model is not None else ""
+def _blame(current: Slice, error: ModelError) -> str:
+    return (
+        blame(current.model, error, request_of(current, current.model)) if current.model is not None else ""
+    )
 
 
-def postpone(slice: Slice) -> None:
+def postpone(current: Slice) -> None:
     """The host's time was over before the model had answered: a timer that is due at once goes on in another slice (L14).
 
     Turns that were completed are kept. A completion that never fits is given up like one that always fails (R5, L18).
     """
-    if not slice.thread.pending or slice.thread.status in ("stopped", "closed"):
+    if not current.thread.pending or current.thread.status in ("stopped", "closed"):
         return
-    retries = glance(slice.thread).retries
-    if retries >= slice.services.settings.retries.slices or spending.exhausted(slice):
+    retries = glance(current.thread).retries
+    if retries >= current.services.settings.retries.slices or spending.exhausted(current):
         text = f"the model did not answer within the host's time limit, {retries + 1} times in a row"
-        spending.park(slice, "time_limit", f"{text}. Send a message or {spending.RESUME}")
+        spending.park(current, "time_limit", f"{text}. Send a message or {spending.RESUME}")
         return
     # What was ended was no completion; what was completed counts on (limits.rounds).
-    spending.try_again_at(slice, slice.now, rounds=slice.rounds - 1 if slice.cut else slice.rounds)
+    spending.try_again_at(current, current.now, rounds=current.rounds - 1 if current.cut else current.rounds)

@@ -12,26 +12,26 @@ from infinity.engine.work import Slice
 from infinity.message import Action, Control, Kind, Timer, TimerPurpose, decode
 
 
-async def consult(slice: Slice, batch: Sequence[Message], outbox: Outbox) -> None:
+async def consult(current: Slice, batch: Sequence[Message], outbox: Outbox) -> None:
     kinds = {message.kind for message in batch}
     if Kind.EVENT in kinds:
-        await slice.count_children()
+        await current.count_children()
     if Kind.TIMER in kinds:
         for message in batch:
             if message.kind == Kind.TIMER:
-                await _deadline(slice, message, outbox)
-    child = glance(slice.thread).compaction
-    if child is not None and child not in slice.spawned and Kind.SUMMARY not in kinds:
-        await _summariser(slice, child, batch)
+                await _deadline(current, message, outbox)
+    child = glance(current.thread).compaction
+    if child is not None and child not in current.spawned and Kind.SUMMARY not in kinds:
+        await _summariser(current, child, batch)
 
 
-async def _summariser(slice: Slice, child: str, batch: Sequence[Message]) -> None:
+async def _summariser(current: Slice, child: str, batch: Sequence[Message]) -> None:
     """Whether the summary that the thread waits for can still come."""
-    row = await slice.services.store.thread(child)
+    row = await current.services.store.thread(child)
     gone = row is None or row.status == "stopped"
     # What has closed has sent its summary, which may be on its way; whoever asks for another one does not wait for that.
     if gone or (row is not None and row.status == "closed" and any(map(_asks_to_compact, batch))):
-        compaction.forsake(slice)
+        compaction.forsake(current)
 
 
 def _asks_to_compact(message: Message) -> bool:
@@ -44,7 +44,7 @@ def _asks_to_compact(message: Message) -> bool:
     return isinstance(body, Control) and body.action is Action.COMPACT
 
 
-async def _deadline(slice: Slice, message: Message, outbox: Outbox) -> None:
+async def _deadline(current: Slice, message: Message, outbox: Outbox) -> None:
     """How far the call has come whose deadline has passed (M7)."""
     try:
         timer = decode(message.kind, message.body)
@@ -52,9 +52,9 @@ async def _deadline(slice: Slice, message: Message, outbox: Outbox) -> None:
         return  # ``prepare`` ends it on record.
     if not isinstance(timer, Timer) or timer.purpose is not TimerPurpose.DEADLINE or timer.call_id is None:
         return
-    call = slice.thread.call(timer.call_id)
-    if call is None or questions.is_stale(slice.thread, call, timer):
+    call = current.thread.call(timer.call_id)
+    if call is None or questions.is_stale(current.thread, call, timer):
         return
-    found = await slice.services.store.find_call(call.id)
+    found = await current.services.store.find_call(call.id)
     acknowledged = found is not None and found[1] == "sent"
-    slice.sending[call.id] = outbox.sending(call.id, acknowledged=acknowledged)
+    current.sending[call.id] = outbox.sending(call.id, acknowledged=acknowledged)

@@ -33,30 +33,30 @@ _ENDS = {
 """Ends of a turn that a person should know of (M8)."""
 
 
-async def dispatch(slice: Slice, turn: Turn) -> None:
-    started_at = slice.now
-    turn = _in_real_names(slice, turn)
-    calls = _record(slice, turn)
-    slice.turns += 1
-    slice.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
+async def dispatch(current: Slice, turn: Turn) -> None:
+    started_at = current.now
+    turn = _in_real_names(current, turn)
+    calls = _record(current, turn)
+    current.turns += 1
+    current.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
     answered_at_once = False
     for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):
-        if index < slice.limits.calls_per_turn:
-            await _route(slice, model_call, call)
+        if index < current.limits.calls_per_turn:
+            await _route(current, model_call, call)
         else:
-            slice.fail(call, prompts.too_many_calls(slice.limits.calls_per_turn))
-        answered_at_once |= call.tool != SLEEPER and call.id not in _open_ids(slice)
-    if answered_at_once and slice.closing is None:
-        slice.wake_sleepers(prompts.SLEEP_REFUSED)
-    if slice.closing is not None:
-        endings.close(slice)
-    slice.mark("dispatch", started_at)
-    slice.services.observer.gate("dispatched")
+            current.fail(call, prompts.too_many_calls(current.limits.calls_per_turn))
+        answered_at_once |= call.tool != SLEEPER and call.id not in _open_ids(current)
+    if answered_at_once and current.closing is None:
+        current.wake_sleepers(prompts.SLEEP_REFUSED)
+    if current.closing is not None:
+        endings.close(current)
+    current.mark("dispatch", started_at)
+    current.services.observer.gate("dispatched")
 
 
-def _in_real_names(slice: Slice, turn: Turn) -> Turn:
+def _in_real_names(current: Slice, turn: Turn) -> Turn:
     """The calls with their arguments as the tools name them; what the model said stays in the turn's content as it said it."""
-    offers = [slice.offer(call.tool) for call in turn.calls]
+    offers = [current.offer(call.tool) for call in turn.calls]
     if not [offer for offer in offers if offer is not None and offer.renamed is not None]:
         return turn
     calls = [
@@ -68,26 +68,26 @@ def _in_real_names(slice: Slice, turn: Turn) -> Turn:
     return replace(turn, calls=tuple(calls))
 
 
-def _open_ids(slice: Slice) -> set[str]:
-    return {call.id for call in slice.thread.attached()}
+def _open_ids(current: Slice) -> set[str]:
+    return {call.id for call in current.thread.attached()}
 
 
-def _record(slice: Slice, turn: Turn) -> list[Call]:
+def _record(current: Slice, turn: Turn) -> list[Call]:
     """The turn as an entry. Its calls get ids of ours, unique for ever, in place of the provider's (L9)."""
-    calls = [_plan(slice, model_call) for model_call in turn.calls]
+    calls = [_plan(current, model_call) for model_call in turn.calls]
     ids = iter(calls)
     blocks = [_with_our_id(block, ids) if block["type"] == "tool_use" else block for block in turn.blocks]
     usage = turn.usage
-    slice.thread.add_turn(
+    current.thread.add_turn(
         encode_json(blocks),
         calls,
-        now=slice.now,
+        now=current.now,
         usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
-        cost=slice.spend(usage),
-        meta=encode_json({"model": slice.asks, "stop_reason": turn.stop_reason, "usage": usage}),
+        cost=current.spend(usage),
+        meta=encode_json({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
     )
     if (problem := _ENDS.get(turn.stop_reason)) is not None:
-        slice.problem(*problem)
+        current.problem(*problem)
     return calls
 
 
@@ -101,70 +101,70 @@ def _fit(name: str) -> str:
     return _UNFIT.sub("_", name)[:128] or "unnamed"
 
 
-def _plan(slice: Slice, model_call: ModelCall) -> Call:
-    offer = slice.offer(model_call.tool)
+def _plan(current: Slice, model_call: ModelCall) -> Call:
+    offer = current.offer(model_call.tool)
     deadline = None
     if offer is not None and offer.builtin is None and not offer.annotations.get("longRunning"):
-        seconds = slice.services.settings.timeouts.call
-        deadline = slice.now + int(seconds * 1000) if seconds > 0 else None
-    return slice.thread.plan_call(
-        slice.ids.mint("call"),
+        seconds = current.services.settings.timeouts.call
+        deadline = current.now + int(seconds * 1000) if seconds > 0 else None
+    return current.thread.plan_call(
+        current.ids.mint("call"),
         provider_id=model_call.id,
         tool=model_call.tool,
         toolset=offer.toolset if offer is not None else "",
         arguments=encode_json(model_call.arguments or {}),
         deadline=deadline,
-        user_id=slice.thread.actor,
+        user_id=current.thread.actor,
     )
 
 
-async def _route(slice: Slice, model_call: ModelCall, call: Call) -> None:
-    offer = slice.offer(model_call.tool)
+async def _route(current: Slice, model_call: ModelCall, call: Call) -> None:
+    offer = current.offer(model_call.tool)
     arguments = model_call.arguments
     if arguments is None:
-        slice.fail(call, prompts.bad_arguments(call.tool, [model_call.problem or "not a JSON object"]))
+        current.fail(call, prompts.bad_arguments(call.tool, [model_call.problem or "not a JSON object"]))
     elif offer is None or call.tool == RESERVED:
-        slice.fail(call, prompts.unknown_tool(call.tool, _nearest(slice, call.tool)))
+        current.fail(call, prompts.unknown_tool(call.tool, _nearest(current, call.tool)))
     elif problems := offer.problems(arguments):
-        slice.fail(call, prompts.bad_arguments(call.tool, problems))
+        current.fail(call, prompts.bad_arguments(call.tool, problems))
     elif offer.builtin is not None:
-        await _run(slice, offer, call, arguments)
+        await _run(current, offer, call, arguments)
     else:
-        _send(slice, offer, call)
+        _send(current, offer, call)
 
 
-def _nearest(slice: Slice, name: str) -> list[str]:
+def _nearest(current: Slice, name: str) -> list[str]:
     """What the model may have meant comes first."""
-    names = slice.catalog.names() if slice.catalog is not None else []
+    names = current.catalog.names() if current.catalog is not None else []
     near = difflib.get_close_matches(name, names, n=5)
     return near + [other for other in names if other not in near]
 
 
-async def _run(slice: Slice, offer: Offer, call: Call, arguments: dict[str, Any]) -> None:
+async def _run(current: Slice, offer: Offer, call: Call, arguments: dict[str, Any]) -> None:
     assert offer.builtin is not None
     try:
-        text = await offer.builtin.run(slice, call, arguments)
+        text = await offer.builtin.run(current, call, arguments)
     except BuiltinError as error:
-        slice.fail(call, f"Error: {error}")
+        current.fail(call, f"Error: {error}")
     except LimitReached as error:
-        slice.fail(call, f"Error: {error}.")
+        current.fail(call, f"Error: {error}.")
     else:
         if text is not None:
-            slice.answer(call, text_blocks(text))
+            current.answer(call, text_blocks(text))
 
 
-def _send(slice: Slice, offer: Offer, call: Call) -> None:
-    slice.note(
+def _send(current: Slice, offer: Offer, call: Call) -> None:
+    current.note(
         "call",
         id=call.id,
         tool=call.tool,
         toolset=call.toolset,
-        display=optional("the display of a call", slice.thread.id, lambda: offer.display(call.arguments)),
+        display=optional("the display of a call", current.thread.id, lambda: offer.display(call.arguments)),
     )
-    match consent.verdict(slice.services.settings.policy, offer):
+    match consent.verdict(current.services.settings.policy, offer):
         case "deny":
-            slice.fail(call, prompts.denied(call.tool))
+            current.fail(call, prompts.denied(call.tool))
         case "ask":
-            consent.ask(slice, call)
+            consent.ask(current, call)
         case _:
-            slice.release(call)
+            current.release(call)

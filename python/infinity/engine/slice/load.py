@@ -25,10 +25,10 @@ async def load(services: Services, hot: HotThreads, thread: str, batch: Sequence
                     raise from_core(error) from error
             del snapshot
     assert state is not None, "the store answered 'unchanged' for a version it was not asked about"
-    slice = Slice(services, state, started_at)
-    slice.catalog = await services.catalogs.of(state.root)
-    if state.parent is None and state.version <= 1 and slice.catalog.problems:
-        slice.note("problem", code="toolset", text="; ".join(slice.catalog.problems))
-    slice.mark("load", started_at)
+    current = Slice(services, state, started_at)
+    current.catalog = await services.catalogs.of(state.root)
+    if state.parent is None and state.version <= 1 and current.catalog.problems:
+        current.note("problem", code="toolset", text="; ".join(current.catalog.problems))
+    current.mark("load", started_at)
     services.observer.gate("loaded")
-    return slice
+    return current

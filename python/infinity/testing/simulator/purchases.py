@@ -46,19 +46,19 @@ class Purchases:
         loop = self._world.runtime.loop
         if thread in loop._services.attempts.owes():
             self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
-        slice = loop.running.get(thread)
+        current = loop.running.get(thread)
         # What a slice has bought ends the count for its further rounds.
-        first = slice is not None and not slice.bought and not self._resumed[thread]
-        if slice is not None and first and slice.thread.attempts < self._vain[thread]:
+        first = current is not None and not current.bought and not self._resumed[thread]
+        if current is not None and first and current.thread.attempts < self._vain[thread]:
             self._world.violations.append(
-                f"{slice.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
+                f"{current.thread.attempts} of {self._vain[thread]} attempts of {thread} are on record (I12)"
             )
-        if slice is not None and glance(slice.thread).cause is not None:
+        if current is not None and glance(current.thread).cause is not None:
             self._waited.add(thread)
         if isinstance(reply, Turn) or reply is hanging:
             self._turns[thread] += 1
             self._undecided[thread] = reply
-        elif slice is None or not slice.probing:
+        elif current is None or not current.probing:
             self._failed(thread)
 
     def _decide(self, thread: str) -> None:
