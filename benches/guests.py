@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infinity.demo.daemon import Daemon
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 from infinity.testing.model_server import ModelServer
 from infinity.testing.tool_server import ToolServer, tool
@@ -31,12 +31,12 @@ LONGEST = 300.0
 
 def answer(request: dict[str, Any]) -> Reply:
     """The root spawns a child, and the child calls a tool that wants consent."""
-    heard = hear(request)
+    prompt = read_prompt(request)
     if "destroy it" in str(request["messages"][-1]):
         return Reply().call("destroy")
-    if heard.results:
+    if prompt.results:
         return Reply().say("done")
-    if "spawn" in heard.text:
+    if "spawn" in prompt.text:
         return Reply().call("spawn_thread", instructions="destroy it")
     return Reply().say("fine")
 

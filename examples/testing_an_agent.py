@@ -19,7 +19,7 @@ script = (
     .when("how many")
     .call("parcels", day="monday")
     .then()
-    .say(lambda heard: f"{heard.results[0].text} parcels left on Monday.")
+    .say(lambda prompt: f"{prompt.results[0].text} parcels left on Monday.")
 )
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from infinity.models.heard import Heard
+from infinity.models.prompt_view import PromptView
 from infinity.models.script import Reply, Script
 
 
@@ -10,11 +10,11 @@ def script() -> Script:
     return (
         Script()
         .when_event("deploy")
-        .say(lambda heard: f"About the deployment: {heard.events[-1].text}")
+        .say(lambda prompt: f"About the deployment: {prompt.events[-1].text}")
         .when_result("deploy", "still running")
         .say("I asked for approval and wait for it. Is there anything else?")
         .when_result("deploy")
-        .say(lambda heard: f"About the deployment: {heard.results[-1].text}")
+        .say(lambda prompt: f"About the deployment: {prompt.results[-1].text}")
         .when("deploy")
         .answer(deploy)
         .otherwise()
@@ -22,6 +22,6 @@ def script() -> Script:
     )
 
 
-def deploy(heard: Heard) -> Reply:
-    version = re.search(r"deploy v?(\d[\w.]*\w)", heard.text, re.IGNORECASE)
+def deploy(prompt: PromptView) -> Reply:
+    version = re.search(r"deploy v?(\d[\w.]*\w)", prompt.text, re.IGNORECASE)
     return Reply().call("deploy", version=version[1]) if version else Reply().say("Which version?")

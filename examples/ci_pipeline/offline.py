@@ -1,6 +1,6 @@
 """What answers where no model is configured: enough to see the example work, and to test it."""
 
-from infinity.models.heard import Heard
+from infinity.models.prompt_view import PromptView
 from infinity.models.script import Script
 
 
@@ -8,9 +8,9 @@ def script() -> Script:
     return (
         Script()
         .when_event("run_pipeline", "has ended")
-        .say(lambda heard: f"Done. {last_line(heard)}")
+        .say(lambda prompt: f"Done. {last_line(prompt)}")
         .when_event("run_pipeline")
-        .say(lambda heard: f"It goes on: {last_line(heard)}")
+        .say(lambda prompt: f"It goes on: {last_line(prompt)}")
         .when("run")
         .call("run_pipeline", pipeline="test", report_every_seconds=0.2)
         .when_result("run_pipeline")
@@ -20,5 +20,5 @@ def script() -> Script:
     )
 
 
-def last_line(heard: Heard) -> str:
-    return heard.events[-1].text.strip().splitlines()[-1]
+def last_line(prompt: PromptView) -> str:
+    return prompt.events[-1].text.strip().splitlines()[-1]

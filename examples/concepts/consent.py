@@ -25,7 +25,7 @@ SCRIPT = (
     .when("old")
     .call("delete_branch", name="old")
     .otherwise()
-    .say(lambda heard: heard.results[0].text)
+    .say(lambda prompt: prompt.results[0].text)
 )
 
 

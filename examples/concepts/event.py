@@ -10,7 +10,7 @@ from infinity.testing.tool_server import tool
 SCRIPT = (
     Script()
     .when_event("watch", "Report:")
-    .say(lambda heard: f"I was told: {heard.events[0].text}")
+    .say(lambda prompt: f"I was told: {prompt.events[0].text}")
     .when_event("watch", "Leipzig")
     .call("close_thread", report="Report: the parcel is in Leipzig.")
     .when_event("watch")

@@ -15,7 +15,7 @@ SCRIPT = (
     .then()
     .call("spawn_thread", instructions="Find out whether the office is open.")
     .when_event("spawn_thread")
-    .say(lambda heard: f"My child says: {heard.events[0].text}")
+    .say(lambda prompt: f"My child says: {prompt.events[0].text}")
     .otherwise()
     .say("I let a child find out.")
 )

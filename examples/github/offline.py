@@ -1,6 +1,6 @@
 """What answers where no model is configured: enough to see the example work, and to test it."""
 
-from infinity.models.heard import Heard
+from infinity.models.prompt_view import PromptView
 from infinity.models.script import Reply, Script
 
 
@@ -8,7 +8,7 @@ def script() -> Script:
     return (
         Script()
         .when_event("watch_repository", "reports")
-        .say(lambda heard: "\n".join(event.text.rpartition("\n\n")[2] for event in heard.events))
+        .say(lambda prompt: "\n".join(event.text.rpartition("\n\n")[2] for event in prompt.events))
         .when_event("watch_repository", "pull request")
         .answer(tell)
         .when_event("watch_repository")
@@ -22,5 +22,5 @@ def script() -> Script:
     )
 
 
-def tell(heard: Heard) -> Reply:
-    return Reply().call("close_thread", report=heard.events[0].text.splitlines()[0])
+def tell(prompt: PromptView) -> Reply:
+    return Reply().call("close_thread", report=prompt.events[0].text.splitlines()[0])

@@ -7,7 +7,7 @@ def script() -> Script:
     return (
         Script()
         .when_event("watch_price")
-        .say(lambda heard: "\n".join(event.text for event in heard.events))
+        .say(lambda prompt: "\n".join(event.text for event in prompt.events))
         .when("watch")
         .call("watch_price", symbol="ACME", low=95, high=105)
         .when_result("watch_price")

@@ -2,7 +2,7 @@
 
 import re
 
-from infinity.models.heard import Heard, blocks, text_of
+from infinity.models.prompt_view import PromptView, blocks, text_of
 from infinity.models.script import Reply, Script
 
 SUBJECTS = ("journals", "queues", "agents")
@@ -26,30 +26,30 @@ def script() -> Script:
     )
 
 
-def fan_out(heard: Heard) -> Reply:
+def fan_out(prompt: PromptView) -> Reply:
     reply = Reply().say("I look at three subjects at once.")
     for subject in SUBJECTS:
         reply = reply.call("spawn_thread", instructions=f"Subject: {subject}")
     return reply
 
 
-def read(heard: Heard) -> Reply:
+def read(prompt: PromptView) -> Reply:
     """In a child: what it is for stands in the result of the call that made it."""
-    seeds = [result.text for result in heard.results if "Subject: " in result.text]
+    seeds = [result.text for result in prompt.results if "Subject: " in result.text]
     return Reply().call("search", subject=seeds[0].rpartition("Subject: ")[2])
 
 
-def report(heard: Heard) -> Reply:
-    found = heard.results[0]
+def report(prompt: PromptView) -> Reply:
+    found = prompt.results[0]
     return Reply().call(
         "close_thread", report=f"On {found.arguments['subject']}: {found.text.splitlines()[0]}"
     )
 
 
-def collect(heard: Heard) -> Reply:
+def collect(prompt: PromptView) -> Reply:
     """Everything that was reported up to now, from the conversation: a script must not remember anything itself."""
     results = [
-        block for message in heard.messages for block in blocks(message) if block["type"] == "tool_result"
+        block for message in prompt.messages for block in blocks(message) if block["type"] == "tool_result"
     ]
     findings = [
         found[0] for block in results if (found := re.search(r"^On \w+: .+$", text_of(block), re.MULTILINE))

@@ -4,4 +4,4 @@ from infinity.models.script import Script
 
 
 def script() -> Script:
-    return Script().otherwise().say(lambda heard: f"You said: {heard.text.splitlines()[-1]}")
+    return Script().otherwise().say(lambda prompt: f"You said: {prompt.text.splitlines()[-1]}")

@@ -15,7 +15,7 @@ SCRIPT = (
     .then()
     .call("arrived", parcel="P1")
     .then()
-    .say(lambda heard: "P1 is there." if heard.results[0].text == "true" else "Not yet.")
+    .say(lambda prompt: "P1 is there." if prompt.results[0].text == "true" else "Not yet.")
 )
 
 

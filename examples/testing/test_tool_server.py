@@ -6,7 +6,7 @@ SCRIPT = (
     .when("build")
     .call("build", branch="main")
     .when_event("build")
-    .say(lambda heard: f"The build is {heard.events[0].text}.")
+    .say(lambda prompt: f"The build is {prompt.events[0].text}.")
     .otherwise()
     .say("It runs.")
 )

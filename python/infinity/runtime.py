@@ -40,8 +40,8 @@ from infinity.engine.loop import Loop
 from infinity.engine.memo import noted
 from infinity.engine.missing import missing
 from infinity.engine.outbox import Outbox
-from infinity.engine.pace import Pace
 from infinity.engine.probes import Probes
+from infinity.engine.rate_limit import RateLimiter
 from infinity.engine.reopening import reopened
 from infinity.engine.retention import Retention
 from infinity.engine.services import Services
@@ -161,7 +161,7 @@ class Runtime:
             ids=self._ids,
             observer=self.observer,
             settings=settings,
-            pace=Pace(settings.limits.requests_per_minute),
+            rate_limiter=RateLimiter(settings.limits.requests_per_minute),
             attempts=Attempts(store, clock),
             probes=Probes(store, mailbox, clock),
             watch=watch or Unwatched(),
@@ -205,7 +205,7 @@ class Runtime:
     async def _hold_back(self, suspect: str | None) -> None:
         await self._held_back.recall()
         committed = await self._held_back.add(suspect) if suspect is not None else None
-        await self.loop.bar(self._held_back.threads)
+        await self.loop.suspend(self._held_back.threads)
         if committed is not None:
             self.loop.follow(committed)
 
@@ -461,7 +461,7 @@ class Runtime:
         """
         await self.store.retire_tree(root, note, mark)
         threads = await self.tree(root)
-        await self.loop.bar(threads)
+        await self.loop.suspend(threads)
         await self.outbox.withdraw(threads)
         return threads
 
@@ -491,7 +491,7 @@ class Runtime:
                 queued += [message for message in messages if message.thread in threads]
                 after = messages[-1].seq
         finally:
-            self.loop.admit(threads)
+            self.loop.resume(threads)
             self._mailbox.put(queued)
             self._let_in(threads)
 

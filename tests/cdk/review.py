@@ -24,7 +24,7 @@ def of(resources: Resources, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def bodies(resources: Resources) -> Iterator[str]:
-    """The code writes both folders (``infinity/cloud/claims.py``)."""
+    """The code writes both folders (``infinity/cloud/blobs.py``)."""
     for name, policy in of(resources, "IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             where = json.dumps(statement["Resource"])

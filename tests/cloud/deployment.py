@@ -146,13 +146,13 @@ class Deployment:
         waiting = [message for message in queued if thread in (None, message.group_id)]
         return not waiting and (thread is not None or not self.aws.lambdas.busy)
 
-    def _transactions(self, claims: Any) -> Transactions:
+    def _transactions(self, blobs: Any) -> Transactions:
         async def soon(seconds: float) -> None:
             await asyncio.sleep(seconds / 20)
 
         retries = Retries(tries=8, sleep=soon)
         opened = dsql_connections(self._url, self.conflicts)
-        return Transactions(opened, DSQL, "the test database", retries, claims)
+        return Transactions(opened, DSQL, "the test database", retries, blobs)
 
     async def _make_keys(self) -> None:
         store = await store_on(dsql_connections(self._url, Conflicts(0)), DSQL, "the test database")

@@ -12,7 +12,7 @@ from tests.slice.world import say
 from infinity._core import Message
 from infinity.cloud import envelope, order
 from infinity.cloud.groups import Group
-from infinity.cloud.items import Order
+from infinity.cloud.hints import Order
 from infinity.message import Kind, UserText, encode
 from infinity.stores.postgres.queues import AT_ONCE
 
@@ -40,7 +40,7 @@ def _said(thread: str, id: str, receives: int = 2) -> dict[str, Any]:
 
 async def _look(world: CloudWorld, *records: dict[str, Any]) -> Group:
     group = Group("t", list(records))
-    await order.look(world.client.items, [group])
+    await order.look(world.client.hints, [group])
     return group
 
 
@@ -88,7 +88,7 @@ async def test_more_dead_letters_than_one_slice_takes_come_before_what_was_said_
     for id in dead:
         await host.store.keep(_text("t", id))
     known = Order(tuple((f"record-{id}", id) for id in dead[-order.LONGEST :]))
-    await host.items.put_order({"t": known})
+    await host.hints.put_order({"t": known})
     world.model.then(*[say("I see")] * 4)
     await world.runtime.send("t", "the last one")
     world.deployment.resume()

@@ -99,7 +99,7 @@ async def test_what_a_newer_version_wrote_stays_queued_and_what_came_before_it_i
     await world.said("t", "first")
 
     async def failing() -> bool:
-        return "newer" in (await world.client.items.failing("t") or "")
+        return "newer" in (await world.client.hints.failing("t") or "")
 
     await world.eventually(failing)
     await world.eventually(lambda: not world.deployment.aws.lambdas.busy)
@@ -195,7 +195,7 @@ async def test_a_group_that_fails_is_reported_from_its_first_message_on_and_othe
     failed = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
     assert failed == [records[0]["messageId"], records[2]["messageId"]]
     await calm.said("sound", "fine")
-    assert "on fire" in (await calm.client.items.failing("broken") or "")
+    assert "on fire" in (await calm.client.hints.failing("broken") or "")
 
 
 @pytest.mark.trap("L10", "L18")

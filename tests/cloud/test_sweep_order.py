@@ -13,9 +13,9 @@ from infinity.api.responses import Answer
 from infinity.api.routes import Route
 from infinity.cloud import sweep
 from infinity.cloud.api import routes
+from infinity.cloud.effects import current_effects
 from infinity.cloud.function_url import Request
 from infinity.cloud.host import Host
-from infinity.cloud.owed import owed
 from infinity.cloud.sweep import ENOUGH, wake_overdue
 from infinity.errors import BadRequest, StoreError
 from infinity.message import Kind, UserText, encode
@@ -87,7 +87,7 @@ async def test_a_request_that_is_refused_after_its_message_was_durable_wakes_its
     overdue: CloudWorld,
 ) -> None:
     async def handler(host: Host, request: Request) -> Answer:
-        owed().wakes["t3"] = "a message that is on record"
+        current_effects().wakes["t3"] = "a message that is on record"
         raise BadRequest("and something else was wrong with the request")
 
     event = {"requestContext": {"http": {"method": "POST"}}, "rawPath": "/callback"}

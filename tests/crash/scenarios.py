@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from infinity.models.heard import Heard
+from infinity.models.prompt_view import PromptView
 from infinity.models.script import Reply, Script
 from infinity.testing.model_server import Respond
 from infinity.testing.tool_server import answering, failing
@@ -71,7 +71,7 @@ THREE_CALLS = Scenario(
     .call("a", n=1)
     .call("b", n=2)
     .call("c", n=3)
-    .when_heard(lambda heard: {result.text for result in heard.results} == {"from a", "from b", "from c"})
+    .when_prompt(lambda prompt: {result.text for result in prompt.results} == {"from a", "from b", "from c"})
     .say("all done"),
     _three_calls,
     _CALLS,
@@ -393,8 +393,8 @@ async def _parent(host: Clients, root: Watch) -> None:
     await host.tools.until(lambda: _noticed(host, "/close_thread"), "notice that the child has closed")
 
 
-def _tell_the_child(heard: Heard) -> Reply:
-    child = re.findall(r"thread_[0-9a-f]{30}", str(heard.messages))[0]
+def _tell_the_child(prompt: PromptView) -> Reply:
+    child = re.findall(r"thread_[0-9a-f]{30}", str(prompt.messages))[0]
     return Reply().call("send_message_to_child", thread_id=child, message="go")
 
 
@@ -455,7 +455,7 @@ COMPACTION = Scenario(
     .when("Summarise the conversation")
     .say("what it came to")
     .when("word")
-    .say(lambda heard: f"heard {heard.text[-1]}")
+    .say(lambda prompt: f"heard {prompt.text[-1]}")
     .when("begin")
     .say("all done"),
     _compaction,

@@ -21,7 +21,7 @@ from tests.crash.rolling import Rolling
 from tests.crash.workload import Mind, Workload
 
 from infinity.demo.rest import Rest
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 
 ROLLS = 50 if os.environ.get("INFINITY_SWEEP") == "full" else 3
@@ -36,12 +36,12 @@ class Held:
         self.go_on = asyncio.Event()
 
     def __call__(self, request: dict[str, Any]) -> Reply:
-        heard = hear(request)
-        if heard.results:
+        prompt = read_prompt(request)
+        if prompt.results:
             return Reply().say("that is done")
-        if "use the tool" in heard.text:
+        if "use the tool" in prompt.text:
             return Reply().call("a", n=1)
-        if "sleep" in heard.text:
+        if "sleep" in prompt.text:
             return Reply().call("sleep", seconds=2)
         return Reply().say("half of it, ").pause(self.go_on).say("all of it")
 

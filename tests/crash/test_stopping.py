@@ -17,7 +17,7 @@ from tests.crash.watch import Watch
 from tests.patience import PATIENCE
 
 from infinity.local.assembly import GRACE, HANG_UP
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 
 BOUND = GRACE + HANG_UP + PATIENCE
@@ -31,10 +31,10 @@ class Held:
         self.go_on = asyncio.Event()
 
     def __call__(self, request: dict[str, Any]) -> Reply:
-        heard = hear(request)
-        if "use the tool" in heard.text:
+        prompt = read_prompt(request)
+        if "use the tool" in prompt.text:
             return Reply().call("a", n=1)
-        if heard.results:
+        if prompt.results:
             return Reply().say("the tool is done")
         return Reply().say("half of it, ").pause(self.go_on).say("all of it")
 

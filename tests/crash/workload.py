@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
-from infinity.models.heard import EVENT_TOOL, blocks
+from infinity.models.prompt_view import EVENT_TOOL, blocks
 from infinity.models.script import Reply
 from infinity.stamps import is_stamp
 from infinity.testing.tool_server import Invocation, answering

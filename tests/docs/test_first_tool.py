@@ -70,7 +70,7 @@ async def test_the_inspection_on_the_page_finds_nothing_wrong(kitchen: str, tmp_
 
 async def test_an_agent_uses_the_tools(kitchen: str, tmp_path: Path) -> None:
     script = (
-        Script().when("flour").call("price", item="flour").then().say(lambda heard: heard.results[0].text)
+        Script().when("flour").call("price", item="flour").then().say(lambda prompt: prompt.results[0].text)
     )
     models = Models(providers={"scripted": ScriptedModel(script)})
     async with Runtime.open(Agent(toolsets=[kitchen]), tmp_path / "agent.db", models=models) as runtime:

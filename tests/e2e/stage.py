@@ -24,13 +24,13 @@ from tests.ports import free_port
 
 from infinity.local.home import Home
 from infinity.local.trust import Trust, find_project_file
-from infinity.rap.inspection import Pace
+from infinity.rap.inspection import TimeLimits
 from infinity.stamps import is_stamp
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OFFLINE = "scripted/default"
 REAL = os.environ.get("INFINITY_EXAMPLES_MODEL", "")
-LEISURELY = Pace(acknowledge=PATIENCE, patience=PATIENCE)
+LEISURELY = TimeLimits(acknowledge=PATIENCE, patience=PATIENCE)
 """For inspections that have to find nothing, on a machine that has other things to do as well."""
 
 

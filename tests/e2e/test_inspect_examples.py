@@ -65,7 +65,7 @@ async def running(arguments: tuple[str, ...], folder: Path) -> AsyncIterator[str
 async def inspected(name: str, folder: Path) -> Report:
     async with running(SERVERS[name], folder) as url:
         builtins = frozenset(tool.name for tool in BUILTINS)
-        return await inspect_server(Server(url), pace=LEISURELY, reserved=builtins)
+        return await inspect_server(Server(url), limits=LEISURELY, reserved=builtins)
 
 
 @pytest.mark.rap("SRV-1", "SRV-2", "SRV-3", "SRV-5", "SRV-6", "THR-3", "DISC-2")

@@ -60,13 +60,13 @@ async def test_an_agent_uses_tools_on_lambda_and_the_inspection_finds_nothing(
         .when("anvil")
         .call("weigh", item="an anvil", grams=50_000)
         .then()
-        .say(lambda heard: heard.results[0].text)
+        .say(lambda prompt: prompt.results[0].text)
     )
     models = Models(providers={"scripted": ScriptedModel(script)})
     async with Runtime.open(Agent(toolsets=[url]), tmp_path / "agent.db", models=models) as runtime:
         thread = await runtime.create()
         assert await runtime.ask(thread, "How heavy is an anvil?") == "an anvil is heavy."
-    report = await inspect_server(Server(url), pace=LEISURELY)
+    report = await inspect_server(Server(url), limits=LEISURELY)
     wrong = [*report.of(Outcome.BROKEN), *report.of(Outcome.WARNED)]
     assert (wrong, report.conforms) == ([], True), list(function.lines)
 

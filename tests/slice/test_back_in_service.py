@@ -40,7 +40,9 @@ async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(
     world: World, method: str
 ) -> None:
     thread = await world.runtime.create()
-    world.runtime.loop._barred.add(thread)  # it has queued the first message and not read it when it leaves
+    world.runtime.loop._suspended.add(
+        thread
+    )  # it has queued the first message and not read it when it leaves
     await world.runtime.send(thread, "first")
     await world.settled(thread)
     await world.runtime.retire(thread, "it is being moved")

@@ -58,11 +58,11 @@ async def test_what_the_store_does_not_have_is_dropped_and_what_came_with_it_is_
         seq=1 << 40,
         accepted_at=world.clock.now(),
     )
-    world.runtime.loop._barred.add(thread)  # so that both are in one batch
+    world.runtime.loop._suspended.add(thread)  # so that both are in one batch
     await world.runtime.send(thread, "first")
     await world.settled(thread)
     queued = await world.store.inbox()
-    world.runtime.loop._barred.clear()
+    world.runtime.loop._suspended.clear()
     world.mailbox.put([ghost, *queued])
     await world.said(thread, "one")
     await world.settled(thread)
@@ -73,11 +73,11 @@ async def test_what_the_store_does_not_have_is_dropped_and_what_came_with_it_is_
 @pytest.mark.trap("R11")
 async def test_a_message_of_a_thread_that_was_deleted_is_dropped(world: World) -> None:
     thread = await world.runtime.create()
-    world.runtime.loop._barred.add(thread)
+    world.runtime.loop._suspended.add(thread)
     accepted = await world.runtime.send(thread, "first")
     await world.settled(thread)
     await world.store.delete_tree(thread)
-    world.runtime.loop._barred.clear()
+    world.runtime.loop._suspended.clear()
     assert accepted.message is not None
     yielded = 0
 

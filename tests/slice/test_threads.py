@@ -9,7 +9,7 @@ import pytest
 from tests.slice.world import World, call, say, texts
 
 from infinity._core import Call
-from infinity.abc import Stage
+from infinity.abc import BuiltinContext
 from infinity.message import Action
 from infinity.settings import Limits, Settings
 from infinity.testing.tool_server import ToolServer
@@ -151,8 +151,8 @@ async def test_a_model_cannot_close_the_root_and_is_told_what_to_do_instead(worl
 
 
 async def _closed_under_an_earlier_version(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
-    async def close(stage: Stage, call: Call, arguments: dict[str, Any]) -> str:
-        stage.close(None)
+    async def close(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str:
+        context.close(None)
         return "This thread is closed."
 
     was = [replace(tool, run=close) if tool.name == "close_thread" else tool for tool in BUILTINS]

@@ -46,7 +46,7 @@ from .store import (
     TimerRow,
     Tombstone,
 )
-from .tools import Builtin, BuiltinError, Catalog, Catalogs, Checker, Offer, Stage, Wire
+from .tools import Builtin, BuiltinContext, BuiltinError, Catalog, Catalogs, Checker, Offer, Wire
 from .transport import Delivery, Transport, Verdict
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Accepted",
     "Alarm",
     "Builtin",
+    "BuiltinContext",
     "BuiltinError",
     "Catalog",
     "Catalogs",
@@ -85,7 +86,6 @@ __all__ = [
     "PromptRow",
     "Range",
     "Reasoning",
-    "Stage",
     "Status",
     "Store",
     "Text",

@@ -18,7 +18,7 @@ class Observer(Protocol):
 
     def gate(self, step: str) -> None:
         """A slice or delivery reached this step: ``accepted``, ``loaded``, ``prepared``, ``completed``, ``dispatched``, ``committed``, ``sending``, ``posted``, ``sent``, ``yielded``;
-        the timers fired: ``fired``. On the cloud host, what a commit owes is paid before it yields: rows left for tool servers, ``delivered``; for the output queue, ``told``;
+        the timers fired: ``fired``. On the cloud host, the effects of a commit are flushed before it yields: rows left for tool servers, ``delivered``; for the output queue, ``notified``;
         each alarm was set, ``woken``.
 
         Where tracing hooks in and where crash tests pull the plug.

@@ -11,7 +11,7 @@ from infinity.ids import Ids
 from infinity.settings import Limits
 
 
-class Stage(Protocol):
+class BuiltinContext(Protocol):
     """What a built-in may touch: the thread of the running slice, nothing outside of it (I6)."""
 
     @property
@@ -58,7 +58,7 @@ class Builtin(Protocol):
     def name(self) -> str: ...
 
     @property
-    def run(self) -> Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]:
+    def run(self) -> Callable[[BuiltinContext, Call, dict[str, Any]], Awaitable[str | None]]:
         """The result's text; ``None`` leaves the call open. Raises ``BuiltinError``, or ``LimitReached``."""
         ...
 

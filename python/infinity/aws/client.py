@@ -25,7 +25,7 @@ from .signing import Scope, query_string, signed_headers
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Answer", "Aws", "Patience"]
+__all__ = ["Answer", "Aws", "RetryPolicy"]
 
 LARGEST_ANSWER = 1 << 26
 _AT_ONCE = 1 << 18
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long one call may take, in seconds: ``connect`` and ``once`` bound each try, ``total`` all of them and the waits in between (B1)."""
 
     tries: int = 5
@@ -70,7 +70,7 @@ class _Request:
     headers: Mapping[str, str]
     body: bytes
     idempotent: bool
-    patience: Patience
+    policy: RetryPolicy
 
 
 class _NoAnswer(Exception):
@@ -96,7 +96,7 @@ class Aws:
         environment: Mapping[str, str],
         *,
         credentials: Credentials | None = None,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
@@ -104,7 +104,7 @@ class Aws:
         """``now``: seconds since the epoch, for signatures; ``jitter``: 0 to 1."""
         self._endpoints = Endpoints(environment)
         self._credentials = credentials if credentials is not None else FoundCredentials(environment)
-        self._patience = patience if patience is not None else Patience()
+        self._policy = policy if policy is not None else RetryPolicy()
         self._sleep, self._jitter, self._now = sleep, jitter, now
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -121,7 +121,7 @@ class Aws:
         payload: Mapping[str, Any],
         *,
         idempotent: bool = True,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ) -> dict[str, Any]:
         """An operation of SQS, DynamoDB, Secrets Manager, SSM or EventBridge: ``json("sqs", "SendMessage", {"QueueUrl": …})``; the answer's document."""
         prefix, version = _TARGETS[service]
@@ -130,9 +130,7 @@ class Aws:
             "X-Amz-Target": f"{prefix}.{operation}",
         }
         body = msgspec.json.encode(payload)
-        request = _Request(
-            service, operation, "POST", "/", headers, body, idempotent, patience or self._patience
-        )
+        request = _Request(service, operation, "POST", "/", headers, body, idempotent, policy or self._policy)
         answer = await self._call(request)
         try:
             document = msgspec.json.decode(answer.body) if answer.body else {}
@@ -155,12 +153,12 @@ class Aws:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         idempotent: bool = True,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ) -> Answer:
         """An operation of Scheduler, S3 or Lambda. ``path``: escaped, and of S3 ``/bucket/key``; ``operation``: its name, for counts and errors. Raises unless 2xx."""
         target = f"{path}?{query_string(query)}" if query else path
         request = _Request(
-            service, operation, method, target, headers or {}, body, idempotent, patience or self._patience
+            service, operation, method, target, headers or {}, body, idempotent, policy or self._policy
         )
         return await self._call(request)
 
@@ -171,7 +169,7 @@ class Aws:
 
     async def pause(self, tried: int) -> None:
         """Before the next try of something that was refused in part: longer each time, with jitter."""
-        await self._sleep(self._wait(self._patience, tried))
+        await self._sleep(self._wait(self._policy, tried))
 
     async def close(self) -> None:
         for session in (self._kept, self._fresh):
@@ -182,34 +180,34 @@ class Aws:
     # -- one call: several tries
 
     async def _call(self, request: _Request) -> Answer:
-        patience = request.patience
+        policy = request.policy
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience.total
+        until = loop.time() + policy.total
         tried, fresh = 0, not request.idempotent
         while True:
             tried += 1
             left = until - loop.time()
             try:
-                answer = await self._try(request, min(patience.once, left), fresh)
+                answer = await self._try(request, min(policy.once, left), fresh)
             except _NoAnswer as error:
                 failure = unreachable(request.service, request.operation, str(error))
                 again = request.idempotent or not error.reached
                 # Nothing is known of the service yet: the connection may just have been an old one.
-                wait = 0.0 if not fresh else self._wait(patience, tried)
+                wait = 0.0 if not fresh else self._wait(policy, tried)
                 fresh, cause = True, error.__cause__
             else:
                 if answer.status < 300:
                     return answer
                 failure = refused(request.service, request.operation, *answer)
                 again = failure.retryable and (request.idempotent or is_throttling(failure.service_code))
-                wait, cause = self._wait(patience, tried), None
-            if not again or tried >= patience.tries or loop.time() + wait >= until:
+                wait, cause = self._wait(policy, tried), None
+            if not again or tried >= policy.tries or loop.time() + wait >= until:
                 raise failure from cause
             await self._sleep(wait)
 
-    def _wait(self, patience: Patience, tried: int) -> float:
+    def _wait(self, policy: RetryPolicy, tried: int) -> float:
         """Full jitter, so that functions that were throttled together do not come back together."""
-        return Backoff(patience.first_wait, patience.longest_wait, 0.0, self._jitter).wait(tried)
+        return Backoff(policy.first_wait, policy.longest_wait, 0.0, self._jitter).wait(tried)
 
     async def _try(self, request: _Request, within: float, fresh: bool) -> Answer:
         import aiohttp
@@ -227,7 +225,7 @@ class Aws:
                 data=_payload(request.body),
                 headers={**request.headers, **signed},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=within, sock_connect=request.patience.connect),
+                timeout=aiohttp.ClientTimeout(total=within, sock_connect=request.policy.connect),
             ) as response:
                 body = await _read(response, request)
                 return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, body)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .breaker import Breaker
-from .client import Aws, Patience
+from .client import Aws, RetryPolicy
 from .failure import AwsError
 
 __all__ = ["Item", "Table", "binary", "bytes_of", "number", "text"]
@@ -22,27 +22,27 @@ _FAILED = "ConditionalCheckFailedException"
 
 
 class Table:
-    """Raises ``AwsError``. ``patience`` where a caller cannot wait as long as the client would. ``breaker``: the process's own, if there is one that outlives this."""
+    """Raises ``AwsError``. ``policy`` where a caller cannot wait as long as the client would. ``breaker``: the process's own, if there is one that outlives this."""
 
     def __init__(self, aws: Aws, name: str, breaker: Breaker | None = None) -> None:
         self._aws, self._name = aws, name
         self._breaker = breaker or Breaker("dynamodb")
 
-    async def get(self, pk: str, sk: str, patience: Patience | None = None) -> Item | None:
+    async def get(self, pk: str, sk: str, policy: RetryPolicy | None = None) -> Item | None:
         """As it was a moment ago: a read that may miss the latest write, at half the price."""
         payload = {"TableName": self._name, "Key": _key(pk, sk)}
-        answer = await self._ask("GetItem", payload, patience)
+        answer = await self._ask("GetItem", payload, policy)
         item: Item | None = answer.get("Item")
         return item
 
-    async def begins(self, pk: str, prefix: str, patience: Patience | None = None) -> list[Item]:
+    async def begins(self, pk: str, prefix: str, policy: RetryPolicy | None = None) -> list[Item]:
         """All items of a partition whose sort key begins so, the latest writes included."""
         return await self._query(
             {
                 "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
                 "ExpressionAttributeValues": {":pk": text(pk), ":sk": text(prefix)},
             },
-            patience,
+            policy,
         )
 
     async def keys(self, pk: str) -> list[str]:
@@ -56,22 +56,22 @@ class Table:
         )
         return [item["sk"]["S"] for item in found]
 
-    async def _query(self, condition: Mapping[str, Any], patience: Patience | None = None) -> list[Item]:
+    async def _query(self, condition: Mapping[str, Any], policy: RetryPolicy | None = None) -> list[Item]:
         query: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True, **condition}
         found: list[Item] = []
         while True:
-            answer = await self._ask("Query", query, patience)
+            answer = await self._ask("Query", query, policy)
             found += answer.get("Items", ())
             if not (last := answer.get("LastEvaluatedKey")):
                 return found
             query["ExclusiveStartKey"] = last
 
-    async def put(self, pk: str, sk: str, item: Item, patience: Patience | None = None) -> None:
+    async def put(self, pk: str, sk: str, item: Item, policy: RetryPolicy | None = None) -> None:
         payload = {"TableName": self._name, "Item": {**_key(pk, sk), **item}}
-        await self._ask("PutItem", payload, patience)
+        await self._ask("PutItem", payload, policy)
 
     async def update(
-        self, pk: str, sk: str, change: str, condition: str, values: Item, patience: Patience | None = None
+        self, pk: str, sk: str, change: str, condition: str, values: Item, policy: RetryPolicy | None = None
     ) -> Item | None:
         """The item after a change, made in one step; ``None`` if the condition does not hold. ``change`` and ``condition`` are expressions, in which ``#name``
         is the attribute and ``:name`` the value of that name. A repeat after a lost answer changes it once more."""
@@ -87,7 +87,7 @@ class Table:
         if condition:
             payload["ConditionExpression"] = condition
         try:
-            answer = await self._ask("UpdateItem", payload, patience)
+            answer = await self._ask("UpdateItem", payload, policy)
         except AwsError as error:
             if error.service_code == _FAILED:
                 return None
@@ -96,7 +96,7 @@ class Table:
         return item
 
     async def put_later(
-        self, pk: str, sk: str, item: Item, by: str, patience: Patience | None = None
+        self, pk: str, sk: str, item: Item, by: str, policy: RetryPolicy | None = None
     ) -> bool:
         """Unless there is one whose number ``by`` is greater: false, and that one stays."""
         payload = {
@@ -106,9 +106,9 @@ class Table:
             "ExpressionAttributeNames": {"#by": by},
             "ExpressionAttributeValues": {":by": item[by]},
         }
-        return await self._conditionally("PutItem", payload, patience)
+        return await self._conditionally("PutItem", payload, policy)
 
-    async def take(self, pk: str, sk: str, name: str, value: str, patience: Patience | None = None) -> bool:
+    async def take(self, pk: str, sk: str, name: str, value: str, policy: RetryPolicy | None = None) -> bool:
         """Delete it if its text ``name`` is this value: of several who try, one hears true.
 
         A repeat after a lost answer hears false: then nobody has it.
@@ -120,13 +120,13 @@ class Table:
             "ExpressionAttributeNames": {"#name": name},
             "ExpressionAttributeValues": {":value": text(value)},
         }
-        return await self._conditionally("DeleteItem", payload, patience)
+        return await self._conditionally("DeleteItem", payload, policy)
 
     async def write(
         self,
         puts: Mapping[tuple[str, str], Item],
         deletes: Sequence[tuple[str, str]] = (),
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         """Items and keys to delete, by ``(pk, sk)``, in few requests. What DynamoDB leaves of one is tried again, a few times."""
         requests: list[dict[str, Any]] = [
@@ -134,13 +134,13 @@ class Table:
         ]
         requests += [{"DeleteRequest": {"Key": _key(*key)}} for key in dict.fromkeys(deletes)]
         for batch in _batches(requests):
-            await self._write(batch, patience)
+            await self._write(batch, policy)
 
-    async def _write(self, batch: Sequence[dict[str, Any]], patience: Patience | None) -> None:
+    async def _write(self, batch: Sequence[dict[str, Any]], policy: RetryPolicy | None) -> None:
         left: Any = {self._name: batch}
         for tried in range(1, _TRIES + 1):
             payload = {"RequestItems": left}
-            answer = await self._ask("BatchWriteItem", payload, patience)
+            answer = await self._ask("BatchWriteItem", payload, policy)
             left = answer.get("UnprocessedItems")
             if not left:
                 return
@@ -152,16 +152,16 @@ class Table:
         )
 
     async def _ask(
-        self, operation: str, payload: Mapping[str, Any], patience: Patience | None = None
+        self, operation: str, payload: Mapping[str, Any], policy: RetryPolicy | None = None
     ) -> dict[str, Any]:
         with self._breaker.request():
-            return await self._aws.json("dynamodb", operation, payload, patience=patience)
+            return await self._aws.json("dynamodb", operation, payload, policy=policy)
 
     async def _conditionally(
-        self, operation: str, payload: Mapping[str, Any], patience: Patience | None
+        self, operation: str, payload: Mapping[str, Any], policy: RetryPolicy | None
     ) -> bool:
         try:
-            await self._ask(operation, payload, patience)
+            await self._ask(operation, payload, policy)
         except AwsError as error:
             if error.service_code == _FAILED:
                 return False

@@ -11,7 +11,7 @@ from typing import Any
 
 from infinity.errors import LimitReached
 
-from .client import Aws, Patience
+from .client import Aws, RetryPolicy
 from .failure import AwsError
 
 __all__ = [
@@ -32,7 +32,7 @@ _TRIES = 5
 _GROUP = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\[\\\]^_`{|}~-]{1,128}")
 _REFUSED = str.maketrans({"\ufffe": "\\ufffe", "\uffff": "\\uffff"})
 _LONGEST_VISIBILITY = 43_200
-_BRIEF = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
+_BRIEF = RetryPolicy(tries=3, connect=1.0, once=1.5, total=3.0)
 """For what a slice does not wait for."""
 _NOT_HELD = re.compile(r"MessageNotInflight|ReceiptHandleIsInvalid|InvalidParameterValue")
 """What SQS says of a handle that has expired; the last of them has other meanings, which do not apply here."""
@@ -123,7 +123,7 @@ class Queue:
         return True
 
     async def hold(self, seconds: Mapping[str, int]) -> None:
-        """When each message that was received comes back, by its receipt handle. Handles that are not held any more are passed over. Little patience."""
+        """When each message that was received comes back, by its receipt handle. Handles that are not held any more are passed over. Little policy."""
         entries = [
             {
                 "Id": str(place),
@@ -135,14 +135,14 @@ class Queue:
         await self._all("ChangeMessageVisibilityBatch", entries)
 
     async def delete_all(self, handles: Iterable[str]) -> None:
-        """Messages that were received. Those that are gone, or not held any more, are passed over. Little patience."""
+        """Messages that were received. Those that are gone, or not held any more, are passed over. Little policy."""
         entries = [{"Id": str(place), "ReceiptHandle": handle} for place, handle in enumerate(handles)]
         await self._all("DeleteMessageBatch", entries)
 
     async def _all(self, operation: str, entries: Sequence[Mapping[str, Any]]) -> None:
         for first in range(0, len(entries), _BATCH):
             payload = {"QueueUrl": self.url, "Entries": entries[first : first + _BATCH]}
-            await self._aws.json("sqs", operation, payload, patience=_BRIEF)
+            await self._aws.json("sqs", operation, payload, policy=_BRIEF)
 
     async def receive(
         self, most: int = 10, *, wait: int = 0, visibility: int | None = None
@@ -156,8 +156,8 @@ class Queue:
         }
         if visibility is not None:
             payload["VisibilityTimeout"] = visibility
-        patience = Patience(once=10.0 + wait, total=25.0 + wait)
-        answer = await self._aws.json("sqs", "ReceiveMessage", payload, patience=patience)
+        policy = RetryPolicy(once=10.0 + wait, total=25.0 + wait)
+        answer = await self._aws.json("sqs", "ReceiveMessage", payload, policy=policy)
         return [
             {
                 "messageId": message["MessageId"],

@@ -92,7 +92,7 @@ async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
             return None
 
     resolved = await _resolved(given, found)
-    attempt(lambda: environment.read_places(resolved, _NEEDED))
+    attempt(lambda: environment.read_resources(resolved, _NEEDED))
     settings = attempt(lambda: environment.read_config(resolved))
     agent = attempt(lambda: environment.read_agent(resolved))
     if settings is not None:

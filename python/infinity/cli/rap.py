@@ -158,7 +158,7 @@ def inspect(
 
     from infinity.errors import ConfigError
     from infinity.rap.address import Server
-    from infinity.rap.inspection import Pace, Trial, inspect_server
+    from infinity.rap.inspection import TimeLimits, Trial, inspect_server
     from infinity.tools.builtins import BUILTINS
     from infinity.tools.catalog import RESERVED
 
@@ -174,7 +174,7 @@ def inspect(
                 server,
                 probing=probe,
                 trial=trial,
-                pace=Pace(patience=patience),
+                limits=TimeLimits(patience=patience),
                 callback_host=callback_host,
                 reserved=reserved,
             )

@@ -30,19 +30,19 @@ from typing import Any
 
 import msgspec
 
-from infinity.aws.client import Aws, Patience
+from infinity.aws.client import Aws, RetryPolicy
 from infinity.aws.failure import AwsError
 from infinity.aws.sqs import LONGEST_DELAY, Outgoing, Queue, deduplication_id, group_id
 from infinity.errors import ConfigError
 
 from . import envelope
-from .items import Items
+from .hints import HintTable
 
 __all__ = ["Alarms", "schedule_name"]
 
 _SEND = "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"
 _RETRY = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
-_BRIEF = Patience(tries=3, connect=1.0, once=2.0, total=5.0)
+_BRIEF = RetryPolicy(tries=3, connect=1.0, once=2.0, total=5.0)
 """The delay queue does as well."""
 
 log = logging.getLogger("infinity.cloud")
@@ -65,12 +65,12 @@ class Alarms:
         role: str,
         dead_letters: str = "",
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        items: Items | None = None,
+        hints: HintTable | None = None,
     ) -> None:
         self._inbox, self._delay, self._aws = inbox, delay, aws
         self._group, self._role, self._dead_letters = group, role, dead_letters
         self._now = now
-        self._items = items
+        self._hints = hints
 
     async def wake(self, thread: str, cause: str) -> None:
         """Wake it now. ``cause``: what happened, once and for ever, or a text never used before (see above: a cause used twice within 5 minutes wakes once)."""
@@ -98,7 +98,7 @@ class Alarms:
         if left <= LONGEST_DELAY * 1000:
             await self._delay.send(envelope.wake(thread, due_at), delay=max(_up(left), 0))
             return
-        before = await self._items.schedule(thread) if self._items is not None else None
+        before = await self._hints.schedule(thread) if self._hints is not None else None
         if before is not None and self._now() < before <= due_at:
             return
         try:
@@ -107,8 +107,8 @@ class Alarms:
             log.warning("the delay queue wakes %s, because it could get no schedule: %s", thread, error)
             await self._delay.send(envelope.wake(thread, due_at), delay=LONGEST_DELAY)
         else:
-            if self._items is not None:
-                await self._items.put_schedule(thread, due_at)
+            if self._hints is not None:
+                await self._hints.put_schedule(thread, due_at)
 
     async def wake_again(self, thread: str, seconds: int, again: int) -> None:
         """Wake it then, to see to everything that it has on record. ``again``: how often that has failed before."""
@@ -123,7 +123,7 @@ class Alarms:
                 f"/schedules/{schedule_name(thread, due_at)}",
                 operation="DeleteSchedule",
                 query={"groupName": self._group},
-                patience=_BRIEF,
+                policy=_BRIEF,
             )
         except AwsError as error:
             if error.service_code != "ResourceNotFoundException":
@@ -147,7 +147,7 @@ class Alarms:
                 operation="CreateSchedule",
                 headers={"Content-Type": "application/json"},
                 body=msgspec.json.encode(body),
-                patience=_BRIEF,
+                policy=_BRIEF,
             )
         except AwsError as error:
             # The very same one is there already.

@@ -1,9 +1,9 @@
-"""The agent function's work: a batch of queue messages becomes slices, and what they owe is paid before success is reported.
+"""The agent function's work: a batch of queue messages becomes slices, and their effects are flushed before success is reported.
 
-    group → open → take up → slice → pay
+    group → open → take up → slice → flush
 
 Groups (threads) run at once, each in order; one that fails, fails alone, and its messages come back. Whatever a crash left undone is on record: a message
-that comes back makes this thread's record be read again and paid (I5, L3).
+that comes back makes this thread's record be read again and flushed (I5, L3).
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from infinity.stores.postgres.queues import AT_ONCE
 from infinity.supervision import shared, spawn, survivable, tend
 
 from . import envelope, order
+from .effects import Effects, collect_effects
 from .erasure import erase
 from .groups import Group, groups_of, plan
+from .hints import Interrupt
 from .hold import Hold
 from .host import Host
-from .items import Interrupt
 from .metrics import counting, figures, write
-from .owed import Owed, gathering
 
 __all__ = ["run_batch"]
 
 log = logging.getLogger("infinity.cloud")
 
 MARGIN = 5.0
-"""Seconds before the time limit at which a running completion is ended, so that its thread can still commit and pay."""
+"""Seconds before the time limit at which a running completion is ended, so that its thread can still commit and flush."""
 LAST = 1.0
 """Seconds before the time limit at which what still runs is abandoned, so that its messages come back soon."""
 PATIENCE = 12.0
@@ -71,7 +71,7 @@ async def run_batch(
 ) -> dict[str, list[dict[str, str]]]:
     """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
     hold, groups = Hold(host.inbox_queue), groups_of(event["Records"])
-    await asyncio.gather(hold.take(event["Records"]), order.look(host.items, groups))
+    await asyncio.gather(hold.take(event["Records"]), order.look(host.hints, groups))
     with counting() as found:
         beating = tend(hold.beat, "hold a batch")
         try:
@@ -87,7 +87,7 @@ async def _run_all(
 ) -> list[dict[str, Any]]:
     """The records that failed."""
     figures().receives += [group.receives for group in groups]
-    planned = await plan(host.items, groups)
+    planned = await plan(host.hints, groups)
     for group in planned.back:
         await hold.rest(group.records, 0)
     await host.end_removed()
@@ -137,8 +137,8 @@ async def _run(
     """The records that failed: from the first that did, all (FIFO). ``last``: whether nobody else's slice runs."""
     outage = False
     try:
-        with gathering() as owed:
-            failed, reason = await _work(host, group, owed, remaining)
+        with collect_effects() as effects:
+            failed, reason = await _work(host, group, effects, remaining)
     except asyncio.CancelledError as error:
         # Of something that it waited for; a cancellation of its own ends it.
         if not survivable(error):
@@ -165,7 +165,7 @@ async def _run(
 
 
 async def _work(
-    host: Host, group: Group, owed: Owed, remaining: Callable[[], float]
+    host: Host, group: Group, effects: Effects, remaining: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], str]:
     await order.await_dead(host, group)
     opened = await _open(host, group)
@@ -174,7 +174,7 @@ async def _work(
     again = group.receives > 1 or opened.again > 0 or bool(group.ahead)
     messages = opened.messages
     if again or opened.woken_at is not None:
-        messages = await _take_up(host, group, opened, owed)
+        messages = await _take_up(host, group, opened, effects)
     if messages and group.begun >= (most := host.runtime.settings.retries.slices):
         text = f"its slice ends the process that runs it: it did so {most} times in a row, alone; the function's log says how (memory, perhaps)"
         await host.runtime.loop.give_up(group.thread, messages, "process", text)
@@ -182,16 +182,16 @@ async def _work(
     while messages:
         await _slice(host, group, messages, remaining)
         # Events that waited for a confirmation come before whatever the queue has next (SUB-9).
-        messages = host.gathering.returned(group.thread)
+        messages = host.post_commit.returned(group.thread)
     if again or opened.woken_at is not None:
-        await _see_to(host, group.thread, owed, timers=again or opened.due is not None, wakes=again)
+        await _see_to(host, group.thread, effects, timers=again or opened.due is not None, wakes=again)
     committed_at = host.now()
-    paid = await _pay(host, group.thread, owed, remaining, opened.again)
+    flushed = await _flush(host, group.thread, effects, remaining, opened.again)
     figures().done_after.append(host.now() - committed_at)
-    if paid and (again or opened.woken_at is not None) and not opened.later:
-        await host.items.forget_failing(group.thread)
+    if flushed and (again or opened.woken_at is not None) and not opened.later:
+        await host.hints.forget_failing(group.thread)
     if group.order.ids and not opened.later:
-        await host.items.forget_order(group.thread)
+        await host.hints.forget_order(group.thread)
     return opened.later, opened.reason
 
 
@@ -227,7 +227,7 @@ async def _open(host: Host, group: Group) -> _Opened:
 # -- take up
 
 
-async def _take_up(host: Host, group: Group, opened: _Opened, owed: Owed) -> list[Message]:
+async def _take_up(host: Host, group: Group, opened: _Opened, effects: Effects) -> list[Message]:
     """The messages that are left to fold in: those that the thread has not consumed, and what its inbox has."""
     thread = group.thread
     consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
@@ -235,7 +235,7 @@ async def _take_up(host: Host, group: Group, opened: _Opened, owed: Owed) -> lis
     inbox = await host.store.take_up(thread, host.now())
     if len(inbox) >= AT_ONCE:
         # More may be there, and nobody else knows of it.
-        owed.wakes[thread] = host.fresh_cause()
+        effects.wakes[thread] = host.fresh_cause()
     host.runtime.observer.gate("fired")
     if len(inbox) >= AT_ONCE and group.ahead:
         # Dead letters that have no place in it yet come before what the queue has.
@@ -280,7 +280,7 @@ async def _slice(
     finally:
         expiring.cancel()
         listening.cancel()
-        host.gathering.release(thread)
+        host.post_commit.release(thread)
 
 
 async def _expire(host: Host, thread: str, remaining: Callable[[], float]) -> None:
@@ -299,7 +299,7 @@ async def _listen(host: Host, thread: str) -> None:
         found = await _interruption(host, thread)
         action = Action(found.action)
         body = encode(Control(action=action, argument=found.argument))
-        host.gathering.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
+        host.post_commit.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
         host.runtime.loop.interrupt(thread, action)
 
 
@@ -311,25 +311,25 @@ async def _interruption(host: Host, thread: str) -> Interrupt:
     """Wait for one whose message no slice has folded in yet."""
     while True:
         await asyncio.sleep(LISTEN)
-        found = await host.items.take_interrupt(thread)
+        found = await host.hints.take_interrupt(thread)
         if found is not None and not await host.store.consumed(thread, [found.message_id]):
             return found
 
 
-# -- pay
+# -- flush
 
 
-async def _see_to(host: Host, thread: str, owed: Owed, *, timers: bool, wakes: bool) -> None:
+async def _see_to(host: Host, thread: str, effects: Effects, *, timers: bool, wakes: bool) -> None:
     """What the thread has on record: unsent rows; ``timers``, if one has woken it, of which the earliest may have no alarm; ``wakes`` of others, if they
-    may be owed by an invocation that crashed."""
-    unsent, told = await host.store.unsent(thread)
+    may have been left by an invocation that crashed."""
+    unsent, notifications = await host.store.unsent(thread)
     host.runtime.outbox.resume(unsent)
-    owed.told.update({row[0]: row for row in told})
+    effects.notifications.update({row[0]: row for row in notifications})
     if timers and (waiting := await host.store.timers(thread)):
         first = min(waiting, key=lambda timer: timer.due_at)
-        owed.timers.setdefault((thread, first.id), first.due_at)
+        effects.timers.setdefault((thread, first.id), first.due_at)
     for other in await host.store.expecting(thread) if wakes else ():
-        owed.wakes.setdefault(other, host.fresh_cause())
+        effects.wakes.setdefault(other, host.fresh_cause())
 
 
 async def _deliver(host: Host, thread: str, most: float) -> bool:
@@ -346,38 +346,38 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
         interrupting.cancel()
 
 
-async def _pay(
-    host: Host, thread: str, owed: Owed, remaining: Callable[[], float], failed_before: int
+async def _flush(
+    host: Host, thread: str, effects: Effects, remaining: Callable[[], float], failed_before: int
 ) -> bool:
     """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7): false if it is left to one of this thread, because
     some of it could not leave. Raises if there can be no wake either."""
-    # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be told.
-    telling = shared(_tell(host, owed), f"tell for {thread}")
+    # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be notified.
+    notifying = shared(_notify(host, effects), f"notify for {thread}")
     try:
         if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
             await host.runtime.outbox.withdraw([thread])
             unsent, _ = await host.store.unsent(thread)
             if unsent:
-                owed.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
+                effects.timers[thread, "outbox"] = max(min(row.due_at for row in unsent), host.now() + 1_000)
         host.runtime.observer.gate("delivered")
         outcomes = await asyncio.gather(
-            telling,
-            _set(host, host.alarms.wake_many, [*owed.wakes.items(), *_due(host, owed)]),
-            *(_set(host, host.alarms.wake_at, of, due_at) for of, due_at in _alarms(host, owed)),
+            notifying,
+            _set(host, host.alarms.wake_many, [*effects.wakes.items(), *_due(host, effects)]),
+            *(_set(host, host.alarms.wake_at, of, due_at) for of, due_at in _alarms(host, effects)),
             return_exceptions=True,
         )
     finally:
-        telling.cancel()
+        notifying.cancel()
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in errors:
         if not isinstance(error, InfinityError | OSError):
             raise error
     if errors:
-        await _pay_later(host, thread, errors[0], failed_before)
+        await _flush_later(host, thread, errors[0], failed_before)
     return not errors
 
 
-async def _pay_later(host: Host, thread: str, error: BaseException, failed_before: int) -> None:
+async def _flush_later(host: Host, thread: str, error: BaseException, failed_before: int) -> None:
     """What is committed does not wait in the queue for those who are not there: it would hold up every message behind it."""
     seconds = round(REST.wait(failed_before))
     reason = f"not everything that it has to say could be sent: {error}"
@@ -390,21 +390,21 @@ async def _pay_later(host: Host, thread: str, error: BaseException, failed_befor
         log.warning("nobody could be told that %s waits: %s", thread, unheard)
 
 
-def _alarms(host: Host, owed: Owed) -> list[tuple[str, int]]:
+def _alarms(host: Host, effects: Effects) -> list[tuple[str, int]]:
     """Of timers that are near, all; of those that are not, the earliest of each thread: its wake sets the next one."""
     now = host.now()
-    near = {(of, at) for (of, _), at in owed.timers.items() if now < at <= now + LONGEST_DELAY * 1000}
+    near = {(of, at) for (of, _), at in effects.timers.items() if now < at <= now + LONGEST_DELAY * 1000}
     far: dict[str, int] = {}
-    for (of, _), at in owed.timers.items():
+    for (of, _), at in effects.timers.items():
         if at > now + LONGEST_DELAY * 1000:
             far[of] = min(at, far.get(of, at))
     return [*near, *far.items()]
 
 
-async def _tell(host: Host, owed: Owed) -> None:
-    if owed.told:
-        await host.tell(list(owed.told.values()))
-        host.runtime.observer.gate("told")
+async def _notify(host: Host, effects: Effects) -> None:
+    if effects.notifications:
+        await host.notify(list(effects.notifications.values()))
+        host.runtime.observer.gate("notified")
 
 
 async def _set(host: Host, alarm: Callable[..., Awaitable[None]], *about: object) -> None:
@@ -412,12 +412,12 @@ async def _set(host: Host, alarm: Callable[..., Awaitable[None]], *about: object
     host.runtime.observer.gate("woken")
 
 
-def _due(host: Host, owed: Owed) -> list[tuple[str, str]]:
+def _due(host: Host, effects: Effects) -> list[tuple[str, str]]:
     """Threads with a timer that is due already, which need no queue of time."""
     now = host.now()
     return [
         (thread, host.fresh_cause())
-        for thread in {of for (of, _), due_at in owed.timers.items() if due_at <= now}
+        for thread in {of for (of, _), due_at in effects.timers.items() if due_at <= now}
     ]
 
 

@@ -11,9 +11,9 @@ from infinity.abc import Status
 from infinity.errors import InfinityError, StoreError
 
 from . import envelope
+from .effects import collect_effects
+from .hints import Trouble
 from .host import Host
-from .items import Trouble
-from .owed import gathering
 
 __all__ = ["keep"]
 
@@ -30,7 +30,7 @@ async def keep(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
             failed.append(record["messageId"])
             continue
         try:
-            with gathering():
+            with collect_effects():
                 await _keep(host, thread, record)
         except (InfinityError, OSError) as error:
             log.error(
@@ -70,5 +70,5 @@ async def _put(host: Host, message: Message, record: Mapping[str, Any]) -> None:
 
 async def _tell(host: Host, thread: str, record: Mapping[str, Any], what: str) -> None:
     text = f"the thread failed again and again: {what}. It is tried again every quarter of an hour; the function's log says why it fails"
-    await host.items.put_trouble({thread: Trouble(text, heard=1)})
+    await host.hints.put_trouble({thread: Trouble(text, heard=1)})
     await host.problem(thread, f"dead.{record['messageId']}", "dead_letter", text)

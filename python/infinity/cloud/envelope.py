@@ -18,7 +18,7 @@ from infinity.errors import BadRequest
 from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 from infinity.message import Block, Kind, UserText, decode, encode
 
-from .claims import is_claim_of
+from .blobs import is_claim_of
 
 __all__ = [
     "LARGEST_TEXT",

@@ -14,11 +14,11 @@ from infinity.errors import ConfigError
 if TYPE_CHECKING:
     from infinity.config.schema import Config
 
-__all__ = ["Places", "read_agent", "read_config", "read_places"]
+__all__ = ["Resources", "read_agent", "read_config", "read_resources"]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Resources:
     """Where everything is. Empty: not given."""
 
     store: str = ""
@@ -63,7 +63,7 @@ _URLS = {
 }
 
 
-def read_places(environment: Mapping[str, str], needed: Collection[str]) -> Places:
+def read_resources(environment: Mapping[str, str], needed: Collection[str]) -> Resources:
     """``needed``: names of fields that must be there. ``ConfigError`` lists all that are missing or cannot be right."""
     found = {field: environment.get(name, "").strip() for field, (name, _) in _ABOUT.items()}
     problems = [
@@ -78,7 +78,7 @@ def read_places(environment: Mapping[str, str], needed: Collection[str]) -> Plac
     ]
     if problems:
         raise ConfigError("the function's environment is not complete:\n" + "\n".join(problems))
-    return Places(**found)
+    return Resources(**found)
 
 
 def read_config(environment: Mapping[str, str]) -> Config:

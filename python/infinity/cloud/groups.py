@@ -14,8 +14,8 @@ from typing import Any
 
 from infinity.backoff import Backoff
 
+from .hints import HintTable, Order, Trouble
 from .hold import HELD
-from .items import Items, Order, Trouble
 
 __all__ = ["SILENT", "Group", "Plan", "groups_of", "plan"]
 
@@ -83,10 +83,10 @@ def groups_of(records: Iterable[dict[str, Any]]) -> list[Group]:
     return list(groups.values())
 
 
-async def plan(items: Items, groups: Sequence[Group]) -> Plan:
+async def plan(hints: HintTable, groups: Sequence[Group]) -> Plan:
     """What became of earlier receives is looked up, and what is about to be is put on record. Nothing is raised."""
     again = [group for group in groups if group.receives > 1]
-    troubles = await asyncio.gather(*(items.trouble(group.thread) for group in again))
+    troubles = await asyncio.gather(*(hints.trouble(group.thread) for group in again))
     for group, trouble in zip(again, troubles, strict=True):
         group.trouble = trouble
     together = [group for group in groups if not group.suspect]
@@ -96,7 +96,7 @@ async def plan(items: Items, groups: Sequence[Group]) -> Plan:
         return Plan(together)
     alone = suspects[0] if not together or _excused(suspects[0]) >= OFTEN else None
     back = suspects[1:] if alone is not None else suspects
-    await items.put_trouble({group.thread: _next(group, alone) for group in suspects})
+    await hints.put_trouble({group.thread: _next(group, alone) for group in suspects})
     return Plan(together, alone, back)
 
 

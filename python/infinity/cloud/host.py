@@ -27,21 +27,21 @@ from infinity.rap.capability import Capabilities, generate_key
 from infinity.runtime import Runtime
 from infinity.settings import Settings
 from infinity.stores.postgres.address import connections, open_address
-from infinity.stores.postgres.commit import Told
+from infinity.stores.postgres.commit import Notification
 from infinity.stores.postgres.opening import check_tables
 from infinity.stores.postgres.transactions import Transactions
 from infinity.tools.functions import ToolLike
 
 from . import envelope
 from .alarms import Alarms
-from .claims import Claims
+from .blobs import BlobStore
 from .clock import SystemClock
-from .environment import Places, read_agent, read_config, read_places
+from .effects import PostCommit
+from .environment import Resources, read_agent, read_config, read_resources
 from .groups import SILENT
-from .items import Items, Trouble
+from .hints import HintTable, Trouble
 from .metrics import Counting
-from .output import Output
-from .owed import Gathering
+from .notifications import Notifier
 from .store import CloudStore
 from .toolsets import CloudToolsets, configured_servers
 from .transport import SignedTransport
@@ -79,63 +79,63 @@ class Parts:
     clock: Clock | None = None
     ids: Ids | None = None
     described: Described | None = None
-    transactions: Callable[[Claims | None], Transactions] | None = None
+    transactions: Callable[[BlobStore | None], Transactions] | None = None
     observe: Callable[[Observer], Observer] | None = None
     breaker: Breaker | None = None
     """The process's own, which outlives its hosts."""
 
 
 class Host:
-    """``alarms`` is for functions that pay what a commit owes; the others cannot reach the queues of time."""
+    """``alarms`` is for functions that flush the effects of a commit; the others cannot reach the queues of time."""
 
     def __init__(
         self,
         aws: Aws,
-        places: Places,
+        resources: Resources,
         environment: Mapping[str, str],
         runtime: Runtime,
         store: CloudStore,
-        items: Items,
-        gathering: Gathering,
+        hints: HintTable,
+        post_commit: PostCommit,
         clock: Clock,
     ) -> None:
         now = clock.now
         self.aws = aws
-        self.places = places
+        self.resources = resources
         self.environment = environment
         self.runtime = runtime
         self.store = store
-        self.items = items
-        self.gathering = gathering
+        self.hints = hints
+        self.post_commit = post_commit
         self._looked = False
         self.looked_at = -math.inf
         """When its secrets were last compared with what is kept."""
         self.now = now
-        self.inbox_queue = Queue(aws, places.inbox_queue)
-        delay = Queue(aws, places.delay_queue)
+        self.inbox_queue = Queue(aws, resources.inbox_queue)
+        delay = Queue(aws, resources.delay_queue)
         self.alarms = Alarms(
             self.inbox_queue,
             delay,
             aws,
-            group=places.schedule_group,
-            role=places.schedule_role,
-            dead_letters=places.schedule_dead_letters,
+            group=resources.schedule_group,
+            role=resources.schedule_role,
+            dead_letters=resources.schedule_dead_letters,
             now=now,
-            items=items,
+            hints=hints,
         )
-        self._claims = Claims(aws, places.bucket) if places.bucket else None
-        self._records = Claims(aws, places.bucket, "records") if places.bucket else None
-        self._output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
+        self._blobs = BlobStore(aws, resources.bucket) if resources.bucket else None
+        self._records = BlobStore(aws, resources.bucket, "records") if resources.bucket else None
+        self._output = Notifier(Queue(aws, resources.output_queue)) if resources.output_queue else None
 
     # -- messages
 
     async def fetch(self, message: Message, key: str) -> Message:
         """The message whose body was too large for the queue."""
-        if self._claims is None:
+        if self._blobs is None:
             raise ConfigError(
                 f"message {message.id} is in a bucket, and INFINITY_BUCKET does not say in which; set it"
             )
-        body = await self._claims.get(key)
+        body = await self._blobs.get(key)
         try:
             envelope.check_body(message.kind, body)
         except (BadRequest, msgspec.DecodeError) as error:
@@ -178,21 +178,21 @@ class Host:
         await self.inbox_queue.send(envelope.erasure(root), group=root, deduplication_id=id)
 
     async def forget(self, thread: str) -> None:
-        """What is kept of a deleted thread outside of the database: items, large bodies, schedules. Raises; may be repeated."""
+        """What is kept of a deleted thread outside of the database: hints, large bodies, schedules. Raises; may be repeated."""
         due = {timer.due_at for timer in await self.store.timers(thread)}
         # Of a timer that may be over by now, and that stands for all later ones.
-        if (scheduled := await self.items.schedule(thread)) is not None:
+        if (scheduled := await self.hints.schedule(thread)) is not None:
             due.add(scheduled)
         for due_at in sorted(due):
             await self.alarms.forget(thread, due_at)
-        await self.items.forget_thread(thread)
-        for bodies in (self._claims, self._records):
+        await self.hints.forget_thread(thread)
+        for bodies in (self._blobs, self._records):
             if bodies is not None:
                 await bodies.forget(thread)
 
     # -- words for people
 
-    async def tell(self, rows: Sequence[Told]) -> None:
+    async def notify(self, rows: Sequence[Notification]) -> None:
         """Rows of the output queue leave, and are forgotten once they have (I5)."""
         if self._output is not None:
             await self._output.send(rows)
@@ -203,9 +203,9 @@ class Host:
 
         ``receives``: of its messages so far, 0 if they are through; ``outage``: because the store was away, which is counted apart.
         """
-        before = await self.items.trouble(thread) or Trouble()
+        before = await self.hints.trouble(thread) or Trouble()
         now = Trouble(reason, before.excused + outage, heard=receives)
-        await self.items.put_trouble({thread: now})
+        await self.hints.put_trouble({thread: now})
         if before.reason in ("", SILENT):
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
@@ -252,43 +252,43 @@ async def open_host(
         if parts is None or parts.described is None:
             described = _describe(environment, calls_tools=CALLS_TOOLS in needed)
             parts = replace(parts or Parts(), described=described)
-        places = read_places(environment, needed)
-        return await _assemble(aws, places, environment, parts, signs=KEYS in needed)
+        resources = read_resources(environment, needed)
+        return await _assemble(aws, resources, environment, parts, signs=KEYS in needed)
     except BaseException:
         await aws.close()
         raise
 
 
 async def _assemble(
-    aws: Aws, places: Places, environment: Mapping[str, str], parts: Parts, *, signs: bool
+    aws: Aws, resources: Resources, environment: Mapping[str, str], parts: Parts, *, signs: bool
 ) -> Host:
     clock, described = parts.clock or SystemClock(), parts.described
     assert described is not None
-    claims = Claims(aws, places.bucket) if places.bucket else None
-    items = Items(aws, places.table, clock.now, claims=claims, breaker=parts.breaker)
-    output = Output(Queue(aws, places.output_queue)) if places.output_queue else None
-    records = Claims(aws, places.bucket, "records") if places.bucket else None
-    transactions = await _transactions(places, records, parts)
+    blobs = BlobStore(aws, resources.bucket) if resources.bucket else None
+    hints = HintTable(aws, resources.table, clock.now, blobs=blobs, breaker=parts.breaker)
+    output = Notifier(Queue(aws, resources.output_queue)) if resources.output_queue else None
+    records = BlobStore(aws, resources.bucket, "records") if resources.bucket else None
+    transactions = await _transactions(resources, records, parts)
     most = described.settings.limits.queued_messages
-    inbox = Queue(aws, places.inbox_queue)
-    store = CloudStore(transactions, inbox, items, claims=claims, output=output, most=most)
+    inbox = Queue(aws, resources.inbox_queue)
+    store = CloudStore(transactions, inbox, hints, blobs=blobs, output=output, most=most)
     try:
         # What a key of nobody's signs is refused by everybody.
         keys = await kept_keys(store) if signs else [generate_key()]
         if not keys:
             raise ConfigError("there are no keys to sign callback URLs with; run: infinity cloud migrate")
-        capabilities = Capabilities(keys, places.public_url or None)
+        capabilities = Capabilities(keys, resources.public_url or None)
     except BaseException:
         await store.close()
         raise
-    gathering = Gathering()
+    post_commit = PostCommit()
     feed = Feed(store)
     runtime = Runtime(
         store=store,
-        mailbox=gathering,
+        mailbox=post_commit,
         models=described.models,
         transport=SignedTransport(described.servers, aws),
-        toolsets=CloudToolsets(described.servers, items, aws),
+        toolsets=CloudToolsets(described.servers, hints, aws),
         capabilities=capabilities,
         clock=clock,
         feed=feed,
@@ -297,17 +297,17 @@ async def _assemble(
         observer=Counting(parts.observe(feed) if parts.observe is not None else feed),
         ids=parts.ids or RandomIds(),
         sole_writer=False,
-        alarm=gathering,
+        alarm=post_commit,
     )
-    return Host(aws, places, environment, runtime, store, items, gathering, clock)
+    return Host(aws, resources, environment, runtime, store, hints, post_commit, clock)
 
 
-async def _transactions(places: Places, claims: Claims | None, parts: Parts) -> Transactions:
+async def _transactions(resources: Resources, blobs: BlobStore | None, parts: Parts) -> Transactions:
     if parts.transactions is not None:
-        return parts.transactions(claims)
-    address = open_address(places.store)
+        return parts.transactions(blobs)
+    address = open_address(resources.store)
     opened = connections(address, command_timeout=STATEMENT)
-    transactions = Transactions(opened, address.platform, address.where, claims=claims)
+    transactions = Transactions(opened, address.platform, address.where, blobs=blobs)
     await check_tables(transactions, address.where)
     return transactions
 

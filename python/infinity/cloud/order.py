@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from infinity.errors import StoreError
 
 from . import envelope
-from .items import Items, Order
+from .hints import HintTable, Order
 
 if TYPE_CHECKING:
     from infinity._core import Message
@@ -31,9 +31,9 @@ LONGEST = 100
 """Messages of one thread whose order is known."""
 
 
-async def look(items: Items, groups: Sequence[Group]) -> None:
+async def look(hints: HintTable, groups: Sequence[Group]) -> None:
     """Find out what stands before each group, and put on record what comes again. Nothing is raised; without DynamoDB no order is known."""
-    known = await asyncio.gather(*(items.order(group.thread) for group in groups))
+    known = await asyncio.gather(*(hints.order(group.thread) for group in groups))
     changed: dict[str, Order] = {}
     for group, order in zip(groups, known, strict=True):
         if order is None or not (order.ids or group.receives > 1):
@@ -47,7 +47,7 @@ async def look(items: Items, groups: Sequence[Group]) -> None:
             ids = (*(each for each in gone if each[1]), *left, *added)[-LONGEST:]
             group.order = changed[group.thread] = order._replace(ids=ids)
     if changed:
-        await items.put_order(changed)
+        await hints.put_order(changed)
 
 
 def _parted(
@@ -76,7 +76,7 @@ async def await_dead(host: Host, group: Group) -> None:
     missing = await host.store.missing(group.thread, group.ahead)
     if missing:
         waited = group.order._replace(waited=group.order.waited + 1)
-        await host.items.put_order({group.thread: waited})
+        await host.hints.put_order({group.thread: waited})
         raise StoreError(
             f"{len(missing)} earlier messages of {group.thread} are among the dead letters and not in the database yet; it waits for them"
         )

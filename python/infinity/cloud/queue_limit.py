@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from infinity.errors import LimitReached, StoreError
 
-from .items import Items, Said
+from .hints import HintTable, Said
 
 __all__ = ["QueueLimit"]
 
@@ -28,8 +28,8 @@ Consumed = Callable[[str, Sequence[str]], Awaitable[list[str]]]
 class QueueLimit:
     """``most``: messages of one thread that may wait."""
 
-    def __init__(self, items: Items, most: int, consumed: Consumed) -> None:
-        self._items, self._most, self._consumed = items, most, consumed
+    def __init__(self, hints: HintTable, most: int, consumed: Consumed) -> None:
+        self._hints, self._most, self._consumed = hints, most, consumed
         self._step = max(1, most // PARTS)
 
     async def admit(self, thread: str, id: str) -> bool:
@@ -49,24 +49,24 @@ class QueueLimit:
     async def give_back(self, thread: str) -> None:
         """A message that was counted could not be queued. Lost: it counts as queued."""
         try:
-            await self._items.uncount_said(thread)
+            await self._hints.uncount_said(thread)
         except (StoreError, ValueError) as error:
             log.warning("a message for %s that was not queued stays counted: %s", thread, error)
 
     async def _count(self, thread: str, id: str) -> int:
         """0 once it is counted, else how many wait."""
-        said = await self._items.count_said(thread, id, self._most)
+        said = await self._hints.count_said(thread, id, self._most)
         if said is None:
-            reached = await self._items.said(thread)
+            reached = await self._hints.said(thread)
             if reached is None:
                 return 0
             read = await self._read(thread, reached)
             if read + self._most <= reached.number:
                 return reached.number - read
-            await self._items.bound_said(thread, read + self._most)
-            said = await self._items.count_said(thread, id, self._most)
+            await self._hints.bound_said(thread, read + self._most)
+            said = await self._hints.count_said(thread, id, self._most)
         if said is not None and said.number % self._step == 0:
-            await self._items.mark_said(thread, (*said.marks, (said.number, id))[-2 * PARTS :])
+            await self._hints.mark_said(thread, (*said.marks, (said.number, id))[-2 * PARTS :])
         return 0
 
     async def _read(self, thread: str, said: Said) -> int:

@@ -12,7 +12,7 @@ from infinity.aws.sqs import Queue, deduplication_id
 from infinity.errors import InfinityError
 
 from . import envelope
-from .environment import read_places
+from .environment import read_resources
 
 __all__ = ["forward", "open_relay"]
 
@@ -21,7 +21,7 @@ log = logging.getLogger("infinity.cloud")
 
 def open_relay(environment: Mapping[str, str]) -> Queue:
     """The inbox queue, as a process keeps it between invocations. ``ConfigError`` if the environment does not say which."""
-    return Queue(Aws(environment), read_places(environment, ["inbox_queue"]).inbox_queue)
+    return Queue(Aws(environment), read_resources(environment, ["inbox_queue"]).inbox_queue)
 
 
 async def forward(queue: Queue, event: Mapping[str, Any]) -> dict[str, Any]:

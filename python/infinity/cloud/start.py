@@ -22,9 +22,9 @@ from infinity.errors import ConfigError
 from .batch import REST
 from .clock import SystemClock
 from .groups import groups_of
+from .hints import HintTable, Trouble
 from .hold import Hold
 from .host import Host
-from .items import Items, Trouble
 from .metrics import Figures, write
 from .order import look
 
@@ -72,16 +72,16 @@ async def turn_away(
     aws = Aws(environment)
     try:
         hold = Hold(Queue(aws, environment.get("INFINITY_INBOX_QUEUE", "")))
-        items = Items(aws, environment.get("INFINITY_TABLE", ""), now, breaker=breaker)
+        hints = HintTable(aws, environment.get("INFINITY_TABLE", ""), now, breaker=breaker)
         groups = groups_of(event["Records"])
         write(environment, Figures(failed=len(groups)), now())
-        await look(items, groups)
+        await look(hints, groups)
         for group in groups:
             await hold.rest(group.records, round(REST.wait(group.receives - 1)))
-            before = await items.trouble(group.thread) or Trouble()
+            before = await hints.trouble(group.thread) or Trouble()
             reason = f"the function could not start: {error}"
             now_known = Trouble(reason, before.excused + 1, heard=group.receives)
-            await items.put_trouble({group.thread: now_known})
+            await hints.put_trouble({group.thread: now_known})
     finally:
         await aws.close()
     if isinstance(error, ConfigError):

@@ -15,22 +15,22 @@ from infinity.aws.sqs import deduplication_id
 from infinity.errors import LimitReached
 from infinity.message import Action, Control, Kind, UserText, decode
 from infinity.stores.postgres import facts, inbox, outbox, queues, state, timers
-from infinity.stores.postgres.commit import Told, family
+from infinity.stores.postgres.commit import Notification, family
 from infinity.stores.postgres.connections import Connection
 from infinity.stores.postgres.entry_cache import EntryCache
 from infinity.stores.postgres.store import PostgresStore
 from infinity.stores.postgres.transactions import Transactions
 
 from . import envelope
-from .owed import owed
+from .effects import current_effects
 from .queue_limit import QueueLimit
 
 if TYPE_CHECKING:
     from infinity.aws.sqs import Queue
 
-    from .claims import Claims
-    from .items import Items
-    from .output import Output
+    from .blobs import BlobStore
+    from .hints import HintTable
+    from .notifications import Notifier
 
 __all__ = ["CloudStore"]
 
@@ -42,26 +42,26 @@ OUTPUT = "output"
 
 
 class CloudStore(PostgresStore):
-    """``claims``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies; ``most``: messages of people that
+    """``blobs``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies; ``most``: messages of people that
     one thread may have queued."""
 
     def __init__(
         self,
         transactions: Transactions,
         queue: Queue,
-        items: Items,
+        hints: HintTable,
         *,
-        claims: Claims | None = None,
-        output: Output | None = None,
+        blobs: BlobStore | None = None,
+        output: Notifier | None = None,
         most: int | None = None,
     ) -> None:
         super().__init__(transactions)
         self._queue = queue
-        self._items = items
-        self._claims = claims
+        self._hints = hints
+        self._blobs = blobs
         self._output = output
         self._entries = EntryCache()
-        self._limit = QueueLimit(items, most, self.consumed) if most is not None else None
+        self._limit = QueueLimit(hints, most, self.consumed) if most is not None else None
 
     # -- the way in
 
@@ -70,7 +70,7 @@ class CloudStore(PostgresStore):
     ) -> Accepted:
         if not await self._is_repeat(message):
             return Accepted(Status.REUSED)
-        if message.id != call_id and await self._items.seen(message.thread, message.id):
+        if message.id != call_id and await self._hints.seen(message.thread, message.id):
             return Accepted(Status.DUPLICATE)
         status = await self._look(inbox.outlook, message, expect, call_id)
         if status in (Status.DISCARDED, Status.NOT_PENDING, Status.DELETED):
@@ -88,7 +88,7 @@ class CloudStore(PostgresStore):
             return True
         body = decode(message.kind, message.body)
         print = body.print if isinstance(body, UserText) else None
-        return print is None or await self._items.claim_key(message.thread, message.id, print)
+        return print is None or await self._hints.claim_key(message.thread, message.id, print)
 
     async def _hurry(self, message: Message) -> None:
         """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the slice looks."""
@@ -96,7 +96,7 @@ class CloudStore(PostgresStore):
             return
         action = decode(message.kind, message.body)
         if isinstance(action, Control) and action.action in _URGENT:
-            await self._items.interrupt(message.thread, action.action, message.id, action.argument)
+            await self._hints.interrupt(message.thread, action.action, message.id, action.argument)
 
     async def _enqueue_counted(self, message: Message) -> None:
         limit = self._limit if message.kind == Kind.USER else None
@@ -111,11 +111,11 @@ class CloudStore(PostgresStore):
     async def _enqueue(self, message: Message) -> None:
         sealed = envelope.seal(message)
         if len(sealed.encode()) > LARGEST:
-            if self._claims is None:
+            if self._blobs is None:
                 raise LimitReached(
                     f"message {message.id} has {len(message.body)} bytes, more than a queue takes, and there is no INFINITY_BUCKET for large ones; send less"
                 )
-            sealed = envelope.seal(message, await self._claims.put(message.thread, message.id, message.body))
+            sealed = envelope.seal(message, await self._blobs.put(message.thread, message.id, message.body))
         id = deduplication_id(message.thread, message.id)
         await self._queue.send(sealed, group=message.thread, deduplication_id=id)
 
@@ -136,15 +136,15 @@ class CloudStore(PostgresStore):
         messages = await super().commit(delta)
         for each in family(delta):
             self._entries.add((each.thread, each.created_at), each.entries)
-            await self._items.remember(each.thread, [id for _, id, _ in each.consumed])
+            await self._hints.remember(each.thread, [id for _, id, _ in each.consumed])
         return messages
 
-    def _told(self, delta: Delta) -> Sequence[Told]:
+    def _notifications(self, delta: Delta) -> Sequence[Notification]:
         return self._output.rows(delta) if self._output is not None else ()
 
-    def _committed(self, told: Sequence[Told]) -> None:
-        if told:
-            owed().told.update({row[0]: row for row in told})
+    def _committed(self, notifications: Sequence[Notification]) -> None:
+        if notifications:
+            current_effects().notifications.update({row[0]: row for row in notifications})
 
     # -- one thread's affairs, for a host that reads them when it is woken
 
@@ -166,11 +166,11 @@ class CloudStore(PostgresStore):
         """Those of the messages that nothing is on record of."""
         return await self._look(inbox.missing, thread, message_ids)
 
-    async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Told]]:
+    async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Notification]]:
         """What of the thread has not left yet: rows for tool servers, and rows for the output queue."""
         rows = await self._look(queues.outbox_of, thread)
-        told = [(row.key, row.thread, row.body) for row in rows if row.kind == OUTPUT]
-        return [row for row in rows if row.kind != OUTPUT], told
+        notifications = [(row.key, row.thread, row.body) for row in rows if row.kind == OUTPUT]
+        return [row for row in rows if row.kind != OUTPUT], notifications
 
     async def expecting(self, thread: str) -> list[str]:
         """Threads of the same tree with something in their inbox."""
@@ -204,8 +204,8 @@ class CloudStore(PostgresStore):
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
         if await self.thread(thread) is None:
             return False
-        await self._items.put_view(thread, view_type, content)
+        await self._hints.put_view(thread, view_type, content)
         return True
 
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
-        return await self._items.views(thread)
+        return await self._hints.views(thread)

@@ -11,7 +11,7 @@ from infinity.rap.address import Server
 from infinity.rap.discovery import Loaded, Toolsets
 from infinity.rap.manifest import Toolset
 
-from .items import Items
+from .hints import HintTable
 
 if TYPE_CHECKING:
     from infinity.aws.client import Aws
@@ -65,9 +65,9 @@ def _missing(name: str, config: ToolsetConfig, environment: Mapping[str, str]) -
 class CloudToolsets(Toolsets):
     """A copy is read when a server cannot be reached, and written when what it offers is new (DISC-6)."""
 
-    def __init__(self, servers: Sequence[Server], items: Items, aws: Aws) -> None:
+    def __init__(self, servers: Sequence[Server], hints: HintTable, aws: Aws) -> None:
         super().__init__(servers, signer=aws)
-        self._items = items
+        self._hints = hints
         self._kept: dict[str, bytes] = {}
 
     async def load(self) -> Loaded:
@@ -83,7 +83,7 @@ class CloudToolsets(Toolsets):
         found = False
         for base_url in base_urls:
             try:
-                copy = await self._items.toolset(base_url)
+                copy = await self._hints.toolset(base_url)
                 if copy is not None:
                     self._copies[base_url] = Toolset.from_json(copy)
                     found = True
@@ -97,7 +97,7 @@ class CloudToolsets(Toolsets):
             copy = toolset.to_json()
             if toolset.base_url in loaded.fresh and self._kept.get(toolset.base_url) != copy:
                 try:
-                    await self._items.put_toolset(toolset.base_url, copy)
+                    await self._hints.put_toolset(toolset.base_url, copy)
                 except StoreError as error:
                     # A copy for bad days; the fresh one is in hand.
                     log.warning("the toolset of %s could not be kept: %s", toolset.base_url, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from infinity.models.heard import Heard
+from infinity.models.prompt_view import PromptView
 from infinity.models.script import Reply, Script
 
 REPOSITORY = "Codertocat/Hello-World"
@@ -38,8 +38,8 @@ def script() -> Script:
     )
 
 
-def _tests_are_done(heard: Heard) -> Reply:
-    return Reply().say(_tests(heard.events[-1].text) + " I go on watching the repository.")
+def _tests_are_done(prompt: PromptView) -> Reply:
+    return Reply().say(_tests(prompt.events[-1].text) + " I go on watching the repository.")
 
 
 def _tests(output: str) -> str:
@@ -54,13 +54,13 @@ def _tests(output: str) -> str:
     return f"The tests are done: {ran[1]} ran in {ran[2]} s, {len(failed)} failed: {', '.join(failed)}{why}."
 
 
-def _pull_request(heard: Heard) -> Reply:
-    event = heard.events[-1]
+def _pull_request(prompt: PromptView) -> Reply:
+    event = prompt.events[-1]
     about = event.text.splitlines()[0] if event.text else "Something happened."
     return Reply().say(f"{about}").call("cancel_subscription", tool_call_id=event.call_id)
 
 
-def _both_answered(heard: Heard) -> Reply:
+def _both_answered(prompt: PromptView) -> Reply:
     """Where the tests were faster than the conversation: their result came in its own turn."""
-    texts = [_tests(result.text) for result in heard.results if result.tool == "run_tests"]
+    texts = [_tests(result.text) for result in prompt.results if result.tool == "run_tests"]
     return Reply().say(" ".join(texts) or "I have nothing to add.")

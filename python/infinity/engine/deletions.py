@@ -176,7 +176,7 @@ class Deletions:
         """Out of memory, off the wire, out of the tables."""
         threads = [thread for thread, _ in condemned.threads]
         self._forget(root, threads)
-        await self._loop.bar(threads)
+        await self._loop.suspend(threads)
         for thread in threads:
             self._services.attempts.forget(thread)
         try:
@@ -188,7 +188,7 @@ class Deletions:
             self._services.observer.gate("erased")
         finally:
             # From here on the store says what they are; nothing has to be kept of them.
-            self._loop.admit(threads)
+            self._loop.resume(threads)
         self._forget(root, threads)
 
     async def tell(self, condemned: Condemned) -> None:

@@ -72,7 +72,7 @@ class Loop:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._unbegun: set[asyncio.Task[None]] = set()
         """Tasks that have not made their first step. One that is cancelled before that runs nothing of itself, no ``finally`` either."""
-        self._barred: set[str] = set()
+        self._suspended: set[str] = set()
         """Threads of trees that are out of service here."""
         self.running: dict[str, Slice | None] = {}
         """Threads whose slice runs now."""
@@ -130,10 +130,10 @@ class Loop:
         if current is not None:
             current.interrupt(action)
 
-    async def bar(self, threads: Collection[str]) -> None:
+    async def suspend(self, threads: Collection[str]) -> None:
         """Run no slice of these threads, and end those that run: their tree is out of service. Their messages are in the store."""
-        self._barred.update(threads)
-        ending = [task for task, thread in self._tasks.items() if thread in self._barred]
+        self._suspended.update(threads)
+        ending = [task for task, thread in self._tasks.items() if thread in self._suspended]
         for task in ending:
             task.cancel()
         if ending:
@@ -144,9 +144,9 @@ class Loop:
                 self._owe(current, "abandoned")
             self.failing.pop(thread, None)
 
-    def admit(self, threads: Collection[str]) -> None:
+    def resume(self, threads: Collection[str]) -> None:
         """Their tree is in service again."""
-        self._barred.difference_update(threads)
+        self._suspended.difference_update(threads)
 
     async def _take(self) -> None:
         while True:
@@ -202,7 +202,7 @@ class Loop:
     def _let_go(self, thread: str, *, keep: bool) -> None:
         self.waiting.pop(thread, None)
         del self._taken[thread]
-        self._services.mailbox.release(thread, keep=keep and thread not in self._barred)
+        self._services.mailbox.release(thread, keep=keep and thread not in self._suspended)
 
     async def _drop_what_is_gone(self, thread: str) -> bool:
         """The slice lost its claim: somebody may have consumed its messages, or deleted the thread. Whether any is left to be tried again."""
@@ -231,7 +231,7 @@ class Loop:
     async def _attempt(self, batch: Batch) -> Exception | None:
         """Why the slice failed, if it did."""
         try:
-            if batch.thread not in self._barred:
+            if batch.thread not in self._suspended:
                 await self.run_slice(batch.thread, batch.messages)
         except CoreError as error:
             return from_core(error)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
 from infinity.engine.attempts import Attempts
-from infinity.engine.pace import Pace
 from infinity.engine.probes import Probes
+from infinity.engine.rate_limit import RateLimiter
 from infinity.engine.watched import Unwatched, Watch
 from infinity.ids import Ids
 from infinity.settings import Settings
@@ -26,7 +26,7 @@ class Services:
     ids: Ids
     observer: Observer
     settings: Settings
-    pace: Pace
+    rate_limiter: RateLimiter
     attempts: Attempts
     probes: Probes
     watch: Watch = field(default_factory=Unwatched)

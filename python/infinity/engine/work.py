@@ -1,4 +1,4 @@
-"""The running slice: what the steps share, and what built-ins may touch (``abc.Stage``)."""
+"""The running slice: what the steps share, and what built-ins may touch (``abc.BuiltinContext``)."""
 
 from __future__ import annotations
 

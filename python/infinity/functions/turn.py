@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 from .failure import ToolError
 
-__all__ = ["Places", "Turn"]
+__all__ = ["Slots", "Turn"]
 
 
-class Places:
-    """How many functions run at once: so many, and so many slow ones beside them, so that these take no places from quick ones (B12)."""
+class Slots:
+    """How many functions run at once: so many, and so many slow ones beside them, so that these take no place from quick ones (B12)."""
 
     def __init__(self, quick: int, slow: int, where: str = "the tool server") -> None:
         self.where = where
@@ -24,13 +24,13 @@ class Places:
 class Turn:
     """``patience``: seconds to wait for a place; ``slow``: known to take long. ``cancelled`` tells functions in threads, which nobody can stop."""
 
-    def __init__(self, places: Places, patience: float | None, *, slow: bool = False) -> None:
+    def __init__(self, slots: Slots, patience: float | None, *, slow: bool = False) -> None:
         self.cancelled = threading.Event()
         self.deadline: asyncio.Timeout | None = None
         """Of the function that runs; ``None`` before and after."""
-        self._places = places
+        self._slots = slots
         self._patience = patience
-        self._kind = places.slow if slow else places.quick
+        self._kind = slots.slow if slow else slots.quick
         self._taken = False
 
     async def take(self) -> None:
@@ -40,13 +40,13 @@ class Turn:
                 await self._kind.acquire()
         except TimeoutError:
             raise ToolError(
-                f"{self._places.where} is busy: no place got free within {self._patience:g} s; try again later"
+                f"{self._slots.where} is busy: no place got free within {self._patience:g} s; try again later"
             ) from None
         self._taken = True
 
     async def make_room(self) -> None:
         """It takes long: from now on its place is one of the slow ones, if there is one."""
-        slow = self._places.slow
+        slow = self._slots.slow
         if self._taken and self._kind is not slow and not slow.locked():
             await slow.acquire()  # which does not wait: there is a place
             self._kind.release()

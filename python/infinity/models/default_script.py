@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from .heard import Heard
+from .prompt_view import PromptView
 from .script import Reply, Script
 from .turn import parse_arguments
 
@@ -38,25 +38,25 @@ def default_script() -> Script:
     return Script().otherwise().answer(_answer)
 
 
-def _answer(heard: Heard) -> Reply:
-    if not heard.text:
-        return Reply().say(_report(heard))
+def _answer(prompt: PromptView) -> Reply:
+    if not prompt.text:
+        return Reply().say(_report(prompt))
     reply = Reply()
-    if heard.results or heard.events:
-        reply = reply.say(_report(heard) + "\n")
+    if prompt.results or prompt.events:
+        reply = reply.say(_report(prompt) + "\n")
     understood = False
-    for line in heard.text.splitlines():
-        after = _line(line, heard, reply)
+    for line in prompt.text.splitlines():
+        after = _line(line, prompt, reply)
         understood = understood or after is not None
         reply = after or reply
-    return reply if understood else reply.say(_echo(heard))
+    return reply if understood else reply.say(_echo(prompt))
 
 
-def _line(line: str, heard: Heard, reply: Reply) -> Reply | None:
+def _line(line: str, prompt: PromptView, reply: Reply) -> Reply | None:
     """The reply with what this line asks for; ``None`` if it is no command."""
-    if (sleep := _SLEEP.match(line)) and (call := _sleep_call(heard, float(sleep["seconds"]))):
+    if (sleep := _SLEEP.match(line)) and (call := _sleep_call(prompt, float(sleep["seconds"]))):
         return reply.call_raw(*call)
-    if (words := _WORDS.match(line)) and (schema := heard.tools.get(words["name"])) is not None:
+    if (words := _WORDS.match(line)) and (schema := prompt.tools.get(words["name"])) is not None:
         return reply.call_raw(words["name"], _arguments(words["pairs"] or "", schema))
     command = _COMMAND.match(line)
     if command is None:
@@ -64,7 +64,7 @@ def _line(line: str, heard: Heard, reply: Reply) -> Reply | None:
     rest = command["rest"].strip()
     match command["verb"].lower():
         case "call":
-            return _call(rest, heard, reply)
+            return _call(rest, prompt, reply)
         case "think":
             return reply.think(rest or "Nothing to think about.").say("I thought about it.")
         case "long":
@@ -76,10 +76,10 @@ def _line(line: str, heard: Heard, reply: Reply) -> Reply | None:
             return reply.say(HELP)
 
 
-def _call(rest: str, heard: Heard, reply: Reply) -> Reply:
+def _call(rest: str, prompt: PromptView, reply: Reply) -> Reply:
     name, _, text = rest.partition(" ")
-    if name not in heard.tools:
-        offered = ", ".join(sorted(heard.tools)) or "none"
+    if name not in prompt.tools:
+        offered = ", ".join(sorted(prompt.tools)) or "none"
         return reply.say(f"There is no tool {name!r}. Tools on offer: {offered}.\n")
     arguments, problem = parse_arguments(text)
     if arguments is None:
@@ -106,9 +106,9 @@ def _json_or_text(text: str) -> Any:
         return text  # the tool's schema refuses it, in words
 
 
-def _sleep_call(heard: Heard, seconds: float) -> tuple[str, dict[str, Any]] | None:
+def _sleep_call(prompt: PromptView, seconds: float) -> tuple[str, dict[str, Any]] | None:
     """The sleep tool on offer with its first numeric argument set, if there is such a tool."""
-    for name, schema in heard.tools.items():
+    for name, schema in prompt.tools.items():
         if name != "sleep" and not name.startswith("sleep_"):
             continue
         for key, kind in schema.get("properties", {}).items():
@@ -117,15 +117,15 @@ def _sleep_call(heard: Heard, seconds: float) -> tuple[str, dict[str, Any]] | No
     return None
 
 
-def _report(heard: Heard) -> str:
-    lines = [f"{result.tool} answered: {_short(result.text)}" for result in heard.results]
-    lines += [f"Event from {event.tool}: {_short(event.text)}" for event in heard.events]
+def _report(prompt: PromptView) -> str:
+    lines = [f"{result.tool} answered: {_short(result.text)}" for result in prompt.results]
+    lines += [f"Event from {event.tool}: {_short(event.text)}" for event in prompt.events]
     return "\n".join(lines) or "I got a message without text."
 
 
-def _echo(heard: Heard) -> str:
-    pictures = f" (and {heard.images} images)" if heard.images else ""
-    said = _last_text(heard) or heard.text
+def _echo(prompt: PromptView) -> str:
+    pictures = f" (and {prompt.images} images)" if prompt.images else ""
+    said = _last_text(prompt) or prompt.text
     return (
         f"You said: {_short(said)}{pictures}\n\n(I am the scripted model; write /help to see what I can do.)"
     )
@@ -135,8 +135,8 @@ def _short(text: str) -> str:
     return text if len(text) <= _ECHO_CHARS else f"{text[:_ECHO_CHARS]}… ({len(text)} characters in all)"
 
 
-def _last_text(heard: Heard) -> str:
+def _last_text(prompt: PromptView) -> str:
     """What was said last; before it, in the same message, may stand the seed that tells the thread its id."""
-    content = heard.messages[-1]["content"] if heard.messages else []
+    content = prompt.messages[-1]["content"] if prompt.messages else []
     texts = [block["text"] for block in content if isinstance(block, dict) and block.get("type") == "text"]
     return texts[-1] if texts else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .heard import Heard
+from .prompt_view import PromptView
 from .script import Break, CallTool, Fail, Pause, Redacted, Reply, Say, Step, Think
 
 StreamEvent = dict[str, Any]
@@ -22,9 +22,9 @@ _ARGUMENTS_PIECE = 24
 class Playback:
     """One reply to one request. Ids and token counts follow from the request's bytes, so the same request gets the same answer."""
 
-    def __init__(self, reply: Reply, heard: Heard, request: bytes, *, model: str) -> None:
+    def __init__(self, reply: Reply, prompt: PromptView, request: bytes, *, model: str) -> None:
         self._reply = reply
-        self._heard = heard
+        self._prompt = prompt
         self._request = request
         self._model = model
         self._seed = blake2b(request, digest_size=9).hexdigest()
@@ -60,7 +60,7 @@ class Playback:
             case Say(text):
                 if self._open != "text":
                     yield from self._start("text", text="")
-                yield from self._say(text if isinstance(text, str) else text(self._heard))
+                yield from self._say(text if isinstance(text, str) else text(self._prompt))
             case Think(text, signature):
                 yield from self._start("thinking", thinking="", signature="")
                 for piece in pieces(text):

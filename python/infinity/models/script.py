@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .heard import Heard
+from .prompt_view import PromptView
 
-Words = str | Callable[[Heard], str]
-Matcher = Callable[[Heard], bool]
+Words = str | Callable[[PromptView], str]
+Matcher = Callable[[PromptView], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Reply:
         return [step for step in self.steps if isinstance(step, CallTool)]
 
 
-Answer = Callable[[Heard], Reply]
+Answer = Callable[[PromptView], Reply]
 
 
 @dataclass(slots=True)
@@ -180,21 +180,21 @@ class Script:
 
     def when(self, text: str | re.Pattern[str]) -> Script:
         """What a person (or parent thread) wrote holds this text, in any case of letters."""
-        return self.when_heard(lambda heard: _holds(heard.text, text))
+        return self.when_prompt(lambda prompt: _holds(prompt.text, text))
 
     def when_result(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
         """A call of this tool was answered, with this text."""
-        return self.when_heard(
-            lambda heard: any(result.tool == tool and _holds(result.text, text) for result in heard.results)
+        return self.when_prompt(
+            lambda prompt: any(result.tool == tool and _holds(result.text, text) for result in prompt.results)
         )
 
     def when_event(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
         """An event about an earlier call of this tool came in, with this text."""
-        return self.when_heard(
-            lambda heard: any(event.tool == tool and _holds(event.text, text) for event in heard.events)
+        return self.when_prompt(
+            lambda prompt: any(event.tool == tool and _holds(event.text, text) for event in prompt.events)
         )
 
-    def when_heard(self, matches: Matcher) -> Script:
+    def when_prompt(self, matches: Matcher) -> Script:
         self._rules.append(_Rule(matches))
         return self
 
@@ -203,10 +203,10 @@ class Script:
         before = self._rule.reply
         if not before.calls:
             raise ValueError("then() goes on after a reply with a call; this one has none")
-        return self.when_heard(lambda heard: _answers(heard, before))
+        return self.when_prompt(lambda prompt: _answers(prompt, before))
 
     def otherwise(self) -> Script:
-        return self.when_heard(lambda heard: True)
+        return self.when_prompt(lambda prompt: True)
 
     # what to answer
 
@@ -237,13 +237,13 @@ class Script:
         self._rule.answer = answer
         return self
 
-    def reply_to(self, heard: Heard) -> Reply:
+    def reply_to(self, prompt: PromptView) -> Reply:
         if self._queue is not None:
             return self._queue.pop(0) if self._queue else _no_answer("the scripted replies are used up")
         for rule in self._rules:
-            if rule.matches(heard):
-                return rule.answer(heard) if rule.answer is not None else rule.reply
-        return _no_answer(f"the script has no answer to {heard.summary()}")
+            if rule.matches(prompt):
+                return rule.answer(prompt) if rule.answer is not None else rule.reply
+        return _no_answer(f"the script has no answer to {prompt.summary()}")
 
     @property
     def _rule(self) -> _Rule:
@@ -266,11 +266,11 @@ def _holds(text: str, wanted: str | re.Pattern[str]) -> bool:
     return wanted.casefold() in text.casefold()
 
 
-def _answers(heard: Heard, before: Reply) -> bool:
+def _answers(prompt: PromptView, before: Reply) -> bool:
     """True if the last turn made these calls and the last message has nothing but their results."""
-    if heard.text or heard.events or len(heard.results) != len(before.calls):
+    if prompt.text or prompt.events or len(prompt.results) != len(before.calls):
         return False
     return all(
         result.tool == call.tool and (isinstance(call.arguments, str) or result.arguments == call.arguments)
-        for result, call in zip(heard.results, before.calls, strict=True)
+        for result, call in zip(prompt.results, before.calls, strict=True)
     )

@@ -14,8 +14,8 @@ from infinity.errors import ModelUnavailable
 from . import failure
 from .default_script import default_script
 from .events import Event
-from .heard import hear
 from .playback import Playback
+from .prompt_view import read_prompt
 from .script import Break, Fail, Pause, Script
 from .turn import OpenTurn
 
@@ -31,7 +31,7 @@ class ScriptedModel:
         self._pace = pace
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        heard = hear(
+        prompt = read_prompt(
             {
                 "system": request.system,
                 "tools": msgspec.json.decode(request.tools or b"[]"),
@@ -39,7 +39,7 @@ class ScriptedModel:
             }
         )
         content = request.system.encode() + request.tools + request.messages
-        playback = Playback(self._script.reply_to(heard), heard, content, model=request.model.id)
+        playback = Playback(self._script.reply_to(prompt), prompt, content, model=request.model.id)
         turn = OpenTurn(request.counted)
         for event in playback.events():
             match event:

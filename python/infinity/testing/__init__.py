@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infinity.models.heard import Heard
+    from infinity.models.prompt_view import PromptView
     from infinity.models.script import Reply, Script
 
     from .clock import VirtualClock
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Conversation",
-    "Heard",
     "Kit",
+    "PromptView",
     "Recorder",
     "Replay",
     "Reply",
@@ -33,7 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Conversation": "infinity.testing.kit",
-    "Heard": "infinity.models.heard",
+    "PromptView": "infinity.models.prompt_view",
     "Kit": "infinity.testing.kit",
     "Recorder": "infinity.testing.record",
     "Replay": "infinity.testing.record",

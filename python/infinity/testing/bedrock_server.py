@@ -15,8 +15,8 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from infinity.models.heard import hear
 from infinity.models.playback import Playback
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Break, Fail, Pause, Script
 
 from .messages_rules import check
@@ -84,7 +84,7 @@ class BedrockServer(ScriptedServer):
         await self.announce()
         reply = await self.reply_to(recorded.body)
         seed = msgspec.json.encode(recorded.body, order="sorted")
-        playback = Playback(reply, hear(recorded.body), seed, model=model)
+        playback = Playback(reply, read_prompt(recorded.body), seed, model=model)
         return await self.send(request, reply, _framed(playback), "application/vnd.amazon.eventstream")
 
     def _signature_problem(self, request: web.Request, content: bytes) -> str | None:

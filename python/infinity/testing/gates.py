@@ -27,11 +27,11 @@ STEPS = (
     "sent",
     "fired",
     "delivered",
-    "told",
+    "notified",
     "woken",
     "yielded",
 )
-"""``delivered``, ``told`` and ``woken`` are passed on the cloud host only, which pays what a commit owes before it yields."""
+"""``delivered``, ``notified`` and ``woken`` are passed on the cloud host only, which flushes the effects of a commit before it yields."""
 
 DELETING = ("marked", "warned", "erased", "compacted")
 """Steps of a deletion."""

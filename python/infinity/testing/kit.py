@@ -28,7 +28,7 @@ from infinity.explanation import Explanation
 from infinity.local import callback_server
 from infinity.local.assembly import Assembly, journal_at, url_of
 from infinity.message import Action
-from infinity.models.heard import text_of
+from infinity.models.prompt_view import text_of
 from infinity.models.script import Script
 from infinity.models.scripted import ScriptedModel
 from infinity.ports import free_port

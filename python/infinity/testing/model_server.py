@@ -11,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from infinity.models.claude import info
-from infinity.models.heard import hear
 from infinity.models.playback import Playback, StreamEvent
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Break, Fail, Pause, Script
 
 from .messages_rules import MOST_BYTES, check
@@ -62,9 +62,9 @@ class ModelServer(ScriptedServer):
         reply = await self.reply_to(body)
         # Whatever the order of its keys, the same request gets the same ids.
         seed = msgspec.json.encode(body, order="sorted")
-        playback = Playback(reply, hear(body), seed, model=body["model"])
+        playback = Playback(reply, read_prompt(body), seed, model=body["model"])
         if reply.stop_reason == "pause_turn":
-            self._paused.append(_said(body, Playback(reply, hear(body), seed, model=body["model"])))
+            self._paused.append(_said(body, Playback(reply, read_prompt(body), seed, model=body["model"])))
         if body.get("stream") is True:
             return await self.send(request, reply, _wired(playback), "text/event-stream; charset=utf-8")
         return await self._whole(playback)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Break, Fail, Pause, Reply, Script
 
 Respond = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
@@ -175,7 +175,7 @@ class ScriptedServer:
     async def reply_to(self, body: dict[str, Any]) -> Reply:
         """What ``respond`` says to a request."""
         if isinstance(self.respond, Script):
-            return self.respond.reply_to(hear(body))
+            return self.respond.reply_to(read_prompt(body))
         reply = self.respond(body)
         return await reply if inspect.isawaitable(reply) else reply
 

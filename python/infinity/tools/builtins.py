@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call
-from infinity.abc import SPAWN, BuiltinError, Stage
+from infinity.abc import SPAWN, BuiltinContext, BuiltinError
 from infinity.message import Kind, ParentText, Timer, TimerPurpose, encode
 from infinity.tools.times import BadTime, local_instant, spoken
 
-Run = Callable[[Stage, Call, dict[str, Any]], Awaitable[str | None]]
+Run = Callable[[BuiltinContext, Call, dict[str, Any]], Awaitable[str | None]]
 
 LONGEST_SLEEP_SECONDS = 366 * 24 * 3600
 
@@ -41,50 +41,52 @@ def _text(description: str) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "description": description}
 
 
-def _sleep_timer(stage: Stage, call: Call, due_at: int) -> None:
+def _sleep_timer(context: BuiltinContext, call: Call, due_at: int) -> None:
     timer = Timer(purpose=TimerPurpose.SLEEP, call_id=call.id)
-    stage.thread.set_timer(f"sleep.{call.id}", due_at, Kind.TIMER, encode(timer))
+    context.thread.set_timer(f"sleep.{call.id}", due_at, Kind.TIMER, encode(timer))
 
 
-async def _current_time(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _current_time(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
     try:
-        return f"It is {spoken(stage.now, arguments.get('timezone', 'UTC'))}."
+        return f"It is {spoken(context.now, arguments.get('timezone', 'UTC'))}."
     except BadTime as error:
         raise BuiltinError(str(error)) from None
 
 
-async def _sleep(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
-    _sleep_timer(stage, call, stage.now + int(arguments["seconds"] * 1000))
+async def _sleep(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
+    _sleep_timer(context, call, context.now + int(arguments["seconds"] * 1000))
     return None
 
 
-async def _sleep_until(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _sleep_until(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
     try:
         due_at = local_instant(arguments["date"], arguments["time"], arguments["timezone"])
     except BadTime as error:
         raise BuiltinError(str(error)) from None
-    if due_at <= stage.now:
-        return f"That moment is already past; it is {spoken(stage.now, arguments['timezone'])} now."
-    if due_at > stage.now + LONGEST_SLEEP_SECONDS * 1000:
+    if due_at <= context.now:
+        return f"That moment is already past; it is {spoken(context.now, arguments['timezone'])} now."
+    if due_at > context.now + LONGEST_SLEEP_SECONDS * 1000:
         raise BuiltinError("that is more than a year ahead; sleep in shorter steps.")
-    _sleep_timer(stage, call, due_at)
+    _sleep_timer(context, call, due_at)
     return None
 
 
-async def _sleep_until_event_or_input(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _sleep_until_event_or_input(
+    context: BuiltinContext, call: Call, arguments: dict[str, Any]
+) -> str | None:
     return None
 
 
-async def _spawn_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
-    child = await stage.spawn(call, arguments["instructions"])
+async def _spawn_thread(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
+    child = await context.spawn(call, arguments["instructions"])
     return f"The child thread {child} was created and works by itself. What it reports will reach you as events; do not wait for it in any other way."
 
 
-async def _report_to_parent(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
-    thread = stage.thread
+async def _report_to_parent(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
+    thread = context.thread
     if thread.parent is None or thread.origin is None:
         raise BuiltinError("this is a root thread, it has no parent. Say it to the user instead.")
-    stage.report(arguments["report"], key=f"report.{call.id}")
+    context.report(arguments["report"], key=f"report.{call.id}")
     return "Reported to the parent thread."
 
 
@@ -95,36 +97,38 @@ ROOT_STAYS_OPEN = (
 )
 
 
-async def _close_thread(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _close_thread(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
     """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole tree (G4)."""
-    if stage.thread.parent is None:
+    if context.thread.parent is None:
         raise BuiltinError(ROOT_STAYS_OPEN)
-    stage.close(arguments.get("report"))
+    context.close(arguments.get("report"))
     return "This thread is closed."
 
 
-async def _send_message_to_child(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _send_message_to_child(
+    context: BuiltinContext, call: Call, arguments: dict[str, Any]
+) -> str | None:
     child = arguments["thread_id"]
-    if not await stage.is_open_child(child):
+    if not await context.is_open_child(child):
         raise BuiltinError(f"{child} is not an open child of this thread. Use the id that spawn_thread gave.")
-    stage.thread.send(
+    context.thread.send(
         child,
         f"parent.{call.id}",
         Kind.PARENT,
-        encode(ParentText(text=arguments["message"], user_id=stage.thread.actor)),
+        encode(ParentText(text=arguments["message"], user_id=context.thread.actor)),
     )
-    stage.expect_report(child)
+    context.expect_report(child)
     return f"Sent to {child}."
 
 
-async def _cancel_subscription(stage: Stage, call: Call, arguments: dict[str, Any]) -> str | None:
+async def _cancel_subscription(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
     subscription = arguments["tool_call_id"]
-    if not stage.thread.end_subscription(subscription):
-        active = ", ".join(f"{each.id} ({each.tool})" for each in stage.thread.subscriptions()) or "none"
+    if not context.thread.end_subscription(subscription):
+        active = ", ".join(f"{each.id} ({each.tool})" for each in context.thread.subscriptions()) or "none"
         raise BuiltinError(f"{subscription} is not an active subscription of this thread. Active: {active}.")
-    stage.notify_cancelled(subscription)
-    stage.thread.note(
-        "subscription", msgspec.json.encode({"at": stage.now, "id": subscription, "active": False})
+    context.notify_cancelled(subscription)
+    context.thread.note(
+        "subscription", msgspec.json.encode({"at": context.now, "id": subscription, "active": False})
     )
     return f"The subscription {subscription} is cancelled; no further events will come."
 

@@ -23,7 +23,7 @@ from infinity.errors import BadRequest, ConfigError, LimitReached, ToolsetError
 from infinity.functions.failure import error_text
 from infinity.functions.rendering import text_of
 from infinity.functions.running import Runner, Work, is_async
-from infinity.functions.turn import Places, Turn
+from infinity.functions.turn import Slots, Turn
 from infinity.message import Result, text_blocks
 from infinity.settings import Settings
 from infinity.supervision import shared, survivable
@@ -226,7 +226,7 @@ class Functions:
         self._sleep = sleep
         self._runner = Runner()
         limits = self._settings.limits
-        self._places = Places(limits.functions, limits.slow_functions, "this process")
+        self._slots = Slots(limits.functions, limits.slow_functions, "this process")
         self._running: dict[str, asyncio.Task[Result]] = {}
         """By call. One that a thread runs stays here when nobody waits for it any more: asked for again, it is not begun twice."""
         self._results: OrderedDict[str, Result] = OrderedDict()
@@ -287,8 +287,8 @@ class Functions:
     async def _run(self, tool: Tool[..., Any], call_id: str, arguments: dict[str, Any]) -> Result:
         seconds = tool.timeout or (None if tool.long_running else self._settings.timeouts.call)
         # A coroutine takes no thread, so it takes no place either.
-        places = Places(1, 1) if is_async(tool.function) else self._places
-        turn = Turn(places, seconds, slow=tool.long_running)
+        slots = Slots(1, 1) if is_async(tool.function) else self._slots
+        turn = Turn(slots, seconds, slow=tool.long_running)
 
         def finish(value: Any) -> str:
             return shortened(text_of(value), self._settings.limits.message_bytes // 2)

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from tests.boundary.cloud.functions import TOKEN, Functions
 
 from infinity.cloud.api.routes import serve
-from infinity.cloud.environment import Places
+from infinity.cloud.environment import Resources
 
 pytestmark = pytest.mark.trap("S1")
 
@@ -67,7 +67,7 @@ def asked(method: str, path: str, headers: Mapping[str, str], authorizer: object
 class TestWithoutAToken:
     @pytest.fixture(autouse=True)
     def no_token(self, cloud: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cloud.host, "places", Places(public_url=cloud.url))
+        monkeypatch.setattr(cloud.host, "resources", Resources(public_url=cloud.url))
 
     @pytest.mark.parametrize(
         "authorizer",

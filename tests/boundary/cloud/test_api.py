@@ -16,7 +16,7 @@ from tests.patience import PATIENCE
 from tests.slice.world import Replies, Streaming, say
 
 from infinity.cloud.function_url import PAGE_BYTES
-from infinity.cloud.items import Trouble
+from infinity.cloud.hints import Trouble
 from infinity.errors import ConfigError
 from infinity.stamps import is_stamp
 from infinity.testing.tool_server import ToolServer
@@ -153,9 +153,9 @@ async def test_an_interrupt_is_told_beside_the_queue_and_other_controls_are_not(
     await cloud.hold()
     for action in ("resume", "compact"):
         await cloud.post(f"/v1/threads/{thread}/{action}")
-    assert await cloud.host.items.take_interrupt(thread) is None
+    assert await cloud.host.hints.take_interrupt(thread) is None
     answer = await cloud.post(f"/v1/threads/{thread}/interrupt")
-    told = await cloud.host.items.take_interrupt(thread)
+    told = await cloud.host.hints.take_interrupt(thread)
     assert told is not None and (told.action, told.message_id) == ("interrupt", answer.body["id"])
     assert answer.body["id"] in [json.loads(body)["id"] for body in cloud.queued()]
 
@@ -177,7 +177,7 @@ async def test_a_wrong_setting_of_the_deployment_is_never_the_client_s_fault(
 
 async def test_why_a_thread_fails_is_told(cloud: Functions) -> None:
     thread = await cloud.thread()
-    await cloud.host.items.put_trouble({thread: Trouble("storage: the database is down")})
+    await cloud.host.hints.put_trouble({thread: Trouble("storage: the database is down")})
     found = (await cloud.get(f"/v1/threads/{thread}")).body["explanation"]
     [reason] = found["reasons"]
     assert reason["kind"] == "failing" and "the database is down" in reason["text"]
@@ -188,7 +188,7 @@ async def test_a_thread_whose_first_slice_fails_is_there_with_the_reason(cloud: 
     thread = await cloud.thread("hello", "whole")
     await cloud.said(thread, "hello")
     whole = (await cloud.get(f"/v1/threads/{thread}")).body
-    await cloud.host.items.put_trouble({"first": Trouble("config: there is no key for Anthropic")})
+    await cloud.host.hints.put_trouble({"first": Trouble("config: there is no key for Anthropic")})
     answer = await cloud.get("/v1/threads/first")
     assert answer.status == 200 and set(answer.body) >= set(whole) - {
         "context_tokens",
@@ -201,7 +201,7 @@ async def test_a_thread_whose_first_slice_fails_is_there_with_the_reason(cloud: 
     assert (answer.body["status"], answer.body["version"]) == ("waiting", 0)
     assert (await cloud.get("/v1/threads/nothing")).status == 404
     await cloud.ask("DELETE", f"/v1/threads/{thread}")
-    await cloud.host.items.put_trouble({thread: Trouble("late")})
+    await cloud.host.hints.put_trouble({thread: Trouble("late")})
     assert (await cloud.get(f"/v1/threads/{thread}")).status == 410
 
 

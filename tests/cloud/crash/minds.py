@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 
 
@@ -22,4 +22,4 @@ class Held:
         if self.asked <= len(self.go_on):
             reply = reply.pause(self.go_on[self.asked - 1])
         reply = reply.say("and then the rest. ")
-        return reply.say("all done") if hear(request).results else reply.call("a", n=1)
+        return reply.say("all done") if read_prompt(request).results else reply.call("a", n=1)

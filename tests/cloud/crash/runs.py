@@ -12,8 +12,8 @@ from tests.crash.scenarios import ROOT, Scenario
 
 from .host import CloudHost
 
-DELIVERED = frozenset({"delivered", "told", "woken"})
-"""Steps of the pay, which every scenario passes."""
+DELIVERED = frozenset({"delivered", "notified", "woken"})
+"""Steps of the flush, which every scenario passes."""
 _TAKEN_UP = frozenset(
     {
         "a child that reports and closes",

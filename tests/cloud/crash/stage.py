@@ -174,9 +174,9 @@ class Stage:
         async def soon(seconds: float) -> None:
             await asyncio.sleep(seconds / 20)
 
-        def transactions(claims: Any) -> Transactions:
+        def transactions(blobs: Any) -> Transactions:
             opened = self.database.connections(life, self.conflicts, ROLES[name])
-            return Transactions(opened, DSQL, "the test database", Retries(tries=8, sleep=soon), claims)
+            return Transactions(opened, DSQL, "the test database", Retries(tries=8, sleep=soon), blobs)
 
         parts = Parts(
             clock=self.clock,

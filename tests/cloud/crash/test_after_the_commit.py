@@ -129,7 +129,7 @@ async def test_a_child_whose_wake_cannot_be_sent_is_woken_later_by_its_parent(tm
         .call("spawn_thread", instructions="find it")
         .when_event("spawn_thread", "found it")
         .say("all done")
-        .when_heard(lambda heard: True)
+        .when_prompt(lambda prompt: True)
         .say("I wait")
     )
     async with CloudHost(tmp_path, script, visibility=5400.0) as host:

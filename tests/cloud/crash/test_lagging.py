@@ -13,7 +13,7 @@ from tests.crash.scenarios import ONE_CALL, ROOT, SUBSCRIPTION, Scenario
 from infinity.cloud import hold
 from infinity.emulator.dynamodb.losses import delayed, lost, repeated
 from infinity.emulator.faults import Fault, Rule, refused
-from infinity.models.heard import hear
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 
 from .host import CloudHost
@@ -74,7 +74,7 @@ class Slow:
     def __call__(self, request: dict[str, Any]) -> Reply:
         self.asked += 1
         reply = Reply().say("half ").pause(self.go_on[self.asked - 1])
-        return reply.say("all done" if "go on" in hear(request).text else "the whole of it")
+        return reply.say("all done" if "go on" in read_prompt(request).text else "the whole of it")
 
 
 @pytest.mark.rap("CAN-1")

@@ -11,7 +11,7 @@ from tests.crash.scenarios import ROOT
 
 from infinity.cloud import hold
 from infinity.cloud.groups import Group
-from infinity.cloud.items import Trouble
+from infinity.cloud.hints import Trouble
 from infinity.models.script import Reply
 from infinity.testing.tool_server import answering
 

@@ -99,7 +99,7 @@ async def test_a_zombie_that_wakes_up_long_after_its_twin_is_through_changes_not
 @pytest.mark.trap("L3")
 @pytest.mark.parametrize("operation", ["SendMessage", "CreateSchedule"])
 async def test_twins_that_pay_at_the_same_time_pay_once_by_their_ids(operation: str, tmp_path: Path) -> None:
-    """The first has committed and is held in its pay; the second reads from the record what is owed."""
+    """The first has committed and is held in its flush; the second reads the effects from the record."""
     gate = Gate(after=True)
     service = "scheduler" if operation == "CreateSchedule" else "sqs"
     async with CloudHost(tmp_path, Held(0)) as host:

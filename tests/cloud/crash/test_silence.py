@@ -14,9 +14,9 @@ import pytest
 from tests.crash.daemon import REPOSITORY
 from tests.crash.scenarios import ROOT
 
-from infinity.aws.client import Patience
+from infinity.aws.client import RetryPolicy
+from infinity.cloud import hints, start
 from infinity.cloud import host as hosts
-from infinity.cloud import items, start
 from infinity.emulator.faults import Gate, refused, throttled
 from infinity.models.script import Reply
 from infinity.stores.postgres import connections
@@ -194,7 +194,7 @@ async def _dead_connections(path: Path) -> float:
     return max(connections.PROBE, hosts.STATEMENT)
 
 
-_HINT = items._HINT
+_HINT = hints._HINT
 FAULTS: dict[str, Callable[[Path], Awaitable[float]]] = {
     "another thread of the batch ends the process, again and again": _neighbour,
     "a process dies in the middle of a slice": _death,
@@ -218,7 +218,7 @@ async def test_no_innocent_thread_is_silent_for_longer_than_the_table_says(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "PATIENCE", 0.05)
-    monkeypatch.setattr(items, "_HINT", Patience(tries=3, connect=1.0, once=0.1, total=0.5))
+    monkeypatch.setattr(hints, "_HINT", RetryPolicy(tries=3, connect=1.0, once=0.1, total=0.5))
     waited = await FAULTS[fault](tmp_path)
     print(f"{fault}: {waited:.0f} s")
     # A busy machine may need a second try of what takes one.

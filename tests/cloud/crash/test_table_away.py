@@ -8,9 +8,9 @@ import pytest
 from tests.crash.scenarios import ROOT
 
 from infinity.aws import breaker
-from infinity.aws.client import Patience
+from infinity.aws.client import RetryPolicy
 from infinity.backoff import Backoff
-from infinity.cloud import items, start
+from infinity.cloud import hints, start
 from infinity.emulator.faults import Gate, Rule
 
 from .host import CloudHost
@@ -27,7 +27,7 @@ BESIDE = 2
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request is given up soon; a table that gave no answer is left alone until the end of the test."""
-    monkeypatch.setattr(items, "_HINT", Patience(tries=TRIES, connect=1.0, once=0.1, total=1.0))
+    monkeypatch.setattr(hints, "_HINT", RetryPolicy(tries=TRIES, connect=1.0, once=0.1, total=1.0))
     monkeypatch.setattr(breaker, "REST", Backoff(3600.0, 3600.0))
 
 

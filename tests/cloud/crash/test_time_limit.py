@@ -1,4 +1,4 @@
-"""The time limit of a function: reached in the middle of a stream, in the middle of the pay, and seen coming."""
+"""The time limit of a function: reached in the middle of a stream, in the middle of the flush, and seen coming."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _SENDING = {
 async def test_a_function_whose_time_is_over_in_the_middle_of_the_pay_is_made_good_by_the_next(
     sending: str, after: bool, tmp_path: Path
 ) -> None:
-    """One request of the pay is held until the time is over, with and without its effect."""
+    """One request of the flush is held until the time is over, with and without its effect."""
     where = _SENDING[sending]
     gate = Gate(after=after)
 
@@ -85,7 +85,7 @@ async def test_a_function_whose_time_is_over_in_the_middle_of_the_pay_is_made_go
 
 
 def _spawning() -> Script:
-    """Something of everything that a commit may owe: a reply, a call with a deadline, a child that is to be woken."""
+    """Something of everything that a commit may cause: a reply, a call with a deadline, a child that is to be woken."""
     return (
         Script()
         .when_result("spawn_thread", "You are now in the child thread")
@@ -94,9 +94,11 @@ def _spawning() -> Script:
         .say("I begin.")
         .call("a", n=1)
         .call("spawn_thread", instructions="find it")
-        .when_heard(lambda heard: "found it" in str(heard.messages) and "what a found" in str(heard.messages))
+        .when_prompt(
+            lambda prompt: "found it" in str(prompt.messages) and "what a found" in str(prompt.messages)
+        )
         .say("all done")
-        .when_heard(lambda heard: True)
+        .when_prompt(lambda prompt: True)
         .say("I wait")
     )
 

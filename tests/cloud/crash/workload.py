@@ -13,8 +13,8 @@ from tests.crash import clients
 from tests.crash.history import History
 from tests.crash.workload import WISHES, Mind, Workload, effect
 
-from infinity.cloud.items import FAILING_SECONDS
-from infinity.models.heard import hear
+from infinity.cloud.hints import FAILING_SECONDS
+from infinity.models.prompt_view import read_prompt
 from infinity.models.script import Reply
 from infinity.testing.tool_server import Invocation, answering
 
@@ -54,7 +54,7 @@ class CloudMind(Mind):
         self.doze = doze
 
     def __call__(self, request: dict[str, Any]) -> Reply:
-        if "Summarise the conversation up to here" in hear(request).text:
+        if "Summarise the conversation up to here" in read_prompt(request).text:
             return Reply().say("what it came to")
         return super().__call__(request)
 

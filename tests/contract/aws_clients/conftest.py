@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from infinity.aws.client import Aws, Patience
+from infinity.aws.client import Aws, RetryPolicy
 from infinity.aws.sqs import Queue
 from infinity.emulator import Credentials, Emulator
 from infinity.testing.clock import VirtualClock
 
-QUICK = Patience(tries=5, connect=1.0, once=0.3, total=5.0)
+QUICK = RetryPolicy(tries=5, connect=1.0, once=0.3, total=5.0)
 """For tests in which the other side does not answer."""
 
 Makes = Callable[..., Aws]
@@ -48,10 +48,10 @@ def waits() -> Waits:
 async def make(cloud: Emulator, clock: VirtualClock, waits: Waits) -> AsyncIterator[Makes]:
     made: list[Aws] = []
 
-    def one(patience: Patience | None = None, **environment: str) -> Aws:
+    def one(policy: RetryPolicy | None = None, **environment: str) -> Aws:
         aws = Aws(
             {**cloud.environment(), **environment},
-            patience=patience,
+            policy=policy,
             sleep=waits,
             jitter=random.Random(1).random,
             now=lambda: clock.now() / 1000,

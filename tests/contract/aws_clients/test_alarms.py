@@ -15,7 +15,7 @@ from infinity.aws.client import Aws
 from infinity.aws.sqs import Queue, deduplication_id
 from infinity.cloud import envelope
 from infinity.cloud.alarms import Alarms, _up, schedule_name
-from infinity.cloud.items import Items
+from infinity.cloud.hints import HintTable
 from infinity.emulator import Emulator, broken, refused, reset
 from infinity.emulator.faults import Fault
 from infinity.errors import ConfigError
@@ -38,8 +38,8 @@ def alarms(aws: Aws, inbox: Queue, delay: Queue, clock: VirtualClock, dead: str)
 @pytest.fixture
 def kept(aws: Aws, inbox: Queue, delay: Queue, clock: VirtualClock) -> Alarms:
     """With a table, in which schedules are noted."""
-    items = Items(aws, "items", clock.now)
-    return Alarms(inbox, delay, aws, group="default", role=ROLE, now=clock.now, items=items)
+    hints = HintTable(aws, "items", clock.now)
+    return Alarms(inbox, delay, aws, group="default", role=ROLE, now=clock.now, hints=hints)
 
 
 async def woken(queue: Queue) -> list[envelope.Envelope]:

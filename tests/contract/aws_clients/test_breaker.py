@@ -8,11 +8,11 @@ from contextlib import suppress
 import pytest
 
 from infinity.aws.breaker import Breaker, NotAsked
-from infinity.aws.client import Aws, Patience
+from infinity.aws.client import Aws, RetryPolicy
 from infinity.aws.failure import AwsError
 from infinity.backoff import Backoff
-from infinity.cloud import items as module
-from infinity.cloud.items import Items, Trouble
+from infinity.cloud import hints as module
+from infinity.cloud.hints import HintTable, Trouble
 from infinity.emulator import Emulator, broken, refused, reset, slow, throttled
 from infinity.emulator.faults import Fault, Gate
 from infinity.testing.clock import VirtualClock
@@ -46,96 +46,96 @@ def breaker(hands: Hands) -> Breaker:
 
 
 @pytest.fixture
-def items(aws: Aws, clock: VirtualClock, breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> Items:
-    brief = Patience(tries=TRIES, connect=0.2, once=0.1, total=1.0)
+def hints(aws: Aws, clock: VirtualClock, breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> HintTable:
+    brief = RetryPolicy(tries=TRIES, connect=0.2, once=0.1, total=1.0)
     monkeypatch.setattr(module, "_HINT", brief)
     monkeypatch.setattr(module, "_VIEW", brief)
-    return Items(aws, "items", clock.now, breaker=breaker)
+    return HintTable(aws, "items", clock.now, breaker=breaker)
 
 
-async def _everything(items: Items) -> None:
+async def _everything(hints: HintTable) -> None:
     """What slices and doors ask of the table: every hint, and views."""
     for n in range(5):
-        assert not await items.seen("t", f"m{n}")
-        await items.remember("t", [f"m{n}"])
-        assert await items.claim_key("t", f"m{n}", "print")
-        await items.interrupt("t", "stop", "m")
-        assert await items.take_interrupt("t") is None
-        assert await items.toolset("https://tools.example") is None
-        await items.put_trouble({"t": Trouble("why")})
-        assert await items.trouble("t") is None
-        assert await items.schedule("t") is None
+        assert not await hints.seen("t", f"m{n}")
+        await hints.remember("t", [f"m{n}"])
+        assert await hints.claim_key("t", f"m{n}", "print")
+        await hints.interrupt("t", "stop", "m")
+        assert await hints.take_interrupt("t") is None
+        assert await hints.toolset("https://tools.example") is None
+        await hints.put_trouble({"t": Trouble("why")})
+        assert await hints.trouble("t") is None
+        assert await hints.schedule("t") is None
         with pytest.raises(AwsError):
-            await items.views("t")
+            await hints.views("t")
         with pytest.raises(AwsError):
-            await items.put_view("t", "diff", b"{}")
+            await hints.put_view("t", "diff", b"{}")
 
 
 @pytest.mark.trap("B1", "R1")
 @pytest.mark.parametrize("fault", SILENT.values(), ids=SILENT)
 async def test_a_table_that_gives_no_answer_costs_one_slow_try(
-    cloud: Emulator, items: Items, aws: Aws, hands: Hands, fault: Fault
+    cloud: Emulator, hints: HintTable, aws: Aws, hands: Hands, fault: Fault
 ) -> None:
     rule = cloud.faults.add("dynamodb", "*", fault)
-    await _everything(items)
+    await _everything(hints)
     assert rule.hits == aws.counts.total() == TRIES, "the tries of the first request"
-    assert items.lost["seen"] == 5, "and all hints are lost, as if each had been tried"
+    assert hints.lost["seen"] == 5, "and all hints are lost, as if each had been tried"
     hands.turn(REST)
-    await _everything(items)
+    await _everything(hints)
     assert rule.hits == 2 * TRIES, "one request finds out whether it is back"
     hands.turn(REST)
-    await _everything(items)
+    await _everything(hints)
     assert rule.hits == 2 * TRIES, "it is left alone for longer each time"
     rule.remove()
     hands.turn(REST)
-    await items.remember("t", ["m"])
-    assert await items.seen("t", "m"), "and used again as soon as it is back"
+    await hints.remember("t", ["m"])
+    assert await hints.seen("t", "m"), "and used again as soon as it is back"
 
 
 @pytest.mark.parametrize("fault", PRESENT.values(), ids=PRESENT)
 async def test_a_table_that_says_no_at_once_is_asked_each_time(
-    cloud: Emulator, items: Items, fault: Fault
+    cloud: Emulator, hints: HintTable, fault: Fault
 ) -> None:
     rule = cloud.faults.add("dynamodb", "*", fault)
     for n in range(5):
-        assert not await items.seen("t", f"m{n}")
+        assert not await hints.seen("t", f"m{n}")
     assert rule.hits >= 5
 
 
-async def test_a_refusal_is_an_answer(cloud: Emulator, items: Items, hands: Hands) -> None:
+async def test_a_refusal_is_an_answer(cloud: Emulator, hints: HintTable, hands: Hands) -> None:
     cloud.faults.add("dynamodb", "*", reset(), times=TRIES)
     cloud.faults.add("dynamodb", "*", refused("AccessDeniedException"), times=1)
-    assert not await items.seen("t", "m")
+    assert not await hints.seen("t", "m")
     hands.turn(REST)
-    assert not await items.seen("t", "m")
-    await items.remember("t", ["m"])
-    assert await items.seen("t", "m")
+    assert not await hints.seen("t", "m")
+    await hints.remember("t", ["m"])
+    assert await hints.seen("t", "m")
 
 
 async def test_several_requests_that_fall_silent_together_are_one_failure(
-    cloud: Emulator, items: Items, hands: Hands
+    cloud: Emulator, hints: HintTable, hands: Hands
 ) -> None:
     rule = cloud.faults.add("dynamodb", "*", reset())
-    assert not any(await asyncio.gather(*(items.seen("t", f"m{n}") for n in range(10))))
+    assert not any(await asyncio.gather(*(hints.seen("t", f"m{n}") for n in range(10))))
     rule.remove()
     hands.turn(REST)
-    await items.remember("t", ["m"])
-    assert await items.seen("t", "m"), "it has rested once, and not ten times"
+    await hints.remember("t", ["m"])
+    assert await hints.seen("t", "m"), "it has rested once, and not ten times"
 
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["answered", "cancelled"])
 async def test_one_request_at_a_time_finds_out_whether_the_table_is_back(
-    cloud: Emulator, items: Items, hands: Hands, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+    cloud: Emulator, hints: HintTable, hands: Hands, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
     cloud.faults.add("dynamodb", "*", reset(), times=TRIES)
-    assert not await items.seen("t", "m")
+    assert not await hints.seen("t", "m")
     hands.turn(REST)
-    monkeypatch.setattr(module, "_HINT", Patience(tries=1, once=30.0, total=30.0))
+    monkeypatch.setattr(module, "_HINT", RetryPolicy(tries=1, once=30.0, total=30.0))
     gate = Gate()
     rule = cloud.faults.add("dynamodb", "*", gate, times=1)
-    asking = asyncio.create_task(items.trouble("t"))
+    asking = asyncio.create_task(hints.trouble("t"))
     await gate.arrived()
-    assert await items.trouble("t") is None and items.lost["trouble"] == 1
+    assert await hints.trouble("t") is None and hints.lost["trouble"] == 1
     assert rule.hits == 1
     if cancelled:
         asking.cancel()
@@ -143,7 +143,7 @@ async def test_one_request_at_a_time_finds_out_whether_the_table_is_back(
             await asking
     gate.open()
     assert cancelled or await asking == Trouble()
-    assert await items.trouble("t") == Trouble(), "nobody waits for the one that was cancelled"
+    assert await hints.trouble("t") == Trouble(), "nobody waits for the one that was cancelled"
 
 
 async def test_a_process_that_was_frozen_asks_again_at_once(hands: Hands, breaker: Breaker) -> None:

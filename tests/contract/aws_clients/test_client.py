@@ -10,7 +10,7 @@ import pytest
 from tests.contract.aws_clients.conftest import QUICK, Makes, Waits
 from tests.patience import PATIENCE
 
-from infinity.aws.client import Aws, Patience
+from infinity.aws.client import Aws, RetryPolicy
 from infinity.aws.credentials import Keys
 from infinity.aws.failure import AwsError
 from infinity.emulator import Emulator, Fault, broken, refused, reset, slow, throttled
@@ -64,8 +64,8 @@ async def test_a_service_that_recovers_is_heard_in_the_end(
 
 async def test_waits_grow_and_have_jitter_and_are_bounded(cloud: Emulator, waits: Waits, make: Makes) -> None:
     cloud.faults.add("dynamodb", "*", throttled())
-    patience = Patience(tries=9, first_wait=0.1, longest_wait=1.0, total=60)
-    aws = make(patience)
+    policy = RetryPolicy(tries=9, first_wait=0.1, longest_wait=1.0, total=60)
+    aws = make(policy)
     with pytest.raises(AwsError, match="ProvisionedThroughputExceeded") as caught:
         await aws.json("dynamodb", "PutItem", PUT)
     assert caught.value.retryable and len(waits) == 8
@@ -77,7 +77,7 @@ async def test_waits_grow_and_have_jitter_and_are_bounded(cloud: Emulator, waits
 @pytest.mark.trap("B1")
 async def test_who_accepts_and_never_answers_costs_a_bounded_time(cloud: Emulator, make: Makes) -> None:
     cloud.faults.add("dynamodb", "PutItem", slow(3600))
-    aws = make(Patience(tries=3, connect=0.5, once=0.2, total=0.5))
+    aws = make(RetryPolicy(tries=3, connect=0.5, once=0.2, total=0.5))
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(AwsError, match="got no answer: none within") as caught:
             await aws.json("dynamodb", "PutItem", PUT)

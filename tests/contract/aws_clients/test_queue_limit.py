@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from infinity.aws.client import Aws
-from infinity.cloud.items import Items
+from infinity.cloud.hints import HintTable
 from infinity.cloud.queue_limit import PARTS, QueueLimit
 from infinity.errors import LimitReached
 from infinity.testing.clock import VirtualClock
@@ -36,7 +36,7 @@ async def test_a_message_is_refused_when_about_as_many_wait_as_may(
     aws: Aws, clock: VirtualClock, most: int
 ) -> None:
     thread, chance, refusals = Thread(), random.Random(most), 0
-    limit = QueueLimit(Items(aws, "items", clock.now), most, thread.known)
+    limit = QueueLimit(HintTable(aws, "items", clock.now), most, thread.known)
     for number in range(5 * most):
         try:
             await limit.admit("t", f"m{number}")
@@ -56,7 +56,7 @@ async def test_a_message_is_refused_when_about_as_many_wait_as_may(
 async def test_a_thread_that_has_read_everything_is_never_refused(aws: Aws, clock: VirtualClock) -> None:
     """Nor one that was told the same again and again, or refused for long."""
     thread = Thread()
-    limit = QueueLimit(Items(aws, "items", clock.now), 4, thread.known)
+    limit = QueueLimit(HintTable(aws, "items", clock.now), 4, thread.known)
     for again in range(3):
         for _ in range(4):
             await limit.admit("t", f"same{again}")
@@ -68,7 +68,7 @@ async def test_a_thread_that_has_read_everything_is_never_refused(aws: Aws, cloc
 
 
 async def test_threads_are_counted_apart(aws: Aws, clock: VirtualClock) -> None:
-    limit = QueueLimit(Items(aws, "items", clock.now), 1, Thread().known)
+    limit = QueueLimit(HintTable(aws, "items", clock.now), 1, Thread().known)
     await limit.admit("t", "m")
     with pytest.raises(LimitReached):
         await limit.admit("t", "n")

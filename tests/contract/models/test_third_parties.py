@@ -21,7 +21,7 @@ from infinity.testing.script import Reply, Script
 
 class Parrot(ScriptedModel):
     def __init__(self, table, environment):
-        super().__init__(Script().otherwise().answer(lambda heard: self.reply))
+        super().__init__(Script().otherwise().answer(lambda prompt: self.reply))
         self.reply = Reply().say(environment.get("PARROT_WORD", "polly"))
         self.table = table
 

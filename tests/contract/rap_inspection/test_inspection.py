@@ -11,23 +11,23 @@ import pytest
 
 from infinity.backoff import Backoff
 from infinity.rap.address import Server
-from infinity.rap.inspection import Outcome, Pace, Report, Trial, inspect_server
+from infinity.rap.inspection import Outcome, Report, TimeLimits, Trial, inspect_server
 from infinity.rap.server import Subscription, Toolset, ToolsetServer
 
 from .broken_server import BrokenServer, good_tool
 
-PACE = Pace(acknowledge=10, patience=20, settle=0.15)
-IMPATIENT = Pace(acknowledge=10, patience=0.7, settle=0.15)
+LIMITS = TimeLimits(acknowledge=10, patience=20, settle=0.15)
+IMPATIENT = TimeLimits(acknowledge=10, patience=0.7, settle=0.15)
 """For what never comes."""
-HURRIED = Pace(acknowledge=1, patience=20, settle=0.15)
+HURRIED = TimeLimits(acknowledge=1, patience=20, settle=0.15)
 """For what is never acknowledged."""
-ATTENTIVE = Pace(acknowledge=10, patience=20, settle=1.2)
+ATTENTIVE = TimeLimits(acknowledge=10, patience=20, settle=1.2)
 """For what must not come and does."""
 RESERVED = frozenset({"spawn_thread"})
 
 
-async def inspected(server: BrokenServer, pace: Pace = PACE, **options: Any) -> Report:
-    return await inspect_server(Server(server.base_url), pace=pace, reserved=RESERVED, **options)
+async def inspected(server: BrokenServer, limits: TimeLimits = LIMITS, **options: Any) -> Report:
+    return await inspect_server(Server(server.base_url), limits=limits, reserved=RESERVED, **options)
 
 
 def accusations(report: Report) -> set[tuple[str, str]]:
@@ -68,9 +68,9 @@ async def test_the_kit_keeps_the_protocol(tmp_path: Path) -> None:
     async with ToolsetServer(tools, tmp_path / "kit.db", backoff=backoff, token="secret") as server:
         trial = Trial("status", {"branch": "main"})
         target = Server(server.base_url, "secret")
-        report = await inspect_server(target, pace=PACE, reserved=RESERVED, trial=trial)
-        subscribed = await inspect_server(target, pace=PACE, trial=Trial("watch", {"repo": "a"}))
-        stranger = await inspect_server(Server(server.base_url), pace=PACE)
+        report = await inspect_server(target, limits=LIMITS, reserved=RESERVED, trial=trial)
+        subscribed = await inspect_server(target, limits=LIMITS, trial=Trial("watch", {"repo": "a"}))
+        stranger = await inspect_server(Server(server.base_url), limits=LIMITS)
     assert accusations(report) == set(), everything(report)
     assert not report.of(Outcome.SKIPPED)
     assert "S1" in {finding.rule for finding in report.of(Outcome.PASSED)}
@@ -140,61 +140,61 @@ async def test_all_defects_of_a_description_are_told_at_once() -> None:
         assert any(place in text for text in texts), texts
 
 
-FAULTS: list[tuple[str, Pace, set[tuple[str, str]]]] = [
-    ("discovery is missing", PACE, {("DISC-1", "broken")}),
-    ("discovery redirects", PACE, {("DISC-1", "broken")}),
-    ("discovery fails", PACE, {("DISC-1", "broken")}),
+FAULTS: list[tuple[str, TimeLimits, set[tuple[str, str]]]] = [
+    ("discovery is missing", LIMITS, {("DISC-1", "broken")}),
+    ("discovery redirects", LIMITS, {("DISC-1", "broken")}),
+    ("discovery fails", LIMITS, {("DISC-1", "broken")}),
     ("discovery hangs", HURRIED, {("DISC-6", "broken")}),
-    ("discovery is no JSON", PACE, {("DISC-2", "broken")}),
-    ("discovery is huge", PACE, {("DISC-2", "broken")}),
-    ("discovery is HTML by its type", PACE, {("DISC-1", "warned")}),
-    ("unknown operations get 404", PACE, {("SRV-2", "broken")}),
-    ("bad arguments get 400", PACE, {("SRV-2", "broken")}),
-    ("unknown operations get 500", PACE, {("SRV-1", "broken")}),
-    ("it acknowledges with 202", PACE, {("INV-9", "warned")}),
+    ("discovery is no JSON", LIMITS, {("DISC-2", "broken")}),
+    ("discovery is huge", LIMITS, {("DISC-2", "broken")}),
+    ("discovery is HTML by its type", LIMITS, {("DISC-1", "warned")}),
+    ("unknown operations get 404", LIMITS, {("SRV-2", "broken")}),
+    ("bad arguments get 400", LIMITS, {("SRV-2", "broken")}),
+    ("unknown operations get 500", LIMITS, {("SRV-1", "broken")}),
+    ("it acknowledges with 202", LIMITS, {("INV-9", "warned")}),
     ("it never acknowledges", HURRIED, {("SRV-1", "broken")}),
-    ("it works before it acknowledges", Pace(2, 20, 0.15), {("SRV-1", "broken"), ("SRV-6", "warned")}),
+    ("it works before it acknowledges", TimeLimits(2, 20, 0.15), {("SRV-1", "broken"), ("SRV-6", "warned")}),
     ("unknown operations are dropped", IMPATIENT, {("SRV-2", "broken")}),
     ("bad arguments are dropped", IMPATIENT, {("SRV-2", "broken")}),
-    ("bad arguments are taken", PACE, {("RES-5", "warned")}),
-    ("malformed bodies crash it", PACE, {("SRV-2", "warned")}),
-    ("errors are not marked", PACE, {("RES-5", "warned")}),
-    ("errors are stack traces", PACE, {("SRV-2", "warned")}),
-    ("errors are subscriptions", PACE, {("RES-4", "warned")}),
-    ("a view comes instead of a result", PACE, {("SRV-2", "broken")}),
-    ("the id is another", PACE, {("CB-2", "broken")}),
-    ("the thread is another", PACE, {("CB-2", "broken")}),
-    ("call_id is not echoed", PACE, {("INV-3", "broken")}),
-    ("the type is unknown", PACE, {("CB-6", "broken")}),
-    ("the callback is no JSON", PACE, {("CB-6", "broken")}),
-    ("the callback is text by its type", PACE, {("CB-6", "broken")}),
-    ("the callback is put", PACE, {("CB-6", "broken")}),
+    ("bad arguments are taken", LIMITS, {("RES-5", "warned")}),
+    ("malformed bodies crash it", LIMITS, {("SRV-2", "warned")}),
+    ("errors are not marked", LIMITS, {("RES-5", "warned")}),
+    ("errors are stack traces", LIMITS, {("SRV-2", "warned")}),
+    ("errors are subscriptions", LIMITS, {("RES-4", "warned")}),
+    ("a view comes instead of a result", LIMITS, {("SRV-2", "broken")}),
+    ("the id is another", LIMITS, {("CB-2", "broken")}),
+    ("the thread is another", LIMITS, {("CB-2", "broken")}),
+    ("call_id is not echoed", LIMITS, {("INV-3", "broken")}),
+    ("the type is unknown", LIMITS, {("CB-6", "broken")}),
+    ("the callback is no JSON", LIMITS, {("CB-6", "broken")}),
+    ("the callback is text by its type", LIMITS, {("CB-6", "broken")}),
+    ("the callback is put", LIMITS, {("CB-6", "broken")}),
     ("the callback loses its query", IMPATIENT, {("CB-5", "warned"), ("SRV-2", "broken")}),
-    ("the result is empty", PACE, {("RES-1", "broken")}),
-    ("an image is no base64", PACE, {("CB-1", "broken")}),
-    ("a question has no choices", PACE, {("CHO-2", "broken")}),
-    ("a page to log in is not https", PACE, {("OAU-1", "broken")}),
+    ("the result is empty", LIMITS, {("RES-1", "broken")}),
+    ("an image is no base64", LIMITS, {("CB-1", "broken")}),
+    ("a question has no choices", LIMITS, {("CHO-2", "broken")}),
+    ("a page to log in is not https", LIMITS, {("OAU-1", "broken")}),
     ("duplicates run twice", ATTENTIVE, {("SRV-6", "warned")}),
-    ("duplicates get 409", PACE, {("SRV-6", "warned")}),
-    ("callbacks come once", Pace(10, 2, 0.15), {("SRV-3", "warned")}),
+    ("duplicates get 409", LIMITS, {("SRV-6", "warned")}),
+    ("callbacks come once", TimeLimits(10, 2, 0.15), {("SRV-3", "warned")}),
     ("callbacks come after 404", ATTENTIVE, {("SRV-3", "warned")}),
-    ("another callback comes again", PACE, {("SRV-3", "warned")}),
-    ("there is no close_thread", PACE, {("THR-3", "broken")}),
-    ("odd threads crash it", PACE, {("THR-3", "broken")}),
-    ("there is no cancel_tool_call", PACE, {("SRV-5", "warned")}),
-    ("unknown calls get 404", PACE, {("SRV-5", "warned")}),
+    ("another callback comes again", LIMITS, {("SRV-3", "warned")}),
+    ("there is no close_thread", LIMITS, {("THR-3", "broken")}),
+    ("odd threads crash it", LIMITS, {("THR-3", "broken")}),
+    ("there is no cancel_tool_call", LIMITS, {("SRV-5", "warned")}),
+    ("unknown calls get 404", LIMITS, {("SRV-5", "warned")}),
 ]
 
 
 @pytest.mark.rap(
     "CB-1", "CB-6", "CHO-2", "DISC-1", "DISC-6", "OAU-1", "RES-1", "SRV-1", "SRV-2", "SRV-3", "SRV-5", "SRV-6", "THR-3"
 )  # fmt: skip
-@pytest.mark.parametrize(("fault", "pace", "found"), FAULTS, ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(("fault", "limits", "found"), FAULTS, ids=[case[0] for case in FAULTS])
 async def test_what_a_server_does_wrong_is_found_and_nothing_else(
-    fault: str, pace: Pace, found: set[tuple[str, str]]
+    fault: str, limits: TimeLimits, found: set[tuple[str, str]]
 ) -> None:
     async with BrokenServer(fault) as server:
-        report = await inspected(server, pace)
+        report = await inspected(server, limits)
     assert accusations(report) == found, everything(report)
     assert report.conforms is ("broken" not in {outcome for _, outcome in found})
 
@@ -202,8 +202,8 @@ async def test_what_a_server_does_wrong_is_found_and_nothing_else(
 @pytest.mark.trap("S1")
 async def test_a_server_that_lets_strangers_in_is_told_so() -> None:
     async with BrokenServer() as open_, BrokenServer("tokens are checked") as guarded:
-        loose = await inspect_server(Server(open_.base_url, "secret"), pace=PACE)
-        tight = await inspect_server(Server(guarded.base_url, "secret"), pace=PACE)
+        loose = await inspect_server(Server(open_.base_url, "secret"), limits=LIMITS)
+        tight = await inspect_server(Server(guarded.base_url, "secret"), limits=LIMITS)
     assert (accusations(loose), accusations(tight)) == ({("S1", "warned")}, set())
 
 
@@ -216,7 +216,7 @@ async def test_a_destructive_tool_is_never_probed() -> None:
 
 
 async def test_a_server_that_is_not_there_is_not_reachable(unused_tcp_port: int) -> None:
-    report = await inspect_server(Server(f"http://127.0.0.1:{unused_tcp_port}"), pace=PACE)
+    report = await inspect_server(Server(f"http://127.0.0.1:{unused_tcp_port}"), limits=LIMITS)
     assert not report.reachable and not report.conforms
     assert accusations(report) == {("DISC-6", "broken")}
 

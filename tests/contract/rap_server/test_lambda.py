@@ -41,7 +41,7 @@ class Aws:
 
     def __init__(self) -> None:
         self.queued: list[dict[str, Any]] = []
-        self.items: dict[str, dict[str, Any]] = {}
+        self.hints: dict[str, dict[str, Any]] = {}
         self.broken = False
 
     def __call__(self, name: str) -> Aws:
@@ -57,9 +57,9 @@ class Aws:
     def put_item(self, **fields: Any) -> None:
         assert fields.get("ConditionExpression") in (None, "attribute_not_exists(#call)")
         name = fields["Item"]["call"]["S"]
-        if name in self.items and "ConditionExpression" in fields:
-            raise Known(self.items[name])
-        self.items[name] = fields["Item"]
+        if name in self.hints and "ConditionExpression" in fields:
+            raise Known(self.hints[name])
+        self.hints[name] = fields["Item"]
 
 
 class Context:

@@ -12,7 +12,7 @@ from infinity.abc.model import ModelRequest, Part, Text, Turn
 from infinity.errors import InvalidModelRequest
 from infinity.models.default_script import default_script
 from infinity.models.scripted import DEFAULT, ScriptedModel
-from infinity.testing.script import Heard, Reply, Script, hear
+from infinity.testing.script import PromptView, Reply, Script, read_prompt
 
 SLEEP = {
     "name": "sleep_until_event_or_input",
@@ -44,8 +44,8 @@ def result(id: str, text: str) -> dict[str, Any]:
     return {"type": "tool_result", "tool_use_id": id, "content": [{"type": "text", "text": text}]}
 
 
-def heard(*messages: dict[str, Any], tools: tuple[dict[str, Any], ...] = ()) -> Heard:
-    return hear({"messages": list(messages), "tools": list(tools)})
+def heard(*messages: dict[str, Any], tools: tuple[dict[str, Any], ...] = ()) -> PromptView:
+    return read_prompt({"messages": list(messages), "tools": list(tools)})
 
 
 def said(reply: Reply) -> str:
@@ -114,7 +114,7 @@ def test_then_needs_a_call_before_it() -> None:
 
 async def test_the_same_request_gets_the_same_answer_from_a_new_script() -> None:
     def script() -> Script:
-        return Script().otherwise().think("hm").say(lambda heard: f"you said {heard.text}").call("run")
+        return Script().otherwise().think("hm").say(lambda prompt: f"you said {prompt.text}").call("run")
 
     first = await answer(script(), user("a"))
     assert first == await answer(script(), user("a"))

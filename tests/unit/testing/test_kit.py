@@ -23,7 +23,7 @@ PARCELS = (
     .when("how many")
     .call("parcels", day="monday")
     .then()
-    .say(lambda heard: f"{heard.results[0].text} parcels.")
+    .say(lambda prompt: f"{prompt.results[0].text} parcels.")
 )
 
 
@@ -44,7 +44,7 @@ async def test_three_days_pass_at_once_and_things_happen_in_their_order(tmp_path
         .then()
         .say("Two days are over.")
         .call("sleep", seconds=3600)
-        .when_heard(lambda heard: len(heard.messages) > 4)
+        .when_prompt(lambda prompt: len(prompt.messages) > 4)
         .say("And an hour.")
     )
     async with Kit(tmp_path / "agent.db", model=script) as kit:

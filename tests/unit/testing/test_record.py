@@ -18,16 +18,16 @@ SCRIPT = (
     Script()
     .when("write to")
     .answer(
-        lambda heard: (
+        lambda prompt: (
             Reply()
             .think("I need the tool.")
             .say("I write.")
-            .call("mail", to=re.findall(r"\S+@\S+\w", heard.text)[0])
+            .call("mail", to=re.findall(r"\S+@\S+\w", prompt.text)[0])
             .call("mail", to="archive@example.org")
         )
     )
     .when_result("mail")
-    .say(lambda heard: f"Sent to {heard.results[0].arguments['to']}.")
+    .say(lambda prompt: f"Sent to {prompt.results[0].arguments['to']}.")
 )
 
 

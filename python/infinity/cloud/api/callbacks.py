@@ -72,7 +72,7 @@ async def _opened(host: Host, token: str) -> tuple[str, str]:
     except BadRequest as error:
         if not _TOKEN.fullmatch(token):
             raise Refused(403, "capability", str(error), error.rule) from None
-    newer = Capabilities(await kept_keys(host.store), host.places.public_url or None)
+    newer = Capabilities(await kept_keys(host.store), host.resources.public_url or None)
     try:
         opened = newer.open(token)
     except BadRequest as error:

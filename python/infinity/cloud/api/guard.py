@@ -16,7 +16,7 @@ __all__ = ["check_access"]
 
 def check_access(host: Host, request: Request) -> None:
     """``Refused`` (401). A function that is reachable without IAM and has no token lets nobody in (S1)."""
-    token = host.places.api_token
+    token = host.resources.api_token
     if token:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         genuine = hmac.compare_digest(

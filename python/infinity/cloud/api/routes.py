@@ -24,20 +24,20 @@ from infinity.api.requests import (
 )
 from infinity.api.responses import Answer, answer
 from infinity.api.routes import DELETION, KEYED, PAGED, Route
-from infinity.cloud.function_url import Request, close_event, open_event
 from infinity.message import Action
 
-from ..owed import gathering
+from ..effects import collect_effects
+from ..function_url import Request, close_event, open_event
 from .callbacks import post_callback
 from .choices import post_choice
 from .controls import close_thread, control, interrupt, resume_all, set_model
 from .entries import list_entries
 from .events import list_events, list_views
 from .failure import failure
+from .flushing import flush
 from .guard import check_access
 from .health import get_health
 from .messages import post_message
-from .paying import pay
 from .prompts import list_prompts
 from .subscriptions import delete_subscription, list_subscriptions
 from .threads import create_thread, delete_thread, get_thread, list_threads
@@ -74,12 +74,12 @@ async def _answer(host: Host, event: Mapping[str, Any], routes: Sequence[Route[H
         if route.authenticated:
             check_access(host, request)
         request = replace(request, parameters=found[0][1])
-        with gathering() as owed:
+        with collect_effects() as effects:
             try:
                 made = await route.handler(host, request)
             finally:
                 # A message may be durable already when its request is refused.
-                await pay(host, owed)
+                await flush(host, effects)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
         return failure(error)
     logger.debug("%s %s: %d, %d bytes", route.method, route.path, made.status, len(made.body))

@@ -47,7 +47,7 @@ async def get_thread(host: Host, request: Request) -> Answer:
     row = await host.store.thread(id)
     if row is None:
         return await _not_begun(host, id)
-    failing = await host.items.failing(row.id)
+    failing = await host.hints.failing(row.id)
     explanation = await explain(host.store, row.id, Here(failing=failing))
     absent = threads.absent(row.root, await host.store.retired(row.root))
     return await threads.describe(host.runtime, host.store, row, explanation, absent)
@@ -56,7 +56,7 @@ async def get_thread(host: Host, request: Request) -> Answer:
 async def _not_begun(host: Host, id: str) -> Answer:
     """A thread whose first slice fails has nothing in the database yet; why it fails is on record beside it."""
     absent = await missing(host.store, id)
-    failing = None if isinstance(absent, ThreadDeleted) else await host.items.failing(id)
+    failing = None if isinstance(absent, ThreadDeleted) else await host.hints.failing(id)
     if failing is None:
         raise absent
     reason = Reason("failing", f"its first slice failed and is tried again: {failing}")

@@ -177,7 +177,7 @@ class _Shown:
         """``limits.requests_per_minute``; an interrupt ends the wait like the stream."""
         services = self._slice.services
         now = services.clock.now()
-        wait = services.pace.reserve(model, now)
+        wait = services.rate_limiter.reserve(model, now)
         if wait > 0:
             self._slice.held_until = now + int(wait * 1000)
             # Nothing of an answer was shown, so nothing is to be retracted.

@@ -5,6 +5,6 @@ report = await inspect_server("http://127.0.0.1:8801")
 
 from .inspector import Trial, inspect_server
 from .report import Finding, Outcome, Report
-from .visit import Pace
+from .visit import TimeLimits
 
-__all__ = ["Finding", "Outcome", "Pace", "Report", "Trial", "inspect_server"]
+__all__ = ["Finding", "Outcome", "Report", "TimeLimits", "Trial", "inspect_server"]

@@ -16,7 +16,7 @@ from .answers import read, text_of
 from .description import discover
 from .receiver import Receiver
 from .report import Report
-from .visit import Pace, Visit
+from .visit import TimeLimits, Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ async def inspect_server(
     *,
     probing: bool = True,
     trial: Trial | None = None,
-    pace: Pace | None = None,
+    limits: TimeLimits | None = None,
     callback_host: str = "127.0.0.1",
     reserved: frozenset[str] = frozenset(),
 ) -> Report:
@@ -48,7 +48,7 @@ async def inspect_server(
         connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar()
     )
     async with connections as session, Receiver(callback_host) as receiver:
-        visit = Visit(server.base_url, session, receiver, report, pace or Pace(), server.token)
+        visit = Visit(server.base_url, session, receiver, report, limits or TimeLimits(), server.token)
         toolset = await discover(visit, reserved)
         if toolset is None:
             if report.reachable:

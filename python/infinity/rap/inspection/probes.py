@@ -26,7 +26,7 @@ async def acknowledges(visit: Visit, toolset: Toolset) -> bool:
     check, probe = "unknown operation", visit.probe()
     probe.line.hold = asyncio.Event()
     reply = asyncio.create_task(visit.post(toolset.endpoint, probe.body(unknown(), {})))
-    await asyncio.wait({reply}, timeout=visit.pace.acknowledge * 0.8)
+    await asyncio.wait({reply}, timeout=visit.limits.acknowledge * 0.8)
     early = not reply.done() and bool(probe.line.received)
     probe.line.hold.set()
     acknowledged = await reply
@@ -79,10 +79,10 @@ async def _expect_error(visit: Visit, toolset: Toolset, operation: str, argument
 
 
 async def _answered(visit: Visit, probe: Probe, check: str) -> None:
-    if await probe.line.arrived(1, visit.pace.patience):
+    if await probe.line.arrived(1, visit.limits.patience):
         check_error(visit.report, probe, probe.line.received[0], check)
         return
-    text = f"no callback within {visit.pace.patience:g} s; no invocation may be dropped silently"
+    text = f"no callback within {visit.limits.patience:g} s; no invocation may be dropped silently"
     visit.report.failed("SRV-2", check, text)
 
 
@@ -94,9 +94,9 @@ async def runs_duplicates_once(visit: Visit, toolset: Toolset) -> None:
         shown = ", ".join(map(str, replies))
         visit.report.failed("SRV-6", check, f"{shown}; expected 200 for an invocation that is there already")
         return
-    if not await probe.line.arrived(1, visit.pace.patience):
+    if not await probe.line.arrived(1, visit.limits.patience):
         visit.report.failed("SRV-2", check, "an invocation that came twice was not answered at all")
-    elif await probe.line.arrived(2, visit.pace.settle):
+    elif await probe.line.arrived(2, visit.limits.settle):
         text = "an invocation that came twice was answered twice; its id is an idempotency key"
         visit.report.failed("SRV-6", check, text)
     else:
@@ -107,10 +107,10 @@ async def tries_again(visit: Visit, toolset: Toolset) -> None:
     check, probe = "callback retry", visit.probe()
     probe.line.statuses = deque([503])
     await visit.post(toolset.endpoint, probe.body(unknown(), {}))
-    if not await probe.line.arrived(1, visit.pace.patience):
+    if not await probe.line.arrived(1, visit.limits.patience):
         visit.report.skipped("SRV-3", check, "there was no callback")
-    elif not await probe.line.arrived(2, visit.pace.patience):
-        text = f"a callback that was answered with 503 did not come again within {visit.pace.patience:g} s"
+    elif not await probe.line.arrived(2, visit.limits.patience):
+        text = f"a callback that was answered with 503 did not come again within {visit.limits.patience:g} s"
         visit.report.failed("SRV-3", check, text)
     elif probe.line.received[0].body != probe.line.received[1].body:
         visit.report.failed("SRV-3", check, "a callback that came again was not the same")
@@ -122,9 +122,9 @@ async def gives_up(visit: Visit, toolset: Toolset) -> None:
     check, probe = "callback refused", visit.probe()
     probe.line.statuses = deque([404] * 100)
     await visit.post(toolset.endpoint, probe.body(unknown(), {}))
-    if not await probe.line.arrived(1, visit.pace.patience):
+    if not await probe.line.arrived(1, visit.limits.patience):
         visit.report.skipped("SRV-3", check, "there was no callback")
-    elif await probe.line.arrived(2, visit.pace.settle):
+    elif await probe.line.arrived(2, visit.limits.settle):
         visit.report.failed("SRV-3", check, "a callback that was answered with 404 came again; 4xx is final")
     else:
         visit.report.passed("SRV-3", check, "a callback that was answered with 404 did not come again")

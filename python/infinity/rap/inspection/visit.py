@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TimeLimits:
     """Seconds. ``acknowledge``: for an answer over HTTP; ``patience``: for a callback that is due, retries included; ``settle``: how long
     one listens for a callback that must not come."""
 
@@ -75,7 +75,7 @@ class Visit:
     session: aiohttp.ClientSession
     receiver: Receiver
     report: Report
-    pace: Pace
+    limits: TimeLimits
     token: str | None = None
     thread: str = field(default_factory=lambda: f"inspection_{secrets.token_hex(6)}")
 
@@ -96,7 +96,7 @@ class Visit:
         if body is not None:
             headers["Content-Type"] = "application/json"
         began = time.monotonic()
-        within = self.pace.acknowledge
+        within = self.limits.acknowledge
         try:
             async with (
                 asyncio.timeout(within),

@@ -27,7 +27,7 @@ from infinity.backoff import Backoff
 from infinity.errors import BadRequest, ConfigError
 from infinity.functions.failure import ToolError, error_text
 from infinity.functions.running import Runner, Work
-from infinity.functions.turn import Places, Turn
+from infinity.functions.turn import Slots, Turn
 from infinity.supervision import in_thread, shared
 
 from .application import (
@@ -218,7 +218,7 @@ class LambdaHandler:
             names = ", ".join(self._toolset.operations)
             raise ToolError(f"there is no tool {invocation.operation!r} here; there are: {names}")
         arguments = operation.signature.check(invocation.arguments)
-        turn = Turn(Places(1, 1), self._limits.seconds)
+        turn = Turn(Slots(1, 1), self._limits.seconds)
         if operation.signature.context is not None:
             call = Call(invocation, _Voice(invocation, self._limits), turn.cancelled)
             arguments = {**arguments, operation.signature.context: call}

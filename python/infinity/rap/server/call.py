@@ -72,7 +72,7 @@ Key = tuple[str, str]
 """Thread and call: what an invocation is known by. Runtimes mint ids without knowing of each other, so the thread belongs to it."""
 
 
-class Voice(Protocol):
+class CallBackend(Protocol):
     """How a call speaks to its runtime."""
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ class Call:
     """One call in progress: annotate a parameter with it to get it. ``id`` is the idempotency key; the same one never runs twice (SRV-6)."""
 
     invocation: Invocation = field(repr=False)
-    _voice: Voice = field(repr=False)
+    _backend: CallBackend = field(repr=False)
     _cancelled: threading.Event | None = field(default=None, repr=False)
 
     @property
@@ -134,7 +134,7 @@ class Call:
             raise ValueError("a question needs a prompt and choices, each of them a text (CHO-2)")
         if not 0 <= default < len(choices):
             raise ValueError(f"the default must be an index of the choices, 0 to {len(choices) - 1} (CHO-2)")
-        return await self._voice.ask(
+        return await self._backend.ask(
             self.invocation,
             {
                 "type": "user_choice",
@@ -149,12 +149,12 @@ class Call:
         """Show the user a page to grant access at, then go on with the call when access is there (OAU-1). ``ValueError``: not https."""
         if urlsplit(auth_url).scheme != "https":
             raise ValueError("an authorisation page must have an https:// URL (OAU-1)")
-        await self._voice.say(self.invocation, {"type": "oauth", "id": self.id, "auth_url": auth_url})
+        await self._backend.say(self.invocation, {"type": "oauth", "id": self.id, "auth_url": auth_url})
 
     async def view(self, view_type: str, content: Any) -> None:
         """Replace what the thread's clients show under ``view_type``; JSON of any shape (VIEW-1)."""
         message = {"type": "view_update", "view_type": view_type, "content": content}
-        await self._voice.say(self.invocation, message)
+        await self._backend.say(self.invocation, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +182,4 @@ class Subscription(Call):
 
     async def send(self, event: str | Event) -> bool:
         """As ``emit``, for an event that is made already."""
-        return await self._voice.emit(self.invocation, Event(event) if isinstance(event, str) else event)
+        return await self._backend.emit(self.invocation, Event(event) if isinstance(event, str) else event)

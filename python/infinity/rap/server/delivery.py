@@ -19,7 +19,7 @@ from infinity.rap.address import shown
 from infinity.supervision import spawn, survivable
 
 from .call import Key
-from .store import KEEP_DONE_SECONDS, Letter, ServerStore
+from .store import KEEP_DONE_SECONDS, PendingCallback, ServerStore
 
 if TYPE_CHECKING:
     import aiohttp
@@ -38,7 +38,7 @@ def settles(status: int) -> bool:
     return 0 < status < 500 and status != 429
 
 
-Refused = Callable[[Letter, int], Awaitable[None]]
+Refused = Callable[[PendingCallback, int], Awaitable[None]]
 
 
 class Deliveries:
@@ -48,7 +48,7 @@ class Deliveries:
         self._store = store
         self._backoff = backoff
         self._refused = refused
-        self._queues: dict[Key, deque[Letter]] = {}
+        self._queues: dict[Key, deque[PendingCallback]] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._waiting: set[Key] = set()
         self._stopping = False
@@ -71,10 +71,10 @@ class Deliveries:
         if self._session is not None:
             await self._session.close()
 
-    def add(self, letter: Letter) -> None:
-        self._queues.setdefault(letter.key, deque()).append(letter)
-        if letter.key not in self._tasks:
-            self._tasks[letter.key] = spawn(self._run(letter.key), f"callbacks of {letter.key[1]}")
+    def add(self, callback: PendingCallback) -> None:
+        self._queues.setdefault(callback.key, deque()).append(callback)
+        if callback.key not in self._tasks:
+            self._tasks[callback.key] = spawn(self._run(callback.key), f"callbacks of {callback.key[1]}")
 
     def drop(self, key: Key) -> None:
         """Say nothing more for this call; the store has forgotten it already."""
@@ -94,19 +94,19 @@ class Deliveries:
                 del self._queues[key]
                 self._tasks.pop(key, None)
 
-    async def _deliver(self, letter: Letter) -> None:
+    async def _deliver(self, callback: PendingCallback) -> None:
         tries = 0
         while True:
-            status = await self._post(letter)
+            status = await self._post(callback)
             try:
                 if settles(status):
-                    await self._settle(letter, status)
+                    await self._settle(callback, status)
                     return
-                if time.time() - letter.written_at > GIVE_UP_SECONDS:
+                if time.time() - callback.written_at > GIVE_UP_SECONDS:
                     log.error(
-                        "callback of %s given up: nobody took it at %s", letter.key[1], shown(letter.url)
+                        "callback of %s given up: nobody took it at %s", callback.key[1], shown(callback.url)
                     )
-                    await self._store.delivered(letter.place)
+                    await self._store.delivered(callback.place)
                     return
             except (Exception, asyncio.CancelledError) as error:
                 if not survivable(error):
@@ -114,25 +114,25 @@ class Deliveries:
                 # Whatever it was: the call's other callbacks wait behind this one (B11). Sent again is harmless: results are known by
                 # their call, events by their id.
                 cause = None if isinstance(error, StoreError) else error
-                log.error("callback of %s: %s", letter.key[1], error, exc_info=cause)
+                log.error("callback of %s: %s", callback.key[1], error, exc_info=cause)
             if self._stopping:
                 return
-            self._waiting.add(letter.key)
+            self._waiting.add(callback.key)
             try:
                 await asyncio.sleep(self._backoff.wait(tries))
             finally:
-                self._waiting.discard(letter.key)
+                self._waiting.discard(callback.key)
             tries += 1
 
-    async def _settle(self, letter: Letter, status: int) -> None:
+    async def _settle(self, callback: PendingCallback, status: int) -> None:
         if not 200 <= status < 300:
-            log.warning("callback of %s refused by %s: HTTP %d", letter.key[1], shown(letter.url), status)
-            await self._refused(letter, status)
-        await self._store.delivered(letter.place)
+            log.warning("callback of %s refused by %s: HTTP %d", callback.key[1], shown(callback.url), status)
+            await self._refused(callback, status)
+        await self._store.delivered(callback.place)
 
-    async def _post(self, letter: Letter) -> int:
+    async def _post(self, callback: PendingCallback) -> int:
         assert self._session is not None
-        return await post(self._session, letter.url, letter.body, letter.key[1])
+        return await post(self._session, callback.url, callback.body, callback.key[1])
 
 
 def session() -> aiohttp.ClientSession:

@@ -19,15 +19,15 @@ from infinity.functions.failure import ToolError
 
 from .call import Invocation, Key
 from .result import encode
-from .store import Letter, ServerStore, add_letter, state_of
+from .store import PendingCallback, ServerStore, add_callback, state_of
 
 
 class Asked(NamedTuple):
-    """``answer``: the choice, where it is known already; ``letter``: the question to deliver, where it is a new one."""
+    """``answer``: the choice, where it is known already; ``callback``: the question to deliver, where it is a new one."""
 
     name: str
     answer: int | None
-    letter: Letter | None
+    callback: PendingCallback | None
 
 
 class Questions:
@@ -69,7 +69,7 @@ class Questions:
                 "INSERT INTO questions (name, thread, id, what, choices) VALUES (?, ?, ?, ?, ?)",
                 (name, *invocation.key, what, len(message["choices"])),
             )
-            return Asked(name, None, add_letter(database, invocation, body))
+            return Asked(name, None, add_callback(database, invocation, body))
 
         return await self._store.write(write)
 

@@ -85,7 +85,7 @@ def private(path: str) -> None:
         raise StoreError(f"{path} cannot be opened for this user alone: {error.strerror}") from error
 
 
-class Letter(NamedTuple):
+class PendingCallback(NamedTuple):
     """A callback to deliver."""
 
     place: int
@@ -143,46 +143,46 @@ class ServerStore:
 
         return await self.write(write)
 
-    async def say(self, invocation: Invocation, body: bytes) -> Letter | None:
+    async def say(self, invocation: Invocation, body: bytes) -> PendingCallback | None:
         """Record a callback of a call that goes on. ``None`` if it was cancelled or is over."""
 
-        def write(database: sqlite3.Connection) -> Letter | None:
+        def write(database: sqlite3.Connection) -> PendingCallback | None:
             if state_of(database, invocation.key) not in ("accepted", "active"):
                 return None
-            return add_letter(database, invocation, body)
+            return add_callback(database, invocation, body)
 
         return await self.write(write)
 
     async def finish(
         self, invocation: Invocation, body: bytes, *, active: bool = False, events: Sequence[NewEvent] = ()
-    ) -> list[Letter]:
+    ) -> list[PendingCallback]:
         """Record a call's result; ``active``: it is a subscription from now on, with ``events`` already. Empty if the call was cancelled."""
 
-        def write(database: sqlite3.Connection) -> list[Letter]:
+        def write(database: sqlite3.Connection) -> list[PendingCallback]:
             if state_of(database, invocation.key) != "accepted":
                 return []
             _set_state(database, invocation.key, "active" if active else "done")
-            letters = [add_letter(database, invocation, body)]
+            callbacks = [add_callback(database, invocation, body)]
             for event in events:
-                letter = _emit(database, invocation, event)[1]
-                if letter is not None:
-                    letters.append(letter)
-            return letters
+                callback = _emit(database, invocation, event)[1]
+                if callback is not None:
+                    callbacks.append(callback)
+            return callbacks
 
         return await self.write(write)
 
-    async def correct(self, invocation_key: Key, url: str, body: bytes) -> Letter | None:
+    async def correct(self, invocation_key: Key, url: str, body: bytes) -> PendingCallback | None:
         """A result in the place of one that the runtime refused."""
 
-        def write(database: sqlite3.Connection) -> Letter | None:
+        def write(database: sqlite3.Connection) -> PendingCallback | None:
             if state_of(database, invocation_key) != "done":
                 return None
             return _insert(database, invocation_key, url, body)
 
         return await self.write(write)
 
-    async def emit(self, invocation: Invocation, event: NewEvent) -> tuple[bool, Letter | None]:
-        """Record an event. The first value is false if the subscription is over; no letter if this event id was there before."""
+    async def emit(self, invocation: Invocation, event: NewEvent) -> tuple[bool, PendingCallback | None]:
+        """Record an event. The first value is false if the subscription is over; no callback if this event id was there before."""
         return await self.write(lambda database: _emit(database, invocation, event))
 
     async def delivered(self, place: int) -> None:
@@ -229,14 +229,17 @@ class ServerStore:
 
         return await self.write(read)
 
-    async def letters(self) -> list[Letter]:
+    async def callbacks(self) -> list[PendingCallback]:
         """Everything that is still to be delivered, in order."""
 
-        def read(database: sqlite3.Connection) -> list[Letter]:
+        def read(database: sqlite3.Connection) -> list[PendingCallback]:
             rows = database.execute(
                 "SELECT place, thread, id, url, body, written_at FROM callbacks ORDER BY place"
             )
-            return [Letter(place, (thread, id), url, body, at) for place, thread, id, url, body, at in rows]
+            return [
+                PendingCallback(place, (thread, id), url, body, at)
+                for place, thread, id, url, body, at in rows
+            ]
 
         return await self.write(read)
 
@@ -316,7 +319,7 @@ def _cancel(database: sqlite3.Connection, key: Key) -> None:
 
 def _emit(
     database: sqlite3.Connection, invocation: Invocation, event: NewEvent
-) -> tuple[bool, Letter | None]:
+) -> tuple[bool, PendingCallback | None]:
     key = invocation.key
     if state_of(database, key) != "active":
         return False, None
@@ -334,24 +337,24 @@ def _emit(
         "(SELECT place FROM event_ids WHERE thread = ? AND id = ? ORDER BY place DESC LIMIT 1 OFFSET ?)",
         (*key, *key, KEEP_EVENT_IDS),
     )
-    letter = add_letter(database, invocation, event.body(identity, count))
+    callback = add_callback(database, invocation, event.body(identity, count))
     if event.final:
         _set_state(database, key, "done")
-    return True, letter
+    return True, callback
 
 
-def add_letter(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> Letter:
+def add_callback(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> PendingCallback:
     return _insert(database, invocation.key, invocation.callback_url, body)
 
 
-def _insert(database: sqlite3.Connection, key: Key, url: str, body: bytes) -> Letter:
+def _insert(database: sqlite3.Connection, key: Key, url: str, body: bytes) -> PendingCallback:
     now = time.time()
     added = database.execute(
         "INSERT INTO callbacks (thread, id, url, body, written_at) VALUES (?, ?, ?, ?, ?)",
         (*key, url, body, now),
     )
     assert added.lastrowid is not None
-    return Letter(added.lastrowid, key, url, body, now)
+    return PendingCallback(added.lastrowid, key, url, body, now)
 
 
 def _prune(database: sqlite3.Connection) -> None:

@@ -15,7 +15,7 @@ from infinity.functions.failure import ToolError, error_text
 from infinity.functions.rendering import text_of
 from infinity.functions.running import Runner
 from infinity.functions.running import Work as Function
-from infinity.functions.turn import Places, Turn
+from infinity.functions.turn import Slots, Turn
 from infinity.supervision import spawn
 
 from .call import Call, Event, Invocation, Key, Subscription
@@ -24,7 +24,7 @@ from .fitting import CAUTIOUS_BYTES, fitting
 from .limits import Limits
 from .questions import Questions
 from .result import encode, result_fields
-from .store import Letter, NewEvent, ServerStore
+from .store import NewEvent, PendingCallback, ServerStore
 from .toolset import Operation, Toolset
 
 log = logging.getLogger("infinity.rap.server")
@@ -48,7 +48,7 @@ _GONE = frozenset({401, 403, 404, 409, 410})
 
 
 class Work:
-    """The functions in progress, the subscriptions, and what they have to say. ``Voice`` and ``Registry`` of the kit."""
+    """The functions in progress, the subscriptions, and what they have to say. ``CallBackend`` and ``Registry`` of the kit."""
 
     def __init__(self, toolset: Toolset, store: ServerStore, backoff: Backoff, limits: Limits) -> None:
         self._toolset = toolset
@@ -56,7 +56,7 @@ class Work:
         self._limits = limits
         self._deliveries = Deliveries(store, backoff, self._refused)
         self._runner = Runner()
-        self._places = Places(limits.concurrent, limits.long_running)
+        self._slots = Slots(limits.concurrent, limits.long_running)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._turns: dict[Key, Turn] = {}
         self._early: dict[Key, list[NewEvent]] = {}
@@ -67,8 +67,8 @@ class Work:
     async def start(self) -> None:
         """Go on where the last process ended: unsent callbacks, subscriptions, interrupted calls (SRV-4)."""
         self._deliveries.start()
-        for letter in await self._store.letters():
-            self._deliveries.add(letter)
+        for callback in await self._store.callbacks():
+            self._deliveries.add(callback)
         for invocation in await self._store.open_invocations("active"):
             operation = self._toolset.operations.get(invocation.operation)
             if operation is not None and operation.generates:
@@ -120,13 +120,13 @@ class Work:
             for invocation in await self._store.open_invocations("active", operation)
         ]
 
-    # Voice
+    # CallBackend
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
         body = self._fitting({"group_id": invocation.group_id, "call_id": invocation.call_id, **message})
-        letter = await self._store.say(invocation, body)
-        if letter is not None:
-            self._deliveries.add(letter)
+        callback = await self._store.say(invocation, body)
+        if callback is not None:
+            self._deliveries.add(callback)
 
     async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
         turn = self._turns.get(invocation.key)
@@ -134,8 +134,8 @@ class Work:
         asked = await self._questions.ask(invocation, message, f"{invocation.origin}/choice")
         if asked is None:
             raise ToolError("nobody is asked: the call is over")
-        if asked.letter is not None:
-            self._deliveries.add(asked.letter)
+        if asked.callback is not None:
+            self._deliveries.add(asked.callback)
         if turn is None:
             return await self._questions.answer_to(asked, invocation.key)
         async with turn.paused():
@@ -164,9 +164,9 @@ class Work:
             if not over:
                 early.append(new)
             return not over
-        open_, letter = await self._store.emit(invocation, new)
-        if letter is not None:
-            self._deliveries.add(letter)
+        open_, callback = await self._store.emit(invocation, new)
+        if callback is not None:
+            self._deliveries.add(callback)
         return open_
 
     # running
@@ -201,7 +201,7 @@ class Work:
             self._early.pop(invocation.key, None)
 
     async def _call(self, operation: Operation, invocation: Invocation, arguments: dict[str, Any]) -> Any:
-        turn = Turn(self._places, self._limits.seconds, slow=bool(operation.annotations.get("longRunning")))
+        turn = Turn(self._slots, self._limits.seconds, slow=bool(operation.annotations.get("longRunning")))
         if operation.subscribes:
             self._early[invocation.key] = []
         self._turns[invocation.key] = turn
@@ -262,12 +262,12 @@ class Work:
             fields = {**_confirming(fields, invocation.id), "subscription": True}
         body = self._fitting({**message, "call_id": invocation.call_id, **fields})
         events = self._early.pop(invocation.key, []) if active else []
-        letters = await self._recorded(
+        callbacks = await self._recorded(
             partial(self._store.finish, invocation, body, active=active, events=events)
         )
-        for letter in letters:
-            self._deliveries.add(letter)
-        return bool(letters)
+        for callback in callbacks:
+            self._deliveries.add(callback)
+        return bool(callbacks)
 
     async def _recorded(self, write: Callable[[], Awaitable[T]]) -> T:
         """What a function did is not done again because its result cannot be written down at once (R10)."""
@@ -285,24 +285,24 @@ class Work:
         """A callback's body, shortened to what is sent. ``ToolError`` if it cannot be sent."""
         return fitting(message, self._limits.result_bytes)
 
-    async def _refused(self, letter: Letter, status: int) -> None:
+    async def _refused(self, callback: PendingCallback, status: int) -> None:
         """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
-        message = json.loads(letter.body)
+        message = json.loads(callback.body)
         if message["type"] == "subscription_event" and status in _GONE:
-            await self.cancel(letter.key)
+            await self.cancel(callback.key)
         if message["type"] == "user_choice":
             await self._questions.refused(message["event_id"], status)
         if message["type"] != "tool_result" or status not in _UNREADABLE:
             return
-        text = REFUSED.format(status=status, size=len(letter.body))
-        if len(letter.body) < len(text) + 1_000:
+        text = REFUSED.format(status=status, size=len(callback.body))
+        if len(callback.body) < len(text) + 1_000:
             return  # as small as its replacement: that would be refused too
-        if status == _LARGE and len(letter.body) > CAUTIOUS_BYTES:
+        if status == _LARGE and len(callback.body) > CAUTIOUS_BYTES:
             body = fitting(message, CAUTIOUS_BYTES)
         else:
             kept = {name: message[name] for name in ("type", "group_id", "id", "call_id") if name in message}
             body = encode({**kept, "text": text})
-        corrected = await self._store.correct(letter.key, letter.url, body)
+        corrected = await self._store.correct(callback.key, callback.url, body)
         if corrected is not None:
             self._deliveries.add(corrected)
 

@@ -6,9 +6,9 @@ from infinity.errors import UnknownThread
 
 from . import deletion
 from .connections import Connection
+from .sql import affected, text
 from .timers import SERVED
 from .trees import check_in_service
-from .words import affected, text
 
 __all__ = ["begin", "clear", "end", "record"]
 

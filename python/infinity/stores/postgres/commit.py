@@ -14,12 +14,12 @@ from .inbox import check_size, deliver, discard, drop_kept, keep, queued, releas
 from .large import owned_by
 from .platform import Platform
 from .queues import inbox_of
+from .sql import affected, digest, text
 from .trees import check_in_service
-from .words import affected, digest, text
 
-__all__ = ["Told", "check_delta", "commit", "family"]
+__all__ = ["Notification", "check_delta", "commit", "family"]
 
-Told = tuple[str, str, bytes]
+Notification = tuple[str, str, bytes]
 """Key, thread and body of a row for the output queue."""
 
 _AGAIN = "duplicate"
@@ -33,15 +33,15 @@ _CALLS_A_COMMIT = 1 << 20
 """More than a delta can hold: a call's number is its commit's version and its place in it."""
 
 
-def check_delta(platform: Platform, delta: Delta, *, claims: bool = False) -> None:
-    """``LimitReached`` if one transaction cannot take it. ``claims``: what is large is kept elsewhere."""
-    for each in () if claims else family(delta):
+def check_delta(platform: Platform, delta: Delta, *, blobs: bool = False) -> None:
+    """``LimitReached`` if one transaction cannot take it. ``blobs``: what is large is kept elsewhere."""
+    for each in () if blobs else family(delta):
         records = [record for _, record in each.entries] + [row[-1] for row in each.calls]
         bodies = [row[-1] for row in each.feed] + [row[-1] for row in each.prompts]
         bodies += [row[3] for row in (*each.timers, *each.sends)] + [row[3] for row in each.outbox]
         check_size(platform, f"a record of thread {each.thread}", each.header, *records, *bodies)
     rows, size = sum(map(_rows, family(delta))), delta.size()
-    for found, most, unit in ((rows, platform.rows, "rows"), (0 if claims else size, platform.size, "bytes")):
+    for found, most, unit in ((rows, platform.rows, "rows"), (0 if blobs else size, platform.size, "bytes")):
         if most is not None and found > most:
             raise LimitReached(
                 f"what thread {delta.thread} did in one slice changes {found} {unit}; {platform.name} takes {most} in one transaction. Nothing was written; let it start fewer calls or children at a time"
@@ -53,9 +53,9 @@ async def commit(
     delta: Delta,
     stamp: str,
     uncertain: bool = False,
-    told: Sequence[Told] = (),
+    notifications: Sequence[Notification] = (),
 ) -> list[Message]:
-    """The messages that entered inboxes. ``stamp``: unique to this commit; ``told``: what leaves by the output queue.
+    """The messages that entered inboxes. ``stamp``: unique to this commit; ``notifications``: what leaves by the output queue.
 
     ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
     ``ThreadDeleted``.
@@ -69,17 +69,17 @@ async def commit(
         for each in family(delta):
             await _write(connection, each, stamp)
             released += await _keep(connection, each)
-        if told:
-            await _tell(connection, told)
+        if notifications:
+            await _record_notifications(connection, notifications)
     # After everything else: a message may go to a thread of this very commit.
     sent = [await deliver(connection, message) for message in _sends(delta)]
     return [*released, *(message for message in sent if message is not None)]
 
 
-async def _tell(connection: Connection, told: Sequence[Told]) -> None:
+async def _record_notifications(connection: Connection, notifications: Sequence[Notification]) -> None:
     sql = """INSERT INTO outbox (attempts, due_at, kind, target, key, thread, body)
              SELECT 0, 0, 'output', '', * FROM unnest($1::text[], $2::text[], $3::bytea[])"""
-    await connection.execute(sql, *zip(*told, strict=True))
+    await connection.execute(sql, *zip(*notifications, strict=True))
 
 
 def family(delta: Delta) -> Iterator[Delta]:

@@ -14,8 +14,8 @@ from infinity.abc import Condemned, Tombstone
 from infinity.errors import BadRequest, ThreadDeleted, UnknownThread
 
 from .connections import Connection
+from .sql import affected, text
 from .trees import TABLES, mark, remove_facts
-from .words import affected, text
 
 __all__ = [
     "LIVING",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .connections import Connection
-from .words import digest, text
+from .sql import digest, text
 
 __all__ = ["counts", "discards", "meta", "put_meta", "put_view", "spent", "views"]
 

@@ -12,7 +12,7 @@ from infinity.errors import Conflict, RuleBroken
 
 from . import deletion
 from .connections import Connection
-from .words import text
+from .sql import text
 
 __all__ = ["Copy", "generation", "lift", "room"]
 

@@ -14,7 +14,7 @@ from . import deletion, order_numbers
 from .connections import Connection
 from .large import owned_by
 from .platform import Platform
-from .words import affected, digest, text
+from .sql import affected, digest, text
 
 __all__ = [
     "accept",

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from .connections import Connection
 from .platform import Platform
 
-__all__ = ["Claims", "LargeValues", "owned_by"]
+__all__ = ["Blobs", "LargeValues", "owned_by"]
 
 _MARK = b"\xffclaim:"
 _SMALL = 16 << 10
@@ -34,7 +34,7 @@ def owned_by(thread: str) -> Iterator[None]:
         _owner.reset(token)
 
 
-class Claims(Protocol):
+class Blobs(Protocol):
     """``put`` is idempotent: the same content has the same key. ``get`` raises ``DamagedStore`` for what is not exactly what was put."""
 
     async def put(self, thread: str, name: str, body: bytes) -> str: ...
@@ -45,9 +45,9 @@ class Claims(Protocol):
 class LargeValues:
     """In place of a connection for one transaction: takes and gives whole values, whatever their size."""
 
-    def __init__(self, connection: Connection, platform: Platform, claims: Claims) -> None:
+    def __init__(self, connection: Connection, platform: Platform, blobs: Blobs) -> None:
         self._connection = connection
-        self._claims = claims
+        self._blobs = blobs
         self._value, self._size = platform.value, platform.size
         self._written = 0
 
@@ -77,7 +77,7 @@ class LargeValues:
         if not isinstance(value, bytes):
             return value
         if len(value) > self._most():
-            return _MARK + (await self._claims.put(_owner.get(), "", value)).encode()
+            return _MARK + (await self._blobs.put(_owner.get(), "", value)).encode()
         self._written += len(value)
         return value
 
@@ -95,5 +95,5 @@ class LargeValues:
 
     async def _whole(self, value: Any) -> Any:
         if isinstance(value, bytes) and value.startswith(_MARK):
-            return await self._claims.get(value[len(_MARK) :].decode())
+            return await self._blobs.get(value[len(_MARK) :].decode())
         return value

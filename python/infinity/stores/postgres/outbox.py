@@ -7,7 +7,7 @@ from infinity.abc import Accepted, Expect, Status
 
 from .connections import Connection
 from .inbox import accept, answered
-from .words import text
+from .sql import text
 
 __all__ = ["done", "forget", "retry"]
 

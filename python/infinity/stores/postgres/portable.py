@@ -17,8 +17,8 @@ from .generations import Copy
 from .inbox import check_size
 from .large import owned_by
 from .scratch import Row, Rows, fold, unfold
+from .sql import digest, text
 from .transactions import Transactions
-from .words import digest, text
 
 __all__ = ["Arrival", "export_tree", "import_tree"]
 

@@ -8,8 +8,8 @@ from infinity._core import Message
 from infinity.abc import OutboxRow, PromptRow, TimerRow
 
 from .connections import Connection
+from .sql import text
 from .timers import SERVED
-from .words import text
 
 __all__ = ["AT_ONCE", "expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
 

@@ -12,7 +12,7 @@ from infinity.errors import DamagedStore, RuleBroken
 
 from .connections import Connection
 from .deletion import LIVING
-from .words import text
+from .sql import text
 
 __all__ = ["calls", "entries", "feed", "find_call", "living", "open_children", "thread", "threads"]
 

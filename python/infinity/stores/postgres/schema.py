@@ -14,8 +14,8 @@ from infinity.errors import ConfigError, NewerStore
 from .connections import Connection, Connections
 from .failure import MIGRATE, translate
 from .platform import Platform
+from .sql import affected
 from .transactions import Retries, Transactions
-from .words import affected
 
 __all__ = ["STEPS", "VERSION", "Step", "check", "migrate", "statements"]
 

@@ -10,7 +10,7 @@ from infinity.errors import DamagedStore, UnknownThread, from_core
 from . import deletion
 from .connections import Connection
 from .entry_cache import EntryCache
-from .words import digest, text
+from .sql import digest, text
 
 __all__ = ["consumed", "load", "unchanged"]
 

@@ -42,7 +42,7 @@ from . import (
     timers,
     trees,
 )
-from .commit import Told, check_delta, commit
+from .commit import Notification, check_delta, commit
 from .connections import Connection
 from .ownership import Ownership
 from .transactions import Transactions
@@ -61,7 +61,7 @@ _ROWS_AT_ONCE = 2_500
 
 class PostgresStore:
     """Implements ``abc.Store`` over ``Transactions``. Several processes may use one database: commits are fenced by the thread's version (I1).
-    Mailboxes in memory need one process, whose runtime is told ``sole_writer=False`` if others commit as well.
+    Mailboxes in memory need one process, whose runtime is notifications ``sole_writer=False`` if others commit as well.
 
     A caller that stops waiting (is cancelled) takes nothing back: what it submitted still happens. Messages that became durable that
     way would rest in their inbox until the next start; ``orphaned`` gets them instead.
@@ -104,15 +104,15 @@ class PostgresStore:
             return False
 
     async def commit(self, delta: Delta) -> list[Message]:
-        check_delta(self._platform, delta, claims=self._transactions.claims is not None)
+        check_delta(self._platform, delta, blobs=self._transactions.blobs is not None)
         # A kept turn comes again as the very same change: its earlier try may have become durable unheard, and says so by its stamp.
         before, stamp = self._unheard.pop(delta.thread, (None, ""))
         again = before is delta
         stamp = stamp if again else secrets.token_hex(8)
-        told = self._told(delta)
+        notifications = self._notifications(delta)
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
-            return await commit(connection, delta, stamp, uncertain or again, told)
+            return await commit(connection, delta, stamp, uncertain or again, notifications)
 
         try:
             messages = await self._write(work, list)
@@ -123,7 +123,7 @@ class PostgresStore:
             while len(self._unheard) > _UNHEARD:
                 del self._unheard[next(iter(self._unheard))]
             raise
-        self._committed(told)
+        self._committed(notifications)
         return messages
 
     async def record_attempt(
@@ -354,15 +354,15 @@ class PostgresStore:
 
     # -- what stores built on this one add
 
-    def _told(self, delta: Delta) -> Sequence[Told]:
+    def _notifications(self, delta: Delta) -> Sequence[Notification]:
         """Rows for an output queue, written with the commit."""
         return ()
 
-    def _committed(self, told: Sequence[Told]) -> None:
+    def _committed(self, notifications: Sequence[Notification]) -> None:
         """What a commit wrote for the output queue."""
 
     def _check_size(self, what: str, value: bytes) -> None:
-        if self._transactions.claims is None:
+        if self._transactions.blobs is None:
             inbox.check_size(self._platform, what, value)
 
     # -- transactions

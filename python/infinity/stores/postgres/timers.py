@@ -6,7 +6,7 @@ from infinity._core import Message
 
 from .connections import Connection
 from .inbox import deliver, queued
-from .words import text
+from .sql import text
 
 __all__ = ["SERVED", "fire", "next_due"]
 

@@ -13,7 +13,7 @@ from infinity.errors import InfinityError, StoreError
 
 from .connections import Connection, Connections
 from .failure import Verdict, judge, translate
-from .large import Claims, LargeValues
+from .large import Blobs, LargeValues
 from .platform import Platform
 
 __all__ = ["Retries", "Transactions"]
@@ -40,7 +40,7 @@ class Retries:
 
 
 class Transactions:
-    """``where``: the server and database, for errors; ``claims``: where values go that are too large for a column."""
+    """``where``: the server and database, for errors; ``blobs``: where values go that are too large for a column."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class Transactions:
         platform: Platform,
         where: str,
         retries: Retries | None = None,
-        claims: Claims | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
         self.platform = platform
-        self.claims = claims
+        self.blobs = blobs
         self.where = where
         self._connections = connections
         self._retries = retries or Retries(pause=platform.pause)
@@ -125,7 +125,7 @@ class Transactions:
         return fenced
 
     def _whole(self, connection: Connection) -> Connection:
-        return connection if self.claims is None else LargeValues(connection, self.platform, self.claims)
+        return connection if self.blobs is None else LargeValues(connection, self.platform, self.blobs)
 
 
 @dataclass(slots=True)

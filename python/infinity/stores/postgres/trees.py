@@ -8,7 +8,7 @@ from infinity.errors import Conflict, ThreadDeleted, UnknownThread
 
 from . import generations
 from .connections import Connection
-from .words import affected, text
+from .sql import affected, text
 
 __all__ = [
     "TABLES",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from infinity.api.errors import Refused, refusal
 from infinity.api.responses import Answer, answer
 from infinity.cloud.api.routes import receive, serve
-from infinity.cloud.environment import Places
+from infinity.cloud.environment import Resources
 from infinity.cloud.function_url import Body, Request, close_event, open_event
 from infinity.errors import BadRequest
 
@@ -159,7 +159,7 @@ class TestAnswers:
 class Nobody:
     """A host that nothing may be asked of."""
 
-    places = Places(api_token="token")
+    resources = Resources(api_token="token")
 
 
 _JSON = st.recursive(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infinity._core import Message
 from infinity.aws.sqs import deduplication_id, escaped, group_id
 from infinity.cloud import envelope
-from infinity.cloud.claims import is_claim_of
+from infinity.cloud.blobs import is_claim_of
 from infinity.cloud.envelope import VERSION, Claimed, Erasure, Newer, Said, Unreadable, Wake
 from infinity.message import Control, Kind, Result, UserText, encode, text_blocks
 

@@ -8,12 +8,12 @@ from tests.contract.aws_clients.conftest import drain
 
 from infinity.aws.client import Aws
 from infinity.aws.sqs import Queue, deduplication_id
-from infinity.cloud.output import Output
+from infinity.cloud.notifications import Notifier
 from infinity.emulator import Emulator, reset
-from infinity.stores.postgres.commit import Told
+from infinity.stores.postgres.commit import Notification
 
 
-def rows(thread: str, *positions: int) -> list[Told]:
+def rows(thread: str, *positions: int) -> list[Notification]:
     return [
         (f"output.{thread}.{position}", thread, json.dumps({"id": f"{thread}.{position}"}).encode())
         for position in positions
@@ -21,7 +21,7 @@ def rows(thread: str, *positions: int) -> list[Told]:
 
 
 async def test_rows_are_sent_in_order_and_keyed_by_thread_and_position(inbox: Queue, aws: Aws) -> None:
-    output = Output(inbox)
+    output = Notifier(inbox)
     await output.send(rows("t", 3, 4, 7))
     await output.send(rows("u", 1))
     await output.send([])
@@ -32,7 +32,7 @@ async def test_rows_are_sent_in_order_and_keyed_by_thread_and_position(inbox: Qu
 
 
 async def test_rows_sent_again_after_a_crash_are_told_once(cloud: Emulator, inbox: Queue) -> None:
-    output = Output(inbox)
+    output = Notifier(inbox)
     cloud.faults.add("sqs", "SendMessageBatch", reset(after=True), times=1)
     await output.send(rows("t", 1, 2))
     await output.send(rows("t", 1, 2, 3))
@@ -40,6 +40,6 @@ async def test_rows_sent_again_after_a_crash_are_told_once(cloud: Emulator, inbo
 
 
 async def test_rows_that_are_no_part_of_the_stream_have_ids_of_their_own(inbox: Queue) -> None:
-    output = Output(inbox)
+    output = Notifier(inbox)
     await output.send([("problem.t.dead.1", "t", b'{"id":1}'), ("problem.t.dead.2", "t", b'{"id":2}')])
     assert len(await drain(inbox)) == 2

@@ -1,4 +1,4 @@
-"""What a request puts on record besides its message is paid before it is answered."""
+"""What a request puts on record besides its message is flushed before it is answered."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.boundary.cloud.functions import TOKEN, Functions
 from infinity.api.responses import Answer, answer
 from infinity.api.routes import Route
 from infinity.cloud.api import routes
-from infinity.cloud.owed import owed
+from infinity.cloud.effects import current_effects
 from infinity.emulator.faults import refused
 
 
 async def _owing(host: Any, request: Any) -> Answer:
-    debt = owed()
-    debt.wakes["t"] = "cause"
-    debt.timers["t", "sleep.x"] = 1_900_000_000_000
-    debt.told["output.t.1"] = ("output.t.1", "t", b'{"id": "t.1"}')
+    effects = current_effects()
+    effects.wakes["t"] = "cause"
+    effects.timers["t", "sleep.x"] = 1_900_000_000_000
+    effects.notifications["output.t.1"] = ("output.t.1", "t", b'{"id": "t.1"}')
     return answer({})
 
 
 @pytest.fixture
 async def owing(cloud: Functions, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """An event for a route that owes something, and nobody who would take it from the queue."""
+    """An event for a route that has effects, and nobody who would take it from the queue."""
     monkeypatch.setattr(routes, "API", [Route("GET", "/v1/owing", _owing, "Owe")])
     await cloud.hold()
     context = {"http": {"method": "GET", "path": "/v1/owing"}}

@@ -1,4 +1,4 @@
-"""What is told to whoever listens on the output queue: replies, prompts, problems and what became of a thread; derived from what a commit wrote.
+"""Notifications on the output queue: replies, prompts, problems and what became of a thread; derived from what a commit wrote.
 
 Each row has the position that it has in the thread's event stream, so that it is the same however often it is derived, and a client may go on there with the
 API. At least once, keyed: within 5 minutes SQS drops what is sent again, later the consumer has to (its ``id`` is for that).
@@ -13,9 +13,9 @@ import msgspec
 
 from infinity._core import Delta, entry_json
 from infinity.aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id, escaped
-from infinity.stores.postgres.commit import Told
+from infinity.stores.postgres.commit import Notification
 
-__all__ = ["Output"]
+__all__ = ["Notifier"]
 
 _PASSED_ON = frozenset({"problem", "prompt", "prompt_closed", "status"})
 _SPARE = 8192
@@ -25,15 +25,15 @@ _CHARACTERS = (LARGEST_MESSAGE - 2 * _SPARE) // 6
 _encode = msgspec.json.Encoder().encode
 
 
-class Output:
+class Notifier:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def rows(self, delta: Delta) -> list[Told]:
+    def rows(self, delta: Delta) -> list[Notification]:
         """Key, thread and body of what this commit tells, its children's included; in the order of each thread's event stream."""
         return list(_rows(delta))
 
-    async def send(self, rows: Sequence[Told]) -> None:
+    async def send(self, rows: Sequence[Notification]) -> None:
         """Send them, each thread's in order. Raises ``AwsError`` if not all were taken; sending all again is harmless."""
         outgoing = [
             Outgoing(body.decode(), thread, deduplication_id(thread, _name(key, thread)))
@@ -46,18 +46,18 @@ class Output:
             await self._queue.send_all(outgoing)
 
 
-def _rows(delta: Delta) -> Iterator[Told]:
+def _rows(delta: Delta) -> Iterator[Notification]:
     entries = dict(delta.entries)
     prompts = {id: body for id, _, body in delta.prompts}
     for position, kind, body in delta.feed:
-        told = _told(kind, msgspec.json.decode(body), position, entries, prompts)
-        if told is not None:
-            yield f"output.{delta.thread}.{position}", delta.thread, _body(delta, position, *told)
+        notification = _notification(kind, msgspec.json.decode(body), position, entries, prompts)
+        if notification is not None:
+            yield f"output.{delta.thread}.{position}", delta.thread, _body(delta, position, *notification)
     for child in delta.children:
         yield from _rows(child)
 
 
-def _told(
+def _notification(
     kind: str,
     data: dict[str, Any],
     position: int,

@@ -12,7 +12,7 @@ EVENT_TOOL = "receive_event__injected"
 
 
 @dataclass(frozen=True, slots=True)
-class HeardResult:
+class ResultView:
     tool: str
     arguments: dict[str, Any]
     text: str
@@ -20,7 +20,7 @@ class HeardResult:
 
 
 @dataclass(frozen=True, slots=True)
-class HeardEvent:
+class EventView:
     """``tool``, ``call_id`` and ``arguments`` are those of the earlier call that it is about."""
 
     tool: str
@@ -30,11 +30,11 @@ class HeardEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class PromptView:
     text: str
     """What was said outside of results, paragraphs joined by line breaks."""
-    results: tuple[HeardResult, ...]
-    events: tuple[HeardEvent, ...]
+    results: tuple[ResultView, ...]
+    events: tuple[EventView, ...]
     images: int
     tools: dict[str, dict[str, Any]]
     """Input schemas of the tools on offer, by name."""
@@ -49,7 +49,7 @@ class Heard:
         return ", ".join(parts) or "an empty message"
 
 
-def hear(request: dict[str, Any]) -> Heard:
+def read_prompt(request: dict[str, Any]) -> PromptView:
     """From a Messages API request, as JSON."""
     messages: list[dict[str, Any]] = request.get("messages") or []
     calls = {
@@ -59,8 +59,8 @@ def hear(request: dict[str, Any]) -> Heard:
         if block.get("type") == "tool_use"
     }
     texts: list[str] = []
-    results: list[HeardResult] = []
-    events: list[HeardEvent] = []
+    results: list[ResultView] = []
+    events: list[EventView] = []
     images = 0
     for block in blocks(messages[-1]) if messages else []:
         match block.get("type"):
@@ -75,10 +75,12 @@ def hear(request: dict[str, Any]) -> Heard:
                 else:
                     error = bool(block.get("is_error"))
                     results.append(
-                        HeardResult(call.get("name", ""), call.get("input", {}), text_of(block), error)
+                        ResultView(call.get("name", ""), call.get("input", {}), text_of(block), error)
                     )
     tools = {tool["name"]: tool.get("input_schema", {}) for tool in request.get("tools") or []}
-    return Heard("\n".join(texts), tuple(results), tuple(events), images, tools, _system(request), messages)
+    return PromptView(
+        "\n".join(texts), tuple(results), tuple(events), images, tools, _system(request), messages
+    )
 
 
 def blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -94,8 +96,8 @@ def text_of(block: dict[str, Any]) -> str:
     )
 
 
-def _event(arguments: dict[str, Any], text: str) -> HeardEvent:
-    return HeardEvent(
+def _event(arguments: dict[str, Any], text: str) -> EventView:
+    return EventView(
         str(arguments.get("original_tool_name", "")),
         str(arguments.get("original_tool_call_id", "")),
         arguments.get("original_args"),

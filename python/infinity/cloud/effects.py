@@ -1,6 +1,6 @@
-"""What one group of messages owes the world after its commit, gathered until it is paid: wakes, timers, replies (I5).
+"""Effects of a commit (wakes, timers, notifications), collected until they are flushed, before the batch is acknowledged (I5).
 
-Everything here is on record in the database too. If the process ends before it is paid, the messages come back and it is read from there.
+The database has a record of every effect. If the process ends before the flush, the queue delivers the messages again and the effects are read from there.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from infinity._core import Batch, Message
-from infinity.stores.postgres.commit import Told
+from infinity.stores.postgres.commit import Notification
 
-__all__ = ["Gathering", "Owed", "gathering", "owed"]
+__all__ = ["Effects", "PostCommit", "collect_effects", "current_effects"]
 
 
 @dataclass(slots=True)
-class Owed:
-    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``told``: rows of the output queue, by key."""
+class Effects:
+    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``notifications``: rows of the output queue, by key."""
 
     wakes: dict[str, str] = field(default_factory=dict)
     timers: dict[tuple[str, str], int] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
+    notifications: dict[str, Notification] = field(default_factory=dict)
 
 
-_current: ContextVar[Owed | None] = ContextVar("infinity_owed", default=None)
+_current: ContextVar[Effects | None] = ContextVar("infinity_effects", default=None)
 
 
 @contextmanager
-def gathering() -> Iterator[Owed]:
-    """Whatever this task, and tasks that it starts, comes to owe from here on."""
-    found = Owed()
+def collect_effects() -> Iterator[Effects]:
+    """Effects of this task, and of the tasks that it starts, from here on."""
+    found = Effects()
     token = _current.set(found)
     try:
         yield found
@@ -39,14 +39,14 @@ def gathering() -> Iterator[Owed]:
         _current.reset(token)
 
 
-def owed() -> Owed:
+def current_effects() -> Effects:
     found = _current.get()
-    assert found is not None, "nobody pays what is owed here: work within `gathering`"
+    assert found is not None, "nobody flushes effects here: work within `collect_effects`"
     return found
 
 
-class Gathering:
-    """``abc.Mailbox`` and ``abc.Alarm`` of a host that exits between slices: what they are told is owed, and paid before it exits."""
+class PostCommit:
+    """``abc.Mailbox`` and ``abc.Alarm`` of a host that exits between slices: they collect effects, which the host flushes before it exits."""
 
     def __init__(self) -> None:
         self._urgent: dict[str, list[Message]] = {}
@@ -58,7 +58,7 @@ class Gathering:
         """Messages without a place are in the inbox queue already, which wakes their thread by itself."""
         for message in messages:
             if message.seq:
-                owed().wakes[message.thread] = message.id
+                current_effects().wakes[message.thread] = message.id
 
     def give_back(self, messages: Sequence[Message]) -> None:
         """Due before what their thread has in the queue, which waits while this invocation has the thread. The wake is for one that breaks off."""
@@ -91,6 +91,6 @@ class Gathering:
     def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
         """A schedule of one that was taken back stays, and wakes for nothing."""
         for id in cancelled:
-            owed().timers.pop((thread, id), None)
+            current_effects().timers.pop((thread, id), None)
         for id, due_at in timers:
-            owed().timers[thread, id] = due_at
+            current_effects().timers[thread, id] = due_at

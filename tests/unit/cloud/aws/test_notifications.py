@@ -11,9 +11,9 @@ import pytest
 from infinity._core import Delta, Thread
 from infinity.aws.client import Aws
 from infinity.aws.sqs import LARGEST_MESSAGE, Queue, escaped
-from infinity.cloud.output import Output
+from infinity.cloud.notifications import Notifier
 
-OUTPUT = Output(Queue(cast(Aws, None), "http://127.0.0.1/0/output.fifo"))
+NOTIFIER = Notifier(Queue(cast(Aws, None), "http://127.0.0.1/0/output.fifo"))
 
 
 def encoded(value: Any) -> bytes:
@@ -30,7 +30,7 @@ def thread() -> Thread:
 
 
 def told(delta: Delta) -> list[dict[str, Any]]:
-    rows = OUTPUT.rows(delta)
+    rows = NOTIFIER.rows(delta)
     for key, thread, body in rows:
         said = json.loads(body)
         assert key == f"output.{said['id']}" and thread == said["thread"]
@@ -69,7 +69,7 @@ def test_a_turn_without_words_and_what_others_say_is_no_reply(thread: Thread) ->
 
 def test_the_same_commit_tells_the_same_rows_however_often_it_is_asked(thread: Thread) -> None:
     say(thread, {"type": "text", "text": "good day"})
-    assert OUTPUT.rows(thread.delta(9)) == OUTPUT.rows(thread.delta(10)) != []
+    assert NOTIFIER.rows(thread.delta(9)) == NOTIFIER.rows(thread.delta(10)) != []
 
 
 def test_a_prompt_shows_where_to_sign_in_and_never_where_the_answer_goes(thread: Thread) -> None:
@@ -109,7 +109,7 @@ def test_what_no_message_can_hold_is_cut_and_says_so(thread: Thread, character: 
     thread.note("prompt", encoded({"id": "choice.c", "choices": [character * 1_100_000], "default": 0}))
     thread.note("problem", encoded({"code": "odd", "text": character * 1_100_000}))
     delta = thread.delta(9)
-    for _, _, body in OUTPUT.rows(delta):
+    for _, _, body in NOTIFIER.rows(delta):
         assert len(escaped(body.decode()).encode()) <= LARGEST_MESSAGE
     reply, prompt, problem = told(delta)
     assert (

@@ -1,4 +1,4 @@
-"""What may lag behind the database without harm, in one DynamoDB table: ids already applied, views, copies of toolsets, interrupts.
+"""Hints: what may lag behind the database without harm, in one DynamoDB table: ids already applied, views, copies of toolsets, interrupts.
 
 | `pk` | `sk` | further attributes |
 |---|---|---|
@@ -32,13 +32,13 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from infinity.aws.breaker import Breaker, NotAsked
-from infinity.aws.client import Aws, Patience
+from infinity.aws.client import Aws, RetryPolicy
 from infinity.aws.dynamodb import Item, Table, binary, bytes_of, number, text
 from infinity.errors import DamagedStore, LimitReached, StoreError
 
-from .claims import Claims
+from .blobs import BlobStore
 
-__all__ = ["Interrupt", "Items", "Order", "Said", "Trouble"]
+__all__ = ["HintTable", "Interrupt", "Order", "Said", "Trouble"]
 
 log = logging.getLogger("infinity.cloud")
 
@@ -57,9 +57,9 @@ LARGEST = 380_000
 """Bytes of a body in an item: an item may have 400 KB, its names and keys included."""
 _PART = 200
 _REASON = 2000
-_HINT = Patience(tries=3, connect=1.0, once=1.5, total=3.0)
+_HINT = RetryPolicy(tries=3, connect=1.0, once=1.5, total=3.0)
 """A hint is not worth more of a slice's time."""
-_VIEW = Patience(tries=4, connect=1.0, once=2.0, total=5.0)
+_VIEW = RetryPolicy(tries=4, connect=1.0, once=2.0, total=5.0)
 """Less than a function has that somebody waits for."""
 
 
@@ -102,8 +102,8 @@ class Said(NamedTuple):
     marks: tuple[tuple[int, str], ...] = ()
 
 
-class Items:
-    """``now``: ms since the epoch. ``claims``: where bodies go that an item cannot hold; without it they are refused.
+class HintTable:
+    """``now``: ms since the epoch. ``blobs``: where bodies go that an item cannot hold; without it they are refused.
 
     Hints (ids, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is lost, a read that failed found nothing. Both
     are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else. ``breaker``: the process's own; while the table gives no
@@ -116,11 +116,11 @@ class Items:
         table: str,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
-        claims: Claims | None = None,
+        blobs: BlobStore | None = None,
         breaker: Breaker | None = None,
     ) -> None:
         self._table = Table(aws, table, breaker)
-        self._now, self._claims = now, claims
+        self._now, self._blobs = now, blobs
         self.lost: Counter[str] = Counter()
 
     # -- ids already applied
@@ -133,7 +133,7 @@ class Items:
         """Call it after the commit that applied them. Lost, or late: the database is asked once more. Repeated: nothing."""
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
         puts = {(pk, f"seen#{_part(id)}"): expires for id in ids}
-        await self._hint("remember", thread, self._table.write(puts, patience=_HINT))
+        await self._hint("remember", thread, self._table.write(puts, policy=_HINT))
 
     # -- what was said under a key
 
@@ -236,7 +236,7 @@ class Items:
         """By thread. Lost: whoever asks hears that messages are queued, and not why; receives count as the thread's own failures. Late: it shows for up to an
         hour after the thread has recovered."""
         items = {(_pk(thread), "failing"): self._item(trouble) for thread, trouble in troubles.items()}
-        await self._hint("put_trouble", ", ".join(troubles), self._table.write(items, patience=_HINT))
+        await self._hint("put_trouble", ", ".join(troubles), self._table.write(items, policy=_HINT))
 
     def _item(self, trouble: Trouble) -> Item:
         counts = {name: getattr(trouble, name) for name in ("excused", "heard", "begun")}
@@ -253,7 +253,7 @@ class Items:
     async def _forget_failing(self, thread: str) -> None:
         # Mostly there is nothing, and reading is a tenth of the price of deleting.
         if await self._get(_pk(thread), "failing") is not None:
-            await self._table.write({}, [(_pk(thread), "failing")], patience=_HINT)
+            await self._table.write({}, [(_pk(thread), "failing")], policy=_HINT)
 
     async def _trouble(self, thread: str) -> Trouble:
         found = await self._get(_pk(thread), "failing")
@@ -280,12 +280,12 @@ class Items:
             }
             for thread, order in orders.items()
         }
-        await self._hint("put_order", ", ".join(orders), self._table.write(items, patience=_HINT))
+        await self._hint("put_order", ", ".join(orders), self._table.write(items, policy=_HINT))
 
     async def forget_order(self, thread: str) -> None:
         """They are through. Lost: as ``put_order`` when it is late. Repeated: nothing."""
         keys = [(_pk(thread), "order")]
-        await self._hint("forget_order", thread, self._table.write({}, keys, patience=_HINT))
+        await self._hint("forget_order", thread, self._table.write({}, keys, policy=_HINT))
 
     async def _order(self, thread: str) -> Order:
         found = await self._get(_pk(thread), "order")
@@ -372,18 +372,18 @@ class Items:
     async def _pack(self, thread: str, name: str, body: bytes) -> Item:
         if len(body) <= LARGEST:
             return {"body": binary(body)}
-        if self._claims is None:
+        if self._blobs is None:
             raise LimitReached(
                 f"the {name} has {len(body)} bytes, more than {LARGEST}; send less, or set INFINITY_BUCKET for large ones"
             )
-        return {"claim": text(await self._claims.put(thread, name, body))}
+        return {"claim": text(await self._blobs.put(thread, name, body))}
 
     async def _unpack(self, item: Item) -> bytes:
         if "claim" not in item:
             return bytes_of(item["body"])
-        if self._claims is None:
+        if self._blobs is None:
             raise StoreError("a body is in a bucket, and INFINITY_BUCKET does not say in which; set it")
-        return await self._claims.get(item["claim"]["S"])
+        return await self._blobs.get(item["claim"]["S"])
 
     def _fresh(self, item: Item) -> bool:
         return int(item["expires"]["N"]) * 1000 > self._now()

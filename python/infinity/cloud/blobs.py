@@ -10,14 +10,14 @@ from infinity.aws.client import Aws
 from infinity.aws.failure import AwsError
 from infinity.errors import DamagedStore
 
-__all__ = ["Claims", "is_claim_of"]
+__all__ = ["BlobStore", "is_claim_of"]
 
 _KEY = re.compile(r"(?:claims|records)/(?P<thread>[0-9a-f]{32})/[0-9a-f]{32}\.(?P<body>[0-9a-f]{64})")
 _LISTED = re.compile(r"<Key>([^<]+)</Key>")
 _GONE = frozenset({"NoSuchKey", "NotFound", "HTTP 404"})
 
 
-class Claims:
+class BlobStore:
     """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is damage, and never an empty body (I8).
 
     Bodies go with the thread that they were put for (``forget``). Beyond that the bucket's lifecycle may delete in the folder ``claims``, once no queue can hold

@@ -1,4 +1,4 @@
-"""Pace: at most so many requests a minute to one model, over all threads of the process."""
+"""RateLimiter: at most so many requests a minute to one model, over all threads of the process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 MINUTE_MS = 60_000
 
 
-class Pace:
+class RateLimiter:
     def __init__(self, requests_per_minute: int) -> None:
         self._most = requests_per_minute
         self._starts: defaultdict[str, deque[int]] = defaultdict(deque)
