@@ -74,9 +74,9 @@ async def test_an_agent_uses_tools_on_lambda_and_the_inspection_finds_nothing(
 SLOW = """
 import os, time
 from infinity.rap import Toolset
-from infinity.rap.server import aws
+from infinity.cloud import tool_function
 
-aws.RETRY_SECONDS = 0  # the minute until Lambda's next try is not waited for here
+tool_function.RETRY_SECONDS = 0  # the minute until Lambda's next try is not waited for here
 tools = Toolset("slow")
 
 def once(marker):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -56,27 +57,39 @@ class AwsError(StoreError):
     """``service_code``: the service's own name of the error, such as ``QueueDoesNotExist``; empty if it gave no answer. ``status``: of HTTP, 0 without an answer.
 
     ``retryable``: the service was busy or could not be reached. It was tried several times already; later it may work.
+    ``item``: what DynamoDB had in place of what was to be written, where the request asked for it (``ReturnValuesOnConditionCheckFailure``).
     """
 
     def __init__(
-        self, text: str, *, service_code: str = "", status: int = 0, retryable: bool = False
+        self,
+        text: str,
+        *,
+        service_code: str = "",
+        status: int = 0,
+        retryable: bool = False,
+        item: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(text)
         self.service_code = service_code
         self.status = status
         self.retryable = retryable
+        self.item = item or {}
 
 
 def refused(service: str, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> AwsError:
     """``headers``: names in lower case."""
-    code, message = _read(headers, body)
+    code, message, item = _read(headers, body)
     code = code or f"HTTP {status}"
     retryable = status >= 500 or status == 429 or is_throttling(code) or code in _TRANSIENT
     words = "" if _IDENTITY.search(code) else _line(message)
     text = f"{service} {operation} was refused: {code}{': ' if words else ''}{words}"
     advice = _advice(service, operation, code, retryable)
     return AwsError(
-        f"{text}; {advice}" if advice else text, service_code=code, status=status, retryable=retryable
+        f"{text}; {advice}" if advice else text,
+        service_code=code,
+        status=status,
+        retryable=retryable,
+        item=item,
     )
 
 
@@ -104,11 +117,11 @@ def _advice(service: str, operation: str, code: str, retryable: bool) -> str:
     return "AWS is busy or disturbed; try again later" if retryable else ""
 
 
-def _read(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
-    """Code and message, from JSON of either protocol, or S3's XML."""
+def _read(headers: Mapping[str, str], body: bytes) -> tuple[str, str, Any]:
+    """Code, message and item, from JSON of either protocol, or S3's XML."""
     if body.lstrip()[:1] == b"<":
         text = body[:10_000].decode(errors="replace")
-        return _element(text, "Code"), _element(text, "Message")
+        return _element(text, "Code"), _element(text, "Message"), None
     try:
         document = msgspec.json.decode(body) if body else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -118,7 +131,7 @@ def _read(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
     code = headers.get("x-amzn-errortype") or document.get("__type") or document.get("code") or ""
     message = document.get("message") or document.get("Message") or ""
     # `com.amazonaws.sqs#QueueDoesNotExist`, or `ConflictException:http://internal…`
-    return str(code).partition(":")[0].rpartition("#")[2], str(message)
+    return str(code).partition(":")[0].rpartition("#")[2], str(message), document.get("Item")
 
 
 def _element(text: str, name: str) -> str:

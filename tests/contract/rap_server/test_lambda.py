@@ -8,58 +8,59 @@ import json
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from tests.patience import PATIENCE
 
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
 from infinity.backoff import Backoff
+from infinity.cloud import tool_function
+from infinity.cloud.tool_function import TASK, LambdaHandler
+from infinity.emulator import Emulator
+from infinity.emulator.faults import reset
 from infinity.errors import ConfigError
 from infinity.rap.manifest import parse_manifest
 from infinity.rap.server import Call, Subscription, Toolset
-from infinity.rap.server import aws as aws_server
-from infinity.rap.server.aws import TASK, LambdaHandler
+from infinity.testing import VirtualClock
 
 from .conftest import FakeRuntime
 
 ARN = "arn:aws:lambda:eu-central-1:1:function:tools"
 
 
-class Known(Exception):
-    """As boto3 raises it where the old item is asked for."""
-
-    def __init__(self, item: dict[str, Any]) -> None:
-        super().__init__()
-        self.response = {"Item": item}
-
-
-class Aws:
-    """Two clients in one. ``queued``: payloads of asynchronous invocations. ``broken``: nothing can be queued."""
-
-    class exceptions:
-        ConditionalCheckFailedException = Known
+class FakeAws:
+    """``queued``: payloads of asynchronous invocations. ``broken``: nothing can be queued."""
 
     def __init__(self) -> None:
         self.queued: list[dict[str, Any]] = []
-        self.hints: dict[str, dict[str, Any]] = {}
+        self.items: dict[str, dict[str, Any]] = {}
         self.broken = False
 
-    def __call__(self, name: str) -> Aws:
-        assert name in ("lambda", "dynamodb")
-        return self
-
-    def invoke(self, **fields: Any) -> None:
+    async def rest(self, service: str, method: str, path: str, **fields: Any) -> None:
         if self.broken:
-            raise ConnectionError("throttled")
-        assert (fields["FunctionName"], fields["InvocationType"]) == (ARN, "Event")
-        self.queued.append(json.loads(fields["Payload"]))
+            raise AwsError("throttled", retryable=True)
+        assert (service, method, path) == (
+            "lambda",
+            "POST",
+            f"/2015-03-31/functions/{quote(ARN, safe='')}/invocations",
+        )
+        assert fields["headers"]["X-Amz-Invocation-Type"] == "Event"
+        self.queued.append(json.loads(fields["body"]))
 
-    def put_item(self, **fields: Any) -> None:
-        assert fields.get("ConditionExpression") in (None, "attribute_not_exists(#call)")
-        name = fields["Item"]["call"]["S"]
-        if name in self.hints and "ConditionExpression" in fields:
-            raise Known(self.hints[name])
-        self.hints[name] = fields["Item"]
+    async def json(self, service: str, operation: str, payload: dict[str, Any]) -> None:
+        assert (service, operation) == ("dynamodb", "PutItem")
+        assert payload.get("ConditionExpression") in (None, "attribute_not_exists(#call)")
+        name = payload["Item"]["call"]["S"]
+        if name in self.items and "ConditionExpression" in payload:
+            raise AwsError(
+                "it is there", service_code="ConditionalCheckFailedException", item=self.items[name]
+            )
+        self.items[name] = payload["Item"]
+
+    async def close(self) -> None: ...
 
 
 class Context:
@@ -130,8 +131,8 @@ def toolset() -> Toolset:
     return tools
 
 
-def made(aws: Aws, **options: Any) -> LambdaHandler:
-    return LambdaHandler(toolset(), clients=aws, backoff=Backoff(0.01, 0.02), **options)
+def made(aws: FakeAws, **options: Any) -> LambdaHandler:
+    return LambdaHandler(toolset(), aws=lambda: cast(Aws, aws), backoff=Backoff(0.01, 0.02), **options)
 
 
 async def called(handler: LambdaHandler, event: dict[str, Any], seconds: float = 60) -> Any:
@@ -141,7 +142,7 @@ async def called(handler: LambdaHandler, event: dict[str, Any], seconds: float =
 
 @pytest.mark.rap("SRV-1")
 async def test_it_describes_itself_at_its_function_url() -> None:
-    reply = await called(made(Aws()), request("/.well-known/rap-toolset", method="GET"))
+    reply = await called(made(FakeAws()), request("/.well-known/rap-toolset", method="GET"))
     found = parse_manifest(reply["body"].encode(), "https://x.lambda-url.on.aws")
     assert found.endpoint == "https://x.lambda-url.on.aws/invoke"
 
@@ -152,10 +153,10 @@ async def test_it_describes_itself_at_its_function_url() -> None:
 )
 async def test_an_event_with_anything_in_it_is_answered(name: str, wrong: Any) -> None:
     """Whoever may invoke the function directly sends what they like."""
-    reply = await called(made(Aws()), {**request("/invoke", {}), name: wrong})
+    reply = await called(made(FakeAws()), {**request("/invoke", {}), name: wrong})
     assert 400 <= reply["statusCode"] < 500
     missing = {key: value for key, value in request("/invoke", {}).items() if key != name}
-    assert 400 <= (await called(made(Aws()), missing))["statusCode"] < 500
+    assert 400 <= (await called(made(FakeAws()), missing))["statusCode"] < 500
 
 
 @pytest.mark.rap("SRV-1", "SRV-2")
@@ -163,7 +164,7 @@ async def test_an_event_with_anything_in_it_is_answered(name: str, wrong: Any) -
 async def test_a_call_is_queued_then_acknowledged_then_run_then_answered(
     runtime: FakeRuntime, encoded: bool
 ) -> None:
-    aws = Aws()
+    aws = FakeAws()
     handler = made(aws)
     reply = await called(handler, request("/invoke", invocation(runtime, "add", a=1, b=2), encoded=encoded))
     assert reply["statusCode"] == 200 and RUNS == []
@@ -176,7 +177,7 @@ async def test_a_call_is_queued_then_acknowledged_then_run_then_answered(
 
 @pytest.mark.trap("L1")
 async def test_a_call_that_could_not_be_queued_is_not_acknowledged(runtime: FakeRuntime) -> None:
-    aws = Aws()
+    aws = FakeAws()
     aws.broken = True
     reply = await called(made(aws), request("/invoke", invocation(runtime, "add", a=1, b=2)))
     assert reply["statusCode"] == 503
@@ -196,7 +197,7 @@ async def test_a_call_that_could_not_be_queued_is_not_acknowledged(runtime: Fake
 async def test_whatever_goes_wrong_is_answered_with_an_error(
     runtime: FakeRuntime, operation: str, words: str
 ) -> None:
-    aws = Aws()
+    aws = FakeAws()
     handler = made(aws)
     await called(handler, request("/invoke", invocation(runtime, operation)))
     await called(handler, aws.queued.pop(), seconds=11 if operation == "hang" else 60)
@@ -208,7 +209,7 @@ async def test_whatever_goes_wrong_is_answered_with_an_error(
 async def test_a_result_that_nobody_takes_is_queued_by_itself_and_the_function_does_not_run_again(
     runtime: FakeRuntime,
 ) -> None:
-    aws = Aws()
+    aws = FakeAws()
     handler = made(aws)
     await called(handler, request("/invoke", invocation(runtime, "crash")))
     runtime.answers = [503] * 10_000
@@ -224,7 +225,7 @@ async def test_a_result_that_nobody_takes_is_queued_by_itself_and_the_function_d
 
 @pytest.mark.rap("SRV-5", "SRV-6")
 async def test_with_a_table_a_call_runs_once_and_a_cancelled_one_not_at_all(runtime: FakeRuntime) -> None:
-    aws = Aws()
+    aws = FakeAws()
     handler = made(aws, table="calls")
     for id in ("call_1", "call_1", "call_2"):
         await called(handler, request("/invoke", invocation(runtime, "add", id, a=1, b=2)))
@@ -240,8 +241,8 @@ async def test_a_copy_of_an_event_whose_call_still_runs_does_not_tell_that_it_wa
     runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lambda delivers an event at least once, and a call may run for longer than the pause before a retry."""
-    monkeypatch.setattr(aws_server, "BEAT_SECONDS", 0.01)
-    aws, go_on = Aws(), threading.Event()
+    monkeypatch.setattr(tool_function, "BEAT_SECONDS", 0.01)
+    aws, go_on = FakeAws(), threading.Event()
     tools = Toolset("slow")
 
     @tools.tool
@@ -252,7 +253,7 @@ async def test_a_copy_of_an_event_whose_call_still_runs_does_not_tell_that_it_wa
         return "paid"
 
     RUNS.clear()
-    handler = LambdaHandler(tools, clients=aws, table="calls")
+    handler = LambdaHandler(tools, aws=lambda: cast(Aws, aws), table="calls")
     await called(handler, request("/invoke", invocation(runtime, "pay")))
     (task,) = aws.queued
     first = asyncio.create_task(called(handler, task))
@@ -277,7 +278,7 @@ async def test_a_copy_of_an_event_whose_call_still_runs_does_not_tell_that_it_wa
 @pytest.mark.parametrize("body", [None, [], 5, {}, {"thread_id": 5}, {"thread_id": "t", "tool_call_id": "c"}])
 @pytest.mark.parametrize("path", ["/close_thread", "/cancel_tool_call"])
 async def test_notices_are_answered_with_200(path: str, body: Any) -> None:
-    assert (await called(made(Aws(), table="calls"), request(path, body)))["statusCode"] == 200
+    assert (await called(made(FakeAws(), table="calls"), request(path, body)))["statusCode"] == 200
 
 
 @pytest.mark.parametrize(
@@ -290,16 +291,16 @@ async def test_notices_are_answered_with_200(path: str, body: Any) -> None:
     ],
 )
 async def test_what_makes_no_sense_is_refused(event: dict[str, Any], status: int) -> None:
-    assert (await called(made(Aws()), event))["statusCode"] == status
+    assert (await called(made(FakeAws()), event))["statusCode"] == status
 
 
 async def test_what_does_not_fit_into_the_queue_is_refused(runtime: FakeRuntime) -> None:
     event = request("/invoke", invocation(runtime, "add", a="x" * 1_100_000, b=0))
-    assert (await called(made(Aws()), event))["statusCode"] == 413
+    assert (await called(made(FakeAws()), event))["statusCode"] == 413
 
 
 async def test_a_token_keeps_strangers_out(runtime: FakeRuntime) -> None:
-    aws = Aws()
+    aws = FakeAws()
     handler = made(aws, token="secret")
     event = request("/invoke", invocation(runtime, "add", a=1, b=2))
     assert (await called(handler, event))["statusCode"] == 401
@@ -319,7 +320,20 @@ def test_subscriptions_are_refused_when_the_handler_is_made() -> None:
         tools.lambda_handler()
 
 
-def test_boto3_is_imported_only_when_it_is_needed() -> None:
+async def test_a_call_whose_beginning_was_recorded_without_an_answer_runs_all_the_same(
+    runtime: FakeRuntime,
+) -> None:
+    """The write is sent again, and what it finds is its own."""
+    async with Emulator(VirtualClock()) as emulator:
+        emulator.dynamodb.create("calls", "call")
+        emulator.faults.add("dynamodb", "PutItem", reset(after=True), times=1)
+        handler = LambdaHandler(toolset(), table="calls", aws=lambda: Aws(emulator.environment()))
+        fields = {**invocation(runtime, "add", a=1, b=2), "origin": "https://x", "ancestors": []}
+        await called(handler, {TASK: {"run": fields}})
+    assert RUNS == ["call_1"] and runtime.callbacks[-1]["text"] == "3"
+
+
+def test_no_client_of_aws_is_imported_before_it_is_needed() -> None:
     probe = (
         "import sys\nfrom infinity.rap.server import Toolset\ntools = Toolset('t')\n"
         "def f() -> None: 'F.'\ntools.tool(f)\nhandler = tools.lambda_handler()\n"

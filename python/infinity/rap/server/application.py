@@ -148,7 +148,7 @@ class Application:
         if self._work.full:
             return error_reply(503, "too many calls wait already; send it again later")
         try:
-            invocation = _read_invocation(await request.read(), self._base(request))
+            invocation = read_invocation(await request.read(), self._base(request))
         except BadRequest as error:
             return error_reply(400, str(error), error.rule)
         try:
@@ -183,7 +183,7 @@ class Application:
         return error_reply(404, "nobody waits for this answer")
 
 
-def _read_invocation(body: bytes, origin: str) -> Invocation:
+def read_invocation(body: bytes, origin: str) -> Invocation:
     """``BadRequest`` where there is nobody to answer to; whatever else is wrong is answered as a result (SRV-2)."""
     node = Node.parse(body, BadRequest, "SRV-1")
     callback_url = node["callback_url"].text("INV-3", 1)

@@ -14,8 +14,9 @@ from .call import Subscription
 from .signature import Signature
 
 if TYPE_CHECKING:
+    from infinity.cloud.tool_function import LambdaHandler
+
     from .asgi import AsgiApplication
-    from .aws import LambdaHandler
     from .limits import Limits
 
 MAX_NAME = 128
@@ -222,7 +223,7 @@ class Toolset:
         self, *, token: str | None = None, limits: Limits | None = None, table: str | None = None
     ) -> LambdaHandler:
         """A handler for AWS Lambda behind a Function URL. ``table``: DynamoDB table that remembers which calls ran; see ``LambdaHandler``."""
-        from .aws import LambdaHandler
+        from infinity.cloud.tool_function import LambdaHandler
 
         return LambdaHandler(self, token=token, limits=limits, table=table)
 

@@ -1,10 +1,10 @@
-"""A toolset on AWS Lambda, behind a Function URL.
+"""A toolset on AWS Lambda, behind a Function URL: what ``Toolset.lambda_handler`` makes.
 
 A Lambda function cannot answer first and work later, so it acknowledges and invokes itself asynchronously (``InvocationType=Event``): the
 invocation is in Lambda's durable queue before the caller hears 200 (SRV-1). The second invocation runs the function and delivers
 its result; what cannot be delivered goes through the queue once more, without the function, and is retried by Lambda.
 
-There is no state of its own here: no subscriptions and no questions. Lambda delivers an event at least once; with ``table``, a DynamoDB
+The function has no state of its own: no subscriptions and no questions. Lambda delivers an event at least once; with ``table``, a DynamoDB
 table with the string key ``call``, each call runs once (SRV-6), a call that is cancelled before it begins does not run (SRV-5), and one that
 Lambda cut off is answered or, where it may be repeated, run again when Lambda delivers its event once more (SRV-2).
 """
@@ -15,37 +15,39 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from importlib import import_module
 from typing import Any, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
+from infinity.aws.client import Aws
+from infinity.aws.failure import AwsError
 from infinity.backoff import Backoff
 from infinity.errors import BadRequest, ConfigError
 from infinity.functions.failure import ToolError, error_text
 from infinity.functions.running import Runner, Work
 from infinity.functions.turn import Slots, Turn
-from infinity.supervision import in_thread, shared
-
-from .application import (
+from infinity.rap.server.application import (
     MAX_BODY,
     WELL_KNOWN,
     BodyTooLarge,
     Guard,
     Reply,
     Request,
-    _read_invocation,
     error_reply,
+    read_invocation,
 )
-from .call import Call, Event, Invocation, Key
-from .delivery import post, session, settles
-from .fitting import fitting
-from .limits import Limits
-from .result import encode, result_fields
-from .toolset import Toolset
+from infinity.rap.server.call import Call, Event, Invocation, Key
+from infinity.rap.server.delivery import post, session, settles
+from infinity.rap.server.fitting import fitting
+from infinity.rap.server.limits import Limits
+from infinity.rap.server.result import encode, result_fields
+from infinity.rap.server.toolset import Toolset
+from infinity.supervision import shared
 
 log = logging.getLogger("infinity.rap.server")
 
@@ -67,7 +69,7 @@ MAX_EVENT = 1_000_000
 
 
 class LambdaHandler:
-    """``handler = tools.lambda_handler(token=…)``. ``clients(name)`` gives an AWS client; boto3's, imported when first needed."""
+    """``handler = tools.lambda_handler(token=…)``. ``aws`` makes the client of one invocation, when it is first needed."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class LambdaHandler:
         token: str | None = None,
         limits: Limits | None = None,
         table: str | None = None,
-        clients: Callable[[str], Any] | None = None,
+        aws: Callable[[], Aws] = lambda: Aws(os.environ),
         backoff: Backoff | None = None,
     ) -> None:
         toolset.manifest("")
@@ -85,44 +87,65 @@ class LambdaHandler:
                 raise ConfigError(
                     f"tool {operation.name!r} subscribes, and subscriptions live in a process; serve it with 'infinity rap serve'"
                 )
-        self._toolset = toolset
-        self._guard = Guard(token)
-        self._limits = limits or Limits()
-        self._table = table
-        self._clients = clients or _boto3_client
-        self._backoff = backoff or Backoff()
-        self._known: dict[str, Any] = {}
+        self.toolset = toolset
+        self.guard = Guard(token)
+        self.limits = limits or Limits()
+        self.table = table
+        self.aws = aws
+        self.backoff = backoff or Backoff()
 
     def __call__(self, event: dict[str, Any], context: Any) -> Any:
-        match event.get(TASK):
-            case {"run": dict(fields)}:
-                invocation = Invocation(**{**fields, "ancestors": tuple(fields["ancestors"])})
-                if invocation.problem is not None:
-                    invocation = replace(invocation, problem=f"bad invocation: {invocation.problem}")
-                return asyncio.run(self._run(invocation, context))
-            case {"deliver": {"url": str(url), "body": str(body), "id": str(call_id)}}:
-                return asyncio.run(self._deliver_or_fail(url, body.encode(), call_id, context))
-        reply = asyncio.run(self._answer(_request(event), context))
+        return asyncio.run(self._handle(event, context))
+
+    async def _handle(self, event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+        invoked = _Invoked(self, context)
+        try:
+            match event.get(TASK):
+                case {"run": dict(fields)}:
+                    invocation = Invocation(**{**fields, "ancestors": tuple(fields["ancestors"])})
+                    if invocation.problem is not None:
+                        invocation = replace(invocation, problem=f"bad invocation: {invocation.problem}")
+                    await invoked.run(invocation)
+                    return None
+                case {"deliver": {"url": str(url), "body": str(body), "id": str(call_id)}}:
+                    await invoked.deliver_or_fail(url, body.encode(), call_id)
+                    return None
+            reply = await invoked.answer(_request(event))
+        finally:
+            await invoked.close()
         return {
             "statusCode": reply.status,
             "headers": {"Content-Type": "application/json"},
             "body": "" if reply.body is None else json.dumps(reply.body),
         }
 
+
+class _Invoked:
+    """One invocation of the function, with its own client of AWS and its own time limit."""
+
+    def __init__(self, handler: LambdaHandler, context: Any) -> None:
+        self._handler = handler
+        self._context = context
+        self._client: Aws | None = None
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
     # requests
 
-    async def _answer(self, request: Request, context: Any) -> Reply:
-        refused = self._guard.refusal(request.headers)
+    async def answer(self, request: Request) -> Reply:
+        refused = self._handler.guard.refusal(request.headers)
         if refused is not None:
             return refused
         try:
             match request.method, request.path:
                 case "GET", path if path == WELL_KNOWN:
-                    return Reply(body=self._toolset.manifest(f"{request.base}/invoke"))
+                    return Reply(body=self._handler.toolset.manifest(f"{request.base}/invoke"))
                 case "POST", "/invoke":
-                    return self._accept(_read_invocation(await request.read(), request.base), context)
+                    return await self._accept(read_invocation(await request.read(), request.base))
                 case "POST", "/cancel_tool_call":
-                    self._cancel(await request.read())
+                    await self._cancel(await request.read())
                     return Reply()
                 case "POST", "/close_thread":
                     return Reply()
@@ -132,9 +155,9 @@ class LambdaHandler:
             return error_reply(400, str(error), error.rule)
         return error_reply(404, f"nothing is here; tools are described at {WELL_KNOWN}")
 
-    def _accept(self, invocation: Invocation, context: Any) -> Reply:
+    async def _accept(self, invocation: Invocation) -> Reply:
         try:
-            self._send_to_self({"run": asdict(invocation)}, context)
+            await self._send_to_self({"run": asdict(invocation)})
         except BodyTooLarge:
             raise
         except Exception:
@@ -142,7 +165,7 @@ class LambdaHandler:
             return error_reply(503, "the invocation could not be queued; send it again")
         return Reply()
 
-    def _cancel(self, body: bytes) -> None:
+    async def _cancel(self, body: bytes) -> None:
         """A mark that keeps a call from beginning. Whatever the notice says, it is answered with 200 (SRV-5)."""
         try:
             notice = json.loads(body)
@@ -150,23 +173,23 @@ class LambdaHandler:
         except (ValueError, TypeError, KeyError):
             return
         try:
-            self._note((thread, call_id), "cancelled", new=True)
+            await self._note((thread, call_id), "cancelled", new=True)
         except Exception:
             log.exception("the cancellation of %s could not be recorded", call_id[:256])
 
-    def _send_to_self(self, task: Mapping[str, Any], context: Any) -> None:
+    async def _send_to_self(self, task: Mapping[str, Any]) -> None:
         payload = json.dumps({TASK: task}).encode()
         if len(payload) > MAX_EVENT:
             raise BodyTooLarge
-        self._client("lambda").invoke(
-            FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=payload
-        )
+        path = f"/2015-03-31/functions/{quote(self._context.invoked_function_arn, safe='')}/invocations"
+        headers = {"Content-Type": "application/json", "X-Amz-Invocation-Type": "Event"}
+        await self._aws().rest("lambda", "POST", path, operation="Invoke", headers=headers, body=payload)
 
     # work
 
-    async def _run(self, invocation: Invocation, context: Any) -> None:
-        operation = self._toolset.operations.get(invocation.operation)
-        match self._begin(invocation.key):
+    async def run(self, invocation: Invocation) -> None:
+        operation = self._handler.toolset.operations.get(invocation.operation)
+        match await self._begin(invocation.key):
             case "over":
                 log.info("call %s has run already, or was cancelled", invocation.id)
                 return
@@ -176,54 +199,53 @@ class LambdaHandler:
         over = asyncio.Event()
         signs = shared(self._live(invocation.key, over), f"signs of {invocation.id}")
         try:
-            await self._answer_call(invocation, context)
+            await self._answer_call(invocation)
         finally:
             over.set()
             await signs
-        self._note(invocation.key, "done")
+        await self._note(invocation.key, "done")
 
     async def _live(self, key: Key, over: asyncio.Event) -> None:
         """While a call runs, it is on record that it does: otherwise a copy of its event would tell that it was cut off."""
-        while self._table is not None and not over.is_set():
+        while self._handler.table is not None and not over.is_set():
             try:
                 async with asyncio.timeout(BEAT_SECONDS):
                     await over.wait()
             except TimeoutError:
                 try:
-                    await in_thread(partial(self._note, key, "begun"))
+                    await self._note(key, "begun")
                 except Exception:
                     log.exception("that a call still runs could not be recorded")
 
-    async def _answer_call(self, invocation: Invocation, context: Any) -> None:
+    async def _answer_call(self, invocation: Invocation) -> None:
         message = {"type": "tool_result", "group_id": invocation.group_id, "id": invocation.id}
         try:
-            body = self._fitting(
-                {**message, "call_id": invocation.call_id, **await self._fields(invocation, context)}
-            )
+            body = self._fitting({**message, "call_id": invocation.call_id, **await self._fields(invocation)})
         except Exception as error:  # whatever a tool raises is an answer (SRV-2)
             if not isinstance(error, ToolError):
                 log.warning("call %s of %s failed", invocation.id, invocation.operation, exc_info=error)
             text = error_text(invocation.operation, error)
             body = encode({**message, "call_id": invocation.call_id, "text": text})
-        until = time.monotonic() + min(LATEST_SECONDS * 10, _left(context) - LATEST_SECONDS)
+        until = time.monotonic() + min(LATEST_SECONDS * 10, self._left() - LATEST_SECONDS)
         if not await self._deliver(invocation.callback_url, body, invocation.id, until):
-            letter = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
-            self._send_to_self({"deliver": letter}, context)
+            callback = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
+            await self._send_to_self({"deliver": callback})
 
-    async def _fields(self, invocation: Invocation, context: Any) -> dict[str, Any]:
+    async def _fields(self, invocation: Invocation) -> dict[str, Any]:
         if invocation.problem is not None:
             raise ToolError(invocation.problem)
-        operation = self._toolset.operations.get(invocation.operation)
+        limits, operations = self._handler.limits, self._handler.toolset.operations
+        operation = operations.get(invocation.operation)
         if operation is None:
-            names = ", ".join(self._toolset.operations)
+            names = ", ".join(operations)
             raise ToolError(f"there is no tool {invocation.operation!r} here; there are: {names}")
         arguments = operation.signature.check(invocation.arguments)
-        turn = Turn(Slots(1, 1), self._limits.seconds)
+        turn = Turn(Slots(1, 1), limits.seconds)
         if operation.signature.context is not None:
-            call = Call(invocation, _Voice(invocation, self._limits), turn.cancelled)
+            call = Call(invocation, _Backend(limits), turn.cancelled)
             arguments = {**arguments, operation.signature.context: call}
-        left = max(_left(context) - MARGIN_SECONDS, 1.0)
-        seconds = min(operation.seconds(self._limits.seconds) or left, left)
+        left = max(self._left() - MARGIN_SECONDS, 1.0)
+        seconds = min(operation.seconds(limits.seconds) or left, left)
         function = partial(operation.function, **arguments)
         fields: dict[str, Any] = await Runner().run(
             Work(operation.name, function, result_fields, turn, seconds)
@@ -231,13 +253,13 @@ class LambdaHandler:
         return fields
 
     def _fitting(self, message: dict[str, Any]) -> bytes:
-        most = min(self._limits.result_bytes, MAX_EVENT * 3 // 4)  # so that it can be queued, escaped
+        most = min(self._handler.limits.result_bytes, MAX_EVENT * 3 // 4)  # so that it can be queued, escaped
         return fitting(message, most)
 
     # delivery
 
-    async def _deliver_or_fail(self, url: str, body: bytes, call_id: str, context: Any) -> None:
-        if not await self._deliver(url, body, call_id, time.monotonic() + _left(context) - LATEST_SECONDS):
+    async def deliver_or_fail(self, url: str, body: bytes, call_id: str) -> None:
+        if not await self._deliver(url, body, call_id, time.monotonic() + self._left() - LATEST_SECONDS):
             raise ConnectionError(f"the result of {call_id} could not be delivered; Lambda tries again")
 
     async def _deliver(self, url: str, body: bytes, call_id: str, until: float) -> bool:
@@ -249,7 +271,7 @@ class LambdaHandler:
                     if status >= 300:
                         log.warning("callback of %s refused: HTTP %d", call_id, status)
                     return True
-                wait = self._backoff.wait(tries)
+                wait = self._handler.backoff.wait(tries)
                 if time.monotonic() + wait >= until:
                     return False
                 await asyncio.sleep(wait)
@@ -257,24 +279,25 @@ class LambdaHandler:
 
     # what ran
 
-    def _begin(self, key: Key) -> Literal["new", "cut off", "over"]:
+    async def _begin(self, key: Key) -> Literal["new", "cut off", "over"]:
         """Remember that a call begins, or how far it came. Without a table every one is new."""
-        found = self._note(key, "begun", new=True)
+        found = await self._note(key, "begun", new=True)
         if found is None:
             return "new"
         if found.get("state", {}).get("S") != "begun":
             return "over"
         return "cut off" if time.time() - float(found["at"]["N"]) >= RETRY_SECONDS else "over"
 
-    def _note(self, key: Key, state: str, *, new: bool = False) -> dict[str, Any] | None:
+    async def _note(self, key: Key, state: str, *, new: bool = False) -> Mapping[str, Any] | None:
         """Write down how far a call is; ``new``: only if nothing is known of it, else what is comes back."""
-        if self._table is None:
+        if self._handler.table is None:
             return None
-        client, now = self._client("dynamodb"), time.time()
+        now = time.time()
         item = {
             "call": {"S": json.dumps(key)},
             "state": {"S": state},
             "at": {"N": f"{now:.3f}"},
+            "by": {"S": secrets.token_hex(8)},
             "expires": {"N": str(int(now) + KEEP_SECONDS)},
         }
         condition = {
@@ -282,23 +305,30 @@ class LambdaHandler:
             "ExpressionAttributeNames": {"#call": "call"},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+        payload = {"TableName": self._handler.table, "Item": item, **(condition if new else {})}
         try:
-            client.put_item(TableName=self._table, Item=item, **(condition if new else {}))
-        except client.exceptions.ConditionalCheckFailedException as error:
-            found: dict[str, Any] = error.response.get("Item", {})
-            return found
+            await self._aws().json("dynamodb", "PutItem", payload)
+        except AwsError as error:
+            if error.service_code != "ConditionalCheckFailedException":
+                raise
+            # A write whose answer was lost is sent again, and finds itself.
+            return error.item if error.item != item else None
         return None
 
-    def _client(self, name: str) -> Any:
-        if name not in self._known:
-            self._known[name] = self._clients(name)
-        return self._known[name]
+    def _aws(self) -> Aws:
+        if self._client is None:
+            self._client = self._handler.aws()
+        return self._client
+
+    def _left(self) -> float:
+        """Seconds that this invocation has."""
+        return float(self._context.get_remaining_time_in_millis()) / 1000
 
 
-class _Voice:
+class _Backend:
     """What a function on Lambda can say while it runs: pages and views, sent once. It cannot wait for people."""
 
-    def __init__(self, invocation: Invocation, limits: Limits) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
@@ -351,12 +381,3 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _left(context: Any) -> float:
-    """Seconds that this invocation has."""
-    return float(context.get_remaining_time_in_millis()) / 1000
-
-
-def _boto3_client(name: str) -> Any:
-    return import_module("boto3").client(name)
