@@ -224,6 +224,7 @@ def _fields(made: Layer) -> dict[str, Any]:
 
 
 def _show(made: Layer) -> None:
+    from infinity.deploy.layer.archive import LEFT_OUT
     from infinity.deploy.layer.build import DIRECT_UPLOAD, UNPACKED
 
     manifest = made.manifest
@@ -236,7 +237,7 @@ def _show(made: Layer) -> None:
     click.echo(f"  binaries  {_binaries(made.binaries, made.glibc)}")
     _show_ignored(made.ignored)
     click.echo(f"  runtime   python{manifest.python}, {_lambda_name(manifest.architecture)}")
-    click.echo(f"  wheel     {manifest.wheel}")
+    click.echo(f"  wheel     {manifest.wheel}, without {', '.join(LEFT_OUT)}")
     click.echo(f"  sha256    {manifest.wheel_sha256}")
     click.echo(dim("  " + " · ".join(f"{name} {_size(size)}" for name, size in made.largest[:6])))
     if not manifest.bytecode:

@@ -67,6 +67,8 @@ def infinity(folder: Path, name: str = NAME) -> Path:
     files = {
         "infinity/__init__.py": "",
         "infinity/cloud/__init__.py": "",
+        "infinity/emulator/__init__.py": "",
+        "infinity/testing/server.py": "",
         "infinity/cloud/words.py": "SAID = 'hello'\n",
         "infinity/cloud/handlers.py": HANDLERS,
     }
@@ -184,7 +186,9 @@ def test_what_no_handler_imports_is_left_out_unless_it_is_asked_for(tmp_path: Pa
     assert more[3:] == ["anthropic>=1,<3", "mine==1", "boto3>=1.35"]
 
 
-def test_the_layer_holds_the_wheel_unchanged_its_dependencies_and_no_leftovers(built: Layer) -> None:
+def test_the_layer_holds_what_functions_import_of_the_wheel_its_dependencies_and_no_leftovers(
+    built: Layer,
+) -> None:
     with zipfile.ZipFile(built.path) as archive:
         names = archive.namelist()
         assert archive.read("python/infinity/cloud/handlers.py").decode() == HANDLERS
@@ -192,6 +196,9 @@ def test_the_layer_holds_the_wheel_unchanged_its_dependencies_and_no_leftovers(b
     assert {"python/zones/__init__.py", "python/zones-1.0.dist-info/METADATA"} <= set(names)
     assert f"python/asyncpg-{version('asyncpg')}.dist-info/METADATA" in names, "as in this environment"
     assert not [name for name in names if "/tests/" in name or name.endswith(".pyx") or "/bin/" in name]
+    assert not [
+        name for name in names if name.startswith(("python/infinity/emulator", "python/infinity/testing"))
+    ]
     assert not [name for name in names if "anthropic" in name or "click" in name or "boto3" in name]
     assert all(name.startswith("python/") for name in names if name != "infinity-layer.json")
 
@@ -293,6 +300,7 @@ def test_the_command_prints_sizes_limits_and_the_hash_of_the_wheel(tmp_path: Pat
     command = [sys.executable, "-m", "infinity.cli", "layer", "build", "--python-version", str(HERE)]
     command += ["--wheel", str(wheel), "--out", str(tmp_path)]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "without cli, console, demo, deploy, emulator, testing" in shown
     assert "of 50 MiB" in shown and "of 250 MiB" in shown
     assert "symbols" in shown and "0 for this runtime" in shown and "no import loads" not in shown
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() in shown

@@ -16,6 +16,7 @@ from tests.ports import free_port
 from infinity.aws.client import Aws
 from infinity.aws.sqs import Queue, deduplication_id
 from infinity.callback_keys import callback_keys
+from infinity.deploy.layer import archive
 from infinity.deploy.layer.dependencies import LEFT_OUT
 from infinity.emulator import Emulator
 from infinity.stores.postgres.opening import open_store
@@ -29,7 +30,7 @@ import sys
 
 class Guard:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {(*LEFT_OUT, *TO_THE_RUNTIME, *ELSEWHERE)!r}:
+        if name.partition(".")[0] in {(*LEFT_OUT, *TO_THE_RUNTIME, *ELSEWHERE)!r} or name in {tuple(f"infinity.{each}" for each in archive.LEFT_OUT)!r}:
             raise ModuleNotFoundError(f"{{name}} is not in the layer", name=name)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from infinity.errors import ConfigError
 
-__all__ = ["MOUNT", "compile_all", "pack", "prune", "unpack_wheel"]
+__all__ = ["LEFT_OUT", "MOUNT", "compile_all", "is_left_out", "pack", "prune", "unpack_wheel"]
 
 MOUNT = "/opt"
 """Where Lambda unpacks layers; its Python looks in ``python/`` there."""
+LEFT_OUT = ("cli", "console", "demo", "deploy", "emulator", "testing")
+"""Packages of Infinity that serve people at their own machines: no function imports them."""
 _TESTS = ("test", "tests")
 _SOURCES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cpp", ".hpp", ".pyc")
 _UNREAD = ("RECORD", "INSTALLER", "REQUESTED", "WHEEL", "direct_url.json", "top_level.txt")
@@ -27,12 +29,18 @@ compileall.compile_dir(sys.argv[1], quiet=2, stripdir=sys.argv[2], prependdir=sy
 
 
 def unpack_wheel(wheel: Path, target: Path) -> None:
-    """Every file of it, as it is."""
+    """Every file of it as it is, except the packages that no function imports (``LEFT_OUT``)."""
     with zipfile.ZipFile(wheel) as archive:
         outside = [name for name in archive.namelist() if name.startswith("/") or ".." in Path(name).parts]
         if outside:
             raise ConfigError(f"{wheel} holds {outside[0]}, which is outside; do not use it")
-        archive.extractall(target)
+        archive.extractall(target, [name for name in archive.namelist() if not is_left_out(name)])
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a file of the wheel belongs to a package that is not in the layer. ``name``: its path in the wheel."""
+    package, _, rest = name.partition("/")
+    return package == "infinity" and rest.partition("/")[0] in LEFT_OUT
 
 
 def prune(python: Path) -> None:
