@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infinity.rap.server.application import _read_invocation
+from infinity.rap.server.application import read_invocation
 from infinity.testing.tool_server import HANG, Behaviour, ToolServer, answering, failing, tool
 
 from .conftest import Agent
@@ -169,7 +169,7 @@ async def test_a_server_that_hangs_delays_no_call_to_another(make_agent: MakeAge
 async def test_the_kits_servers_can_read_what_the_runtime_sends(agent: Agent, server: ToolServer) -> None:
     await agent.begin("/call echo {}", user_id="user_42")
     sent = (await server.invoked()).body
-    read = _read_invocation(json.dumps(sent).encode(), server.base_url)
+    read = read_invocation(json.dumps(sent).encode(), server.base_url)
     assert (read.id, read.group_id, read.user_id, read.problem) == (
         sent["id"],
         sent["group_id"],
