@@ -46,7 +46,7 @@ class Running:
         self._open = (
             None if store is None else partial(open_store, store, claim=Claim(str(home.path), "a test"))
         )
-        self.port = free_port()
+        self.port = free_port(following=3)
         home.prepare()
         home.config.write_text(f"[daemon]\nport = {self.port}\n{config}")
         self.daemon: Daemon

@@ -29,7 +29,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def prepared(home: Path, config: str = "") -> Path:
     home.mkdir(mode=0o700, parents=True)
-    (home / "infinity.toml").write_text(f"[daemon]\nport = {free_port()}\n{config}")
+    (home / "infinity.toml").write_text(f"[daemon]\nport = {free_port(following=3)}\n{config}")
     return home
 
 
