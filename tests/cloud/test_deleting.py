@@ -12,7 +12,6 @@ from tests.cloud.deployment import BUCKET, TABLE
 from tests.cloud.test_queue import plain, put
 from tests.cloud.test_timers import DAYS, schedules
 from tests.cloud.world import CloudWorld
-from tests.slice.world import call, say
 
 from infinity.cloud import erasure
 from infinity.cloud.api.threads import delete_thread
@@ -20,6 +19,7 @@ from infinity.cloud.function_url import Request
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
 from infinity.message import Action
 from infinity.settings import Limits, Retention, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 pytestmark = pytest.mark.trap("G7")

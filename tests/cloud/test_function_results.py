@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests.cloud.world import CloudWorld
-from tests.slice.world import call, say, texts
 
 from infinity import tool
 from infinity.cloud.store import CloudStore
 from infinity.errors import StoreError
 from infinity.message import Kind
+from infinity.testing.replies import call, say, texts
 
 runs: list[int] = []
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import BYTES, ROWS, Conflicts
-from tests.slice.world import call, say
 
 from infinity.engine import endings, work
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 

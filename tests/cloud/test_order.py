@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from tests.cloud.world import CloudWorld
-from tests.slice.world import say
 
 from infinity._core import Message
 from infinity.cloud import envelope, order
@@ -15,6 +14,7 @@ from infinity.cloud.groups import Group
 from infinity.cloud.hints import Order
 from infinity.message import Kind, UserText, encode
 from infinity.stores.postgres.queues import AT_ONCE
+from infinity.testing.replies import say
 
 DEAD = 10
 

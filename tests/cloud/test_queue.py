@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import Conflicts
-from tests.slice.world import Streaming, call, say, texts
+from tests.slice.scenes import Streaming
 
 from infinity._core import Message
 from infinity.abc import Status
@@ -25,6 +25,7 @@ from infinity.errors import StoreError
 from infinity.message import Action, Kind, UserText, encode, text_blocks
 from infinity.settings import Retries, Settings
 from infinity.stamps import is_stamp
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
 

@@ -9,13 +9,14 @@ import pytest
 from tests.cloud.crash.host import CloudHost
 from tests.cloud.world import CloudWorld
 from tests.crash.scenarios import ROOT
-from tests.slice.world import Streaming, call, say
+from tests.slice.scenes import Streaming
 
 from infinity.emulator.faults import refused
 from infinity.errors import LimitReached, StoreError
 from infinity.message import Action
 from infinity.models.script import Reply
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 MOST = 4

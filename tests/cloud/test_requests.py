@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.cloud.world import CloudWorld
-from tests.slice.world import say
+
+from infinity.testing.replies import say
 
 OF_A_SLICE = {
     "sqs.ReceiveMessage (mapping)": 1,

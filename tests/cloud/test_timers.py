@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tests.cloud.world import CloudWorld
-from tests.slice.world import call, say
 
 from infinity.message import Action
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, failing
 
 DAYS = 24 * 3600

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cloud.deployment import Deployment
 from tests.contract.dsql_rules import Conflicts
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity._core import Delta
 from infinity.abc import Observer

@@ -27,7 +27,7 @@ from tests.slice import (
     test_threads,
     test_waiting,
 )
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity._core import header_json
 from infinity.testing.tool_server import ToolServer, tool

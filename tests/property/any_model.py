@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.slice.world import Replies, Reply, call, say, texts
+from tests.slice.scenes import Replies
 
-from infinity.abc import Part, Text, Turn, Usage
-from infinity.errors import (
-    ContextTooLong,
-    InvalidModelRequest,
-    ModelAuthentication,
-    ModelRefused,
-    ModelUnavailable,
-    Overloaded,
-    RateLimited,
-)
+from infinity.abc import Turn, Usage
+from infinity.errors import ModelUnavailable, Overloaded
+from infinity.testing.replies import Json, Reply, call, say, texts
+from infinity.testing.simulator import model as simulated
 
 if TYPE_CHECKING:
     from tests.property.played import PlayedWorld
 
-Json = dict[str, Any]
 
-
-def _broken(error: BaseException) -> Reply:
-    async def stream(_: Json) -> AsyncIterator[Part]:
-        yield Text("some words, and then")
-        raise error
-
-    return stream
-
-
-TROUBLES: dict[str, Callable[[], Reply]] = {
-    "throttled": lambda: RateLimited("slow down", retry_after=5),
-    "wait for hours": lambda: Overloaded("busy", retry_after=1e12),
-    "an expired key": lambda: ModelAuthentication("the key has expired", status=401),
-    "a removed model": lambda: InvalidModelRequest("there is no such model", status=404),
-    "not valid": lambda: InvalidModelRequest("this is not valid", status=400),
-    "refused": lambda: ModelRefused("no"),
-    "too long": lambda: ContextTooLong("the context is too long"),
-    "a bug": lambda: ZeroDivisionError("a bug of the provider"),
-    "a broken stream": lambda: _broken(ModelUnavailable("it broke off")),
-    "a bug in a stream": lambda: _broken(KeyError("usage")),
-    "cancelled inside": lambda: _broken(asyncio.CancelledError()),
-}
+TROUBLES = {name: trouble for name, trouble in simulated.TROUBLES.items() if name != "it hangs"}
+"""Here nobody waits for what hangs."""
 
 
 class AnyModel(Replies):

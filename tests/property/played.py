@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import StoreError
 from infinity.settings import Retries, Settings
+from infinity.testing.replies import Json
 from infinity.testing.simulator.faults import FULL, UNREADABLE
-from infinity.testing.simulator.model import RUNNING
-from infinity.testing.simulator.purchases import Purchases
+from infinity.testing.simulator.witness import Witness
 from infinity.tools.catalog import Definitions, ToolDefinition
-
-Json = dict[str, Any]
 
 
 class SlowTools:
@@ -96,36 +93,25 @@ class Unsteady:
             raise StoreError(FULL)
 
     async def commit(self, delta: Delta) -> list[Message]:
-        """Keeps account of early events, of which only their own commits tell (SUB-9)."""
         self._write()
         if delta.thread in self._world.unlucky and delta.spent[0]:
             raise StoreError(FULL)
-        kept = self._world.kept
-        kept.update({(delta.thread, message.id): about for about, message in delta.kept})
+        self._world.submitted(delta)
         messages = await self._store.commit(delta)
-        self._world.purchases.committed(delta.thread)
-        gone = {*delta.released, *delta.dropped}
-        left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
-        if forgotten := [key for key in left if kept[key] not in gone]:
-            self._world.violations.append(f"their call has ended, and they wait: {forgotten} (I13)")
-        for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
-            del kept[key]
+        self._world.committed(delta)
         return messages
 
 
-class PlayedWorld(World):
-    """Tools are played, so nothing leaves the process. ``violations``: what was seen to break an invariant while it happened."""
+class PlayedWorld(World, Witness):
+    """Tools are played, so nothing leaves the process."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, settings=Settings(retries=Retries(completion=2, slices=2)))
-        self.purchases = Purchases(self)
+        World.__init__(self, path, settings=Settings(retries=Retries(completion=2, slices=2)))
+        Witness.__init__(self)
         self.answers: dict[str, Json] = {}
         """To questions, as they left, by key."""
         self.calls: list[tuple[str, str]] = []
         """Thread and id of every call that ever left."""
-        self.violations: list[str] = []
-        self.kept: dict[tuple[str, str], str] = {}
-        """Calls of the early events that are kept, by thread and id."""
         self.crashed = False
         self.unlucky: set[str] = set()
         """Threads whose turns no disk ever takes."""
@@ -155,29 +141,4 @@ class PlayedWorld(World):
     def _made(self) -> None:
         self.runtime._transport._http = Taking(self)  # type: ignore[assignment]
         self.runtime.catalogs._sources = [SlowTools()]
-        self._watch_slices()
-
-    def _watch_slices(self) -> None:
-        """One at a time for each thread, each with what arrived next (I1)."""
-        loop, active, last = self.runtime.loop, Counter[str](), Counter[str]()
-        genuine = loop.run_slice
-
-        async def watched(thread: str, batch: Sequence[Message]) -> None:
-            RUNNING.set(thread)
-            if active[thread]:
-                self.violations.append(f"two slices of {thread} at once (I1)")
-            numbers = [message.seq for message in batch]
-            if numbers != sorted(numbers):
-                self.violations.append(f"{thread} got its messages out of order: {numbers} (I1)")
-            active[thread] += 1
-            try:
-                await genuine(thread, batch)
-            except Exception:
-                if thread not in loop._kept.threads():
-                    self.purchases.lost(thread)
-                raise
-            finally:
-                active[thread] -= 1
-            last[thread] = max([last[thread], *numbers])
-
-        loop.run_slice = watched  # type: ignore[method-assign]
+        self.watch_slices()

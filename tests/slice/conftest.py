@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity.testing.tool_server import ToolServer, tool
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity import tool
 from infinity.abc import Status
 from infinity.api import threads
 from infinity.errors import UnknownThread
 from infinity.stamps import is_stamp
+from infinity.testing.replies import call, say, texts
 
 
 class _Slow:

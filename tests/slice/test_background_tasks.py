@@ -11,12 +11,13 @@ import asyncpg
 import pytest
 from tests.contract.postgresql import server_url
 from tests.patience import PATIENCE
+from tests.slice.scenes import World
 from tests.slice.test_on_postgres import WorldOnPostgres
-from tests.slice.world import World, call, say
 
 from infinity.abc import OutboxRow
 from infinity.engine.backlog import MOST, Backlog
 from infinity.errors import ConfigError, StoreError
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, failing
 
 # What infinity.stores.postgres.failure.translate makes of SQLSTATE 28P01/28000 (login refused), 42501, 3D000, 42P01: a ConfigError, which is no StoreError.

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
-import tests.slice.world as world_module
+import tests.slice.scenes as world_module
 from tests.patience import PATIENCE
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.errors import ToolsetError
 from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, answering, tool
 from infinity.tools.catalog import Definitions, ToolDefinition, TreeCatalog, TreeCatalogs
 

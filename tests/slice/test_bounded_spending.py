@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
-from tests.slice.world import Streaming, World, call, say
+from tests.slice.scenes import Streaming, World
 
 from infinity.abc import Part, Text, Turn, Usage
 from infinity.engine.attempts import bound
@@ -24,6 +24,7 @@ from infinity.errors import (
 )
 from infinity.message import Action
 from infinity.settings import Limits, Retries, Settings
+from infinity.testing.replies import call, say
 
 FEW = Settings(retries=Retries(completion=2, slices=2))
 MOST = bound(FEW.retries)
@@ -439,7 +440,7 @@ async def test_messages_beyond_the_limit_are_refused_and_controls_are_not(open_w
 
 @pytest.mark.trap("R7")
 async def test_a_turn_that_closes_its_thread_begins_no_compaction(open_world: Any) -> None:
-    from tests.slice.world import texts
+    from infinity.testing.replies import texts
 
     world = await open_world().start()
     world.model.info = replace(world.model.info, context_window=1000)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.abc import Turn, Usage
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say
 
 
 def _costly(text: str) -> Turn:

@@ -9,9 +9,10 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity.message import Action
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import HANG, ToolServer, failing, tool
 
 INJECTED = "receive_event__injected"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.settings import Policy, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import Behaviour, ToolServer, failing
 
 pytestmark = pytest.mark.trap("S14")

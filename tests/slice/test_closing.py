@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.slice.scenes import Streaming, World
 from tests.slice.test_compaction import ASKED, talk
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import Streaming, World, say
 
 from infinity.message import Action
+from infinity.testing.replies import say
 from infinity.testing.tool_server import ToolServer
 
 PAGE = 100

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.slice.scenes import Streaming, World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import Streaming, World, call, say, texts
 
 from infinity.abc import Turn, Usage
 from infinity.errors import ContextTooLong, ModelAuthentication
 from infinity.message import Action
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
 ASKED = "Summarise the conversation up to here"

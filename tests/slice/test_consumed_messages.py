@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tests.contract.databases import database_url, store_with
 from tests.contract.dsql_rules import Conflicts
-from tests.slice.world import Streaming, World, say
+from tests.slice.scenes import Streaming, World
 
 from infinity._core import Message
 from infinity.local.moving.arrivals import Arrivals
 from infinity.message import Action, Kind, UserText, encode, text_blocks
 from infinity.stamps import is_stamp
+from infinity.testing.replies import say
 
 
 async def heard(world: World, thread: str) -> list[str]:

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from tests.pictures import GIF, JPEG, PNG, UNUSABLE, image
+from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say, texts
 
 from infinity._core import Message
 from infinity.abc import Expect
 from infinity.errors import BadRequest
 from infinity.message import Kind, UserText, encode
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 from infinity.tools.functions import tool as function
 

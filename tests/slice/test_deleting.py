@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from tests.patience import PATIENCE
+from tests.slice.scenes import Streaming, World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import Streaming, World, call, say
 
 from infinity._core import Message
 from infinity.abc import Expect, Status
 from infinity.engine import deletions
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
 from infinity.stores.sqlite.store import JournalStore
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
 pytestmark = pytest.mark.trap("G7")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.message import Action
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
 

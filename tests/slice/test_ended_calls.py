@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity import tool
 from infinity.message import Action
 from infinity.settings import Policy, Retries, Settings, Timeouts
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import CLOSE, HANG, Behaviour, ToolServer, failing
 from infinity.testing.tool_server import tool as manifest_tool
 

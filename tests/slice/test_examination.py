@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.api import entries, threads
 from infinity.api.examination import PAGE, examine
 from infinity.errors import ModelRefused, StoreError
 from infinity.stores.sqlite.store import JournalStore
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.slice.world import World, say
+from tests.slice.scenes import World
 
 from infinity._core import Delta, Thread
 from infinity.engine.attempts import Owed
 from infinity.errors import Conflict, DamagedStore, StoreError
 from infinity.message import Action
+from infinity.testing.replies import say
 
 
 @pytest.mark.rap("RUN-1", "RUN-3")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from tests.pictures import JPEG, PNG, image
-from tests.slice.world import Reply, World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity.abc import Part, Turn
 from infinity.errors import ContextTooLong, InvalidModelRequest, ModelError
 from infinity.message import Action
+from infinity.testing.replies import Reply, call, say, texts
 
 LOOK = {"type": "text", "text": "look"}
 

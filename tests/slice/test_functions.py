@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from tests.patience import PATIENCE
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity import tool
 from infinity.errors import ConfigError
 from infinity.message import Action
+from infinity.testing.replies import call, say, texts
 
 
 class Point(BaseModel):

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity import tool
 from infinity.errors import ConfigError, StoreError
 from infinity.message import Action, Kind
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 
 
 async def _world(open_world: Any, *functions: Any, **how: Any) -> World:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity.errors import (
     InvalidModelRequest,
@@ -15,6 +15,7 @@ from infinity.errors import (
 )
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
 SPAWN = call(("spawn_thread", {"instructions": "count the beans"}))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity.errors import LimitReached
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 
 
 async def _held(world: World, thread: str) -> None:

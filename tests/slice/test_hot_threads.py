@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.slice.world import say
 
 from infinity._core import Thread
 from infinity.engine import threads
 from infinity.engine.threads import HotThreads
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import say
 
 
 def _thread(id: str, entries: int) -> Thread:

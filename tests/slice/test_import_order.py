@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import Streaming, World, say
+from tests.slice.scenes import Streaming, World
 
 from infinity.abc import INCOMPLETE, Status
 from infinity.local.moving.arrivals import Arrivals
 from infinity.stamps import is_stamp
+from infinity.testing.replies import say
 from infinity.testing.tool_server import ToolServer
 
 

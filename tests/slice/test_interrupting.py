@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.slice.world import Streaming, World, call, say, texts
+from tests.slice.scenes import Streaming, World
 
 from infinity.abc import Status
 from infinity.message import KEEP_CALLS, Action
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.slice.world import World, say
+from tests.slice.scenes import World
 
 from infinity.abc import Status
 from infinity.message import KEEP_CALLS, Action
+from infinity.testing.replies import say
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in one life", "after a restart"])

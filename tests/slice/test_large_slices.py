@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.slice.world import Streaming, World, call, say, texts
+from tests.slice.scenes import Streaming, World
 
 from infinity._core import Delta, Message
 from infinity.engine import endings, work
@@ -18,6 +18,7 @@ from infinity.message import Action
 from infinity.settings import Limits, Settings
 from infinity.stores.postgres.commit import check_delta
 from infinity.stores.postgres.platform import DSQL, Platform
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
 PARTS = 64

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.slice.scenes import World
 from tests.slice.test_compaction import ASKED, talk
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say
 
 from infinity.abc import Part, Text, Turn, Usage
 from infinity.message import Action
 from infinity.settings import Limits, Settings, Timeouts
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say, texts
 
 from infinity.engine.content import shortened
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
 LONG = "head " + "x" * 5_000 + " tail"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.abc import ModelCall, Part, Text, ToolUse, Turn
 from infinity.errors import (
@@ -21,6 +21,7 @@ from infinity.errors import (
 )
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, answering
 
 

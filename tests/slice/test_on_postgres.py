@@ -16,7 +16,7 @@ from tests.slice import (
     test_threads,
     test_waiting,
 )
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity.abc import Store
 from infinity.testing.tool_server import ToolServer

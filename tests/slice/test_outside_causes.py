@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.slice.scenes import World
 from tests.slice.test_bounded_spending import FEW, MOST, until_it_rests
-from tests.slice.world import World, call, say
 
 from infinity._core import Message
 from infinity.abc import Part, Text
@@ -17,6 +17,7 @@ from infinity.api.threads import listing
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
 from infinity.settings import Retries, Settings
+from infinity.testing.replies import call, say
 
 BAD_KEY = ModelAuthentication("the API key has expired", status=401)
 REMOVED = InvalidModelRequest("there is no such model", status=404)

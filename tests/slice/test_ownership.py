@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.slice.world import Streaming, World, call, say
+from tests.slice.scenes import Streaming, World
 
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 

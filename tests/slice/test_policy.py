@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity.config.schema import Config
 from infinity.settings import Policy, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
 READ_ONLY, DESTRUCTIVE = {"readOnly": True}, {"destructive": True}

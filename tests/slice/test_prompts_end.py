@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.slice.scenes import Streaming, World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import Streaming, World, call, say, texts
 
 from infinity._core import Message
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import Action, Choice, encode
 from infinity.settings import Settings, Timeouts
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
 DAY = 24 * 3600

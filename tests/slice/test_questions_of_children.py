@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import SOON, World, call, say
+from tests.slice.scenes import SOON, World
 
 from infinity.api import prompts, threads
 from infinity.api.choices import choose
@@ -16,6 +16,7 @@ from infinity.api.errors import Refused
 from infinity.api.requests import Selection
 from infinity.feed import FeedEvent
 from infinity.settings import Policy, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 pytestmark = pytest.mark.rap("CHO-4")

@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.slice.scenes import World
 from tests.slice.test_compaction import ASKED, talk
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say, texts
 
 from infinity.abc import Turn
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, failing, tool
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say, texts
 
 from infinity.settings import Policy, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
 

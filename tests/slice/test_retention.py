@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.slice.world import World, say
+from tests.slice.scenes import World
 
 from infinity.engine.retention import DAY
 from infinity.errors import StoreError, ThreadDeleted
 from infinity.message import Action
 from infinity.settings import Retention, Settings
+from infinity.testing.replies import say
 
 pytestmark = pytest.mark.trap("G7")
 

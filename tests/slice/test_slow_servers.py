@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.patience import PATIENCE
-from tests.slice.world import World
+from tests.slice.scenes import World
 
 from infinity.backoff import Backoff
 from infinity.tools import catalog

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.slice.world import Replies, World, say
+from tests.slice.scenes import Replies, World
 
 from infinity.abc.model import ModelInfo
 from infinity.errors import (
@@ -22,6 +22,7 @@ from infinity.errors import (
     RateLimited,
 )
 from infinity.settings import Limits, Retries, Settings
+from infinity.testing.replies import say
 
 SETTINGS = Settings(retries=Retries(completion=2, slices=1))
 

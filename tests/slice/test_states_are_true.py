@@ -7,12 +7,13 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
-from tests.slice.world import SOON, Streaming, World, call, say
+from tests.slice.scenes import SOON, Streaming, World
 
 from infinity.api import threads
 from infinity.errors import BadRequest
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 

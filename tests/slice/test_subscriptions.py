@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
 INJECTED = "receive_event__injected"

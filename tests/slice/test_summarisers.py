@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.slice.scenes import Streaming, World
 from tests.slice.test_compaction import ASKED, talk
-from tests.slice.world import Streaming, World, say
 
 from infinity.message import Action
+from infinity.testing.replies import say
 
 
 @pytest.mark.trap("B9")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.slice.world import Streaming, World, say, texts
+from tests.slice.scenes import Streaming, World
 
 from infinity.abc import Status
 from infinity.errors import BadRequest, UnknownThread
+from infinity.testing.replies import say, texts
 
 
 async def test_user_text_is_answered(world: World) -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
 from infinity._core import Call
 from infinity.abc import BuiltinContext
 from infinity.message import Action
 from infinity.settings import Limits, Settings
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 from infinity.tools.builtins import BUILTINS
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.slice.world import Streaming, World, call, say
+from tests.slice.scenes import Streaming, World
 
 from infinity.settings import Limits, Retries, Settings
+from infinity.testing.replies import call, say
 
 FILL = 2
 """Turns of 64 refused calls that fill a slice: each changes more than half of ``work.FULL_ROWS``."""

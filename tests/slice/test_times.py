@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.slice.world import World, call, say
+from tests.slice.scenes import World
 
 from infinity._core import Message
 from infinity.abc import Expect
@@ -15,6 +15,7 @@ from infinity.feed import event_data
 from infinity.message import Kind, UserText, encode
 from infinity.settings import Settings
 from infinity.stamps import check_zone, is_stamp, stamp
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 pytestmark = pytest.mark.trap("M6")

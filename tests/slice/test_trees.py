@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.slice.scenes import World
 from tests.slice.test_compaction import talk
 from tests.slice.test_subscriptions import subscribed
-from tests.slice.world import World, call, say
 
 from infinity.abc import ModelRequest, Part
 from infinity.message import Action
+from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 BREAKPOINT = re.compile(rb',"cache_control":\{[^}]*\}')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from tests.slice.world import World, say
+from tests.slice.scenes import World
 
 from infinity.api import threads
+from infinity.testing.replies import say
 
 ONCE = {"input": 10, "output": 5, "cache_read": 0, "cache_write": 0}
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.slice.world import World, call, say, texts
+from tests.slice.scenes import World
 
+from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 from infinity.tools.times import BadTime, local_instant
 

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.slice.world import World, say
+from tests.slice.scenes import World
 
 from infinity.engine.watched import Unwatched, watched
+from infinity.testing.replies import say
 
 
 class Recorded:

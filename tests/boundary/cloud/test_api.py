@@ -13,12 +13,13 @@ from tests.boundary.cloud.both import Both
 from tests.boundary.cloud.functions import Functions
 from tests.crash.history import undated
 from tests.patience import PATIENCE
-from tests.slice.world import Replies, Streaming, say
+from tests.slice.scenes import Replies, Streaming
 
 from infinity.cloud.function_url import PAGE_BYTES
 from infinity.cloud.hints import Trouble
 from infinity.errors import ConfigError
 from infinity.stamps import is_stamp
+from infinity.testing.replies import say
 from infinity.testing.tool_server import ToolServer
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infinity._core import Delta, Mailboxes, Message, Thread
+from infinity._core import Thread, Wake
 from infinity.agent import Agent
 from infinity.api.callbacks import Arrived, receive
 from infinity.api.errors import status_of
@@ -18,19 +18,19 @@ from infinity.api.requests import too_large
 from infinity.errors import BadRequest, InfinityError
 from infinity.feed import Feed
 from infinity.ids import CountedIds
-from infinity.local.mailboxes import LocalMailbox
+from infinity.local.assembly import Assembly
 from infinity.rap.callback_type import PREFIX
-from infinity.rap.capability import Capabilities
 from infinity.runtime import Runtime
 from infinity.settings import Limits, Retries, Settings
+from infinity.stores.sqlite.wakeup import Wakeup
 
 from .clock import SimulatedClock
 from .faults import CONTRACTS, Faults
 from .loop import OWNER, SimulatedLoop
-from .model import RUNNING, AnyModel
-from .pumped import PumpedStore
-from .purchases import Purchases
+from .model import AnyModel
+from .pumped import PumpedStore, PumpedWakeup
 from .tools import FUNCTIONS, SimulatedToolsets, SimulatedTransport, ToolServers
+from .witness import Witness
 
 __all__ = ["Gone", "SimulatedHost"]
 
@@ -43,7 +43,6 @@ _AGENT = Agent(
     limits=Limits(rounds=8, queued_messages=1_000, tree_tokens=200_000, callback_bytes=_LARGEST),
     retries=Retries(completion=2, slices=2),
 )
-_KEY = b"k" * 32
 _WORDS = 50
 """Tokens of what a completion says before it breaks off."""
 _LOST = 2
@@ -65,9 +64,7 @@ class _Process:
         self.ended = asyncio.Event()
 
 
-class SimulatedHost:
-    """``violations``: what was seen to break an invariant while it happened."""
-
+class SimulatedHost(Witness):
     def __init__(
         self,
         folder: Path,
@@ -75,39 +72,30 @@ class SimulatedHost:
         loop: SimulatedLoop,
         agent: Agent | None = None,
     ) -> None:
+        super().__init__()
         self._folder = folder
         self.loop = loop
         self.settings: Settings = (agent or _AGENT).settings
         self.functions = (agent or _AGENT).tools
         self.clock = SimulatedClock(loop)
         self.ids = CountedIds()
-        self.violations: list[str] = []
-        self.purchases = Purchases(self)
         self.tools = ToolServers(seed, self)
         self.model = AnyModel(seed, self)
         self.faults = Faults(self.kill)
         self.lives = 0
-        self.slices = 0
-        self.kept: dict[tuple[str, str], str] = {}
-        """Calls of the early events that are kept, by thread and id."""
         self.tokens = 0
         """Of all completions that came to their end."""
         self.attempted = 0
         """The most that completions have cost which came to no end."""
-        self.runtime: Runtime
         self.store: PumpedStore
         self._process = _Process()
         self._supervisor = asyncio.Lock()
-        self._last: Counter[str] = Counter()
 
     # what the account reads
 
     @property
     def calls(self) -> list[tuple[str, str]]:
         return self.tools.calls
-
-    def violated(self, what: str) -> None:
-        self.violations.append(what)
 
     def asked(self, reply: Any) -> None:
         self.purchases.asked(reply)
@@ -124,8 +112,8 @@ class SimulatedHost:
         """As a supervisor does it: again, until it works."""
         for _ in range(_STARTS):
             process = self._process = _Process()
-            self._open(process)
-            work = self._in(process, self.runtime.start)
+            await self._open(process)
+            work = self._in(process, lambda: self._assembly.start(self.runtime))
             try:
                 await self._until(process, work)
             except Gone:
@@ -141,13 +129,9 @@ class SimulatedHost:
     async def stop(self) -> None:
         """In order, as SIGTERM does."""
         process = self._process
-        work = self._in(process, lambda: self.runtime.stop(5.0))
+        work = self._in(process, self._assembly.close)
         try:
             await self._until(process, work)
-            self.purchases.all_lost()
-            await self._forgive(counted=False)
-            await self._mailbox.close()
-            await self.store.close()
         except Gone:
             pass
         except Exception as error:  # noqa: BLE001  a process ends, whatever its last words are
@@ -178,30 +162,45 @@ class SimulatedHost:
             between()
             await self.start()
 
-    def _open(self, process: _Process) -> None:
+    async def _open(self, process: _Process) -> None:
         self.lives += 1
-        self.store = PumpedStore(self._folder / f"{self.lives}.db", self._account)
-        guarded: Any = _Guarded(self.store, "store", self, process)
-        self._mailbox = LocalMailbox(Mailboxes(self.store.wakeup.wake), self.store.wakeup, guarded.inbox)
-        self.store.orphaned_to(self._mailbox.put)
-        around = guarded.around
         self.clock.forget()
-        self.runtime = Runtime(
-            store=guarded,
-            mailbox=_Guarded(self._mailbox, "mailbox", self, process),
+        assembly = self._assembly = Assembly(self.settings)
+
+        def guarded(target: Any, name: str) -> Any:
+            return _Guarded(target, name, self, process)
+
+        async def open_store(wakeup: Wakeup) -> Any:
+            self.store = PumpedStore(self._folder / f"{self.lives}.db", wakeup, self.committed)
+            return guarded(self.store, "store")
+
+        await assembly.open(open_store, PumpedWakeup(Wake()))
+        assembly.mailbox = guarded(assembly.mailbox, "mailbox")
+        around = guarded(None, "").around
+        feed = Feed(assembly.store)
+        self.faults.silent = True  # The simulated process begins with its runtime.
+        self.runtime = await assembly.runtime(
+            Runtime,
+            url="http://127.0.0.1:7345",
             models=self.model,
             transport=SimulatedTransport(self.tools, around),
             toolsets=SimulatedToolsets(self.tools, around),
-            capabilities=Capabilities([_KEY], "http://127.0.0.1:7345"),
-            clock=_Guarded(self.clock, "clock", self, process),
+            clock=guarded(self.clock, "clock"),
             ids=self.ids,
-            feed=(feed := Feed(guarded)),
-            settings=self.settings,
+            feed=feed,
             functions=self.functions,
-            observer=_Guarded(feed, "observer", self, process),
+            observer=guarded(feed, "observer"),
         )
-        self._watch_slices()
+        self.faults.silent = False
+        assembly.undo.push_async_callback(self._stopped, process)
+        self.watch_slices()
         self._watch_functions()
+
+    async def _stopped(self, process: _Process) -> None:
+        """The runtime has stopped, and the store is open."""
+        if not process.dead:
+            self.purchases.all_lost()
+            await self._forgive(counted=False)
 
     async def _bury(self, process: _Process) -> None:
         """Take away what is left of a dead process; nothing of it reaches anything."""
@@ -299,44 +298,6 @@ class SimulatedHost:
 
     # eyes
 
-    def _account(self, delta: Delta) -> None:
-        """Early events, of which only their own commits tell (SUB-9), and completions that are on record."""
-        kept = self.kept
-        kept.update({(delta.thread, message.id): about for about, message in delta.kept})
-        self.purchases.committed(delta.thread, [message for _, message, _ in delta.consumed])
-        gone = {*delta.released, *delta.dropped}
-        left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
-        if forgotten := [key for key in left if kept[key] not in gone]:
-            self.violated(f"their call has ended, and they wait: {forgotten} (I13)")
-        for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
-            del kept[key]
-
-    def _watch_slices(self) -> None:
-        """One at a time for each thread, each with what arrived next (I1)."""
-        loop, active, last = self.runtime.loop, Counter[str](), Counter[str]()
-        genuine = loop.run_slice
-
-        async def watched(thread: str, batch: Sequence[Message], **how: Any) -> None:
-            RUNNING.set(thread)
-            self.slices += 1
-            if active[thread]:
-                self.violated(f"two slices of {thread} at once (I1)")
-            numbers = [message.seq for message in batch]
-            if numbers != sorted(numbers):
-                self.violated(f"{thread} got its messages out of order: {numbers} (I1)")
-            active[thread] += 1
-            try:
-                await genuine(thread, batch, **how)
-            except Exception:
-                if thread not in loop._kept.threads():
-                    self.purchases.lost(thread)
-                raise
-            finally:
-                active[thread] -= 1
-            last[thread] = max([last[thread], *numbers])
-
-        loop.run_slice = watched  # type: ignore[method-assign]
-
     def _watch_functions(self) -> None:
         """A process begins the function of a call once (I5); again only if its tree was out of service meanwhile."""
         functions, runtime, begun = self.runtime._functions, self.runtime, Counter[str]()
@@ -366,6 +327,14 @@ class _Guarded:
         self._name = name
         self._host = host
         self._process = process
+
+    @property
+    def orphaned(self) -> Any:
+        return self._target.orphaned
+
+    @orphaned.setter
+    def orphaned(self, put: Any) -> None:
+        self._target.orphaned = put
 
     async def around(self, at: str, act: Callable[[], Awaitable[Any]]) -> Any:
         await self._alive()

@@ -10,11 +10,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
 
-import msgspec
-
-from infinity.abc import ModelCall, ModelInfo, ModelRequest, Models, Part, Text, Turn, Usage
+from infinity.abc import ModelRequest, Part, Text, Turn, Usage
 from infinity.errors import (
-    ConfigError,
     ContextTooLong,
     InvalidModelRequest,
     ModelAuthentication,
@@ -23,24 +20,10 @@ from infinity.errors import (
     Overloaded,
     RateLimited,
 )
-from infinity.stamps import is_stamp
 from infinity.testing.messages_rules import check
+from infinity.testing.replies import Json, OneModel, Reply, call, say, texts
 
-__all__ = [
-    "RUNNING",
-    "TROUBLES",
-    "TROUBLE_WORDS",
-    "AnyModel",
-    "Judge",
-    "Reply",
-    "arguments_of",
-    "call",
-    "hanging",
-    "say",
-]
-
-Json = dict[str, Any]
-Reply = Turn | Exception | Callable[[], AsyncIterator[Part]]
+__all__ = ["RUNNING", "TROUBLES", "TROUBLE_WORDS", "AnyModel", "Judge", "arguments_of", "hanging"]
 
 RUNNING: ContextVar[str] = ContextVar("RUNNING", default="")
 """The thread whose slice asks."""
@@ -49,32 +32,18 @@ WINDOW = 12_000
 _CHARACTERS_PER_TOKEN = 4
 
 
-def say(text: str) -> Turn:
-    return Turn([{"type": "text", "text": text}])
-
-
-def call(*calls: tuple[str, Json], text: str = "") -> Turn:
-    """A turn that calls tools. The provider's ids repeat from turn to turn, as some providers' do (L9)."""
-    made = [ModelCall(f"toolu_{number}", tool, arguments) for number, (tool, arguments) in enumerate(calls)]
-    blocks: list[Json] = [{"type": "text", "text": text}] if text else []
-    blocks += [
-        {"type": "tool_use", "id": each.id, "name": each.tool, "input": each.arguments} for each in made
-    ]
-    return Turn(blocks, tuple(made), "tool_use")
-
-
 TROUBLE_WORDS = ("a bug of the provider", "'usage'", "CancelledError")
 
 
 def _broken(error: BaseException) -> Reply:
-    async def stream() -> AsyncIterator[Part]:
+    async def stream(_: Json) -> AsyncIterator[Part]:
         yield Text("some words, and then")
         raise error
 
     return stream
 
 
-async def hanging() -> AsyncIterator[Part]:
+async def hanging(_: Json) -> AsyncIterator[Part]:
     """What was said counts as a turn if somebody interrupts it."""
     yield Text("some words, and then nothing")
     await asyncio.sleep(86_400)
@@ -114,7 +83,7 @@ class Judge(Protocol):
     def violated(self, what: str) -> None: ...
 
 
-class AnyModel(Models):
+class AnyModel(OneModel):
     """``abc.Model`` and ``abc.Models``. What it answers follows from ``seed``, the thread and how often that has asked, so that it is the same in every run."""
 
     def __init__(self, seed: int, judge: Judge) -> None:
@@ -126,55 +95,24 @@ class AnyModel(Models):
         """From then on it answers in words, to everything."""
         self._judge = judge
         self._asked: Counter[str] = Counter()
-        self.info = ModelInfo(
-            "test/model",
-            "test",
-            "model",
-            context_window=WINDOW,
-            output_limit=1_024,
-            price=(3.0, 15.0, 0.3, 3.75),
+        self.info = replace(
+            OneModel.info, context_window=WINDOW, output_limit=1_024, price=(3.0, 15.0, 0.3, 3.75)
         )
 
-    def resolve(self, name: str) -> tuple[AnyModel, ModelInfo]:
-        if name not in ("", "test/model"):
-            raise ConfigError(f"there is no model {name!r}; configured: test/model")
-        return self, self.info
-
-    async def list(self) -> list[ModelInfo]:
-        return [self.info]
-
-    async def close(self) -> None:
-        return
-
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        messages = msgspec.json.decode(request.messages)
-        body = {
-            "model": "model",
-            "max_tokens": request.max_tokens,
-            "system": request.system,
-            "tools": msgspec.json.decode(request.tools),
-            "messages": messages,
-        }
+    async def reply_to(self, request: ModelRequest, body: Json) -> Reply:
         if problems := check(body):
             self._judge.violated(f"the API would refuse a request of {RUNNING.get()}: {problems} (I4)")
         self.requests += 1
         size = (len(request.messages) + len(request.tools) + len(request.system)) // _CHARACTERS_PER_TOKEN
         reply = self._reply(body, size)
         self._judge.asked(reply)
-        if not isinstance(reply, Turn):
-            self._judge.attempted_for(size)
-        if isinstance(reply, Exception):
-            raise reply
         if isinstance(reply, Turn):
-            usage = Usage(size, 5)
-            for block in reply.blocks:
-                if block["type"] == "text":
-                    yield Text(block["text"])
-            self._judge.bought(usage)
-            yield replace(reply, usage=usage)
-            return
-        async for part in reply():
-            yield part
+            return replace(reply, usage=Usage(size, 5))
+        self._judge.attempted_for(size)
+        return reply
+
+    def said(self, turn: Turn) -> None:
+        self._judge.bought(turn.usage)
 
     def _reply(self, body: Json, size: int) -> Reply:
         if size > WINDOW:
@@ -189,7 +127,7 @@ class AnyModel(Models):
     def _turn(self, body: Json) -> Reply:
         thread = RUNNING.get()
         self._asked[thread] += 1
-        last = _words(body["messages"][-1])
+        last = texts(body["messages"][-1])
         if "Summarise the conversation" in last:
             return say("a summary")
         if self.wise:
@@ -249,14 +187,3 @@ def arguments_of(schema: Json, chance: random.Random) -> Any:
         case "boolean":
             return chance.random() < 0.5
     return chance.choice(("", "a", "some words", "\u00e9\u4e2d\U0001f600"))
-
-
-def _words(message: Json) -> str:
-    """All text of a message, results included, without the times."""
-    found: list[str] = []
-    for block in message["content"]:
-        if block["type"] == "text" and not is_stamp(block):
-            found.append(block["text"])
-        elif block["type"] == "tool_result":
-            found += [part.get("text", "") for part in block["content"] if not is_stamp(part)]
-    return "\n".join(found)

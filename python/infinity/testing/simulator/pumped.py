@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infinity._core import Delta, Journal, Message, Wake
+from infinity._core import Delta, Journal, Message
 from infinity.abc import Accepted
 from infinity.readable import readable
 from infinity.stores.sqlite.store import JournalStore
 from infinity.stores.sqlite.wakeup import Wakeup
 
-__all__ = ["PumpedStore"]
+__all__ = ["PumpedStore", "PumpedWakeup"]
 
 T = TypeVar("T")
 
@@ -20,18 +20,23 @@ _LONGEST = 60.0
 """Seconds. No operation of a small journal takes as long."""
 
 
+class PumpedWakeup(Wakeup):
+    def start(self) -> None:
+        """The loop does not look; the store does, while it carries something out."""
+
+
 class PumpedStore:
     """``abc.Store`` over a real journal on disk."""
 
-    def __init__(self, path: Path, committed: Callable[[Delta], None]) -> None:
+    def __init__(self, path: Path, wakeup: Wakeup, committed: Callable[[Delta], None]) -> None:
         self.path = path
         self._committed = committed
         self.accepted: list[tuple[str, str]] = []
         """Thread and id of what was accepted in this life."""
         self.is_open = True
-        self.wakeup = Wakeup(Wake())
-        self._journal = Journal.open(str(path), self.wakeup.wake)
-        self._store = JournalStore(self._journal, self.wakeup)
+        self._wakeup = wakeup
+        self._journal = Journal.open(str(path), wakeup.wake)
+        self._store = JournalStore(self._journal, wakeup)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -42,6 +47,14 @@ class PumpedStore:
             return self._now(found(*given, **how))
 
         return done
+
+    @property
+    def orphaned(self) -> Callable[[Sequence[Message]], None]:
+        return self._store.orphaned
+
+    @orphaned.setter
+    def orphaned(self, put: Callable[[Sequence[Message]], None]) -> None:
+        self._store.orphaned = put
 
     async def commit(self, delta: Delta) -> list[Message]:
         messages = self._now(self._store.commit(delta))
@@ -59,9 +72,6 @@ class PumpedStore:
         self._journal.close()
         self.is_open = False
 
-    def orphaned_to(self, put: Callable[[Sequence[Message]], None]) -> None:
-        self._store.orphaned = put
-
     def release(self) -> None:
         """Give the file back; what a killed process left of it was copied before."""
         self._journal.close()
@@ -72,8 +82,8 @@ class PumpedStore:
             while True:
                 future = work.send(None)
                 while not future.done():
-                    assert readable(self.wakeup.wake.fileno(), _LONGEST), "the journal has not answered"
-                    self.wakeup._readable()
+                    assert readable(self._wakeup.wake.fileno(), _LONGEST), "the journal has not answered"
+                    self._wakeup._readable()
         except StopIteration as end:
             result: T = end.value
             return result

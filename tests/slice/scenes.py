@@ -14,8 +14,8 @@ from aiohttp import web
 from tests.patience import PATIENCE as SOON
 
 from infinity._core import Journal, Mailboxes, Wake, entry_json
-from infinity.abc import ModelCall, ModelInfo, ModelRequest, Models, Part, Store, Text, Turn, Usage
-from infinity.errors import BadRequest, ConfigError
+from infinity.abc import ModelRequest, Part, Store, Text, Turn
+from infinity.errors import BadRequest
 from infinity.feed import Feed, FeedEvent
 from infinity.ids import CountedIds, Ids
 from infinity.local.mailboxes import LocalMailbox
@@ -25,35 +25,16 @@ from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
 from infinity.settings import Settings
-from infinity.stamps import is_stamp
 from infinity.stores.sqlite.store import JournalStore
 from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.testing.clock import VirtualClock
 from infinity.testing.messages_rules import check
+from infinity.testing.replies import OneModel, Reply
 from infinity.testing.tool_server import ToolServer
 
-Reply = Turn | Exception | Callable[[dict[str, Any]], AsyncIterator[Part]]
 
-
-def say(text: str) -> Turn:
-    return Turn([{"type": "text", "text": text}], usage=Usage(10, 5))
-
-
-def call(*calls: tuple[str, dict[str, Any]], text: str = "", ids: Sequence[str] = ()) -> Turn:
-    """A turn that calls tools. The provider's ids repeat from turn to turn, as some providers' do (L9)."""
-    made = [
-        ModelCall((ids or [f"toolu_{n}" for n in range(99)])[index], tool, arguments)
-        for index, (tool, arguments) in enumerate(calls)
-    ]
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-    blocks += [
-        {"type": "tool_use", "id": each.id, "name": each.tool, "input": each.arguments} for each in made
-    ]
-    return Turn(blocks, tuple(made), "tool_use", Usage(10, 5))
-
-
-class Replies(Models):
-    """``abc.Model`` and ``abc.Models``: answers in turn, and refuses what the real API would refuse (I4)."""
+class Replies(OneModel):
+    """Answers in turn, and refuses what the real API would refuse (I4)."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -61,7 +42,6 @@ class Replies(Models):
         self._by_cause: list[tuple[str, Reply]] = []
         self._replies: deque[Reply] = deque()
         self._paused = False
-        self.info = ModelInfo("test/model", "test", "model")
 
     def then(self, *replies: Reply) -> Replies:
         self._replies.extend(replies)
@@ -72,42 +52,17 @@ class Replies(Models):
         self._by_cause.append((needle, reply))
         return self
 
-    def resolve(self, name: str) -> tuple[Replies, ModelInfo]:
-        if name not in ("", "test/model"):
-            raise ConfigError(f"there is no model {name!r}; configured: test/model")
-        return self, self.info
-
-    async def list(self) -> list[ModelInfo]:
-        return [self.info]
-
-    async def close(self) -> None:
-        return
-
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        body = {
-            "model": "model",
-            "max_tokens": request.max_tokens,
-            "system": request.system,
-            "tools": msgspec.json.decode(request.tools),
-            "messages": msgspec.json.decode(request.messages),
-        }
+    async def reply_to(self, request: ModelRequest, body: dict[str, Any]) -> Reply:
         problems = check(body, paused=body["messages"][-1:] if self._paused else [])
         assert not problems, f"the real API would refuse this request: {problems}\n{body['messages']}"
         reply = self._reply(body)
         async with self.asked:
             self.requests.append(body)
             self.asked.notify_all()
-        if isinstance(reply, Exception):
-            raise reply
-        if isinstance(reply, Turn):
-            for block in reply.blocks:
-                if block["type"] == "text":
-                    yield Text(block["text"])
-            self._paused = reply.stop_reason == "pause_turn"
-            yield reply
-            return
-        async for part in reply(body):
-            yield part
+        return reply
+
+    def said(self, turn: Turn) -> None:
+        self._paused = turn.stop_reason == "pause_turn"
 
     def _reply(self, body: dict[str, Any]) -> Reply:
         last = msgspec.json.encode(body["messages"][-1]).decode()
@@ -283,14 +238,3 @@ class World:
 
     async def kinds(self, thread: str) -> list[str]:
         return [entry["kind"] for entry in await self.history(thread)]
-
-
-def texts(message: dict[str, Any]) -> str:
-    """All text of a request's message, results included, without the times."""
-    found: list[str] = []
-    for block in message["content"]:
-        if block["type"] == "text" and not is_stamp(block):
-            found.append(block["text"])
-        elif block["type"] == "tool_result":
-            found += [part.get("text", "") for part in block["content"] if not is_stamp(part)]
-    return "\n".join(found)

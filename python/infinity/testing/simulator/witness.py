@@ -1,0 +1,74 @@
+"""What is seen of an engine from beside it, while it works: slices, purchases, early events. The simulator and the tests with a real clock watch alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from infinity._core import Delta, Message
+from infinity.runtime import Runtime
+from infinity.settings import Settings
+
+from .model import RUNNING
+from .purchases import Purchases
+
+__all__ = ["Witness"]
+
+
+class Witness:
+    """Base of a host that is watched. ``violations``: what was seen to break an invariant while it happened."""
+
+    runtime: Runtime
+    settings: Settings
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.purchases = Purchases(self)
+        self.kept: dict[tuple[str, str], str] = {}
+        """Calls of the early events that are kept, by thread and id."""
+        self.slices = 0
+
+    def violated(self, what: str) -> None:
+        self.violations.append(what)
+
+    def submitted(self, delta: Delta) -> None:
+        """What a commit keeps, whoever hears of its end."""
+        self.kept.update({(delta.thread, message.id): about for about, message in delta.kept})
+
+    def committed(self, delta: Delta) -> None:
+        """Early events, of which only their own commits tell (SUB-9), and completions that are on record."""
+        self.submitted(delta)
+        kept = self.kept
+        self.purchases.committed(delta.thread, [message for _, message, _ in delta.consumed])
+        gone = {*delta.released, *delta.dropped}
+        left = [key for key, about in kept.items() if key[0] == delta.thread and about in delta.ended]
+        if forgotten := [key for key in left if kept[key] not in gone]:
+            self.violated(f"their call has ended, and they wait: {forgotten} (I13)")
+        for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
+            del kept[key]
+
+    def watch_slices(self) -> None:
+        """One at a time for each thread, each with what arrived next (I1). Of the present runtime, before it starts."""
+        loop, active = self.runtime.loop, Counter[str]()
+        genuine = loop.run_slice
+
+        async def watched(thread: str, batch: Sequence[Message], **how: Any) -> None:
+            RUNNING.set(thread)
+            self.slices += 1
+            if active[thread]:
+                self.violated(f"two slices of {thread} at once (I1)")
+            numbers = [message.seq for message in batch]
+            if numbers != sorted(numbers):
+                self.violated(f"{thread} got its messages out of order: {numbers} (I1)")
+            active[thread] += 1
+            try:
+                await genuine(thread, batch, **how)
+            except Exception:
+                if thread not in loop._kept.threads():
+                    self.purchases.lost(thread)
+                raise
+            finally:
+                active[thread] -= 1
+
+        loop.run_slice = watched  # type: ignore[method-assign]
