@@ -9,7 +9,8 @@ import pytest
 from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import BYTES, ROWS, Conflicts
 
-from infinity.engine import endings, work
+from infinity.engine import endings
+from infinity.engine.slice import state
 from infinity.message import Action
 from infinity.settings import Limits, Settings
 from infinity.testing.replies import call, say
@@ -42,7 +43,7 @@ async def test_calls_are_cancelled_in_portions(
 async def test_a_batch_of_the_queue_goes_on_in_the_next_commit(
     world: CloudWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "FULL_ROWS", 1)
+    monkeypatch.setattr(state, "FULL_ROWS", 1)
     world.model.then(*[say("read")] * 8)
     thread = await world.runtime.create()
     for n in range(8):

@@ -12,7 +12,8 @@ import pytest
 from tests.slice.scenes import Streaming, World
 
 from infinity._core import Delta, Message
-from infinity.engine import endings, work
+from infinity.engine import endings
+from infinity.engine.slice import state
 from infinity.errors import LimitReached
 from infinity.message import Action
 from infinity.settings import Limits, Settings
@@ -181,7 +182,7 @@ async def portions(world: World, thread: str, action: Action, between: Callable[
 async def test_a_batch_that_one_commit_has_no_room_for_is_folded_in_by_several_and_answered_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "FULL_ROWS", 12)
+    monkeypatch.setattr(state, "FULL_ROWS", 12)
     committed = hold_to_dsql(world)
     slow = Streaming("…", say("one moment"))
     world.model.then(slow, say("all read"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from infinity.abc import Store
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice
 
 MICRODOLLARS = 1_000_000
 

@@ -7,14 +7,17 @@ changes nothing and is not tried again at once (B9).
 
 from __future__ import annotations
 
+import msgspec
+
 from infinity._core import CoreError, Message
 from infinity.abc import Origin, Range, Turn
 from infinity.backoff import Backoff
+from infinity.engine import children
 from infinity.engine.content import admitted
 from infinity.engine.endings import closing
 from infinity.engine.memo import glance, recall, remember
 from infinity.engine.optional import optional
-from infinity.engine.work import Slice, encode_json
+from infinity.engine.slice.state import Slice
 from infinity.message import Kind, Summary, encode, text_blocks
 
 KEEP = 8
@@ -64,9 +67,9 @@ def start(current: Slice, *, keep: int = KEEP) -> str | None:
     if found is None:
         return "there is nothing to compact: the history is too short"
     begin, end = found
-    child_id = current.child_id(f"compaction.{begin}.{end}.{memo.compaction_failures}")
-    child = current.fork(child_id, Origin(compaction=Range(begin, end)), upto=end)
-    child.add_user(encode_json(text_blocks(INSTRUCTIONS)), now=current.now)
+    child_id = children.child_id(current, f"compaction.{begin}.{end}.{memo.compaction_failures}")
+    child = children.fork(current, child_id, Origin(compaction=Range(begin, end)), upto=end)
+    child.add_user(msgspec.json.encode(text_blocks(INSTRUCTIONS)), now=current.now)
     memo.compaction = child_id
     remember(current.thread, memo)
     current.note("compaction", state="started", child=child_id, start=begin, end=end)
@@ -136,12 +139,14 @@ def finish(current: Slice, turn: Turn | None) -> None:
         usage = turn.usage
         spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
         current.thread.add_turn(
-            encode_json(text_blocks(body.text)),
+            msgspec.json.encode(text_blocks(body.text)),
             [],
             now=current.now,
             usage=spent,
             cost=current.spend(usage),
-            meta=encode_json({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
+            meta=msgspec.json.encode(
+                {"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}
+            ),
         )
     current.thread.send(current.thread.parent, f"summary.{current.thread.id}", Kind.SUMMARY, encode(body))
     current.thread.close()
@@ -175,7 +180,7 @@ def apply(current: Slice, message: Message, body: Summary) -> None:
 
 
 def _replace(current: Slice, body: Summary) -> str | None:
-    blocks = encode_json(admitted(text_blocks(HEADING + body.text))[0])
+    blocks = msgspec.json.encode(admitted(text_blocks(HEADING + body.text))[0])
     try:
         current.thread.add_summary(body.start, body.end, blocks, now=current.now)
     except CoreError as error:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from infinity._core import Call
 from infinity.abc import Offer, OutboxRow
-from infinity.engine import prompts
+from infinity.engine import prompts, questions
+from infinity.engine.slice.state import Slice
 from infinity.message import Action, Control, Result, text_blocks
 from infinity.settings import Policy
 
 if TYPE_CHECKING:
     from infinity.engine.services import Services
-    from infinity.engine.work import Slice
 
 __all__ = ["admit", "ask", "review", "verdict"]
 
@@ -33,7 +33,8 @@ def verdict(policy: Policy, offer: Offer) -> str:
 
 def ask(current: Slice, call: Call) -> None:
     """The runtime's own question before a call leaves: durable, answered like any other prompt."""
-    current.open_prompt(
+    questions.open_prompt(
+        current,
         "consent",
         call,
         {

@@ -7,18 +7,17 @@ kept whole beside its entry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from infinity._core import admit
+from infinity.engine.slice.state import Slice
 from infinity.errors import ConfigError
 from infinity.message import Block
+from infinity.stamps import stamp
 
-if TYPE_CHECKING:
-    from infinity.engine.work import Slice
-
-__all__ = ["CHARS_PER_TOKEN", "admitted", "entering", "fits", "room", "shortened"]
+__all__ = ["CHARS_PER_TOKEN", "admitted", "entering", "fits", "room", "shortened", "stamped"]
 
 CHARS_PER_TOKEN = 3
 """An estimate on the safe side: English has four or more, digits and most other scripts fewer."""
@@ -50,6 +49,12 @@ def entering(
     if notes:
         meta["changed"] = notes[:20]
     return short, meta
+
+
+def stamped(current: Slice, content: list[Block]) -> list[Block]:
+    """With the time at which it came in a block of its own (M6)."""
+    zone = current.services.settings.timezone
+    return [stamp(current.came_at or current.now, zone), *content] if zone else content
 
 
 def room(current: Slice) -> int:

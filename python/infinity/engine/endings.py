@@ -8,9 +8,10 @@ any more and asks no model.
 from __future__ import annotations
 
 from infinity._core import Call
-from infinity.engine import prompts
+from infinity.abc import Origin
+from infinity.engine import calls, children, prompts
 from infinity.engine.memo import Ending, glance, recall, remember
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice
 
 __all__ = ["close", "closing", "go_on", "interrupt", "open_call"]
 
@@ -54,7 +55,7 @@ def open_call(current: Slice, id: str) -> Call | None:
 def _cancel(current: Slice, ending: Ending) -> None:
     whole = _portion(current, ending)
     if whole and ending.closing:
-        current.finish_closing(ending.report)
+        _finish(current, ending.report)
     left = None if whole else ending
     if glance(current.thread).ending != left:
         memo = recall(current.thread)
@@ -67,15 +68,28 @@ def _cancel(current: Slice, ending: Ending) -> None:
 def _portion(current: Slice, ending: Ending) -> bool:
     """Whether that was all; at least one has ended. Calls of the last turn come first: history goes on when they have their results."""
     text = prompts.CLOSED if ending.closing else prompts.INTERRUPTED
-    calls = [call for call in current.thread.calls() if call.position < ending.before]
-    calls.sort(key=lambda call: call.detached)
+    ending_calls = [call for call in current.thread.calls() if call.position < ending.before]
+    ending_calls.sort(key=lambda call: call.detached)
     subscriptions = current.thread.subscriptions() if ending.closing else []
-    for ended, call in enumerate([*calls, *subscriptions]):
+    for ended, call in enumerate([*ending_calls, *subscriptions]):
         if ended and current.thread.staged()[0] >= MOST_ROWS:
             return False
         if call.subscription:
             current.thread.end_subscription(call.id)
-            current.notify_cancelled(call.id)
+            calls.notify_cancelled(current, call.id)
         else:
-            current.cancel(call, text)
+            calls.cancel(current, call, text)
     return True
+
+
+def _finish(current: Slice, report: str | None) -> None:
+    """The thread ends with this commit, its report in the same one (L12). Its calls and subscriptions have ended."""
+    if current.thread.parent is not None and (report or Origin.of(current.thread).spawned):
+        children.report(
+            current, report or "(closed without a report)", key=f"closed.{current.thread.id}", closed=True
+        )
+    if (retry := glance(current.thread).retry) is not None:
+        current.thread.cancel_timer(retry)
+    current.thread.close()
+    current.thread.plan_outbox(f"close.{current.thread.id}", "close", "", b"{}")
+    current.note("status", status="closed")

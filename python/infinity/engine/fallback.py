@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,10 +20,8 @@ from infinity.engine import compaction
 from infinity.engine.content import CHARS_PER_TOKEN, fits
 from infinity.engine.memo import Simpler, recall, remember
 from infinity.engine.request import LEAST_TEXT, request_of
+from infinity.engine.slice.state import Slice
 from infinity.errors import ContextTooLong, InvalidModelRequest, ModelError, ModelRefused
-
-if TYPE_CHECKING:
-    from infinity.engine.work import Slice
 
 MOST_REQUESTS = 3
 """Simpler requests of one completion: what was named, then everything that can be simpler, then the rest of a named block."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice
 
 __all__ = ["KeptTurns"]
 

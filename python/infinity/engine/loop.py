@@ -25,9 +25,9 @@ from infinity.engine.slice.consult import consult
 from infinity.engine.slice.dispatch import dispatch
 from infinity.engine.slice.load import load
 from infinity.engine.slice.prepare import prepare
+from infinity.engine.slice.state import Slice
 from infinity.engine.threads import HotThreads
 from infinity.engine.watched import watched
-from infinity.engine.work import Slice
 from infinity.errors import (
     Conflict,
     DamagedStore,
@@ -436,7 +436,7 @@ class Loop:
             await dispatch(current, turn)
             compaction.consider(current)
             if current.full:
-                current.out_of_time = True
+                current.last()
             if current.ready:
                 await self._prepare(current, self._more(current.thread.id))
 

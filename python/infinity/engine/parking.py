@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from infinity._core import Message, Thread
 from infinity.abc import HELD_BACK, Problem
-from infinity.engine import endings, prompts, spending
+from infinity.engine import calls, endings, prompts, spending
 from infinity.engine.memo import recall, remember
 from infinity.engine.optional import optional_async
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed, commit
 from infinity.engine.slice.prepare import prepare
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice
 from infinity.errors import LimitReached
 from infinity.message import Result, Timer, decode
 
@@ -102,12 +102,12 @@ def _answered(current: Slice, message: Message) -> bool:
     if call is None:
         return False
     if isinstance(body, Result):
-        current.fail(call, prompts.too_large_to_keep(call.tool))
+        calls.fail(current, call, prompts.too_large_to_keep(call.tool))
     else:
         seconds = current.services.settings.timeouts.call
-        current.fail(call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
+        calls.fail(current, call, prompts.past_deadline(call.tool, seconds, prompts.Sending.ATTEMPTED))
         if call.toolset:
-            current.notify_cancelled(call.id)
+            calls.notify_cancelled(current, call.id)
     current.thread.consume(message)
     return True
 

@@ -6,20 +6,45 @@ another one does not extend it. Once nobody is asked any more the deadline runs 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from infinity._core import Call, Thread
 from infinity.engine.memo import Asking, Memo, glance, recall, remember
+from infinity.engine.slice.state import Slice
+from infinity.escaping import escape
 from infinity.message import Choice, Kind, Timer, TimerPurpose, encode
-
-if TYPE_CHECKING:
-    from infinity.engine.work import Slice
 
 LEAST_LEFT_MS = 60_000
 """Of a deadline that goes on after an answer: time for a tool to take the answer and use it."""
 
 
-def ask(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
+def open_prompt(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
+    """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
+    id = f"{kind}.{call.id}"
+    prompt = {"call_id": call.id, "tool": call.tool, "asked_at": current.now, **_spelled_out(prompt)}
+    current.thread.open_prompt(id, kind, msgspec.json.encode(prompt))
+    if kind == "consent":
+        memo = recall(current.thread)
+        memo.prompts[call.id] = kind
+        remember(current.thread, memo)
+    else:
+        _ask(current, kind, call, prompt)
+    # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
+    shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
+    current.note("prompt", id=id, prompt_kind=kind, **shown)
+
+
+def _spelled_out(prompt: dict[str, Any]) -> dict[str, Any]:
+    """A question with what cannot be seen in its words escaped, for every client that shows it (S12)."""
+    if "prompt" not in prompt:
+        return prompt
+    asked = "\n".join(map(escape, prompt["prompt"].split("\n")))
+    return {**prompt, "prompt": asked, "choices": [escape(choice) for choice in prompt["choices"]]}
+
+
+def _ask(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
     """A question or sign-in has opened, or has taken the place of one of its kind."""
     memo = recall(current.thread)
     asking = memo.asking.setdefault(call.id, Asking())

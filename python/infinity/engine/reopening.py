@@ -5,9 +5,10 @@ Since 0.2 a root is closed by a person or the API only. Under 0.1 the model coul
 
 from __future__ import annotations
 
+import msgspec
+
 from infinity._core import Delta, Thread
 from infinity.abc import Entry, Store, read_entry
-from infinity.engine.work import encode_json
 
 TAIL = 256
 """Entries at the end that are looked at: a turn and the results of all its calls."""
@@ -25,7 +26,7 @@ async def reopened(store: Store, thread: str, now: int) -> Delta | None:
     if not closed_by_model([read_entry(record) for _, record in rows]):
         return None
     state.reopen()
-    state.note("status", encode_json({"at": now, "status": "reopened"}))
+    state.note("status", msgspec.json.encode({"at": now, "status": "reopened"}))
     return state.delta(now)
 
 

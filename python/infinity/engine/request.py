@@ -13,7 +13,7 @@ from infinity.engine.content import CHARS_PER_TOKEN, fits
 from infinity.engine.memo import Simpler, glance
 
 if TYPE_CHECKING:
-    from infinity.engine.work import Slice
+    from infinity.engine.slice.state import Slice
 
 LEAST_ANSWER = 256
 """Tokens that are asked for however full the window seems: the estimate may be wrong, and the API says when it is not."""

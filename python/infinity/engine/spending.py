@@ -13,7 +13,7 @@ from infinity.backoff import Backoff
 from infinity.engine import budget, compaction, stand_ins
 from infinity.engine.attempts import Owed, bound
 from infinity.engine.memo import Memo, glance, recall, remember
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice, Why
 from infinity.errors import ConfigError, ModelError
 from infinity.message import Kind, Timer, TimerPurpose, encode
 from infinity.settings import Retries
@@ -100,18 +100,19 @@ async def _free_to_ask(current: Slice, memo: Memo) -> bool:
     probes = current.services.probes
     if memo.cause is not None:
         await probes.refresh()
-        current.probing = current.probing or current.woken
+        if Why.WAKE in current.why:
+            current.why |= Why.PROBE
     cause = probes.standing(current.model, current.asks)
     if cause is not None and stand_ins.has_any(current):
         if await probes.take(cause):
-            current.probing = True
+            current.why |= Why.PROBE
             return True
         if stand_ins.switch(current, cause.text):
             return True
     if cause is None or current.asked_by_a_person or current.bought or compaction.is_summariser(current):
         return True
     if await probes.take(cause):
-        current.probing = True
+        current.why |= Why.PROBE
         return True
     await hold(current, cause.key, cause.code, cause.text)
     return False
@@ -261,7 +262,8 @@ def unhold(current: Slice, *, person: bool) -> None:
 
 def recovered(current: Slice) -> None:
     """A turn was bought: what failed before it counts no longer."""
-    current.wasted, current.receives, current.probing = 0, 1, False
+    current.wasted, current.receives = 0, 1
+    current.why &= ~Why.PROBE
     if glance(current.thread).stand_in is not None:
         stand_ins.recorded(current)
     _forget(current)
@@ -274,10 +276,10 @@ def started_anew(current: Slice) -> None:
     crash, and refill the budget each time.
     """
     current.receives = 1
-    current.asked_by_a_person = True
+    current.why |= Why.PERSON
     if current.thread.attempts:
         current.thread.clear_attempts()
-        current.out_of_time = True
+        current.last()
     _forget(current)
 
 

@@ -8,9 +8,9 @@ answers. Attempts of all of them count as attempts, and what they cost counts ag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from infinity.engine.memo import glance, recall, remember
+from infinity.engine.slice.state import Slice, Why
 from infinity.errors import (
     ConfigError,
     InvalidModelRequest,
@@ -20,9 +20,6 @@ from infinity.errors import (
     Overloaded,
     RateLimited,
 )
-
-if TYPE_CHECKING:
-    from infinity.engine.work import Slice
 
 __all__ = ["has_any", "recorded", "switch", "takes_over"]
 
@@ -82,7 +79,8 @@ async def takes_over(current: Slice, error: ModelError | ConfigError) -> bool:
             await probes.failed(cause, error.code, str(error), probe=True)
     if not switched and not own:
         current.provider, current.model = current.services.models.resolve(current.thread.model)
-    current.probing = current.probing and not switched
+    if switched:
+        current.why &= ~Why.PROBE
     return switched
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from infinity._core import Delta, Message
 from infinity.abc import Usage
-from infinity.engine.family import tell_parent
-from infinity.engine.work import Slice
+from infinity.engine.children import tell_parent
+from infinity.engine.slice.state import Slice
 
 
 @dataclass(frozen=True, slots=True)

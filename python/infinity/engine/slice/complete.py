@@ -17,8 +17,8 @@ from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
 from infinity.engine.memo import glance
 from infinity.engine.request import request_of
+from infinity.engine.slice.state import Progress, Slice
 from infinity.engine.watched import watched
-from infinity.engine.work import Slice
 from infinity.errors import (
     ConfigError,
     ContextTooLong,
@@ -51,7 +51,7 @@ async def complete(current: Slice) -> Turn | None:
         # Nothing more can be bought now; a turn that was bought before is committed, or kept, and another slice goes on.
         if not current.bought:
             raise
-        current.out_of_time = current.cut = True
+        current.last(cut=True)
     if turn is not None:
         current.bought = True
         spending.recovered(current)
@@ -110,7 +110,7 @@ async def _tries(current: Slice) -> Turn | None:
             if wait > 0:
                 await _interruptible(current, current.services.clock.sleep(wait))
         except _Interrupted:
-            current.cut = current.out_of_time
+            _cut_off(current)
             return None
         if not await spending.may_buy(current):
             return None
@@ -217,6 +217,12 @@ class _Shown:
         return "".join(self._text).strip()
 
 
+def _cut_off(current: Slice) -> None:
+    """A completion was ended: by the end of the host's time, or by a person."""
+    if current.out_of_time:
+        current.last(cut=True)
+
+
 async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: float) -> Turn:
     await shown.wait_for_its_turn(request.model.name)
     made = request
@@ -230,7 +236,7 @@ async def _stream(model: Model, request: ModelRequest, shown: _Shown, seconds: f
 
 async def _kept(current: Slice, shown: _Shown) -> Turn | None:
     """An interrupt keeps what the user saw; a stop takes it back and asks again on resume. Both have used what they have used."""
-    current.cut = current.out_of_time
+    _cut_off(current)
     if current.signal is not Action.INTERRUPT or not shown.visible:
         shown.retract()
         await spending.failed(current, "expired" if current.out_of_time else "interrupted", shown.used())
@@ -267,4 +273,8 @@ def postpone(current: Slice) -> None:
         spending.park(current, "time_limit", f"{text}. Send a message or {spending.RESUME}")
         return
     # What was ended was no completion; what was completed counts on (limits.rounds).
-    spending.try_again_at(current, current.now, rounds=current.rounds - 1 if current.cut else current.rounds)
+    spending.try_again_at(
+        current,
+        current.now,
+        rounds=current.rounds - 1 if current.progress is Progress.CUT else current.rounds,
+    )

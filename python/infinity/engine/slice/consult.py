@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infinity._core import Message
-from infinity.engine import compaction, questions
+from infinity.engine import children, compaction, questions
 from infinity.engine.memo import glance
 from infinity.engine.outbox import Outbox
-from infinity.engine.work import Slice
+from infinity.engine.slice.state import Slice
 from infinity.message import Action, Control, Kind, Timer, TimerPurpose, decode
 
 
 async def consult(current: Slice, batch: Sequence[Message], outbox: Outbox) -> None:
     kinds = {message.kind for message in batch}
     if Kind.EVENT in kinds:
-        await current.count_children()
+        await children.count_living(current)
     if Kind.TIMER in kinds:
         for message in batch:
             if message.kind == Kind.TIMER:

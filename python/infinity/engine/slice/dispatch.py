@@ -10,11 +10,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from infinity._core import Call
 from infinity.abc import BuiltinError, ModelCall, Offer, Turn
-from infinity.engine import consent, endings, prompts
+from infinity.engine import calls, consent, endings, prompts
+from infinity.engine.calls import SLEEPER
+from infinity.engine.context import SliceContext
 from infinity.engine.optional import optional
-from infinity.engine.work import SLEEPER, Slice, encode_json
+from infinity.engine.slice.state import Slice
 from infinity.errors import LimitReached
 from infinity.message import text_blocks
 
@@ -36,18 +40,17 @@ _ENDS = {
 async def dispatch(current: Slice, turn: Turn) -> None:
     started_at = current.now
     turn = _in_real_names(current, turn)
-    calls = _record(current, turn)
-    current.turns += 1
+    planned = _record(current, turn)
     current.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
     answered_at_once = False
-    for index, (model_call, call) in enumerate(zip(turn.calls, calls, strict=True)):
+    for index, (model_call, call) in enumerate(zip(turn.calls, planned, strict=True)):
         if index < current.limits.calls_per_turn:
             await _route(current, model_call, call)
         else:
-            current.fail(call, prompts.too_many_calls(current.limits.calls_per_turn))
+            calls.fail(current, call, prompts.too_many_calls(current.limits.calls_per_turn))
         answered_at_once |= call.tool != SLEEPER and call.id not in _open_ids(current)
     if answered_at_once and current.closing is None:
-        current.wake_sleepers(prompts.SLEEP_REFUSED)
+        calls.wake_sleepers(current, prompts.SLEEP_REFUSED)
     if current.closing is not None:
         endings.close(current)
     current.mark("dispatch", started_at)
@@ -79,12 +82,12 @@ def _record(current: Slice, turn: Turn) -> list[Call]:
     blocks = [_with_our_id(block, ids) if block["type"] == "tool_use" else block for block in turn.blocks]
     usage = turn.usage
     current.thread.add_turn(
-        encode_json(blocks),
+        msgspec.json.encode(blocks),
         calls,
         now=current.now,
         usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
         cost=current.spend(usage),
-        meta=encode_json({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
+        meta=msgspec.json.encode({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
     )
     if (problem := _ENDS.get(turn.stop_reason)) is not None:
         current.problem(*problem)
@@ -112,7 +115,7 @@ def _plan(current: Slice, model_call: ModelCall) -> Call:
         provider_id=model_call.id,
         tool=model_call.tool,
         toolset=offer.toolset if offer is not None else "",
-        arguments=encode_json(model_call.arguments or {}),
+        arguments=msgspec.json.encode(model_call.arguments or {}),
         deadline=deadline,
         user_id=current.thread.actor,
     )
@@ -122,11 +125,13 @@ async def _route(current: Slice, model_call: ModelCall, call: Call) -> None:
     offer = current.offer(model_call.tool)
     arguments = model_call.arguments
     if arguments is None:
-        current.fail(call, prompts.bad_arguments(call.tool, [model_call.problem or "not a JSON object"]))
+        calls.fail(
+            current, call, prompts.bad_arguments(call.tool, [model_call.problem or "not a JSON object"])
+        )
     elif offer is None or call.tool == RESERVED:
-        current.fail(call, prompts.unknown_tool(call.tool, _nearest(current, call.tool)))
+        calls.fail(current, call, prompts.unknown_tool(call.tool, _nearest(current, call.tool)))
     elif problems := offer.problems(arguments):
-        current.fail(call, prompts.bad_arguments(call.tool, problems))
+        calls.fail(current, call, prompts.bad_arguments(call.tool, problems))
     elif offer.builtin is not None:
         await _run(current, offer, call, arguments)
     else:
@@ -143,14 +148,14 @@ def _nearest(current: Slice, name: str) -> list[str]:
 async def _run(current: Slice, offer: Offer, call: Call, arguments: dict[str, Any]) -> None:
     assert offer.builtin is not None
     try:
-        text = await offer.builtin.run(current, call, arguments)
+        text = await offer.builtin.run(SliceContext(current), call, arguments)
     except BuiltinError as error:
-        current.fail(call, f"Error: {error}")
+        calls.fail(current, call, f"Error: {error}")
     except LimitReached as error:
-        current.fail(call, f"Error: {error}.")
+        calls.fail(current, call, f"Error: {error}.")
     else:
         if text is not None:
-            current.answer(call, text_blocks(text))
+            calls.answer(current, call, text_blocks(text))
 
 
 def _send(current: Slice, offer: Offer, call: Call) -> None:
@@ -163,8 +168,8 @@ def _send(current: Slice, offer: Offer, call: Call) -> None:
     )
     match consent.verdict(current.services.settings.policy, offer):
         case "deny":
-            current.fail(call, prompts.denied(call.tool))
+            calls.fail(current, call, prompts.denied(call.tool))
         case "ask":
             consent.ask(current, call)
         case _:
-            current.release(call)
+            calls.release(current, call)

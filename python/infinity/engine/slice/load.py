@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from infinity._core import CoreError, Message, Thread
 from infinity.engine.services import Services
+from infinity.engine.slice.state import Slice
 from infinity.engine.threads import HotThreads
-from infinity.engine.work import Slice
 from infinity.errors import from_core
 
 

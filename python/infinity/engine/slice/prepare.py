@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from infinity._core import Call, Message
 from infinity.abc import HELD_BACK, SPAWN, Origin, Problem
-from infinity.engine import compaction, consent, endings, family, prompts, questions, spending
-from infinity.engine.content import entering
+from infinity.engine import calls, children, compaction, consent, endings, prompts, questions, spending
+from infinity.engine.content import entering, stamped
 from infinity.engine.memo import recall, remember
-from infinity.engine.work import Slice, encode_json
+from infinity.engine.slice.state import Slice, Why
 from infinity.errors import LimitReached
 from infinity.message import (
     KEEP_CALLS,
@@ -48,7 +50,7 @@ def prepare(current: Slice, batch: Sequence[Message]) -> None:
             _result(current, message, result)
     current.came_at = 0
     if first:
-        current.wake_sleepers(prompts.SLEEP_INTERRUPTED)
+        calls.wake_sleepers(current, prompts.SLEEP_INTERRUPTED)
     for message, body in fresh:
         if not current.thread.seen(message.id):
             if _has_room(current):
@@ -57,7 +59,7 @@ def prepare(current: Slice, batch: Sequence[Message]) -> None:
                 current.left.append(message)
     endings.go_on(current)
     if current.thread.position != position:
-        current.spoken = True
+        current.why |= Why.INPUT
         spending.unhold(current, person=current.asked_by_a_person)
     current.mark("prepare", started_at)
     current.services.observer.gate("prepared")
@@ -94,16 +96,16 @@ def _is_wake(body: Body) -> bool:
 
 
 def _user(current: Slice, message: Message, body: UserText) -> None:
-    current.detach_all()
-    current.asked_by_a_person = True
+    calls.detach_all(current)
+    current.why |= Why.PERSON
     if current.thread.status == "stopped":
         _resume(current)
     content, kept = entering(current, body.content)
     current.thread.add_user(
-        encode_json(current.stamped(content)),
+        msgspec.json.encode(stamped(current, content)),
         now=current.now,
         actor=body.user_id,
-        meta=encode_json(
+        meta=msgspec.json.encode(
             {
                 "message_id": message.id,
                 "user_id": body.user_id,
@@ -128,11 +130,12 @@ def _result(current: Slice, message: Message, body: Result) -> None:
         subscription = False
         text = f"Error: no further subscription, the limit of {current.limits.subscriptions} is reached; the server was told to cancel it."
         content = text_blocks(text)
-        current.notify_cancelled(call.id)
+        calls.notify_cancelled(current, call.id)
     elif subscription:
         content = [*content, *text_blocks(prompts.subscription_confirmed(call.id))]
     meta = {**kept, "display": body.display} if body.display else kept
-    current.answer(
+    calls.answer(
+        current,
         call,
         content,
         state="failed" if body.failed else "answered",
@@ -141,7 +144,7 @@ def _result(current: Slice, message: Message, body: Result) -> None:
         meta=meta,
     )
     if body.cancel:
-        current.notify_cancelled(call.id)
+        calls.notify_cancelled(current, call.id)
     current.thread.consume(message)
 
 
@@ -171,19 +174,19 @@ def _event(current: Slice, message: Message, body: Event) -> None:
         "tool": call.tool,
         "call_id": call.id,
         "arguments": call.arguments,
-        "blocks": encode_json(current.stamped(content)),
+        "blocks": msgspec.json.encode(stamped(current, content)),
         "now": current.now,
-        "meta": encode_json(meta),
+        "meta": msgspec.json.encode(meta),
     }
     if not (body.associative or _child_for(current, message, event)):
         body = Event(call_id=body.call_id, content=body.content, associative=True, final=body.final)
     if body.associative:
-        current.detach_all()
+        calls.detach_all(current)
         current.thread.add_event(current.ids.mint("event"), **event)
         current.thread.set_actor(call.user_id)
     if body.final:
         current.thread.end_subscription(call.id)
-        current.forget_subscription(call.id)
+        calls.forget_subscription(current, call.id)
         current.note("subscription", id=call.id, active=False)
     current.thread.consume(message)
 
@@ -203,21 +206,21 @@ def _child_for(current: Slice, message: Message, event: dict[str, Any]) -> bool:
     """A child thread for an event (SUB-5); false at a limit: then the thread itself gets it, nothing is lost."""
     call = current.thread.call(event["call_id"])
     assert call is not None
-    child_id = current.child_id(message.id)
+    child_id = children.child_id(current, message.id)
     try:
-        child = current.fork_for(child_id, call)
+        child = children.fork_for(current, child_id, call)
     except LimitReached as error:
         current.problem("limit", f"{error}; the event was given to this thread instead")
         return False
     child.add_event(current.ids.mint("event"), **event)
     seed = text_blocks(prompts.event_seed(child_id, current.thread.id))
-    child.add_user(encode_json(seed), now=current.now, actor=call.user_id)
+    child.add_user(msgspec.json.encode(seed), now=current.now, actor=call.user_id)
     return True
 
 
 def _report(current: Slice, message: Message, body: Report) -> None:
-    current.detach_all()
-    family.heard_from(current.thread, body.child)
+    calls.detach_all(current)
+    children.heard_from(current.thread, body.child)
     state = " and has closed" if body.closed else ""
     text = body.text if body.by_runtime else f"Thread {body.child} reports{state}:\n\n{body.text}"
     content, kept = entering(current, text_blocks(text))
@@ -225,29 +228,31 @@ def _report(current: Slice, message: Message, body: Report) -> None:
         current.ids.mint("event"),
         tool=body.tool,
         call_id=body.call_id,
-        arguments=encode_json(body.arguments),
-        blocks=encode_json(current.stamped(content)),
+        arguments=msgspec.json.encode(body.arguments),
+        blocks=msgspec.json.encode(stamped(current, content)),
         now=current.now,
-        meta=encode_json({"message_id": message.id, "child": body.child, "closed": body.closed, **kept}),
+        meta=msgspec.json.encode(
+            {"message_id": message.id, "child": body.child, "closed": body.closed, **kept}
+        ),
     )
     current.thread.set_actor(body.user_id)
     current.thread.consume(message)
 
 
 def _parent(current: Slice, message: Message, body: ParentText) -> None:
-    current.detach_all()
+    calls.detach_all(current)
     origin = Origin.of(current.thread)
     content, kept = entering(current, text_blocks(f"Message from the parent thread:\n\n{body.text}"))
     current.thread.add_event(
         current.ids.mint("event"),
         tool=origin.tool or SPAWN,
         call_id=origin.call_id,
-        arguments=encode_json(origin.arguments or {}),
-        blocks=encode_json(current.stamped(content)),
+        arguments=msgspec.json.encode(origin.arguments or {}),
+        blocks=msgspec.json.encode(stamped(current, content)),
         now=current.now,
-        meta=encode_json({"message_id": message.id, **kept}),
+        meta=msgspec.json.encode({"message_id": message.id, **kept}),
     )
-    family.assign(current.thread)
+    children.assign(current.thread)
     current.thread.set_actor(body.user_id)
     current.thread.consume(message)
 
@@ -272,7 +277,7 @@ def _prompt(current: Slice, message: Message, kind: str, call_id: str, about: di
     if call is None:
         current.discard(message, "the call is not open")
         return
-    current.open_prompt(kind, call, {"message_id": message.id, **about})
+    questions.open_prompt(current, kind, call, {"message_id": message.id, **about})
     current.thread.consume(message)
 
 
@@ -280,9 +285,9 @@ def _allow(current: Slice, call: Call) -> None:
     """The user allows it; the policy of this host may have come to deny it since the question was asked, or where it was asked (S14)."""
     offer = current.offer(call.tool)
     if offer is not None and consent.verdict(current.services.settings.policy, offer) == "deny":
-        current.fail(call, prompts.denied(call.tool))
+        calls.fail(current, call, prompts.denied(call.tool))
     else:
-        current.release(call)
+        calls.release(current, call)
 
 
 def _chosen(current: Slice, message: Message, body: Chosen) -> None:
@@ -303,7 +308,7 @@ def _chosen(current: Slice, message: Message, body: Chosen) -> None:
         if body.selected == 0:
             _allow(current, call)
         else:
-            current.fail(call, prompts.declined(call.tool))
+            calls.fail(current, call, prompts.declined(call.tool))
     else:
         answer = current.services.wire.choice(body.call_id, body.selected)
         current.thread.plan_outbox(f"choice.{message.id}", "choice", body.response_url, answer, body.call_id)
@@ -316,8 +321,8 @@ def _unanswered(current: Slice, call: Call, timer: Timer) -> None:
     assert waiting is not None, "a timer of a question that is over is stale"
     seconds = current.services.settings.timeouts.prompt
     if "oauth" in waiting.open or timer.choice is None:
-        current.fail(call, prompts.unanswered(call.tool, seconds, sign_in="oauth" in waiting.open))
-        current.notify_cancelled(call.id)
+        calls.fail(current, call, prompts.unanswered(call.tool, seconds, sign_in="oauth" in waiting.open))
+        calls.notify_cancelled(current, call.id)
         return
     id, selected = f"choice.{call.id}", timer.choice.default
     current.thread.close_prompt(id)
@@ -338,7 +343,7 @@ def _timer(current: Slice, message: Message, body: Timer) -> None:
         return
     if body.purpose is TimerPurpose.SLEEP:
         content = text_blocks("The time has come: you slept as asked.")
-        current.answer(call, content if call.detached else current.stamped(content))
+        calls.answer(current, call, content if call.detached else stamped(current, content))
     elif questions.is_stale(current.thread, call, body):
         current.discard(message, "the user was asked, or has answered, since this timer was set")
         return
@@ -346,9 +351,11 @@ def _timer(current: Slice, message: Message, body: Timer) -> None:
         _unanswered(current, call, body)
     elif not questions.adopt(current, call):
         sending = current.sending.get(call.id, prompts.Sending.ATTEMPTED)
-        current.fail(call, prompts.past_deadline(call.tool, current.services.settings.timeouts.call, sending))
+        calls.fail(
+            current, call, prompts.past_deadline(call.tool, current.services.settings.timeouts.call, sending)
+        )
         if sending is not prompts.Sending.NEVER:
-            current.notify_cancelled(call.id)
+            calls.notify_cancelled(current, call.id)
     current.thread.consume(message)
 
 
@@ -363,8 +370,10 @@ def _retry(current: Slice, message: Message, body: Timer) -> None:
         return
     # It may have been brought forward: then the timer itself is still there.
     spending.quiet(current)
-    current.rounds, current.woken = body.rounds, body.cause is not None
-    current.asked_by_a_person |= body.asked
+    current.rounds = body.rounds
+    current.why |= (Why.WAKE if body.cause is not None else Why.NOTHING) | (
+        Why.PERSON if body.asked else Why.NOTHING
+    )
     current.thread.consume(message)
 
 
@@ -387,7 +396,7 @@ def _control(current: Slice, message: Message, body: Control) -> None:
             _resume(current)
             spending.started_anew(current)
         case Action.CLOSE:
-            current.close(body.argument)
+            current.closing = (body.argument,)
             endings.close(current)
         case Action.MODEL:
             current.thread.set_model(body.argument or "")
@@ -421,7 +430,7 @@ def _resume(current: Slice) -> None:
 def _unsubscribe(current: Slice, subscription: str) -> None:
     """What the built-in ``cancel_subscription`` does, asked for by the user (SUB-7). One that has ended by itself needs nothing."""
     if current.thread.end_subscription(subscription):
-        current.notify_cancelled(subscription)
+        calls.notify_cancelled(current, subscription)
         current.note("subscription", id=subscription, active=False)
 
 
