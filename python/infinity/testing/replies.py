@@ -12,7 +12,7 @@ import msgspec
 
 from infinity.abc import ModelCall, ModelInfo, ModelRequest, Models, Part, Text, Turn, Usage
 from infinity.errors import ConfigError
-from infinity.models.heard import text_of
+from infinity.models.prompt_view import text_of
 from infinity.stamps import is_stamp
 
 __all__ = ["Json", "OneModel", "Reply", "body_of", "call", "say", "texts"]
