@@ -13,6 +13,8 @@ InfinityError
 ├── BadRequest               malformed input; the text says what and where
 │   └── AlreadyAnswered      a question that has its answer; the text says which
 ├── ConfigError              a wrong setting; the text says which and what to write instead
+├── MoveFailed               the move was given up; the conversation is where it was
+│   └── MoveUnconfirmed      nobody answered: what was asked for may have happened or not
 ├── ToolsetError             a tool server or its manifest cannot be used
 ├── ModelError               the provider could not or would not complete
 │   ├── RateLimited          (retry_after)
@@ -43,6 +45,8 @@ __all__ = [
     "ModelError",
     "ModelRefused",
     "ModelUnavailable",
+    "MoveFailed",
+    "MoveUnconfirmed",
     "NewerStore",
     "Overloaded",
     "RateLimited",
@@ -61,7 +65,7 @@ __all__ = [
 class InfinityError(Exception):
     """The root. ``code`` is stable and goes on the wire; ``str(error)`` is for people."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
     rule: str | None = None
     """The id of the protocol rule that was broken, where there is one."""
 
@@ -122,6 +126,14 @@ class AlreadyAnswered(BadRequest):
 
 class ConfigError(InfinityError):
     code = "config"
+
+
+class MoveFailed(InfinityError):
+    code = "move_failed"
+
+
+class MoveUnconfirmed(MoveFailed):
+    code = "move_unconfirmed"
 
 
 class ToolsetError(InfinityError):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.boundary.daemons import Answer, Running
 
-from infinity.local.api import body as body_module
+from infinity.local import http
 
 JSON = {"Content-Type": "application/json"}
 
@@ -135,7 +135,7 @@ async def test_a_body_that_is_too_large_is_refused_while_it_is_read(daemon: Runn
 async def test_a_body_that_never_ends_is_not_waited_for(
     daemon: Running, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_module, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.1)
 
     async def pieces() -> AsyncIterator[bytes]:
         yield b'{"content": "'

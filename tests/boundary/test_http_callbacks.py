@@ -12,7 +12,7 @@ import pytest
 from tests.boundary.daemons import SOON, Answer, Running
 
 from infinity.errors import StoreError
-from infinity.local.api import failure
+from infinity.local import http
 from infinity.rap.capability import Capabilities, generate_key
 from infinity.testing.tool_server import Invocation, ToolServer
 
@@ -192,7 +192,7 @@ async def test_a_store_that_cannot_write_tells_the_sender_to_try_again(
         pass
 
     Usage.free = free  # type: ignore[attr-defined]
-    monkeypatch.setattr(failure.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(http.shutil, "disk_usage", lambda _: Usage)
     monkeypatch.setattr(tooled.daemon.runtime.store, "accept", broken)
     answer = await back(tooled, invocation, result(invocation))
     assert (answer.status, answer.code) == (status, "storage")

@@ -21,7 +21,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.patience import PATIENCE
 from tests.unit.cli.conftest import prepared, process
 
-from infinity.local.api.routes import ROUTES
+from infinity.api.backend import Part
+from infinity.api.routes import routes_of
 
 EXAMPLES = 20
 SECONDS = PATIENCE
@@ -33,8 +34,13 @@ AS_DESCRIBED = [
 ]
 LEAVES = ("/migrate", "/export")
 """Would take the thread away from the other operations; they get one that does not exist."""
-OPERATIONS = sorted((route.path, route.method) for route in ROUTES)
-NOTHING_TO_GET_WRONG = {("/healthz", "GET"), ("/metrics", "GET"), ("/callback/{token}", "POST")}
+OPERATIONS = sorted((route.path, route.method) for route in routes_of(Part.DAEMON))
+NOTHING_TO_GET_WRONG = {
+    ("/healthz", "GET"),
+    ("/metrics", "GET"),
+    ("/openapi.json", "GET"),
+    ("/callback/{token}", "POST"),
+}
 """They take no parameters and any body; every field of callbacks is gone through in ``tests/conformance``."""
 CASES = [
     (path, method, mode)

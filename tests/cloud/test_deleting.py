@@ -13,9 +13,11 @@ from tests.cloud.test_queue import plain, put
 from tests.cloud.test_timers import DAYS, schedules
 from tests.cloud.world import CloudWorld
 
+from infinity.api.backend import Part
+from infinity.api.requests import Request
+from infinity.api.threads import delete_thread
 from infinity.cloud import erasure
-from infinity.cloud.api.threads import delete_thread
-from infinity.cloud.function_url import Request
+from infinity.cloud.backend import FunctionBackend
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
 from infinity.message import Action
 from infinity.settings import Limits, Retention, Settings
@@ -30,7 +32,7 @@ LARGE = Settings(limits=Limits(message_bytes=8 << 20))
 
 async def delete(world: CloudWorld, thread: str) -> int:
     asked = Request("DELETE", f"/v1/threads/{thread}", parameters={"id": thread})
-    return (await delete_thread(world.client, asked)).status
+    return (await delete_thread(FunctionBackend(world.client, Part.API), asked)).status
 
 
 async def removed(world: CloudWorld) -> None:

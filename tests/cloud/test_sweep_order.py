@@ -9,13 +9,12 @@ import pytest
 from tests.cloud.world import CloudWorld
 
 from infinity._core import Message
-from infinity.api.responses import Answer
-from infinity.api.routes import Route
-from infinity.cloud import sweep
-from infinity.cloud.api import routes
+from infinity.api.backend import Backend, Part
+from infinity.api.requests import Request
+from infinity.api.responses import Response
+from infinity.api.route import Route
+from infinity.cloud import function_url, sweep
 from infinity.cloud.effects import current_effects
-from infinity.cloud.function_url import Request
-from infinity.cloud.host import Host
 from infinity.cloud.sweep import ENOUGH, wake_overdue
 from infinity.errors import BadRequest, StoreError
 from infinity.message import Kind, UserText, encode
@@ -84,13 +83,14 @@ async def test_deletions_that_fail_keep_no_thread_from_being_woken(
 
 @pytest.mark.trap("L15")
 async def test_a_request_that_is_refused_after_its_message_was_durable_wakes_its_thread_all_the_same(
-    overdue: CloudWorld,
+    overdue: CloudWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def handler(host: Host, request: Request) -> Answer:
+    async def handler(backend: Backend, request: Request) -> Response:
         current_effects().wakes["t3"] = "a message that is on record"
         raise BadRequest("and something else was wrong with the request")
 
     event = {"requestContext": {"http": {"method": "POST"}}, "rawPath": "/callback"}
-    answered = await routes._answer(overdue.client, event, [Route("POST", "/callback", handler, "")])
-    assert answered.status == 400
+    route = Route("POST", "/callback", handler, "", None, Part.RECEIVER)
+    monkeypatch.setattr(function_url, "routes_of", lambda _: [route])
+    assert (await function_url.receive(overdue.client, event))["statusCode"] == 400
     assert await _woken(overdue) == ["t3"]

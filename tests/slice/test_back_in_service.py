@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
 import pytest
+from tests.asking import asked
 from tests.slice.scenes import World
 
 from infinity import tool
 from infinity.abc import Status
-from infinity.api import threads
+from infinity.api.threads import list_threads
 from infinity.errors import UnknownThread
 from infinity.stamps import is_stamp
 from infinity.testing.replies import call, say, texts
@@ -128,5 +128,5 @@ async def test_the_rows_of_a_tree_that_is_not_here_say_so(world: World) -> None:
 
 
 async def _notes(world: World) -> dict[str, str | None]:
-    listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
+    listed = (await asked(world.runtime, list_threads))[1]["threads"]
     return {row["id"]: row["out_of_service"] for row in listed}

@@ -8,18 +8,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.asking import asked
 from tests.slice.scenes import World
 
-from infinity.api import entries, threads
+from infinity.api.entries import list_entries
 from infinity.api.examination import PAGE, examine
+from infinity.api.threads import list_threads
 from infinity.errors import ModelRefused, StoreError
 from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 
-async def _examined(world: World, *servers: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode((await examine(world.runtime, world.store, servers, [])).body)
+async def _examined(world: World, *toolsets: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(await examine(world.runtime, world.store, toolsets, []))
     return found
 
 
@@ -86,7 +88,7 @@ async def test_a_damaged_header_is_a_row_of_its_own_and_is_named(world: World) -
     middle = "length(header) / 2"
     other = f"substr(header, 1, {middle}) || x'ff00ff' || substr(header, {middle} + 4)"
     _edit(world, f"update threads set header = cast({other} as blob) where id = ?", bad)
-    listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
+    listed = (await asked(world.runtime, list_threads))[1]["threads"]
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
     assert [text for text in await _damage(world) if bad in text]
 
@@ -104,8 +106,7 @@ def _edit(world: World, sql: str, *values: str) -> None:
 
 
 async def _entries(world: World, thread: str, **query: str) -> tuple[int, dict[str, Any]]:
-    listed = await entries.listing(world.store, thread, query)
-    return listed.status, msgspec.json.decode(listed.body)
+    return await asked(world.runtime, list_entries, query, id=thread)
 
 
 _PLACE = "(select key << 32 from threads where id = ?)"
@@ -154,10 +155,10 @@ async def test_entries_of_a_thread_whose_record_is_damaged_are_listed_and_that_i
 async def test_a_row_that_cannot_be_read_does_not_hide_the_others(world: World) -> None:
     good, bad = await world.thread(), await world.thread()
     _edit(world, "update threads set title = cast(x'ff' as text) where id = ?", bad)
-    listed = msgspec.json.decode((await threads.listing(world.runtime, world.store, {})).body)["threads"]
+    listed = (await asked(world.runtime, list_threads))[1]["threads"]
     assert {row["id"]: row["status"] for row in listed} == {good: "idle", bad: "damaged"}
-    filtered = await threads.listing(world.runtime, world.store, {"status": "idle"})
-    assert [row["id"] for row in msgspec.json.decode(filtered.body)["threads"]] == [good]
+    _, filtered = await asked(world.runtime, list_threads, {"status": "idle"})
+    assert [row["id"] for row in filtered["threads"]] == [good]
     assert await _damage(world)
 
 
@@ -183,10 +184,10 @@ async def test_calls_of_a_server_that_is_not_configured_and_the_oldest_are_named
     newer = await tooled.thread("go")
     await server.invoked(2)
     name = (await tooled.store.calls(older))[0][0].toolset
-    found = await _examined(tooled, {"toolset": name})
+    found = await _examined(tooled, name)
     assert [each["thread"] for each in found["calls"]] == [older, newer] and found["problems"] == []
-    found = await _examined(tooled, {"toolset": "another"})
+    found = await _examined(tooled, "another")
     assert {problem["thread"] for problem in found["problems"]} == {older, newer}
     assert all("not configured" in problem["text"] for problem in found["problems"])
     # A server that was never reached may be the one.
-    assert (await _examined(tooled, {"toolset": None}))["problems"] == []
+    assert (await _examined(tooled, None))["problems"] == []

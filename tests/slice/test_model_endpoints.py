@@ -28,7 +28,7 @@ async def asked(url: str, path: Path, words: str = "hello") -> tuple[str, dict[s
     models = models_at(url)
     async with Runtime.open(Agent(), path, models=models) as runtime:
         said = await runtime.ask(await runtime.create(), words)
-        found = msgspec.json.decode((await examine(runtime, runtime.store, [], [])).body)
+        found = msgspec.to_builtins(await examine(runtime, runtime.store, [], []))
     await models.close()
     return said, found
 

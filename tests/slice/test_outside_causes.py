@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
+from tests.asking import asked
 from tests.slice.scenes import World
 from tests.slice.test_bounded_spending import FEW, MOST, until_it_rests
 
 from infinity._core import Message
 from infinity.abc import Part, Text
-from infinity.api.threads import listing
+from infinity.api.threads import list_threads
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
 from infinity.settings import Retries, Settings
@@ -289,7 +289,7 @@ async def test_the_root_says_that_a_child_waits_for_the_end_of_a_cause_until_it_
 
 
 async def _of_child(world: World, thread: str) -> tuple[str | None, list[Any]]:
-    listed = msgspec.json.decode((await listing(world.runtime, world.store, {})).body)["threads"]
+    listed = (await asked(world.runtime, list_threads))[1]["threads"]
     (shown,) = [row["child_waits"] for row in listed if row["id"] == thread]
     explanation = await world.runtime.explain(thread)
     return shown, [reason for reason in explanation.reasons if reason.kind == "child"]

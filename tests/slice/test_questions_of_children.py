@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.asking import asked
 from tests.slice.scenes import SOON, World
 
-from infinity.api import prompts, threads
-from infinity.api.choices import choose
 from infinity.api.errors import Refused
-from infinity.api.requests import Selection
+from infinity.api.messages import answer_prompt
+from infinity.api.prompts import list_prompts
+from infinity.api.threads import get_thread, list_threads
 from infinity.feed import FeedEvent
 from infinity.settings import Policy, Settings
 from infinity.testing.replies import call, say
@@ -92,18 +93,14 @@ async def test_the_root_says_that_a_child_asks_and_lists_the_question(
     assert explained.state == "waiting"
     (reason,) = [reason for reason in explained.reasons if reason.kind == "prompt"]
     assert reason.thread == child and child in reason.text
-    listed = msgspec.json.decode((await threads.listing(asking.runtime, asking.store, {})).body)["threads"]
+    listed = (await asked(asking.runtime, list_threads))[1]["threads"]
     assert {row["id"]: row["prompts"] for row in listed} == {root: 1, child: 1}
-    row = await asking.store.thread(root)
-    assert row is not None
-    described = msgspec.json.decode(
-        (await threads.describe(asking.runtime, asking.store, row, explained, None)).body
-    )
+    _, described = await asked(asking.runtime, get_thread, id=root)
     assert [prompt["thread"] for prompt in described["prompts"]] == [child]
     for query in ({}, {"root": root}, {"thread": child}):
-        found = msgspec.json.decode((await prompts.listing(asking.store, query)).body)
+        _, found = await asked(asking.runtime, list_prompts, query)
         assert [(each["thread"], each["root"]) for each in found["prompts"]] == [(child, root)]
-    nothing = msgspec.json.decode((await prompts.listing(asking.store, {"thread": root})).body)
+    _, nothing = await asked(asking.runtime, list_prompts, {"thread": root})
     assert nothing == {"prompts": [], "more": 0}
 
 
@@ -113,7 +110,7 @@ async def test_a_second_answer_at_the_root_is_told_what_was_chosen(asking: World
     await asking.runtime.choose(root, id, 0)
     await asking.noted(child, "prompt_closed")
     with pytest.raises(Refused, match="'Allow' was chosen") as refused:
-        await choose(asking.runtime, asking.store, root, id, Selection(selected=1))
+        await asked(asking.runtime, answer_prompt, body={"selected": 1}, id=root, choice_id=id)
     assert refused.value.status == 409
 
 

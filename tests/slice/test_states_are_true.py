@@ -7,9 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
+from tests.asking import asked
 from tests.slice.scenes import SOON, Streaming, World
 
-from infinity.api import threads
+from infinity.api.threads import list_threads
 from infinity.errors import BadRequest
 from infinity.message import Action
 from infinity.settings import Limits, Settings
@@ -18,8 +19,8 @@ from infinity.testing.tool_server import ToolServer
 
 
 async def _listed(world: World) -> dict[str, Any]:
-    body = (await threads.listing(world.runtime, world.store, {})).body
-    return {row["id"]: row for row in msgspec.json.decode(body)["threads"]}
+    _, found = await asked(world.runtime, list_threads)
+    return {row["id"]: row for row in found["threads"]}
 
 
 async def test_a_thread_whose_slice_runs_is_not_listed_as_idle(world: World) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
+from tests.asking import asked
 from tests.slice.scenes import World
 
-from infinity.api import threads
+from infinity.api.threads import get_thread
 from infinity.testing.replies import say
 
 ONCE = {"input": 10, "output": 5, "cache_read": 0, "cache_write": 0}
@@ -22,9 +22,5 @@ async def test_usage_has_named_fields_per_turn_and_in_sums(world: World) -> None
     await world.settled(thread)
     turns = [entry["meta"]["usage"] for entry in await world.history(thread) if entry["kind"] == "turn"]
     assert turns == [ONCE, ONCE]
-    row = await world.store.thread(thread)
-    assert row is not None
-    described = msgspec.json.decode(
-        (await threads.describe(world.runtime, world.store, row, None, None)).body
-    )
+    _, described = await asked(world.runtime, get_thread, id=thread)
     assert described["usage"] == {"input": 20, "output": 10, "cache_read": 0, "cache_write": 0}

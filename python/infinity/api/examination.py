@@ -7,6 +7,7 @@ goes on in between; idle ones without a problem are counted, however many there 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -14,13 +15,17 @@ import msgspec
 
 from infinity._core import Call, CoreError, Thread, entry_json, header_json
 from infinity.abc import Store, ThreadRow
-from infinity.api.responses import Answer, answer
 from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
+from infinity.models import planning
 from infinity.models.lessons import META, told
+from infinity.models.registry import Models
+from infinity.stores.sqlite.store import JournalStore
 
-from .runs import Runs
+from .backend import Backend, Runs
+from .requests import Request
+from .responses import Examination, Finding, ModelState, OpenCall, Response, respond
 
-__all__ = ["examine"]
+__all__ = ["examine", "get_examination", "get_models"]
 
 PAGE = 500
 """Threads that are read at once."""
@@ -29,6 +34,8 @@ OLDEST = 20
 AT_ONCE = 50
 """Look-ups that run at the same time."""
 _OWN = "python"
+_DAMAGED = re.compile(r"(?:entries: .*\bof )?thread ([^\s:]+)")
+"""A finding of the journal that names the thread whose history is damaged."""
 
 
 class _Examination:
@@ -36,8 +43,8 @@ class _Examination:
         self._runtime = runtime
         self._store = store
         self._toolsets = toolsets
-        self.problems: list[dict[str, Any]] = []
-        self.calls: list[dict[str, Any]] = []
+        self.problems: list[Finding] = []
+        self.calls: list[OpenCall] = []
         self._damaged_headers = set[str]()
         self.looked: dict[str, int] = {"threads": 0, "calls": 0, "prompts": 0, "queued": 0}
 
@@ -99,9 +106,8 @@ class _Examination:
         if not call.subscription:
             found = await self._store.entries(call.thread, call.position - 1, 1)
             since = msgspec.json.decode(entry_json(found[0][1]))["at"] if found else None
-            about = {"thread": call.thread, "id": call.id, "tool": call.tool, "state": state, "since": since}
-            self.calls.append(about)
-            self.calls.sort(key=lambda each: each["since"] or 0)
+            self.calls.append(OpenCall(call.thread, call.id, call.tool, state, since))
+            self.calls.sort(key=lambda each: each.since or 0)
             del self.calls[OLDEST:]
 
     async def queued(self) -> None:
@@ -111,7 +117,7 @@ class _Examination:
             self.looked["queued"] += len(messages)
             threads.update(message.thread for message in messages)
             after = messages[-1].seq
-        named = {found["thread"] for found in self.problems}
+        named = {found.thread for found in self.problems}
         for thread in sorted(threads - named):
             try:
                 snapshot = await self._store.load(thread)
@@ -141,37 +147,55 @@ class _Examination:
         self._found(thread, "damaged", f"{what}: {found}")
 
     def _found(self, thread: str, kind: str, text: str) -> None:
-        self.problems.append({"thread": thread, "kind": kind, "text": text})
+        self.problems.append(Finding(thread, kind, text))
 
 
 async def examine(
     runtime: Runs,
     store: Store,
-    servers: Sequence[dict[str, Any]],
+    toolsets: Sequence[str | None],
     start: Sequence[str],
     kept: Sequence[str] | None = None,
     *,
     repaired: dict[str, Any] | None = None,
-) -> Answer:
-    """``problems``: of threads; ``store``: what the store has found in itself (``kept``), ``store_read``: whether it has read itself for that; ``repaired``: its last repair; ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
+) -> Examination:
+    """``toolsets``: of every configured server; ``start``: what the plan of the start has found; ``kept`` and ``repaired``: what the store has found in itself, and its last repair."""
     # A server that has never been reached may be the one that a call belongs to.
-    known = all(server["toolset"] for server in servers)
-    toolsets = {server["toolset"] for server in servers} if known else None
-    examination = _Examination(runtime, store, toolsets)
+    names = None if None in toolsets else {name for name in toolsets if name is not None}
+    examination = _Examination(runtime, store, names)
     await examination.threads()
     await examination.queued()
     await examination.prompts()
     await examination.deletions()
-    looked = {**examination.looked, "tool_servers": len(servers)}
-    return answer(
-        {
-            "problems": examination.problems,
-            "store": list(kept or ()),
-            "store_read": kept is not None,
-            "repaired": repaired,
-            "start": list(start),
-            "calls": examination.calls,
-            "looked_at": looked,
-            "learned": told(await store.meta(META)),
-        }
+    return Examination(
+        problems=examination.problems,
+        store=list(kept or ()),
+        store_read=kept is not None,
+        repaired=repaired,
+        start=list(start),
+        calls=examination.calls,
+        looked_at={**examination.looked, "tool_servers": len(toolsets)},
+        learned=told(await store.meta(META)),
+    )
+
+
+async def get_examination(backend: Backend, _: Request) -> Response:
+    runtime, store = backend.runtime, backend.store
+    models = runtime.models
+    found = planning.examine(models, runtime.settings, named=True) if isinstance(models, Models) else []
+    kept, repaired = await store.examine() if isinstance(store, JournalStore) else (None, None)
+    for problem in kept or ():
+        if (named := _DAMAGED.match(problem)) is not None:
+            runtime.damage.setdefault(named[1], problem)
+    toolsets = [server.toolset for server in await backend.toolsets()]
+    return respond(await examine(runtime, store, toolsets, found, kept, repaired=repaired))
+
+
+async def get_models(backend: Backend, _: Request) -> Response:
+    models, settings = backend.runtime.models, backend.runtime.settings
+    if not isinstance(models, Models):
+        return respond(ModelState(None, [], None, {}))
+    problems = planning.examine(models, settings, named=False)
+    return respond(
+        ModelState(settings.default_model or models.default, problems, models.notice, models.keys())
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from .routes import Route
+from .responses import Error
+from .route import Route
 
 __all__ = ["describe"]
 
@@ -24,30 +25,16 @@ _WHAT = {
     "Idempotency-Key": "Sending the request again under the same key is harmless.",
     "Last-Event-ID": "The id of the last event received; wins over 'after'.",
 }
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message"],
-            "properties": {
-                "code": {"type": "string", "description": "Stable, for programs."},
-                "message": {"type": "string", "description": "For people: what happened and what to do."},
-                "rule": {
-                    "type": "string",
-                    "description": "The protocol rule that was broken, where there is one.",
-                },
-            },
-        }
-    },
-}
+_REFERENCE = "#/components/schemas/{name}"
 
 
-def describe(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
-    """An OpenAPI 3.1 document."""
-    bodies = [route.body for route in routes if route.body is not None]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """An OpenAPI 3.1 document. Every body is described by a named schema."""
+    shapes: list[type] = [Error]
+    for route in routes:
+        shapes += [shape for shape in (route.body, route.returns) if shape is not None]
+        shapes += [shape for _, _, shape in route.refusals]
+    _, schemas = msgspec.json.schema_components(dict.fromkeys(shapes), ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -56,13 +43,13 @@ def describe(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
         "info": {"title": "Infinity", "version": version or "0"},
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Error": _ERROR},
+            "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(route: Route[Any]) -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)
@@ -72,37 +59,42 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
             {"name": name, "in": place, "description": _WHAT[name], "schema": {"type": "string"}}
             for name in names
         ]
-    operation: dict[str, Any] = {
-        "summary": route.summary,
-        "responses": {
-            "201" if route.created else "202" if route.later else "200": {
-                "description": "Done.",
-                "content": {route.produces: {}},
-            },
-            "default": {
-                "description": "Refused (4xx) or failed (5xx: try again).",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            },
-        },
-    }
-    for status, what in route.refusals:
-        described = {"description": what, "content": operation["responses"]["default"]["content"]}
-        operation["responses"][str(status)] = described
-    if route.created and "Idempotency-Key" in route.headers:
-        operation["responses"]["200"] = {
-            "description": "It was there already.",
-            "content": {route.produces: {}},
-        }
+    operation: dict[str, Any] = {"operationId": route.id, "summary": route.summary}
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        schema = {"$ref": f"#/components/schemas/{route.body.__name__}"}
-        operation["requestBody"] = {
-            "required": not route.optional,
-            "content": {"application/json": {"schema": schema}},
-        }
+        operation["requestBody"] = {"required": not route.optional, "content": _json(route.body)}
     if route.uploads:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+        operation["requestBody"] = {"required": True, "content": _binary("application/octet-stream")}
+    done = _json(route.returns) if route.returns is not None else _binary(route.produces)
+    responses = {
+        str(status): {"description": what, "content": done}
+        for status, what in ((route.status, "Done."), *route.also)
+    }
+    for status, what, shape in route.refusals:
+        responses[str(status)] = {"description": what, "content": _json(shape)}
+    responses["default"] = {
+        "description": "Refused (4xx) or failed (5xx: try again).",
+        "content": _json(Error),
+    }
+    operation["responses"] = responses
     if route.authenticated:
         operation["security"] = [{"token": []}]
     return operation
+
+
+def _json(shape: type) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REFERENCE.format(name=shape.__name__)}}}
+
+
+def _binary(media_type: str) -> dict[str, Any]:
+    """What is no JSON of ours; this document itself is an object without a schema of its own."""
+    if media_type == "application/json":
+        return {media_type: {"schema": {"type": "object"}}}
+    return {
+        media_type: {
+            "schema": {"type": "string"}
+            if media_type.startswith("text/")
+            else {"type": "string", "format": "binary"}
+        }
+    }

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from infinity.abc import PromptRow, Store, ThreadRow
-from infinity.api.errors import Refused
-from infinity.api.requests import LONGEST_PAGE, PAGE, number, path_id
-from infinity.api.responses import Answer, answer
 
-__all__ = ["asked_at", "counted", "listing", "public"]
+from .backend import Backend
+from .errors import Refused
+from .requests import LONGEST_PAGE, PAGE, Request, number, path_id
+from .responses import Prompt, Prompts, Response, respond
+
+__all__ = ["asked_at", "counted", "list_prompts", "public"]
 
 
-async def listing(store: Store, query: Mapping[str, str]) -> Answer:
-    """Of one thread (``thread``), of the whole tree of a root (``root``), or all. ``more``: how many are left out."""
+async def list_prompts(backend: Backend, request: Request) -> Response:
+    """Of one thread (``thread``), of the whole tree of a root (``root``), or all."""
+    store, query = backend.store, request.query
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     thread, root = query.get("thread"), query.get("root")
     if thread is not None and root is not None:
@@ -29,19 +31,14 @@ async def listing(store: Store, query: Mapping[str, str]) -> Answer:
     threads = sorted({row.thread for row in shown})
     found = await asyncio.gather(*(store.thread(id) for id in threads))
     roots = {row.id: row.root for row in found if row is not None}
-    listed = [{**public(row), "root": roots.get(row.thread, row.thread)} for row in shown]
-    return answer({"prompts": listed, "more": len(rows) - len(shown)})
+    listed = [public(row, root=roots.get(row.thread, row.thread)) for row in shown]
+    return respond(Prompts(listed, len(rows) - len(shown)))
 
 
-def public(row: PromptRow) -> dict[str, Any]:
+def public(row: PromptRow, **more: str) -> Prompt:
     """With the link to follow, which is nowhere else (OAU-1); without the address that the answer goes to, which is ours to call."""
-    body: dict[str, Any] = msgspec.json.decode(row.body)
-    return {
-        "id": row.id,
-        "thread": row.thread,
-        "kind": row.kind,
-        **{key: value for key, value in body.items() if key != "response_url"},
-    }
+    body = {**msgspec.json.decode(row.body), "id": row.id, "thread": row.thread, "kind": row.kind, **more}
+    return msgspec.convert(body, Prompt)
 
 
 async def asked_at(store: Store, row: ThreadRow) -> list[PromptRow]:

@@ -1,8 +1,16 @@
-"""What a request may ask for: the shapes of bodies, ids, keys and numbers, and what is said of those that do not fit."""
+"""Requests as handlers see them on every host, the shapes of their bodies, and the checks of ids, keys and numbers.
+
+An adapter (``local/http.py``, ``cloud/function_url.py``) makes a ``Request`` of what its server received; handlers read it here and nowhere else, so that
+both hosts refuse the same input in the same words. Nothing of a body may be read before a handler asks for it: whoever checks a credential first has
+looked at nothing else (CB-5).
+"""
 
 from __future__ import annotations
 
+import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,24 +18,24 @@ import msgspec
 from infinity._core import repaired
 from infinity.api.errors import Refused
 from infinity.errors import BadRequest
-from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
+from infinity.ids import ID_RULE, is_id
 
 __all__ = [
     "LONGEST_PAGE",
     "PAGE",
+    "Body",
     "Closing",
+    "Export",
     "Interruption",
+    "Migration",
     "NewMessage",
     "NewModel",
     "NewThread",
     "Nothing",
+    "Request",
     "Resuming",
     "Selection",
-    "check_encoding",
-    "check_key",
-    "check_message",
-    "check_selection",
-    "decode",
+    "check_token",
     "number",
     "page",
     "path_id",
@@ -38,6 +46,81 @@ T = TypeVar("T")
 
 PAGE = 100
 LONGEST_PAGE = 1000
+
+
+class Body(ABC):
+    """The body of a request, not read yet. ``announced``: its size by the headers, where the host knows it before the body has come."""
+
+    announced: int | None = None
+
+    @abstractmethod
+    async def read_up_to(self, most: int, rule: str | None = None) -> tuple[bytes, bool]:
+        """The body, and whether that is all of it; of one that is larger than ``most`` bytes only the beginning.
+
+        Raises:
+            Refused: 408, if it does not come in time.
+            BadRequest: for what cannot be decoded; ``rule`` is the protocol rule it breaks.
+        """
+
+    async def read(self, limit: int) -> bytes:
+        """At most ``limit`` bytes. ``Refused`` (413) for more: at once where that much is announced."""
+        if self.announced is None or self.announced <= limit:
+            body, whole = await self.read_up_to(limit)
+            if whole:
+                return body
+        raise too_large(limit, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. ``query``: of a name that comes twice, the first; ``headers``: looked up in lower case; ``parameters``: from the path, decoded.
+
+    ``limit``: bytes of a JSON body (``limits.message_bytes``); ``by_iam``: the platform has checked a signature of IAM. ``repr`` leaves out what is
+    confidential (S9).
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = field(default=None, repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limit: int = 1 << 20
+    by_iam: bool = False
+
+    def id(self, name: str = "id") -> str:
+        """An id in the path."""
+        return path_id(self.parameters[name], name)
+
+    def key(self) -> str | None:
+        """The ``Idempotency-Key``."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and not is_id(key):
+            raise BadRequest(f"Idempotency-Key must be {ID_RULE}")
+        return key
+
+    def check_json(self, rule: str | None = None) -> None:
+        """Refuse by the headers alone what cannot be JSON in UTF-8 (CB-6)."""
+        kind, *parameters = self.headers.get("content-type", "").split(";")
+        if kind.strip().lower() != "application/json":
+            raise Refused(415, "content_type", "send 'Content-Type: application/json'", rule)
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in (
+                "utf-8",
+                "utf8",
+            ):
+                raise Refused(415, "content_type", "send the body as UTF-8", rule)
+        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, "content_type", "send the body without Content-Encoding", rule)
+
+    async def json(self, shape: type[T], *, optional: bool = False) -> T:
+        """The body as ``shape``. ``optional``: an absent body stands for the shape's defaults."""
+        if optional and self.body is None:
+            return shape()
+        self.check_json()
+        body = await self.body.read(self.limit) if self.body is not None else b""
+        return shape() if optional and not body else _decode(body, shape)
 
 
 class NewThread(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,35 +168,36 @@ class Resuming(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewModel(msgspec.Struct, forbid_unknown_fields=True):
+    """``model``: a configured name."""
+
     model: str
 
 
-def check_message(message: NewMessage) -> None:
-    if not message.content or (isinstance(message.content, str) and not message.content.strip()):
-        raise BadRequest("'content' is empty")
-    _check_user(message.user_id)
+class Migration(msgspec.Struct, forbid_unknown_fields=True):
+    """``destination``: the other daemon's address; ``token``: from the file ``token`` in its home."""
+
+    destination: str
+    token: str
 
 
-def check_selection(selection: Selection) -> None:
-    _check_user(selection.user_id)
+class Export(msgspec.Struct, forbid_unknown_fields=True):
+    """``keep``: a copy, and the conversation goes on here; else it is out of service here, to live elsewhere."""
+
+    keep: bool = False
 
 
-def _check_user(user_id: str | None) -> None:
-    if user_id is not None and not is_user(user_id):
-        raise BadRequest(f"'user_id' must be {USER_RULE}")
+def check_token(headers: Mapping[str, str], token: str, where: str) -> None:
+    """``Refused`` (401) unless the request has the host's token. ``where``: where its user finds the token."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    # No comparison may end early, and what a header holds need not be Unicode.
+    genuine = hmac.compare_digest(
+        given.strip().encode(errors="surrogatepass"), token.encode(errors="surrogatepass")
+    )
+    if scheme.lower() != "bearer" or not genuine:
+        raise Refused(401, "unauthorized", f"send 'Authorization: Bearer TOKEN' with the token {where}")
 
 
-def check_encoding(content_type: str, charset: str | None, encoding: str, rule: str | None = None) -> None:
-    """Refuse by the headers alone what cannot be a JSON body of ours (CB-6)."""
-    if content_type != "application/json":
-        raise Refused(415, "content_type", "send 'Content-Type: application/json'", rule)
-    if (charset or "utf-8").lower() not in ("utf-8", "utf8"):
-        raise Refused(415, "content_type", "send the body as UTF-8", rule)
-    if encoding.lower() != "identity":
-        raise Refused(415, "content_type", "send the body without Content-Encoding", rule)
-
-
-def decode(body: bytes, shape: type[T]) -> T:
+def _decode(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(repaired(body), type=shape)
     except msgspec.ValidationError as error:
@@ -130,13 +214,6 @@ def path_id(text: str, name: str = "id") -> str:
         what = name.removesuffix("_id") if name != "id" else "thread"
         raise Refused(404, "not_found", f"there is no {what} with such an id")
     return text
-
-
-def check_key(key: str | None) -> str | None:
-    """An ``Idempotency-Key``."""
-    if key is not None and not is_id(key):
-        raise BadRequest(f"Idempotency-Key must be {ID_RULE}")
-    return key
 
 
 def page(query: Mapping[str, str]) -> tuple[int, int]:

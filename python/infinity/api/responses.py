@@ -1,18 +1,28 @@
-"""An answer: a status, headers, and JSON."""
+"""Responses: what handlers return, and the shape of every JSON body. ``/openapi.json`` describes the shapes that are defined here.
+
+Handlers build these types and never bare dictionaries, so that what is sent and what is described cannot drift apart. Content that is stored as JSON already
+(entries, event data, arguments) is not decoded to be encoded again: it is put in as ``msgspec.Raw``, by ``stored``. Times are in ms since the epoch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
-__all__ = ["Answer", "answer"]
+from infinity.abc import Usage
+from infinity.explanation import Explanation
+
+__all__ = ["Response", "respond", "stored"]
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """``body``: JSON in UTF-8; ``headers``: those beside its type."""
 
     status: int
@@ -20,5 +30,325 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-def answer(value: Any, *, status: int = 200) -> Answer:
-    return Answer(status, _encode(value))
+def respond(value: Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, _encode(value), headers or {})
+
+
+def stored(text: bytes, _: type[T]) -> T:
+    """JSON as it is stored, in the place of a value of this type."""
+    return cast(T, msgspec.Raw(text))
+
+
+class ErrorDetail(Struct, omit_defaults=True):
+    """``code``: stable, for programs; ``message``: for people, what happened and what to do; ``rule``: the protocol rule that was broken."""
+
+    code: str
+    message: str
+    rule: str | None = None
+
+
+class Error(Struct):
+    error: ErrorDetail
+
+
+class Health(Struct):
+    status: str
+    version: str
+
+
+class Taken(Struct):
+    """``status``: ``accepted``, ``duplicate`` or ``discarded``; ``id``: of the message, when it is accepted."""
+
+    status: str
+    id: str | UnsetType = UNSET
+
+
+# -- threads
+
+
+class Thread(Struct, kw_only=True):
+    """``status``: ``idle``, ``waiting``, ``stopped``, ``closed``, or ``damaged`` if its record or entries cannot be read; ``problem``: what it rests with."""
+
+    id: str
+    root: str
+    parent: str | None
+    status: str
+    title: str
+    problem: str | None
+    version: int
+    created_at: int
+    updated_at: int
+
+
+class ListedThread(Thread, kw_only=True):
+    """``prompts``: open questions, at a root those of its whole tree; ``out_of_service``: why nothing happens here in its tree, null while it is in service;
+    ``child_waits``: at a root, the problem of a thread of its tree that waits for the end of a cause outside."""
+
+    prompts: int
+    out_of_service: str | None
+    child_waits: str | None
+
+
+class Threads(Struct):
+    """``next``: the cursor for ``after``, null at the end."""
+
+    threads: list[ListedThread]
+    next: str | None
+
+
+class Prompt(Struct, kw_only=True):
+    """A question to a person. ``kind``: ``consent``, ``choice`` or ``oauth``, which has ``auth_url`` in place of choices; ``default``: index of the choice that
+    stands for a dismissal; ``root``: in listings."""
+
+    id: str
+    thread: str
+    kind: str
+    call_id: str | UnsetType = UNSET
+    tool: str | UnsetType = UNSET
+    asked_at: int | UnsetType = UNSET
+    message_id: str | UnsetType = UNSET
+    prompt: str | UnsetType = UNSET
+    choices: list[str] | UnsetType = UNSET
+    default: int | UnsetType = UNSET
+    auth_url: str | UnsetType = UNSET
+    root: str | UnsetType = UNSET
+
+
+class Prompts(Struct):
+    """``more``: how many are left out."""
+
+    prompts: list[Prompt]
+    more: int
+
+
+class Amount(Struct):
+    tokens: int
+    dollars: float
+
+
+class DescribedThread(Thread, kw_only=True):
+    """A thread and everything it waits for. ``cursor``: where its event stream ends now; ``prompts``: at a root those of its whole tree; ``spent`` and ``budget``: of
+    its whole tree, 0 for no limit. What only its record knows is left out where that cannot be read or is not there yet."""
+
+    model: str | None
+    context_tokens: int | UnsetType = UNSET
+    children: int | UnsetType = UNSET
+    ancestors: list[str] | UnsetType = UNSET
+    position: int | UnsetType = UNSET
+    usage: Usage
+    cursor: int
+    explanation: Explanation
+    prompts: list[Prompt]
+    spent: Amount
+    budget: Amount
+    out_of_service: str | None
+
+
+class Deleted(Struct):
+    id: str
+    deleted_at: int
+
+
+class Resumed(Struct):
+    """Ids of the threads that go on."""
+
+    resumed: list[str]
+
+
+# -- history, events
+
+
+class Entry(Struct, kw_only=True, omit_defaults=True):
+    """``kind``: ``user``, ``turn``, ``summary``, …; ``assistant`` and ``user``: content blocks; ``covers``: of a summary, the positions it stands for."""
+
+    position: int
+    kind: str
+    at: int
+    assistant: list[Any]
+    user: list[Any]
+    meta: dict[str, Any]
+    covers: tuple[int, int] | None = None
+
+
+class Entries(Struct):
+    """``next``: the position for ``after``, null at the end."""
+
+    entries: list[Entry]
+    next: int | None
+
+
+class DamagedEntry(Struct):
+    """``position``: null where the thread's own record is damaged."""
+
+    position: int | None
+    text: str
+
+
+class DamagedEntries(Struct):
+    """A page of a history that is damaged: the error, what is damaged, and the entries that can be read."""
+
+    error: ErrorDetail
+    damaged: list[DamagedEntry]
+    entries: list[Entry]
+    next: int | None
+
+
+class Event(Struct):
+    cursor: int
+    kind: str
+    data: dict[str, Any]
+
+
+class Events(Struct):
+    """``next``: the cursor to ask with next time, always there."""
+
+    events: list[Event]
+    next: int
+
+
+class View(Struct):
+    view_type: str
+    content: Any
+
+
+class Views(Struct):
+    views: list[View]
+
+
+# -- subscriptions, tools
+
+
+class Subscription(Struct):
+    """``since``: when the model asked for it, null where that cannot be read."""
+
+    thread: str
+    title: str
+    status: str
+    tool: str
+    toolset: str
+    call_id: str
+    arguments: dict[str, Any]
+    since: int | None
+
+
+class Subscriptions(Struct):
+    """``next``: the cursor for ``after``, null at the end."""
+
+    subscriptions: list[Subscription]
+    next: str | None
+
+
+class OfferedTools(Struct):
+    """``problems``: why tools are not offered."""
+
+    tools: list[str]
+    problems: list[str]
+
+
+class Tool(Struct):
+    """``offered``: whether a new conversation gets it."""
+
+    name: str
+    description: str
+    annotations: dict[str, Any]
+    offered: bool = False
+
+
+class Process(Struct):
+    state: str
+    pid: int | None
+    restarts: int
+
+
+class ToolServer(Struct):
+    """``problem``: why it cannot be used, and by which rule; ``cached``: its last good definitions are used meanwhile; ``process``: of a server that the daemon starts."""
+
+    name: str
+    url: str
+    problem: str | None
+    rule: str | None
+    cached: bool
+    needs_migration: bool
+    toolset: str | None
+    description: str | None
+    tools: list[Tool]
+    process: Process | UnsetType = UNSET
+
+
+class Toolsets(Struct):
+    """``problems``: what keeps tools from being offered, name clashes among it (DISC-4)."""
+
+    toolsets: list[ToolServer]
+    problems: list[str]
+
+
+# -- moving
+
+
+class Moved(Struct):
+    status: str
+    root: str
+    to: str
+    threads: int
+
+
+class InService(Struct):
+    """``status``: ``in service``, or ``forgotten`` for a conversation that was not started here."""
+
+    status: str
+    root: str
+
+
+class Resting(Struct):
+    """``callbacks``: the new callback URL of each open call."""
+
+    status: str
+    root: str
+    callbacks: dict[str, str]
+
+
+class ImportedTree(Resting):
+    """``replaced``: it took the place of an older copy; ``copy``: the original went on where it was exported."""
+
+    replaced: bool
+    copy: bool
+
+
+# -- diagnosis
+
+
+class Finding(Struct):
+    thread: str
+    kind: str
+    text: str
+
+
+class OpenCall(Struct):
+    thread: str
+    id: str
+    tool: str
+    state: str
+    since: int | None
+
+
+class Examination(Struct):
+    """``problems``: of threads; ``store``: what the store has found in itself, ``store_read``: whether it has read itself for that; ``repaired``: its last repair;
+    ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
+
+    problems: list[Finding]
+    store: list[str]
+    store_read: bool
+    repaired: dict[str, Any] | None
+    start: list[str]
+    calls: list[OpenCall]
+    looked_at: dict[str, int]
+    learned: list[str]
+
+
+class ModelState(Struct):
+    """The default model, what keeps it from being used, and which keys the daemon has: names and yes or no, never a key."""
+
+    default: str | None
+    problems: list[str]
+    notice: str | None
+    keys: dict[str, bool]

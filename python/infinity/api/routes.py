@@ -1,51 +1,352 @@
-"""A route: what is served, and what ``/openapi.json`` says of it."""
+"""Every route of both hosts, in one table: what is served, by whom, and what ``/openapi.json`` says of it.
+
+An adapter serves the routes that name its part and dispatches to their handlers. A route whose handler is a name is an operation that only one host can
+perform, in a way of its own (a stream, a file); its adapter brings the function of that name. There must be no second table: ``tests/boundary/test_one_api.py``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cache
 
 import msgspec
+from msgspec import Struct
 
-__all__ = ["DELETION", "KEYED", "PAGED", "Route"]
+from . import responses as shapes
+from .backend import Backend, Part
+from .callbacks import receive_callback
+from .entries import list_entries
+from .events import list_events, list_views
+from .examination import get_examination, get_models
+from .messages import (
+    answer_prompt,
+    close_thread,
+    compact_thread,
+    interrupt_thread,
+    resume_all,
+    resume_thread,
+    send_message,
+    set_model,
+    stop_thread,
+)
+from .openapi import describe
+from .prompts import list_prompts
+from .requests import (
+    Closing,
+    Export,
+    Interruption,
+    Migration,
+    NewMessage,
+    NewModel,
+    NewThread,
+    Nothing,
+    Request,
+    Resuming,
+    Selection,
+)
+from .responses import Health, Response, respond
+from .route import Handler, Refusal, Route
+from .subscriptions import end_subscription, list_subscriptions
+from .threads import create_thread, delete_thread, get_thread, list_threads
+from .toolsets import list_toolsets, reload_tools
 
-H = TypeVar("H")
+__all__ = ["ROUTES", "routes_of"]
 
+BOTH = Part.DAEMON | Part.API
+ALL = BOTH | Part.RECEIVER
+KEYED = ("Idempotency-Key",)
 PAGED = ("after", "limit")
-DELETION = (
-    (400, "It is a child thread; the message names its root."),
-    (404, "There is no such thread."),
-    (409, "It is being moved, or has moved."),
-    (410, "It was deleted before, and nothing is left of it."),
+DELETION: tuple[Refusal, ...] = (
+    (400, "It is a child thread; the message names its root.", shapes.Error),
+    (404, "There is no such thread.", shapes.Error),
+    (409, "It is being moved, or has moved.", shapes.Error),
+    (410, "It was deleted before, and nothing is left of it.", shapes.Error),
     (
         503,
         "Nothing happened; or it is deleted and not everything of it is removed yet, which goes on by itself. The message says which.",
+        shapes.Error,
     ),
 )
-KEYED = ("Idempotency-Key",)
+DAMAGE = ((503, "Entries are damaged; those that can be read are here.", shapes.DamagedEntries),)
 
 
-@dataclass(frozen=True, slots=True)
-class Route(Generic[H]):
-    """``body``: the shape of the request's JSON; ``optional``: it may be absent; ``query`` and ``headers``: names."""
+async def get_health(backend: Backend, _: Request) -> Response:
+    """200 while the store works; else its error as 503."""
+    await backend.check()
+    return respond(Health("ok", backend.version))
 
-    method: str
-    path: str
-    handler: H
-    summary: str
-    body: type[msgspec.Struct] | None = None
-    optional: bool = False
-    query: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    produces: str = "application/json"
-    created: bool = False
-    uploads: bool = False
-    """The request's body is a file."""
-    later: bool = False
-    """202: what was asked for holds, and its work is done afterwards."""
-    refusals: tuple[tuple[int, str], ...] = ()
-    """What statuses of 400 and above mean here, where that is not plain."""
 
-    @property
-    def authenticated(self) -> bool:
-        return self.path.startswith("/v1/")
+async def get_openapi(backend: Backend, _: Request) -> Response:
+    return _description(backend.part, backend.version)
+
+
+@cache
+def _description(part: Part, version: str) -> Response:
+    return Response(200, msgspec.json.encode(describe(routes_of(part), version)))
+
+
+def routes_of(part: Part) -> tuple[Route, ...]:
+    """In the order of the table."""
+    return tuple(route for route in ROUTES if part in route.parts)
+
+
+def _control(action: str, handler: Handler, summary: str, body: type[Struct] = Nothing) -> Route:
+    path = f"/v1/threads/{{id}}/{action}"
+    return Route("POST", path, handler, summary, shapes.Taken, body=body, optional=True, headers=KEYED)
+
+
+ROUTES: tuple[Route, ...] = (
+    # Threads
+    Route(
+        "POST",
+        "/v1/threads",
+        create_thread,
+        "Create a thread",
+        shapes.Thread,
+        body=NewThread,
+        optional=True,
+        headers=KEYED,
+        status=201,
+        also=((200, "It was there already."),),
+    ),
+    Route(
+        "GET",
+        "/v1/threads",
+        list_threads,
+        "List threads, newest activity first",
+        shapes.Threads,
+        query=("root", "parent", "status", *PAGED),
+    ),
+    Route(
+        "GET", "/v1/threads/{id}", get_thread, "A thread and everything it waits for", shapes.DescribedThread
+    ),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}",
+        delete_thread,
+        "Delete a conversation for good: a root thread and its whole tree",
+        shapes.Deleted,
+        also=((202, "It is deleted for everybody; what is left of it is removed in the background."),),
+        refusals=DELETION,
+    ),
+    # History and events
+    Route(
+        "GET",
+        "/v1/threads/{id}/entries",
+        list_entries,
+        "A thread's own history",
+        shapes.Entries,
+        query=PAGED,
+        refusals=DAMAGE,
+    ),
+    Route(
+        "GET",
+        "/v1/threads/{id}/events",
+        "stream_events",
+        "A thread's event stream; resumes by cursor without gap or repeat",
+        None,
+        Part.DAEMON,
+        query=("after",),
+        headers=("Last-Event-ID",),
+        produces="text/event-stream",
+    ),
+    Route(
+        "GET",
+        "/v1/threads/{id}/events",
+        list_events,
+        "A thread's events, to be polled; resumes by cursor without gap or repeat",
+        shapes.Events,
+        Part.API,
+        query=PAGED,
+        headers=("Last-Event-ID",),
+    ),
+    Route(
+        "GET",
+        "/v1/threads/{id}/views",
+        list_views,
+        "The latest of each of a thread's views",
+        shapes.Views,
+        Part.API,
+    ),
+    # What is said to a thread
+    Route(
+        "POST",
+        "/v1/threads/{id}/messages",
+        send_message,
+        "Say something to a thread",
+        shapes.Taken,
+        body=NewMessage,
+        headers=KEYED,
+    ),
+    _control(
+        "interrupt",
+        interrupt_thread,
+        "End the running completion and, unless 'calls' is false, cancel open calls",
+        Interruption,
+    ),
+    _control("stop", stop_thread, "Stop the thread until it is resumed or spoken to"),
+    _control("resume", resume_thread, "Go on after a stop or a problem"),
+    _control("compact", compact_thread, "Summarise the history in the background"),
+    _control("close", close_thread, "Close a thread for good", Closing),
+    Route(
+        "POST",
+        "/v1/threads/{id}/model",
+        set_model,
+        "Use another model from now on",
+        shapes.Taken,
+        body=NewModel,
+        headers=KEYED,
+    ),
+    Route(
+        "POST",
+        "/v1/threads/{id}/choices/{choice_id}",
+        answer_prompt,
+        "Answer or dismiss a prompt",
+        shapes.Taken,
+        body=Selection,
+    ),
+    Route(
+        "POST",
+        "/v1/resume",
+        resume_all,
+        "Go on with every thread that rests with a problem",
+        shapes.Resumed,
+        body=Resuming,
+        optional=True,
+    ),
+    Route(
+        "GET",
+        "/v1/prompts",
+        list_prompts,
+        "What people are asked now, of one thread, of a root's whole tree, or all",
+        shapes.Prompts,
+        query=("thread", "root", "limit"),
+    ),
+    # Tools
+    Route(
+        "GET",
+        "/v1/subscriptions",
+        list_subscriptions,
+        "Active subscriptions, of one thread or of all",
+        shapes.Subscriptions,
+        query=("thread", "call_id", *PAGED),
+    ),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}/subscriptions/{call_id}",
+        end_subscription,
+        "End a subscription",
+        shapes.Taken,
+        headers=KEYED,
+    ),
+    Route(
+        "POST",
+        "/v1/threads/{id}/tools",
+        reload_tools,
+        "Fetch the tools of a thread's tree again",
+        shapes.OfferedTools,
+        body=Nothing,
+        optional=True,
+    ),
+    Route("GET", "/v1/toolsets", list_toolsets, "Configured tool servers and their tools", shapes.Toolsets),
+    Route(
+        "POST",
+        "/callback/{token}",
+        receive_callback,
+        "A tool server's callback; the token in the path is its credential",
+        shapes.Taken,
+        Part.DAEMON | Part.RECEIVER | Part.EMBEDDED,
+    ),
+    # Moving between daemons
+    Route(
+        "POST",
+        "/v1/threads/{id}/migrate",
+        "migrate_thread",
+        "Move a conversation to another daemon",
+        shapes.Moved,
+        Part.DAEMON,
+        body=Migration,
+    ),
+    Route(
+        "POST",
+        "/v1/threads/{id}/export",
+        "export_thread",
+        "A conversation as a file; it leaves service here unless 'keep' is set",
+        None,
+        Part.DAEMON,
+        body=Export,
+        optional=True,
+        produces="application/octet-stream",
+    ),
+    Route(
+        "DELETE",
+        "/v1/threads/{id}/export",
+        "undo_export",
+        "Take an exported conversation back into service",
+        shapes.InService,
+        Part.DAEMON,
+    ),
+    Route(
+        "POST",
+        "/v1/imports",
+        "import_file",
+        "Take in an exported conversation",
+        shapes.ImportedTree,
+        Part.DAEMON,
+        uploads=True,
+        status=201,
+    ),
+    Route(
+        "PUT",
+        "/v1/imports/{id}",
+        "put_import",
+        "Take in a conversation that moves here; it rests until it is started",
+        shapes.Resting,
+        Part.DAEMON,
+        uploads=True,
+        status=201,
+    ),
+    Route(
+        "POST",
+        "/v1/imports/{id}/start",
+        "start_import",
+        "Put a conversation that has moved here into service",
+        shapes.InService,
+        Part.DAEMON,
+    ),
+    Route(
+        "DELETE",
+        "/v1/imports/{id}",
+        "forget_import",
+        "Forget a conversation that was not started here",
+        shapes.InService,
+        Part.DAEMON,
+    ),
+    # Diagnosis
+    Route(
+        "GET",
+        "/v1/examination",
+        get_examination,
+        "Everything that somebody may have to do something about",
+        shapes.Examination,
+        Part.DAEMON,
+    ),
+    Route(
+        "GET",
+        "/v1/models",
+        get_models,
+        "The default model and whether it can be used",
+        shapes.ModelState,
+        Part.DAEMON,
+    ),
+    Route("GET", "/healthz", get_health, "Whether the host works", Health, ALL),
+    Route(
+        "GET",
+        "/metrics",
+        "get_metrics",
+        "Counters and gauges for Prometheus",
+        None,
+        Part.DAEMON,
+        produces="text/plain",
+    ),
+    Route("GET", "/openapi.json", get_openapi, "This description", None),
+)

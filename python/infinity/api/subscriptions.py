@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import msgspec
 
 from infinity._core import Call, entry_json
 from infinity.abc import Store, ThreadRow
-from infinity.api.errors import Refused
-from infinity.api.requests import LONGEST_PAGE, PAGE, number
-from infinity.api.responses import Answer, answer
 from infinity.engine.missing import missing
 from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Action
 
-from .outcome import taken
-from .runs import Runs
+from .backend import Backend
+from .errors import Refused, taken
+from .requests import LONGEST_PAGE, PAGE, Request, number
+from .responses import Response, Subscription, Subscriptions, respond, stored
 
-__all__ = ["end", "listing"]
+__all__ = ["end_subscription", "list_subscriptions"]
 
 _HOLDING = ("waiting", "stopped")
 """States in which a thread can have subscriptions."""
 _CURSOR = re.compile(rf"(?P<status>{'|'.join(_HOLDING)})/(?P<after>\d{{1,18}}:.{{1,128}})", re.ASCII)
 
 
-async def listing(store: Store, query: Mapping[str, str]) -> Answer:
-    """Those of ``thread``, the one of ``call_id``, or of all threads; ``next`` is the cursor for ``after``, null at the end. A thread's own are never split."""
+async def list_subscriptions(backend: Backend, request: Request) -> Response:
+    """Those of ``thread``, the one of ``call_id``, or of all threads. A thread's own are never split."""
+    store, query = backend.store, request.query
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     if (thread := query.get("thread")) is not None:
         row = await store.thread(thread) if is_id(thread) else None
         if row is None:
             raise await missing(store, thread)
-        return answer({"subscriptions": await _of(store, row), "next": None})
+        return respond(Subscriptions(await _of(store, row), None))
     if (call_id := query.get("call_id")) is not None:
-        return answer({"subscriptions": await _by_id(store, call_id), "next": None})
-    found: list[dict[str, Any]] = []
+        return respond(Subscriptions(await _by_id(store, call_id), None))
+    found: list[Subscription] = []
     async for row in _holders(store, query.get("after", "")):
         found += await _of(store, row)
         if len(found) >= limit:
-            return answer({"subscriptions": found, "next": f"{row.status}/{row.updated_at}:{row.id}"})
-    return answer({"subscriptions": found, "next": None})
+            return respond(Subscriptions(found, f"{row.status}/{row.updated_at}:{row.id}"))
+    return respond(Subscriptions(found, None))
 
 
-async def end(runtime: Runs, store: Store, thread: str, call_id: str, key: str | None) -> Answer:
+async def end_subscription(backend: Backend, request: Request) -> Response:
     """The same as the agent's own ``cancel_subscription``: no further event is accepted, the tool servers are told (SUB-7)."""
-    found = await store.find_call(call_id)
+    thread, call_id = request.id(), request.id("call_id")
+    key = request.key() or f"unsubscribe.{call_id}"[:128]
+    found = await backend.store.find_call(call_id)
     if found is None or found[0].thread != thread or not found[0].subscription:
         raise Refused(404, "not_found", f"thread {thread} has no active subscription {call_id}")
-    key = key or f"unsubscribe.{call_id}"[:128]
-    return taken(await runtime.control(thread, Action.UNSUBSCRIBE, call_id, key=key))
+    return taken(await backend.runtime.control(thread, Action.UNSUBSCRIBE, call_id, key=key))
 
 
 async def _holders(store: Store, cursor: str) -> AsyncIterator[ThreadRow]:
@@ -69,26 +69,26 @@ async def _holders(store: Store, cursor: str) -> AsyncIterator[ThreadRow]:
         after = ""
 
 
-async def _by_id(store: Store, call_id: str) -> list[dict[str, Any]]:
+async def _by_id(store: Store, call_id: str) -> list[Subscription]:
     found = await store.find_call(call_id) if is_id(call_id) else None
     row = await store.thread(found[0].thread) if found is not None and found[0].subscription else None
-    return [] if row is None else [each for each in await _of(store, row) if each["call_id"] == call_id]
+    return [] if row is None else [each for each in await _of(store, row) if each.call_id == call_id]
 
 
-async def _of(store: Store, row: ThreadRow) -> list[dict[str, Any]]:
-    calls = [call for call, _ in await store.calls(row.id) if call.subscription]
+async def _of(store: Store, row: ThreadRow) -> list[Subscription]:
     return [
-        {
-            "thread": row.id,
-            "title": row.title,
-            "status": row.status,
-            "tool": call.tool,
-            "toolset": call.toolset,
-            "call_id": call.id,
-            "arguments": msgspec.Raw(call.arguments),
-            "since": await _since(store, call),
-        }
-        for call in calls
+        Subscription(
+            thread=row.id,
+            title=row.title,
+            status=row.status,
+            tool=call.tool,
+            toolset=call.toolset,
+            call_id=call.id,
+            arguments=stored(call.arguments, dict),
+            since=await _since(store, call),
+        )
+        for call, _ in await store.calls(row.id)
+        if call.subscription
     ]
 
 

@@ -1,37 +1,38 @@
-"""Threads: create, list, describe one with everything it waits for (I7)."""
+"""Threads: create, list, describe one with everything it waits for (I7), delete."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from infinity._core import CoreError, header_json
-from infinity.abc import Accepted, Status, Store, ThreadRow, Usage
-from infinity.api.requests import LONGEST_PAGE, PAGE, NewThread, number
-from infinity.api.responses import Answer, answer
+from infinity.abc import Accepted, Models, Status, Store, ThreadRow, Usage
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
-from infinity.errors import BadRequest, UnknownThread
+from infinity.errors import BadRequest, ConfigError, ThreadDeleted, UnknownThread
+from infinity.explanation import Explanation, Reason
 from infinity.ids import ID_RULE, is_id
 
-from .outcome import accepted
+from .backend import Backend, Runs
+from .errors import Refused, accepted
 from .prompts import asked_at, counted, public
-from .runs import Runs
+from .requests import LONGEST_PAGE, PAGE, NewThread, Request, number
+from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
-__all__ = ["absent", "create", "delete", "describe", "known", "listing", "not_begun"]
+__all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
 
 _STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
-_FROM_HEADER = ("model", "context_tokens", "children", "ancestors", "position")
 
 
-async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -> Answer:
-    """201, or 200 if it is there already: by the client's own id, or by the ``key`` under which it was asked for before."""
+async def create_thread(backend: Backend, request: Request) -> Response:
+    """201, or 200 if it is there already: by the client's own id, or by the key under which it was asked for before."""
+    new = await request.json(NewThread, optional=True)
+    key = request.key()
+    runtime, store = backend.runtime, backend.store
     if new.id is not None and not is_id(new.id):
         raise BadRequest(f"'id' must be {ID_RULE}")
     if len(new.title) > _LONGEST_TITLE:
@@ -40,14 +41,24 @@ async def create(runtime: Runs, store: Store, new: NewThread, key: str | None) -
     if id is not None and (existing := await store.thread(id)) is not None:
         if key is not None and not _is_repeat(existing, new):
             return accepted(Accepted(Status.REUSED))
-        return answer(_summary(runtime, existing))
+        return respond(_summary(runtime, existing))
+    if new.model is not None:
+        check_model(runtime.models, new.model)
     made = await runtime.create(model=new.model, title=new.title, id=id)
     row = await store.thread(made)
     if row is None:
         raise UnknownThread(
             f"thread {made} was created and is not there; the store is damaged, run 'infinity doctor'"
         )
-    return answer(_summary(runtime, row), status=201)._replace(headers={"Location": f"/v1/threads/{made}"})
+    return respond(_summary(runtime, row), status=201, headers={"Location": f"/v1/threads/{made}"})
+
+
+def check_model(models: Models, name: str) -> None:
+    """``Refused`` (400) if there is no such model: a name is the client's, other settings are not."""
+    try:
+        models.resolve(name)
+    except ConfigError as error:
+        raise Refused(400, error.code, str(error)) from None
 
 
 def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
@@ -59,16 +70,16 @@ def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
     return bool(msgspec.json.decode(header_json(existing.header))["model"] == new.model)
 
 
-async def delete(runtime: Runs, id: str) -> Answer:
-    """200 when nothing is left of the tree; 410 if it was deleted before; 400 for a child, naming its root; 503 while something is still to be removed, which goes on by itself."""
-    stone = await runtime.delete(id)
-    return answer({"id": stone.id, "deleted_at": stone.at})
+async def delete_thread(backend: Backend, request: Request) -> Response:
+    """200 when nothing is left of the tree, 202 when it is deleted for everybody and what is left is removed by itself; 410 if it was deleted before; 400 for
+    a child, naming its root; 503 while something is still to be removed, which goes on by itself. A client that leaves stops nothing."""
+    deleted, done = await backend.delete(request.id())
+    return respond(deleted, status=200 if done else 202)
 
 
-async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answer:
-    """Newest activity first; ``next`` is the cursor for ``after``, null at the end; ``prompts``: open questions, at a root those of its whole tree;
-    ``out_of_service``: why nothing happens here in the thread's tree, null while it is in service; ``child_waits``: at a root, the problem of a thread of its tree that
-    waits for the end of a cause outside."""
+async def list_threads(backend: Backend, request: Request) -> Response:
+    """Newest activity first."""
+    runtime, store, query = backend.runtime, backend.store, request.query
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
     if status is not None and status not in _STATUSES:
@@ -84,15 +95,15 @@ async def listing(runtime: Runs, store: Store, query: Mapping[str, str]) -> Answ
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
     listed = [
-        {
-            **_summary(runtime, row),
-            "prompts": count,
-            "out_of_service": absent(row.root, notes.get(row.root)),
-            "child_waits": child,
-        }
+        ListedThread(
+            **msgspec.structs.asdict(_summary(runtime, row)),
+            prompts=count,
+            out_of_service=absent(row.root, notes.get(row.root)),
+            child_waits=child,
+        )
         for row, count, child in zip(rows, asked, waiting, strict=True)
     ]
-    return answer({"threads": listed, "next": cursor})
+    return respond(Threads(listed, cursor))
 
 
 async def known(store: Store, id: str) -> ThreadRow:
@@ -102,46 +113,60 @@ async def known(store: Store, id: str) -> ThreadRow:
     return row
 
 
-async def describe(
-    runtime: Runs, store: Store, row: ThreadRow, explanation: Any, out_of_service: str | None
-) -> Answer:
-    """The thread, what it waits for, its open prompts (at a root those of its whole tree), and ``cursor``: where its event stream ends now."""
+async def get_thread(backend: Backend, request: Request) -> Response:
+    """The thread and everything it waits for."""
+    id, store = request.id(), backend.store
+    row = await store.thread(id)
+    if row is None:
+        return respond(await _not_begun(backend, id))
     header = msgspec.json.decode(header_json(row.header))
-    return answer(
-        {
-            **_summary(runtime, row),
-            **{name: header[name] for name in _FROM_HEADER if name in header},
-            "usage": Usage(*header["usage"]),
-            "cursor": header["feed"] - 1,
-            "explanation": explanation,
-            "prompts": [public(prompt) for prompt in await asked_at(store, row)],
-            **await _spending(runtime, store, row.root),
-            "out_of_service": out_of_service,
-        }
+    spent, budget = await _spending(backend.runtime, store, row.root)
+    return respond(
+        DescribedThread(
+            **msgspec.structs.asdict(_summary(backend.runtime, row)),
+            model=header["model"],
+            context_tokens=header["context_tokens"],
+            children=header["children"],
+            ancestors=header["ancestors"],
+            position=header["position"],
+            usage=Usage(*header["usage"]),
+            cursor=header["feed"] - 1,
+            explanation=await backend.explain(id),
+            prompts=[public(prompt) for prompt in await asked_at(store, row)],
+            spent=spent,
+            budget=budget,
+            out_of_service=await backend.out_of_service(row),
+        )
     )
 
 
-async def not_begun(runtime: Runs, store: Store, id: str, explanation: Any) -> Answer:
+async def _not_begun(backend: Backend, id: str) -> DescribedThread:
     """A root whose first slice fails, so that nothing of it is on record: ``version`` and its times are 0, and ``cursor`` is before the first event."""
-    return answer(
-        {
-            "id": id,
-            "root": id,
-            "parent": None,
-            "status": "waiting",
-            "title": "",
-            "problem": None,
-            "version": 0,
-            "created_at": 0,
-            "updated_at": 0,
-            "model": None,
-            "usage": Usage(),
-            "cursor": -1,
-            "explanation": explanation,
-            "prompts": [],
-            **await _spending(runtime, store, id),
-            "out_of_service": None,
-        }
+    nothing = await missing(backend.store, id)
+    why = None if isinstance(nothing, ThreadDeleted) else await backend.failing_from_the_start(id)
+    if why is None:
+        raise nothing
+    spent, budget = await _spending(backend.runtime, backend.store, id)
+    return DescribedThread(
+        id=id,
+        root=id,
+        parent=None,
+        status="waiting",
+        title="",
+        problem=None,
+        version=0,
+        created_at=0,
+        updated_at=0,
+        model=None,
+        usage=Usage(),
+        cursor=-1,
+        explanation=Explanation(
+            id, "waiting", [Reason("failing", f"its first slice failed and is tried again: {why}")]
+        ),
+        prompts=[],
+        spent=spent,
+        budget=budget,
+        out_of_service=None,
     )
 
 
@@ -155,7 +180,7 @@ def absent(root: str, note: str | None) -> str | None:
     return None if note is None else f"conversation {root} is out of service here: {note}"
 
 
-def _summary(runtime: Runs, row: ThreadRow) -> dict[str, Any]:
+def _summary(runtime: Runs, row: ThreadRow) -> Thread:
     """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read, or entries of
     it are known to be damaged."""
     try:
@@ -165,32 +190,30 @@ def _summary(runtime: Runs, row: ThreadRow) -> dict[str, Any]:
             problem, status = f"damaged: {damage}", "damaged"
     except CoreError as error:
         problem, status = f"damaged: {error.args[1]}", "damaged"
-    return {
-        "id": row.id,
-        "root": row.root,
-        "parent": row.parent,
-        "status": status,
-        "title": row.title,
-        "problem": problem,
-        "version": row.version,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
+    return Thread(
+        id=row.id,
+        root=row.root,
+        parent=row.parent,
+        status=status,
+        title=row.title,
+        problem=problem,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
 
 
-async def _spending(runtime: Runs, store: Store, root: str) -> dict[str, Any]:
-    """Of the whole tree, and what it may spend, with what resuming has allowed on top; 0: no limit."""
+async def _spending(runtime: Runs, store: Store, root: str) -> tuple[Amount, Amount]:
+    """Of the whole tree: what it has spent, and what it may spend, with what resuming has allowed on top; 0: no limit."""
     tokens, microdollars = await store.spent(root)
     limits = runtime.settings.limits
     limited = limits.tree_tokens or limits.tree_dollars
     on_top = await allowed_on_top(store, root) if limited else Allowance()
-    return {
-        "spent": {"tokens": tokens, "dollars": microdollars / 1_000_000},
-        "budget": {
-            "tokens": limits.tree_tokens and limits.tree_tokens + on_top.tokens,
-            "dollars": limits.tree_dollars and limits.tree_dollars + on_top.microdollars / 1_000_000,
-        },
-    }
+    budget = Amount(
+        limits.tree_tokens and limits.tree_tokens + on_top.tokens,
+        limits.tree_dollars and limits.tree_dollars + on_top.microdollars / 1_000_000,
+    )
+    return Amount(tokens, microdollars / 1_000_000), budget
 
 
 def _is_cursor(text: str) -> bool:

@@ -46,14 +46,14 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
 
 def receiver(event: Event, context: Context) -> dict[str, Any]:
     """What tool servers send back: durable in the queue, then 200."""
-    from .api.routes import receive
+    from .function_url import receive
 
     return _run(lambda host: receive(host, event), "store inbox_queue table keys")
 
 
 def api(event: Event, context: Context) -> dict[str, Any]:
     """What clients ask and say."""
-    from .api.routes import serve
+    from .function_url import serve
 
     return _run(lambda host: serve(host, event), "store inbox_queue table public_url keys tools")
 
@@ -151,8 +151,8 @@ def _remaining(context: Context) -> Callable[[], float]:
 
 _IMPORTS = {
     "agent": ("asyncpg", "infinity.config.reading", "infinity.cloud.start"),
-    "receiver": ("asyncpg", "infinity.config.reading", "infinity.cloud.api.routes", "infinity.cloud.start"),
-    "api": ("asyncpg", "infinity.config.reading", "infinity.cloud.api.routes", "infinity.cloud.start"),
+    "receiver": ("asyncpg", "infinity.config.reading", "infinity.cloud.function_url", "infinity.cloud.start"),
+    "api": ("asyncpg", "infinity.config.reading", "infinity.cloud.function_url", "infinity.cloud.start"),
     "relay": ("infinity.cloud.relay",),
 }
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from aiohttp import web
-
+from infinity.api.backend import Part
 from infinity.errors import ConfigError
 from infinity.runtime import Runtime
 
-from .api.backend import BACKEND, Address, Backend
-from .api.callbacks import post_callback
-from .api.guard import guard
+from .app import make_app
 from .assembly import Assembly, url_of
-from .connections import serving
+from .backend import Address, DaemonBackend
 from .listener import listen
 
 __all__ = ["start"]
@@ -29,22 +26,14 @@ async def start(assembly: Assembly, runtime: Runtime, host: str, port: int) -> N
             f"cannot listen for callbacks on {host}:{port}; pass another callback_port, and keep it: {error}"
         ) from error
     assembly.undo.callback(listener.close)
-    app = web.Application(middlewares=[serving, guard], client_max_size=runtime.settings.limits.message_bytes)
-    app[BACKEND] = Backend(
+    backend = DaemonBackend(
         runtime=runtime,
         store=runtime.store,
         feed=runtime.feed,
         capabilities=runtime.capabilities,
-        toolsets=_none,
         token=secrets.token_hex(32),
         address=Address(host, port, url_of(host, port)),
         home=Path(),
-        max_body=runtime.settings.limits.message_bytes,
-        max_callback=runtime.settings.limits.callback_bytes,
+        part=Part.EMBEDDED,
     )
-    app.router.add_post("/callback/{token}", post_callback)
-    await assembly.start(runtime, app=app, listener=listener)
-
-
-async def _none() -> list[dict[str, object]]:
-    return []
+    await assembly.start(runtime, app=make_app(backend), listener=listener)

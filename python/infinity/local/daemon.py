@@ -22,16 +22,16 @@ from infinity.models.registry import Models
 from infinity.runtime import Runtime
 from infinity.supervision import shared
 
-from .api.app import make_app
-from .api.backend import Address, Backend
-from .api.guard import is_loopback
-from .api.metrics import Metrics
+from .app import make_app
 from .assembly import GRACE, Assembly, HostedStore, journal_at, url_of
+from .backend import Address, DaemonBackend
 from .clock import SystemClock
 from .connections import Connections
+from .guard import is_loopback
 from .home import DaemonState, Home, HomeLock
 from .listener import listen
 from .mcp_servers import bridge_problems, bridge_tokens, tool_servers
+from .metrics import Metrics
 from .moving.moves import Moves
 from .observing import MeteredFeed
 from .toolsets import LocalToolsets, LocalTransport, ServerSet
@@ -218,7 +218,7 @@ class Daemon:
         public_url = daemon.public_url or url_of(daemon.host, port)
         return Address(daemon.host, port, public_url, tuple(host.lower() for host in daemon.hosts))
 
-    async def _assemble(self, address: Address) -> tuple[Runtime, Backend]:
+    async def _assemble(self, address: Address) -> tuple[Runtime, DaemonBackend]:
         store, settings = self._assembly.store, self._assembly.settings
         clock = SystemClock(self._assembly.wakeup)
         models = Models(self.config.models)
@@ -256,21 +256,17 @@ class Daemon:
         self._undo.push_async_callback(moves.close)
         await moves.recover()
         servers.resume()
-        backend = Backend(
+        backend = DaemonBackend(
             runtime=runtime,
             store=store,
             feed=feed,
             capabilities=runtime.capabilities,
-            toolsets=toolsets.describe,
             token=self.home.make_token(),
             address=address,
             home=self.home.path,
-            max_body=settings.limits.message_bytes,
-            max_callback=settings.limits.callback_bytes,
-            max_streams=settings.limits.event_streams,
+            servers=toolsets.describe,
             version=__version__,
             metrics=self.metrics,
-            models=models,
             moves=moves,
         )
         return runtime, backend

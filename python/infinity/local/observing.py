@@ -5,7 +5,7 @@ from __future__ import annotations
 from infinity.abc import Store
 from infinity.feed import Feed
 
-from .api.metrics import STEPS, Metrics
+from .metrics import STEPS, Metrics
 
 __all__ = ["MeteredFeed"]
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infinity.abc import Delivery, Store, Verdict
+from infinity.api.responses import Process, ToolServer
 from infinity.api.toolsets import described
 from infinity.config.schema import DEFAULT_PORT, ToolsetConfig
 from infinity.errors import ConfigError, DamagedStore, InfinityError, StoreError, ToolsetError
@@ -154,7 +155,7 @@ class LocalToolsets(Toolsets):
         problems = tuple(_because(problem, reasons.get(problem.base_url)) for problem in loaded.problems)
         return Loaded(loaded.toolsets, problems, loaded.fresh)
 
-    async def describe(self) -> list[dict[str, Any]]:
+    async def describe(self) -> list[ToolServer]:
         """For ``GET /v1/toolsets``: every server, how it is, and what it offers."""
         loaded = await self.load()
         offered = {toolset.base_url: toolset for toolset in loaded.toolsets}
@@ -169,11 +170,11 @@ class LocalToolsets(Toolsets):
 
     def _describe(
         self, name: str, base_url: str, toolset: Toolset | None, problem: Problem | None
-    ) -> dict[str, Any]:
+    ) -> ToolServer:
         found = described(name, base_url, toolset, problem)
         server = self._own.started.get(name)
         if server is not None:
-            found["process"] = {"state": server.state, "pid": server.pid, "restarts": server.restarts}
+            found.process = Process(server.state, server.pid, server.restarts)
         return found
 
     async def _keep(self, loaded: Loaded) -> None:

@@ -14,7 +14,7 @@ from tests.boundary.daemons import SOON, Answer
 from tests.cloud.deployment import Deployment
 
 from infinity.abc import Models
-from infinity.cloud.api.routes import receive, serve
+from infinity.cloud.function_url import receive, serve
 from infinity.cloud.host import Described, Host
 from infinity.cloud.toolsets import configured_servers
 from infinity.config.schema import Config

@@ -13,8 +13,8 @@ from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from tests.boundary.cloud.functions import TOKEN, Functions
 
-from infinity.cloud.api.routes import serve
 from infinity.cloud.environment import Resources
+from infinity.cloud.function_url import serve
 
 pytestmark = pytest.mark.trap("S1")
 

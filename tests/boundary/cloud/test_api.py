@@ -15,7 +15,7 @@ from tests.crash.history import undated
 from tests.patience import PATIENCE
 from tests.slice.scenes import Replies, Streaming
 
-from infinity.cloud.function_url import PAGE_BYTES
+from infinity.cloud.backend import PAGE_BYTES
 from infinity.cloud.hints import Trouble
 from infinity.errors import ConfigError
 from infinity.stamps import is_stamp
@@ -107,7 +107,7 @@ async def test_a_page_that_would_be_too_large_ends_early(
     await cloud.said(thread, "xxx")
     await cloud.settled()
     events = await polled(cloud, thread, 1000)
-    monkeypatch.setattr("infinity.cloud.api.events.PAGE_BYTES", 10_000)
+    monkeypatch.setattr("infinity.cloud.backend.PAGE_BYTES", 10_000)
     page = (await cloud.get(f"/v1/threads/{thread}/events")).body
     assert 0 < len(page["events"]) < len(events)
     rest = (await cloud.get(f"/v1/threads/{thread}/events?after={page['next']}")).body
@@ -125,7 +125,7 @@ async def test_pages_of_entries_that_would_be_too_large_end_early(
     whole = (await cloud.get(path)).body
     assert whole["next"] is None and len(whole["entries"]) >= 3
     for most in (1, 1_000, 3_500, 100_000):
-        monkeypatch.setattr("infinity.cloud.api.entries.PAGE_BYTES", most)
+        monkeypatch.setattr("infinity.cloud.backend.PAGE_BYTES", most)
         seen, after = [], -1
         while after is not None:
             page = (await cloud.get(f"{path}?after={after}")).body

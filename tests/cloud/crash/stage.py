@@ -14,9 +14,9 @@ from tests.contract.dsql_rules import Conflicts
 from tests.ports import free_port
 
 from infinity.callback_keys import callback_keys
-from infinity.cloud.api.routes import receive, serve
 from infinity.cloud.batch import run_batch
 from infinity.cloud.dead_letters import keep
+from infinity.cloud.function_url import receive, serve
 from infinity.cloud.host import KEYS, NEEDED, Host, Parts, open_host
 from infinity.cloud.sweep import wake_overdue
 from infinity.emulator import Emulator

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.asking import backend
 from tests.boundary.daemons import Running, running
 from tests.patience import PATIENCE
 
+from infinity.api.backend import Part
 from infinity.api.openapi import describe
+from infinity.api.routes import routes_of
 from infinity.errors import ConfigError, DamagedStore, NewerStore, StoreLocked
-from infinity.local.api.routes import ROUTES
+from infinity.local.app import make_app
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
 from infinity.testing.tool_server import HANG, ToolServer, tool
@@ -219,35 +222,19 @@ async def test_a_daemon_that_rests_does_not_turn_its_loop(daemon: Running) -> No
 # -- its interface
 
 
-def test_the_description_names_every_route_and_no_other(daemon_routes: set[tuple[str, str]]) -> None:
+async def test_the_description_names_every_route_and_no_other(daemon: Running) -> None:
     described = {
         (method.upper(), path)
-        for path, methods in describe(ROUTES, "1")["paths"].items()
+        for path, methods in describe(routes_of(Part.DAEMON), "1")["paths"].items()
         for method in methods
     }
-    assert described == daemon_routes
-
-
-@pytest.fixture
-def daemon_routes() -> set[tuple[str, str]]:
-    """What the application really serves."""
-    from typing import cast
-
-    from infinity.local.api.app import make_app
-    from infinity.local.api.backend import Backend
-
-    class Stand(Backend):
-        def __init__(self) -> None:
-            self.max_body, self.version = 1, ""
-
-    app = make_app(cast(Backend, Stand()))
-    return {
+    app = make_app(backend(daemon.daemon.runtime))
+    served = {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
         if route.resource is not None
-        and route.method != "HEAD"
-        and route.resource.canonical != "/openapi.json"
     }
+    assert described == served
 
 
 async def test_the_description_is_served_and_its_references_resolve(daemon: Running) -> None:

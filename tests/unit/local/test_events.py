@@ -14,7 +14,7 @@ from tests.boundary.daemons import SOON, Event, Running, running
 
 from infinity import feed as feed_module
 from infinity.errors import StoreError
-from infinity.local.api import events as events_module
+from infinity.local import event_stream
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ async def test_the_latest_views_come_first_on_every_connection(daemon: Running) 
 
 
 async def test_a_quiet_stream_shows_that_it_lives(daemon: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "KEEP_ALIVE", 0.02)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE", 0.02)
     thread = await daemon.thread()
     async with (
         asyncio.timeout(SOON),

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.boundary.daemons import SOON, Answer, Running, running
 from tests.contract.databases import database_url
 
-from infinity.local.moving.failure import Unconfirmed
+from infinity.errors import MoveUnconfirmed
 from infinity.testing.tool_server import ToolServer, tool
 
 to_both = pytest.mark.parametrize("there", ["journal", "postgresql"])
@@ -163,7 +163,7 @@ async def test_a_callback_that_cannot_be_passed_on_now_is_to_be_sent_again(tmp_p
         thread, call = await calling(made)
         assert (await made.migrate(thread)).status == 200
         await made.there.stop()
-        assert await made.tools.answer(call, "early") == 502
+        assert await made.tools.answer(call, "early") == 503
         await made.there.start()
         assert await made.tools.answer(call, "built") == 200
         await made.there.said(thread, "built")
@@ -207,7 +207,7 @@ async def test_a_failure_at_any_step_leaves_the_conversation_in_service_here(
                 raise OSError("the disk is full")
 
         made.moves.gate = fail
-        assert (await made.migrate(thread)).status == 500
+        assert (await made.migrate(thread)).status == 503
         await works(made, thread, call)
         made.moves.gate = lambda _: None
         assert (await made.migrate(thread)).status == 200, "the next try is not in the way of the first"
@@ -298,7 +298,7 @@ async def test_a_destination_that_falls_silent_at_the_last_step_is_asked_again(
 
         def unplug(step: str) -> None:
             if step == "starting":
-                raise Unconfirmed("nobody answers")
+                raise MoveUnconfirmed("nobody answers")
 
         made.moves.gate = unplug
         doubtful = await made.migrate(thread)

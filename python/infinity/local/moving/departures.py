@@ -16,13 +16,12 @@ import msgspec
 
 from infinity.abc import INCOMPLETE, Clock, Verdict
 from infinity.engine.missing import missing
-from infinity.errors import BadRequest
+from infinity.errors import BadRequest, MoveFailed, MoveUnconfirmed
 from infinity.rap import wire
 from infinity.runtime import Runtime
 
 from ..toolsets import LocalTransport, ServerSet
 from .destination import Destination
-from .failure import MoveFailed, Unconfirmed
 from .records import Departed, Roots, read_departed, write_departed
 
 __all__ = ["Departures"]
@@ -188,9 +187,9 @@ class Departures:
                 self.gate("starting")
                 await other.start(left.root)
                 break
-            except Unconfirmed as error:
+            except MoveUnconfirmed as error:
                 if attempt == START_TRIES:
-                    raise Unconfirmed(
+                    raise MoveUnconfirmed(
                         f"{error}. {left.root} was handed over and may run at {left.to} already; "
                         "run the same command again to make sure, nothing is lost meanwhile"
                     ) from error
@@ -275,7 +274,7 @@ class Departures:
             ) as response:
                 return response.status, await response.content.read(1 << 16)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unconfirmed(
+            raise MoveUnconfirmed(
                 f"the new home of {left.root} cannot be reached ({error}); send it again later"
             ) from None
 

@@ -9,10 +9,8 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-from infinity.errors import BadRequest
+from infinity.errors import BadRequest, MoveFailed, MoveUnconfirmed
 from infinity.rap.address import shown, url_problem
-
-from .failure import MoveFailed, Unconfirmed
 
 __all__ = ["Destination"]
 
@@ -78,15 +76,15 @@ class Destination:
             ) as response:
                 body = await response.content.read(_LONGEST_ANSWER)
         except TimeoutError:
-            raise Unconfirmed(f"{there} did not answer in time") from None
+            raise MoveUnconfirmed(f"{there} did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unconfirmed(f"{there} cannot be reached: {error}") from None
+            raise MoveUnconfirmed(f"{there} cannot be reached: {error}") from None
         if response.status in (200, 201):
             return _object(body, there)
         said = _error(body) or f"HTTP {response.status}"
         if response.status == 401:
             said = "the token is not that of the daemon there; it is in the file 'token' of its home"
-        kind = Unconfirmed if response.status >= 500 else MoveFailed
+        kind = MoveUnconfirmed if response.status >= 500 else MoveFailed
         raise kind(f"{there} refused: {said}")
 
 
@@ -94,7 +92,9 @@ def _object(body: bytes, there: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
-        raise Unconfirmed(f"{there} did not answer as a daemon of Infinity does; check the address") from None
+        raise MoveUnconfirmed(
+            f"{there} did not answer as a daemon of Infinity does; check the address"
+        ) from None
 
 
 def _error(body: bytes) -> str | None:

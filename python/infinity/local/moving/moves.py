@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from infinity.abc import Clock
 from infinity.api.threads import absent
+from infinity.errors import MoveFailed
 from infinity.runtime import Runtime
 
 from ..toolsets import ServerSet
 from .arrivals import Arrivals
 from .departures import Departures
-from .failure import MoveFailed
 
 __all__ = ["Absent", "Moves"]
 

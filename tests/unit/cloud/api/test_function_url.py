@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity.api.errors import Refused, refusal
-from infinity.api.responses import Answer, answer
-from infinity.cloud.api.routes import receive, serve
+from infinity.api.requests import Request
+from infinity.api.responses import Response, View, respond
 from infinity.cloud.environment import Resources
-from infinity.cloud.function_url import Body, Request, close_event, open_event
+from infinity.cloud.function_url import EventBody, close_event, open_event, receive, serve
 from infinity.errors import BadRequest
 
 EVENT: dict[str, Any] = {
@@ -33,18 +33,18 @@ EVENT: dict[str, Any] = {
 }
 
 
-def test_an_event_of_lambda_becomes_a_request() -> None:
+async def test_an_event_of_lambda_becomes_a_request() -> None:
     request = open_event(EVENT)
     assert (request.method, request.path, request.by_iam) == ("POST", "/v1/threads/a%20b", True)
     assert request.query == {"after": "1", "limit": "2", "empty": "", "a": "+ ä"}
     assert request.headers == {"content-type": "application/json", "x-mixed": "Yes"}
-    assert request.body.read(100) == b'{"a": 1}'
+    assert request.body is not None and await request.body.read(100) == b'{"a": 1}'
 
 
 def test_what_may_be_missing_is_nothing() -> None:
     request = open_event({"requestContext": {"http": {"method": "GET", "path": "/"}}})
     assert request == Request("GET", "/")
-    assert not request.body and request.body.read(0) == b""
+    assert request.body is None
 
 
 @pytest.mark.parametrize(
@@ -94,40 +94,42 @@ def test_what_has_a_wrong_type_counts_as_absent(change: str, value: Any) -> None
 class TestBodies:
     @pytest.mark.trap("G2")
     @pytest.mark.parametrize("encoded", [False, True])
-    def test_one_of_the_greatest_size_is_read_and_a_byte_more_is_refused(self, encoded: bool) -> None:
+    async def test_one_of_the_greatest_size_is_read_and_a_byte_more_is_refused(self, encoded: bool) -> None:
         for size in (0, 1, 2, 3, 64, 65, 66, 67, 100):
             data = b"x" * size
             text = base64.b64encode(data).decode() if encoded else data.decode()
-            assert Body(text, encoded).read(size) == data
+            assert await EventBody(text, encoded).read(size) == data
             if size:
                 with pytest.raises(Refused) as caught:
-                    Body(text, encoded).read(size - 1)
+                    await EventBody(text, encoded).read(size - 1)
                 assert caught.value.status == 413
 
     @pytest.mark.trap("G2")
-    def test_the_size_is_that_of_the_bytes(self) -> None:
-        assert Body("ä" * 10).read(20) == "ä".encode() * 10
+    async def test_the_size_is_that_of_the_bytes(self) -> None:
+        assert await EventBody("ä" * 10).read(20) == "ä".encode() * 10
         with pytest.raises(Refused):
-            Body("ä" * 10).read(19)
+            await EventBody("ä" * 10).read(19)
 
     @pytest.mark.trap("G2")
-    def test_what_is_far_too_large_is_refused_before_it_is_decoded(self) -> None:
+    async def test_what_is_far_too_large_is_refused_before_it_is_decoded(self) -> None:
         with pytest.raises(Refused, match="larger"):
-            Body("not base64 at all!" * 100, encoded=True).read(64)
+            await EventBody("not base64 at all!" * 100, encoded=True).read(64)
 
     @pytest.mark.parametrize("text", ["a", "abc", "ab=c", "a b=", "ä", "\ud800", "====", "YQ==YQ=="])
-    def test_what_is_no_base64_is_refused(self, text: str) -> None:
+    async def test_what_is_no_base64_is_refused(self, text: str) -> None:
         with pytest.raises(BadRequest, match="base64"):
-            Body(text, encoded=True).read(100)
+            await EventBody(text, encoded=True).read(100)
 
-    def test_what_is_no_unicode_stays_bad_utf_8(self) -> None:
+    async def test_what_is_no_unicode_stays_bad_utf_8(self) -> None:
         with pytest.raises(UnicodeDecodeError):
-            Body("\ud800").read(100).decode()
+            (await EventBody("\ud800").read(100)).decode()
 
     @pytest.mark.trap("S9")
     def test_nothing_of_a_request_s_content_is_in_its_repr(self) -> None:
         headers = {"authorization": "Bearer secret"}
-        request = Request("POST", "/x", headers=headers, body=Body("secret"), parameters={"token": "secret"})
+        request = Request(
+            "POST", "/x", headers=headers, body=EventBody("secret"), parameters={"token": "secret"}
+        )
         assert "secret" not in repr(request)
 
 
@@ -143,17 +145,20 @@ class TestAnswers:
 
     @pytest.mark.parametrize("size", [1, 1 << 20, (1 << 20) + 1, 4 << 20])
     def test_a_large_one_is_encoded_so_that_it_grows_by_a_third_only(self, size: int) -> None:
-        made = close_event(Answer(200, b'"' * size))
+        made = close_event(Response(200, b'"' * size))
         body = made["body"]
         assert (base64.b64decode(body) if made["isBase64Encoded"] else body.encode()) == b'"' * size
         assert len(json.dumps(made)) < 6_000_000
 
     def test_one_that_lambda_would_not_give_back_is_a_failure_that_says_so(self) -> None:
-        made = close_event(Answer(200, b"x" * (6 << 20)))
+        made = close_event(Response(200, b"x" * (6 << 20)))
         assert made["statusCode"] == 500 and "larger" in made["body"]
 
     def test_one_keeps_its_words(self) -> None:
-        assert json.loads(close_event(answer({"text": "ä☃\x00"}))["body"]) == {"text": "ä☃\x00"}
+        assert json.loads(close_event(respond(View("text", "ä☃\x00")))["body"]) == {
+            "view_type": "text",
+            "content": "ä☃\x00",
+        }
 
 
 class Nobody:

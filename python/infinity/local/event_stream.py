@@ -14,15 +14,15 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from infinity._core import CoreError
-from infinity.api.events import cursor
+from infinity.api.errors import Refused
+from infinity.api.events import asked_cursor, cursor
 from infinity.api.threads import known
 from infinity.errors import InfinityError, from_core
 from infinity.feed import Feed, FeedEvent, Watcher, asked_in_children, frame
 
-from ..connections import Connection, connection_of
-from .backend import BACKEND, Backend
-from .body import path_id
-from .failure import Refused
+from .backend import BACKEND, DaemonBackend
+from .connections import Connection, connection_of
+from .http import received
 
 __all__ = ["stream_events"]
 
@@ -51,11 +51,12 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     children ask (CHO-4).
     """
     backend = request.app[BACKEND]
-    thread = path_id(request)
+    asked = received(request)
+    thread = asked.id()
     _check_room(backend)
     response = web.StreamResponse(headers=_HEADERS)
     # Watching begins before anything is read, so that nothing falls between the two.
-    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    text = asked_cursor(asked)
     watcher = backend.feed.enter(thread, _position(text))
     try:
         connection = connection_of(request)
@@ -101,12 +102,13 @@ def _position(text: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else _NOTHING
 
 
-def _check_room(backend: Backend) -> None:
-    if backend.feed.watching() >= backend.max_streams:
+def _check_room(backend: DaemonBackend) -> None:
+    most = backend.runtime.settings.limits.event_streams
+    if backend.feed.watching() >= most:
         raise Refused(
             503,
             "streams",
-            f"{backend.max_streams} event streams are open, as many as limits.event_streams allows; close some, or try again later",
+            f"{most} event streams are open, as many as limits.event_streams allows; close some, or try again later",
         )
 
 

@@ -8,20 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
+from infinity.api.errors import Refused
+from infinity.api.requests import Export, Migration
+from infinity.api.responses import ImportedTree, InService, Moved, Resting, respond
 from infinity.errors import BadRequest, Conflict, DamagedStore, NewerStore
 
-from ..moving.moves import Moves
-from .answers import answer
-from .backend import BACKEND
-from .body import path_id, read_json
-from .failure import Refused
+from ..backend import BACKEND
+from ..http import received, response
+from .moves import Moves
 
 __all__ = [
-    "Export",
-    "Migration",
     "export_thread",
     "forget_import",
     "import_file",
@@ -37,50 +35,39 @@ SLOWEST_PIECE = 60.0
 _PIECE = 1 << 18
 
 
-class Migration(msgspec.Struct, forbid_unknown_fields=True):
-    """``destination``: the other daemon's address; ``token``: from the file ``token`` in its home."""
-
-    destination: str
-    token: str
-
-
-class Export(msgspec.Struct, forbid_unknown_fields=True):
-    """``keep``: a copy, and the conversation goes on here; else it is out of service here, to live elsewhere."""
-
-    keep: bool = False
-
-
 async def migrate_thread(request: web.Request) -> web.Response:
     """200 when it runs at the destination; any failure before that leaves it here, in service (MIG-2)."""
-    root = path_id(request)
-    migration = await read_json(request, Migration)
+    asked = received(request)
+    root = asked.id()
+    migration = await asked.json(Migration)
     moved = await _moves(request).departures.migrate(root, migration.destination, migration.token)
-    return answer({"status": "moved", "root": root, "to": moved.to, "threads": len(moved.threads)})
+    return response(respond(Moved("moved", root, moved.to, len(moved.threads))))
 
 
 async def export_thread(request: web.Request) -> web.StreamResponse:
     """The whole tree as one file. If it cannot be sent to its end, the conversation stays in service here."""
-    root = path_id(request)
-    wanted = await read_json(request, Export, optional=True)
-    response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+    asked = received(request)
+    root = asked.id()
+    wanted = await asked.json(Export, optional=True)
+    sent = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
     try:
         async with _moves(request).departures.export(root, keep=wanted.keep) as file:
-            response.content_length = file.stat().st_size
-            await response.prepare(request)
+            sent.content_length = file.stat().st_size
+            await sent.prepare(request)
             with file.open("rb") as content:
                 while piece := content.read(_PIECE):
-                    await response.write(piece)
-            await response.write_eof()
+                    await sent.write(piece)
+            await sent.write_eof()
     except ConnectionError:
-        if not response.prepared:
+        if not sent.prepared:
             raise
-    return response
+    return sent
 
 
 async def undo_export(request: web.Request) -> web.Response:
-    root = path_id(request)
+    root = received(request).id()
     await _moves(request).departures.undo_export(root)
-    return answer({"status": "in service", "root": root})
+    return response(respond(InService("in service", root)))
 
 
 async def import_file(request: web.Request) -> web.Response:
@@ -88,28 +75,28 @@ async def import_file(request: web.Request) -> web.Response:
     known here of the conversation; a copy that was exported from here gives way to a file that is newer."""
     async with _uploaded(request) as file, _explained(file):
         imported, callbacks = await _moves(request).arrivals.take_in(file)
-    found = {"root": imported.root, "replaced": imported.replaced, "copy": imported.copy}
-    return answer({"status": "imported", **found, "callbacks": callbacks}, status=201)
+    found = ImportedTree("imported", imported.root, callbacks, imported.replaced, imported.copy)
+    return response(respond(found, status=201))
 
 
 async def put_import(request: web.Request) -> web.Response:
     """The first half of a move: it rests here until it is started."""
-    root = path_id(request)
+    root = received(request).id()
     async with _uploaded(request) as file, _explained(file):
         callbacks = await _moves(request).arrivals.take_in_resting(root, file)
-    return answer({"status": "resting", "root": root, "callbacks": callbacks}, status=201)
+    return response(respond(Resting("resting", root, callbacks), status=201))
 
 
 async def start_import(request: web.Request) -> web.Response:
-    root = path_id(request)
+    root = received(request).id()
     await _moves(request).arrivals.start(root)
-    return answer({"status": "in service", "root": root})
+    return response(respond(InService("in service", root)))
 
 
 async def forget_import(request: web.Request) -> web.Response:
-    root = path_id(request)
+    root = received(request).id()
     await _moves(request).arrivals.forget(root)
-    return answer({"status": "forgotten", "root": root})
+    return response(respond(InService("forgotten", root)))
 
 
 def _moves(request: web.Request) -> Moves:

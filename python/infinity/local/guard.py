@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from .backend import BACKEND, Address, Backend
-from .failure import Refused, failure, refusal
+from infinity.api.errors import Refused
+from infinity.api.requests import check_token
+
+from .backend import BACKEND, Address, DaemonBackend
+from .http import error_response, response
 
 __all__ = ["guard"]
 
@@ -23,6 +25,7 @@ METRICS = "/metrics"
 _OPEN = frozenset({CALLBACKS, "/healthz", "/openapi.json", None})
 """Everything else needs the token, routes of later versions included; ``METRICS`` where it can be reached from elsewhere."""
 
+_WHERE = "from the file 'token' in the daemon's home"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bound
 
@@ -31,42 +34,29 @@ _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bo
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check, count, and give every failure its shape."""
     backend = request.app[BACKEND]
-    response: web.StreamResponse
+    answered: web.StreamResponse
     try:
         route = _route(request)
         if route != CALLBACKS:
             _check_origin(request, backend.address)
         if route not in _OPEN and not (route == METRICS and _on_loopback(request, backend.address)):
-            _check_token(request, backend.token)
-        response = await handler(request)
+            check_token(request.headers, backend.token, _WHERE)
+        answered = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
-        response = failure(error, backend.home)
-    if response.status in (404, 410):
-        response = await _moved(request, backend) or response
-    backend.metrics.request(request.method, _route(request) or "other", response.status)
-    return response
+        answered = error_response(error, backend.home)
+    if answered.status in (404, 410):
+        answered = await _moved(request, backend) or answered
+    backend.metrics.request(request.method, _route(request) or "other", answered.status)
+    return answered
 
 
-async def _moved(request: web.Request, backend: Backend) -> web.Response | None:
+async def _moved(request: web.Request, backend: DaemonBackend) -> web.Response | None:
     """What is not here may be elsewhere: 410 says where, 503 that a move is under way."""
     thread = request.match_info.get("id")
     if backend.moves is None or thread is None or not (_route(request) or "").startswith("/v1/threads/"):
         return None
     absent = await backend.moves.absent(thread)
-    if absent is None:
-        return None
-    return refusal(410, "moved", absent.text) if absent.for_good else refusal(503, "moving", absent.text)
-
-
-def _check_token(request: web.Request, token: str) -> None:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    genuine = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
-    if scheme.lower() != "bearer" or not genuine:
-        raise Refused(
-            401,
-            "unauthorized",
-            "send 'Authorization: Bearer TOKEN' with the token from the file 'token' in the daemon's home",
-        )
+    return response(backend.moved(absent.text, for_good=absent.for_good)) if absent is not None else None
 
 
 def _check_origin(request: web.Request, address: Address) -> None:

@@ -1,1 +1,0 @@
-"""The daemon's HTTP interface: one file for each noun, every route in ``routes.py``."""

@@ -1,0 +1,79 @@
+"""There is one HTTP interface: one table of routes and one map of errors for both hosts, and every operation is described in full."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import infinity.errors
+from infinity.api.backend import Part
+from infinity.api.openapi import describe
+from infinity.api.routes import ROUTES, routes_of
+from infinity.local.app import OWN
+
+PACKAGE = Path(infinity.errors.__file__).parent
+HOSTS = [path for room in ("api", "local", "cloud") for path in sorted((PACKAGE / room).rglob("*.py"))]
+ERRORS = {name for name, kind in vars(infinity.errors).items() if inspect.isclass(kind)}
+ROUTERS = {"Route", "add_route", "add_get", "add_post", "add_put", "add_delete", "RouteTableDef"}
+
+
+def _named(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _makes_routes(tree: ast.AST) -> bool:
+    return any(isinstance(node, ast.Call) and _named(node.func) in ROUTERS for node in ast.walk(tree))
+
+
+def _maps_errors(tree: ast.AST) -> bool:
+    """Whether a class of error stands beside a status, in a pair or a dictionary."""
+    pairs: list[tuple[ast.expr | None, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple) and len(node.elts) == 2:
+            pairs.append((node.elts[0], node.elts[1]))
+        elif isinstance(node, ast.Dict):
+            pairs += zip(node.keys, node.values, strict=True)
+    return any(
+        kind is not None
+        and _named(kind) in ERRORS
+        and isinstance(status, ast.Constant)
+        and isinstance(status.value, int)
+        for kind, status in pairs
+    )
+
+
+def _which(found: Any) -> set[str]:
+    return {str(path.relative_to(PACKAGE)) for path in HOSTS if found(ast.parse(path.read_text()))}
+
+
+def test_there_is_one_table_of_routes() -> None:
+    assert _which(_makes_routes) == {"api/routes.py", "local/app.py"}
+
+
+def test_there_is_one_map_of_errors() -> None:
+    assert _which(_maps_errors) == {"api/errors.py"}
+
+
+def test_the_daemon_brings_exactly_the_operations_that_only_it_can_perform() -> None:
+    assert {route.id for route in ROUTES if isinstance(route.handler, str)} == set(OWN)
+    assert all(route.parts is Part.DAEMON for route in ROUTES if isinstance(route.handler, str))
+
+
+@pytest.mark.parametrize("part", [Part.DAEMON, Part.API, Part.RECEIVER])
+def test_every_operation_has_an_id_and_schemas_by_name(part: Part) -> None:
+    document = describe(routes_of(part), "1")
+    names = set(document["components"]["schemas"])
+    ids = []
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            ids.append(operation["operationId"])
+            bodies = [*operation["responses"].values(), operation.get("requestBody", {"content": {}})]
+            for media_type, content in (pair for body in bodies for pair in body["content"].items()):
+                if media_type == "application/json" and path != "/openapi.json":
+                    assert content["schema"]["$ref"].removeprefix("#/components/schemas/") in names
+                assert content["schema"], (path, media_type)
+    assert len(ids) == len(set(ids)) == len(routes_of(part))
