@@ -41,7 +41,11 @@ def found_after(patch: Path, most: int = MOST) -> tuple[int, str] | None:
         except subprocess.TimeoutExpired:
             return 0, "a script does not end"
     if done.returncode:
-        return 0, done.stderr.strip().splitlines()[-1]
+        last = done.stderr.strip().splitlines()[-1]
+        if last.startswith(("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError")):
+            # What cannot run has found nothing.
+            raise DoesNotApply(f"{patch.name}: {last}")
+        return 0, last
     number, _, what = done.stdout.strip().partition(" ")
     return (int(number), what) if number else None
 

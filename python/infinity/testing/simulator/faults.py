@@ -86,6 +86,8 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "mailbox.take": ("ValueError", *_CRASHES),
 }
 """Method by method, the kinds of fault that a run may inject there. Troubles of the model are in ``model.py``: they depend on what was asked."""
+OUTAGE = tuple(f"store.{method}" for method in _WRITES)
+"""What fails together when the disk is full."""
 KINDS = sorted({kind for kinds in CONTRACTS.values() for kind in kinds})
 
 

@@ -65,8 +65,9 @@ TROUBLES: dict[str, Callable[[], Reply]] = {
     "cancelled inside": lambda: _broken(asyncio.CancelledError()),
     "it hangs": lambda: hanging,
     "nothing": lambda: Turn([]),
+    "another round": lambda: call(("current_time", {})),
 }
-"""By name, how a completion may fail. A request that the rules refuse is not among them: it is a violation (I4)."""
+"""By name, how a completion may fail, or go on within its slice. A request that the rules refuse is not among them: it is a violation (I4)."""
 
 
 class Judge(Protocol):

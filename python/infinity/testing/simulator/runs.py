@@ -25,7 +25,7 @@ from infinity.message import Action
 from infinity.runtime import Runtime
 
 from .account import Account
-from .faults import INJECTED, Fault
+from .faults import INJECTED, OUTAGE, Fault
 from .host import Gone, SimulatedHost
 from .loop import SimulatedLoop, Stalled
 from .model import TROUBLE_WORDS
@@ -135,6 +135,15 @@ class _Run:
             self.host.faults.plan(Fault(at, str(step.how), step.on, step.times))
             return
         await getattr(self, f"_{step.what.replace(' ', '_')}")(step)
+
+    async def _nothing_is_written(self, step: Step) -> None:
+        for at in OUTAGE:
+            self.host.faults.plan(Fault(at, str(step.how), step.on, step.times))
+
+    async def _bad_day(self, step: Step) -> None:
+        """The store is full, and the model fails when it has been asked once."""
+        await self._nothing_is_written(step._replace(how="StoreError"))
+        self.host.model.troubles.extend(["another round", str(step.how)])
 
     async def _create(self, _: Step) -> None:
         self._made += 1

@@ -97,6 +97,10 @@ def _step(chance: random.Random) -> Step:
         at = _anywhere(chance) if chance.random() < 0.6 else chance.choice(HEART)
         skip = 0 if at in RARE else chance.randrange(4)
         return Step(f"fault {at}", skip, chance.choice(kinds_at(at)), chance.choice((1, 1, 2, 5, 12)))
+    if what < 0.885:
+        if chance.random() < 0.5:
+            return Step("bad day", 0, chance.choice(sorted(TROUBLES)), chance.choice((1, 2, 5)))
+        return Step("nothing is written", chance.randrange(2), "StoreError", chance.choice((1, 2, 5, 12)))
     if what < 0.91:
         return Step("kill")
     if what < 0.94:
