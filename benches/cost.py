@@ -36,7 +36,7 @@ PRICES = {
     "dynamodb read": 0.125 / MILLION,
     "scheduler": 1.00 / MILLION,
 }
-READS = ("GetItem", "Query", "BatchGetItem")
+READS = ("GetItem", "Query")
 COUNTED_AFTER = 11.0
 """Seconds after which PostgreSQL has counted what a connection that rests has done."""
 FUNCTIONS = {"agent": 300, "receiver": 30, "relay": 30}

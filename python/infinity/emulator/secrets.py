@@ -41,7 +41,6 @@ class SecretsManager(JsonService):
     def offered(self) -> dict[str, Operation]:
         return {
             "CreateSecret": self._create,
-            "DeleteSecret": self._delete,
             "GetSecretValue": self._get,
             "PutSecretValue": self._put,
         }
@@ -87,11 +86,6 @@ class SecretsManager(JsonService):
             "CreatedDate": secret.changed_at / 1000,
         }
 
-    def _delete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        secret = self._found(arguments)
-        del self._secrets[secret.name]
-        return {"ARN": secret.arn, "Name": secret.name, "DeletionDate": self._timeline.now() / 1000}
-
     def _found(self, arguments: Mapping[str, Any]) -> _Secret:
         wanted = arguments.get("SecretId")
         for secret in self._secrets.values():
@@ -127,9 +121,7 @@ class Parameters(JsonService):
 
     def offered(self) -> dict[str, Operation]:
         return {
-            "DeleteParameter": self._delete,
             "GetParameter": self._get,
-            "GetParameters": self._get_several,
             "PutParameter": self._put,
         }
 
@@ -168,18 +160,6 @@ class Parameters(JsonService):
         if found is None:
             raise AwsError("ParameterNotFound", "")
         return {"Parameter": self._shown(found, arguments)}
-
-    def _get_several(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        names = arguments.get("Names") or []
-        known = [self._parameters[n] for n in map(self._name, names) if n in self._parameters]
-        return {
-            "Parameters": [self._shown(found, arguments) for found in known],
-            "InvalidParameters": [name for name in names if self._name(name) not in self._parameters],
-        }
-
-    def _delete(self, arguments: Mapping[str, Any]) -> None:
-        if self._parameters.pop(self._name(arguments.get("Name")), None) is None:
-            raise AwsError("ParameterNotFound", "")
 
     def _name(self, given: object) -> str:
         """Names may come as ARNs."""

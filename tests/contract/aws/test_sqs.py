@@ -222,16 +222,6 @@ async def test_queues_are_found_by_name_and_by_prefix(aws: Aws) -> None:
     assert listed["QueueUrls"] == [standard.url]
 
 
-async def test_a_purged_queue_is_empty(aws: Aws) -> None:
-    standard = await queue(aws)
-    await standard.send("1")
-    await standard.send("late", DelaySeconds=1)
-    await aws.call("sqs", "purge_queue", QueueUrl=standard.url)
-    assert await standard.bodies() == []
-    await aws.later(1.2)
-    assert await standard.bodies() == []
-
-
 async def test_a_handle_that_is_none_is_refused(aws: Aws) -> None:
     standard = await queue(aws)
     with refused("ReceiptHandleIsInvalid", "InvalidParameterValue"):

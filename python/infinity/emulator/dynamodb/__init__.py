@@ -1,4 +1,4 @@
-"""Amazon DynamoDB: items, conditions, updates, transactions, and the operations on them."""
+"""Amazon DynamoDB: items, conditions, updates, and the operations on them."""
 
 from .losses import delayed, lost, repeated
 from .service import DynamoDb

@@ -34,11 +34,9 @@ class Change:
     old: Item | None
     new: Item | None
     update: Update | None = None
-    writes: bool = True
 
     def make(self) -> None:
-        if self.writes:
-            self.table.write(self.key, self.new)
+        self.table.write(self.key, self.new)
 
     @property
     def size(self) -> int:
@@ -47,7 +45,7 @@ class Change:
 
 
 def planned(kind: str, table: Table, arguments: Mapping[str, Any]) -> Change:
-    """``kind``: ``Put``, ``Update``, ``Delete`` or ``ConditionCheck``. Raises ``AwsError``: invalid, or the condition does not hold."""
+    """``kind``: ``Put``, ``Update`` or ``Delete``. Raises ``AwsError``: invalid, or the condition does not hold."""
     for name in _LEGACY & arguments.keys():
         raise bad(f"{name} is of an older interface than this emulator; use expressions")
     placeholders = Placeholders(arguments)
@@ -79,8 +77,6 @@ def _change(kind: str, change: Change, item: Item) -> Change:
             return Change(table, key, old, item)
         case "Delete":
             return Change(table, key, old, None)
-        case "ConditionCheck":
-            return Change(table, key, old, old, writes=False)
     base = old if old is not None else item
     new = changing.apply(base) if changing is not None else base
     if item_size(new) > MAX_ITEM:

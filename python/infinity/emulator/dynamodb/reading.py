@@ -1,4 +1,4 @@
-"""Query and Scan: which items, in which order, how many at a time."""
+"""Query: which items, in which order, how many at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .expression import Parser, Placeholders, projected
 from .table import Key, Table
 from .values import Item, Value, bad, checked_item, item_size, kind_of, ordered
 
-__all__ = ["Page", "queried", "scanned"]
+__all__ = ["Page", "queried"]
 
 PAGE_BYTES = 1 << 20
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
@@ -45,19 +45,6 @@ def queried(table: Table, arguments: Mapping[str, Any]) -> Page:
         beyond = operator.gt if forward else operator.lt
         chosen = [pair for pair in chosen if len(table.keys) > 1 and beyond(pair[0][1], start[1])]
     return _page(table, chosen, arguments, placeholders)
-
-
-def scanned(table: Table, arguments: Mapping[str, Any]) -> Page:
-    if arguments.get("IndexName") or arguments.get("TotalSegments", 1) != 1:
-        raise bad("this emulator has neither secondary indexes nor parallel scans")
-    start = _start(table, arguments)
-    pairs = table.items(consistent=bool(arguments.get("ConsistentRead")))
-    chosen = (pair for pair in pairs if start is None or _after(pair[0], start))
-    return _page(table, chosen, arguments, Placeholders(arguments))
-
-
-def _after(key: Key, start: Key) -> bool:
-    return bool(key[0] > start[0] or (key[0] == start[0] and key[1] is not None and key[1] > start[1]))
 
 
 def _start(table: Table, arguments: Mapping[str, Any]) -> Key | None:

@@ -14,9 +14,8 @@ from ..protocols import JsonService, Operation
 from .batches import Batches
 from .changes import planned, returned
 from .expression import Parser, Placeholders, projected
-from .reading import queried, scanned
+from .reading import queried
 from .table import Table
-from .transactions import Transactions
 from .values import Item, bad, checked_item, item_size
 
 __all__ = ["DynamoDb"]
@@ -35,7 +34,6 @@ class DynamoDb(JsonService):
 
     def __init__(self, timeline: Timeline, region: str, account: str) -> None:
         self.batches = Batches(self)
-        self.transactions = Transactions(self, timeline.now)
         super().__init__()
         self.timeline = timeline
         self._place = f"arn:aws:dynamodb:{region}:{account}:table/"
@@ -46,20 +44,14 @@ class DynamoDb(JsonService):
 
     def offered(self) -> dict[str, Operation]:
         return {
-            "BatchGetItem": self.batches.get,
             "BatchWriteItem": self.batches.write,
             "CreateTable": self._create,
             "DeleteItem": lambda a: self._write("DeleteItem", "Delete", a),
-            "DeleteTable": self._delete_table,
             "DescribeTable": lambda a: {"Table": self._described(self.asked(a), "ACTIVE")},
-            "DescribeTimeToLive": self._describe_ttl,
             "GetItem": self._get,
             "ListTables": lambda a: {"TableNames": sorted(self._tables)},
             "PutItem": lambda a: self._write("PutItem", "Put", a),
-            "Query": lambda a: self._page(a, query=True),
-            "Scan": lambda a: self._page(a, query=False),
-            "TransactGetItems": self.transactions.get,
-            "TransactWriteItems": self.transactions.write,
+            "Query": self._query,
             "UpdateItem": lambda a: self._write("UpdateItem", "Update", a),
             "UpdateTimeToLive": self._update_ttl,
         }
@@ -185,11 +177,6 @@ class DynamoDb(JsonService):
         self._tables[name] = table
         return {"TableDescription": self._described(table, "CREATING")}
 
-    def _delete_table(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        table = self.asked(arguments)
-        del self._tables[table.name]
-        return {"TableDescription": self._described(table, "DELETING")}
-
     def _described(self, table: Table, status: str) -> dict[str, Any]:
         items = [item for _, item in table.items()]
         return {
@@ -203,12 +190,6 @@ class DynamoDb(JsonService):
             "ItemCount": len(items),
             "TableSizeBytes": sum(map(item_size, items)),
         }
-
-    def _describe_ttl(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        table = self.asked(arguments)
-        if table.expires is None:
-            return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
-        return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": table.expires}}
 
     def _update_ttl(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         table, wanted = self.asked(arguments), arguments.get("TimeToLiveSpecification") or {}
@@ -254,7 +235,7 @@ class DynamoDb(JsonService):
         attributes = returned(change, wanted)
         return ({"Attributes": attributes} if attributes else {}) | capacity
 
-    def _page(self, arguments: Mapping[str, Any], *, query: bool) -> dict[str, Any]:
-        page = (queried if query else scanned)(self.asked(arguments), arguments)
+    def _query(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        page = queried(self.asked(arguments), arguments)
         factor = 1 if arguments.get("ConsistentRead") else 0.5
         return page.answer | self.charge("read", page.size, arguments, factor)

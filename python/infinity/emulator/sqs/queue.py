@@ -75,7 +75,6 @@ class Queue:
         self.arn = arn
         self.settings = settings
         self.created_at = self.modified_at = now()
-        self.purged_at: int | None = None
         self.scanned = SCANNED
         self.repeats = 0
         """So many deletions a standard queue will forget: the messages come once more, as at-least-once delivery allows."""

@@ -21,8 +21,6 @@ from .settings import MAX_BYTES, Settings
 
 __all__ = ["Sqs"]
 
-_PURGE_MS = 60_000
-
 
 class Sqs(JsonService):
     """``base`` gives the address that queue URLs begin with. ``create`` and ``queue`` are for tests."""
@@ -47,11 +45,9 @@ class Sqs(JsonService):
             "CreateQueue": self._create,
             "DeleteMessage": self._delete,
             "DeleteMessageBatch": lambda a: self._batch(a, self._delete),
-            "DeleteQueue": self._delete_queue,
             "GetQueueAttributes": self._attributes,
             "GetQueueUrl": lambda a: {"QueueUrl": self.url(self.queue(a.get("QueueName") or "").name)},
             "ListQueues": self._list,
-            "PurgeQueue": self._purge,
             "ReceiveMessage": self._receive,
             "SendMessage": self.send_message,
             "SendMessageBatch": self._send_batch,
@@ -134,9 +130,6 @@ class Sqs(JsonService):
             raise missing("QueueUrl")
         return self.queue(str(url))
 
-    def _delete_queue(self, arguments: Mapping[str, Any]) -> None:
-        del self._queues[self._asked(arguments).name]
-
     def _list(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         prefix = arguments.get("QueueNamePrefix") or ""
         most = arguments.get("MaxResults") or 1000
@@ -144,14 +137,6 @@ class Sqs(JsonService):
         names = sorted(name for name in self._queues if name.startswith(prefix) and name > after)
         more = {"NextToken": names[most - 1]} if len(names) > most else {}
         return {"QueueUrls": [self.url(name) for name in names[:most]], **more}
-
-    def _purge(self, arguments: Mapping[str, Any]) -> None:
-        queue, now = self._asked(arguments), self._timeline.now()
-        if queue.purged_at is not None and now < queue.purged_at + _PURGE_MS:
-            message = f"Only one PurgeQueue operation on {queue.name} is allowed every 60 seconds."
-            raise AwsError("PurgeQueueInProgress", message, 403)
-        queue.purged_at = now
-        queue.purge()
 
     def _attributes(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         queue = self._asked(arguments)
