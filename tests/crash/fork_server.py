@@ -9,35 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import socket
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from tests.forking import exit_status, serve
+
 from infinity.cli.main import infinity
-
-
-def serve(address: str) -> None:
-    """Until stdin ends, which is when whoever started it has ended."""
-    _import_everything()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen(64)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        print("ready", flush=True)
-        while True:
-            ready, _, _ = select.select([listener, sys.stdin], [], [])
-            if sys.stdin in ready:
-                return
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                os._exit(_supervise(connection))
-            connection.close()
 
 
 def _import_everything() -> None:
@@ -54,27 +34,16 @@ def _import_everything() -> None:
 
 
 def _supervise(connection: socket.socket) -> int:
-    """Own process for each daemon: it alone waits for it, so no status is lost and none is mixed up."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     asked = json.loads(connection.makefile().readline())
     pid = os.fork()
     if pid == 0:
         _become_daemon(connection, asked)
     with suppress(OSError):
         connection.sendall(b"pid %d\n" % pid)
-    threading.Thread(target=_kill_when_left, args=(connection, pid), daemon=True).start()
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = exit_status(connection, pid)
     with suppress(OSError):
         connection.sendall(b"exit %d\n" % status)
     return 0
-
-
-def _kill_when_left(connection: socket.socket, pid: int) -> None:
-    with suppress(OSError):
-        while connection.recv(1):
-            pass
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _become_daemon(connection: socket.socket, asked: dict[str, Any]) -> None:
@@ -93,4 +62,5 @@ def _become_daemon(connection: socket.socket, asked: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    _import_everything()
+    serve(sys.argv[1], _supervise)

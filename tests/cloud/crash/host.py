@@ -150,6 +150,11 @@ class CloudHost(Clients):
             for url in urls
         }
 
+    def lose_schedules(self) -> None:
+        """With their alarms: one that is only forgotten would fire all the same."""
+        for schedule in self.aws.scheduler.schedules():
+            self.aws.scheduler._remove(schedule)
+
     async def check_timers(self) -> None:
         """Every thread has a schedule that will wake it when its earliest timer is due, or before (I7)."""
         due: dict[str, int] = {}

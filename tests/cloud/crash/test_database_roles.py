@@ -137,8 +137,7 @@ async def test_the_sweep_wakes_whoever_is_overdue_and_deletes_what_was_closed_fo
         await host.say(ROOT, "begin")
         await host.tools.invoked()
         await host.settled()
-        for schedule in host.aws.scheduler.schedules():
-            host.aws.scheduler._remove(schedule)
+        host.lose_schedules()
         host.stage.clock.leap(2 * 3_600)
         await owner.execute(
             "INSERT INTO sweeps (name, place) VALUES ('place', 'behind-all-threads-there-are')"

@@ -73,9 +73,7 @@ async def test_a_deadline_whose_schedule_is_gone_is_found_by_the_sweep(tmp_path:
         await host.say(ROOT, "begin")
         await host.tools.invoked()
         await host.settled()
-        # With their alarms: one that is only forgotten fires beside the sweep.
-        for schedule in host.aws.scheduler.schedules():
-            host.aws.scheduler._remove(schedule)
+        host.lose_schedules()
         host.stage.clock.leap(3_600 + QUARTER)
         outcome = await host.aws.lambdas.function("sweep").invoke(b"{}")
         assert outcome.value() == {"overdue": 1, "woken": 1}

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import gc
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+
+from tests.forking import exit_status, serve
 
 FOLDER = Path(__file__).parent
 _LONGEST = 1 << 20
@@ -41,31 +41,7 @@ class Warm:
         self._process.communicate()
 
 
-def serve(address: str) -> None:
-    """Until stdin ends, which is when whoever started it has ended."""
-    sys.path.insert(0, str(FOLDER))
-    import scripted_mcp_server  # type: ignore[import-not-found]
-
-    gc.collect()
-    gc.freeze()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen(64)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        print("ready", flush=True)
-        while True:
-            ready, _, _ = select.select([listener, 0], [], [])
-            if 0 in ready:
-                return
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                os._exit(_supervise(connection, scripted_mcp_server))
-            connection.close()
-
-
-def _supervise(connection: socket.socket, script: ModuleType) -> int:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _supervise(script: ModuleType, connection: socket.socket) -> int:
     said, files, _, _ = socket.recv_fds(connection, _LONGEST, 3)
     while not said.endswith(b"\0\0"):
         said += connection.recv(_LONGEST)
@@ -80,19 +56,10 @@ def _supervise(connection: socket.socket, script: ModuleType) -> int:
         os.dup2(null, file)
     with suppress(OSError):
         connection.sendall(b"%d\n" % pid)
-    threading.Thread(target=_kill_when_left, args=(connection, pid), daemon=True).start()
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = exit_status(connection, pid)
     with suppress(OSError):
         connection.sendall(b"%d" % status)
     return 0
-
-
-def _kill_when_left(connection: socket.socket, pid: int) -> None:
-    with suppress(OSError):
-        while connection.recv(1):
-            pass
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _become(said: bytes, files: list[int], script: ModuleType) -> None:
@@ -118,4 +85,9 @@ def _become(said: bytes, files: list[int], script: ModuleType) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    sys.path.insert(0, str(FOLDER))
+    import scripted_mcp_server  # type: ignore[import-not-found]
+
+    gc.collect()
+    gc.freeze()
+    serve(sys.argv[1], partial(_supervise, scripted_mcp_server))

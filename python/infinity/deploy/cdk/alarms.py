@@ -102,13 +102,8 @@ class Alarms(Construct):
             options.oldest,
             "A thread's message has been waiting for a long time; the agent's log says why",
         )
-        dropped = cloudwatch.Metric(
-            namespace="AWS/Scheduler",
-            metric_name="InvocationDroppedCount",
-            dimensions_map={"ScheduleGroup": queues.group.schedule_group_name},
-            statistic="Sum",
-            period=_EVERY,
-        )
+        group = {"ScheduleGroup": queues.group.schedule_group_name}
+        dropped = _metric("AWS/Scheduler", "InvocationDroppedCount", group)
         self._alarm(
             "SchedulesDropped",
             dropped,
@@ -155,13 +150,8 @@ class Alarms(Construct):
 
     def _on_copies(self, backup: Backup) -> None:
         """A bucket without versions, for one, is never copied, and the deployment does not know how an existing one is set."""
-        failed = cloudwatch.Metric(
-            namespace="AWS/Backup",
-            metric_name="NumberOfBackupJobsFailed",
-            dimensions_map={"BackupVaultName": backup.vault.backup_vault_name},
-            statistic="Sum",
-            period=_EVERY,
-        )
+        vault = {"BackupVaultName": backup.vault.backup_vault_name}
+        failed = _metric("AWS/Backup", "NumberOfBackupJobsFailed", vault)
         self._alarm(
             "CopiesFailed",
             failed,
@@ -256,20 +246,25 @@ def own_metric(
     agent: AgentFunction, name: str, *, statistic: str = "Sum", period: Duration = _EVERY
 ) -> cloudwatch.Metric:
     """One that the agent function writes into its log."""
-    return cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name=name,
-        dimensions_map={"FunctionName": agent.function.function_name},
-        statistic=statistic,
-        period=period,
-    )
+    function = {"FunctionName": agent.function.function_name}
+    return _metric(NAMESPACE, name, function, statistic, period)
 
 
 def database_metric(stores: Stores, name: str) -> cloudwatch.Metric:
+    return _metric("AWS/AuroraDSQL", name, {"ClusterId": stores.cluster_id})
+
+
+def _metric(
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    statistic: str = "Sum",
+    period: Duration = _EVERY,
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
-        namespace="AWS/AuroraDSQL",
+        namespace=namespace,
         metric_name=name,
-        dimensions_map={"ClusterId": stores.cluster_id},
-        statistic="Sum",
-        period=_EVERY,
+        dimensions_map=dimensions,
+        statistic=statistic,
+        period=period,
     )
