@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.stores import Opened
-from tests.contract.test_store_contract import grow, portrait
+from tests.contract.test_store_trees import grow, portrait
 from tests.contract.threads import NOW, create, message
 
 from infinity._core import Thread

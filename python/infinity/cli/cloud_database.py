@@ -12,11 +12,8 @@ from typing import Any
 
 import click
 
-from infinity.errors import InfinityError
-
 from .cloud_outputs import Outputs, read_outputs
 from .display import dim, print_json
-from .exits import from_error
 from .options import as_json
 
 __all__ = ["migrate"]
@@ -101,12 +98,9 @@ def migrate(
         raise click.UsageError(
             f"the outputs name {', '.join(sorted(unknown))}, for which this version has no role; update it"
         )
-    try:
-        if duty or where.duties:
-            _check_duties(url)
-        done = asyncio.run(_migrate(url, where))
-    except InfinityError as error:
-        raise from_error(error) from None
+    if duty or where.duties:
+        _check_duties(url)
+    done = asyncio.run(_migrate(url, where))
     if as_json:
         print_json({**done, "role_sql": statements})
         return

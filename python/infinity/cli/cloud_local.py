@@ -16,11 +16,9 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from infinity.errors import InfinityError
-
 from .cloud_preview import previewed
 from .display import clean, dim, print_json, strong, warn
-from .exits import Failure, from_error
+from .exits import Failure
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -157,8 +155,6 @@ def local(
         if notice is not None:
             click.echo(warn(notice), err=True)
         asyncio.run(_serve(plan, folder, as_json))
-    except InfinityError as error:
-        raise from_error(error) from None
     finally:
         folder.close()
 

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from infinity.errors import InfinityError
-
 from .display import clean, dim, exact, one_line, print_json, question_lines, strong, warn, within
-from .exits import FAILED, Failure, from_error
+from .exits import FAILED, Failure
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -231,8 +229,6 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(main())
-    except InfinityError as error:
-        raise from_error(error) from None
     except BrokenPipeError:
         raise Failure(
             "whoever read this has gone; what was not printed is still in the queue", FAILED

@@ -131,10 +131,7 @@ def migrate(store: str) -> None:
     """Make the tables of a PostgreSQL database, or bring them up to date. Harmless if there is nothing to do."""
     from infinity.stores.postgres.opening import migrate
 
-    try:
-        before, now = asyncio.run(migrate(store))
-    except InfinityError as error:
-        raise from_error(error) from None
+    before, now = asyncio.run(migrate(store))
     click.echo(
         f"the tables are of version {now}" + ("" if before == now else f" (before: {before or 'none'})")
     )
@@ -156,15 +153,12 @@ def _crash_gates() -> Callable[[Observer], Observer] | None:
 def start(project: Path | None, as_json: bool) -> None:
     """Start in the background; returns when it serves. Harmless if it runs already."""
     home = the_home()
-    try:
-        running = home.holder()
-        if running is None:
-            begin(project or Path.cwd(), quiet=as_json)
-            running = find_daemon(home)
-        elif not as_json:
-            click.echo(f"it runs already: {running}")
-    except InfinityError as error:
-        raise from_error(error) from None
+    running = home.holder()
+    if running is None:
+        begin(project or Path.cwd(), quiet=as_json)
+        running = find_daemon(home)
+    elif not as_json:
+        click.echo(f"it runs already: {running}")
     if as_json:
         print_json(
             {"pid": running.pid, "address": running.address, "since": running.since, "home": str(home.path)}
@@ -176,10 +170,7 @@ def begin(project: Path | None, *, quiet: bool = False) -> None:
     from infinity.local.background import start_background
 
     home = the_home()
-    try:
-        started = start_background(home, project)
-    except InfinityError as error:
-        raise from_error(error) from None
+    started = start_background(home, project)
     for notice in started.notices:
         click.echo(warn(one_line(notice)), err=True)
     if not quiet:
@@ -225,10 +216,7 @@ def stop(kill: bool) -> None:
     from infinity.local.background import stop_background
 
     home = the_home()
-    try:
-        stopped = stop_background(home, kill=kill)
-    except InfinityError as error:
-        raise from_error(error) from None
+    stopped = stop_background(home, kill=kill)
     if stopped is None:
         raise Failure(f"no daemon is running for {home.path}", NOT_RUNNING)
     click.echo(f"stopped: {stopped}")

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from .display import clean, dim, print_json, strong, warn
-from .exits import USAGE, Failure, from_error
+from .exits import USAGE, Failure
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def build(
     from infinity.deploy.layer.python import default_version, interpreter_of
     from infinity.deploy.layer.python import python_version as parsed
     from infinity.deploy.layer.wheel import newest_wheel
-    from infinity.errors import InfinityError
 
     if python and no_bytecode:
         raise Failure("--python is for the bytecode that --no-bytecode leaves out", USAGE)
@@ -114,8 +113,6 @@ def build(
             made.append(layers.build(layers.Order(wheel, target, interpreter, wanted, out)))
             if not as_json:
                 _show(made[-1])
-    except InfinityError as error:
-        raise from_error(error) from error
     except OSError as error:
         raise Failure(f"{error.filename or out} cannot be written: {error.strerror}") from error
     if as_json:
@@ -167,7 +164,6 @@ def check(
     """Unpack a layer as Lambda does, and run a handler from it in a Python that has nothing else."""
     from infinity.deploy.layer.check import HANDLER, Trial
     from infinity.deploy.layer.check import check as tried
-    from infinity.errors import InfinityError
 
     environment = dict(pair.partition("=")[::2] for pair in pairs)
     try:
@@ -176,8 +172,6 @@ def check(
         found = tried(trial)
     except ValueError as error:
         raise Failure(f"{event.name if event else file} is not JSON: {error}") from error
-    except InfinityError as error:
-        raise from_error(error) from error
     if as_json:
         print_json(asdict(found))
     else:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from .exits import from_error
+
 __all__ = ["LazyCommand", "LazyGroup"]
 
 
@@ -25,6 +27,17 @@ class LazyGroup(click.Group):
         super().__init__(*arguments, **options)
         # A distribution may leave families of commands out.
         self._lazy = {name: place for name, place in lazy.items() if find_spec(place.module) is not None}
+
+    def invoke(self, context: click.Context) -> Any:
+        """An ``InfinityError`` that a command lets through ends it with one line and its exit code."""
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            from infinity.errors import InfinityError
+
+            if isinstance(error, InfinityError):
+                raise from_error(error) from None
+            raise
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(self._lazy)

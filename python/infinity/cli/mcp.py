@@ -58,10 +58,9 @@ def mcp(
     import asyncio
     import os
 
-    from infinity.errors import InfinityError
     from infinity.mcp.specification import ServerSpecification
 
-    from .exits import USAGE, Failure, from_error
+    from .exits import USAGE, Failure
 
     if bool(command) == bool(url):
         raise Failure("needs either a command, after '--', or --url", USAGE)
@@ -89,8 +88,6 @@ def mcp(
     prepare_logging()
     try:
         asyncio.run(serve(specification, state or f"{name}.db", port, os.environ.get(TOKEN_VARIABLE)))
-    except InfinityError as error:
-        raise from_error(error) from error
     except OSError as error:
         raise Failure(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from infinity.errors import InfinityError
-
 from .display import exact
-from .exits import NOT_FOUND, REFUSED, Failure, from_error
+from .exits import NOT_FOUND, REFUSED, Failure
 from .options import home_option, the_home
 
 __all__ = ["trust"]
@@ -26,26 +24,23 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
 
     home = the_home()
     directory = path if path.is_dir() else path.parent
-    try:
-        home.prepare()
-        decisions = Trust(home)
-        if withdraw:
-            done = decisions.withdraw(directory / "infinity.toml")
-            click.echo("not trusted any more" if done else "it was not trusted")
-            return
-        file = find_project_file(directory, home)
-        if file is None or (path.name != "infinity.toml" and not path.is_dir()):
-            raise Failure(f"there is no infinity.toml at {path}", NOT_FOUND)
-        if not yes and not decisions.holds(file):
-            click.echo(f"{exact(str(file.path))} says:\n")
-            click.echo("\n".join(f"  {line}" for line in _shown(file.data)))
-            click.confirm(
-                "\nIts commands will run as you, and a base_url of a model provider in it receives your key and all that is said. Trust it?",
-                abort=True,
-            )
-        decisions.record(file)
-    except InfinityError as error:
-        raise from_error(error) from None
+    home.prepare()
+    decisions = Trust(home)
+    if withdraw:
+        done = decisions.withdraw(directory / "infinity.toml")
+        click.echo("not trusted any more" if done else "it was not trusted")
+        return
+    file = find_project_file(directory, home)
+    if file is None or (path.name != "infinity.toml" and not path.is_dir()):
+        raise Failure(f"there is no infinity.toml at {path}", NOT_FOUND)
+    if not yes and not decisions.holds(file):
+        click.echo(f"{exact(str(file.path))} says:\n")
+        click.echo("\n".join(f"  {line}" for line in _shown(file.data)))
+        click.confirm(
+            "\nIts commands will run as you, and a base_url of a model provider in it receives your key and all that is said. Trust it?",
+            abort=True,
+        )
+    decisions.record(file)
     click.echo(
         f"trusted: {exact(str(file.path))}\nA running daemon uses it after a restart from that directory."
     )

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from tests.patience import PATIENCE
+
+from infinity.backoff import Backoff
+from infinity.rap.server import Toolset, ToolsetServer
+
+AT_ONCE = Backoff(first=0.01, longest=0.02)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "tools.db"
+
+
+def served(tools: Toolset, state: Path, **more: Any) -> ToolsetServer:
+    return ToolsetServer(tools, state, backoff=AT_ONCE, **more)
+
+
+def ci() -> Toolset:
+    tools = Toolset("ci", "What the build machines know.")
+
+    @tools.tool(read_only=True, display_script='"CI of " + args.branch')
+    async def status(branch: str, limit: int = 10) -> str:
+        """The state of a branch's last builds."""
+        return f"{branch}: green ({limit})"
+
+    return tools
 
 
 class FakeRuntime:

@@ -8,21 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.rap_server.conftest import FakeRuntime
+from tests.contract.rap_server.conftest import FakeRuntime, served
 
-from infinity.backoff import Backoff
 from infinity.rap.server import Call, Event, Subscription, Toolset, ToolsetServer
-
-FAST = Backoff(first=0.01, longest=0.05)
-
-
-def served(tools: Toolset, state: Path) -> ToolsetServer:
-    return ToolsetServer(tools, state, backoff=FAST)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state.db"
 
 
 class Desk:
