@@ -21,6 +21,7 @@ class Limits:
     subscriptions: int = 100
     """Active subscriptions of one thread."""
     calls_per_turn: int = 64
+    """Tool calls that the model may make in one turn; further ones are answered with an error."""
     message_bytes: int = 1 << 20
     """Body of one message or API call."""
     callback_bytes: int = 8 << 20
@@ -48,6 +49,7 @@ class Limits:
     queued_messages: int = 10_000
     """Messages one thread may have waiting."""
     concurrent_slices: int = 512
+    """Slices that run at once in one process."""
     hot_threads: int = 512
     """Threads kept in memory between slices."""
     view_types: int = 100
@@ -62,6 +64,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
+    """How long the runtime waits, in seconds."""
+
     call: float = 3_600.0
     """A tool call's deadline; tools annotated ``longRunning`` have none. It stands still while a question or sign-in of the call is open."""
     prompt: float = 604_800.0
@@ -72,12 +76,15 @@ class Timeouts:
     short_wait: float = 20.0
     """Waits for the model up to this long are spent in the slice; longer ones end it and set a timer."""
     dispatch_first: float = 0.5
+    """Back-off after the first failed try to reach a tool server; it doubles with each try, with jitter."""
     dispatch_longest: float = 60.0
-    """Back-off between tries to reach a tool server: doubles from the first to the longest, with jitter."""
+    """The longest back-off between two tries to reach a tool server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
+    """How often something is tried before the runtime gives up and says so."""
+
     completion: int = 4
     """Tries of one completion within a slice; the budget is never refilled by partial answers (R5)."""
     slices: int = 8
@@ -88,6 +95,8 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
+    """How long what is closed is kept."""
+
     closed_days: float = 0.0
     """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
 
@@ -103,11 +112,13 @@ class Policy:
     """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins, then the strictest of its annotations (DISC-9)."""
 
     tools: dict[str, str] = field(default_factory=dict)
+    """By the name of a tool."""
     annotations: dict[str, str] = field(default_factory=dict)
     """By annotation: ``readOnly``, ``idempotent``, ``longRunning``, ``requiresAuth``, ``destructive``."""
     destructive: str = "ask"
     """The same as ``annotations["destructive"]``, which wins."""
     default: str = "allow"
+    """For every other tool."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,9 @@ class DaemonConfig(Section):
     """Where the daemon listens, and where tool servers reach it."""
 
     host: str = Field(default="127.0.0.1", min_length=1, examples=["127.0.0.1"])
+    """The address to listen on. An address other than loopback is reachable from the network."""
     port: Port = DEFAULT_PORT
-    """Fixed, so that callback URLs stay valid across restarts (L19). 0 takes any free port: for tests."""
+    """The port to listen on. It is fixed, so that callback URLs stay valid across restarts (L19); 0 takes any free port, for tests."""
     public_url: str | None = Field(default=None, examples=["https://agent.example"])
     """What tool servers call back to, if not ``http://host:port``."""
     hosts: tuple[str, ...] = Field(default=(), strict=False, examples=[["agent.lan"]])
@@ -93,6 +94,8 @@ class DaemonConfig(Section):
 
 
 class AgentConfig(Section):
+    """The agent of every thread."""
+
     instructions: str = Field(default="", examples=["You look after the repository infinity/infinity."])
     """What the agent is for; part of the system prompt of every thread."""
     timezone: str = Field(default="UTC", examples=["Europe/Berlin"])
@@ -111,20 +114,25 @@ class ToolsetConfig(Section):
     """One tool server: reached by ``url``, or started by ``command`` on demand."""
 
     url: str | None = Field(default=None, examples=["https://tools.example"])
+    """The base URL of a server that runs already."""
     command: str | None = Field(default=None, min_length=1, examples=["python3"])
+    """The program of a server that the daemon starts."""
     args: tuple[str, ...] = Field(default=(), strict=False, examples=[["server.py", "--port", "{port}"]])
-    """``{port}`` stands for the port that the server is to listen on; it is in the environment as ``PORT`` too."""
+    """Arguments of the command. ``{port}`` stands for the port that the server is to listen on; it is in the environment as ``PORT`` too."""
     env: dict[str, str] = Field(default={}, examples=[{"LOG_LEVEL": "info"}])
+    """Environment variables of the command."""
     env_from: tuple[str, ...] = Field(default=(), strict=False, examples=[["GITHUB_TOKEN"]])
-    """Variables that are passed on from the daemon's environment; the command sees no other ones but PATH, HOME and the like."""
+    """Names of variables that are passed on from the daemon's environment. Besides these the command sees PATH, HOME and the like only."""
     cwd: str | None = Field(default=None, examples=["/srv/tools"])
+    """The working directory of the command."""
     port: Port | None = None
-    """Of a started server; without it one is chosen once and kept."""
+    """The port of a started server; without it one is chosen once and kept."""
     token_env: str | None = Field(default=None, examples=["TOOLS_TOKEN"])
     """The environment variable with the bearer token that this server wants."""
     auth: Literal["aws_iam"] | None = Field(default=None, examples=["aws_iam"])
-    """Of a Lambda function's URL that only IAM may call: the cloud host signs what it sends there. The daemon cannot."""
+    """``aws_iam`` for the URL of a Lambda function that only IAM may call: the cloud host signs its requests. The daemon cannot sign."""
     start_timeout: Annotated[float, Field(gt=0, examples=[10])] = 10.0
+    """How long a started server may take until it answers."""
 
     @field_validator("url")
     @classmethod
@@ -168,19 +176,31 @@ class McpServerConfig(Section):
     """
 
     type: Literal["stdio", "http", "streamable-http"] | None = None
+    """The transport, as other programs name it. It follows from ``command`` or ``url`` and may be left out."""
     command: str | None = Field(default=None, min_length=1, examples=["uvx"])
+    """The program of a server that speaks over stdin and stdout."""
     args: tuple[str, ...] = Field(default=(), strict=False, examples=[["mcp-server-time"]])
+    """Arguments of the command."""
     env: dict[str, str] = Field(default={}, examples=[{"API_KEY": "${API_KEY}"}])
+    """Environment variables of the command."""
     env_from: tuple[str, ...] = Field(default=(), strict=False, examples=[["API_KEY"]])
+    """Names of variables that are passed on from the daemon's environment."""
     cwd: str | None = Field(default=None, examples=["/srv/project"])
+    """The working directory of the command."""
     url: str | None = Field(default=None, examples=["https://mcp.example/mcp"])
+    """The URL of a server that runs already."""
     headers: dict[str, str] = Field(default={}, examples=[{"Authorization": "Bearer ${TOKEN}"}])
+    """Headers of every request to ``url``."""
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$", examples=["time_"])
     """Put before the names of its tools, where they clash with others."""
     resources: bool = True
+    """Whether the model gets a tool that lists and reads the server's resources."""
     start_timeout: Annotated[float, Field(gt=0, examples=[30])] = 30.0
+    """How long the server may take until a session is open."""
     call_timeout: Annotated[float, Field(gt=0, examples=[600])] = 600.0
+    """How long one call may take."""
     redirect_url: str | None = Field(default=None, examples=["https://agent.example/oauth/callback"])
+    """Where the user's browser returns after signing in, if not to the bridge itself."""
 
     @model_validator(mode="after")
     def _one_of(self) -> McpServerConfig:
@@ -201,14 +221,22 @@ class PolicyConfig(Section):
     """Consent: ``tools.NAME`` wins over a tool's ``annotations`` (the strictest of them), which win over ``default``."""
 
     tools: dict[str, Verdict] = Field(default={}, examples=[{"delete_branch": "ask"}])
+    """By the name of a tool: ``allow``, ``ask`` or ``deny``."""
     annotations: dict[Annotation, Verdict] = Field(default={}, examples=[{"readOnly": "allow"}])
+    """By annotation: ``readOnly``, ``idempotent``, ``longRunning``, ``requiresAuth``, ``destructive``."""
     destructive: Verdict = Field(default="ask", examples=["ask"])
+    """The same as ``annotations.destructive``, which wins."""
     default: Verdict = Field(default="allow", examples=["allow"])
+    """For every other tool."""
 
 
 class LogConfig(Section):
+    """What the daemon logs."""
+
     level: Literal["error", "warning", "info", "debug"] = Field(default="info", examples=["info"])
+    """The least important messages that are logged."""
     format: Literal["text", "json"] = Field(default="text", examples=["json"])
+    """Lines of text, or one JSON object for each line."""
 
 
 class Config(Section):

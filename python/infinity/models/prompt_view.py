@@ -1,4 +1,4 @@
-"""What a scripted model hears: the last user message of a request, taken apart."""
+"""What a scripted model reads: the last user message of a request, taken apart."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ EVENT_TOOL = "receive_event__injected"
 
 @dataclass(frozen=True, slots=True)
 class ResultView:
+    """A tool's result: ``tool`` and ``arguments`` of its call, its ``text``, and whether it is an ``error``."""
+
     tool: str
     arguments: dict[str, Any]
     text: str
@@ -21,7 +23,7 @@ class ResultView:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """``tool``, ``call_id`` and ``arguments`` are those of the earlier call that it is about."""
+    """An event of a subscription, or a result that came late. ``tool``, ``call_id`` and ``arguments`` are those of the earlier call that it is about."""
 
     tool: str
     call_id: str
@@ -31,15 +33,22 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class PromptView:
+    """What a rule of a ``Script`` sees of a request."""
+
     text: str
     """What was said outside of results, paragraphs joined by line breaks."""
     results: tuple[ResultView, ...]
+    """Results of the calls of the last turn."""
     events: tuple[EventView, ...]
+    """Events of subscriptions, and results that came late."""
     images: int
+    """How many images there are."""
     tools: dict[str, dict[str, Any]]
     """Input schemas of the tools on offer, by name."""
     system: str
+    """The system prompt."""
     messages: list[dict[str, Any]]
+    """The whole conversation, as the Messages API has it."""
 
     def summary(self) -> str:
         """For error messages: kinds and names, no content."""

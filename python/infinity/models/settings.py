@@ -39,23 +39,41 @@ class Named(Section):
     """A model under a name of the user's choice. What is not set is as the provider's model has it."""
 
     model: str
+    """The provider's model, as ``provider/model``."""
     context_window: int | None = None
+    """Tokens of the model's context window."""
     output_limit: int | None = None
+    """Tokens of one answer, at most."""
     images: bool | None = None
+    """Whether the model takes images."""
     thinking: int | None = None
+    """Tokens for reasoning before an answer; 0 turns it off."""
     price: tuple[float, float, float, float] | None = None
+    """Dollars for a million tokens: input, output, cache read, cache write."""
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    """Sampling temperature."""
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Nucleus sampling."""
     stop: tuple[str, ...] = ()
+    """Texts that end an answer."""
     seed: int | None = None
+    """Seed for sampling."""
     tool_choice: str | None = None
+    """``auto``, ``none``, ``required``, or the name of a tool."""
     parallel_tool_calls: bool | None = None
+    """Whether one turn may have several calls."""
     effort: str | None = None
+    """How much the model reasons, in the API's own words."""
     cache: Literal["5m", "1h"] | None = None
+    """How long the provider keeps cached prompts."""
     prompt_cache_key: str | None = None
+    """A key that groups requests in the provider's cache."""
     service_tier: str | None = None
+    """The provider's class of service."""
     extra_body: dict[str, Any] = {}
+    """Further members of the request, as the API has them."""
     extra_headers: dict[str, str] = {}
+    """Further headers of the request."""
     fallback: tuple[str, ...] = ()
     """Models that answer while this one cannot, the first that can."""
 
@@ -91,24 +109,36 @@ class Named(Section):
 
 class ModelsSection(Section):
     default: str = ""
+    """The model of new threads: ``provider/model``, or one of ``named``."""
     providers: dict[str, dict[str, Any]] = {}
     """Each provider's own settings; the provider reads them. ``kind`` in one names the provider that it is another of."""
     named: dict[str, Named] = {}
+    """Models under names of your choice: ``[models.named.NAME]``."""
 
 
 class AnthropicSettings(Section):
     """``[models.providers.anthropic]``. Keys come from the environment unless they stand here."""
 
     api_key: str | None = None
+    """The key itself. Keep it out of files that others read."""
     api_key_file: str | None = None
+    """A file with the key."""
     api_key_command: tuple[str, ...] | None = None
+    """A command that prints the key."""
     api_key_env: str = "ANTHROPIC_API_KEY"
+    """The variable with the key."""
     auth_token: str | None = None
+    """A bearer token in place of a key."""
     auth_token_env: str = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105
+    """The variable with the bearer token."""
     base_url: str | None = None
+    """The address of the API, or of a gateway."""
     connect_timeout: float | None = None
+    """How long a connection may take."""
     stall_timeout: float | None = None
+    """How long an answer may be silent."""
     total_timeout: float | None = None
+    """How long one answer may take in all."""
 
 
 class DialectSettings(Section):
@@ -145,35 +175,55 @@ class OpenAISettings(Section):
     """
 
     api_key: str | None = None
+    """The key itself. Keep it out of files that others read."""
     api_key_env: str | None = None
+    """The variable with the key."""
     api_key_file: str | None = None
+    """A file with the key."""
     api_key_command: tuple[str, ...] | None = None
+    """A command that prints the key."""
     base_url: str | None = None
+    """The address of the API, or of a gateway."""
     api: Literal["responses", "chat"] | None = None
+    """The API to use: Responses or Chat Completions."""
     dialect: str | DialectSettings | None = None
+    """The row of the table of dialects that the endpoint follows, or a table with what it wants."""
     effort: str | None = None
+    """How much the model reasons, in the API's own words."""
     summary: str | None = None
+    """Which summary of its reasoning the model gives."""
     connect_timeout: float | None = None
+    """How long a connection may take."""
     stall_timeout: float | None = None
+    """How long an answer may be silent."""
     total_timeout: float | None = None
+    """How long one answer may take in all."""
 
 
 class BedrockSettings(Section):
     """``[models.providers.bedrock]``. Credentials are found as all AWS tools find them."""
 
     region: str | None = None
+    """The AWS region."""
     profile: str | None = None
+    """The profile of the AWS configuration."""
     base_url: str | None = None
+    """Another endpoint of the service."""
     connect_timeout: float | None = None
+    """How long a connection may take."""
     stall_timeout: float | None = None
+    """How long an answer may be silent."""
     total_timeout: float | None = None
+    """How long one answer may take in all."""
 
 
 class ScriptedSettings(Section):
     """``[models.providers.scripted]``. ``script``: ``module:name`` of a function that makes a ``Script``."""
 
     script: str | None = None
+    """``module:name`` of a function that makes a ``Script``."""
     pace: float = 0.0
+    """Seconds between two parts of an answer."""
 
 
 S = TypeVar("S", bound=Section)
