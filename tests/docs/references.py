@@ -301,72 +301,64 @@ def _code(text: str) -> str:
 
 
 def http_page() -> str:
+    from infinity.api.backend import Part
     from infinity.api.openapi import describe
-    from infinity.cloud.api.routes import API, RECEIVER
-    from infinity.local.api.routes import ROUTES
+    from infinity.api.routes import ROUTES
 
-    local = describe(ROUTES, "")
-    cloud = describe((*API, *RECEIVER), "")
+    document = describe(ROUTES, "")
+    names = {Part.DAEMON: "the daemon", Part.API: "the API on AWS", Part.RECEIVER: "the receiver on AWS"}
     parts = [
         "# The HTTP API\n",
         f"The requests that the daemon and the functions on AWS answer. `GET /openapi.json` has the same for programs. {_MADE}\n",
-        'A refusal is `{"error": {"code": …, "message": …}}`; 4xx: do not send it again as it is, 5xx: try again later.\n',
+        'A refusal is `{"error": {"code": …, "message": …}}`. After a 4xx, do not repeat the request as it is; after a 5xx, try again later.\n',
     ]
-    paths = dict.fromkeys([*local["paths"], *cloud["paths"]])
-    for path in paths:
-        here, there = local["paths"].get(path, {}), cloud["paths"].get(path, {})
-        for method in dict.fromkeys([*here, *there]):
-            hosts = " and ".join(
-                name for name, found in (("daemon", here), ("AWS", there)) if method in found
-            )
-            parts.append(_operation(f"{method.upper()} {path}", hosts, here.get(method) or there[method]))
+    for route in ROUTES:
+        hosts = ", ".join(name for part, name in names.items() if part in route.parts)
+        operation = document["paths"][route.path][route.method.lower()]
+        parts += [f"## {route.method} {route.path}\n", f"{route.summary}. Served by: {hosts}.\n"]
+        body = operation.get("requestBody")
+        if body is not None:
+            parts.append(f"Body: {_content(body)}{'' if body['required'] else ', optional'}.\n")
+        rows = [
+            (f"`{each['name']}`", each["in"], line(each.get("description", "")))
+            for each in operation.get("parameters", ())
+        ]
+        parts.append(table(("parameter", "in", "meaning"), rows) if rows else "")
+        responses = [
+            (code, line(found["description"]), _content(found))
+            for code, found in operation["responses"].items()
+            if code != "default"
+        ]
+        parts.append(table(("status", "meaning", "body"), responses))
     parts.append("## Bodies\n")
-    schemas = {**cloud["components"]["schemas"], **local["components"]["schemas"]}
-    for name, schema in sorted(schemas.items()):
-        if "properties" in schema and name != "Error":
-            required = schema.get("required", ())
-            rows = [
-                (
-                    f"`{member}`",
-                    _json_type(found),
-                    "yes" if member in required else "",
-                    line(found.get("description", "")),
-                )
-                for member, found in schema["properties"].items()
-            ]
-            parts.append(f"### {name}\n\n{line(schema.get('description', ''))}\n")
-            if rows:
-                parts.append(table(("member", "type", "required", "meaning"), rows))
-    return "\n".join(parts)
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        required = schema.get("required", ())
+        rows = [
+            (f"`{member}`", _json_type(found), "yes" if member in required else "")
+            for member, found in schema.get("properties", {}).items()
+        ]
+        parts.append(f"### {name}\n\n{line(schema.get('description', ''))}\n")
+        parts.append(table(("member", "type", "always there"), rows) if rows else "")
+    return "\n".join(each for each in parts if each)
 
 
-def _operation(title: str, hosts: str, operation: dict[str, Any]) -> str:
-    parts = [f"## {title}\n", f"{operation['summary']}. Served by: {hosts}.\n"]
-    body = operation.get("requestBody", {}).get("content", {})
-    for kind, content in body.items():
-        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-        optional = "" if operation["requestBody"]["required"] else ", optional"
-        parts.append(f"Body: {f'[{name}](#{name.lower()})' if name else f'`{kind}`'}{optional}.\n")
-    rows = [
-        (f"`{each['name']}`", each["in"], line(each.get("description", "")))
-        for each in operation.get("parameters", ())
-    ]
-    if rows:
-        parts.append(table(("parameter", "in", "meaning"), rows))
-    refusals = [
-        (code, found["description"]) for code, found in operation["responses"].items() if code != "default"
-    ]
-    parts.append(table(("status", "meaning"), refusals))
-    return "\n".join(parts)
+def _content(found: dict[str, Any]) -> str:
+    for kind, content in found.get("content", {}).items():
+        shape = _json_type(content.get("schema", {}))
+        return shape if shape.startswith("[") else f"`{kind}`"
+    return ""
 
 
 def _json_type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
+        name = str(schema["$ref"].rpartition("/")[2])
+        return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_json_type(each) for each in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_json_type(schema.get('items') or {})}"
     return str(schema.get("type", "any"))
 
 
