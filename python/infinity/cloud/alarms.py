@@ -73,11 +73,28 @@ class Alarms:
         self._hints = hints
 
     async def wake(self, thread: str, cause: str) -> None:
-        """Wake it now. ``cause``: what happened, once and for ever, or a text never used before (see above: a cause used twice within 5 minutes wakes once)."""
+        """Wake a thread now, through the inbox queue.
+
+        Args:
+            thread: Id of the thread. It is the message group as well, so the wake keeps its place in the
+                queue.
+            cause: What happened, once and for ever, or a text that was never used before. A cause that is
+                used twice within five minutes wakes once (see the top of this module).
+
+        Raises:
+            AwsError: if SQS did not take the message; the wake may be sent again.
+        """
         await self.wake_many([(thread, cause)])
 
     async def wake_many(self, wakes: Iterable[tuple[str, str]]) -> None:
-        """Threads with their causes, in few requests."""
+        """Wake several threads now, in as few requests as the queue allows.
+
+        Args:
+            wakes: Pairs of thread id and cause, as for ``wake``.
+
+        Raises:
+            AwsError: if SQS did not take all of them; sending all of them again is safe.
+        """
         outgoing = [
             Outgoing(envelope.wake(thread), thread, deduplication_id(thread, f"wake.{cause}"))
             for thread, cause in wakes
@@ -89,15 +106,29 @@ class Alarms:
             await self._inbox.send_all(outgoing)
 
     async def wake_at(self, thread: str, due_at: int) -> None:
-        """Wake it at this time, in ms since the epoch, or a little later; never earlier. What is past is woken now.
+        """Wake a thread at a time, or a little later; never earlier. A time that is past wakes it now.
 
-        Within 15 minutes: late by less than a second, as far as the queue goes. Later: late by up to a minute, which is the precision of schedules. When there can
-        be no schedule now, the delay queue wakes it in 15 minutes, to try again. Wakes cannot be taken back: one too many finds nothing to do.
+        Within 15 minutes the wake is late by less than a second, as far as the queue goes; a later one by
+        up to a minute, which is the precision of schedules. When no schedule can be made, the delay queue
+        wakes the thread in 15 minutes, to try again. A wake cannot be taken back: one too many finds
+        nothing to do.
+
+        Args:
+            thread: Id of the thread.
+            due_at: Milliseconds since the epoch.
+
+        Raises:
+            AwsError: if the delay queue did not take the message either.
+            ConfigError: if the time is further away than the delay queue reaches and the schedule group or
+                its role is not set.
         """
         left = due_at - self._now()
         if left <= LONGEST_DELAY * 1000:
             await self._delay.send(envelope.wake(thread, due_at), delay=max(_up(left), 0))
             return
+        # A schedule of this thread that fires no later than the timer makes the thread look at all its
+        # timers, and then set the next alarm. One that is past says nothing: it may have fired before this
+        # timer was recorded.
         before = await self._hints.schedule(thread) if self._hints is not None else None
         if before is not None and self._now() < before <= due_at:
             return
@@ -108,14 +139,27 @@ class Alarms:
             await self._delay.send(envelope.wake(thread, due_at), delay=LONGEST_DELAY)
         else:
             if self._hints is not None:
+                # Only after the schedule exists: a hint about one that was never made would suppress it.
                 await self._hints.put_schedule(thread, due_at)
 
     async def wake_again(self, thread: str, seconds: int, again: int) -> None:
-        """Wake it then, to see to everything that it has on record. ``again``: how often that has failed before."""
+        """Wake a thread after a rest, to process everything that it has on record.
+
+        Args:
+            thread: Id of the thread.
+            seconds: The rest, cut to the longest delay of the queue (900).
+            again: How often that has failed before; the wake carries it, so that the next rest is longer.
+
+        Raises:
+            AwsError: if SQS did not take the message.
+        """
         await self._delay.send(envelope.wake(thread, again=again), delay=min(seconds, LONGEST_DELAY))
 
     async def forget(self, thread: str, due_at: int) -> None:
-        """Delete the schedule of this time, if there is one. If that fails, it wakes for nothing."""
+        """Delete the schedule of this time, if there is one; for threads that are deleted.
+
+        A failure is logged: the schedule that stays wakes a thread that is gone, and deletes itself.
+        """
         try:
             await self._aws.rest(
                 "scheduler",
@@ -181,7 +225,11 @@ class Alarms:
 
 
 def schedule_name(thread: str, due_at: int) -> str:
-    """The same for the same time of a thread, 46 of at most 64 characters: ids may be longer, and hold what a name may not."""
+    """The name of the schedule for one time of a thread: 46 of the 64 characters that a name may have.
+
+    It is a digest, because thread ids may be longer and hold characters that a name may not. The same
+    thread and time always give the same name, so that a repeat finds the schedule that is there.
+    """
     digest = hashlib.sha256(f"{thread}\0{due_at}".encode(errors="surrogatepass")).hexdigest()
     return f"wake-{digest[:41]}"
 

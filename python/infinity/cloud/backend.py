@@ -31,7 +31,12 @@ _TOKEN = re.compile(rf"(?=.{{1,{MAX_TOKEN}}}$)v1\.[0-9a-f]{{8}}\.[\w-]+\.[\w-]{{
 
 
 class FunctionBackend:
-    """For one request. ``part``: the function that it came to."""
+    """The backend of one request.
+
+    Args:
+        host: The process's host, which outlives the request.
+        part: The function that the request came to; it decides which routes exist.
+    """
 
     def __init__(self, host: Host, part: Part) -> None:
         self.host = host
@@ -48,7 +53,11 @@ class FunctionBackend:
         return self.host.store
 
     async def check(self) -> None:
-        """The store answers."""
+        """Ask the store one cheap question.
+
+        Raises:
+            StoreError: if the store cannot be reached.
+        """
         await self.store.next_timer()
 
     async def explain(self, thread: str) -> Explanation:
@@ -63,7 +72,18 @@ class FunctionBackend:
         return absent(row.root, await self.store.retired(row.root))
 
     async def delete(self, root: str) -> tuple[Deleted, bool]:
-        """The agent function removes what is left of it."""
+        """Mark the tree as deleted; the agent function then removes what is left of it.
+
+        Returns:
+            The deletion and its time, and ``False``: it is never over when this returns.
+
+        Raises:
+            UnknownThread: if there is no such thread.
+            ThreadDeleted: if its deletion is over already.
+            BadRequest: if the thread is not a root; the text names its root.
+            AwsError: if the erasure could not be sent; the sweep sends it again, because the tree is
+                marked.
+        """
         now = self.host.now()
         await self.host.store.mark_deleted(root, now)
         stone = await self.host.store.tombstone(root)
@@ -91,11 +111,23 @@ class FunctionBackend:
         ]
 
     async def open_callback(self, token: str) -> tuple[str, str]:
-        """A process that lives for hours may meet a token of a key that was made since: it looks before it refuses."""
+        """Open the token of a callback URL (CB-5).
+
+        A process that lives for hours may meet a token of a key that was made since. So it reads the keys
+        again before it refuses one, and keeps the newer keys if they open it.
+
+        Returns:
+            Thread id and call id.
+
+        Raises:
+            BadRequest: if no key opens the token.
+        """
         runtime = self.host.runtime
         try:
             return runtime.capabilities.open(token)
         except BadRequest:
+            # Everybody may call the receiver. Only what looks like a token of ours may cost a question to the
+            # database (S1, G6).
             if not _TOKEN.fullmatch(token):
                 raise
         newer = Capabilities(await kept_keys(self.host.store), self.host.resources.public_url or None)

@@ -69,10 +69,22 @@ class _Opened:
 async def run_batch(
     host: Host, event: Mapping[str, Any], remaining: Callable[[], float]
 ) -> dict[str, list[dict[str, str]]]:
-    """``event``: of an SQS event source mapping; ``remaining``: seconds until the time limit. The answer names what has failed, group by group."""
+    """Process one batch of the inbox queue.
+
+    Args:
+        host: The process's host.
+        event: Of an SQS event source mapping, with ``Records``.
+        remaining: Seconds until the function's time limit.
+
+    Returns:
+        ``batchItemFailures``: of each group that failed, the messages from the first that did. Everything
+        else is committed and flushed, and may be deleted by the queue.
+    """
     hold, groups = Hold(host.inbox_queue), groups_of(event["Records"])
     await asyncio.gather(hold.take(event["Records"]), order.look(host.hints, groups))
     with counting() as found:
+        # From here on the messages are hidden for a minute at a time; a process that dies lets go of them
+        # (I7).
         beating = tend(hold.beat, "hold a batch")
         try:
             failed = await _run_all(host, groups, hold, remaining)
@@ -98,6 +110,8 @@ async def _run_all(
     if planned.alone is not None:
         work = _run_alone(host, planned.alone, hold, remaining, list(tasks))
         tasks[shared(work, f"slice {planned.alone.thread}")] = planned.alone
+    # What still runs at the limit would be frozen with its connections. It is ended while its messages can be
+    # given back.
     late: set[asyncio.Task[list[dict[str, Any]]]] = set()
     if tasks:
         _, late = await asyncio.wait(tasks, timeout=max(remaining() - LAST, 0))
@@ -167,10 +181,12 @@ async def _run(
 async def _work(
     host: Host, group: Group, effects: Effects, remaining: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], str]:
+    # First of all: nothing of this group may be processed before what stood in front of it (THR-1).
     await order.await_dead(host, group)
     opened = await _open(host, group)
     if opened.erasure:
         await erase(host, group.thread, remaining)
+    # Whatever came before may have been cut off anywhere between its commit and its flush.
     again = group.receives > 1 or opened.again > 0 or bool(group.ahead)
     messages = opened.messages
     if again or opened.woken_at is not None:
@@ -185,9 +201,11 @@ async def _work(
         messages = host.post_commit.returned(group.thread)
     if again or opened.woken_at is not None:
         await _see_to(host, group.thread, effects, timers=again or opened.due is not None, wakes=again)
+    # Everything is committed. What follows only sends what is on record, and may be repeated.
     committed_at = host.now()
     flushed = await _flush(host, group.thread, effects, remaining, opened.again)
     figures().done_after.append(host.now() - committed_at)
+    # The trouble is forgotten only when nothing of it is left to do, or a suspect would lose its count.
     if flushed and (again or opened.woken_at is not None) and not opened.later:
         await host.hints.forget_failing(group.thread)
     if group.order.ids and not opened.later:
@@ -203,6 +221,7 @@ async def _open(host: Host, group: Group) -> _Opened:
     for index, record in enumerate(group.records):
         match envelope.open(record):
             case envelope.Newer(version):
+                # FIFO: the messages behind it have to wait with it.
                 opened.later = group.records[index:]
                 opened.reason = f"a message of format {version} is queued, which this version cannot read; deploy the newer one"
                 break
@@ -230,6 +249,7 @@ async def _open(host: Host, group: Group) -> _Opened:
 async def _take_up(host: Host, group: Group, opened: _Opened, effects: Effects) -> list[Message]:
     """The messages that are left to fold in: those that the thread has not consumed, and what its inbox has."""
     thread = group.thread
+    # A message that came again may be applied already; the database alone knows (R1).
     consumed = set(await host.store.consumed(thread, [message.id for message in opened.messages]))
     rest = [message for message in opened.messages if message.id not in consumed]
     inbox = await host.store.take_up(thread, host.now())
@@ -242,6 +262,8 @@ async def _take_up(host: Host, group: Group, opened: _Opened, effects: Effects) 
         opened.later, opened.reason = group.records, f"{AT_ONCE} messages of its inbox come first"
         return inbox
     queued = {message.id for message in inbox}
+    # The wake says that something was put into the inbox; what the queue brought before the wake was said
+    # before it.
     place = opened.woken_at if opened.woken_at is not None else len(opened.messages)
     early = [message for message in opened.messages[:place] if message in rest and message.id not in queued]
     late = [message for message in opened.messages[place:] if message in rest and message.id not in queued]
@@ -265,6 +287,8 @@ async def _slice(
             except Conflict:
                 if tried == TRIES:
                     raise
+                # The twin that committed first may have processed these messages. What is left is tried on
+                # the newer state.
                 gone = set(await host.store.consumed(thread, [message.id for message in messages]))
                 messages = [message for message in messages if message.id not in gone]
                 if not messages:
@@ -299,6 +323,7 @@ async def _listen(host: Host, thread: str) -> None:
         found = await _interruption(host, thread)
         action = Action(found.action)
         body = encode(Control(action=action, argument=found.argument))
+        # The message first, so that the slice which the interrupt ends finds what it is to fold in.
         host.post_commit.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
         host.runtime.loop.interrupt(thread, action)
 
@@ -333,7 +358,11 @@ async def _see_to(host: Host, thread: str, effects: Effects, *, timers: bool, wa
 
 
 async def _deliver(host: Host, thread: str, most: float) -> bool:
-    """Rows for tool servers leave; false if it takes too long, or the user interrupts: that message is the next in the queue."""
+    """Let rows for tool servers leave, for at most so many seconds.
+
+    False if it takes too long, or if the user interrupts: the interrupt's message is the next in the queue,
+    and this batch must end for it.
+    """
     outbox = host.runtime.outbox
     seconds = most if outbox.functions_of(thread) else min(most, PATIENCE)
     settling = shared(outbox.settled(thread, seconds), f"deliver {thread}")
@@ -354,6 +383,8 @@ async def _flush(
     # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be notified.
     notifying = shared(_notify(host, effects), f"notify for {thread}")
     try:
+        # A try that is under way is taken back: it would otherwise leave again from a frozen process, hours
+        # later.
         if not await _deliver(host, thread, max(remaining() - MARGIN, 0.5)):
             await host.runtime.outbox.withdraw([thread])
             unsent, _ = await host.store.unsent(thread)
@@ -368,6 +399,8 @@ async def _flush(
         )
     finally:
         notifying.cancel()
+    # All of them are waited for before one is raised, so that nothing of this batch still runs when it is
+    # reported.
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in errors:
         if not isinstance(error, InfinityError | OSError):
@@ -437,6 +470,7 @@ async def _rest(
     seconds = round(REST.wait(group.receives - 1))
     log.warning("%s failed (%d times), next try in %d s: %s", group.thread, group.receives, seconds, reason)
     figures().failed += 1
+    # First the queue, then words: the rest must hold even if nobody can be told.
     await hold.rest(failed, seconds)
     try:
         await host.failing(group.thread, reason, group.receives, outage=outage)

@@ -30,7 +30,20 @@ class BlobStore:
         self._folder = folder
 
     async def put(self, thread: str, name: str, body: bytes) -> str:
-        """The body's key; durable when this returns. The same body under the same name has the same key, so a repeat changes nothing."""
+        """Store a body, durably when this returns.
+
+        Args:
+            thread: The thread that the body is deleted with.
+            name: What the body is within the thread, such as a message id; it becomes part of the key as a
+                digest.
+            body: Any bytes.
+
+        Returns:
+            The key. The same body under the same name has the same key, so a repeat changes nothing.
+
+        Raises:
+            AwsError: if S3 did not take it.
+        """
         key = _key(self._folder, thread, name, body)
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "x-amz-checksum-sha256": checksum}
@@ -40,7 +53,15 @@ class BlobStore:
         return key
 
     async def get(self, key: str) -> bytes:
-        """``DamagedStore`` if it is not there, or not what was put; ``AwsError`` if that cannot be known now."""
+        """Read a body and compare it with the digest that its key holds.
+
+        Args:
+            key: As ``put`` returned it.
+
+        Raises:
+            DamagedStore: if the key is none of ours, the body is gone, or it is not what was put (I8).
+            AwsError: if that cannot be known now.
+        """
         found = _KEY.fullmatch(key)
         if found is None:
             raise DamagedStore("a reference to the bucket cannot be read: it is not a key of a body")
@@ -52,13 +73,23 @@ class BlobStore:
             raise DamagedStore(
                 f"{key} is not in the bucket {self._bucket}; if its lifecycle expired it, let it keep claims/ for longer"
             ) from error
+        # S3 checks the upload only. A body that was overwritten by hand must not enter a conversation.
         if hashlib.sha256(answer.body).hexdigest() != found["body"]:
             raise DamagedStore(f"{key} in the bucket {self._bucket} is not what was written")
         return answer.body
 
     async def forget(self, thread: str) -> int:
-        """Delete every body that was put for the thread, referred to or not; how many those were. Repeated: nothing."""
+        """Delete every body that was put for the thread, referred to or not. Repeated, it finds nothing.
+
+        Returns:
+            How many bodies were deleted.
+
+        Raises:
+            AwsError: if one could not be listed or deleted; call it again.
+        """
         prefix, gone = f"{self._folder}/{_digest(thread)}/", 0
+        # Each round lists from the beginning, because what it listed before is deleted: no continuation token
+        # is needed.
         while keys := await self._keys(prefix):
             for key in keys:
                 await self._aws.rest("s3", "DELETE", f"/{self._bucket}/{key}", operation="DeleteObject")

@@ -10,6 +10,8 @@ __all__ = ["SystemClock"]
 
 
 class SystemClock:
+    """Wall-clock time in milliseconds, and real sleeping. It satisfies ``abc.Clock``."""
+
     def now(self) -> int:
         return time.time_ns() // 1_000_000
 

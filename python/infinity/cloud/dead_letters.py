@@ -21,11 +21,21 @@ log = logging.getLogger("infinity.cloud")
 
 
 async def keep(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
-    """``event``: of the dead-letter queue's event source mapping. In order per thread, as they came."""
+    """Keep the messages of a batch of dead letters in the database, in order per thread.
+
+    Args:
+        host: The process's host.
+        event: Of the dead-letter queue's event source mapping.
+
+    Returns:
+        ``batchItemFailures``: a message that could not be kept, and those of its thread behind it, stay in
+        the queue.
+    """
     failed: list[str] = []
     stuck: set[str] = set()
     for record in event["Records"]:
         thread = record["attributes"]["MessageGroupId"]
+        # Order is kept among dead letters as well (THR-1).
         if thread in stuck:
             failed.append(record["messageId"])
             continue

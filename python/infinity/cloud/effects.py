@@ -30,7 +30,11 @@ _current: ContextVar[Effects | None] = ContextVar("infinity_effects", default=No
 
 @contextmanager
 def collect_effects() -> Iterator[Effects]:
-    """Effects of this task, and of the tasks that it starts, from here on."""
+    """Collect the effects of commits of this task, and of the tasks that it starts, from here on.
+
+    The caller flushes what was collected before it acknowledges the work (I5); leaving the block flushes
+    nothing. Blocks may be nested: the innermost one collects.
+    """
     found = Effects()
     token = _current.set(found)
     try:
@@ -40,6 +44,7 @@ def collect_effects() -> Iterator[Effects]:
 
 
 def current_effects() -> Effects:
+    """The effects that are being collected. To commit outside of ``collect_effects`` is a programming error."""
     found = _current.get()
     assert found is not None, "nobody flushes effects here: work within `collect_effects`"
     return found
@@ -78,6 +83,8 @@ class PostCommit:
 
     def hurry(self, message: Message) -> None:
         """A message that a running slice is to have at once; another copy of it rests in the queue."""
+        # It is folded in once: the copy in the queue has the same id, and counts as processed afterwards
+        # (I3).
         self._urgent.setdefault(message.thread, []).append(message)
 
     def queued(self, thread: str) -> int:

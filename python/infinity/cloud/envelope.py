@@ -130,7 +130,13 @@ _plain = msgspec.json.Decoder(_Plain)
 
 
 def seal(message: Message, claim: str | None = None) -> str:
-    """The message as a queue carries it; with ``claim``, the key of its body in the bucket instead of the body."""
+    """Write a message as a queue carries it: one line of JSON.
+
+    Args:
+        message: The message; its body is JSON already, and is put in as it is.
+        claim: The key of its body in the bucket, which then takes the place of the body. The body must be
+            durable there before the message is sent (see ``blobs.py``).
+    """
     sealed = _Sealed(
         infinity=_SINCE.get(message.kind, 1),
         thread=message.thread,
@@ -145,15 +151,33 @@ def seal(message: Message, claim: str | None = None) -> str:
 
 
 def wake(thread: str, due: int | None = None, again: int = 0) -> str:
+    """Write a wake of a thread.
+
+    Args:
+        thread: The thread to wake.
+        due: Milliseconds since the epoch of the timer that the wake is for, if it is for one.
+        again: How often it could not be processed before; carried so that the rests grow.
+    """
     return _encode(_Sealed(infinity=1, wake=thread, due=due, again=again)).decode()
 
 
 def erasure(root: str) -> str:
+    """Write the order to remove what is left of a deleted tree, named by its root thread."""
     return _encode(_Sealed(infinity=3, erase=root)).decode()
 
 
 def open(record: Mapping[str, Any]) -> Envelope:
-    """A record of an SQS event. Of a FIFO queue, it must be for the thread that its group is of; raises for nothing that it may hold."""
+    """Read a record of an SQS event. Nothing that the record may hold makes this raise.
+
+    A record of a FIFO queue must be for the thread that its message group names, so that nobody writes to
+    another thread under the order of this one.
+
+    Args:
+        record: One element of ``Records``, as Lambda delivers it.
+
+    Returns:
+        One of the kinds of ``Envelope``; ``Unreadable`` and ``Newer`` for what cannot be used.
+    """
     try:
         body = record["body"].encode()
         attributes = record.get("attributes") or {}
@@ -161,12 +185,16 @@ def open(record: Mapping[str, Any]) -> Envelope:
         version = _version.decode(body).infinity
         if version is None:
             return _said(_plain.decode(body), record["messageId"], group, _sent_at(attributes), len(body))
+        # Before the form is checked: a newer version may have changed it, and its message must stay queued
+        # (I8).
         if version > VERSION:
             return Newer(version)
         if version < 1:
             return Unreadable(f"there is no version {version} of queue messages")
         return _opened(_sealed.decode(body), group)
     except RecursionError:
+        # The order matters: a ``ValidationError`` is a ``DecodeError``, and a ``UnicodeError`` a
+        # ``ValueError``.
         return Unreadable("its JSON is nested too deeply")
     except UnicodeError:
         return Unreadable("it is not valid Unicode")
@@ -210,7 +238,16 @@ def _opened(sealed: _Sealed, group: str | None) -> Envelope:
 
 
 def check_body(kind: str, body: bytes) -> None:
-    """``BadRequest`` or ``msgspec.DecodeError`` unless the body is one of this kind: for bodies that were fetched, too."""
+    """Check that a body is one of its kind, also for bodies that were fetched from the bucket.
+
+    Args:
+        kind: One of ``Kind``.
+        body: JSON bytes.
+
+    Raises:
+        BadRequest: if the kind is unknown or the content breaks the rules of ``Runtime.send``.
+        msgspec.DecodeError: if the JSON has another form.
+    """
     if kind not in frozenset(Kind):
         raise BadRequest("its 'kind' is not one that this version knows")
     decoded = decode(kind, body)

@@ -19,7 +19,9 @@ __all__ = ["Resources", "read_agent", "read_config", "read_resources"]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Where everything is. Empty: not given."""
+    """Where everything is: URLs, names and ARNs as ``_ABOUT`` describes them. An empty text means that it is
+    not given.
+    """
 
     store: str = ""
     inbox_queue: str = ""
@@ -64,7 +66,16 @@ _URLS = {
 
 
 def read_resources(environment: Mapping[str, str], needed: Collection[str]) -> Resources:
-    """``needed``: names of fields that must be there. ``ConfigError`` lists all that are missing or cannot be right."""
+    """Read the places of a deployment from the function's environment.
+
+    Args:
+        environment: The variables, with secrets resolved already.
+        needed: Names of fields of ``Resources`` that must be there; other words in it are ignored.
+
+    Raises:
+        ConfigError: lists everything that is missing or cannot be right, so that one deployment corrects it
+            all.
+    """
     found = {field: environment.get(name, "").strip() for field, (name, _) in _ABOUT.items()}
     problems = [
         f"{name} is not set: {what}"
@@ -82,7 +93,13 @@ def read_resources(environment: Mapping[str, str], needed: Collection[str]) -> R
 
 
 def read_config(environment: Mapping[str, str]) -> Config:
-    """``infinity.toml``: of ``INFINITY_CONFIG``, or beside the function's code. ``ConfigError`` names what works on a daemon only."""
+    """Read ``infinity.toml``: the one that ``INFINITY_CONFIG`` names, or the one beside the function's code.
+
+    A missing file beside the code means the defaults; a missing file that was named is an error.
+
+    Raises:
+        ConfigError: if the file cannot be read, or has settings that work on a daemon only.
+    """
     from infinity.config import reading
 
     named = environment.get("INFINITY_CONFIG", "")
@@ -105,7 +122,12 @@ def read_config(environment: Mapping[str, str]) -> Config:
 
 
 def read_agent(environment: Mapping[str, str]) -> Agent | None:
-    """The ``infinity.Agent`` that ``INFINITY_AGENT`` names as ``module:name``."""
+    """Import the ``infinity.Agent`` that ``INFINITY_AGENT`` names as ``module:name``; ``None`` if it is not
+    set.
+
+    Raises:
+        ConfigError: if the module cannot be imported, or has no agent of that name.
+    """
     named = environment.get("INFINITY_AGENT", "")
     if not named:
         return None

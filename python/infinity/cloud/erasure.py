@@ -22,7 +22,16 @@ AT_ONCE = 8
 
 
 async def erase(host: Host, root: str, remaining: Callable[[], float]) -> None:
-    """Everything of the tree, outside of the database first: its rows say what there is. ``StoreError`` if the time is over."""
+    """Remove everything of a deleted tree, outside of the database first: its rows say what there is outside.
+
+    Args:
+        host: The process's host.
+        root: Id of the root thread. A tree that is removed already, or was never known, is no error.
+        remaining: Seconds until the function's time limit.
+
+    Raises:
+        StoreError: if the time is over; the message comes back and the erasure goes on.
+    """
     try:
         condemned = await host.store.mark_deleted(root, host.now())
     except (ThreadDeleted, UnknownThread):
@@ -34,6 +43,7 @@ async def erase(host: Host, root: str, remaining: Callable[[], float]) -> None:
             _check_time(root, remaining)
             await host.forget(thread)
 
+    # Tool servers are told before the rows go, because the rows name the calls that they may still work on.
     await host.runtime.deletions.tell(condemned)
     threads = [thread for thread, _ in condemned.threads]
     for outcome in await asyncio.gather(*map(forget, threads), return_exceptions=True):

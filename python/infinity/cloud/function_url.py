@@ -45,12 +45,23 @@ _UNGUARDED = "this function has no INFINITY_API_TOKEN, and its URL is not guarde
 
 
 async def receive(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
-    """The function whose URL everybody may call: a callback's credential is in its path (CB-5)."""
+    """Serve the function whose URL everybody may call: a callback's credential is in its path (CB-5).
+
+    Args:
+        host: The process's host.
+        event: The Function URL event. It is untrusted; anything may be missing or of the wrong type.
+
+    Returns:
+        The response in the form that Lambda expects; every failure is one, so this does not raise.
+    """
     return close_event(await _respond(host, event, Part.RECEIVER))
 
 
 async def serve(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
-    """The function for clients: ``/v1`` needs the token, or IAM."""
+    """Serve the function for clients: ``/v1`` needs the bearer token, or an URL that IAM guards (S1).
+
+    Args and result are those of ``receive``.
+    """
     return close_event(await _respond(host, event, Part.API))
 
 
@@ -96,6 +107,7 @@ def _match(route: Route, path: str) -> dict[str, str] | None:
 
 def _check_access(host: Host, request: Request) -> None:
     """``Refused`` (401). A function that is reachable without IAM and has no token lets nobody in (S1)."""
+    # A token that is set always decides, even behind IAM: whoever set it wants it to be asked for.
     if host.resources.api_token:
         check_token(request.headers, host.resources.api_token, "that the function has as INFINITY_API_TOKEN")
     elif not request.by_iam:
@@ -114,7 +126,7 @@ async def _flush(host: Host, effects: Effects) -> None:
 
 
 class EventBody(Body):
-    """As it came. ``encoded``: in base64."""
+    """The body of an event, decoded when it is read. ``encoded``: whether its text is base64."""
 
     def __init__(self, text: str, encoded: bool = False) -> None:
         self._text = text
@@ -145,7 +157,14 @@ class EventBody(Body):
 
 
 def open_event(event: Any) -> Request:
-    """``BadRequest`` for what is no event of a Function URL."""
+    """Read a Function URL event (payload 2.0) as a request of ``infinity.api``.
+
+    Args:
+        event: Whatever the function was invoked with.
+
+    Raises:
+        BadRequest: if it names no method and path, or its body or query cannot be read.
+    """
     context = _mapping(event).get("requestContext")
     http = _mapping(_mapping(context).get("http"))
     method, path = http.get("method"), _mapping(event).get("rawPath", http.get("path"))
@@ -171,7 +190,11 @@ def open_event(event: Any) -> Request:
 
 
 def close_event(response: Response) -> dict[str, Any]:
-    """What a function behind a Function URL returns."""
+    """Write a response as a function behind a Function URL returns it.
+
+    Large bodies go as base64, because the platform escapes a text as JSON; what is larger than a function
+    may return becomes a refusal that says so.
+    """
     plain = len(response.body) <= _PLAIN
     body = response.body.decode() if plain else base64.b64encode(response.body).decode()
     if len(body) > _LARGEST:

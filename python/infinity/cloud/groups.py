@@ -48,11 +48,15 @@ class Group:
 
     @property
     def failures(self) -> int:
-        """How often it has come and ended without a commit by its own fault, or with the process; and once for now."""
+        """How often its messages ended without a commit by the thread's own fault, or with the process; this
+        time included.
+        """
+        # Never below one: the engine counts from the first attempt (I12).
         return max(self.receives - (self.trouble.excused if self.trouble is not None else 0), 1)
 
     @property
     def suspect(self) -> bool:
+        """Whether it came back more often than anybody said why: a slice of it may have ended its process."""
         return self.trouble is not None and self.receives - 1 > self.trouble.heard
 
     @property
@@ -76,6 +80,12 @@ class Plan:
 
 
 def groups_of(records: Iterable[dict[str, Any]]) -> list[Group]:
+    """Sort the records of a batch by thread, in the order of arrival within each and of first arrival among
+    them.
+
+    Args:
+        records: ``Records`` of an event of the inbox queue.
+    """
     groups: dict[str, Group] = {}
     for record in records:
         thread = record["attributes"]["MessageGroupId"]
@@ -84,7 +94,16 @@ def groups_of(records: Iterable[dict[str, Any]]) -> list[Group]:
 
 
 async def plan(hints: HintTable, groups: Sequence[Group]) -> Plan:
-    """What became of earlier receives is looked up, and what is about to be is put on record. Nothing is raised."""
+    """Decide which groups of a batch run together, which one runs alone, and which are given back.
+
+    What became of earlier receives is looked up in DynamoDB, and what is about to happen is put on record
+    before it begins, because a process that dies writes nothing afterwards (I12). Without DynamoDB nobody
+    is a suspect.
+
+    Args:
+        hints: Where failures are on record. Its failures raise nothing.
+        groups: All groups of the batch; their ``trouble`` is filled in.
+    """
     again = [group for group in groups if group.receives > 1]
     troubles = await asyncio.gather(*(hints.trouble(group.thread) for group in again))
     for group, trouble in zip(again, troubles, strict=True):
@@ -94,6 +113,8 @@ async def plan(hints: HintTable, groups: Sequence[Group]) -> Plan:
     suspects = sorted((group for group in groups if group.suspect), key=lambda group: -group.receives)
     if not suspects:
         return Plan(together)
+    # Beside groups that are not suspects it is given back at first, for a process of its own; after ``OFTEN``
+    # times it waits here for the others, so that it is not put off for ever.
     alone = suspects[0] if not together or _excused(suspects[0]) >= OFTEN else None
     back = suspects[1:] if alone is not None else suspects
     await hints.put_trouble({group.thread: _next(group, alone) for group in suspects})

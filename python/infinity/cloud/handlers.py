@@ -34,7 +34,19 @@ class Context(Protocol):
 
 
 def agent(event: Event, context: Context) -> dict[str, Any]:
-    """Queue messages become slices; the answer lists those that failed."""
+    """Handle a batch of the inbox queue: its messages become slices.
+
+    Args:
+        event: An SQS event with ``Records``, all of the one FIFO queue.
+        context: Lambda's; its remaining time bounds the batch.
+
+    Returns:
+        ``batchItemFailures``, group by group from the first message that failed. The event source mapping
+        must have ``ReportBatchItemFailures``, or failed messages would be deleted.
+
+    Raises:
+        ConfigError: if the process cannot start because of a setting; the messages come back after a rest.
+    """
     from .batch import run_batch
 
     return _run(
@@ -45,21 +57,21 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
 
 
 def receiver(event: Event, context: Context) -> dict[str, Any]:
-    """What tool servers send back: durable in the queue, then 200."""
+    """Handle a callback of a tool server: durable in the queue first, then 200 (CB-3)."""
     from .function_url import receive
 
     return _run(lambda host: receive(host, event), "store inbox_queue table keys")
 
 
 def api(event: Event, context: Context) -> dict[str, Any]:
-    """What clients ask and say."""
+    """Handle a request of a client (``/v1``)."""
     from .function_url import serve
 
     return _run(lambda host: serve(host, event), "store inbox_queue table public_url keys tools")
 
 
 def relay(event: Event, context: Context) -> dict[str, Any]:
-    """Wakes whose time has come move from the delay queue to the inbox queue."""
+    """Handle a batch of the delay queue: wakes whose time has come move to the inbox queue."""
     from .relay import forward, open_relay
 
     async def invocation() -> dict[str, Any]:
@@ -71,14 +83,16 @@ def relay(event: Event, context: Context) -> dict[str, Any]:
 
 
 def dead_letters(event: Event, context: Context) -> dict[str, Any]:
-    """Messages that no slice could take are kept in the database, and people are told."""
+    """Handle a batch of the inbox queue's dead letters: they are kept in the database, and people are told
+    (I2).
+    """
     from .dead_letters import keep
 
     return _run(lambda host: keep(host, event), "store inbox_queue table public_url keys")
 
 
 def sweep(event: Event, context: Context) -> dict[str, Any]:
-    """Threads whose wake was lost are woken."""
+    """Handle the schedule of the sweep: threads whose wake was lost are woken, deletions go on."""
     from .sweep import wake_overdue
 
     return _run(lambda host: wake_overdue(host, _remaining(context)), "store inbox_queue table public_url")
@@ -95,7 +109,9 @@ class _Process:
 
 
 def observe(wrap: Callable[[Observer], Observer]) -> None:
-    """Put an observer in front of the host's own, before the first invocation: tracing, or what pulls the plug in tests."""
+    """Put an observer in front of the host's own, before the first invocation: tracing, or what ends the
+    process in tests.
+    """
     _Process.wrap = wrap
 
 
@@ -114,6 +130,8 @@ def _run(work: Callable[[Host], Awaitable[Answer]], needed: str, batch: Event | 
     async def invocation() -> Answer:
         from .start import keys_changed, turn_away
 
+        # A host whose provider keys were renewed is replaced between invocations, never while work of it
+        # runs.
         if _Process.host is not None and await keys_changed(_Process.host, os.environ):
             before, _Process.host = _Process.host, None
             await before.close()
@@ -135,6 +153,8 @@ async def _open(needed: str) -> Host:
     from .host import Parts, open_host
     from .start import open_patiently
 
+    # It outlives hosts: that DynamoDB gives no answer is a fact of the process, which a new host should not
+    # learn anew.
     if _Process.breaker is None:
         _Process.breaker = Breaker("dynamodb")
     parts = Parts(observe=_Process.wrap, breaker=_Process.breaker)
@@ -164,5 +184,6 @@ def _import_early(environment: Mapping[str, str]) -> None:
         importlib.import_module(each)
 
 
+# Importing has no effect elsewhere: programs and tests import this module, too.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     _import_early(os.environ)

@@ -126,11 +126,21 @@ class HintTable:
     # -- ids already applied
 
     async def seen(self, thread: str, id: str) -> bool:
-        """True: the message was applied, for certain. False: not known here; **ask the database**, it is not new for that."""
+        """Whether a message is known to be applied.
+
+        Returns:
+            ``True``: it was applied, for certain. ``False``: it is not known here; **ask the database**,
+            because an id that is missing is not a new one (R1).
+        """
         return await self._hint("seen", thread, self._get(_pk(thread), f"seen#{_part(id)}")) is not None
 
     async def remember(self, thread: str, ids: Iterable[str]) -> None:
-        """Call it after the commit that applied them. Lost, or late: the database is asked once more. Repeated: nothing."""
+        """Note ids that a commit has applied. Call it after the commit, never before.
+
+        Args:
+            thread: Whose messages they are.
+            ids: Message ids. Lost, or late: the database is asked once more. Repeated: nothing.
+        """
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
         puts = {(pk, f"seen#{_part(id)}"): expires for id in ids}
         await self._hint("remember", thread, self._table.write(puts, policy=_HINT))
@@ -138,7 +148,17 @@ class HintTable:
     # -- what was said under a key
 
     async def claim_key(self, thread: str, id: str, print: str) -> bool:
-        """Whether nothing else was said under this key; from then on this is. Lost: the key counts as new, and the queue drops what has its id."""
+        """Claim an idempotency key for a content.
+
+        Args:
+            thread: The thread that the message is for.
+            id: The message's id, which is the key that the client gave.
+            print: A digest of the content.
+
+        Returns:
+            ``False`` only if other content is known to have come under this key. Lost: the key counts as
+            new, and the queue drops what has its id.
+        """
         return await self._hint("claim_key", thread, self._claim_key(thread, id, print)) is not False
 
     async def _claim_key(self, thread: str, id: str, print: str) -> bool:
@@ -154,7 +174,12 @@ class HintTable:
     # -- views
 
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
-        """The latest of each type. ``AwsError`` or ``DamagedStore`` if they cannot be read: never none instead (I8)."""
+        """The latest content of each view of a thread, as pairs of type and content.
+
+        Raises:
+            AwsError: if they cannot be read now; never none instead (I8).
+            DamagedStore: if an item is not one of ours.
+        """
         found = [item for item in await self._table.begins(_pk(thread), "view#", _VIEW) if self._fresh(item)]
         try:
             bodies = await asyncio.gather(*map(self._unpack, found))
@@ -163,9 +188,16 @@ class HintTable:
             raise DamagedStore(f"a view of {thread} in DynamoDB cannot be read; delete its item") from error
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> None:
-        """Raises if it was not stored, so that whoever sent it sends it again (VIEW-1). Late or repeated: it does not replace one that was sent later.
+        """Keep the latest content of a view. Late or repeated, it does not replace one that was sent later.
 
-        ``LimitReached`` if it is larger than an item, and there is no bucket.
+        Args:
+            thread: Whose view it is.
+            view_type: Any text; one that is no key becomes a digest.
+            content: The view as JSON bytes.
+
+        Raises:
+            AwsError: if it was not stored, so that the sender sends it again (VIEW-1).
+            LimitReached: if it is larger than an item and there is no bucket.
         """
         item = {
             "type": text(view_type),
@@ -197,7 +229,14 @@ class HintTable:
     # -- a slice that runs
 
     async def interrupt(self, thread: str, action: str, message_id: str, argument: str | None = None) -> None:
-        """For a slice that runs now: its message cannot pass it in the queue. Lost: the message itself comes when the slice is over."""
+        """Leave word for a slice that runs now: the control message itself cannot pass it in the queue.
+
+        Args:
+            thread: Whose slice it is.
+            action: ``interrupt``, ``stop`` or ``close``.
+            message_id: Of the control message. Lost: the message itself comes when the slice is over.
+            argument: The message's argument, because the slice folds this copy in.
+        """
         item = {
             "action": text(action),
             "message": text(message_id),
@@ -209,8 +248,11 @@ class HintTable:
         await self._hint("interrupt", thread, self._table.put(_pk(thread), "interrupt", item, _HINT))
 
     async def take_interrupt(self, thread: str) -> Interrupt | None:
-        """What interrupts the slice that runs, given once at most. Late: its message may be **applied already, so ask before heeding it**; the slice that
-        runs now may have begun after it. Lost: as ``interrupt``."""
+        """Take what interrupts the slice that runs; it is given once at most.
+
+        Late: its message may be **applied already, so ask before heeding it**; the slice that runs now may
+        have begun after it. Lost: as ``interrupt``.
+        """
         return await self._hint("take_interrupt", thread, self._take_interrupt(thread))
 
     async def _take_interrupt(self, thread: str) -> Interrupt | None:
@@ -233,8 +275,12 @@ class HintTable:
         return await self._hint("trouble", thread, self._trouble(thread))
 
     async def put_trouble(self, troubles: Mapping[str, Trouble]) -> None:
-        """By thread. Lost: whoever asks hears that messages are queued, and not why; receives count as the thread's own failures. Late: it shows for up to an
-        hour after the thread has recovered."""
+        """Put on record why threads fail.
+
+        Args:
+            troubles: By thread. Lost: the API says that messages are queued, and not why; receives count as
+                the thread's own failures. Late: it shows for up to an hour after the thread has recovered.
+        """
         items = {(_pk(thread), "failing"): self._item(trouble) for thread, trouble in troubles.items()}
         await self._hint("put_trouble", ", ".join(troubles), self._table.write(items, policy=_HINT))
 
@@ -271,7 +317,12 @@ class HintTable:
         return await self._hint("order", thread, self._order(thread))
 
     async def put_order(self, orders: Mapping[str, Order]) -> None:
-        """By thread. Lost: dead letters of it may come behind what was said later. Late, or repeated after it was forgotten: the database says that all of it is through."""
+        """Put on record in which order a thread's messages stand.
+
+        Args:
+            orders: By thread. Lost: dead letters may come behind what was said later. Late, or repeated
+                after it was forgotten: the database says that all of it is processed.
+        """
         items = {
             (_pk(thread), "order"): {
                 "ids": text(msgspec.json.encode(order.ids).decode()),
@@ -297,8 +348,21 @@ class HintTable:
     # -- how much was said
 
     async def count_said(self, thread: str, id: str, most: int) -> Said | None:
-        """One more, unless the bound is reached; ``most`` as long as there is none. ``None``: it is reached. Raises what DynamoDB does."""
+        """Count one more message that a person sends.
+
+        Args:
+            thread: The thread that it is for.
+            id: The message's id, which becomes ``last``.
+            most: The bound while the item has none of its own.
+
+        Returns:
+            What is counted now; ``None`` if the bound is reached and nothing was counted.
+
+        Raises:
+            AwsError: what DynamoDB says; ``queue_limit.py`` decides what that means.
+        """
         values = {"last": text(id), "one": number(1), "most": number(most), **self._expiry(SEEN_SECONDS)}
+        # One conditional update, not a read and a write: many receivers count the same thread at once.
         found = await self._table.update(
             _pk(thread),
             "said",
@@ -324,6 +388,9 @@ class HintTable:
         await self._table.update(_pk(thread), "said", "SET #marks = :marks", "", values, _HINT)
 
     async def bound_said(self, thread: str, bound: int) -> None:
+        """Move the bound, to the number of the last processed message and the limit. Raises what DynamoDB
+        says.
+        """
         values = {"bound": number(bound)}
         await self._table.update(_pk(thread), "said", "SET #bound = :bound", "", values, _HINT)
 
@@ -334,7 +401,13 @@ class HintTable:
         return await self._hint("schedule", thread, self._schedule(thread))
 
     async def put_schedule(self, thread: str, due_at: int) -> None:
-        """Call it when there is one. Lost: as ``schedule``. Late: the sweep finds the timer that has none."""
+        """Note that a schedule exists. Call it after the schedule was made.
+
+        Args:
+            thread: Whose schedule it is.
+            due_at: Milliseconds since the epoch. Lost: another one is made. Late: the sweep finds the timer
+                that has none.
+        """
         item = {"at": number(due_at), "expires": number(due_at // 1000 + _DAY)}
         await self._hint("put_schedule", thread, self._table.put(_pk(thread), "schedule", item, _HINT))
 
@@ -345,7 +418,14 @@ class HintTable:
     # -- a thread that is deleted
 
     async def forget_thread(self, thread: str) -> int:
-        """Delete all items of the thread; how many those were. Raises if that fails: they hold what was said. Repeated: nothing."""
+        """Delete all items of a deleted thread. Repeated, it finds nothing.
+
+        Returns:
+            How many items were deleted.
+
+        Raises:
+            AwsError: if that fails. This is no hint: the items hold what was said.
+        """
         pk = _pk(thread)
         keys = [(pk, sk) for sk in await self._table.keys(pk)]
         await self._table.write({}, keys)
@@ -366,10 +446,12 @@ class HintTable:
             return None
 
     async def _get(self, pk: str, sk: str) -> Item | None:
+        # DynamoDB deletes expired items days late, so that one which is there may be over.
         item = await self._table.get(pk, sk, _HINT)
         return item if item is not None and self._fresh(item) else None
 
     async def _pack(self, thread: str, name: str, body: bytes) -> Item:
+        # The body is put into the bucket before the item that refers to it, never after (I8).
         if len(body) <= LARGEST:
             return {"body": binary(body)}
         if self._blobs is None:

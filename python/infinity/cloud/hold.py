@@ -36,7 +36,12 @@ class Hold:
         self._one = asyncio.Lock()
 
     async def take(self, records: Iterable[Record], seconds: int | None = None) -> None:
-        """Hold them, ``seconds`` (``HELD``) from now and from each beat on."""
+        """Hide messages from other processes, from now on and again with each beat.
+
+        Args:
+            records: Records of the batch, with their receipt handles.
+            seconds: How long each time; ``HELD`` by default.
+        """
         taken = dict.fromkeys(
             (record["receiptHandle"] for record in records), HELD if seconds is None else seconds
         )
@@ -45,7 +50,12 @@ class Hold:
             await self._set(taken)
 
     async def rest(self, records: Iterable[Record], seconds: int) -> None:
-        """They come back then; 0 is now."""
+        """Let messages go and say when they come back.
+
+        Args:
+            records: Those that failed. They are not prolonged any more.
+            seconds: Until they come back; 0 is now.
+        """
         async with self._one:
             await self._set(dict.fromkeys(self._let_go(records), seconds))
 
@@ -58,8 +68,12 @@ class Hold:
                 log.warning("%s", error)
 
     async def beat(self) -> None:
+        """Prolong everything that is held, every ``BEAT`` seconds, until it is cancelled; the batch runs it as
+        a task.
+        """
         while True:
             await asyncio.sleep(BEAT)
+            # Under the lock, so that a message which was let go meanwhile is not hidden again.
             async with self._one:
                 await self._set(self._held)
 

@@ -130,7 +130,17 @@ class Host:
     # -- messages
 
     async def fetch(self, message: Message, key: str) -> Message:
-        """The message whose body was too large for the queue."""
+        """Read the body of a message that was too large for the queue.
+
+        Args:
+            message: The message with an empty body.
+            key: Of the body in the bucket.
+
+        Raises:
+            ConfigError: if no bucket is configured.
+            DamagedStore: if the body is gone or is not one of its kind.
+            AwsError: if that cannot be known now; the message stays queued.
+        """
         if self._blobs is None:
             raise ConfigError(
                 f"message {message.id} is in a bucket, and INFINITY_BUCKET does not say in which; set it"
@@ -145,7 +155,7 @@ class Host:
         return Message(message.thread, message.id, message.kind, body, accepted_at=message.accepted_at)
 
     async def welcome(self, message: Message) -> None:
-        """A person may begin a conversation by the queue: text creates the root thread that it is for."""
+        """Make sure that the root thread exists which a person's message is for: text creates or reopens it."""
         row = await self.store.thread(message.thread)
         if row is None:
             try:
@@ -157,14 +167,27 @@ class Host:
             await self.runtime.reopen(message.thread)
 
     async def refuse(self, thread: str, id: str, reason: str) -> None:
-        """A message that cannot be read now or ever: told, put on record, dropped (I2)."""
+        """Drop a message that can never be read: on record first, then told (I2).
+
+        Args:
+            thread: The message group that it came in.
+            id: SQS's id of the message.
+            reason: For people, without the message's content (S9).
+        """
         await self.store.discard(thread, f"sqs.{id}", reason, self.now())
         await self.problem(
             thread, f"refused.{id}", "unreadable", f"a message in the queue was dropped: {reason}"
         )
 
     async def keep(self, message: Message) -> Status:
-        """Into the database. It may not know the thread, if it was put back to a time before it: that is told and put on record as well (I2)."""
+        """Put a message into the database's inbox.
+
+        A database that was put back to an earlier time may not know the thread: that is put on record and
+        told (I2).
+
+        Returns:
+            What became of it, as ``Store.accept`` says.
+        """
         status = (await self.store.keep(message)).status
         if (reason := _NOWHERE.get(status)) is not None:
             await self.store.discard(message.thread, message.id, reason, self.now())
@@ -185,6 +208,7 @@ class Host:
             due.add(scheduled)
         for due_at in sorted(due):
             await self.alarms.forget(thread, due_at)
+        # After the schedules: the hints name one of them.
         await self.hints.forget_thread(thread)
         for bodies in (self._blobs, self._records):
             if bodies is not None:
@@ -193,23 +217,42 @@ class Host:
     # -- words for people
 
     async def notify(self, rows: Sequence[Notification]) -> None:
-        """Rows of the output queue leave, and are forgotten once they have (I5)."""
+        """Send rows of the output queue, and forget them once they have left (I5).
+
+        Raises:
+            AwsError: if not all were taken; they stay on record.
+        """
         if self._output is not None:
             await self._output.send(rows)
+        # Forgotten after they left, so that a crash in between sends them twice and never loses them.
         await self.store.forget([key for key, _, _ in rows])
 
     async def failing(self, thread: str, reason: str, receives: int, *, outage: bool = False) -> None:
-        """A slice failed and is tried again: on record for whoever asks, told to whoever listens, once until it has recovered.
+        """Put on record that a slice failed and is tried again; people are told once until the thread has
+        recovered.
 
-        ``receives``: of its messages so far, 0 if they are through; ``outage``: because the store was away, which is counted apart.
+        Args:
+            thread: The thread that failed.
+            reason: For people.
+            receives: Of its messages so far; 0 if they are processed and something else failed.
+            outage: Because the store was away, which does not count against the thread.
         """
         before = await self.hints.trouble(thread) or Trouble()
         now = Trouble(reason, before.excused + outage, heard=receives)
         await self.hints.put_trouble({thread: now})
+        # A thread that keeps failing is one problem, not one a try.
         if before.reason in ("", SILENT):
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
     async def problem(self, thread: str, id: str, code: str, text: str) -> None:
+        """Tell people of a problem that is no part of the thread's event stream.
+
+        Args:
+            thread: The thread concerned.
+            id: Unique for the occurrence; the queue drops a repeat within five minutes.
+            code: One word that a client may act on.
+            text: For people.
+        """
         if self._output is None:
             return
         body = {
@@ -237,6 +280,9 @@ class Host:
         return secrets.token_hex(8)
 
     async def close(self) -> None:
+        """Stop the runtime, then close the store and the client of AWS, in this order: what stops still
+        writes.
+        """
         await self.runtime.stop(0)
         await self.store.close()
         await self.aws.close()
@@ -245,9 +291,20 @@ class Host:
 async def open_host(
     environment: Mapping[str, str], needed: Collection[str] = NEEDED, parts: Parts | None = None
 ) -> Host:
-    """``needed``: the places that this function cannot do without. ``ConfigError`` says everything that is missing."""
+    """Make the host of a process.
+
+    Args:
+        environment: The function's variables. Secrets that they name are read first.
+        needed: Names of ``Resources`` that this function cannot do without, ``KEYS`` and ``CALLS_TOOLS``.
+        parts: What a test brings in place of the real thing.
+
+    Raises:
+        ConfigError: says everything that is missing or wrong.
+        StoreError: if the database or a secret cannot be reached; the start is tried again by ``start.py``.
+    """
     aws = Aws(environment)
     try:
+        # Before anything reads a setting: a value may be the name of a secret.
         environment = await resolve(environment, aws)
         if parts is None or parts.described is None:
             described = _describe(environment, calls_tools=CALLS_TOOLS in needed)
@@ -255,6 +312,7 @@ async def open_host(
         resources = read_resources(environment, needed)
         return await _assemble(aws, resources, environment, parts, signs=KEYS in needed)
     except BaseException:
+        # A cancelled start, too, must not leave connections open in a process that will try again.
         await aws.close()
         raise
 

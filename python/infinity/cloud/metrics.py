@@ -62,6 +62,10 @@ FAILING = Threshold("FailedSlices", least=1, seconds=300, periods=3, breaching=2
 
 @dataclass(slots=True)
 class Figures:
+    """What one batch did. ``done_after`` is in milliseconds, ``receives`` counts deliveries, ``microdollars``
+    are 1e-6 USD.
+    """
+
     failed: int = 0
     completions: int = 0
     tokens: int = 0
@@ -70,7 +74,12 @@ class Figures:
     receives: list[int] = field(default_factory=list)
 
     def line(self, function: str, now: int) -> str:
-        """``now``: ms since the epoch."""
+        """The line for the log, in CloudWatch's embedded metric format.
+
+        Args:
+            function: Name of the function, the one dimension of all metrics.
+            now: Milliseconds since the epoch.
+        """
         values: dict[str, Any] = {
             "FailedSlices": self.failed,
             "Completions": self.completions,
@@ -79,6 +88,7 @@ class Figures:
             "CommitToDone": self.done_after[:_MOST],
             "Receives": self.receives[:_MOST],
         }
+        # An empty list of values makes CloudWatch reject the whole line.
         values = {name: value for name, value in values.items() if value != []}
         about = {
             "Namespace": NAMESPACE,
@@ -94,7 +104,7 @@ _current: ContextVar[Figures | None] = ContextVar("infinity_figures", default=No
 
 @contextmanager
 def counting() -> Iterator[Figures]:
-    """The figures of this batch: of this task, and of tasks that it starts."""
+    """Begin the figures of a batch: whatever runs in this task, and in tasks that it starts, adds to them."""
     found = Figures()
     token = _current.set(found)
     try:
@@ -109,7 +119,13 @@ def figures() -> Figures:
 
 
 def write(environment: Mapping[str, str], found: Figures, now: int) -> None:
-    """Nothing unless ``INFINITY_METRICS`` is set, as the construct does."""
+    """Print the figures of a batch as one line, if ``INFINITY_METRICS`` is set, as the construct does.
+
+    Args:
+        environment: The function's variables.
+        found: What was counted.
+        now: Milliseconds since the epoch.
+    """
     if environment.get("INFINITY_METRICS"):
         _print(found.line(environment.get("AWS_LAMBDA_FUNCTION_NAME", "agent"), now))
 
@@ -120,7 +136,11 @@ def _print(line: str) -> None:
 
 
 class Counting:
-    """``abc.Observer`` in front of another one: what was bought is counted as it becomes durable."""
+    """``abc.Observer`` in front of another one: what was bought is counted as it becomes durable.
+
+    Args:
+        behind: The observer that every call is passed on to.
+    """
 
     def __init__(self, behind: Observer) -> None:
         self._behind = behind
@@ -129,6 +149,7 @@ class Counting:
         self._behind.live(thread, kind, data)
 
     def committed(self, change: Delta) -> None:
+        # Here and not at the model: what is counted is what the thread's budget was charged with.
         found = figures()
         tokens, microdollars = change.spent
         found.tokens += tokens

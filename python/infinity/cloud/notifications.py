@@ -26,15 +26,34 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Notifier:
+    """Writes what commits say to people to the output queue.
+
+    Args:
+        queue: The output queue, FIFO.
+    """
+
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     def rows(self, delta: Delta) -> list[Notification]:
-        """Key, thread and body of what this commit tells, its children's included; in the order of each thread's event stream."""
+        """Derive the rows for the output queue from a commit, its children's included.
+
+        Args:
+            delta: What the commit writes. The rows are made before it, because they are part of the same
+                transaction (I6).
+
+        Returns:
+            Key, thread and JSON body of each row, in the order of each thread's event stream.
+        """
         return list(_rows(delta))
 
     async def send(self, rows: Sequence[Notification]) -> None:
-        """Send them, each thread's in order. Raises ``AwsError`` if not all were taken; sending all again is harmless."""
+        """Send rows, each thread's in order.
+
+        Raises:
+            AwsError: if not all were taken; sending all again is safe, because each has a deduplication id
+                of its own.
+        """
         outgoing = [
             Outgoing(body.decode(), thread, deduplication_id(thread, _name(key, thread)))
             for key, thread, body in rows
@@ -91,6 +110,7 @@ def _visible(record: bytes | None) -> str:
 def _body(delta: Delta, position: int, kind: str, data: dict[str, Any]) -> bytes:
     body = {"id": f"{delta.thread}.{position}", "thread": delta.thread, "root": delta.root, "kind": kind}
     encoded = _encode({**body, "data": data})
+    # SQS counts bytes, and a stranger's text may grow when the queue escapes it.
     if len(escaped(encoded.decode()).encode()) > LARGEST_MESSAGE:
         encoded = _encode({**body, "data": _shortened(data)})
     return encoded

@@ -32,7 +32,12 @@ LONGEST = 100
 
 
 async def look(hints: HintTable, groups: Sequence[Group]) -> None:
-    """Find out what stands before each group, and put on record what comes again. Nothing is raised; without DynamoDB no order is known."""
+    """Find out what stood before each group of a batch, and put on record the order of what came again.
+
+    Args:
+        hints: Where orders are on record. Its failures raise nothing; without DynamoDB no order is known.
+        groups: All groups of the batch; ``order`` and ``ahead`` of each are filled in.
+    """
     known = await asyncio.gather(*(hints.order(group.thread) for group in groups))
     changed: dict[str, Order] = {}
     for group, order in zip(groups, known, strict=True):
@@ -70,11 +75,18 @@ def _names(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 async def await_dead(host: Host, group: Group) -> None:
-    """``StoreError`` if messages that stand before this group are not in the database yet; no more often than ``WAITS`` times."""
+    """Let a group wait until the dead letters that stand before it are in the database.
+
+    It waits ``WAITS`` times at most; after that the thread goes on without them.
+
+    Raises:
+        StoreError: if some are missing; the group then fails and comes back.
+    """
     if not group.ahead or group.order.waited >= WAITS:
         return
     missing = await host.store.missing(group.thread, group.ahead)
     if missing:
+        # The count is written before the wait, so that a process that dies has counted it.
         waited = group.order._replace(waited=group.order.waited + 1)
         await host.hints.put_order({group.thread: waited})
         raise StoreError(
@@ -85,7 +97,17 @@ async def await_dead(host: Host, group: Group) -> None:
 def merge(
     group: Group, inbox: Sequence[Message], early: Sequence[Message], late: Sequence[Message]
 ) -> list[Message]:
-    """``inbox``: what the database has; ``early`` and ``late``: what the queue brought before and after the wake for it. Dead letters are first of all."""
+    """Put the messages of a slice in order.
+
+    Args:
+        group: Whose messages they are; ``ahead`` names the dead letters.
+        inbox: What the database has.
+        early: What the queue brought before the wake for the inbox.
+        late: What the queue brought after it.
+
+    Returns:
+        All of them: dead letters first, then early, inbox, late.
+    """
     # With all that the inbox has before the last one: of many the order is not known any more, and it has them in order.
     dead = max((place for place, message in enumerate(inbox, 1) if message.id in group.ahead), default=0)
     return [*inbox[:dead], *early, *inbox[dead:], *late]

@@ -26,14 +26,32 @@ Consumed = Callable[[str, Sequence[str]], Awaitable[list[str]]]
 
 
 class QueueLimit:
-    """``most``: messages of one thread that may wait."""
+    """Counts what people say to each thread.
+
+    Args:
+        hints: Where it is counted.
+        most: Messages of one thread that may wait, ``limits.queued_messages``.
+        consumed: Asks the database which of a thread's messages it has processed.
+    """
 
     def __init__(self, hints: HintTable, most: int, consumed: Consumed) -> None:
         self._hints, self._most, self._consumed = hints, most, consumed
         self._step = max(1, most // PARTS)
 
     async def admit(self, thread: str, id: str) -> bool:
-        """Count one message that is about to be queued. ``LimitReached`` if as many wait as may; false: it could not be counted."""
+        """Count one message that is about to be queued.
+
+        Args:
+            thread: The thread that it is for.
+            id: The message's id.
+
+        Returns:
+            ``True`` if it was counted; ``False`` if counting was impossible, and nothing is to be given
+            back.
+
+        Raises:
+            LimitReached: if as many messages wait as may.
+        """
         try:
             queued = await self._count(thread, id)
         # The last two: an item that is not one of ours.
@@ -47,7 +65,9 @@ class QueueLimit:
         return True
 
     async def give_back(self, thread: str) -> None:
-        """A message that was counted could not be queued. Lost: it counts as queued."""
+        """Uncount a message that could not be queued. If this fails, it counts as queued until the bound is
+        next reached.
+        """
         try:
             await self._hints.uncount_said(thread)
         except (StoreError, ValueError) as error:
@@ -65,6 +85,8 @@ class QueueLimit:
                 return reached.number - read
             await self._hints.bound_said(thread, read + self._most)
             said = await self._hints.count_said(thread, id, self._most)
+        # The marks of two limits are kept: at most one limit waits, so the last processed message lies among
+        # them.
         if said is not None and said.number % self._step == 0:
             await self._hints.mark_said(thread, (*said.marks, (said.number, id))[-2 * PARTS :])
         return 0

@@ -20,12 +20,25 @@ log = logging.getLogger("infinity.cloud")
 
 
 def open_relay(environment: Mapping[str, str]) -> Queue:
-    """The inbox queue, as a process keeps it between invocations. ``ConfigError`` if the environment does not say which."""
+    """Make the inbox queue of a relay's process, kept between its invocations.
+
+    Raises:
+        ConfigError: if the environment does not say which queue it is.
+    """
     return Queue(Aws(environment), read_resources(environment, ["inbox_queue"]).inbox_queue)
 
 
 async def forward(queue: Queue, event: Mapping[str, Any]) -> dict[str, Any]:
-    """``event``: of the delay queue's event source mapping. Forwarding twice is harmless: a wake carries nothing."""
+    """Forward the wakes of a batch of the delay queue. Forwarding one twice is harmless: a wake carries
+    nothing.
+
+    Args:
+        queue: The inbox queue.
+        event: Of the delay queue's event source mapping.
+
+    Returns:
+        ``batchItemFailures``, one for each wake that SQS did not take.
+    """
     sent = await asyncio.gather(*(_forward(queue, record) for record in event["Records"]))
     failed = [record["messageId"] for record, done in zip(event["Records"], sent, strict=True) if not done]
     return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}

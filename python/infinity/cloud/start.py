@@ -44,7 +44,15 @@ OFTEN = 60.0
 
 
 async def open_patiently(open: Callable[[], Awaitable[T]], sleep: Callable[[float], Awaitable[None]]) -> T:
-    """Raises what the last try raised. A setting that is wrong stays wrong, and is not tried again."""
+    """Open something, again and again within ``PATIENCE`` seconds.
+
+    Args:
+        open: One try. A setting that is wrong stays wrong, and is not tried again.
+        sleep: Waits for so many seconds; the tests give one of their own.
+
+    Raises:
+        Exception: what the last try raised.
+    """
     until, tried = time.monotonic() + PATIENCE, 0
     while True:
         try:
@@ -66,8 +74,20 @@ async def turn_away(
     *,
     breaker: Breaker | None = None,
 ) -> dict[str, Any]:
-    """The answer for a batch whose process could not start: all of it failed, and comes back after a rest. A setting that is wrong is raised then, so that
-    the function's own count of errors says it."""
+    """Give back a batch whose process could not start: all of it failed, and comes back after a rest that
+    grows.
+
+    Args:
+        environment: The function's variables, unresolved: only what names the queue and the table is used.
+        event: The batch.
+        error: Why the process could not start.
+        now: Milliseconds since the epoch.
+        breaker: The process's own, for DynamoDB.
+
+    Raises:
+        ConfigError: ``error`` itself if it is one, after the messages were given back, so that the
+            function's own count of errors says it.
+    """
     log.error("the process could not start: %s", error)
     aws = Aws(environment)
     try:
@@ -80,6 +100,8 @@ async def turn_away(
             await hold.rest(group.records, round(REST.wait(group.receives - 1)))
             before = await hints.trouble(group.thread) or Trouble()
             reason = f"the function could not start: {error}"
+            # Excused: a start that fails is no fault of the thread, and must not count as one of its attempts
+            # (I12).
             now_known = Trouble(reason, before.excused + 1, heard=group.receives)
             await hints.put_trouble({group.thread: now_known})
     finally:
@@ -91,7 +113,11 @@ async def turn_away(
 
 
 async def keys_changed(host: Host, environment: Mapping[str, str]) -> bool:
-    """Whether a provider has refused a key, and the secrets say something else by now: then the process begins anew. What cannot be read is as it was."""
+    """Whether a provider has refused a key and the secrets say something else by now: then the process begins
+    anew.
+
+    It looks at most once in ``OFTEN`` seconds. Secrets that cannot be read count as unchanged.
+    """
     if not host.runtime.probes.keys_refused or time.monotonic() - host.looked_at < OFTEN:
         return False
     host.looked_at = time.monotonic()

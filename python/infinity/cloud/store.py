@@ -70,6 +70,8 @@ class CloudStore(PostgresStore):
     ) -> Accepted:
         if not await self._is_repeat(message):
             return Accepted(Status.REUSED)
+        # The answer of a call is left out: the database tells a repeat of it from an answer to a call that
+        # failed (CB-9).
         if message.id != call_id and await self._hints.seen(message.thread, message.id):
             return Accepted(Status.DUPLICATE)
         status = await self._look(inbox.outlook, message, expect, call_id)
@@ -77,6 +79,8 @@ class CloudStore(PostgresStore):
             # Only what is recorded may be dropped (I2).
             return await super().accept(message, expect, call_id)
         if status is Status.ACCEPTED:
+            # The queue first: a copy for the running slice whose message was never queued would change a
+            # thread on its own (I2).
             await self._enqueue_counted(message)
             await self._hurry(message)
             return Accepted(status, message)
@@ -104,6 +108,7 @@ class CloudStore(PostgresStore):
         try:
             await self._enqueue(message)
         except Exception:
+            # A message that was counted and not queued would take the place of one for good.
             if limit is not None and counted:
                 await limit.give_back(message.thread)
             raise
@@ -134,6 +139,7 @@ class CloudStore(PostgresStore):
 
     async def commit(self, delta: Delta) -> list[Message]:
         messages = await super().commit(delta)
+        # After the commit only: an id that is remembered counts as applied (see ``hints.py``).
         for each in family(delta):
             self._entries.add((each.thread, each.created_at), each.entries)
             await self._hints.remember(each.thread, [id for _, id, _ in each.consumed])
@@ -149,7 +155,15 @@ class CloudStore(PostgresStore):
     # -- one thread's affairs, for a host that reads them when it is woken
 
     async def take_up(self, thread: str, now: int) -> list[Message]:
-        """What the thread has in its inbox, timers that are due included."""
+        """Fire the timers of a thread that are due, and read its inbox, in one transaction.
+
+        Args:
+            thread: The thread that is woken.
+            now: Milliseconds since the epoch.
+
+        Returns:
+            Its messages in order, at most ``AT_ONCE``; those of the timers are among them.
+        """
         tried: list[Message] = []
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
@@ -167,7 +181,11 @@ class CloudStore(PostgresStore):
         return await self._look(inbox.missing, thread, message_ids)
 
     async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Notification]]:
-        """What of the thread has not left yet: rows for tool servers, and rows for the output queue."""
+        """Read what has not left the thread yet.
+
+        Returns:
+            Rows for tool servers, and rows for the output queue.
+        """
         rows = await self._look(queues.outbox_of, thread)
         notifications = [(row.key, row.thread, row.body) for row in rows if row.kind == OUTPUT]
         return [row for row in rows if row.kind != OUTPUT], notifications
@@ -177,7 +195,16 @@ class CloudStore(PostgresStore):
         return await self._look(queues.expecting, thread)
 
     async def overdue(self, since: int, after: str = "", most: int = 2_000) -> list[str]:
-        """Threads that should have been woken before ``since``, in ms since the epoch; in order, behind the one named ``after``."""
+        """Threads that should have been woken and were not.
+
+        Args:
+            since: Milliseconds since the epoch; whoever waits since before that is overdue.
+            after: The last thread of the page before.
+            most: Threads of a page.
+
+        Returns:
+            Thread ids, sorted.
+        """
         return await self._look(queues.overdue, since, after, most)
 
     async def sweep_place(self) -> str:
@@ -188,11 +215,18 @@ class CloudStore(PostgresStore):
         await self._change(facts.put_sweep_place, thread)
 
     async def forget(self, keys: list[str]) -> None:
-        """Rows of the output queue that have left."""
+        """Delete rows of the output queue that have left, by key."""
         await self._change(outbox.forget, keys)
 
     async def discard(self, thread: str, id: str, reason: str, now: int) -> None:
-        """Put on record that a message was dropped, and why (I2)."""
+        """Put on record that a message was dropped, and why (I2).
+
+        Args:
+            thread: The thread that it was for; it need not exist.
+            id: The message's id, or ``sqs.`` and the queue's.
+            reason: For people.
+            now: Milliseconds since the epoch.
+        """
         await self._change(inbox.discard, thread, id, reason, now)
 
     async def keep(self, message: Message) -> Accepted:

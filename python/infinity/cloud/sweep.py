@@ -27,8 +27,22 @@ AT_ONCE = 100
 
 
 async def wake_overdue(host: Host, remaining: Callable[[], float]) -> dict[str, Any]:
-    """A wake too many is harmless. The next sweep begins behind the last thread that this one has woken in its time, so that threads that stay overdue
-    keep nobody else waiting. What fails in one part is no reason to leave out the other."""
+    """Wake threads that are overdue, and go on with deletions. A wake too many is harmless.
+
+    The next sweep begins behind the last thread that this one has woken in its time, so that threads which
+    stay overdue keep nobody else waiting. A failure in one part does not leave out the other.
+
+    Args:
+        host: The process's host.
+        remaining: Seconds until the function's time limit.
+
+    Returns:
+        How many threads were overdue, how many were woken, and how many deletions are under way, for the
+        log.
+
+    Raises:
+        StoreError: the first failure, after both parts were tried.
+    """
     failures: list[Exception] = []
     overdue = woken = erasing = 0
     try:
@@ -61,6 +75,7 @@ async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
                 page = [thread for thread in page if thread <= end]
             overdue += len(page)
             for start in range(0, len(page), TOGETHER):
+                # The place is written while there is time to write it; the wakes before it have left.
                 if remaining() < ENOUGH:
                     await host.store.put_sweep_place(last)
                     return overdue, woken

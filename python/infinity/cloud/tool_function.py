@@ -69,7 +69,20 @@ MAX_EVENT = 1_000_000
 
 
 class LambdaHandler:
-    """``handler = tools.lambda_handler(token=…)``. ``aws`` makes the client of one invocation, when it is first needed."""
+    """The handler of a tool function: ``handler = tools.lambda_handler(token=…)``.
+
+    Args:
+        toolset: The tools. It is checked at once, so that a bad one fails the deployment and not the first
+            call.
+        token: The bearer token that callers must send; ``None`` leaves that to IAM.
+        limits: Seconds and bytes of a call.
+        table: A DynamoDB table with the string key ``call``; without it a call may run twice.
+        aws: Makes the client of one invocation, when it is first needed.
+        backoff: Between two tries of a callback.
+
+    Raises:
+        ConfigError: if a tool subscribes, or the toolset is not valid.
+    """
 
     def __init__(
         self,
@@ -95,6 +108,8 @@ class LambdaHandler:
         self.backoff = backoff or Backoff()
 
     def __call__(self, event: dict[str, Any], context: Any) -> Any:
+        # A loop and a client of its own for each invocation: connections do not survive the freeze between
+        # two of them.
         return asyncio.run(self._handle(event, context))
 
     async def _handle(self, event: dict[str, Any], context: Any) -> dict[str, Any] | None:
@@ -157,6 +172,7 @@ class _Invoked:
 
     async def _accept(self, invocation: Invocation) -> Reply:
         try:
+            # Durable in Lambda's queue before the caller hears 200 (SRV-1).
             await self._send_to_self({"run": asdict(invocation)})
         except BodyTooLarge:
             raise
@@ -201,6 +217,8 @@ class _Invoked:
         try:
             await self._answer_call(invocation)
         finally:
+            # The last sign is written before "done", because a sign behind it would say that the call still
+            # runs.
             over.set()
             await signs
         await self._note(invocation.key, "done")
@@ -227,6 +245,8 @@ class _Invoked:
             text = error_text(invocation.operation, error)
             body = encode({**message, "call_id": invocation.call_id, "text": text})
         until = time.monotonic() + min(LATEST_SECONDS * 10, self._left() - LATEST_SECONDS)
+        # Through the queue once more without the function: Lambda then retries the delivery and not the work
+        # (SRV-6).
         if not await self._deliver(invocation.callback_url, body, invocation.id, until):
             callback = {"url": invocation.callback_url, "body": body.decode(), "id": invocation.id}
             await self._send_to_self({"deliver": callback})

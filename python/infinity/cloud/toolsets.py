@@ -29,8 +29,17 @@ def configured_servers(
     *,
     calls_tools: bool = True,
 ) -> list[Server]:
-    """``urls``: of servers that an ``infinity.Agent`` names. A server whose token is missing is one with a problem, if tools are to be called: its
-    tools are out, and the function works without them (B13)."""
+    """The tool servers of a deployment.
+
+    A server whose token is missing is one with a problem, if tools are to be called: its tools are out, and
+    the function works without them (B13).
+
+    Args:
+        toolsets: ``[toolsets.*]`` of the configuration, by name; those without a URL are left out.
+        urls: Of servers that an ``infinity.Agent`` names.
+        environment: Where tokens are found.
+        calls_tools: Whether this function speaks to tool servers; others may not have the tokens.
+    """
     named = [
         Server(
             config.url,
@@ -45,7 +54,11 @@ def configured_servers(
 
 
 def check_tokens(toolsets: Mapping[str, ToolsetConfig], environment: Mapping[str, str]) -> None:
-    """``ConfigError`` lists every token that is missing or unusable; for checks before a deployment."""
+    """Check the tokens of all servers, before a deployment.
+
+    Raises:
+        ConfigError: lists every token that is missing or unusable.
+    """
     problems = [
         f"[toolsets.{name}] {server.problem}" if not server.problem.startswith("[") else server.problem
         for name, config in toolsets.items()
@@ -95,6 +108,7 @@ class CloudToolsets(Toolsets):
     async def _keep(self, loaded: Loaded) -> None:
         for toolset in loaded.toolsets:
             copy = toolset.to_json()
+            # Only what is new is written, once in a process, and not once for every conversation that begins.
             if toolset.base_url in loaded.fresh and self._kept.get(toolset.base_url) != copy:
                 try:
                     await self._hints.put_toolset(toolset.base_url, copy)

@@ -22,4 +22,7 @@ class SignedTransport(HttpTransport):
     """
 
     def __init__(self, servers: Iterable[Server], aws: Aws, *, total: float = ACKNOWLEDGE_SECONDS) -> None:
+        """``servers``: whose origins decide what a request carries. ``aws``: signs. ``total``: seconds for one
+        request.
+        """
         super().__init__(servers, signer=aws, total=total)

@@ -15,6 +15,12 @@ MISSING = "infinity: the bridge to MCP needs the MCP SDK; install it: pip instal
 
 
 def main() -> int:
+    """Run the bridge until it is stopped, and return the exit status.
+
+    The specification and the token come through the environment, because arguments are visible to every
+    user of the machine (S9). They are taken out of it, so that no process that the bridge starts inherits
+    them.
+    """
     parser = argparse.ArgumentParser(prog="python -m infinity.mcp")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--state", required=True)
@@ -22,6 +28,7 @@ def main() -> int:
     try:
         specification = read_specification(os.environ.pop(ENVIRONMENT, ""))
         token = os.environ.pop(TOKEN, None)
+        # Imported late, so that a missing SDK is one sentence and not a traceback.
         from infinity.rap.server.embedded import embedded
 
         from .server import prepare_logging, serve

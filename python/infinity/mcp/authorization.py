@@ -49,7 +49,15 @@ class Kept(msgspec.Struct, omit_defaults=True):
 
 
 class Authorization:
-    """All users' grants for one server. ``redirect_url``: where the browser comes back to."""
+    """All users' grants for one server.
+
+    ``redirect_url`` is where the browser comes back to; the server of the bridge sets it once its port is
+    known.
+
+    Args:
+        server_url: The MCP server's URL.
+        ledger: Where grants are kept.
+    """
 
     def __init__(self, server_url: str, ledger: Ledger) -> None:
         self.redirect_url = ""
@@ -58,11 +66,24 @@ class Authorization:
         self._waiting: dict[str, asyncio.Future[AuthorizationCodeResult]] = {}
 
     def provider(self, user: str, unhurried: Unhurried) -> OAuthClientProvider:
-        """For the requests of one user. ``unhurried`` holds up the connection's own time while a person is asked."""
+        """Make the authorization for the requests of one user.
+
+        Args:
+            user: The user's id, or an empty text for the session that all share.
+            unhurried: Holds up the connection's own time while a person is asked.
+        """
         return _Provider(self._server_url, self, self._ledger, user, unhurried)
 
     def granted(self, query: dict[str, str]) -> bool:
-        """The browser is back; false if nobody waits for it."""
+        """Take what the browser brought back.
+
+        Args:
+            query: Of the redirect: ``state`` and either ``code`` or ``error``.
+
+        Returns:
+            ``False`` if nobody waits for this ``state``.
+        """
+        # The state is used up at once: a second request with it finds nobody, whoever sends it.
         waiting = self._waiting.pop(query.get("state", ""), None)
         if waiting is None or waiting.done():
             return False
@@ -77,7 +98,15 @@ class Authorization:
         return True
 
     async def ask(self, auth_url: str) -> AuthorizationCodeResult:
-        """Show the page to the user of the current call, and wait."""
+        """Show the page to the user of the current call, and wait for the browser to come back (OAU-1).
+
+        Args:
+            auth_url: The page, with the ``state`` that the redirect will repeat.
+
+        Raises:
+            AccessNeeded: if no call is current, on whose behalf somebody could be asked.
+            OAuthFlowError: if access was refused, or nobody granted it within ``GRANT_SECONDS``.
+        """
         running = current.get()
         if running is None:
             raise AccessNeeded
@@ -122,6 +151,8 @@ class _Provider(OAuthClientProvider):
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """The SDK's flow only where access is wanting: it lets one request at a time through, and a call may take days."""
+        # The SDK's flow holds its lock until the response is there. A long call would keep every other
+        # request of this user waiting, so the flow is entered only where it has something to do (B1).
         async with self.context.lock:
             if not self._initialized:
                 await self._initialize()
@@ -158,6 +189,7 @@ class _Provider(OAuthClientProvider):
         self.context.token_expiry_time = kept.ends_at
         if kept.server is not None:
             self.context.oauth_metadata = OAuthMetadata.model_validate_json(kept.server)
+        # Without these documents the SDK has a refresh token and does not know where to take it.
         if kept.resource is not None:
             resource = ProtectedResourceMetadata.model_validate_json(kept.resource)
             self.context.protected_resource_metadata = resource
@@ -179,6 +211,8 @@ class _Provider(OAuthClientProvider):
     async def set_tokens(self, tokens: OAuthToken) -> None:
         kept = await self._kept()
         kept.tokens = tokens.model_dump_json()
+        # The registration goes with the tokens: another registration, made since for a new address, cannot
+        # refresh them.
         if self.context.client_info is not None:
             kept.client = self.context.client_info.model_dump_json()
         kept.ends_at = None if tokens.expires_in is None else time.time() + tokens.expires_in

@@ -38,7 +38,12 @@ INTERRUPTED = (
 
 
 class Bridge:
-    """One MCP server, from the side of RAP."""
+    """One MCP server, from the side of RAP: invocations in, results out.
+
+    Args:
+        specification: How the server is reached and offered.
+        ledger: Which calls were sent; opened and closed by the caller.
+    """
 
     def __init__(self, specification: ServerSpecification, ledger: Ledger) -> None:
         self.specification = specification
@@ -52,7 +57,20 @@ class Bridge:
         self.authorization = self._connections.authorization
 
     async def call(self, operation: str, arguments: Mapping[str, Any], call: Call) -> Result:
-        """Make the call and wait for its answer. ``ToolError`` tells the model what went wrong and what it may do."""
+        """Make the call and wait for its answer, for as long as the server shows signs of life.
+
+        Args:
+            operation: The tool's name as the manifest lists it, with the prefix.
+            arguments: Checked by the runtime against the tool's schema already.
+            call: The invocation, by which people can be asked and shown things.
+
+        Returns:
+            What the model gets.
+
+        Raises:
+            ToolError: tells the model what went wrong and what it may do (M2). Nothing else is raised for
+                what the server does.
+        """
         name = self.specification.name
         running = RunningCall(call, operation, self.specification.call_timeout)
         try:
@@ -75,6 +93,7 @@ class Bridge:
                 raise ToolError(_with(str(error), gone)) from error
             raise
         except ValidationError as error:
+            # The places only: the values are the server's answer, which may not be logged (S9).
             places = {".".join(map(str, each["loc"])) for each in error.errors(include_input=False)}
             log.warning(
                 "MCP server %s answered %s with something that is no MCP result: wrong at %s",
@@ -105,6 +124,8 @@ class Bridge:
                 running, lambda client: client.read_resource(uri), repeatable=True
             )
             return resource_result(found.contents)
+        # On record before it is sent (I5). A call that was on record already was sent before a restart, and
+        # is sent again only if the tool says that it may be repeated.
         first, task = await self._ledger.begin(running.call)
         if task is None and not first and not await self._repeatable(operation):
             raise ToolError(INTERRUPTED.format(operation=operation))
@@ -114,13 +135,19 @@ class Bridge:
                     await self._call_tool(connection, operation, arguments, running), running.notes
                 )
             except Lost:
+                # If the server had made the call a task before the connection was lost, the task goes on, and
+                # is asked about.
                 _, task = await self._ledger.begin(running.call)
                 if task is None:
                     raise
         return result_of(await self._follow(connection, task, running), running.notes)
 
     async def _follow(self, connection: Connection, task: str, running: RunningCall) -> CallToolResult:
-        """See a task through, for as long as the call has patience, whatever becomes of the connection."""
+        """See a task through, for as long as the call has patience, whatever becomes of the connection.
+
+        It never gives up by itself: ``RunningCall`` ends it when the server has shown no sign of life for
+        too long.
+        """
 
         def send(client: Client) -> Awaitable[CallToolResult]:
             return follow(client.session, task, running, self.stopping)
@@ -139,6 +166,8 @@ class Bridge:
         repeatable = await self._repeatable(operation)
 
         async def send(client: Client) -> CallToolResult:
+            # Looked up inside the request, because a repeat in a new session may find that the first one
+            # became a task.
             _, task = await self._ledger.begin(running.call)
             if task is None and await self._as_task(operation, client):
                 answer = await begin(client.session, name, arguments, running)

@@ -15,7 +15,17 @@ BETWEEN_VIEWS = 1.0
 
 
 class RunningCall:
-    """One call in a session. Use it as ``async with``: it ends with ``ToolError`` when the server shows no sign of life for too long."""
+    """One call in a session. Use it as ``async with``.
+
+    Args:
+        call: The invocation.
+        tool: The tool's name, for texts.
+        patience: Seconds without a sign of life after which the call is given up. Time in which a person is
+            asked does not count.
+
+    Raises:
+        ToolError: on leaving the block, if the server showed no sign of life for so long.
+    """
 
     def __init__(self, call: Call, tool: str, patience: float) -> None:
         self.call = call
@@ -47,7 +57,9 @@ class RunningCall:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """While a person is asked, the server's time stands still."""
+        """Stop the clock while a person is asked. May be nested: the clock goes on when the last question is
+        answered.
+        """
         self._waiting += 1
         self._wind_up()
         try:
@@ -61,7 +73,14 @@ class RunningCall:
         self._wind_up()
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
-        """What the server reports: shown to people, at most once a second and when it is complete."""
+        """Show people what the server reports, at most once a second and when it is complete. It is a sign of
+        life.
+
+        Args:
+            progress: How far the call is, in units of the server's own.
+            total: In the same units, if the server knows it.
+            message: The server's words, if any.
+        """
         self._wind_up()
         now = asyncio.get_running_loop().time()
         if now - self._viewed < BETWEEN_VIEWS and progress != total:
@@ -79,6 +98,7 @@ class RunningCall:
         )
 
     def _wind_up(self) -> None:
+        # A limit that has expired cannot be set again; the cancellation is on its way then.
         if self._counting and not self._limit.expired():
             now = asyncio.get_running_loop().time()
             self._limit.reschedule(None if self._waiting else now + self._patience)

@@ -82,7 +82,14 @@ class Catalogue:
         return f"{self._specification.name}_read_resource"
 
     async def refresh(self) -> None:
-        """List the tools anew (DISC-5). ``ToolsetError``: there is no list; the text says why."""
+        """List the tools anew, for a conversation that begins (DISC-5).
+
+        It waits ``START_PATIENCE`` for a first list, and ``LIST_PATIENCE`` where an earlier list can serve;
+        fetching goes on in the background after that, and callers at the same time share one fetch (B1).
+
+        Raises:
+            ToolsetError: if there is no list at all; the text says why.
+        """
         task = self._begin()
         problem = self._connections.shared.problem
         patience = LIST_PATIENCE if self.listing.entries or problem else START_PATIENCE
@@ -98,14 +105,21 @@ class Catalogue:
             )
 
     async def known(self) -> Listing:
-        """The last listing, or a first one where there is a server to ask: calls go on before any conversation begins."""
+        """The last listing, or a first one: after a restart, calls go on before any conversation begins.
+
+        An empty listing means that the server could not be asked.
+        """
         if not self.listing.entries:
             with contextlib.suppress(ToolsetError):  # the call itself will say so
                 await self.refresh()
         return self.listing
 
     def changed(self) -> None:
-        """The server says that its tools are others now: conversations that run are judged by what is true of them."""
+        """Fetch the list again, because the server says that it changed; at most every ``BETWEEN_LISTS``
+        seconds.
+
+        Conversations that run keep their tools (DISC-5). The new list is what their calls are judged by.
+        """
         if self._later is None:
             self._later = spawn(self._list_later(), f"list {self._specification.name} later")
 
@@ -120,6 +134,8 @@ class Catalogue:
 
     def _begin(self) -> asyncio.Task[None]:
         """The list that is being fetched. One that has ended is of the past, whether anybody waited for it or not."""
+        # Shared, and not cancelled with whoever began it: a caller that lost patience leaves the fetch to the
+        # next one.
         if self._listing is None or self._listing.done():
             self._began = asyncio.get_running_loop().time()
             self._listing = shared(self._list(), f"list {self._specification.name}")
@@ -138,6 +154,7 @@ class Catalogue:
             try:
                 found = await self._fetch(connection)
             except ToolsetError:
+                # A grant that was taken back is no failure of the server; the next user's may still be good.
                 if not connection.access_needed:
                     raise
             else:
@@ -149,12 +166,15 @@ class Catalogue:
     async def _fetch(self, connection: Connection) -> _Found:
         name, within = self._specification.name, self._specification.start_timeout
         session = await connection.session()
+        # Filled again by the list that follows (see ``lists.py``); what is left from the list before is of
+        # the past.
         connection.left_out.clear()
         try:
             async with asyncio.timeout(within):
                 return await connection.request(None, _look, repeatable=True)  # type: ignore[no-any-return]
         except TimeoutError:
             problem = f"did not list its tools within {within:g} s"
+            # A server that keeps a request waiting for that long is of no use to calls either.
             connection.discard(session, problem)
             raise ToolsetError(f"MCP server {name} {problem}") from None
         except EndlessList as error:

@@ -49,7 +49,14 @@ class Lost(Exception):
 
 
 class Connection:
-    """``web`` makes the HTTP side anew for each session; without it the server is a process. ``changed`` hears that its list of tools did."""
+    """The connection of one user, or of all: at most one session at a time that new requests go to.
+
+    Args:
+        specification: How the server is reached.
+        extensions: Makes the SDK's extensions for each session.
+        changed: Called when the server says that its list of tools did.
+        web: Makes the HTTP side anew for each session; without it the server is a process.
+    """
 
     def __init__(
         self,
@@ -87,7 +94,12 @@ class Connection:
         return self._session is not None and not self._session.in_flight and not self._running
 
     async def session(self) -> Session:
-        """The one there is, begun if need be. ``ToolsetError`` says why there is none."""
+        """The session there is, begun if need be. Callers at the same time wait for the same start.
+
+        Raises:
+            ToolsetError: says why there is none. While the connection rests after a failure it is raised at
+                once, unless the rest is shorter than ``SHORT_WAIT``.
+        """
         if self._session is not None:
             return self._session
         if self._settled is None:
@@ -107,7 +119,20 @@ class Connection:
     async def request(
         self, running: RunningCall | None, send: Callable[[Client], Awaitable[Any]], *, repeatable: bool
     ) -> Any:
-        """Send something in the session, and once more in a new one if the first was lost before, or if it does no harm."""
+        """Send something in the session, and once more in a new one if it was lost before the server could
+        begin.
+
+        Args:
+            running: The call on whose behalf it is sent; ``None`` for what nobody called, such as a list of
+                tools.
+            send: Sends it with the client of a session, and gives the answer.
+            repeatable: Whether it may be sent twice even if the server may have begun.
+
+        Raises:
+            Lost: if the session ended under the request and it may not be sent again, or was lost twice.
+            ToolsetError: if there is no session.
+            MCPError: what the server answered.
+        """
         try:
             return await self._request(running, send)
         except Lost as error:
@@ -121,7 +146,13 @@ class Connection:
             last_try.reset(token)
 
     def discard(self, session: Session, problem: str = "") -> None:
-        """The session is of no use any more. ``problem``: why that is the server's failure, after which it is left alone for a while."""
+        """Send nothing new in a session that is of no use any more.
+
+        Args:
+            session: The session; another one that has taken its place stays.
+            problem: Why that is the server's failure, after which it is left alone for a while. Empty: it
+                is none.
+        """
         if self._session is session:
             self._session = None
             if problem:
@@ -130,6 +161,7 @@ class Connection:
         session.retire(at_once=self._web is None or bool(problem))
 
     async def stop(self) -> None:
+        """End all sessions and wait for their processes. No session begins afterwards."""
         self._stopped = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -142,6 +174,7 @@ class Connection:
             return await self._send(await self.session(), send)
         key = (running.call.thread, running.call.id)
         self._running[key] = running
+        # Questions of the server find their call by this context over HTTP, and by ``_running`` over a pipe.
         token = current.set(running)
         try:
             return await self._send(await self.session(), send)
@@ -173,10 +206,14 @@ class Connection:
     def _begin(self) -> None:
         if self._stopped:
             raise ToolsetError(f"MCP server {self.name} is not started: the bridge is stopping")
+        # One future for one start. It is settled in ``_run``, however the start ends, so that nobody waits
+        # for ever.
         self._settled = asyncio.get_running_loop().create_future()
         # A context of its own, or what the server asks later would be put to whoever made the connection.
         context = contextvars.copy_context() if self._web is not None else contextvars.Context()
         session = Session(self._specification, self._web, self.left_out)
+        # Two processes of a server may not run at once: they may share files, and each believes that it is
+        # the only one.
         before = [] if self._web is not None else list(self._tasks.values())
         self._tasks[session] = spawn(
             self._run(session, before, self._settled), f"MCP server {self.name}", context=context
@@ -211,6 +248,7 @@ class Connection:
                 # Not the server's failure: whoever can grant it need not wait.
                 self.access_needed, self._not_before, self._failures = True, -math.inf, 0
         finally:
+            # A session that lived for long was no failed attempt: the next one is tried at once.
             if asyncio.get_running_loop().time() - began >= STEADY:
                 self._failures = 0
             if self._session is session:

@@ -25,7 +25,17 @@ MOST_TRIED = 5
 
 
 class Connections:
-    """``authorization``: of a server that is reached by URL, and whose operator has not settled the matter with a header."""
+    """The sessions of one bridge.
+
+    ``authorization`` is there for a server that is reached by URL, unless its operator has settled the
+    matter with an ``Authorization`` header.
+
+    Args:
+        specification: How the server is reached.
+        ledger: Where grants and tasks are kept.
+        stopping: Set when the bridge stops, and not its calls.
+        changed: Called when the server says that its list of tools did.
+    """
 
     def __init__(
         self,
@@ -44,13 +54,17 @@ class Connections:
         self.shared = self._of_user("")
 
     async def of(self, call: Call) -> Connection:
-        """The session in which the call belongs."""
+        """The connection that a call belongs to: its user's own, as soon as anybody has granted access (S11)."""
         if self.authorization is None or not (self.shared.access_needed or await self._ledger.users()):
             return self.shared
         return self._of_user(f"user {call.user_id}" if call.user_id is not None else "")
 
     async def for_lists(self) -> list[Connection]:
-        """Of anybody who has granted access, the first first: the tools are the same for all."""
+        """The connections that the list of tools may be fetched with: of those who have granted access, the
+        earliest first.
+
+        The tools are taken to be the same for all users.
+        """
         users = await self._ledger.users() if self.authorization is not None else []
         return [self._of_user(user) for user in users[:MOST_TRIED]] or [self.shared]
 
@@ -58,6 +72,7 @@ class Connections:
         await asyncio.gather(*(each.stop() for each in self._made.values()), *self._leaving)
 
     def _of_user(self, user: str) -> Connection:
+        # Taken out and put in again, so that the order of the table is the order of use.
         found = self._made.pop(user, None)
         if found is None:
             web = partial(self._web, user) if self._specification.url is not None else None

@@ -27,7 +27,16 @@ IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 def result_of(answer: CallToolResult, notes: Iterable[str] = ()) -> Result:
-    """The result for the model; ``ToolError`` if the tool says that it failed (RES-5)."""
+    """Make a RAP result of the answer of an MCP tool.
+
+    Args:
+        answer: The server's answer. Audio and other binary content becomes a sentence; structured content
+            is added as JSON unless a text says the same.
+        notes: Sentences for the model that are put behind it.
+
+    Raises:
+        ToolError: if the tool says that it failed (RES-5); its texts are the error's.
+    """
     items = [item for block in answer.content for item in _items(block)]
     if answer.structured_content is not None and not _says(items, answer.structured_content):
         items.append(json.dumps(answer.structured_content, ensure_ascii=False))
@@ -40,6 +49,7 @@ def result_of(answer: CallToolResult, notes: Iterable[str] = ()) -> Result:
 
 
 def resource_result(contents: Iterable[TextResourceContents | BlobResourceContents]) -> Result:
+    """Make a RAP result of what was read from a resource."""
     return _result([_resource(each) for each in contents])
 
 
@@ -84,6 +94,7 @@ def _image(data: str, media_type: str) -> str | Image:
 
 
 def _size(data: str) -> int:
+    # Base64: four characters stand for three bytes, padding not counted. An estimate will do for a sentence.
     return len(data) * 3 // 4
 
 

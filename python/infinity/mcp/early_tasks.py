@@ -45,7 +45,20 @@ def knows_tasks(client: Client) -> bool:
 async def begin(
     session: ClientSession, name: str, arguments: dict[str, Any], running: RunningCall
 ) -> str | CallToolResult:
-    """Make the call as a task; its id, or the result from a server that thinks better of it."""
+    """Make the call as a task.
+
+    Args:
+        session: The SDK's session.
+        name: The tool's name at the server, without the prefix.
+        arguments: The tool's.
+        running: The call, which shows progress.
+
+    Returns:
+        The task's id, or the result from a server that thinks better of it.
+
+    Raises:
+        MCPError: what the server answered.
+    """
     params = CallToolRequestParams(name=name, arguments=arguments, task=TaskMetadata(ttl=KEEP_SECONDS * 1000))
     data = CallToolRequest(params=params).model_dump(by_alias=True, mode="json", exclude_none=True)
     options: CallOptions = {"on_progress": running.progress}
@@ -96,6 +109,7 @@ class EarlyTask:
         )
 
     async def aclose(self) -> None:
+        # Waited for, so that no request of this task outlives the session that it was sent in.
         if self._fetching is not None and not self._fetching.done():
             self._fetching.cancel()
             await asyncio.wait((self._fetching,))

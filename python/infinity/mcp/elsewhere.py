@@ -24,10 +24,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 async def pinned(request: httpx2.Request, configured: httpx2.URL) -> httpx2.Request:
-    """The request, to be sent to an address that was looked at. ``configured``: the server's own URL, whose origin needs no look.
+    """Direct a request to an address that was looked at.
+
+    Args:
+        request: What the SDK is about to send.
+        configured: The server's own URL, whose origin needs no look.
+
+    Returns:
+        The request itself, or one to the address with the name kept in ``Host`` and for TLS.
 
     Raises:
-        OAuthFlowError: nothing may be sent there.
+        OAuthFlowError: if nothing may be sent there.
     """
     url = request.url
     if _origin(url) == _origin(configured):
@@ -38,6 +45,7 @@ async def pinned(request: httpx2.Request, configured: httpx2.URL) -> httpx2.Requ
     if url.scheme != "https":
         raise OAuthFlowError(f"the server names {url.scheme}://{host} to sign in at, which is not https")
     addresses = await _resolved(host, url.port or 443)
+    # One private address among several is enough to refuse: the connection could be made to any of them.
     hidden = [found for found in addresses if not is_public(found)]
     if not addresses or hidden:
         where = (

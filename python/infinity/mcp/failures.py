@@ -12,6 +12,9 @@ from .authorization import AccessNeeded
 
 
 def cause(error: BaseException) -> BaseException:
+    """The first error that is no group, out of groups of any depth: the SDK's task groups wrap what they
+    raise.
+    """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -35,6 +38,9 @@ def told(error: BaseException) -> str:
 
 
 def meaning(status: int) -> str:
+    """What an HTTP status probably means for the operator, as the end of a sentence; empty if that is not
+    known.
+    """
     if status in (401, 403):
         return "; it wants an Authorization header, or another one: see its 'headers'"
     return "; is 'url' its MCP endpoint?" if status in (404, 405) else ""

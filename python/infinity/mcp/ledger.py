@@ -33,12 +33,26 @@ CREATE TABLE IF NOT EXISTS grants (user TEXT PRIMARY KEY, kept BLOB NOT NULL);
 
 
 class Ledger:
+    """The record of one bridge.
+
+    Every method runs on a thread of its own, one after the other.
+
+    Args:
+        path: The file, made readable for its owner only (SRV-8).
+    """
+
     def __init__(self, path: Path | str) -> None:
         self._path = str(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mcp-ledger")
         self._database: sqlite3.Connection | None = None
 
     async def open(self) -> None:
+        """Open the file, make its tables and delete rows older than ``KEEP_SECONDS``.
+
+        Raises:
+            DamagedStore: if the file cannot be read.
+            StoreError: if it cannot be opened.
+        """
         await self._run(self._open)
 
     async def close(self) -> None:
@@ -48,7 +62,14 @@ class Ledger:
         self._thread.shutdown(wait=False)
 
     async def begin(self, call: Call) -> tuple[bool, str | None]:
-        """Record that the call is sent, before it is (I5). Whether it is the first time; and its task."""
+        """Record that a call is sent, before it is (I5).
+
+        Returns:
+            Whether it is the first time, and the id of the server's task if it has become one.
+
+        Raises:
+            StoreError: if that cannot be recorded; the call must not be sent then.
+        """
 
         def write() -> tuple[bool, str | None]:
             database = self._opened()
@@ -65,7 +86,7 @@ class Ledger:
         return await self._run(write)
 
     async def is_task(self, call: Call, task: str) -> None:
-        """The server made the call a task; it is found again under this id."""
+        """Record that the server made the call a task. It is found again under this id after a restart."""
         await self._run(
             lambda: self._opened().execute(
                 "UPDATE calls SET task = ? WHERE thread = ? AND id = ?", (task, call.thread, call.id)
@@ -79,12 +100,19 @@ class Ledger:
         return [row[0] for row in rows]
 
     async def grant(self, user: str) -> bytes | None:
+        """What is kept for a user, as ``keep_grant`` was given it; ``None`` if there is nothing."""
         row = await self._run(
             lambda: self._opened().execute("SELECT kept FROM grants WHERE user = ?", (user,)).fetchone()
         )
         return None if row is None else bytes(row[0])
 
     async def keep_grant(self, user: str, kept: bytes) -> None:
+        """Keep a user's grant, in place of an earlier one.
+
+        Args:
+            user: The user, or ``*`` for the registration that all share.
+            kept: JSON bytes of ``authorization.Kept``. They hold secrets, and are not logged (S9).
+        """
         await self._run(
             lambda: self._opened().execute(
                 "INSERT INTO grants (user, kept) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET kept = excluded.kept",
@@ -93,9 +121,11 @@ class Ledger:
         )
 
     def _open(self) -> None:
+        # Before SQLite makes the file: it would be readable for others for a moment.
         private(self._path)
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         database.execute("PRAGMA journal_mode = WAL")
+        # What was sent must be on record after a loss of power as well.
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
         database.execute("DELETE FROM calls WHERE sent_at < ?", (time.time() - KEEP_SECONDS,))

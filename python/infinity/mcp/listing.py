@@ -36,13 +36,21 @@ P = TypeVar("P", bound=Page)
 
 
 async def list_tools(client: Client) -> list[Tool]:
-    """All tools, in the server's order."""
+    """All tools of a server, in its order.
+
+    Raises:
+        EndlessList: if the pages go on for ever.
+    """
     pages = await _pages(lambda cursor: client.list_tools(cursor=cursor), "tools")
     return [tool for page in pages for tool in page.tools]
 
 
 async def list_resources(client: Client) -> tuple[list[Resource], int]:
-    """As many as a model can look through, and how many more there are."""
+    """The first ``MOST_RESOURCES`` resources of a server, and how many more there are.
+
+    Raises:
+        EndlessList: if the pages go on for ever.
+    """
     pages = await _pages(lambda cursor: client.list_resources(cursor=cursor), "resources")
     found = [resource for page in pages for resource in page.resources]
     return found[:MOST_RESOURCES], max(0, len(found) - MOST_RESOURCES)
@@ -57,6 +65,8 @@ async def _pages(fetch: Callable[[str | None], Awaitable[P]], what: str) -> list
     pages = [await fetch(None)]
     seen: set[str] = set()
     while (cursor := pages[-1].next_cursor) is not None:
+        # A server that repeats a cursor, or makes up new ones without end, must not hold a conversation up
+        # (I15).
         if cursor in seen or len(pages) >= MOST_PAGES:
             raise EndlessList(f"its list of {what} does not end; page {len(pages)} leads back or on for ever")
         seen.add(cursor)
@@ -65,7 +75,16 @@ async def _pages(fetch: Callable[[str | None], Awaitable[P]], what: str) -> list
 
 
 def offered(tools: list[Tool], prefix: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Manifest entries, and why tools are left out: one that breaks the rules would cost the server all of them (DISC-3)."""
+    """Sort out which tools can be offered: one that breaks the rules would cost the server all of them
+    (DISC-3).
+
+    Args:
+        tools: In the server's order; of two with one name the first is offered.
+        prefix: Put before each name.
+
+    Returns:
+        Entries as the manifest lists them, and a sentence for each tool that is left out.
+    """
     entries: dict[str, dict[str, Any]] = {}
     left_out: list[str] = []
     for tool in tools:
@@ -91,6 +110,7 @@ def _problem(entry: dict[str, Any], others: dict[str, dict[str, Any]]) -> str | 
     if len(msgspec.json.encode(entry)) > LARGEST_TOOL:
         return f"larger than {LARGEST_TOOL} bytes"
     try:
+        # The runtime's own parser judges each entry alone, as it will judge the manifest as a whole.
         parse_manifest(msgspec.json.encode({"name": "-", "endpoint": _HERE, "tools": [entry]}), _HERE)
     except ToolsetError as error:
         return str(error.__cause__ or error).replace("$.tools[0].", "")

@@ -27,7 +27,13 @@ def checked(
     version: Callable[[], str],
     left_out: MutableMapping[str, str],
 ) -> AbstractAsyncContextManager[Any]:
-    """The transport, its lists checked item by item. ``left_out`` gets the name of each bad tool, and what is wrong with it."""
+    """Wrap a transport so that lists are checked item by item before the SDK reads them.
+
+    Args:
+        transport: Of the SDK: a context manager of a read stream and more.
+        version: The protocol version that was agreed, empty before it was.
+        left_out: Gets the name of each bad tool, and what is wrong with it.
+    """
 
     @asynccontextmanager
     async def run() -> AsyncGenerator[Any]:
@@ -74,11 +80,21 @@ class _Checked:
 
 
 def keep_good(result: dict[str, Any], version: str, left_out: MutableMapping[str, str]) -> None:
-    """Leave in a list what the SDK takes of it, with what is plainly meant put in: ``type`` of a schema that says nothing of it."""
+    """Leave in a list what the SDK takes of it.
+
+    What is plainly meant is put in: the ``type`` of a schema that says nothing of it.
+
+    Args:
+        result: Of a JSON-RPC response; changed in place. Results of calls, which have ``content``, are left
+            alone.
+        version: The protocol version that the SDK validates by.
+        left_out: As for ``checked``.
+    """
     if "content" in result:
         return
     for key, (method, kind) in _ITEMS.items():
         items = result.get(key)
+        # A result that is wrong even without its items is none of this kind; the SDK shall judge it as it is.
         if not isinstance(items, list) or _problem({**result, key: []}, method, version) is not None:
             continue
         good = []
@@ -97,6 +113,8 @@ def _usable(result: dict[str, Any], key: str, item: Any, version: str) -> tuple[
     method, kind = _ITEMS[key]
     item = _with_type(item) if kind is Tool else item
     problem = ""
+    # As it is first; then reduced to the members that it is offered by, because a bad member besides costs
+    # nothing.
     for candidate in (item, {name: value for name, value in item.items() if name in _NEEDED}):
         found = _problem({**result, key: [candidate]}, method, version)
         if found is None:

@@ -45,7 +45,14 @@ Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObj
 
 
 class ServerProcess:
-    """``ended``: how it ended, in words, once it has. ``on_end`` is called then. ``strays``: lines that were no messages."""
+    """One process of an MCP server.
+
+    ``ended`` says how it ended, in words, once it has. ``strays`` counts lines that were no messages.
+
+    Args:
+        specification: Command, arguments, directory and environment.
+        on_end: Called when the process ends by itself, not when it is stopped.
+    """
 
     def __init__(self, specification: ServerSpecification, on_end: Callable[[], None]) -> None:
         self.ended: str | None = None
@@ -56,7 +63,11 @@ class ServerProcess:
         self._closing = False
 
     def transport(self) -> contextlib.AbstractAsyncContextManager[Streams]:
-        """For the SDK's client."""
+        """A transport for the SDK's client: the process lives as long as the context.
+
+        Raises:
+            ToolsetError: on entering, if the process cannot be started.
+        """
         return self._run()
 
     @asynccontextmanager
@@ -70,6 +81,8 @@ class ServerProcess:
                 yield read, write
             finally:
                 self._closing = True
+                # Shielded: a cancelled bridge, too, must take its processes with it, within the bound of
+                # ``_stop``.
                 with anyio.CancelScope(shield=True):
                     read.close()
                     write.close()
@@ -97,6 +110,7 @@ class ServerProcess:
                 cwd=specification.cwd,
                 env=_environment(specification.env),
                 limit=LONGEST_LINE,
+                # A group of its own, so that what the server starts can be ended with it.
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -143,6 +157,7 @@ class ServerProcess:
             return [SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))]
         except ValueError:
             self.strays += 1
+            # Once, and the size only: what a server prints may be anything (S9, G9).
             if self.strays == 1:
                 log.warning(
                     "MCP server %s wrote %d bytes to its standard output that are not an MCP message; its logging belongs to standard error",
@@ -189,13 +204,18 @@ class ServerProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            # The group, and not the process: the server itself may be gone while its children hold the pipes.
             os.killpg(self._process.pid, number)
 
 
 def glued(line: bytes) -> list[JSONRPCMessage]:
-    """Answers in a line that is no message as a whole: a server printed something before or behind one, without a line break between.
+    """Find answers in a line that is no message as a whole.
 
-    Answers only: a request in such a line is one that the server logs, not one that it makes.
+    A server printed something before or behind one, without a line break between. Answers only: a request
+    in such a line is one that the server logs, not one that it makes.
+
+    Args:
+        line: The bytes of one line. At most ``MOST_GLUED`` places in it are tried (I15).
     """
     text = line.decode("utf-8", "replace")
     found: list[JSONRPCMessage] = []

@@ -29,7 +29,16 @@ _MISSING = object()
 
 
 async def answer(running: RunningCall, asked: ElicitRequestParams) -> ElicitResult:
-    """The user's answer, in the server's terms."""
+    """Put a question of the server to the user, and give the answer in the server's terms.
+
+    Args:
+        running: The call that the question belongs to. Its time stands still while the user is asked.
+        asked: A form or a page to visit.
+
+    Returns:
+        ``accept`` with the content, or ``decline``; a decline that the user did not choose leaves a note
+        for the model.
+    """
     with running.asking():
         if isinstance(asked, ElicitRequestURLParams):
             return await _visit(running, asked)
@@ -38,6 +47,7 @@ async def answer(running: RunningCall, asked: ElicitRequestParams) -> ElicitResu
 
 async def _visit(running: RunningCall, asked: ElicitRequestURLParams) -> ElicitResult:
     # The address in full: people must see where they are sent.
+    # Declining is the default: a question that is dismissed must not count as consent (CHO-1).
     chosen = await running.call.choose(
         f"{asked.message}\n\nOpen this page, then choose: {asked.url}", [DONE, DECLINE], default=1
     )
@@ -96,6 +106,7 @@ async def _ask(
 
 async def _pick_several(running: RunningCall, prompt: str, options: list[tuple[str, Any]]) -> Any:
     picked = []
+    # RAP has no choice of several, so each option is a question with an answer of its own.
     for title, value in options:
         chosen = await running.call.choose(f"{prompt}: {title}?", ["Yes", "No", DECLINE], default=2)
         if chosen == 2:

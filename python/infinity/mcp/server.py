@@ -30,7 +30,15 @@ LIMITS = Limits(concurrent=256)
 
 
 class BridgeServer(ToolsetServer):
-    """Port 0 takes a free one; ``state_path``: the file of what was acknowledged; ``token``: what callers must send, if anything."""
+    """The tool server of one bridge.
+
+    Args:
+        specification: The MCP server.
+        state_path: The file of what was acknowledged; the ledger is beside it, as ``….calls``.
+        port: 0 takes a free one.
+        token: What callers must send; ``None`` if nothing.
+        backoff: Between two tries of a callback.
+    """
 
     def __init__(
         self,
@@ -65,9 +73,14 @@ class BridgeServer(ToolsetServer):
             self.bridge.authorization.redirect_url = self.bridge.specification.redirect_url or own
 
     async def stop(self) -> None:
-        """Calls in progress are cancelled at the MCP server; the next start tells their callers."""
+        """Stop in order: calls in progress are cancelled at the MCP server, and the next start tells their
+        callers.
+        """
+        # First, so that a task which the cancellation meets is left running: it is asked about again at the
+        # next start.
         self.bridge.stopping.set()
         await super().stop()
+        # After the kit has stopped: calls that are being cancelled still need their session.
         await self.bridge.stop()
         await self._ledger.close()
 
@@ -84,6 +97,8 @@ class _BridgeApplication(Application):
         # What an MCP server may do, a web page that knows the port must not (S4).
         if "origin" in request.headers or urlsplit(request.base).hostname not in HOSTS:
             return error_reply(403, "not for web pages")
+        # The guard is asked before the list is fetched: a stranger must not make the bridge call the MCP
+        # server (S1).
         if request.path == WELL_KNOWN and self._guard.refusal(request.headers) is None:
             try:
                 await self.bridge.catalogue.refresh()
@@ -95,7 +110,15 @@ class _BridgeApplication(Application):
 async def serve(
     specification: ServerSpecification, state_path: Path | str, port: int, token: str | None = None
 ) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Run the bridge until SIGTERM or SIGINT.
+
+    Args:
+        specification: The MCP server.
+        state_path: As for ``BridgeServer``.
+        port: As for ``BridgeServer``; a runtime that started this process is told the port that was taken
+            (SRV-7).
+        token: As for ``BridgeServer``.
+    """
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -107,7 +130,9 @@ async def serve(
 
 
 def prepare_logging() -> None:
-    """Ours with ids and sizes; the SDK's only when it gives up, because it logs what servers say (S9)."""
+    """Log our own lines with ids and sizes; the SDK's only when it gives up, because it logs what servers say
+    (S9).
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for name in ("mcp", "client", "httpx2", "aiohttp.access"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

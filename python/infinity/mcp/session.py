@@ -33,9 +33,15 @@ Web = Callable[[Unhurried], WebServer]
 
 
 class Session:
-    """``client`` is usable from the moment ``began`` is called until ``over`` is set. ``in_flight``: requests that wait for an answer.
+    """One session with the server.
 
-    ``left_out`` gets the names of tools that cannot be used, and why.
+    ``client`` is usable from the moment ``began`` is called until ``over`` is set. ``in_flight`` counts
+    requests that wait for an answer.
+
+    Args:
+        specification: How the server is reached.
+        web: Makes the HTTP side; ``None`` starts a process.
+        left_out: Gets the names of tools that cannot be used, and why.
     """
 
     def __init__(
@@ -53,12 +59,14 @@ class Session:
         self._server = web(self._unhurried) if web is not None else None
 
     def retire(self, *, at_once: bool) -> None:
+        """Send nothing new in it. ``at_once`` ends it now; otherwise it ends with the last answer."""
         self.retired = True
         if at_once or not self.in_flight:
             self.over.set()
 
     @contextmanager
     def sending(self) -> Iterator[Client]:
+        """Count a request as in flight while the block runs."""
         self.in_flight += 1
         try:
             yield self.client
@@ -74,7 +82,17 @@ class Session:
         began: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
-        """From start to end. ``ToolsetError`` says in words how it failed; what the SDK raises is not always one."""
+        """Run the session from start to end.
+
+        Args:
+            extensions: Of the SDK, for this session.
+            elicit: Called for questions of the server.
+            began: Called once, when the server has answered the handshake.
+            changed: Called when the server says that its list of tools changed.
+
+        Raises:
+            ToolsetError: says in words how it failed; what the SDK raises is not always one.
+        """
 
         async def notice(message: IncomingMessage) -> None:
             if isinstance(message, ToolListChangedNotification):
@@ -96,6 +114,7 @@ class Session:
         try:
             with anyio.fail_after(within) as self._scope:
                 async with self.client:
+                    # The limit is for the handshake; the session itself has none.
                     self._scope.deadline = math.inf
                     began()
                     await self._attend()
@@ -114,6 +133,7 @@ class Session:
         if not (modern and tools and tools.list_changed):
             await self.over.wait()
             return
+        # A task beside the session: a server that cannot be listened to is no reason to end it.
         listening = spawn(self._listen(), f"changes of {self._specification.name}")
         try:
             await self.over.wait()

@@ -14,7 +14,11 @@ TOKEN = "INFINITY_MCP_TOKEN"  # noqa: S105 the name of a variable
 
 
 class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``command`` with ``args``, ``env`` and ``cwd`` (stdio), or ``url`` with ``headers`` (streamable HTTP). Times in seconds."""
+    """One MCP server: ``command`` with ``args``, ``env`` and ``cwd`` (stdio), or ``url`` with ``headers``
+    (streamable HTTP).
+
+    Times are in seconds. ``env`` and ``headers`` may hold secrets; no text for people shows them (S9).
+    """
 
     name: str
     command: str | None = None
@@ -40,11 +44,16 @@ class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         return f"command {self.command}" if self.command is not None else f"at {shown(self.url or '')}"
 
     def encode(self) -> str:
+        """The JSON text that ``read_specification`` reads."""
         return msgspec.json.encode(self).decode()
 
 
 def read_specification(text: str) -> ServerSpecification:
-    """``ConfigError`` if it is none."""
+    """Read what ``encode`` wrote.
+
+    Raises:
+        ConfigError: if it is no specification, or has both or neither of ``command`` and ``url``.
+    """
     try:
         found = msgspec.json.decode(text, type=ServerSpecification)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -84,6 +84,7 @@ class Tasks(ClientExtension):
     async def _resolve(self, created: CreatedTask, context: ClaimContext) -> CallToolResult:
         running = current.get()
         assert running is not None, "tools are called in the context of a call"
+        # On record before it is asked about: after a crash the task is found, and the call is not sent again.
         await self._ledger.is_task(running.call, created.task_id)
         return await follow(context.session, created.task_id, running, self._stopping)
 
@@ -109,7 +110,23 @@ class Asked(Protocol):
 async def follow(
     session: ClientSession, task: str, running: RunningCall, stopping: asyncio.Event
 ) -> CallToolResult:
-    """Ask until the task has ended. Cancelled: so is the task, unless it is only this bridge that is ``stopping``."""
+    """Ask until a task has ended.
+
+    When the caller is cancelled, so is the task, unless it is only this bridge that is ``stopping``.
+
+    Args:
+        session: The SDK's session; its protocol version decides how tasks are asked about.
+        task: The server's id.
+        running: The call. Each answer is a sign of life, and what the server says is shown as progress.
+        stopping: Set when the bridge stops; the task then goes on, and is asked about at the next start.
+
+    Returns:
+        The result of the call that became the task.
+
+    Raises:
+        ToolError: if the server cancelled the task.
+        MCPError: what the server answered, also for a task that failed.
+    """
     modern = session.protocol_version in MODERN_PROTOCOL_VERSIONS
     asked: Asked = Task(session, task) if modern else EarlyTask(session, task)
     try:
@@ -131,6 +148,7 @@ async def follow(
             await asyncio.sleep(USUAL if suggested is None else min(max(suggested, SHORTEST), LONGEST))
     except asyncio.CancelledError:
         if not stopping.is_set():
+            # Best effort within a second: the caller has gone, and the bridge may be about to end.
             with contextlib.suppress(MCPError, TimeoutError):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await asked.cancel()
@@ -169,6 +187,7 @@ class Task:
             responses[key] = response.model_dump(by_alias=True, mode="json", exclude_none=True)
         if responses:
             await self._send("tasks/update", TaskParams(taskId=self._task, inputResponses=responses))
+            # Only when the server has them: answers that could not be sent are asked for again.
             self._answered |= responses.keys()
 
     async def result(self, state: TaskState) -> CallToolResult:

@@ -21,7 +21,10 @@ class BridgedToolset(Toolset):
         self._bridge = bridge
 
     def manifest(self, endpoint: str) -> dict[str, Any]:
-        """Of the last list of tools; without any there is none to be had (``Catalogue.refresh``)."""
+        """The manifest of the last list of tools.
+
+        Without any list there is none to be had: ``Catalogue.refresh`` comes first, and raises.
+        """
         listing = self._bridge.catalogue.listing
         return {
             "name": self.name,
@@ -40,6 +43,8 @@ class _Operations(dict[str, Operation]):
     def get(self, name: str, default: Any = None) -> Operation:
         bridge = self._bridge
 
+        # Every name gets an operation. A tool that does not exist is the server's to refuse, in its own
+        # words.
         async def invoke(arguments: dict[str, Any], call: Call) -> Result:
             return await bridge.call(name, arguments, call)
 

@@ -45,6 +45,7 @@ class _Network(httpx2.AsyncHTTPTransport):
         self._url = httpx2.URL(url)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        # Before anything is sent: sign-in metadata of the server may name any address (S15).
         request = await pinned(request, self._url)
         message = _message(request)
         if message is None:
@@ -62,6 +63,7 @@ class _Network(httpx2.AsyncHTTPTransport):
         return httpx2.Response(200, json=answer, request=request)
 
     async def _notify(self, request: httpx2.Request) -> httpx2.Response:
+        # The SDK waits for each notice before it sends the next request; a slow one would hold up calls (B1).
         request.extensions["timeout"] = {**request.extensions["timeout"], "read": NOTICE_SECONDS}
         try:
             return await super().handle_async_request(request)
@@ -86,7 +88,15 @@ async def _is_lost(response: httpx2.Response, id: Any) -> bool:
 
 
 class WebServer:
-    """``refused``: the last status of 400 and above that was no answer to a call."""
+    """The HTTP side of one session.
+
+    ``refused`` is the last status of 400 and above that was no answer to a call.
+
+    Args:
+        url: The MCP endpoint.
+        headers: Of every request; they may hold secrets.
+        authorization: Of one user, or ``None``.
+    """
 
     def __init__(self, url: str, headers: dict[str, str], authorization: httpx2.Auth | None) -> None:
         self.refused: int | None = None
