@@ -14,6 +14,7 @@ from infinity.abc import HELD_BACK, Problem, PromptRow, Store, read_entry, read_
 from infinity.engine.memo import noted
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
+from infinity.errors import DamagedStore, NewerStore
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -109,7 +110,7 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
     prompts = await store.prompts(thread)
     asked = {(prompt.kind, prompt.id.partition(".")[2]) for prompt in prompts}
     calls = await store.calls(thread)
-    began = await asyncio.gather(*(_began(store, thread, call) for call, _ in calls))
+    began = await asyncio.gather(*(call_began(store, call) for call, _ in calls))
     reasons = []
     for (call, state), since in zip(calls, began, strict=True):
         sleep, deadline = (of_calls.get((purpose, call.id)) for purpose in ("sleep", "deadline"))
@@ -138,12 +139,16 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
     return reasons
 
 
-async def _began(store: Store, thread: str, call: Call) -> int | None:
-    """When the turn was that made the call."""
-    found = await store.entries(thread, call.position - 1, 1)
+async def call_began(store: Store, call: Call) -> int | None:
+    """When the turn was that made the call (ms since the epoch); ``None`` where that cannot be read."""
+    found = await store.entries(call.thread, call.position - 1, 1)
     if not found or found[0][0] != call.position:
         return None
-    return read_entry(found[0][1]).at
+    try:
+        return read_entry(found[0][1]).at
+    except (DamagedStore, NewerStore):
+        # What the thread waits for is known all the same.
+        return None
 
 
 def _asked_at(prompt: PromptRow) -> int | None:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from infinity._core import Delta, entry_json
-from infinity.abc import FeedRow, PromptRow, Store
+from infinity._core import Delta
+from infinity.abc import FeedRow, PromptRow, Store, entry_members
 from infinity.errors import DamagedStore
 
 __all__ = ["Feed", "FeedEvent", "Watcher", "asked_in_children", "event_data", "frame"]
@@ -356,5 +356,5 @@ def event_data(row: FeedRow) -> bytes:
     if row.record is None:
         return row.body
     own = row.body.strip()[1:-1].strip()
-    pieces = (b'"cursor":%d' % row.position, own, entry_json(row.record).strip()[1:-1])
+    pieces = (b'"cursor":%d' % row.position, own, entry_members(row.record))
     return b"{" + b",".join(piece for piece in pieces if piece) + b"}"

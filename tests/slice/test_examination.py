@@ -13,6 +13,7 @@ from tests.slice.scenes import World
 
 from infinity.api.entries import list_entries
 from infinity.api.examination import PAGE, examine
+from infinity.api.subscriptions import list_subscriptions
 from infinity.api.threads import list_threads
 from infinity.errors import ModelRefused, StoreError
 from infinity.stores.sqlite.store import JournalStore
@@ -149,6 +150,31 @@ async def test_entries_of_a_thread_whose_record_is_damaged_are_listed_and_that_i
     status, found = await _entries(world, thread)
     assert status == 503 and len(found["entries"]) == 3
     assert f"the record of thread {thread} is damaged" in found["error"]["message"]
+
+
+@pytest.mark.trap("L16")
+async def test_subscriptions_that_cannot_be_read_are_named_beside_the_others(
+    tooled: World, server: ToolServer
+) -> None:
+    threads = []
+    for number in range(1, 4):
+        tooled.model.then(call(("watch", {})), say("watching"))
+        threads.append(await tooled.thread("watch it"))
+        invocation = await server.invoked(number)
+        await server.answer(invocation.id, text="ok", subscription=True)
+        await tooled.said(threads[-1], "watching")
+    whole, undated, lost = threads
+    made = (await tooled.store.calls(undated))[0][0].position
+    _edit(tooled, f"update entries set record = x'00' where place = {_PLACE} + {made}", undated)
+    of_thread = "thread = (select key from threads where id = ?)"
+    _edit(tooled, f"update calls set record = x'00' where {of_thread}", lost)
+    status, found = await asked(tooled.runtime, list_subscriptions)
+    assert status == 200
+    since = {each["thread"]: each["since"] for each in found["subscriptions"]}
+    assert set(since) == {whole, undated} and since[whole] and since[undated] is None
+    assert [(each["thread"], each["kind"]) for each in found["damaged"]] == [(lost, "damaged")]
+    explained = await tooled.runtime.explain(undated)
+    assert [reason.kind for reason in explained.reasons] == ["subscription"]
 
 
 @pytest.mark.trap("L16")

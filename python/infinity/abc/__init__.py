@@ -26,7 +26,9 @@ from .records import (
     Origin,
     Problem,
     Range,
+    entry_members,
     pages,
+    read_call,
     read_entry,
     read_header,
 )
@@ -98,7 +100,9 @@ __all__ = [
     "Usage",
     "Verdict",
     "Wire",
+    "entry_members",
     "pages",
+    "read_call",
     "read_entry",
     "read_header",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from infinity._core import CoreError, Thread, entry_json, header_json
+from infinity._core import Call, CoreError, Thread, entry_json, header_json
 from infinity.errors import from_core
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ __all__ = [
     "Origin",
     "Problem",
     "Range",
+    "entry_members",
     "pages",
+    "read_call",
     "read_entry",
     "read_header",
 ]
@@ -94,6 +96,10 @@ class Header(msgspec.Struct, frozen=True):
     model: str
     pending: bool
     memo: msgspec.Raw
+    ancestors: list[str]
+    children: int
+    context_tokens: int
+    usage: tuple[int, int, int, int]
     problem: str | None = None
 
 
@@ -124,6 +130,22 @@ def read_entry(record: bytes) -> Entry:
     """Raises ``DamagedStore`` or ``NewerStore``."""
     try:
         return _entry(entry_json(record))
+    except CoreError as error:
+        raise from_core(error) from error
+
+
+def read_call(record: bytes) -> Call:
+    """Raises ``DamagedStore`` or ``NewerStore``."""
+    try:
+        return Call.decode(record)
+    except CoreError as error:
+        raise from_core(error) from error
+
+
+def entry_members(record: bytes) -> bytes:
+    """The members of an entry's JSON, for clients: its content is passed on as it is stored. Raises ``DamagedStore`` or ``NewerStore``."""
+    try:
+        return entry_json(record).strip()[1:-1]
     except CoreError as error:
         raise from_core(error) from error
 

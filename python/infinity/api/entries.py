@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
-from infinity._core import CoreError, entry_json, header_json
-from infinity.abc import ThreadRow
+from infinity.abc import ThreadRow, entry_members, read_header
+from infinity.errors import DamagedStore, NewerStore
 
 from .backend import Backend
 from .requests import Request, page
@@ -38,9 +36,9 @@ async def list_entries(backend: Backend, request: Request) -> Response:
         expected = position + 1
         taken += 1
         try:
-            text = b'{"position":%d,%s' % (position, entry_json(record).lstrip()[1:])
-        except CoreError as error:
-            damaged.append(DamagedEntry(position, str(error.args[1])))
+            text = b'{"position":%d,%s}' % (position, entry_members(record))
+        except (DamagedStore, NewerStore) as error:
+            damaged.append(DamagedEntry(position, str(error)))
             continue
         entries.append(stored(text, Entry))
         size += len(text)
@@ -68,10 +66,10 @@ class _Bounds(NamedTuple):
 
 def _bounds(row: ThreadRow) -> _Bounds:
     try:
-        header = msgspec.json.decode(header_json(row.header))
-    except CoreError as error:
-        return _Bounds(0, 0, [DamagedEntry(None, str(error.args[1]))])
-    return _Bounds(header["own_start"], header["position"], [])
+        header = read_header(row)
+    except (DamagedStore, NewerStore) as error:
+        return _Bounds(0, 0, [DamagedEntry(None, str(error))])
+    return _Bounds(header.own_start, header.position, [])
 
 
 def _missing(position: int) -> DamagedEntry:

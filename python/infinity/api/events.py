@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from infinity._core import header_json
-from infinity.abc import ThreadRow
+from infinity.abc import ThreadRow, read_header
 from infinity.errors import BadRequest
 from infinity.feed import event_data
 
@@ -26,7 +23,7 @@ def cursor(text: str | None, row: ThreadRow) -> int | None:
     """``text``: the id of an event, or ``latest``; ``None``: from the beginning."""
     if text is None:
         return None
-    end = int(msgspec.json.decode(header_json(row.header))["feed"]) - 1
+    end = read_header(row).feed - 1
     if text == "latest":
         return end
     if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 18:

@@ -11,11 +11,10 @@ import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
-import msgspec
-
-from infinity._core import Call, CoreError, Thread, entry_json, header_json
-from infinity.abc import Store, ThreadRow
+from infinity._core import Call, CoreError, Thread
+from infinity.abc import Header, Store, ThreadRow, pages, read_header
 from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
+from infinity.explanation import call_began
 from infinity.models import planning
 from infinity.models.lessons import META, told
 from infinity.models.registry import Models
@@ -61,29 +60,24 @@ class _Examination:
                     await asyncio.gather(*map(self._open_calls, readable[start : start + AT_ONCE]))
         self.looked["threads"] = (await self._store.counts())["threads"]
 
-    async def _pages(
-        self, *, status: str | None = None, troubled: bool = False
-    ) -> AsyncIterator[list[ThreadRow]]:
-        after = ""
-        while rows := await self._store.threads(status=status, troubled=troubled, after=after, limit=PAGE):
+    async def _pages(self, **which: Any) -> AsyncIterator[list[ThreadRow]]:
+        async for rows in pages(self._store, limit=PAGE, **which):
             yield rows
-            after = f"{rows[-1].updated_at}:{rows[-1].id}"
             await asyncio.sleep(0)
 
-    def _header(self, row: ThreadRow) -> bytes | None:
+    def _header(self, row: ThreadRow) -> Header | None:
         try:
-            return header_json(row.header)
-        except CoreError as error:
+            return read_header(row)
+        except (DamagedStore, NewerStore) as error:
             if row.id not in self._damaged_headers:
                 self._damaged_headers.add(row.id)
-                self._found(row.id, "damaged", f"its record cannot be read: {error.args[1]}")
+                self._found(row.id, "damaged", f"its record cannot be read: {error}")
             return None
 
     def _problem(self, row: ThreadRow) -> None:
         header = self._header(row)
-        problem = msgspec.json.decode(header)["problem"] if header is not None else None
-        if problem and row.status != "closed":
-            self._found(row.id, "problem", problem)
+        if header is not None and header.problem and row.status != "closed":
+            self._found(row.id, "problem", header.problem)
 
     async def _open_calls(self, row: ThreadRow) -> None:
         try:
@@ -91,8 +85,8 @@ class _Examination:
                 if call.toolset and call.toolset != _OWN:
                     self.looked["calls"] += 1
                     await self._call(call, state)
-        except (CoreError, InfinityError) as error:
-            self._damaged(row.id, "its open calls cannot be read", error)
+        except (DamagedStore, NewerStore) as error:
+            self._found(row.id, "damaged", f"its open calls cannot be read: {error}")
 
     async def _call(self, call: Call, state: str) -> None:
         what = "subscription" if call.subscription else "call"
@@ -104,8 +98,7 @@ class _Examination:
                 "configure it again, or end it",
             )
         if not call.subscription:
-            found = await self._store.entries(call.thread, call.position - 1, 1)
-            since = msgspec.json.decode(entry_json(found[0][1]))["at"] if found else None
+            since = await call_began(self._store, call)
             self.calls.append(OpenCall(call.thread, call.id, call.tool, state, since))
             self.calls.sort(key=lambda each: each.since or 0)
             del self.calls[OLDEST:]

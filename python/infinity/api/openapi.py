@@ -8,23 +8,32 @@ from typing import Any
 
 import msgspec
 
+from .requests import LONGEST_PAGE, PAGE, STATUSES
 from .responses import Error
 from .route import Route
 
 __all__ = ["describe"]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_WHAT = {
-    "after": "The cursor to go on from: the 'next' of a listing, the id of an event, or 'latest' for events.",
-    "limit": "At most so many items, up to 1000.",
-    "root": "Only threads of this tree.",
-    "parent": "Only children of this thread.",
-    "thread": "Only those of this thread.",
-    "call_id": "Only that of this call.",
-    "status": "Only threads in this state: idle, waiting, stopped or closed.",
-    "Idempotency-Key": "Sending the request again under the same key is harmless.",
-    "Last-Event-ID": "The id of the last event received; wins over 'after'.",
+_TEXT = {"type": "string"}
+_WHAT: dict[str, tuple[str, dict[str, Any]]] = {
+    "after": (
+        "The cursor to go on from: the 'next' of a listing, the id of an event, or 'latest' for events.",
+        _TEXT,
+    ),
+    "limit": (
+        "At most so many items.",
+        {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE},
+    ),
+    "root": ("Only threads of this tree.", _TEXT),
+    "parent": ("Only children of this thread.", _TEXT),
+    "thread": ("Only those of this thread.", _TEXT),
+    "call_id": ("Only that of this call.", _TEXT),
+    "status": ("Only threads in this state.", {"type": "string", "enum": list(STATUSES)}),
+    "Idempotency-Key": ("Sending the request again under the same key is harmless.", _TEXT),
+    "Last-Event-ID": ("The id of the last event received; wins over 'after'.", _TEXT),
 }
+"""Parameters, by name: what they mean, and their schema."""
 _REFERENCE = "#/components/schemas/{name}"
 
 
@@ -56,7 +65,7 @@ def _operation(route: Route) -> dict[str, Any]:
     ]
     for place, names in (("query", route.query), ("header", route.headers)):
         parameters += [
-            {"name": name, "in": place, "description": _WHAT[name], "schema": {"type": "string"}}
+            {"name": name, "in": place, "description": _WHAT[name][0], "schema": _WHAT[name][1]}
             for name in names
         ]
     operation: dict[str, Any] = {"operationId": route.id, "summary": route.summary}

@@ -23,6 +23,7 @@ from infinity.ids import ID_RULE, is_id
 __all__ = [
     "LONGEST_PAGE",
     "PAGE",
+    "STATUSES",
     "Body",
     "Closing",
     "Export",
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 PAGE = 100
 LONGEST_PAGE = 1000
+STATUSES = ("idle", "waiting", "stopped", "closed")
+"""States in which threads can be looked for."""
 
 
 class Body(ABC):

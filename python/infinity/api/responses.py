@@ -164,10 +164,10 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
     position: int
     kind: str
     at: int
-    assistant: list[Any]
-    user: list[Any]
+    assistant: list[dict[str, Any]]
+    user: list[dict[str, Any]]
     meta: dict[str, Any]
-    covers: tuple[int, int] | None = None
+    covers: list[int] | None = None
 
 
 class Entries(Struct):
@@ -231,11 +231,20 @@ class Subscription(Struct):
     since: int | None
 
 
+class Finding(Struct):
+    """Something about a thread that somebody may have to see to."""
+
+    thread: str
+    kind: str
+    text: str
+
+
 class Subscriptions(Struct):
-    """``next``: the cursor for ``after``, null at the end."""
+    """``next``: the cursor for ``after``, null at the end; ``damaged``: threads whose subscriptions cannot be read."""
 
     subscriptions: list[Subscription]
     next: str | None
+    damaged: list[Finding] | UnsetType = UNSET
 
 
 class OfferedTools(Struct):
@@ -315,12 +324,6 @@ class ImportedTree(Resting):
 
 
 # -- diagnosis
-
-
-class Finding(Struct):
-    thread: str
-    kind: str
-    text: str
 
 
 class OpenCall(Struct):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-import msgspec
+from msgspec import UNSET
 
-from infinity._core import Call, entry_json
 from infinity.abc import Store, ThreadRow
 from infinity.engine.missing import missing
-from infinity.errors import BadRequest
+from infinity.errors import BadRequest, DamagedStore, NewerStore
+from infinity.explanation import call_began
 from infinity.ids import is_id
 from infinity.message import Action
 
 from .backend import Backend
 from .errors import Refused, taken
 from .requests import LONGEST_PAGE, PAGE, Request, number
-from .responses import Response, Subscription, Subscriptions, respond, stored
+from .responses import Finding, Response, Subscription, Subscriptions, respond, stored
 
 __all__ = ["end_subscription", "list_subscriptions"]
 
@@ -38,11 +38,17 @@ async def list_subscriptions(backend: Backend, request: Request) -> Response:
     if (call_id := query.get("call_id")) is not None:
         return respond(Subscriptions(await _by_id(store, call_id), None))
     found: list[Subscription] = []
+    damaged: list[Finding] = []
+    following = None
     async for row in _holders(store, query.get("after", "")):
-        found += await _of(store, row)
+        try:
+            found += await _of(store, row)
+        except (DamagedStore, NewerStore) as error:
+            damaged.append(Finding(row.id, "damaged", str(error)))
         if len(found) >= limit:
-            return respond(Subscriptions(found, f"{row.status}/{row.updated_at}:{row.id}"))
-    return respond(Subscriptions(found, None))
+            following = f"{row.status}/{row.cursor}"
+            break
+    return respond(Subscriptions(found, following, damaged or UNSET))
 
 
 async def end_subscription(backend: Backend, request: Request) -> Response:
@@ -65,7 +71,7 @@ async def _holders(store: Store, cursor: str) -> AsyncIterator[ThreadRow]:
         while rows := await store.threads(status=status, after=after, limit=PAGE):
             for row in rows:
                 yield row
-            after = f"{rows[-1].updated_at}:{rows[-1].id}"
+            after = rows[-1].cursor
         after = ""
 
 
@@ -85,17 +91,8 @@ async def _of(store: Store, row: ThreadRow) -> list[Subscription]:
             toolset=call.toolset,
             call_id=call.id,
             arguments=stored(call.arguments, dict),
-            since=await _since(store, call),
+            since=await call_began(store, call),
         )
         for call, _ in await store.calls(row.id)
         if call.subscription
     ]
-
-
-async def _since(store: Store, call: Call) -> int | None:
-    """When the model asked for it, in ms since the epoch."""
-    for position, record in await store.entries(call.thread, call.position - 1, 1):
-        if position == call.position:
-            at: int = msgspec.json.decode(entry_json(record))["at"]
-            return at
-    return None

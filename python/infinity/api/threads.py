@@ -7,24 +7,22 @@ import hashlib
 
 import msgspec
 
-from infinity._core import CoreError, header_json
-from infinity.abc import Accepted, Models, Status, Store, ThreadRow, Usage
+from infinity.abc import Accepted, Models, Status, Store, ThreadRow, Usage, read_header
 from infinity.engine.budget import Allowance, allowed_on_top
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
-from infinity.errors import BadRequest, ConfigError, ThreadDeleted, UnknownThread
+from infinity.errors import BadRequest, ConfigError, DamagedStore, NewerStore, ThreadDeleted, UnknownThread
 from infinity.explanation import Explanation, Reason
 from infinity.ids import ID_RULE, is_id
 
 from .backend import Backend, Runs
 from .errors import Refused, accepted
 from .prompts import asked_at, counted, public
-from .requests import LONGEST_PAGE, PAGE, NewThread, Request, number
+from .requests import LONGEST_PAGE, PAGE, STATUSES, NewThread, Request, number
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
 __all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
 
-_STATUSES = ("idle", "waiting", "stopped", "closed")
 _LONGEST_TITLE = 500
 
 
@@ -67,7 +65,7 @@ def _is_repeat(existing: ThreadRow, new: NewThread) -> bool:
         return False
     if new.model is None or existing.version > 1:
         return True
-    return bool(msgspec.json.decode(header_json(existing.header))["model"] == new.model)
+    return read_header(existing).model == new.model
 
 
 async def delete_thread(backend: Backend, request: Request) -> Response:
@@ -82,15 +80,15 @@ async def list_threads(backend: Backend, request: Request) -> Response:
     runtime, store, query = backend.runtime, backend.store, request.query
     limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
     status = query.get("status")
-    if status is not None and status not in _STATUSES:
-        raise BadRequest(f"'status' must be one of {', '.join(_STATUSES)}")
+    if status is not None and status not in STATUSES:
+        raise BadRequest(f"'status' must be one of {', '.join(STATUSES)}")
     after = query.get("after", "")
     if after and not _is_cursor(after):
         raise BadRequest("'after' must be the 'next' of an earlier answer")
     rows = await store.threads(
         root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
     )
-    cursor = f"{rows[-1].updated_at}:{rows[-1].id}" if len(rows) == limit else None
+    cursor = rows[-1].cursor if len(rows) == limit else None
     asked = await counted(store, rows)
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
@@ -119,18 +117,18 @@ async def get_thread(backend: Backend, request: Request) -> Response:
     row = await store.thread(id)
     if row is None:
         return respond(await _not_begun(backend, id))
-    header = msgspec.json.decode(header_json(row.header))
+    header = read_header(row)
     spent, budget = await _spending(backend.runtime, store, row.root)
     return respond(
         DescribedThread(
             **msgspec.structs.asdict(_summary(backend.runtime, row)),
-            model=header["model"],
-            context_tokens=header["context_tokens"],
-            children=header["children"],
-            ancestors=header["ancestors"],
-            position=header["position"],
-            usage=Usage(*header["usage"]),
-            cursor=header["feed"] - 1,
+            model=header.model,
+            context_tokens=header.context_tokens,
+            children=header.children,
+            ancestors=header.ancestors,
+            position=header.position,
+            usage=Usage(*header.usage),
+            cursor=header.feed - 1,
             explanation=await backend.explain(id),
             prompts=[public(prompt) for prompt in await asked_at(store, row)],
             spent=spent,
@@ -184,12 +182,12 @@ def _summary(runtime: Runs, row: ThreadRow) -> Thread:
     """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read, or entries of
     it are known to be damaged."""
     try:
-        problem = msgspec.json.decode(header_json(row.header))["problem"]
+        problem = read_header(row).problem
         status = "waiting" if row.status == "idle" and runtime.busy(row.id) else row.status
         if (damage := runtime.damage.get(row.id)) is not None:
             problem, status = f"damaged: {damage}", "damaged"
-    except CoreError as error:
-        problem, status = f"damaged: {error.args[1]}", "damaged"
+    except (DamagedStore, NewerStore) as error:
+        problem, status = f"damaged: {error}", "damaged"
     return Thread(
         id=row.id,
         root=row.root,

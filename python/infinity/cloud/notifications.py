@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import Delta, entry_json
+from infinity._core import Delta
+from infinity.abc import read_entry
 from infinity.aws.sqs import LARGEST_MESSAGE, Outgoing, Queue, deduplication_id, escaped
 from infinity.stores.postgres.commit import Notification
 
@@ -101,10 +102,10 @@ def _visible(record: bytes | None) -> str:
     """What the agent says in a turn: without reasoning and calls. Empty for other entries."""
     if record is None:
         return ""
-    entry = msgspec.json.decode(entry_json(record))
-    if entry["kind"] != "turn":
+    entry = read_entry(record)
+    if entry.kind != "turn":
         return ""
-    return "".join(block["text"] for block in entry["assistant"] if block["type"] == "text").strip()
+    return "".join(block["text"] for block in entry.assistant if block["type"] == "text").strip()
 
 
 def _body(delta: Delta, position: int, kind: str, data: dict[str, Any]) -> bytes:

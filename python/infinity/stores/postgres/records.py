@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call
-from infinity.abc import FeedRow, ThreadRow
+from infinity.abc import FeedRow, ThreadRow, read_call
 from infinity.errors import DamagedStore, RuleBroken
 
 from .connections import Connection
@@ -62,12 +62,12 @@ async def calls(connection: Connection, thread: str, open_only: bool) -> list[tu
     live = "AND live = 1" if open_only else ""
     sql = f"SELECT record, state FROM calls WHERE thread = $1 {live} ORDER BY number"
     rows = await connection.fetch(sql, text(thread))
-    return [(Call.decode(record), state) for record, state in rows]
+    return [(read_call(record), state) for record, state in rows]
 
 
 async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | None:
     row = await connection.fetchrow("SELECT record, state FROM calls WHERE id = $1", text(call_id))
-    return None if row is None else (Call.decode(row[0]), row[1])
+    return None if row is None else (read_call(row[0]), row[1])
 
 
 async def thread(connection: Connection, id: str) -> ThreadRow | None:

@@ -23,6 +23,7 @@ from infinity.abc import (
     ThreadRow,
     TimerRow,
     Tombstone,
+    read_call,
 )
 from infinity.errors import Stopped, StoreError, from_core
 from infinity.stores.sqlite.wakeup import Wakeup
@@ -191,11 +192,11 @@ class JournalStore:
 
     async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
         rows = await self._outcome(self._journal.calls, thread, open_only)
-        return [(Call.decode(record), state) for record, state in rows]
+        return [(read_call(record), state) for record, state in rows]
 
     async def find_call(self, call_id: str) -> tuple[Call, str] | None:
         row = await self._outcome(self._journal.find_call, call_id)
-        return None if row is None else (Call.decode(row[0]), row[1])
+        return None if row is None else (read_call(row[0]), row[1])
 
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread, root)]
