@@ -22,14 +22,17 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         _TEXT,
     ),
     "limit": (
-        "At most so many items.",
+        f"At most so many items, up to {LONGEST_PAGE}.",
         {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE},
     ),
     "root": ("Only threads of this tree.", _TEXT),
     "parent": ("Only children of this thread.", _TEXT),
     "thread": ("Only those of this thread.", _TEXT),
     "call_id": ("Only that of this call.", _TEXT),
-    "status": ("Only threads in this state.", {"type": "string", "enum": list(STATUSES)}),
+    "status": (
+        f"Only threads in one of these states: {', '.join(STATUSES)}.",
+        {"type": "string", "enum": list(STATUSES)},
+    ),
     "Idempotency-Key": ("Sending the request again under the same key is harmless.", _TEXT),
     "Last-Event-ID": ("The id of the last event received; wins over 'after'.", _TEXT),
 }
