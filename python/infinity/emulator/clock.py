@@ -33,18 +33,28 @@ class WallClock:
 
 
 class Alarm:
-    """Something that happens at a time, unless it is cancelled before."""
+    """Something that happens at a time, unless it is cancelled before.
+
+    Args:
+        due_at: Milliseconds since the epoch, by the emulator's clock.
+        act: Called in the event loop. It must not block or raise.
+    """
 
     def __init__(self, due_at: int, act: Callable[[], object]) -> None:
         self.due_at = due_at
         self.act: Callable[[], object] | None = act
 
     def cancel(self) -> None:
+        """Forget what was to be done. The alarm stays in the queue of the timeline, and rings for nothing."""
         self.act = None
 
 
 class Timeline:
-    """All alarms of an emulator, on one sleeper of its clock. ``start`` it in a running event loop."""
+    """All alarms of an emulator, on one sleeper of its clock. ``start`` it in a running event loop.
+
+    Args:
+        clock: The system's, or a virtual one that a test moves on.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -58,14 +68,22 @@ class Timeline:
         return self.clock.now()
 
     def at(self, due_at: int, act: Callable[[], object]) -> Alarm:
-        """Call ``act`` in the event loop at this time, in ms; soon, if it is past."""
+        """Call something in the event loop at a time; soon, if it is past.
+
+        Args:
+            due_at: Milliseconds since the epoch.
+            act: As for ``Alarm``.
+
+        Returns:
+            The alarm, which may be cancelled.
+        """
         alarm = Alarm(due_at, act)
         heapq.heappush(self._alarms, (due_at, next(self._order), alarm))
         self._arm()
         return alarm
 
     async def sleep(self, milliseconds: int) -> None:
-        """Until the clock has moved on by this much."""
+        """Wait until the clock has moved on by so many milliseconds."""
         passed = asyncio.Event()
         alarm = self.at(self.now() + milliseconds, passed.set)
         try:
@@ -85,6 +103,8 @@ class Timeline:
 
     def _arm(self) -> None:
         """One task sleeps until the earliest alarm; an earlier one replaces it."""
+        # Cancelled alarms at the front go first: the sleeper must not wake for them, or a virtual clock would
+        # stop there.
         while self._alarms and self._alarms[0][2].act is None:
             heapq.heappop(self._alarms)
         due_at = self._alarms[0][0] if self._alarms else None
@@ -99,6 +119,7 @@ class Timeline:
         while (left := due_at - self.now()) > 0:
             # Half a millisecond more, because a clock that counts in whole ones rounds down.
             await self.clock.sleep((left + 0.5) / 1000)
+        # Before the alarms ring: what they do may set new alarms, which need a sleeper of their own.
         self._sleeper, self._sleeps_until = None, None
         self._ring()
         self._arm()

@@ -8,7 +8,14 @@ __all__ = ["AwsError", "ConnectionReset"]
 
 
 class AwsError(Exception):
-    """``code`` is the error's name as the service's documentation has it; ``fields`` stand beside the message in the answer."""
+    """A refusal of a service.
+
+    Args:
+        code: The error's name as the service's documentation has it.
+        message: For people.
+        status: Of HTTP.
+        fields: Stand beside the message in the answer.
+    """
 
     def __init__(self, code: str, message: str, status: int = 400, **fields: Any) -> None:
         super().__init__(f"{code}: {message}")

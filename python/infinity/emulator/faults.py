@@ -39,7 +39,11 @@ Fault = Callable[[Attempt], Awaitable[Reply]]
 
 
 def throttled(code: str | None = None) -> Fault:
-    """Refused for being called too often, without effect. ``code`` replaces the service's usual one (``ThrottlingException`` …)."""
+    """A fault: refused for being called too often, without effect.
+
+    Args:
+        code: Replaces the service's usual code (``ThrottlingException`` …).
+    """
 
     async def fault(attempt: Attempt) -> Reply:
         usual = attempt.service.throttled()
@@ -49,7 +53,12 @@ def throttled(code: str | None = None) -> Fault:
 
 
 def broken(status: int = 500, *, after: bool = False) -> Fault:
-    """An internal error; ``after`` the effect happened, or without effect."""
+    """A fault: an internal error.
+
+    Args:
+        status: 500, or 503 for ``ServiceUnavailable``.
+        after: Whether the effect happened before the error, so that a retry meets its own work.
+    """
 
     async def fault(attempt: Attempt) -> Reply:
         if after:
@@ -61,7 +70,7 @@ def broken(status: int = 500, *, after: bool = False) -> Fault:
 
 
 def refused(code: str, message: str = "refused by the test", status: int = 400) -> Fault:
-    """Any refusal, without effect; such as ``AccessDeniedException``."""
+    """A fault: any refusal, without effect; such as ``AccessDeniedException``."""
 
     async def fault(_: Attempt) -> Reply:
         raise AwsError(code, message, status)
@@ -70,7 +79,11 @@ def refused(code: str, message: str = "refused by the test", status: int = 400) 
 
 
 def reset(*, after: bool = False) -> Fault:
-    """The connection is cut; ``after`` the effect happened, or without effect."""
+    """A fault: the connection is cut in place of an answer.
+
+    Args:
+        after: Whether the effect happened before; the caller cannot tell.
+    """
 
     async def fault(attempt: Attempt) -> Reply:
         if after:
@@ -81,7 +94,12 @@ def reset(*, after: bool = False) -> Fault:
 
 
 def slow(seconds: float, *, after: bool = False) -> Fault:
-    """The answer takes this long by the emulator's clock; the effect happens before the wait (``after``), or at its end."""
+    """A fault: the answer takes long by the emulator's clock.
+
+    Args:
+        seconds: How long.
+        after: Whether the effect happens before the wait, or at its end.
+    """
 
     async def fault(attempt: Attempt) -> Reply:
         reply = await attempt.act() if after else None
@@ -92,7 +110,11 @@ def slow(seconds: float, *, after: bool = False) -> Fault:
 
 
 class Gate:
-    """A fault that holds calls until ``open``; ``arrived`` waits for the first. With ``after``, the effect has happened by then."""
+    """A fault that holds calls until it is opened.
+
+    Args:
+        after: Whether the effect of a held call has happened already.
+    """
 
     def __init__(self, *, after: bool = False) -> None:
         self._after = after
@@ -105,13 +127,19 @@ class Gate:
         return reply or await attempt.act()
 
     async def arrived(self) -> None:
+        """Wait until the first call is held."""
         await self._arrived.wait()
 
     def open(self) -> None:
+        """Let all held calls go on, and later ones pass."""
         self._open.set()
 
 
 class Rule:
+    """One fault for one service and operation. ``hits``: how often it acted; ``left``: how often it still
+    will.
+    """
+
     def __init__(
         self,
         faults: Faults,
@@ -133,6 +161,7 @@ class Rule:
             self._faults.rules.remove(self)
 
     def matches(self, service: str, operation: str, request: Request | None) -> bool:
+        """Whether the rule is for this call. A rule with ``where`` matches no call that AWS makes itself."""
         if self._service not in ("*", service) or self._operation not in ("*", operation):
             return False
         return self._where is None or (request is not None and self._where(request))
@@ -160,7 +189,18 @@ class Faults:
         times: int | None = None,
         where: Callable[[Request], bool] | None = None,
     ) -> Rule:
-        """``"*"`` is any service or operation; ``where`` looks at the request (its ``body``) as well."""
+        """Put a rule in force, behind those that are there.
+
+        Args:
+            service: Its name in a signature's scope, or ``"*"``.
+            operation: Its name, or ``"*"``.
+            fault: What happens instead of, before or after the operation.
+            times: How often it acts; ``None`` is always.
+            where: Looks at the request, its ``body`` included.
+
+        Returns:
+            The rule, which counts and can be removed.
+        """
         rule = Rule(self, (service, operation), fault, times, where)
         self.rules.append(rule)
         return rule
@@ -169,8 +209,10 @@ class Faults:
         self.rules.clear()
 
     async def around(self, attempt: Attempt) -> Reply:
+        """Make a call, spoilt by the first rule that matches it."""
         for rule in self.rules:
             if rule.matches(attempt.service.name, attempt.operation, attempt.request):
+                # Spent before it acts: a call that is made while this one waits meets the next rule.
                 rule.spend()
                 return await rule.fault(attempt)
         return await attempt.act()

@@ -25,7 +25,13 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Firing:
-    """``send`` performs ``SendMessage``; ``url`` turns a queue's ARN into what the request needs."""
+    """Sends what schedules have for their queues.
+
+    Args:
+        timeline: The emulator's.
+        send: Performs ``SendMessage`` with the request's JSON document.
+        url: Turns a queue's ARN into what the request needs.
+    """
 
     def __init__(self, timeline: Timeline, send: Send, url: Callable[[str], str]) -> None:
         self._timeline = timeline
@@ -34,7 +40,12 @@ class Firing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def fire(self, schedule: Schedule, completed: Callable[[], None]) -> None:
-        """Begin; ``completed`` is called when it was sent or given up."""
+        """Begin to deliver what a schedule has.
+
+        Args:
+            schedule: One that is due.
+            completed: Called when it was sent or given up.
+        """
         task = asyncio.create_task(self._deliver(schedule, completed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -56,6 +67,7 @@ class Firing:
                 break
             except (AwsError, ConnectionReset) as error:
                 failure = error if isinstance(error, AwsError) else AwsError("InternalFailure", "reset", 500)
+            # As Scheduler does it: what the target refuses for good is not tried again.
             lasting = failure.status < 500 and "Throttl" not in failure.code
             exhausted = "MaximumRetryAttempts" if attempt >= most else None
             pause = int(_BACKOFF.wait(attempt) * 1000)

@@ -50,18 +50,33 @@ class Permissions:
         """What was asked for and not allowed: some of it nobody else hears of."""
 
     def give(self, statements: Sequence[Mapping[str, Any]]) -> Credentials:
-        """A caller's own key. ``statements``: of policies, with ``Action``, ``Resource`` and ``Condition`` in the words of IAM."""
+        """Make a caller with a key of its own.
+
+        Args:
+            statements: Of policies, with ``Action``, ``Resource`` and ``Condition`` in the words of IAM.
+        """
         made = Credentials()
         self._callers[made.access_key] = made, statements
         return made
 
     def credentials(self, access_key: str) -> Credentials | None:
-        """Of a caller with permissions of its own."""
+        """The credentials of a caller that ``give`` made; ``None`` for other keys."""
         found = self._callers.get(access_key)
         return None if found is None else found[0]
 
     def check(self, access_key: str, service: str, operation: str, request: Request) -> None:
-        """``AwsError`` if the caller may not do that."""
+        """Refuse a request that its caller may not make.
+
+        Args:
+            access_key: Who asks. Keys that ``give`` did not make may do everything.
+            service: As in a signature's scope.
+            operation: As the service names it.
+            request: Names the resources.
+
+        Raises:
+            AwsError: with the code and status that the service has for it. The refusal is in ``refused`` as
+                well.
+        """
         if access_key not in self._callers:
             return
         statements = self._callers[access_key][1]
@@ -79,6 +94,7 @@ class Permissions:
     def _asked(self, service: str, operation: str, request: Request) -> Iterable[_Asked]:
         match service:
             case "sqs":
+                # A batch needs the permission of its single operation.
                 queue = str(_document(request).get("QueueUrl", "")).rpartition("/")[2]
                 yield _Asked(f"sqs:{operation.removesuffix('Batch')}", self._place.arn("sqs", queue), {})
             case "dynamodb":
@@ -139,6 +155,7 @@ def _matches(pattern: str, text: str, flags: int = 0) -> bool:
 
 def _holds(test: str, keys: Mapping[str, Any], context: Mapping[str, str]) -> bool:
     """A key that the request does not have makes the test fail."""
+    # Loud and not lenient: a condition that is not understood must not be taken for one that holds.
     if test not in ("StringEquals", "Bool", "StringLike"):
         raise NotImplementedError(f"the condition {test} is not evaluated here")
     return all(

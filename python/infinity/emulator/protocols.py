@@ -61,6 +61,11 @@ class JsonService(ABC):
     def offered(self) -> dict[str, Operation]: ...
 
     def operation(self, request: Request) -> str:
+        """The operation that ``X-Amz-Target`` names.
+
+        Raises:
+            AwsError: if the emulator does not have it.
+        """
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
         if prefix != self.target or name not in self.operations:
             raise AwsError(
@@ -69,6 +74,11 @@ class JsonService(ABC):
         return name
 
     async def call(self, operation: str, request: Request) -> Reply:
+        """Make an operation, and write its result.
+
+        Raises:
+            AwsError: if the body is no JSON object, or the operation refuses.
+        """
         try:
             arguments = json.loads(request.body or b"{}")
         except ValueError:
@@ -86,6 +96,7 @@ class JsonService(ABC):
         return self._reply(error.status, document)
 
     def namespace_of(self, code: str) -> str:
+        """What stands before the ``#`` of an error's ``__type``; SDKs tell errors apart by what is behind it."""
         if code == "ValidationException":
             return "com.amazon.coral.validate"
         if code in ("UnknownOperationException", "SerializationException"):
@@ -141,11 +152,18 @@ class RestJsonService(ABC):
         return arguments
 
     def answer(self, document: dict[str, Any], status: int = 200) -> Reply:
+        """Write a JSON object as the answer."""
         return Reply(status, json.dumps(document).encode(), {"content-type": "application/json"})
 
 
 def error_document(error: AwsError, request_id: str, wrapped: bool) -> bytes:
-    """XML, as S3 (bare) and the query protocol (wrapped) write it."""
+    """Write an error as XML.
+
+    Args:
+        error: The refusal.
+        request_id: Any; a caller may report it.
+        wrapped: As the query protocol has it, or bare, as S3.
+    """
     inner = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
     inner += "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in error.fields.items())
     if wrapped:

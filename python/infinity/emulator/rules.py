@@ -53,10 +53,19 @@ class Rules(JsonService):
         return name
 
     def every(self, seconds: float, function: Function) -> Callable[[], None]:
-        """Invoke the function at this rate from now on, the first time when one period is over. Gives the way to stop that."""
+        """Invoke a function at a rate from now on, the first time when one period is over.
+
+        Args:
+            seconds: The period, by the emulator's clock.
+            function: The target. Its name becomes the rule's.
+
+        Returns:
+            Stops it.
+        """
         name = function.name
 
         def fire() -> None:
+            # A disabled rule keeps its rhythm, and does nothing when its time has come.
             if name not in self.disabled:
                 self._events.accept(function, _event(self._timeline.now()))
             self._alarms[name] = self._timeline.at(self._timeline.now() + int(seconds * 1000), fire)

@@ -45,7 +45,7 @@ class Blob:
 
 
 class S3:
-    """``create`` and ``objects`` are for tests."""
+    """Buckets with their objects in memory. ``create`` and ``objects`` are for tests."""
 
     name = "s3"
 
@@ -57,6 +57,11 @@ class S3:
         self._buckets[bucket] = {}
 
     def objects(self, bucket: str) -> dict[str, Blob]:
+        """The objects of a bucket by key; the table itself, so that a test may change it.
+
+        Raises:
+            AwsError: if there is no such bucket.
+        """
         found = self._buckets.get(bucket)
         if found is None:
             raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=bucket)
@@ -66,6 +71,11 @@ class S3:
         return sorted(self._buckets)
 
     def operation(self, request: Request) -> str:
+        """The operation that method, path and query name.
+
+        Raises:
+            AwsError: for one that the emulator does not have, such as multipart uploads.
+        """
         bucket, key = _names(request)
         if not bucket:
             operation = {"GET": "ListBuckets"}.get(request.method)
@@ -132,6 +142,7 @@ class S3:
 
     def _put(self, bucket: str, key: str, request: Request) -> Reply:
         inside = self.objects(bucket)
+        # Refused loudly: taken as they are, chunked bodies would be stored with their frames.
         if "x-amz-copy-source" in request.headers or "aws-chunked" in request.headers.get(
             "content-encoding", ""
         ):
@@ -185,6 +196,7 @@ class S3:
                 continue
             rest, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else (key, "", "")
             folder = prefix + rest + delimiter if found else None
+            # Keys of a folder that was listed on this page or before it are counted once.
             if folder is not None and (folder in folders or after.startswith(folder)):
                 last = key
                 continue

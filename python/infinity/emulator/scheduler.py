@@ -51,11 +51,19 @@ class Scheduler(RestJsonService):
         return list(self._schedules.values())
 
     def ensure_group(self, name: str) -> None:
+        """Make a schedule group if it is not there."""
         if name not in self._groups:
             self._create_group(name)
 
     def restore(self, name: str, group: str, given: dict[str, Any], created_at: int) -> None:
-        """A schedule of an earlier run; one whose time came meanwhile fires now."""
+        """Take in a schedule of an earlier run; one whose time came meanwhile fires now.
+
+        Args:
+            name: The schedule's.
+            group: Made if it is not there.
+            given: The request that made the schedule.
+            created_at: Milliseconds since the epoch.
+        """
         _, due = parsed(name, given)
         now = self._timeline.now()
         self._groups.setdefault(group, created_at)
@@ -109,6 +117,8 @@ class Scheduler(RestJsonService):
         group, due = parsed(name, given)
         self._known_group(group)
         arn = f"{self._place}schedule/{group}/{name}"
+        # A repeat of a request under its token succeeds without effect, also when the schedule is gone
+        # already. That is the trap which ``cloud/alarms.py`` avoids with a token for each call.
         token = given.get("ClientToken")
         request = json.dumps([name, {**given, "ClientToken": None}], sort_keys=True)
         if token is not None and token in self._tokens:
@@ -180,6 +190,7 @@ class Scheduler(RestJsonService):
         schedule.alarm = self._timeline.at(schedule.due_at + late, lambda: self._fire(schedule))
 
     def _fire(self, schedule: Schedule) -> None:
+        # Before the delivery, which may take long: a schedule fires once, however long its target refuses.
         schedule.fired = True
         self._firing.fire(schedule, lambda: self._completed(schedule))
 

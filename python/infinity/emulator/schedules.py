@@ -51,6 +51,7 @@ class Schedule:
         return bool(self.given.get("ActionAfterCompletion", "NONE") == "DELETE")
 
     def described(self) -> dict[str, Any]:
+        """The answer of ``GetSchedule``, with the defaults of what was not given."""
         usual = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
         policy = usual | (self.target.get("RetryPolicy") or {})
         return {
@@ -68,7 +69,18 @@ class Schedule:
 
 
 def parsed(name: str, given: Mapping[str, Any]) -> tuple[str, int]:
-    """The group, and when it is due in ms; ``AwsError`` for what the service would not take."""
+    """Check a request that makes or changes a schedule.
+
+    Args:
+        name: Of the schedule.
+        given: The request's JSON object.
+
+    Returns:
+        The group, and when it is due, in milliseconds since the epoch.
+
+    Raises:
+        AwsError: for what the service would not take.
+    """
     group = given.get("GroupName") or "default"
     for value, what in ((name, "name"), (group, "groupName")):
         if _NAME.fullmatch(value) is None:
@@ -97,7 +109,11 @@ def parsed(name: str, given: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def due_at(expression: str, zone: str) -> int:
-    """``at(yyyy-mm-ddThh:mm:ss)`` in a timezone, as ms since the epoch."""
+    """Read ``at(yyyy-mm-ddThh:mm:ss)`` in a timezone, as milliseconds since the epoch.
+
+    Raises:
+        AwsError: for another expression, also for ``rate`` and ``cron``, which the emulator does not have.
+    """
     match = _AT.fullmatch(expression)
     try:
         local = datetime.fromisoformat(match[1]) if match else None

@@ -46,12 +46,17 @@ class SecretsManager(JsonService):
         }
 
     def create(self, name: str, text: str) -> str:
-        """A secret, or its new value. Its ARN."""
+        """Make a secret, or give it a new value; for tests.
+
+        Returns:
+            Its ARN.
+        """
         if name in self._secrets:
             return str(self._put({"SecretId": name, "SecretString": text})["ARN"])
         return str(self._create({"Name": name, "SecretString": text})["ARN"])
 
     def kept(self) -> list[dict[str, Any]]:
+        """What a snapshot keeps; ``restore`` takes it."""
         return [asdict(secret) for secret in self._secrets.values()]
 
     def restore(self, kept: list[dict[str, Any]]) -> None:
@@ -89,6 +94,7 @@ class SecretsManager(JsonService):
     def _found(self, arguments: Mapping[str, Any]) -> _Secret:
         wanted = arguments.get("SecretId")
         for secret in self._secrets.values():
+            # By the name, the whole ARN, or the ARN without the six characters at its end, as on AWS.
             if wanted in (secret.name, secret.arn, secret.arn[:-7]):
                 return secret
         raise _no_value()
@@ -126,6 +132,9 @@ class Parameters(JsonService):
         }
 
     def create(self, name: str, text: str, *, secure: bool = True) -> None:
+        """Make a parameter, or give it a new value; for tests. ``secure``: its value is given only to those
+        who ask for decryption.
+        """
         kind = "SecureString" if secure else "String"
         self._put({"Name": name, "Value": text, "Type": kind, "Overwrite": True})
 
@@ -167,6 +176,7 @@ class Parameters(JsonService):
         return name.removeprefix(self._place) if name.startswith(self._place) else name
 
     def _shown(self, parameter: dict[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        # A caller that forgot ``WithDecryption`` gets a text that is of no use, as on AWS.
         if parameter["Type"] != "SecureString" or arguments.get("WithDecryption"):
             return parameter
         return {

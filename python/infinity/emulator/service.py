@@ -27,7 +27,19 @@ MAX_BODY = 1 << 28
 
 
 class Front:
-    """``counts`` gets every request that carried a right signature, refused or not; ``told`` is called when one has been answered."""
+    """The HTTP server that all services share.
+
+    ``counts`` gets every request that carried a right signature, refused or not.
+
+    Args:
+        services: Found by the service of a signature's scope.
+        credentials: Of the one caller that may do everything.
+        region: That signatures must be made for.
+        timeline: The emulator's.
+        counts: Requests by ``"service.Operation"``.
+        told: Called when a request has been answered.
+        permissions: Of the callers that have their own.
+    """
 
     def __init__(
         self,
@@ -51,6 +63,11 @@ class Front:
         self.port = 0
 
     async def start(self, port: int = 0) -> None:
+        """Listen on loopback. Port 0 takes a free one, which is in ``port`` afterwards.
+
+        Raises:
+            OSError: if the port cannot be had.
+        """
         application = web.Application(client_max_size=MAX_BODY)
         application.router.add_route("*", "/{anything:.*}", self._serve)
         # A caller that is gone takes no message: its long poll ends with its connection.
@@ -73,12 +90,15 @@ class Front:
         try:
             reply = await self._answer(service, request)
         except ConnectionReset:
+            # No answer at all: the client sees a reset, as when a load balancer dies.
             if arrived.transport is not None:
                 arrived.transport.abort()
             raise web.HTTPInternalServerError from None
         return written(reply)
 
     async def _answer(self, service: Service, request: Request) -> Reply:
+        # Signatures are made by the system's clock even where the emulator's is virtual; either may be near
+        # the date.
         times = (self._timeline.now(), WallClock().now())
         try:
             scope = scope_of(request)
@@ -90,6 +110,8 @@ class Front:
         try:
             operation = service.operation(request)
             self.counts[f"{service.name}.{operation}"] += 1
+            # After it was counted, and before a fault: what is not allowed has no effect whatever else is
+            # wrong.
             self._permissions.check(key, service.name, operation, request)
             attempt = Attempt(
                 service, operation, request, self._timeline, lambda: service.call(operation, request)
@@ -129,10 +151,12 @@ def _guess(request: Request) -> str:
 
 
 async def read(arrived: web.Request) -> Request:
+    """Read an aiohttp request whole; header names become lower case."""
     headers = {name.lower(): ",".join(arrived.headers.getall(name)) for name in arrived.headers}
     return Request(arrived.method, arrived.raw_path, headers, await arrived.read())
 
 
 def written(reply: Reply) -> web.Response:
+    """Write a reply for aiohttp, with a request id of its own."""
     headers = {"x-amzn-requestid": str(uuid.uuid4()), **reply.headers}
     return web.Response(status=reply.status, body=reply.body, headers=headers)

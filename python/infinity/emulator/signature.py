@@ -29,7 +29,7 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True)
 class Credentials:
-    """Of the one caller that the emulator knows; random unless given. With a ``session_token``, requests must carry it."""
+    """An access key; random unless given. With a ``session_token``, requests must carry it."""
 
     access_key: str = field(default_factory=lambda: "AKIA" + secrets.token_hex(8).upper())
     secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
@@ -52,7 +52,7 @@ class SignatureRefused(Exception):
 
 @dataclass(frozen=True)
 class Scope:
-    """What the ``Authorization`` header claims."""
+    """What the ``Authorization`` header claims: who signed which headers, for which day, region and service."""
 
     access_key: str
     date: str
@@ -63,7 +63,7 @@ class Scope:
 
 
 def scope_of(request: Request) -> Scope | None:
-    """``None``: there is no header, or it does not follow the form."""
+    """Read the ``Authorization`` header; ``None`` if there is none, or it does not follow the form."""
     match = _HEADER.fullmatch(request.headers.get("authorization", "").strip())
     if match is None:
         return None
@@ -74,7 +74,20 @@ def scope_of(request: Request) -> Scope | None:
 def verify(
     request: Request, credentials: Credentials, service: str, region: str, times: Iterable[int]
 ) -> None:
-    """Raises ``SignatureRefused``. The request's date must be near one of ``times``, in ms: a virtual clock and a client's differ."""
+    """Work the signature out anew, and compare.
+
+    Args:
+        request: As it arrived.
+        credentials: Whose secret the signature must be made with.
+        service: That it must be made for.
+        region: That it must be made for.
+        times: Milliseconds since the epoch. The request's date must be within ``SKEW_MS`` of one of them,
+            because a virtual clock and a client's differ.
+
+    Raises:
+        SignatureRefused: says what is wrong, and shows the canonical request where the signature does not
+            match.
+    """
     if "authorization" not in request.headers:
         raise SignatureRefused(Refusal.MISSING, "Request is missing Authentication Token")
     scope = scope_of(request)
@@ -91,6 +104,7 @@ def verify(
         )
     canonical = _canonical_request(request, scope, payload)
     expected = _signature(canonical, scope, request.headers["x-amz-date"], credentials.secret_key)
+    # In constant time, as any comparison with a secret.
     if not hmac.compare_digest(expected, scope.signature):
         raise SignatureRefused(
             Refusal.MISMATCH,
@@ -141,6 +155,7 @@ def _payload_hash(request: Request) -> str | None:
 def _canonical_request(request: Request, scope: Scope, payload: str) -> str:
     # S3 signs the path as it is sent; every other service the path encoded once more.
     path = request.raw_path if scope.service == "s3" else quote(request.raw_path, safe="/~")
+    # Sorted by the encoded name and value, as the specification has it, and not as they were sent.
     pairs = sorted(
         (quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~"))
         for name, _, value in (part.partition("=") for part in request.raw_query.split("&") if part)

@@ -21,6 +21,11 @@ VERSION = 1
 
 
 def taken(aws: Emulator) -> dict[str, Any]:
+    """Write down what an emulator holds. It must be closed, or nothing may be in progress.
+
+    Returns:
+        A JSON document; ``restore`` reads it.
+    """
     return {
         "version": VERSION,
         "queues": [_queue(queue) for queue in aws.sqs.queues()],
@@ -47,7 +52,16 @@ def taken(aws: Emulator) -> dict[str, Any]:
 
 
 def restore(aws: Emulator, document: dict[str, Any]) -> None:
-    """Into an emulator that holds nothing yet. ``ValueError`` if a later version wrote the document."""
+    """Fill an emulator that holds nothing yet.
+
+    Args:
+        aws: Its clock may have moved on: schedules that are overdue fire at once.
+        document: What ``taken`` returned.
+
+    Raises:
+        ValueError: if a later version wrote the document.
+        KeyError: if it is damaged; ``TypeError`` likewise.
+    """
     if document.get("version") != VERSION:
         raise ValueError(f"it is of version {document.get('version')!r}, and this one reads {VERSION}")
     for kept in document["queues"]:

@@ -40,7 +40,18 @@ REGION = "eu-central-1"
 
 
 class Emulator:
-    """``sqs``, ``dynamodb``, ``scheduler``, ``s3``, ``secrets``, ``parameters`` and ``lambdas`` each have a small API for tests beside the wire."""
+    """All services on one port, with one clock.
+
+    ``sqs``, ``dynamodb``, ``scheduler``, ``s3``, ``secrets``, ``parameters`` and ``lambdas`` each have a
+    small API for tests beside the wire.
+
+    Args:
+        clock: The system's by default.
+        credentials: Of the caller that may do everything; random by default.
+        region: That requests must be signed for.
+        account: Twelve digits, for ARNs.
+        port: 0 takes a free one.
+    """
 
     def __init__(
         self,
@@ -107,7 +118,11 @@ class Emulator:
         return self._front.faults
 
     def environment(self, caller: Credentials | None = None) -> dict[str, str]:
-        """For a child process: with these, an SDK's clients talk to this emulator. ``caller``: one with ``permissions`` of its own."""
+        """Variables for a child process: with these, an SDK's clients talk to this emulator.
+
+        Args:
+            caller: One with ``permissions`` of its own; by default the one that may do everything.
+        """
         who = caller or self.credentials
         variables = {
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -122,7 +137,7 @@ class Emulator:
         return variables
 
     def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client, which blocks: call it in a thread."""
+        """A boto3 client of a service. It blocks: call it in a thread. ``settings`` are passed on to boto3."""
         import boto3  # type: ignore[import-untyped]
 
         return boto3.client(
@@ -136,7 +151,17 @@ class Emulator:
         )
 
     async def until(self, condition: Callable[[], bool], what: str = "that", seconds: float = 10) -> None:
-        """Wait until something that happens in the emulator makes the condition true; ``AssertionError`` if nothing does in time."""
+        """Wait until something that happens in the emulator makes a condition true. Tests use it in place of
+        sleeping.
+
+        Args:
+            condition: Asked after each request, and after each ``tell``.
+            what: For the error.
+            seconds: By the system's clock.
+
+        Raises:
+            AssertionError: if nothing makes it true in time; it lists the requests so far.
+        """
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(condition)
@@ -153,6 +178,8 @@ class Emulator:
         return self
 
     async def close(self) -> None:
+        # Functions first, because they still call the services; the clock last, because the services set
+        # alarms on it.
         await self.lambdas.close()
         await self._firing.close()
         await self._front.close()
@@ -168,6 +195,7 @@ class Emulator:
 
     def tell(self) -> None:
         """Let those who wait in ``until`` look again; for what happens beside the emulator, such as in a handler."""
+        # One task is enough for any number of changes: those who wait look at everything.
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._notify())
 

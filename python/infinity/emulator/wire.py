@@ -41,6 +41,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
+    """An answer: status, body bytes and headers."""
+
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)

@@ -35,13 +35,24 @@ _SWEEP = Duration.minutes(15)
 
 
 class InfinityAgent(Construct):
-    """One agent on AWS. ``code``: a folder with ``infinity.toml`` and functions of its own; ``layer``: the zip of ``infinity layer build``;
-    ``stores``: what is there already (``Stores.existing``).
+    """One agent on AWS.
 
-    ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack too; ``deployment`` has the layer, the
-    runtime and the architecture for functions of your own. The tables are made by
-    ``infinity cloud migrate`` and not by the deployment: it is the only step that needs the cluster's admin, and it can fail and be run again
-    without rolling anything back.
+    ``inbox_url``, ``output_url``, ``receiver_url``, ``api_url`` and ``store_url`` are outputs of the stack
+    too; ``deployment`` has the layer, the runtime and the architecture for functions of your own. The
+    tables are made by ``infinity cloud migrate`` and not by the deployment: it is the only step that needs
+    the cluster's admin, and it can fail and be run again without rolling anything back.
+
+    Args:
+        scope: The stack.
+        id: Of the construct; outputs begin with its letters and digits.
+        code: A folder with ``infinity.toml`` and functions of its own.
+        layer: The zip of ``infinity layer build``.
+        options: What is chosen; everything has a default.
+        stores: What is there already (``Stores.existing``).
+
+    Raises:
+        ConfigError: for a folder, a layer or a setting that cannot be deployed; nothing is synthesised
+            then.
     """
 
     def __init__(
@@ -63,6 +74,7 @@ class InfinityAgent(Construct):
         self.functions = {duty.name: self._function(duty) for duty in _duties(self.options)}
         self._event_sources: list[str] = []
         self.receiver_url, self.api_url = self._doors()
+        # Roles, triggers and secrets in this order: each needs the functions and the addresses before it.
         self._allow()
         self._trigger()
         self._give_secrets(Path(code))
@@ -80,13 +92,24 @@ class InfinityAgent(Construct):
     def add_toolset(
         self, name: str, *, url: str = "", function: lambda_.Function | None = None, token_secret: Any = None
     ) -> None:
-        """Tools of a Lambda function (``function``, signed with IAM) or of a server elsewhere (``url``, https); ``token_secret``: its bearer token."""
+        """Give the agent the tools of a server, at exactly one of two places.
+
+        Args:
+            name: As in ``[toolsets.name]``.
+            url: Of a server elsewhere; https.
+            function: A Lambda function; calls to it are signed with IAM (S7).
+            token_secret: The bearer token of a server elsewhere, in any form that ``Options.secrets``
+                takes.
+
+        Raises:
+            ConfigError: for a bad name, or places that exclude each other.
+        """
         calling = [self.functions[each] for each in ("agent", "api")]
         others = [self.functions[each] for each in ("receiver", "dead_letters", "sweep")]
         Toolset(self, name, calling, others, (function, url), token_secret)
 
     def grant_api(self, grantee: iam.IGrantable) -> None:
-        """To call the API; both permissions that a function URL asks for."""
+        """Allow somebody to call the API: both permissions that a function URL asks for."""
         self._api.grant_invoke_url(grantee)
 
     # -- functions
@@ -122,6 +145,7 @@ class InfinityAgent(Construct):
         """The two function URLs: one that anybody may call who has a callback's capability, one for clients."""
         kind = lambda_.FunctionUrlAuthType
         receiver = self.functions["receiver"].entry.add_function_url(auth_type=kind.NONE)
+        # A token in place of IAM: the function itself refuses whoever has none (S1).
         auth = kind.NONE if self.options.api_token else kind.AWS_IAM
         self._api = self.functions["api"].entry.add_function_url(auth_type=auth)
         # Without the slash at its end: paths are put behind it. A function cannot refer to its own address, and the receiver makes no such URLs.
@@ -194,6 +218,7 @@ class InfinityAgent(Construct):
 
     def _outputs(self, prefix: str) -> None:
         stores = self.stores
+        # Read by ``infinity cloud migrate``: which IAM role logs in to the database as which of its own.
         roles = [
             f"{stores.role_of(name)}{f':{name}' if name in RESTRICTED else ''}={each.role.role_arn}"
             for name, each in self.functions.items()
@@ -218,6 +243,7 @@ class InfinityAgent(Construct):
             *(self._outputs_of_cluster(roles) if stores.cluster_id else ()),
         ):
             output = CfnOutput(self, name, value=value, description=about)
+            # A name that stays the same when the construct is moved: people and scripts refer to it.
             output.override_logical_id(f"{prefix}{name}")
 
     def _outputs_of_cluster(self, roles: list[str]) -> list[tuple[str, str, str]]:

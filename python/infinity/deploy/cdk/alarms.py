@@ -28,7 +28,20 @@ _LONG_DEAD = 900
 
 
 class Alarms(Construct):
-    """All of them do ``options.alarm_actions``, and write to ``topic``, which ``options.alarm_email`` hears; others may subscribe to it at any time."""
+    """All alarms of a deployment.
+
+    They do ``options.alarm_actions``, and write to ``topic``, which ``options.alarm_email`` hears; others
+    may subscribe to it at any time. The text of each says what to look at.
+
+    Args:
+        scope: The agent.
+        id: Of the construct.
+        queues: Whose age and depth are watched.
+        functions: By name; all of them are watched.
+        stores: The cluster, if it is the deployment's own.
+        options: Who is called, and when a message counts as old.
+        backup: The daily copies, if there are any.
+    """
 
     def __init__(
         self,
@@ -245,12 +258,20 @@ def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.Grap
 def own_metric(
     agent: AgentFunction, name: str, *, statistic: str = "Sum", period: Duration = _EVERY
 ) -> cloudwatch.Metric:
-    """One that the agent function writes into its log."""
+    """A metric that the agent function writes into its log (``cloud/metrics.py``).
+
+    Args:
+        agent: The agent function.
+        name: One of ``METRICS``.
+        statistic: As CloudWatch names it.
+        period: Over which it is taken.
+    """
     function = {"FunctionName": agent.function.function_name}
     return _metric(NAMESPACE, name, function, statistic, period)
 
 
 def database_metric(stores: Stores, name: str) -> cloudwatch.Metric:
+    """A metric of the cluster of Aurora DSQL, summed up."""
     return _metric("AWS/AuroraDSQL", name, {"ClusterId": stores.cluster_id})
 
 

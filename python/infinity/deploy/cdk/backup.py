@@ -18,7 +18,10 @@ _POLICIES = ("service-role/AWSBackupServiceRolePolicyForBackup", "AWSBackupServi
 
 
 class Backup(Construct):
-    """Kept for ``options.backup`` days in a vault that outlives the stack; a database of one's own is not in it."""
+    """Daily copies in a vault that outlives the stack, kept for ``options.backup`` days.
+
+    A database of one's own is not copied.
+    """
 
     def __init__(self, scope: Construct, id: str, stores: Stores, options: Options) -> None:
         super().__init__(scope, id)
@@ -48,5 +51,6 @@ class Backup(Construct):
             "Stores",
             resources=[backup.BackupResource.from_arn(arn) for arn in arns],
             role=role,
+            # The role is given exactly the policies above; the default would add one that allows more.
             disable_default_backup_policy=True,
         )

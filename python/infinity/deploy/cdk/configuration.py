@@ -12,7 +12,19 @@ __all__ = ["token_variables"]
 
 
 def token_variables(code: Path, given: Collection[str]) -> set[str]:
-    """Names of the variables; ``ConfigError`` for one that is not ``given``. The file is read in full by the functions, which check the rest."""
+    """The variables that the tool servers of an ``infinity.toml`` take their tokens from.
+
+    Args:
+        code: The folder of the file; without a file there are none.
+        given: Names of variables that the deployment sets.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ConfigError: for one that is not given, or a file that is no TOML. The functions check the rest of
+            it.
+    """
     file = code / "infinity.toml"
     try:
         table = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}

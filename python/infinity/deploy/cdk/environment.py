@@ -21,7 +21,15 @@ _UNKNOWN = 150
 
 
 def reference(secret: Any) -> str:
-    """What a variable says so that its value is read when the process starts; the secret itself is in no template."""
+    """What a variable says so that its value is read when the process starts; the secret itself is in no
+    template (S9).
+
+    Args:
+        secret: An ``ISecret``, a pair of one and a key of its JSON, or an ``IStringParameter``.
+
+    Raises:
+        ConfigError: for anything else, above all a text, which would be the secret in the clear.
+    """
     match secret:
         case (holder, str(key)):
             return f"secretsmanager:{holder.secret_arn}#{key}"
@@ -35,14 +43,20 @@ def reference(secret: Any) -> str:
 
 
 def grant_secret(secret: Any, role: Any) -> None:
-    """To read this one."""
+    """Allow a role to read this one secret, in any form that ``reference`` takes."""
     holder = secret[0] if isinstance(secret, tuple) else secret
     holder.grant_read(role)
 
 
 @jsii.implements(IValidation)
 class SizeCheck:
-    """Fails the synthesis if the variables of a function would not fit. ``variables`` may grow until then."""
+    """Fails the synthesis if the variables of a function would not fit.
+
+    Args:
+        scope: Whose stack resolves what is not known yet.
+        name: The function's, for the text.
+        variables: May grow until the synthesis.
+    """
 
     def __init__(self, scope: Construct, name: str, variables: Mapping[str, str]) -> None:
         self._scope, self._name, self._variables = scope, name, variables

@@ -43,7 +43,16 @@ class Existing:
             )
 
     def refuse_restored(self, name: str) -> None:
-        """``restored`` makes the table and the output queue anew; what is given is used as it is, and would be ahead of the database."""
+        """Refuse what would be ahead of a database that was put back.
+
+        ``restored`` makes the table and the output queue anew; what is given is used as it is.
+
+        Args:
+            name: ``Options.restored``; empty if the database was never put back.
+
+        Raises:
+            ConfigError: if the table or the output queue is given although it is set.
+        """
         given = [each for each in ("table", "output") if getattr(self, each) is not None]
         if name and given:
             raise ConfigError(
@@ -65,7 +74,17 @@ class Existing:
         return s3.Bucket.from_bucket_name(scope, "Claims", self.bucket)
 
     def found_queue(self, scope: Construct, id: str, given: Any, *, fifo: bool) -> Any:
-        """``given``: an ``IQueue``, or the ARN, the URL or the name of one in this account and region."""
+        """Find a queue that is there already.
+
+        Args:
+            scope: Where the reference to it is made.
+            id: Of the reference.
+            given: An ``IQueue``, or the ARN, the URL or the name of one in this account and region.
+            fifo: Whether it must be a FIFO queue.
+
+        Raises:
+            ConfigError: for another kind of queue, or what is no name of one.
+        """
         if not isinstance(given, str):
             return given
         name = re.split(r"[:/]", given)[-1]

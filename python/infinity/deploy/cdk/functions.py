@@ -46,7 +46,19 @@ class Duty:
 
 
 class Deployment:
-    """What all functions have in common: the layer and the code, once each; the runtime is the one that the layer was made for."""
+    """What all functions have in common: the layer and the code, once each.
+
+    The runtime and the architecture are those that the layer was made for.
+
+    Args:
+        scope: The agent.
+        code: The folder that becomes the functions' code.
+        layer: The zip of ``infinity layer build``.
+        options: Network and logging.
+
+    Raises:
+        ConfigError: if the folder or the layer cannot be used.
+    """
 
     def __init__(self, scope: Construct, code: str | Path, layer: str | Path, options: Options) -> None:
         folder, file = Path(code), Path(layer)
@@ -74,7 +86,17 @@ class Deployment:
 
 
 class AgentFunction(Construct):
-    """``role`` may write this function's own log and nothing else until it is allowed more."""
+    """One function, with a role, a log group and variables of its own.
+
+    ``role`` may write this function's own log and nothing else until it is allowed more. ``entry`` is what
+    events and callers are to reach.
+
+    Args:
+        scope: The agent.
+        duty: What the function is for.
+        deployment: What all functions have in common.
+        variables: Of this function; ``tell`` adds more.
+    """
 
     def __init__(
         self, scope: Construct, duty: Duty, deployment: Deployment, variables: Mapping[str, str]
@@ -127,7 +149,7 @@ class AgentFunction(Construct):
         self.node.add_validation(SizeCheck(self, duty.name, self._variables))
 
     def tell(self, name: str, value: str) -> None:
-        """One more variable."""
+        """Set one more variable. Its size counts towards the 4 KB that a function may have."""
         self._variables[name] = value
         self.function.add_environment(name, value)
 
@@ -143,7 +165,15 @@ def _network(scope: Construct, options: Options) -> dict[str, Any]:
 
 
 def log_group(scope: Construct, days: int) -> logs.LogGroup:
-    """Kept for so many days, of the numbers that CloudWatch offers."""
+    """A log group that goes with the stack.
+
+    Args:
+        scope: Where it is made.
+        days: How long its lines are kept; one of the numbers that CloudWatch offers.
+
+    Raises:
+        ConfigError: for another number; the text lists those that there are.
+    """
     names = {
         1: "ONE_DAY",
         3: "THREE_DAYS",

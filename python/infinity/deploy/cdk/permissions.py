@@ -49,22 +49,36 @@ _WRITTEN = {
 
 
 def connect(role: iam.Role, stores: Stores) -> None:
-    """To the cluster, as a role that the database has given to this one; never as its admin."""
+    """Allow a role to log in to the cluster as the database role that it has been given; never as its admin."""
     _allow(role, ["dsql:DbConnect"], [stores.cluster_arn])
 
 
 def send(role: iam.Role, *queues: Any) -> None:
+    """Allow a role to send to these queues."""
     _allow(role, ["sqs:SendMessage"], [queue.queue_arn for queue in queues])
 
 
 def keep_items(role: iam.Role, stores: Stores, function: str) -> None:
-    """The sweep has none."""
+    """Allow a function what it does with items of the table. The sweep does nothing with them.
+
+    Args:
+        role: The function's.
+        stores: Where the table is.
+        function: Its name, which decides the actions.
+    """
     if function in _ITEMS:
+        # The table only: no index, and no action on the table itself.
         _allow(role, [f"dynamodb:{action}" for action in _ITEMS[function]], [stores.table.table_arn])
 
 
 def keep_claims(role: iam.Role, stores: Stores, function: str) -> None:
-    """The sweep has none."""
+    """Allow a function what it does with large bodies in the bucket. The sweep does nothing with them.
+
+    Args:
+        role: The function's.
+        stores: Where the bucket is.
+        function: Its name, which decides the folders.
+    """
     if function not in _READ:
         return
     _allow(role, ["s3:GetObject"], _bodies(stores, _READ[function]))
@@ -94,7 +108,12 @@ def schedule(role: iam.Role, queues: Queues) -> None:
 
 
 def call_function(role: iam.Role, function_arn: str) -> None:
-    """Through its function URL: since October 2025 that takes two permissions."""
+    """Allow a role to call a function through its URL: since October 2025 that takes two permissions.
+
+    Args:
+        role: The caller's.
+        function_arn: Of the function that is called.
+    """
     by_iam = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
     _allow(role, ["lambda:InvokeFunctionUrl"], [function_arn], by_iam)
     by_url = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
@@ -102,7 +121,7 @@ def call_function(role: iam.Role, function_arn: str) -> None:
 
 
 def use_key(role: iam.Role, key: Any) -> None:
-    """Of what is kept with it; nothing where the services have their own."""
+    """Allow a role to use the key that data is kept with; nothing to do where the services have their own."""
     if key is not None:
         _allow(role, ["kms:Decrypt", "kms:GenerateDataKey"], [key.key_arn])
 

@@ -23,7 +23,15 @@ _RETENTION = Duration.days(14)
 
 
 class Queues(Construct):
-    """``inbox``, ``dead``: FIFO by thread; ``delay``: standard, for waits up to 15 minutes; ``late``: wakes that could not be sent; ``output``: FIFO."""
+    """The queues of a deployment.
+
+    ``inbox`` and ``dead`` are FIFO by thread; ``delay`` is standard, for waits up to 15 minutes; ``late``
+    takes wakes that could not be sent; ``output`` is FIFO.
+
+    Raises:
+        ConfigError: for an existing queue of the wrong kind, or one that would be ahead of a database that
+            was put back.
+    """
 
     def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
         super().__init__(scope, id)
@@ -46,6 +54,7 @@ class Queues(Construct):
             visibility=SIX * RELAY_TIMEOUT,
             dead=sqs.DeadLetterQueue(queue=self.late, max_receive_count=100),
         )
+        # A new name with each ``restored``: what the old queue was sent is not in the database any more.
         self.output = self._found("Output", existing.output) or self._fifo(
             f"Output{options.restored}", visibility=30
         )

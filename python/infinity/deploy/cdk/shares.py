@@ -18,7 +18,18 @@ RELAYS = 10
 def by_parameter(
     scope: Construct, prefix: str, functions: Mapping[str, AgentFunction], doors: Sequence[str]
 ) -> None:
-    """``doors``: functions that anybody may call. ``<prefix>Reserve``: 0 deploys everywhere. A new account has 10 invocations in all, of which AWS lets nobody reserve any."""
+    """Let a parameter of the stack say how many invocations are reserved.
+
+    ``<prefix>Reserve`` is 0 by default, which deploys everywhere: a new account has 10 invocations in all,
+    of which AWS lets nobody reserve any.
+
+    Args:
+        scope: The agent.
+        prefix: Of the parameter's name.
+        functions: By name.
+        doors: Functions that anybody may call; each has a share, so that a flood of one leaves the others
+            theirs (B14).
+    """
     parameter = CfnParameter(
         scope,
         "Reserve",

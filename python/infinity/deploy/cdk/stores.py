@@ -23,8 +23,14 @@ RESTRICTED = ("receiver", "sweep")
 
 
 class Stores(Construct):
-    """``url`` is what ``INFINITY_STORE`` says: the scoped role logs in with IAM, there is no password. With ``Options(store=…)`` it is that
-    database, and ``cluster_id`` and ``endpoint`` are empty.
+    """Database, table and bucket of a deployment.
+
+    ``url`` is what ``INFINITY_STORE`` says: the scoped role logs in with IAM, and there is no password.
+    With ``Options(store=…)`` it is that database, and ``cluster_id`` and ``endpoint`` are empty.
+
+    Raises:
+        ConfigError: if two databases are given, or a store that would be ahead of a database that was put
+            back.
     """
 
     def __init__(self, scope: Construct, id: str, options: Options, existing: Existing) -> None:
@@ -47,7 +53,10 @@ class Stores(Construct):
         return f"{self._options.database_role}{own}"
 
     def url_of(self, function: str) -> str:
-        """What a function logs in to. A database that was there before has the role that its URL says."""
+        """The database URL of one function, which names the role that it logs in as.
+
+        A database that was there before has the role that its own URL says.
+        """
         if self.cluster_id:
             return f"postgresql://{self.role_of(function)}@{self.endpoint}/postgres"
         store = self._options.store
@@ -64,11 +73,20 @@ class Stores(Construct):
         delay: Any = None,
         output: Any = None,
     ) -> Existing:
-        """For ``InfinityAgent(stores=…)``: what is there already. What is left out is made anew.
+        """Name what is there already, for ``InfinityAgent(stores=…)``. What is left out is made anew.
 
-        ``cluster``: its identifier, or a ``CfnCluster``; ``table``, ``bucket``: a name, or an ``ITable``, an ``IBucket``; the queues: a name, a
-        URL, an ARN, or an ``IQueue``. An existing ``inbox`` needs its ``dead_letters``, and keeps its visibility time-out: at least as long as
-        the functions' ``timeout``.
+        Args:
+            cluster: Its identifier, or a ``CfnCluster``.
+            table: A name, or an ``ITable``.
+            bucket: A name, or an ``IBucket``.
+            inbox: A name, a URL, an ARN, or an ``IQueue``. It needs its ``dead_letters``, and keeps its
+                visibility time-out, which must be at least as long as the functions' ``timeout``.
+            dead_letters: Likewise.
+            delay: Likewise; a standard queue.
+            output: Likewise.
+
+        Raises:
+            ConfigError: for an identifier that is none, or an inbox without its dead letters.
         """
         return Existing(cluster, table, bucket, inbox, dead_letters, delay, output)
 
@@ -102,6 +120,8 @@ class Stores(Construct):
         encryption = dynamodb.TableEncryption
         return dynamodb.Table(
             self,
+            # A new name with each ``restored``: what the old table remembers may not be applied any more
+            # (I3).
             f"Table{options.restored}",
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),

@@ -18,10 +18,19 @@ __all__ = ["ToolFunction"]
 
 
 class ToolFunction(Construct):
-    """``code``: a folder, ``handler``: ``module.name`` in it; ``timeout``: of one call, in seconds. For ``agent.add_toolset(name, function=….function)``.
+    """A toolset as a function of its own, for ``agent.add_toolset(name, function=….function)``.
 
-    It runs on the agent's layer. It acknowledges a call and invokes itself for the work, and remembers in ``table`` which calls ran, so that each runs
-    once however often Lambda delivers it.
+    It runs on the agent's layer. It acknowledges a call and invokes itself for the work, and remembers in
+    ``table`` which calls ran, so that each runs once however often Lambda delivers it (SRV-6).
+
+    Args:
+        scope: The stack.
+        id: Of the construct.
+        agent: Whose layer and runtime it shares.
+        code: A folder.
+        handler: ``module.name`` in it.
+        timeout: Seconds of one call.
+        environment: Variables, in the clear.
     """
 
     def __init__(

@@ -20,10 +20,22 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Toolset(Construct):
-    """``calling``: the functions that call tool servers; ``others`` only read the same configuration, and get no token.
+    """One tool server of an agent.
 
-    Given to the agent as ``INFINITY_TOOLSETS_<NAME>``, a ``[toolsets.name]`` like those of ``infinity.toml``, because the address of a function
-    that is deployed along with the agent is not known before.
+    It is told to the functions as ``INFINITY_TOOLSETS_<NAME>``, a ``[toolsets.name]`` like those of
+    ``infinity.toml``, because the address of a function that is deployed along with the agent is not known
+    before.
+
+    Args:
+        scope: The agent.
+        name: Small letters, digits and ``_``.
+        calling: The functions that call tool servers; they get the token.
+        others: Functions that only read the same configuration, and get no token.
+        where: A function and a URL, of which one is empty.
+        token: The secret of a server elsewhere, or ``None``.
+
+    Raises:
+        ConfigError: for a bad name, a URL that is not https, or a token for a function.
     """
 
     def __init__(

@@ -29,7 +29,11 @@ compileall.compile_dir(sys.argv[1], quiet=2, stripdir=sys.argv[2], prependdir=sy
 
 
 def unpack_wheel(wheel: Path, target: Path) -> None:
-    """Every file of it as it is, except the packages that no function imports (``LEFT_OUT``)."""
+    """Unpack a wheel as it is, except the packages that no function imports (``LEFT_OUT``).
+
+    Raises:
+        ConfigError: if a path in it leads outside of ``target``.
+    """
     with zipfile.ZipFile(wheel) as archive:
         outside = [name for name in archive.namelist() if name.startswith("/") or ".." in Path(name).parts]
         if outside:
@@ -59,10 +63,20 @@ def prune(python: Path) -> None:
 
 
 def compile_all(root: Path, interpreter: Path) -> None:
-    """Bytecode that names files as they will be called under ``/opt``, and is never compared with the source's time.
+    """Make bytecode that names files as they will be called under ``/opt``, and is never compared with the
+    source's time.
 
-    Without it each cold start compiles everything anew, for the layer is read-only. What a package ships that is no Python of this version stays source.
+    Without it each cold start compiles everything anew, for the layer is read-only. What a package ships
+    that is no Python of this version stays source.
+
+    Args:
+        root: The folder that becomes ``/opt``.
+        interpreter: A Python of the function's very version.
+
+    Raises:
+        ConfigError: if the interpreter could not run.
     """
+    # A fixed hash seed: bytecode of sets would otherwise differ from run to run.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""}
     command = [str(interpreter), "-I", "-c", _COMPILE, str(root / "python"), str(root), MOUNT]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603
@@ -71,7 +85,15 @@ def compile_all(root: Path, interpreter: Path) -> None:
 
 
 def pack(root: Path, file: Path) -> tuple[int, int]:
-    """The zip's own size, and unpacked, in bytes. In order of names and without times, so that it is reproducible."""
+    """Write a folder as a zip. The same contents make the same bytes: in order of names, and without times.
+
+    Args:
+        root: The folder.
+        file: The zip; it appears when it is whole.
+
+    Returns:
+        The zip's own size, and unpacked, in bytes.
+    """
     unpacked = 0
     draft = file.with_name(f".{file.name}.part")
     try:
@@ -81,6 +103,7 @@ def pack(root: Path, file: Path) -> tuple[int, int]:
                     entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _EPOCH)
                     entry.create_system = 3
                     entry.compress_type = zipfile.ZIP_DEFLATED
+                    # Readable for everybody: Lambda runs functions as a user who owns none of these files.
                     entry.external_attr = (0o100755 if path.suffix == ".so" else 0o100644) << 16
                     data = path.read_bytes()
                     archive.writestr(entry, data, compresslevel=9)

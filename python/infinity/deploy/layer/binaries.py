@@ -69,7 +69,17 @@ class _Seen(NamedTuple):
 
 
 def read_binary(data: bytes) -> Binary | None:
-    """``None`` if this is no ELF file. ``ValueError`` if it is a damaged one."""
+    """Read an ELF file as the loader does.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        ``None`` if this is no ELF file.
+
+    Raises:
+        ValueError: if it is a damaged one.
+    """
     if not data.startswith(b"\x7fELF"):
         return None
     try:
@@ -79,7 +89,19 @@ def read_binary(data: bytes) -> Binary | None:
 
 
 def examine(root: Path, architecture: str, python: PythonVersion) -> Examined:
-    """``ConfigError`` names each binary that Lambda could not run and that Python would import, or that one of those needs."""
+    """Find out whether Lambda can run every binary that Python would load there.
+
+    Args:
+        root: The folder ``python`` of a layer.
+        architecture: As wheels name it.
+        python: Of the function.
+
+    Returns:
+        What there is; binaries that could not run and are never loaded are listed with the reasons.
+
+    Raises:
+        ConfigError: names each binary that would be loaded, directly or by another one, and could not run.
+    """
     seen: list[_Seen] = []
     for file, data in _files(root):
         name = file.relative_to(root)
@@ -128,6 +150,7 @@ def _loaded(seen: Sequence[_Seen], architecture: str, python: PythonVersion) -> 
             modules[each.name] = None if module in there else module
     ahead = [each for each in seen if modules[each.name] is not None]
     loaded: set[Path] = set()
+    # Libraries that a loaded one needs are loaded as well, whatever their own names say.
     while ahead:
         each = ahead.pop()
         if each.name not in loaded:
@@ -149,7 +172,14 @@ def _module(name: Path, suffixes: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def strip_all(root: Path, architecture: str) -> Stripped:
-    """Take debug symbols out of every binary, which nobody reads there. What would not be the same for the loader afterwards is left as it was."""
+    """Take debug symbols out of every binary; nobody reads them there.
+
+    A binary that would not be the same for the loader afterwards is left as it was.
+
+    Args:
+        root: The folder.
+        architecture: As wheels name it; others are left alone.
+    """
     tools = [tool for tool in _tools(architecture) if shutil.which(tool)]
     used, saved, kept = "", 0, 0
     for file, before in list(_files(root)):
@@ -225,6 +255,7 @@ def _files(root: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _read(data: bytes) -> Binary:
+    # Byte 5 says how numbers are written, byte 4 whether addresses have 64 bits; the processor is at 18.
     (number,) = struct.unpack_from("<H" if data[5] == 1 else ">H", data, 18)
     machine = _MACHINES.get(number, f"processor {number}")
     if data[4] != 2 or data[5] != 1:
@@ -282,5 +313,6 @@ def _glibc(
             if version:
                 found.append((int(version[1]), int(version[2])))
             asked += after
+        # The versions are two nested lists, each element with the distance to the next one.
         place += following
     return max(found, default=None)

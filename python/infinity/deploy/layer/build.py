@@ -68,7 +68,15 @@ class Layer:
 
 
 def build(order: Order) -> Layer:
-    """``ConfigError`` if the wheel is not for Lambda, a dependency has no wheel, a binary could not run there, or the result is too big for any function."""
+    """Build one layer.
+
+    Args:
+        order: Wheel, version, dependencies and where the zip goes.
+
+    Raises:
+        ConfigError: if the wheel is not for Lambda, a dependency has no wheel, a binary could not run
+            there, or the result is too big for any function.
+    """
     wheel = read_wheel(order.wheel, order.python)
     with tempfile.TemporaryDirectory(prefix="infinity-layer-") as scratch:
         root = Path(scratch, "opt")
@@ -76,6 +84,7 @@ def build(order: Order) -> Layer:
         python.mkdir(parents=True)
         bring(wheel, order.python, order.wanted, python, Path(scratch))
         prune(python)
+        # Before anything is stripped: a strip of this machine may not read a binary of another processor.
         examine(python, wheel.architecture, order.python)
         stripped = strip_all(python, wheel.architecture)
         # Last and whole: what runs here is what runs there, file for file.
@@ -99,7 +108,11 @@ def build(order: Order) -> Layer:
 
 
 def read_manifest(layer: Path) -> Manifest:
-    """Of a zip that ``build`` made; ``ConfigError`` if it is none."""
+    """Read the manifest of a zip that ``build`` made.
+
+    Raises:
+        ConfigError: if it is no such zip, or cannot be read.
+    """
     try:
         with zipfile.ZipFile(layer) as archive:
             return Manifest(**json.loads(archive.read(MANIFEST)))

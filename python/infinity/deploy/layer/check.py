@@ -100,7 +100,19 @@ class Checked:
 
 
 def check(trial: Trial) -> Checked:
-    """``ConfigError`` if a binary could not run on Lambda, the layer cannot be tried here, is not what its manifest says, or the handler cannot be imported."""
+    """Try a layer: unpack it as Lambda does, and run a handler with one event in a Python that sees nothing
+    else.
+
+    Args:
+        trial: What is tried.
+
+    Returns:
+        Times, sizes and the answer. A handler that fails is reported in ``problem``, and not raised.
+
+    Raises:
+        ConfigError: if a binary could not run on Lambda, the layer cannot be tried here, is not what its
+            manifest says, or the handler cannot be imported.
+    """
     manifest = read_manifest(trial.layer)
     version = python_version(manifest.python)
     examined = _examine(trial.layer, manifest, version)
@@ -191,6 +203,7 @@ def _environment(trial: Trial, task: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "check",
         "AWS_SECRET_ACCESS_KEY": "check",
+        # Nothing listens there: a handler that is only tried must not reach a real account.
         "AWS_ENDPOINT_URL": _NOWHERE,
         "AWS_EC2_METADATA_DISABLED": "true",
         "LAMBDA_TASK_ROOT": str(task.resolve()),

@@ -36,7 +36,15 @@ class Wanted:
 
 
 def requirements(wheel: Wheel, wanted: Wanted) -> list[str]:
-    """Lines for pip. A bare name that the wheel knows gets the wheel's own bounds."""
+    """The lines for pip.
+
+    Args:
+        wheel: Its requirements, without ``LEFT_OUT`` and the extras.
+        wanted: What is asked for besides. A bare name that the wheel knows gets the wheel's own bounds.
+
+    Raises:
+        ConfigError: if a line of the wheel is no requirement.
+    """
     known: dict[str, str] = {}
     lines = []
     named = {_normal(name) for name in wanted.more}
@@ -59,7 +67,18 @@ def requirements(wheel: Wheel, wanted: Wanted) -> list[str]:
 
 
 def bring(wheel: Wheel, python: PythonVersion, wanted: Wanted, target: Path, scratch: Path) -> None:
-    """Install into ``target``, as here where these versions exist for Lambda too. ``ConfigError`` names what has no wheel for it."""
+    """Install the dependencies, in this environment's versions where these exist for Lambda too.
+
+    Args:
+        wheel: What needs them, and for which processor.
+        python: Of the function.
+        wanted: What is asked for besides.
+        target: The folder ``python`` of the layer.
+        scratch: For files that pip reads.
+
+    Raises:
+        ConfigError: names what has no binary wheel for it, or says that pip is missing.
+    """
     if find_spec("pip") is None:
         raise ConfigError(
             f"{sys.executable} has no pip, which brings the dependencies; run: {sys.executable} -m ensurepip"
@@ -69,6 +88,7 @@ def bring(wheel: Wheel, python: PythonVersion, wanted: Wanted, target: Path, scr
     as_here = scratch / "constraints.txt"
     as_here.write_text("\n".join([*_running(), ""]))
     files = [asked, *wanted.files]
+    # First in the versions that were tested here; then in whatever versions there are.
     said = _install(_command(wheel, python, target, files, as_here))
     if said is not None:
         said = _install(_command(wheel, python, target, files, None))

@@ -39,7 +39,11 @@ class PythonVersion(NamedTuple):
 
 
 def python_version(text: str) -> PythonVersion:
-    """``ConfigError`` unless it is one that Infinity runs on."""
+    """Read a version such as ``3.12``.
+
+    Raises:
+        ConfigError: unless it is one that Infinity runs on.
+    """
     found = re.fullmatch(r"(\d+)\.(\d+)", text)
     version = PythonVersion(int(found[1]), int(found[2])) if found else None
     if version is None or version < OLDEST:
@@ -55,7 +59,15 @@ def default_version() -> PythonVersion:
 
 
 def interpreter_of(version: PythonVersion, named: Path | None) -> Path:
-    """A Python of that very version, for its bytecode is of no use to another; ``ConfigError`` says what can be done if there is none."""
+    """Find a Python of that very version: its bytecode is of no use to another.
+
+    Args:
+        version: Of the function.
+        named: The one to use; without it this interpreter and the usual places are tried.
+
+    Raises:
+        ConfigError: says what can be done if there is none.
+    """
     candidates = [named] if named else [Path(sys.executable), *_around(version)]
     for candidate in candidates:
         if _version(candidate) == version:

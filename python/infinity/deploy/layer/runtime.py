@@ -48,7 +48,15 @@ class Ran(NamedTuple):
 
 
 async def run(started: Started, events: Sequence[Any]) -> Ran:
-    """One process, one event after the other, until one fails; it is killed at the end."""
+    """Run one process with one event after the other, until one fails; it is killed at the end.
+
+    Args:
+        started: The command, which runs Lambda's runtime client.
+        events: JSON values.
+
+    Returns:
+        Times and outcomes. ``broken`` says how the start failed, and then there are none.
+    """
     from infinity.emulator.lambdas.runtime_api import RuntimeApi
 
     rested = asyncio.Event()
@@ -106,7 +114,16 @@ async def _first(awaited: asyncio.Future[Any], process: Process) -> Any:
 
 
 def runtime_folder(version: PythonVersion, scratch: Path) -> Path:
-    """``awslambdaric`` and what it needs, and nothing else: that of this environment if it is of the same version, else from PyPI."""
+    """A folder with ``awslambdaric`` and what it needs, and nothing else.
+
+    Args:
+        version: Of the function. This environment's client is used if it is of the same version, else one
+            from PyPI.
+        scratch: Where the folder is made.
+
+    Raises:
+        ConfigError: if it could not be installed.
+    """
     folder = scratch / "runtime"
     folder.mkdir()
     if sys.version_info[:2] == version and _linked(folder):

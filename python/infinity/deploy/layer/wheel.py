@@ -37,7 +37,15 @@ class Wheel:
 
 
 def read_wheel(path: Path, python: PythonVersion) -> Wheel:
-    """``ConfigError`` if Lambda's ``python`` could not use it; the text says why and where to get one that it can."""
+    """Read what a wheel says of itself.
+
+    Args:
+        path: The file; its name says what it runs on.
+        python: Of the function.
+
+    Raises:
+        ConfigError: if Lambda could not use it; the text says why and where to get one that it can.
+    """
     named = _NAME.fullmatch(path.name.removesuffix(".whl"))
     if not path.name.endswith(".whl") or named is None:
         raise ConfigError(f"{path.name} is not the name of a wheel; {BUILD}")
@@ -62,7 +70,15 @@ def read_wheel(path: Path, python: PythonVersion) -> Wheel:
 
 
 def newest_wheel(folder: Path, version: str) -> Path:
-    """The newest of ``folder``; ``ConfigError`` that says how to get one if there is none."""
+    """The newest wheel of Infinity in a folder.
+
+    Args:
+        folder: Where it is looked for.
+        version: For the text that says how to get one.
+
+    Raises:
+        ConfigError: if there is none.
+    """
     found = sorted(folder.glob(f"{DISTRIBUTION}-*.whl"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ConfigError(

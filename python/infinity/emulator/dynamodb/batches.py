@@ -21,7 +21,11 @@ class Batches:
         self._service = service
 
     def write(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """At most 25 puts and deletes, without conditions."""
+        """The operation ``BatchWriteItem``: at most 25 puts and deletes, without conditions.
+
+        Raises:
+            AwsError: for a request that DynamoDB would refuse as a whole; nothing is written then.
+        """
         requests: Mapping[str, Any] = arguments.get("RequestItems") or {}
         count = sum(map(len, requests.values()))
         if not 1 <= count <= _MOST_WRITTEN:

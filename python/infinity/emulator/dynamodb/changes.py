@@ -27,7 +27,7 @@ _LEGACY = {
 
 @dataclass(frozen=True)
 class Change:
-    """``old`` and ``new`` are ``None`` where there is no item."""
+    """What one write would do. ``old`` and ``new`` are ``None`` where there is no item."""
 
     table: Table
     key: Key
@@ -45,7 +45,16 @@ class Change:
 
 
 def planned(kind: str, table: Table, arguments: Mapping[str, Any]) -> Change:
-    """``kind``: ``Put``, ``Update`` or ``Delete``. Raises ``AwsError``: invalid, or the condition does not hold."""
+    """Work out a write without making it.
+
+    Args:
+        kind: ``Put``, ``Update`` or ``Delete``.
+        table: Where.
+        arguments: Of the request, or of one part of a batch.
+
+    Raises:
+        AwsError: if the request is invalid, or its condition does not hold.
+    """
     for name in _LEGACY & arguments.keys():
         raise bad(f"{name} is of an older interface than this emulator; use expressions")
     placeholders = Placeholders(arguments)
@@ -59,8 +68,11 @@ def planned(kind: str, table: Table, arguments: Mapping[str, Any]) -> Change:
     changing = None
     if kind == "Update" and arguments.get("UpdateExpression") is not None:
         changing = update(arguments["UpdateExpression"], table.keys, placeholders)
+    # When every expression has been read, and before the condition is asked: a bad request is refused in any
+    # state.
     placeholders.all_used()
     old = table.get(key)
+    # An item that is not there has no attributes; conditions are asked of an empty one.
     if not holds(old or {}):
         shown = arguments.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
         fields: dict[str, Any] = {"Item": old} if shown else {}

@@ -29,7 +29,19 @@ def holds_always(_: Item) -> bool:
 
 
 def condition(text: str | None, kind: str, placeholders: Placeholders) -> Condition:
-    """``None`` holds always. ``kind``: ``ConditionExpression`` or ``FilterExpression``."""
+    """Read a condition.
+
+    Args:
+        text: The expression; ``None`` holds always.
+        kind: ``ConditionExpression`` or ``FilterExpression``, for refusals.
+        placeholders: Of the request.
+
+    Returns:
+        Asked of an item, as often as needed.
+
+    Raises:
+        AwsError: in DynamoDB's words, for what it would refuse.
+    """
     if text is None:
         return holds_always
     parser = Parser(text, kind, placeholders)
@@ -137,6 +149,7 @@ def _different(left: _Operand, right: _Operand) -> Condition:
 def _compared(left: _Operand, sign: Callable[[Any, Any], bool], right: _Operand) -> Condition:
     def check(item: Item) -> bool:
         one, other = left(item), right(item)
+        # Values of different kinds are never in order, whichever way they are compared.
         if one is None or other is None or kind_of(one) != kind_of(other):
             return False
         return ordered(one) is not None and sign(ordered(one), ordered(other))

@@ -68,7 +68,11 @@ class Placeholders:
         return self.values[placeholder]
 
     def all_used(self) -> None:
-        """Raises ``AwsError`` if one is not; to be called when every expression has been read."""
+        """Check that every placeholder was used, once every expression of the request has been read.
+
+        Raises:
+            AwsError: if one was not, as DynamoDB refuses it.
+        """
         for kind, given in (("Names", self.names), ("Values", self.values)):
             unused = sorted(given.keys() - self._used)
             if unused:
@@ -78,7 +82,16 @@ class Placeholders:
 
 
 class Parser:
-    """A place in an expression's tokens. ``kind`` is the parameter's name: ``ConditionExpression`` …"""
+    """A place in an expression's tokens.
+
+    Args:
+        text: The expression.
+        kind: The parameter's name, for refusals: ``ConditionExpression`` …
+        placeholders: Of the request.
+
+    Raises:
+        AwsError: for an empty text, or a character that no token has.
+    """
 
     def __init__(self, text: str, kind: str, placeholders: Placeholders) -> None:
         self.kind = kind
@@ -99,6 +112,7 @@ class Parser:
 
     def wrong(self, token: str | None = None) -> Exception:
         token = self.peek() if token is None else token
+        # A refusal may come while the tokens are still being read; there is no neighbourhood to show then.
         near = (
             " ".join(self._tokens[max(self._at - 1, 0) : self._at + 2]) if hasattr(self, "_tokens") else token
         )

@@ -61,7 +61,14 @@ class DynamoDb(JsonService):
     def create(
         self, name: str, partition: str, sort: str | None = None, *, expires: str | None = None
     ) -> Table:
-        """A new table; ``"id"`` is a text key, ``"id:N"`` a number."""
+        """Make a table; for tests.
+
+        Args:
+            name: Of the table.
+            partition: The partition key: ``"id"`` is a text, ``"id:N"`` a number.
+            sort: The sort key, in the same form.
+            expires: The attribute of its time to live.
+        """
         keys = [key.partition(":") for key in (partition, sort) if key is not None]
         roles = ("HASH", "RANGE")
         self._create(
@@ -99,7 +106,11 @@ class DynamoDb(JsonService):
         return list(self._tables.values())
 
     def expire(self) -> int:
-        """Delete what is beyond its time to live, as the service does some days late. How many items that were."""
+        """Delete what is beyond its time to live, as the service does some days late; for tests.
+
+        Returns:
+            How many items those were.
+        """
         gone = [(table, key) for table in self._tables.values() for key in table.expired()]
         for table, key in gone:
             table.write(key, None)
@@ -144,7 +155,17 @@ class DynamoDb(JsonService):
         return self.table(name)
 
     def charge(self, kind: str, size: int, arguments: Mapping[str, Any], factor: float = 1) -> dict[str, Any]:
-        """Count units; they are in the answer if asked for."""
+        """Count units of a read or a write.
+
+        Args:
+            kind: ``read`` (blocks of 4 KB) or ``write`` (1 KB).
+            size: Bytes.
+            arguments: Of the request, which may ask for the figure.
+            factor: 0.5 for a read that need not be consistent.
+
+        Returns:
+            ``ConsumedCapacity`` if it was asked for.
+        """
         block = 4096 if kind == "read" else 1024
         units = max(1, -(-size // block)) * factor
         self.units[kind] += units  # type: ignore[assignment]

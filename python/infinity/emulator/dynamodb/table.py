@@ -40,7 +40,15 @@ class Table:
     _items: dict[Any, dict[Any, list[_Version]]] = field(default_factory=dict)
 
     def key_of(self, item: Mapping[str, Value], *, exactly: bool = False) -> Key:
-        """Raises ``AwsError`` if the item has no proper key; ``exactly``: if it has anything besides."""
+        """The key of an item.
+
+        Args:
+            item: With at least the key's attributes.
+            exactly: Whether it may have nothing besides.
+
+        Raises:
+            AwsError: if the key is missing, empty, too long or of another kind.
+        """
         if exactly and (
             item.keys() != set(self.keys) or any(kind_of(item[k]) != self.types[k] for k in self.keys)
         ):

@@ -27,6 +27,14 @@ OLDEST_MS = 6 * 3600 * 1000
 
 
 class Events:
+    """The asynchronous invocations of all functions.
+
+    Args:
+        timeline: The emulator's.
+        sqs: Where ``on_failure`` queues are.
+        told: Called when an event is handled or given up.
+    """
+
     def __init__(self, timeline: Timeline, sqs: Sqs, told: Callable[[], None]) -> None:
         self._timeline = timeline
         self._sqs = sqs
@@ -39,7 +47,15 @@ class Events:
         return len(self._tasks)
 
     def accept(self, function: Function, payload: bytes) -> None:
-        """Raises ``AwsError`` if it is too large."""
+        """Queue an event, and run it in the background.
+
+        Args:
+            function: The target.
+            payload: JSON bytes.
+
+        Raises:
+            AwsError: if the payload is larger than ``MAX_EVENT``.
+        """
         if len(payload) > MAX_EVENT:
             message = f"Request must be smaller than {MAX_EVENT} bytes for the InvokeFunction operation"
             raise AwsError("RequestTooLargeException", message, 413)
@@ -64,6 +80,7 @@ class Events:
                     outcome = await function.invoke(payload)
                     break
                 except AwsError:
+                    # Throttled: that is no attempt, and is tried again for up to six hours.
                     wait = int(_BACKOFF.wait(throttled) * 1000)
                     throttled += 1
                     if self._timeline.now() + wait > accepted_at + OLDEST_MS:

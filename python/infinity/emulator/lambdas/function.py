@@ -36,7 +36,17 @@ class Environment(Protocol):
 
 
 class Function:
-    """``outcomes`` and ``lines`` (what its processes wrote) are the latest of each, for tests and people. ``told`` hears when a run begins and when it ends."""
+    """One function with its environments.
+
+    ``outcomes`` and ``lines`` (what its processes wrote) are the latest of each, for tests and people.
+
+    Args:
+        settings: What the function is.
+        arn: Without a version.
+        timeline: The emulator's.
+        variables: Gives the emulator's own variables for a new environment.
+        told: Called when a run begins and when it ends.
+    """
 
     def __init__(
         self,
@@ -71,7 +81,18 @@ class Function:
         return [environment for environment in self._environments if environment.alive]
 
     async def invoke(self, payload: bytes, trace: str | None = None) -> Outcome:
-        """Run it once. ``AwsError``: its concurrency is used up, or the payload is too large."""
+        """Run the function once, in the environment that was used last, or in a new one.
+
+        Args:
+            payload: The event as JSON bytes, at most ``MAX_PAYLOAD``.
+            trace: The trace header, if the caller has one.
+
+        Returns:
+            How it ended; a failure of the function is an outcome with ``error``.
+
+        Raises:
+            AwsError: if its concurrency is used up, or the payload is too large.
+        """
         if len(payload) > MAX_PAYLOAD:
             message = f"Request must be smaller than {MAX_PAYLOAD} bytes for the InvokeFunction operation"
             raise AwsError("RequestTooLargeException", message, 413)
@@ -95,6 +116,7 @@ class Function:
             return outcome
         finally:
             self.running -= 1
+            # A process that ended is not used again: the next invocation is a cold start.
             if environment.alive:
                 self._idle.append(environment)
             else:
@@ -104,7 +126,7 @@ class Function:
             self._told()
 
     async def free(self) -> None:
-        """Until an invocation would not be throttled."""
+        """Wait until an invocation would not be throttled."""
         freed = asyncio.Event()
         self._freed.add(freed)
         try:
@@ -115,7 +137,11 @@ class Function:
             self._freed.discard(freed)
 
     def kill(self) -> int:
-        """Kill every environment, as the platform may at any moment. How many there were."""
+        """Kill every environment, as the platform may at any moment; for tests of crashes.
+
+        Returns:
+            How many there were.
+        """
         killed = self.environments
         for environment in killed:
             environment.kill()

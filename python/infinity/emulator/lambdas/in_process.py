@@ -20,6 +20,14 @@ __all__ = ["InProcess"]
 
 
 class InProcess:
+    """One environment. The handler is made at the first run, and kept.
+
+    Args:
+        settings: With ``start``, or a callable as ``handler``.
+        arn: Of the function.
+        timeline: Deadlines are by this clock.
+    """
+
     def __init__(self, settings: FunctionSettings, arn: str, timeline: Timeline) -> None:
         self._settings = settings
         self._arn = arn
@@ -39,6 +47,8 @@ class InProcess:
         task = asyncio.create_task(self._call(invocation, deadline))
         try:
             await asyncio.wait([task, ended], return_when=asyncio.FIRST_COMPLETED)
+            # Killed or out of time: the coroutine is cancelled where it waits, and whatever it would have
+            # returned is dropped.
             if ended.done():
                 task.cancel()
                 return ended.result()
@@ -49,6 +59,9 @@ class InProcess:
             self._ended = None
 
     def kill(self) -> None:
+        """End what runs with the outcome that Lambda has for a killed process. The environment is not used
+        again.
+        """
         self._end(failed("Runtime.ExitError", "Error: Runtime exited with error: signal: killed"))
 
     async def close(self) -> None:

@@ -15,6 +15,8 @@ MAX_PAYLOAD = 6 << 20
 
 @dataclass(frozen=True)
 class Invocation:
+    """One event: JSON bytes, an id and a trace header."""
+
     payload: bytes
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     trace: str = field(
@@ -35,4 +37,7 @@ class Outcome:
 
 
 def failed(kind: str, message: str, **more: Any) -> Outcome:
+    """The outcome of a run that failed. ``kind`` is the error's type as Lambda names it; ``more`` are further
+    members.
+    """
     return Outcome(json.dumps({"errorType": kind, "errorMessage": message, **more}).encode(), "Unhandled")

@@ -27,7 +27,26 @@ _ROOM = MAX_PAYLOAD - (64 << 10)
 
 
 class EventSourceMapping:
-    """``batches``, ``failures`` (of whole batches) and ``partial`` ones are counted, and so are the mapping's own requests to the queue in ``counts``."""
+    """One mapping, switched off until ``enable``.
+
+    ``batches``, ``failures`` (of whole batches) and ``partial`` ones are counted.
+
+    Args:
+        sqs: The service.
+        queue: Where messages come from.
+        function: What gets them.
+        region: For the records.
+        counts: Gets the mapping's own requests to the queue.
+        told: Called when a batch is over.
+        batch_size: Messages of a batch, 1 to 10.
+        report_failures: Whether the function's ``batchItemFailures`` are heeded; otherwise success deletes
+            all.
+        concurrency: Batches at once; ``None`` is as many as the function can run.
+
+    Raises:
+        AwsError: for a batch size out of range, or a queue whose visibility time-out is shorter than the
+            function's.
+    """
 
     def __init__(
         self,
@@ -88,6 +107,7 @@ class EventSourceMapping:
         while True:
             if self._concurrency is not None:
                 await self._concurrency.acquire()
+            # Before messages are taken: a batch that is throttled would count as received.
             await self.function.free()
             messages = await self._sqs.poll(self.queue, self._batch_size, None, None, _ROOM)
             self._counts["sqs.ReceiveMessage (mapping)"] += 1
@@ -142,6 +162,8 @@ class EventSourceMapping:
         if not isinstance(failures, list):
             return None
         names = [f.get("itemIdentifier") if isinstance(f, dict) else None for f in failures]
+        # An id that was not in the batch makes the whole report invalid, as on Lambda: then everything comes
+        # back.
         if any(not isinstance(name, str) or name not in known for name in names):
             return None
         return {str(name) for name in names}

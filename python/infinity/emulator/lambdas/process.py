@@ -26,7 +26,14 @@ INIT_SECONDS = 10.0
 
 
 class Process:
-    """``variables`` are the emulator's (``AWS_ENDPOINT_URL`` …); ``heard`` gets each line that the process writes."""
+    """One environment. The process starts with the first run, and is frozen between runs.
+
+    Args:
+        settings: Its ``handler`` is ``module.function`` in ``code``.
+        arn: Of the function.
+        variables: The emulator's (``AWS_ENDPOINT_URL`` …), beneath the function's own.
+        heard: Gets each line that the process writes.
+    """
 
     def __init__(
         self, settings: FunctionSettings, arn: str, variables: Mapping[str, str], heard: Callable[[str], None]
@@ -68,6 +75,7 @@ class Process:
         await self._first(ended, seconds)
         if ended.done():
             return ended.result()
+        # Asked before ``kill``, which would hide whether somebody else had killed it.
         killed = not self.alive
         self.kill()
         if self._exited.is_set() or killed:
@@ -139,6 +147,7 @@ class Process:
             limit=1 << 20,
         )
         self._tasks = [asyncio.create_task(self._listen(self._process))]
+        # Killed while it was starting: there was nothing yet that a signal could reach.
         if not self.alive:
             self._signal(signal.SIGKILL)
 
@@ -163,6 +172,8 @@ class Process:
         inherited = {n: os.environ[n] for n in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if n in os.environ}
         python = {"PYTHONPATH": os.pathsep.join([root, *paths])}
         usual = {"LANG": "en_US.UTF-8", "LAMBDA_DISABLE_PREVIEW_WARN": "1"}
+        # Later ones win: what Lambda reserves cannot be set by the function, and its own settings win over
+        # the emulator's.
         return {**inherited, **usual, **python, **self._variables, **settings.environment, **reserved}
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:

@@ -20,7 +20,13 @@ _ROOT = "/2018-06-01/runtime"
 
 
 class RuntimeApi:
-    """``resting`` is called when the runtime waits and has nothing to do, ``rousing`` when it is about to get something."""
+    """The server for one environment. Make it in a running event loop.
+
+    Args:
+        arn: Of the function.
+        resting: Called when the runtime waits and has nothing to do; the process may be frozen then.
+        rousing: Called when the runtime is about to get something; the process must run again.
+    """
 
     def __init__(self, arn: str, resting: Callable[[], None], rousing: Callable[[], None]) -> None:
         self._arn = arn
@@ -50,13 +56,22 @@ class RuntimeApi:
             await self._runner.cleanup()
 
     def give(self, invocation: Invocation, deadline: int) -> asyncio.Future[Outcome]:
-        """The next invocation; ``deadline`` in ms since the epoch, by the system's clock. Its outcome when the runtime reports it."""
+        """Give the runtime its next invocation. One at a time: the one before must have ended.
+
+        Args:
+            invocation: What it gets.
+            deadline: Milliseconds since the epoch, by the system's clock.
+
+        Returns:
+            The outcome, once the runtime reports it. It is never set if the process ends first.
+        """
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._current = (invocation.id, ended)
         self._given.put_nowait((invocation, deadline))
         return ended
 
     async def _next(self, _: web.Request) -> web.Response:
+        # The first question for work says that initialisation is over.
         if not self.ready.done():
             self.ready.set_result(None)
         elif self._given.empty():

@@ -57,7 +57,16 @@ class Lambdas(RestJsonService):
     # for tests and the command
 
     def create(self, name: str, handler: str | Handler | None = None, **settings: Any) -> Function:
-        """A function; ``settings`` are those of ``FunctionSettings``."""
+        """Set up a function.
+
+        Args:
+            name: Letters, digits, ``_`` and ``-``; at most 64.
+            handler: ``module.function`` for a process of its own, or a callable in this process.
+            settings: Further fields of ``FunctionSettings``.
+
+        Raises:
+            AwsError: for a bad or taken name, or settings that Lambda would refuse.
+        """
         if re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name) is None:
             raise AwsError("ValidationException", f"{name!r} is not a function's name")
         if name in self._functions:
@@ -68,7 +77,14 @@ class Lambdas(RestJsonService):
         return self._functions[name]
 
     def function(self, name: str) -> Function:
-        """By its name or ARN; a version or an alias after it is taken for the function itself."""
+        """Find a function.
+
+        Args:
+            name: Its name or ARN; a version or an alias behind it is taken for the function itself.
+
+        Raises:
+            AwsError: if there is none.
+        """
         match = re.fullmatch(
             r"(?:arn:aws:lambda:[^:]*:\d*:function:|\d*:function:)?([^:]+)(?::[\w$-]+)?", name
         )
@@ -82,7 +98,13 @@ class Lambdas(RestJsonService):
         return list(self._functions.values())
 
     def map(self, queue: str, function: str, **settings: Any) -> EventSourceMapping:
-        """Give the queue's messages to the function from now on. ``settings``: ``batch_size``, ``report_failures``, ``concurrency``."""
+        """Give a queue's messages to a function from now on.
+
+        Args:
+            queue: Name, ARN or URL.
+            function: Name or ARN.
+            settings: ``batch_size``, ``report_failures`` and ``concurrency`` of ``EventSourceMapping``.
+        """
         mapping = EventSourceMapping(
             self._sqs,
             self._sqs.queue(queue),
@@ -97,7 +119,16 @@ class Lambdas(RestJsonService):
         return mapping
 
     async def url(self, function: str, auth: Auth = "NONE", *, port: int = 0) -> str:
-        """A Function URL, ending in ``/``, on a port of its own; ``auth``: ``NONE`` or ``AWS_IAM``."""
+        """Open a Function URL on a port of its own.
+
+        Args:
+            function: Name or ARN.
+            auth: ``NONE``, or ``AWS_IAM`` for signed requests only.
+            port: 0 takes a free one.
+
+        Returns:
+            The URL, ending in ``/``.
+        """
         made = FunctionUrl(
             self.function(function), auth, self._credentials, self._region, self._account, self._timeline
         )
@@ -106,7 +137,11 @@ class Lambdas(RestJsonService):
         return made.url
 
     def kill(self) -> int:
-        """Kill every environment of every function. How many there were."""
+        """Kill every environment of every function; for tests of crashes.
+
+        Returns:
+            How many there were.
+        """
         return sum(function.kill() for function in self._functions.values())
 
     @property
@@ -115,6 +150,7 @@ class Lambdas(RestJsonService):
         return self.events.waiting > 0 or any(function.running for function in self._functions.values())
 
     async def close(self) -> None:
+        # The ways in first, so that nothing begins while the rest is closed.
         await asyncio.gather(*(url.close() for url in self.urls))
         await asyncio.gather(*(mapping.close() for mapping in self.mappings))
         await self.events.close()

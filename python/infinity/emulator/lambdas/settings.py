@@ -19,11 +19,24 @@ _ENVIRONMENT_BYTES = 4096
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """``handler`` is ``"module.function"`` in ``code`` for a process of its own, or a callable in this one.
+    """How a function is set up.
 
-    ``start`` makes a callable for each new environment, for handlers that keep something between invocations. ``timeout`` is in
-    seconds, ``memory`` in MB (it is told, not enforced). ``layers`` are unpacked directories with ``python/`` in them.
-    ``concurrency`` is the reserved one. ``on_failure`` is the ARN of a queue for events that could not be handled.
+    Args:
+        name: Of the function.
+        handler: ``"module.function"`` in ``code`` for a process of its own, or a callable in this one.
+        start: Makes a callable for each new environment, for handlers that keep something between
+            invocations.
+        environment: At most 4 KB, names included.
+        timeout: Seconds, up to 900.
+        memory: In MB; it is told, not enforced.
+        code: The directory of the handler's module.
+        layers: Unpacked directories with ``python/`` in them.
+        concurrency: The reserved one; ``None`` is without a limit.
+        on_failure: ARN of a queue for events that could not be handled.
+
+    Raises:
+        ValueError: unless exactly one of ``handler`` and ``start`` is given.
+        AwsError: for what Lambda would refuse.
     """
 
     name: str

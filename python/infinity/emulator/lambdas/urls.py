@@ -35,6 +35,17 @@ _TEXT = (
 
 
 class FunctionUrl:
+    """The URL of one function.
+
+    Args:
+        function: What is invoked, once for each request.
+        auth: ``NONE``, or ``AWS_IAM`` for signed requests only.
+        credentials: That requests are signed with.
+        region: That they are signed for.
+        account: Told to the function.
+        timeline: The emulator's.
+    """
+
     def __init__(
         self,
         function: Function,
@@ -98,6 +109,7 @@ class FunctionUrl:
         now = self._timeline.now()
         headers = {name: value for name, value in request.headers.items() if name != "cookie"}
         host = headers.get("host", f"{HOST}:{self.port}")
+        # As Lambda sets them, whatever the caller sent: a function may trust them.
         headers |= {"x-forwarded-proto": "http", "x-forwarded-port": str(self.port), "x-forwarded-for": HOST}
         event: dict[str, Any] = {
             "version": "2.0",
@@ -156,6 +168,7 @@ def _response(outcome: Outcome) -> web.Response:
         value = outcome.value()
     except ValueError:
         return _error(502, "Internal Server Error")
+    # Whatever is no response by its form is the body of one, with status 200.
     if not isinstance(value, dict) or "statusCode" not in value:
         return web.Response(body=outcome.payload or b"null", content_type="application/json")
     try:

@@ -24,7 +24,12 @@ _OTHERWISE = "or give a database with --store postgresql://…"
 
 
 class Database:
-    """``directory`` is made if it is not there. Run by root, the server runs as ``nobody``, as PostgreSQL wants it."""
+    """One server, on a socket that nobody else can reach.
+
+    Args:
+        directory: Holds the data and the log; made if it is not there. Run by root, the server runs as
+            ``nobody``, because PostgreSQL does not run as root.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -39,7 +44,11 @@ class Database:
         return f"postgresql://infinity@/postgres?host={self._sockets}"
 
     async def start(self) -> None:
-        """Returns when it takes connections. ``ConfigError`` says what to do if there is no server, or it does not start."""
+        """Start the server, and return when it takes connections.
+
+        Raises:
+            ConfigError: says what to do if there is no server, or it does not start.
+        """
         binaries = _binaries()
         self._prepare()
         if not (self._data / "PG_VERSION").exists():
@@ -63,7 +72,7 @@ class Database:
         await self._ready()
 
     async def close(self) -> None:
-        """What was committed is kept."""
+        """Stop the server; what was committed is kept."""
         if self._server is not None and self._server.returncode is None:
             # "Fast": connections are cut, nothing else.
             self._server.send_signal(signal.SIGINT)
@@ -96,6 +105,8 @@ class Database:
         made = Path("/tmp") / f"infinity-{name}"  # noqa: S108 - checked, below
         if made.exists():
             owners = {os.geteuid(), pwd.getpwnam(self._user).pw_uid if self._user else os.geteuid()}
+            # Everybody may write to /tmp: a directory that somebody else put there would hand them the
+            # database.
             if made.is_symlink() or made.stat().st_uid not in owners:
                 raise ConfigError(f"{made} belongs to somebody else; remove it, {_OTHERWISE}")
             shutil.rmtree(made)
@@ -126,6 +137,7 @@ class Database:
         try:
             async with asyncio.timeout(STARTS_WITHIN):
                 while not await _answers(socket):
+                    # Ends at once if the server does, and does not wait for the rest of the time.
                     done, _ = await asyncio.wait([ended], timeout=0.05)
                     if done:
                         break

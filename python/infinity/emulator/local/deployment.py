@@ -36,7 +36,13 @@ FUNCTIONS = ("agent", "receiver", "api", "relay", "dead_letters", "sweep")
 
 
 class Deployment:
-    """``heard(function, line)`` gets what the functions print."""
+    """One local deployment.
+
+    Args:
+        plan: What is deployed.
+        folder: Where its state is kept; opened by the caller.
+        heard: Gets the function's name and each line that it prints.
+    """
 
     def __init__(self, plan: Plan, folder: Folder, heard: Callable[[str, str], None]) -> None:
         self._plan = plan
@@ -58,8 +64,14 @@ class Deployment:
         return self.variables["INFINITY_API_TOKEN"]
 
     async def start(self) -> None:
-        """Database, tables, services, functions. ``ConfigError`` or ``StoreError`` says what is in the way."""
+        """Start the database, make the tables, then the services and the functions.
+
+        Raises:
+            ConfigError: says which port, file or setting is in the way.
+            StoreError: if the database cannot be reached or has other tables.
+        """
         toolsets = [_function_name(name) for name in self._plan.toolsets]
+        # Kept from the first start on: callback URLs that tool servers hold name these ports (L19).
         credentials, token, ports = self._folder.settings(self._plan.ports, toolsets)
         store = await self._store()
         await opening.migrate(store)
@@ -86,14 +98,16 @@ class Deployment:
         places |= self._make_toolsets(ports)
         own = {"INFINITY_API_URL": self.api, "INFINITY_CODE": str(self._plan.code.absolute())}
         self.variables = {**self._aws.environment(), **places, **self._named(), **own}
+        # Only now are all addresses known that the functions are told.
         self._make_functions(places)
         await self._connect(ports)
         self._folder.tell(self.variables)
 
     async def close(self) -> None:
-        """Functions end where they are, as on Lambda; what the services hold is kept."""
+        """Stop everything. Functions end where they are, as on Lambda; what the services hold is kept."""
         if self._aws is not None:
             aws, self._aws = self._aws, None
+            # Before it is written down: nothing may move while it is read.
             await aws.close()
             self._folder.keep_services(taken(aws))
         if self._database is not None:
@@ -198,6 +212,7 @@ class Deployment:
                 raise ConfigError(
                     f"port {ports[name]} on {HOST} cannot be used for the {name} ({error.strerror}); whoever has it must give it up, or use another directory with --state"
                 ) from None
+        # Last: from here on messages of an earlier run are processed, and everything must be there.
         lambdas.map("infinity-inbox.fifo", "agent", concurrency=self._plan.concurrency)
         lambdas.map("infinity-delay", "relay")
         lambdas.map("infinity-dead-letters.fifo", "dead_letters")

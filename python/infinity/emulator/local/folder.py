@@ -21,6 +21,12 @@ PORTS = ("aws", "receiver", "api")
 
 
 class Folder:
+    """The state of one local deployment.
+
+    Args:
+        path: The directory.
+    """
+
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.log = self.path / "functions.log"
@@ -31,8 +37,13 @@ class Folder:
         self._lock: IO[str] | None = None
 
     def open(self) -> None:
-        """Make it, for this process alone. ``ConfigError`` if another one has it."""
+        """Make the directory, and lock it for this process.
+
+        Raises:
+            ConfigError: if another process has it; the text names its id.
+        """
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # It lies in a project's directory: keys and messages must not end up in its repository.
         ignore = self.path / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")
@@ -61,7 +72,12 @@ class Folder:
     ) -> tuple[Credentials, str, dict[str, int]]:
         """Credentials of AWS, the API's token and the ports: made once and then kept.
 
-        ``wanted`` ports take the place of kept ones; ``more`` are names of further ports.
+        Args:
+            wanted: Ports that take the place of kept ones, by name; 0 keeps.
+            more: Names of further ports, besides ``PORTS``.
+
+        Raises:
+            ConfigError: if the file cannot be read; it is never taken for empty (I8).
         """
         kept = self._read(self._settings) or {}
         earlier: dict[str, int] = kept.get("ports", {})
@@ -80,10 +96,15 @@ class Folder:
         return Credentials(key, secret), token, {name: int(port or 0) for name, port in ports.items()}
 
     def services(self) -> dict[str, Any] | None:
-        """What the stand-ins held."""
+        """What the stand-ins held when they were stopped; ``None`` at the first start.
+
+        Raises:
+            ConfigError: if the file cannot be read.
+        """
         return self._read(self._services)
 
     def keep_services(self, document: dict[str, Any]) -> None:
+        """Write down what the stand-ins hold, whole or not at all."""
         self._write(self._services, json.dumps(document))
 
     def open_log(self) -> IO[str]:
@@ -91,7 +112,7 @@ class Folder:
         return open(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a")
 
     def tell(self, variables: Mapping[str, str]) -> None:
-        """A file for a shell to source."""
+        """Write a file for a shell to source, with these variables."""
         lines = [f"export {name}={_quoted(value)}\n" for name, value in variables.items()]
         self._write(self.environment, "".join(lines))
 
@@ -115,6 +136,7 @@ class Folder:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
             file.flush()
+            # Before the rename, or a loss of power could leave an empty file under the final name.
             os.fsync(file.fileno())
         beside.replace(path)
 

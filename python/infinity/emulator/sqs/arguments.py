@@ -22,6 +22,18 @@ def handle(arguments: Mapping[str, Any]) -> str:
 
 
 def between(arguments: Mapping[str, Any], parameter: str, least: int, most: int, reason: str) -> int | None:
+    """An optional whole number of a request.
+
+    Args:
+        arguments: The request's JSON object.
+        parameter: Its name.
+        least: The smallest that is allowed.
+        most: The largest.
+        reason: SQS's words for a value out of range.
+
+    Raises:
+        AwsError: if it is out of range or no whole number.
+    """
     value = arguments.get(parameter)
     if value is None:
         return None
@@ -31,7 +43,11 @@ def between(arguments: Mapping[str, Any], parameter: str, least: int, most: int,
 
 
 def entries(arguments: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Of a batch; ``AwsError`` if there are none, too many, or two of one id."""
+    """The entries of a batch.
+
+    Raises:
+        AwsError: if there are none, too many, or two of one id.
+    """
     given: list[Mapping[str, Any]] = arguments.get("Entries") or []
     if not given:
         raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")

@@ -61,7 +61,15 @@ class _Group:
 
 
 class Queue:
-    """``now`` gives ms; ``find`` the queue with an ARN, for dead letters."""
+    """One queue and its messages, in memory.
+
+    Args:
+        name: A FIFO queue's ends in ``.fifo``.
+        arn: Of the queue.
+        settings: Its attributes; may be replaced at any time.
+        now: Milliseconds since the epoch.
+        find: Gives the queue with an ARN, for dead letters; ``None`` if there is none.
+    """
 
     def __init__(
         self,
@@ -92,10 +100,20 @@ class Queue:
     # sending
 
     def send(self, message: Message, delay: int | None = None) -> Message:
-        """The message that the queue now holds: an earlier one, if this one repeats it. ``delay`` in ms, else the queue's."""
+        """Take a message in, unless it repeats one.
+
+        Args:
+            message: Checked already (``sending.checked``).
+            delay: Milliseconds; ``None`` is the queue's own.
+
+        Returns:
+            The message that the queue now holds: on a FIFO queue an earlier one, if its deduplication id
+            was sent within five minutes, *even when that one was deleted since*.
+        """
         now = self._now()
         key = (message.group if self.settings.per_group else "", message.deduplication_id or "")
         if self.settings.fifo:
+            # The window counts from the first send, and a repeat does not prolong it.
             while self._sent and next(iter(self._sent.values()))[0] + DEDUPLICATION_MS <= now:
                 self._sent.popitem(last=False)
             if key in self._sent:
@@ -124,7 +142,16 @@ class Queue:
     # receiving
 
     def receive(self, most: int, visibility: int | None = None, room: float = math.inf) -> list[Message]:
-        """Up to ``most`` messages, in flight from now on for ``visibility`` ms (else the queue's). ``room``: for their bodies, in bytes of JSON; one always fits."""
+        """Take messages out of sight.
+
+        Args:
+            most: Messages at once.
+            visibility: Milliseconds for which they are in flight; ``None`` is the queue's own.
+            room: For their bodies, in bytes of JSON; one always fits.
+
+        Returns:
+            In order within each group; no message of a group of which one is in flight.
+        """
         now = self._now()
         self._release(now)
         self._forget(now)
@@ -136,6 +163,8 @@ class Queue:
             group = self._groups.get(name)
             if group is None or group.in_flight or group.messages[0].sequence != sequence:
                 continue
+            # As documented: a FIFO queue looks through so many messages for groups that are free, and no
+            # further.
             if sequence > horizon:
                 heapq.heappush(self._ready, (sequence, name))
                 break
@@ -152,6 +181,7 @@ class Queue:
         now = self._now()
         count = 0
         for message in list(group.messages):
+            # A message that is not visible yet holds up those behind it in its group: order is kept.
             if count == most or message.visible_at > now:
                 break
             if taken and _size(*taken, message) > room:
@@ -189,6 +219,7 @@ class Queue:
         """What was hidden until now is visible again."""
         while self._hidden and self._hidden[0][0] <= now:
             due_at, _, message = heapq.heappop(self._hidden)
+            # Deleted, or hidden for longer since: another entry in the heap speaks for it.
             if self._messages.get(message.id) is not message or message.visible_at != due_at:
                 continue
             group = self._groups[message.group]
@@ -205,6 +236,7 @@ class Queue:
     def _forget(self, now: int) -> None:
         """Drop what was kept for the retention period."""
         before = now - self.settings.retention
+        # Retention counts from the time of sending, also for a message in flight.
         while self._messages and (oldest := next(iter(self._messages.values()))).sent_at <= before:
             self._remove(oldest)
 
@@ -216,10 +248,15 @@ class Queue:
     # what was received
 
     def handle(self, message: Message) -> str:
+        """The receipt handle of a message for its latest receive; an earlier receive's handle has expired."""
         return base64.b64encode(f"{self.arn} {message.id} {message.receives}".encode()).decode()
 
     def delete(self, handle: str) -> None:
-        """Once more is harmless; on a FIFO queue a handle that has expired is an error."""
+        """Delete a message that was received. Once more is harmless.
+
+        Raises:
+            AwsError: for a handle that is none, and on a FIFO queue for one that has expired.
+        """
         message, receives = self._named(handle)
         if message is None:
             return
@@ -233,6 +270,15 @@ class Queue:
         self._tell()
 
     def change_visibility(self, handle: str, milliseconds: int) -> None:
+        """Let a received message come back at another time.
+
+        Args:
+            handle: Of its latest receive.
+            milliseconds: From now on; 0 is at once.
+
+        Raises:
+            AwsError: if the message is not in flight, or would be hidden for more than twelve hours.
+        """
         message, receives = self._named(handle)
         now = self._now()
         if message is None or not self._holds(message, receives):
@@ -283,7 +329,11 @@ class Queue:
         self._groups.clear()
 
     def expire(self) -> int:
-        """As if the time of everything in flight were over. How many messages that were."""
+        """Let everything in flight come back now, as if its time were over; for tests.
+
+        Returns:
+            How many messages those were.
+        """
         now = self._now()
         self._release(now)
         flying = [message for message in self._messages.values() if message.in_flight]
@@ -324,7 +374,14 @@ class Queue:
         return None
 
     def listen(self, told: Callable[[], None]) -> Callable[[], None]:
-        """``told`` is called when something may have become visible. Gives the way to stop that."""
+        """Hear of changes.
+
+        Args:
+            told: Called when something may have become visible. It must not receive by itself.
+
+        Returns:
+            Ends that.
+        """
         self._listeners.append(told)
         return lambda: self._listeners.remove(told)
 

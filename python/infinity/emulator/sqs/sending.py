@@ -22,7 +22,18 @@ _NOT_HERE = "The request include parameter that is not valid for this queue type
 
 
 def checked(queue: Queue, entry: Mapping[str, Any]) -> tuple[Message, int | None]:
-    """The message that ``SendMessage`` asks for and its delay in ms; ``AwsError`` if the queue would refuse it."""
+    """Check what ``SendMessage`` asks for.
+
+    Args:
+        queue: Where it is to go.
+        entry: The request, or an entry of a batch.
+
+    Returns:
+        The message, and its delay in milliseconds; ``None`` is the queue's own.
+
+    Raises:
+        AwsError: if the queue would refuse it.
+    """
     body = entry.get("MessageBody")
     if not body or not isinstance(body, str):
         raise missing("MessageBody")

@@ -23,7 +23,14 @@ __all__ = ["Sqs"]
 
 
 class Sqs(JsonService):
-    """``base`` gives the address that queue URLs begin with. ``create`` and ``queue`` are for tests."""
+    """The service.
+
+    Args:
+        timeline: The emulator's.
+        region: For ARNs.
+        account: For ARNs and URLs.
+        base: Gives the address that queue URLs begin with; known once the server listens.
+    """
 
     name = "sqs"
     target = "AmazonSQS"
@@ -57,7 +64,18 @@ class Sqs(JsonService):
     # for tests and the other stand-ins
 
     def create(self, name: str, **attributes: object) -> str:
-        """The URL of a new queue; FIFO if its name ends so. ``attributes`` as SQS calls them: ``VisibilityTimeout=60``."""
+        """Make a queue, FIFO if its name ends so; for tests.
+
+        Args:
+            name: Of the queue.
+            attributes: As SQS calls them: ``VisibilityTimeout=60``.
+
+        Returns:
+            Its URL.
+
+        Raises:
+            AwsError: for a name or an attribute that SQS would refuse.
+        """
         given = {
             key: str(value).lower() if isinstance(value, bool) else str(value)
             for key, value in attributes.items()
@@ -171,6 +189,11 @@ class Sqs(JsonService):
     # sending
 
     def send_message(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The operation ``SendMessage``, also for schedules, which send without a request.
+
+        Raises:
+            AwsError: if the queue does not exist, or would refuse the message.
+        """
         queue = self._asked(arguments)
         message, delay = checked(queue, arguments)
         kept = queue.send(message, delay)
@@ -229,12 +252,21 @@ class Sqs(JsonService):
         patience: int | None,
         room: float = math.inf,
     ) -> list[Message]:
-        """What ``receive`` gives, waiting for something for ``patience`` ms (``None``: for ever).
+        """Receive, waiting for something to come.
 
-        The wait ends by the emulator's clock, or by the system's: a client does not wait for a clock that stands still.
+        The wait ends by the emulator's clock, or by the system's: a client does not wait for a clock that
+        stands still.
+
+        Args:
+            queue: Where from.
+            most: Messages at once.
+            visibility: As for ``Queue.receive``.
+            patience: Milliseconds; ``None`` waits for ever.
+            room: As for ``Queue.receive``.
         """
         changed = asyncio.Event()
         until = None if patience is None else self._timeline.now() + patience
+        # Before the first look, so that nothing that comes in between is missed.
         stop = queue.listen(changed.set)
         try:
             async with asyncio.timeout(None if patience is None else patience / 1000):

@@ -55,7 +55,15 @@ class Settings:
 
     @classmethod
     def of(cls, name: str, given: Mapping[str, str]) -> Settings:
-        """Raises ``AwsError`` for a name or value that SQS would refuse."""
+        """Read a queue's attributes.
+
+        Args:
+            name: Of the queue.
+            given: Attributes by SQS's names; what is missing has SQS's default.
+
+        Raises:
+            AwsError: for a name or value that SQS would refuse.
+        """
         fifo = _fifo(name, given)
         numbers = {key: _number(key, given.get(key)) for key in _NUMBERS}
         words = {key: _word(key, given.get(key), fifo) for key in _FIFO_WORDS}
