@@ -46,6 +46,7 @@ from infinity.engine.reopening import reopened
 from infinity.engine.retention import Retention
 from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
+from infinity.engine.slices import Slices
 from infinity.engine.timers import Timers
 from infinity.engine.watched import Unwatched, Watch
 from infinity.errors import (
@@ -171,7 +172,8 @@ class Runtime:
         self._views = ViewLimits(store, settings.limits, alone=sole_writer)
         self.outbox = Outbox(services)
         self.timers = Timers(services)
-        self.loop = Loop(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
+        self.slices = Slices(services, self.outbox, alarm or self.timers, sole_writer=sole_writer)
+        self.loop = Loop(services, self.slices)
         self._held_back = HeldBack(services)
         self.damage: dict[str, str] = {}
         """Threads of which damaged entries have been read here, and what was said of them."""
@@ -207,7 +209,7 @@ class Runtime:
         committed = await self._held_back.add(suspect) if suspect is not None else None
         await self.loop.suspend(self._held_back.threads)
         if committed is not None:
-            self.loop.follow(committed)
+            self.slices.follow(committed)
 
     async def _end_removed(self) -> None:
         await self.end_removed()
@@ -252,7 +254,7 @@ class Runtime:
     @property
     def running(self) -> set[str]:
         """Threads whose slice runs now."""
-        return set(self.loop.running)
+        return set(self.slices.running)
 
     # threads
 
@@ -272,7 +274,7 @@ class Runtime:
             if id is None:
                 raise
             return thread_id
-        self.loop.follow(Committed(delta, messages))
+        self.slices.follow(Committed(delta, messages))
         return thread_id
 
     async def send(
@@ -303,7 +305,7 @@ class Runtime:
             messages = await self.store.commit(delta)
         except Conflict:
             return True  # Somebody else has opened it meanwhile, or it is gone: the next try says which.
-        self.loop.follow(Committed(delta, messages))
+        self.slices.follow(Committed(delta, messages))
         return True
 
     async def control(
@@ -320,7 +322,7 @@ class Runtime:
         if action is Action.RESUME and await self._held_back.remove(thread):
             await self._let_go_on([thread])
         if action in (Action.INTERRUPT, Action.STOP, Action.CLOSE) and accepted.message is not None:
-            self.loop.interrupt(thread, action)
+            self.slices.interrupt(thread, action)
         return accepted
 
     async def resume_all(self, problem: str | None = None) -> list[str]:
@@ -583,10 +585,10 @@ class Runtime:
 
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
-        current, failing = self.loop.running.get(thread), self.loop.failing.get(thread)
+        current, failing = self.slices.running.get(thread), self.slices.failing.get(thread)
         began = current.started_at if current is not None else self._clock.now()
         here = Here(
-            running=began if thread in self.loop.running else None,
+            running=began if thread in self.slices.running else None,
             held=current.held_until if current is not None else None,
             queued=self._mailbox.queued(thread),
             failing=self.failing(thread),
@@ -597,17 +599,17 @@ class Runtime:
 
     def busy(self, thread: str) -> bool:
         """Whether a slice of the thread runs here, has failed and is tried again, or is about to run."""
-        running = thread in self.loop.running or thread in self.loop.failing
+        running = thread in self.slices.running or thread in self.slices.failing
         return running or thread in self._held_back.threads or bool(self._mailbox.queued(thread))
 
     def failing(self, thread: str) -> str | None:
         """Why the thread's last slice failed, while it is being tried again."""
-        found = self.loop.failing.get(thread)
+        found = self.slices.failing.get(thread)
         return None if found is None else str(found.problem)
 
     def all_failing(self) -> dict[str, str]:
         """The same of all threads whose slices fail here."""
-        return {thread: str(failing.problem) for thread, failing in self.loop.failing.items()}
+        return {thread: str(failing.problem) for thread, failing in self.slices.failing.items()}
 
     # doors
 

@@ -25,11 +25,18 @@ def grows(node: ast.expr) -> bool:
 
 
 def by_hand(tree: ast.AST) -> Iterator[int]:
-    """Lines with ``min(wait * 2, longest)``, ``min(first * 2**tries, longest)`` or ``wait *= 2``."""
+    """Lines with ``min(wait * 2, longest)``, ``first * 2**tries`` or ``wait *= 2``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "min":
             given = [inner for each in node.args for inner in (each, *getattr(each, "args", ()))]
             if any(map(grows, given)):
+                yield node.lineno
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.left, ast.Constant)
+            and node.left.value in (2, 2.0)
+        ):
+            if isinstance(node.op, ast.Pow) and not isinstance(node.right, ast.Constant):
                 yield node.lineno
         elif (
             isinstance(node, ast.AugAssign)
@@ -46,7 +53,7 @@ def test_the_search_finds_what_is_written_by_hand() -> None:
         "pause = min(1000 * 2**tries, longest)",
         "w = min(max(w * 2, a), b)",
     ):
-        assert list(by_hand(ast.parse(line))) == [1], line
+        assert set(by_hand(ast.parse(line))) == {1}, line
     for line in ("size = min(length * 3 // 4, 5)", "wait = backoff.wait(tries)", "most = 250 * 2**20"):
         assert list(by_hand(ast.parse(line))) == [], line
 

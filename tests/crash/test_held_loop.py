@@ -16,18 +16,18 @@ from tests.crash.host import Host
 from infinity.models.script import Reply
 
 FAULT = """
-import infinity.engine.loop as loop
+import infinity.engine.slices as slices
 import infinity.local.daemon as daemon
 
 daemon.HELD = 0.2
-genuine = loop.prepare
+genuine = slices.prepare
 
 def prepare(slice, batch):
     while any(b"hang for ever" in message.body for message in batch):
         pass
     genuine(slice, batch)
 
-loop.prepare = prepare
+slices.prepare = prepare
 """
 """For an interpreter's start: a message that makes its slice hold the loop, as a fault that nobody foresaw would."""
 BAD, GOOD = "thread-that-hangs", "another-thread"

@@ -25,12 +25,13 @@ def test_every_method_on_the_journey_exists() -> None:
     sources = {
         "Runtime": "python/infinity/runtime.py",
         "Loop": "python/infinity/engine/loop.py",
+        "Slices": "python/infinity/engine/slices.py",
         "Store": "python/infinity/abc/store.py",
         "Thread": "python/infinity/_core.pyi",
         "Journal": "python/infinity/_core.pyi",
     }
     text = "".join(page.read_text() for page in PAGES)
-    methods = set(re.findall(r"`(Runtime|Loop|Store|Thread|Journal)\.(\w+)", text))
+    methods = set(re.findall(r"`(Runtime|Loop|Slices|Store|Thread|Journal)\.(\w+)", text))
     assert methods
     missing = [
         f"{owner}.{name}"

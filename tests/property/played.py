@@ -128,7 +128,7 @@ class PlayedWorld(World, Witness):
         async def nothing() -> None:
             return
 
-        self.runtime.loop._last_words = nothing  # type: ignore[method-assign]
+        self.runtime.slices.last_words = nothing  # type: ignore[method-assign]
         await self._shut(0)
         self.crashed = True
         self.purchases.all_lost()

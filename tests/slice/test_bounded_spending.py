@@ -98,13 +98,13 @@ async def test_a_provider_that_raises_anything_is_asked_a_bounded_number_of_time
 async def test_a_slice_that_fails_after_its_turn_was_paid_for_parks(
     open_world: Any, monkeypatch: Any, error: Exception
 ) -> None:
-    from infinity.engine import loop
+    from infinity.engine import slices
 
     async def buggy(slice: Any, turn: Any) -> None:
         slice.spend(turn.usage)
         raise error
 
-    monkeypatch.setattr(loop, "dispatch", buggy)
+    monkeypatch.setattr(slices, "dispatch", buggy)
     world = await few(open_world)
     world.model.then(*[say("never recorded")] * 100)
     thread = await world.thread("go")
@@ -251,8 +251,8 @@ async def test_one_conflict_does_not_park_what_the_host_has_received_often(
         return await genuine(delta)
 
     monkeypatch.setattr(world.store, "commit", commit)
-    often = partial(world.runtime.loop.run_slice, receives=FEW.retries.slices + 2)
-    monkeypatch.setattr(world.runtime.loop, "run_slice", often)
+    often = partial(world.runtime.slices.run, receives=FEW.retries.slices + 2)
+    monkeypatch.setattr(world.runtime.slices, "run", often)
     await world.runtime.send(thread, "go")
     await until_it_rests(world, thread)
     await world.said(thread, "for good")

@@ -53,17 +53,17 @@ async def test_a_slice_whose_store_fails_is_tried_again_and_says_why(
 
 @pytest.mark.trap("B6")
 async def test_a_bug_in_one_slice_does_not_stop_the_others(world: World, monkeypatch: Any) -> None:
-    from infinity.engine import loop
+    from infinity.engine import slices
 
     broken = await world.runtime.create()
-    genuine = loop.dispatch
+    genuine = slices.dispatch
 
     async def buggy(slice: Any, turn: Any) -> None:
         if slice.thread.id == broken:
             raise ZeroDivisionError("a bug")
         await genuine(slice, turn)
 
-    monkeypatch.setattr(loop, "dispatch", buggy)
+    monkeypatch.setattr(slices, "dispatch", buggy)
     world.model.when("to the broken one", say("never"))
     world.model.when("to the other one", say("fine"))
     await world.runtime.send(broken, "to the broken one")

@@ -239,7 +239,7 @@ async def test_a_result_that_no_transaction_takes_is_an_error_for_the_model(
     await world.said(thread, "a part of it, then")
     assert "returned more than the runtime's store takes" in texts(world.model.requests[1]["messages"][-1])
     assert "small" in texts(world.model.requests[1]["messages"][-1])
-    assert world.runtime.loop.failing == {} and await world.store.inbox() == []
+    assert world.runtime.slices.failing == {} and await world.store.inbox() == []
     await world.close()
 
 

@@ -21,7 +21,7 @@ async def test_a_completion_that_does_not_fit_is_taken_back_and_asked_for_again(
     world.model.then(cut, say("all of it"))
     thread = await world.thread("hello")
     await cut.started.wait()
-    world.runtime.loop.expire(thread)
+    world.runtime.slices.expire(thread)
     await world.said(thread, "all of it")
     assert await world.kinds(thread) == ["user", "user", "turn"], "half a turn is no entry (L8)"
     assert (await world.model.request(2))["messages"] == (await world.model.request(1))["messages"]
@@ -32,7 +32,7 @@ async def test_turns_that_were_complete_are_kept(world: World) -> None:
     world.model.then(call(("no_such_tool", {})), cut, say("all of it"))
     thread = await world.thread("hello")
     await cut.started.wait()
-    world.runtime.loop.expire(thread)
+    world.runtime.slices.expire(thread)
     await world.said(thread, "all of it")
     assert await world.kinds(thread) == ["user", "user", "turn", "result", "turn"]
     assert len(world.model.requests) == 3, "the turn that was complete is not asked for again"
@@ -47,7 +47,7 @@ async def test_a_completion_that_never_fits_is_given_up_and_says_so(open_world: 
     thread = await world.thread("hello")
     for cut in cuts:
         await cut.started.wait()
-        world.runtime.loop.expire(thread)
+        world.runtime.slices.expire(thread)
     problem = await world.noted(thread, "problem", code="time_limit")
     assert "3 times in a row" in problem["text"]
     assert await world.store.timers(thread) == []
@@ -62,7 +62,7 @@ async def test_the_time_that_is_over_while_nothing_streams_ends_the_slice_after_
     world.model.then(say("hello"))
     thread = await world.thread("hello")
     await world.said(thread, "hello")
-    world.runtime.loop.expire(thread)
+    world.runtime.slices.expire(thread)
     assert await world.store.timers(thread) == [], "nobody has to be woken for nothing"
 
 

@@ -65,23 +65,6 @@ def test_no_exception_of_this_rule_is_kept_longer_than_it_is_needed() -> None:
     assert {name for name, _, _ in makers()} >= ALLOWED.keys() - {"engine/slice/complete.py"}
 
 
-def test_waits_are_computed_in_one_place() -> None:
-    """A doubling of one's own has no jitter, or no end."""
-    found = [
-        f"{path.relative_to(SOURCE)}:{node.lineno}"
-        for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.Pow)
-        and isinstance(node.left, ast.Constant)
-        and node.left.value in (2, 2.0)
-        and not isinstance(node.right, ast.Constant)
-        and not path.relative_to(SOURCE).as_posix().startswith(ELSEWHERE)
-    ]
-    allowed = ("backoff.py", "engine/loop.py", "engine/slice/complete.py")
-    assert not [each for each in found if not each.startswith(allowed)]
-
-
 @pytest.mark.parametrize("tries", [0, 1, 5, 10_000])
 def test_a_wait_is_between_its_least_share_and_its_longest(tries: int) -> None:
     assert Backoff(1, 60, chance=lambda: 1.0).wait(tries) == min(60.0, 2.0 ** min(tries, 9))

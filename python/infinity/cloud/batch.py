@@ -193,7 +193,7 @@ async def _work(
         messages = await _take_up(host, group, opened, effects)
     if messages and group.begun >= (most := host.runtime.settings.retries.slices):
         text = f"its slice ends the process that runs it: it did so {most} times in a row, alone; the function's log says how (memory, perhaps)"
-        await host.runtime.loop.give_up(group.thread, messages, "process", text)
+        await host.runtime.slices.give_up(group.thread, messages, "process", text)
         messages = []
     while messages:
         await _slice(host, group, messages, remaining)
@@ -277,13 +277,13 @@ async def _slice(
     host: Host, group: Group, messages: Sequence[Message], remaining: Callable[[], float]
 ) -> None:
     """One slice, begun anew when a twin has committed first (I1)."""
-    thread, loop = group.thread, host.runtime.loop
+    thread, slices = group.thread, host.runtime.slices
     expiring = spawn(_expire(host, thread, remaining), f"time limit of {thread}")
     listening = tend(partial(_listen, host, thread), f"listen for {thread}", backoff=LISTENING)
     try:
         for tried in range(1, TRIES + 1):
             try:
-                await loop.run_slice(thread, messages, receives=group.failures)
+                await slices.run(thread, messages, receives=group.failures)
             except Conflict:
                 if tried == TRIES:
                     raise
@@ -311,9 +311,9 @@ async def _expire(host: Host, thread: str, remaining: Callable[[], float]) -> No
     """Again and again: the slice may still be loading when its time is over."""
     await asyncio.sleep(max(remaining() - MARGIN, 0))
     while True:
-        current = host.runtime.loop.running.get(thread)
+        current = host.runtime.slices.running.get(thread)
         if current is not None and not current.out_of_time:
-            host.runtime.loop.expire(thread)
+            host.runtime.slices.expire(thread)
         await asyncio.sleep(0.25)
 
 
@@ -325,7 +325,7 @@ async def _listen(host: Host, thread: str) -> None:
         body = encode(Control(action=action, argument=found.argument))
         # The message first, so that the slice which the interrupt ends finds what it is to fold in.
         host.post_commit.hurry(Message(thread, found.message_id, Kind.CONTROL, body, accepted_at=host.now()))
-        host.runtime.loop.interrupt(thread, action)
+        host.runtime.slices.interrupt(thread, action)
 
 
 async def _interrupted(host: Host, thread: str) -> None:

@@ -6,7 +6,7 @@
     complete    render the request, stream the model, gather the turn                  (L8, R5)
     dispatch    plan every call of the turn; built-ins answer in place                 (I5, M1)
     commit      everything in one transaction                                          (I6)
-    (yield)     ``engine/loop.py`` releases the thread; the outbox delivers
+    (yield)     ``engine/slices.py`` announces what is durable, ``engine/loop.py`` releases the thread
 
 ``complete`` and ``dispatch`` repeat while the turn's calls were all answered in place; before each round what has arrived is consulted and prepared, too.
 

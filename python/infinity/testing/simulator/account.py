@@ -126,7 +126,7 @@ class Account:
 
     def _no_slice_fails(self) -> None:
         """I4: an invalid request is an assertion of the model's, and would be here. I8: what cannot be read is tried again."""
-        failing = self._world.runtime.loop.failing
+        failing = self._world.runtime.slices.failing
         reasons = [str(each.problem) for each in failing.values()]
         assert [why for why in reasons if not any(words in why for words in self._injected)] == []
 

@@ -43,10 +43,10 @@ class Purchases:
     def asked(self, reply: Any) -> None:
         thread = RUNNING.get()
         self._decide(thread)
-        loop = self._world.runtime.loop
-        if thread in loop._services.attempts.owes():
+        slices = self._world.runtime.slices
+        if thread in slices._services.attempts.owes():
             self._world.violations.append(f"{thread} buys while an attempt is not on record (I12)")
-        current = loop.running.get(thread)
+        current = slices.running.get(thread)
         # What a slice has bought ends the count for its further rounds.
         first = current is not None and not current.bought and not self._resumed[thread]
         if current is not None and first and current.thread.attempts < self._vain[thread]:

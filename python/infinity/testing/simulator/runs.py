@@ -277,7 +277,7 @@ class _Run:
         host, found = self.host, []
         found += [f"{thread} is at work" for thread in host.runtime.running]
         found += [
-            f"{thread} fails: {failing.problem}" for thread, failing in host.runtime.loop.failing.items()
+            f"{thread} fails: {failing.problem}" for thread, failing in host.runtime.slices.failing.items()
         ]
         found += [f"{message.thread} has {message.id} queued" for message in await host.store.inbox(0)]
         found += [f"{row.key} has not left" for row in await host.store.outbox()]

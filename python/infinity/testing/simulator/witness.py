@@ -50,8 +50,8 @@ class Witness:
 
     def watch_slices(self) -> None:
         """One at a time for each thread, each with what arrived next (I1). Of the present runtime, before it starts."""
-        loop, active = self.runtime.loop, Counter[str]()
-        genuine = loop.run_slice
+        slices, active = self.runtime.slices, Counter[str]()
+        genuine = slices.run
 
         async def watched(thread: str, batch: Sequence[Message], **how: Any) -> None:
             RUNNING.set(thread)
@@ -65,10 +65,10 @@ class Witness:
             try:
                 await genuine(thread, batch, **how)
             except Exception:
-                if thread not in loop._kept.threads():
+                if thread not in slices._kept.threads():
                     self.purchases.lost(thread)
                 raise
             finally:
                 active[thread] -= 1
 
-        loop.run_slice = watched  # type: ignore[method-assign]
+        slices.run = watched  # type: ignore[method-assign]
