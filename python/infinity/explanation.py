@@ -12,7 +12,7 @@ import msgspec
 from infinity._core import Call
 from infinity.abc import HELD_BACK, Problem, PromptRow, Store, read_entry, read_header
 from infinity.engine.memo import noted
-from infinity.engine.missing import missing
+from infinity.engine.missing import known
 from infinity.engine.outside import waiting_children
 from infinity.errors import DamagedStore, NewerStore
 
@@ -60,9 +60,7 @@ class Here:
 
 async def explain(store: Store, thread: str, here: Here) -> Explanation:
     """From the store, and from what the process knows."""
-    row = await store.thread(thread)
-    if row is None:
-        raise await missing(store, thread)
+    row = await known(store, thread)
     header = read_header(row)
     memo = noted(header)
     reasons: list[Reason] = []

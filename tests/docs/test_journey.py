@@ -24,6 +24,7 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
 def test_every_method_on_the_journey_exists() -> None:
     sources = {
         "Runtime": "python/infinity/runtime.py",
+        "Inbox": "python/infinity/engine/inbox.py",
         "Loop": "python/infinity/engine/loop.py",
         "Slices": "python/infinity/engine/slices.py",
         "Store": "python/infinity/abc/store.py",
@@ -31,7 +32,7 @@ def test_every_method_on_the_journey_exists() -> None:
         "Journal": "python/infinity/_core.pyi",
     }
     text = "".join(page.read_text() for page in PAGES)
-    methods = set(re.findall(r"`(Runtime|Loop|Slices|Store|Thread|Journal)\.(\w+)", text))
+    methods = set(re.findall(r"`(Runtime|Inbox|Loop|Slices|Store|Thread|Journal)\.(\w+)", text))
     assert methods
     missing = [
         f"{owner}.{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,10 +58,9 @@ async def test_what_was_queued_before_a_move_failed_goes_before_what_came_after(
             for _ in range(20):
                 await asyncio.sleep(0)
 
-    genuine = world.runtime.store
-    world.runtime.store = _Slow(genuine, method, meanwhile)
+    trees = world.runtime._trees
+    trees._services = replace(trees._services, store=_Slow(world.runtime.store, method, meanwhile))
     await world.runtime.unretire(thread)
-    world.runtime.store = genuine
     await world.said(thread, "both heard")
     await world.settled(thread)
     assert sent == [Status.ACCEPTED]

@@ -30,10 +30,10 @@ async def test_other_content_is_refused_while_the_first_is_queued(world: World) 
     thread = await world.thread()
     await world.runtime.control(thread, Action.STOP)
     await world.settled(thread)
-    world.runtime._keys._recent.clear()
+    world.runtime._inbox._keys._recent.clear()
     await world.runtime.loop.suspend([thread])
     await world.runtime.send(thread, "first", key="k")
-    world.runtime._keys._recent.clear()
+    world.runtime._inbox._keys._recent.clear()
     assert (await world.runtime.send(thread, "second", key="k")).status is Status.REUSED
     assert (await world.runtime.send(thread, "first", key="k")).status is Status.DUPLICATE
 

@@ -280,7 +280,7 @@ def _said(plain: _Plain, message_id: str, group: str | None, sent_at: int, size:
 
 def _check_content(blocks: list[Block]) -> list[Block]:
     """The rules of ``Runtime.send``. Not at the top: the relay has wakes only, and no runtime."""
-    from infinity.runtime import check_content
+    from infinity.engine.content import check_content
 
     return check_content(blocks)
 

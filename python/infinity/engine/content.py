@@ -11,13 +11,24 @@ from typing import Any
 
 import msgspec
 
-from infinity._core import admit
+from infinity._core import CoreError, admit
+from infinity.characters import whole_value
 from infinity.engine.slice.state import Slice
-from infinity.errors import ConfigError
+from infinity.errors import BadRequest, ConfigError, from_core
 from infinity.message import Block
 from infinity.stamps import stamp
 
-__all__ = ["CHARS_PER_TOKEN", "admitted", "entering", "fits", "room", "shortened", "stamped"]
+__all__ = [
+    "CHARS_PER_TOKEN",
+    "admitted",
+    "check_content",
+    "encode_content",
+    "entering",
+    "fits",
+    "room",
+    "shortened",
+    "stamped",
+]
 
 CHARS_PER_TOKEN = 3
 """An estimate on the safe side: English has four or more, digits and most other scripts fewer."""
@@ -102,3 +113,26 @@ def shortened(content: list[Block], limit: int) -> tuple[list[Block], bool]:
 
 def _text(block: Block) -> str:
     return str(block.get("text", "")) if block.get("type") == "text" else ""
+
+
+def check_content(blocks: list[Block]) -> list[Block]:
+    """What a person says, as history takes it (I11): base64 in its one form, media types that are true, no cache breakpoints.
+
+    Raises:
+        BadRequest: what no model could take, in words: an empty text, an image that is cut off, too large or of another kind, an unknown block.
+    """
+    try:
+        given = encode_content(blocks)
+        checked, _ = admit(given, strict=True)
+    except CoreError as error:
+        raise from_core(error) from None
+    return blocks if checked == given else msgspec.json.decode(checked)
+
+
+def encode_content(blocks: list[Block]) -> bytes:
+    try:
+        return msgspec.json.encode(blocks)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(whole_value(blocks))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise BadRequest(f"content cannot be written as JSON: {error}") from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infinity.abc import Store
+from infinity.abc import Store, ThreadRow
 from infinity.errors import ThreadDeleted, UnknownThread
 
-__all__ = ["missing"]
+__all__ = ["known", "missing"]
 
 
 async def missing(store: Store, thread: str) -> UnknownThread:
@@ -14,3 +14,11 @@ async def missing(store: Store, thread: str) -> UnknownThread:
     if stone is None:
         return UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
     return ThreadDeleted(f"thread {thread} was deleted; its id is not used again")
+
+
+async def known(store: Store, thread: str) -> ThreadRow:
+    """Raises ``UnknownThread``, or ``ThreadDeleted``."""
+    row = await store.thread(thread)
+    if row is None:
+        raise await missing(store, thread)
+    return row

@@ -1,0 +1,102 @@
+"""A person's answers to what they are asked: the question is looked up, in the thread or in its tree, and is answered once (CHO-1, CHO-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from infinity.abc import Accepted, PromptRow, Status, Store, read_header
+from infinity.engine.inbox import Inbox
+from infinity.errors import AlreadyAnswered, BadRequest
+from infinity.message import Chosen
+
+__all__ = ["Choices"]
+
+ANSWERS_REMEMBERED = 1_024
+ANSWER_TAIL = 1_000
+"""Events at the end of a thread's stream in which the answer to a question is looked up."""
+
+
+class Choices:
+    def __init__(self, store: Store, inbox: Inbox) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._chosen: dict[tuple[str, str], str] = {}
+        """Answers that were accepted lately, which no slice may have folded in yet."""
+
+    async def choose(
+        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
+    ) -> Accepted:
+        row = await self._prompt(thread, choice_id)
+        thread = row.thread
+        prompt = msgspec.json.decode(row.body)
+        choices = prompt.get("choices")
+        if not choices:
+            raise BadRequest(f"{choice_id} is not a question with choices; follow its link instead")
+        index = prompt["default"] if selected is None else selected
+        if not 0 <= index < len(choices):
+            raise BadRequest(f"selected must be 0 to {len(choices) - 1}, the index of a choice")
+        body = Chosen(
+            choice_id=choice_id,
+            call_id=prompt["call_id"],
+            prompt_kind=row.kind,
+            selected=index,
+            response_url=prompt.get("response_url", ""),
+            user_id=user_id,
+        )
+        accepted = await self._inbox.tell(thread, f"chosen.{prompt['message_id']}", body)
+        if accepted.status is Status.DUPLICATE:
+            chosen = self._chosen.get((thread, choice_id)) or await self._chosen_before(thread, choice_id)
+            if chosen is None or chosen != choices[index]:
+                raise _answered(choice_id, thread, chosen)
+        elif accepted.status is Status.ACCEPTED:
+            self._chosen[thread, choice_id] = choices[index]
+            while len(self._chosen) > ANSWERS_REMEMBERED:
+                del self._chosen[next(iter(self._chosen))]
+        return accepted
+
+    async def _prompt(self, thread: str, id: str) -> PromptRow:
+        for rows in (await self._store.prompts(thread), await self._store.prompts(root=thread)):
+            for row in rows:
+                if row.id == id:
+                    return row
+        asked = await self._asked_in(thread, id)
+        chosen = await self._chosen_before(asked, id)
+        if chosen is not None:
+            raise _answered(id, asked, chosen)
+        raise BadRequest(f"no prompt {id} is pending in {thread}; it may have been answered already")
+
+    async def _asked_in(self, thread: str, prompt: str) -> str:
+        """The thread of a prompt that is over: this one, or one of its tree."""
+        found = await self._store.find_call(prompt.partition(".")[2])
+        row = await self._store.thread(found[0].thread) if found is not None else None
+        return row.id if row is not None and row.root == thread else thread
+
+    async def _chosen_before(self, thread: str, id: str) -> str | None:
+        """What was chosen when the question was last asked, if the end of the thread's stream still says so."""
+        row = await self._store.thread(thread)
+        if row is None:
+            return None
+        after = read_header(row).feed - 1 - ANSWER_TAIL
+        selected: int | None = None
+        choices: list[str] = []
+        for event in await self._store.feed(thread, max(after, -1), ANSWER_TAIL + 1):
+            if event.kind not in ("prompt", "prompt_closed"):
+                continue
+            data = msgspec.json.decode(event.body)
+            if data["id"] == id and event.kind == "prompt":
+                choices, selected = data.get("choices", []), None
+            elif data["id"] == id:
+                selected = data["selected"]
+        if selected is None:
+            return None
+        return choices[selected] if selected < len(choices) else f"choice {selected}"
+
+    def forget(self, threads: Collection[str]) -> None:
+        self._chosen = {key: value for key, value in self._chosen.items() if key[0] not in threads}
+
+
+def _answered(id: str, thread: str, chosen: str | None) -> AlreadyAnswered:
+    what = f"{chosen!r} was chosen" if chosen is not None else "the thread's events say what was chosen"
+    return AlreadyAnswered(f"{id} of {thread} has been answered already: {what}")
