@@ -1,7 +1,12 @@
 """Messages: whatever enters a thread's mailbox, by kind, with the body each kind has.
 
-Bodies travel as JSON bytes (``encode``/``decode``). Clients' content is a list of content blocks in the shape of the Anthropic
-Messages API: ``{"type": "text", "text": …}`` or ``{"type": "image", "source": {"type": "base64", "media_type": …, "data": …}}``.
+Senders (API, callbacks, timers, other threads) make a body and ``encode`` it; the slice that takes the
+message decodes it. Bodies are stored, and read by later versions: a field may be added with a default,
+and is never renamed or given another meaning.
+
+Bodies travel as JSON bytes. Clients' content is a list of content blocks in the shape of the Anthropic
+Messages API: ``{"type": "text", "text": …}`` or ``{"type": "image", "source": {"type": "base64",
+"media_type": …, "data": …}}``.
 """
 
 from __future__ import annotations
@@ -14,9 +19,12 @@ import msgspec
 from infinity.characters import whole, whole_value
 
 Block = dict[str, Any]
+"""One content block, as JSON builtins."""
 
 
 class Kind(StrEnum):
+    """What a message is; decides which class of ``BODIES`` its body has. The values are stored."""
+
     USER = "user"
     RESULT = "result"
     EVENT = "event"
@@ -32,7 +40,11 @@ class Kind(StrEnum):
 
 
 class Action(StrEnum):
-    """What a control message asks for. ``START`` is a child's first wake-up; ``REVIEW`` has the user asked about a call of another host."""
+    """What a control message asks for.
+
+    ``START`` is a child's first wake-up; ``REVIEW`` has the user asked about a call of another host
+    (S14).
+    """
 
     START = "start"
     INTERRUPT = "interrupt"
@@ -46,10 +58,14 @@ class Action(StrEnum):
 
 
 KEEP_CALLS = "keep calls"
-"""An interrupt with this argument ends the completion only; without it, open calls are cancelled as well."""
+"""The argument of an interrupt that ends the completion alone; without it, open calls are cancelled as
+well.
+"""
 
 
 class TimerPurpose(StrEnum):
+    """Why a timer was set; decides what the slice does that it wakes."""
+
     SLEEP = "sleep"
     DEADLINE = "deadline"
     RETRY = "retry"
@@ -58,6 +74,10 @@ class TimerPurpose(StrEnum):
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of all bodies. Defaults are left out of the JSON, so that a new field costs old messages
+    nothing.
+    """
+
     kind: ClassVar[Kind]
 
 
@@ -68,11 +88,17 @@ class UserText(Body, frozen=True, omit_defaults=True, kw_only=True):
     content: list[Block]
     user_id: str | None = None
     print: str | None = None
-    """Of what was sent under a key: tells other content under the same key from a repeat."""
+    """A digest of the content, where it was sent under the client's own key: the same key with another
+    digest is a mistake of the client, with the same digest a repeat.
+    """
 
 
 class Result(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """A ``tool_result``, whose message id is the call id, or the runtime's own result for a call that it gives up (``failed.<call id>``)."""
+    """The result of a call: a ``tool_result``, or the runtime's own for a call that it gives up.
+
+    The message id of a ``tool_result`` is the call id, so that a second one is a duplicate (CB-4); the
+    runtime's has the id ``failed.<call id>``.
+    """
 
     kind = Kind.RESULT
     call_id: str
@@ -86,18 +112,24 @@ class Result(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Event(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """A ``subscription_event``."""
+    """A ``subscription_event``: something happened that a call has subscribed to (SUB-1 to SUB-6)."""
 
     kind = Kind.EVENT
     call_id: str
     content: list[Block]
     associative: bool = False
+    """It enters the subscribing thread itself; otherwise a child thread is made for it (SUB-4, SUB-5)."""
     final: bool = False
+    """It ends the subscription (SUB-6)."""
     seq: int | None = None
+    """The sender's own number of the event, where it has one."""
 
 
 class Report(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """A child's report; ``call_id`` is the parent's call that made the child (spawn or subscription)."""
+    """A child's report to its parent (THR-5).
+
+    ``call_id`` is the parent's call that made the child, by spawning it or by a subscription.
+    """
 
     kind = Kind.REPORT
     child: str
@@ -121,12 +153,18 @@ class ParentText(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class OAuth(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """A tool asks the user to sign in at ``auth_url`` (https only); its call stays open meanwhile (OAU-1)."""
+
     kind = Kind.OAUTH
     call_id: str
     auth_url: str
 
 
 class Choice(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """A tool asks the user a question (CHO-1, CHO-2). ``default`` is the index of the choice that is sent
+    when the user dismisses the question; the answer goes to ``response_url``.
+    """
+
     kind = Kind.CHOICE
     call_id: str
     prompt: str
@@ -136,7 +174,11 @@ class Choice(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """A user's answer to a prompt; ``selected`` is the index of the choice, the default when it was dismissed."""
+    """A user's answer to a prompt.
+
+    ``selected`` is the index of the choice, the default when it was dismissed. ``prompt_kind`` says
+    what was asked: a question of a tool, a sign-in, or the runtime's own question about a call.
+    """
 
     kind = Kind.CHOSEN
     choice_id: str
@@ -148,6 +190,8 @@ class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """A timer is due. Which fields are set depends on ``purpose``."""
+
     kind = Kind.TIMER
     purpose: TimerPurpose
     call_id: str | None = None
@@ -167,6 +211,10 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
+    """The user, the API or the runtime wants something of the thread itself; nothing of it reaches the
+    model.
+    """
+
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None
@@ -174,7 +222,11 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """What a compaction's child made of ``[start, end)`` of its parent's history, or why it failed."""
+    """What a compaction's child made of ``[start, end)`` of its parent's history, or why it failed.
+
+    It is folded in only if that range is still the oldest one: a compare-and-swap on ``start`` and
+    ``end`` (B9).
+    """
 
     kind = Kind.SUMMARY
     child: str
@@ -185,7 +237,9 @@ class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ProblemReport(Body, frozen=True, omit_defaults=True, kw_only=True):
-    """Something that the user should know of and that concerns no model: it goes on record and wakes nobody."""
+    """Something that the user should know of and that concerns no model: it goes on record and wakes
+    nobody.
+    """
 
     kind = Kind.PROBLEM
     code: str
@@ -210,13 +264,25 @@ BODIES: dict[str, type[Body]] = {
         ProblemReport,
     )
 }
+"""The class of each kind of message; a new kind is added here."""
 
+# Made once: a decoder compiles the class, which costs more than decoding a message.
 _decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
 _encode = msgspec.json.Encoder().encode
 
 
 def encode(body: Body) -> bytes:
-    """The body as JSON. Halves of characters in it become U+FFFD: a Python string can hold them, JSON in UTF-8 cannot."""
+    """The body as JSON.
+
+    Halves of characters (lone surrogates) in it become U+FFFD: a Python string can hold them, JSON in
+    UTF-8 cannot.
+
+    Args:
+        body: any of the classes in ``BODIES``.
+
+    Returns:
+        UTF-8 bytes of one JSON object, without the fields that have their default.
+    """
     try:
         return _encode(body)
     except UnicodeEncodeError:
@@ -224,7 +290,16 @@ def encode(body: Body) -> bytes:
 
 
 def decode(kind: str, body: bytes) -> Body:
-    """The body of a message. ``ValueError`` (``msgspec.ValidationError`` or an unknown kind) if it is not one of ours."""
+    """The body of a message, checked against the class of its kind.
+
+    Args:
+        kind: the kind that the message says it has; one of ``Kind``, as far as this version knows it.
+        body: what ``encode`` made, by this version or an earlier one.
+
+    Raises:
+        ValueError: the kind is unknown, or the body is not one of that kind
+            (``msgspec.ValidationError``). The message stays queued; it is never skipped (I8).
+    """
     decoder = _decoders.get(kind)
     if decoder is None:
         raise ValueError(f"unknown message kind {kind!r}; this version knows {', '.join(sorted(_decoders))}")
@@ -232,7 +307,14 @@ def decode(kind: str, body: bytes) -> Body:
 
 
 def text_blocks(text: str) -> list[Block]:
-    """One text block that a model API takes: whole characters, no NUL, and a placeholder where the text is empty (I4, I11)."""
+    """One text block that a model API takes: whole characters, no NUL, never empty (I4, I11).
+
+    Args:
+        text: any Python string, also with halves of characters.
+
+    Returns:
+        A list of exactly one block; an empty or blank text becomes the placeholder ``(empty)``.
+    """
     text = whole(text)
     if "\0" in text:
         text = text.replace("\0", "")

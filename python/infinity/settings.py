@@ -1,4 +1,9 @@
-"""What bounds an agent, as frozen values. Counts are counts, times are seconds, sizes are bytes unless a name says otherwise."""
+"""What bounds an agent, as frozen values that every layer may read.
+
+``infinity.config`` fills them from infinity.toml, ``Agent`` from Python; the defaults here are those of
+both. Counts are counts, times are seconds, sizes are bytes unless a name says otherwise. Nothing in
+this module reads a file or the environment.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Reaching one tells the model and the user what was hit; nothing loops and nothing is lost (G2)."""
+    """Counts and sizes that bound one agent (G2, I15).
+
+    Reaching a limit tells the model and the user what was hit; nothing loops and nothing is lost.
+    """
 
     rounds: int = 50
     """Completions one slice may make."""
@@ -101,7 +109,11 @@ class Retention:
     """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
 
     def __post_init__(self) -> None:
-        """``ValueError`` for what is no number of days: something could be deleted that is to be kept, or nothing ever."""
+        """Refuse what is no number of days: data could be deleted that is to be kept, or kept for ever.
+
+        Raises:
+            ValueError: ``closed_days`` is negative, infinite, NaN or no number.
+        """
         days: object = self.closed_days
         if isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 <= days < math.inf:
             raise ValueError(f"closed_days is {days!r}; it must be a number of days, 0 or more")
@@ -109,7 +121,10 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``; a tool's own name wins, then the strictest of its annotations (DISC-9)."""
+    """Consent per tool name or annotation: ``allow``, ``ask`` or ``deny``.
+
+    A tool's own name wins, then the strictest of its annotations (DISC-9), then ``default``.
+    """
 
     tools: dict[str, str] = field(default_factory=dict)
     """By the name of a tool."""
@@ -123,6 +138,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """Everything that the runtime needs to know of an agent, apart from its tools. One value per host."""
+
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: Retries = field(default_factory=Retries)
@@ -131,5 +148,6 @@ class Settings:
     instructions: str = ""
     """What the agent is for; part of the system prompt of every thread."""
     default_model: str = ""
+    """The name of the model of new threads; empty takes the default of the configured models."""
     timezone: str = "UTC"
     """The zone in which the agent is told the time: with each text of a user, event and wake. Empty: it is told nothing."""

@@ -1,4 +1,9 @@
-"""A mailbox service: FIFO per thread, one taker per thread. Rust channels in the daemon, SQS FIFO groups on AWS."""
+"""A mailbox service: FIFO per thread, one taker per thread. Rust channels in the daemon, SQS FIFO groups
+on AWS.
+
+``engine/loop.py`` is its one reader. Messages are durable before they are put; a mailbox is a hint of
+work.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +17,58 @@ class Mailbox(Protocol):
     """Delivers durable messages to slices. Losing what it holds loses nothing: the store has it (I2)."""
 
     def put(self, messages: Sequence[Message]) -> None:
-        """Queue; an id already queued or taken is dropped."""
+        """Queue messages that are durable already. A message whose id is queued or taken is dropped.
+
+        Args:
+            messages: of any threads; those of one thread in the order in which they were accepted.
+        """
         ...
 
     def give_back(self, messages: Sequence[Message]) -> None:
-        """Queue messages that were put aside before anything that is queued now came: in front of it, even if the taken batch holds them."""
+        """Queue messages that were put aside before anything that is queued now came.
+
+        They go in front of the queue, in order, even if the taken batch holds them.
+
+        Args:
+            messages: all of one thread that the caller has taken.
+        """
         ...
 
     async def take(self) -> Batch:
-        """Wait for the next ready thread; its whole queue, exclusively, until ``release``."""
+        """Wait for the next ready thread and take its whole queue.
+
+        Returns:
+            A batch of at least one message. The thread is the caller's alone until ``release`` (I1).
+        """
         ...
 
     def more(self, thread: str) -> list[Message]:
-        """What arrived for a taken thread since; joins the batch. Empty where the service cannot tell."""
+        """What has arrived since for a thread that is taken; it joins the batch.
+
+        Args:
+            thread: the id of a thread that the caller has taken.
+
+        Returns:
+            In order of arrival; empty where the service cannot tell.
+        """
         ...
 
     def queued(self, thread: str) -> int:
-        """How many messages wait behind a taken batch; 0 where the service cannot tell."""
+        """How many messages wait behind a taken batch.
+
+        Args:
+            thread: the id of a thread that the caller has taken.
+
+        Returns:
+            A count; 0 where the service cannot tell, so that 0 is no proof that nothing waits.
+        """
         ...
 
     def release(self, thread: str, *, keep: bool = False) -> None:
-        """End the taking; ``keep`` puts the batch back at the front."""
+        """End the taking. The thread is ready again at once if anything is queued for it.
+
+        Args:
+            thread: the id of a thread that the caller has taken.
+            keep: put the batch back at the front, because the slice has not consumed it.
+        """
         ...

@@ -1,4 +1,8 @@
-"""What the core's records say, as types: read here and nowhere else above the store, so that damage is one error wherever it is met (I8)."""
+"""What the core's records say, as types.
+
+Read here and nowhere else above the store, so that damage is one error wherever it is met (I8). Headers
+and entries are bytes that the core wrote; nobody in Python writes or changes them.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +43,21 @@ SPAWN = "spawn_thread"
 
 
 class Problem(NamedTuple):
-    """What keeps a thread from going on, or what its user should know of (L18). It is stored as ``code: text``."""
+    """What keeps a thread from going on, or what its user should know of (L18). Stored as ``code: text``."""
 
     code: str
     text: str
 
     @classmethod
     def read(cls, stored: str | None) -> Problem | None:
-        """From the form in which a header and a memo keep it; ``None`` if they keep none."""
+        """A problem from the form in which a header or a memo keeps it.
+
+        Args:
+            stored: ``code: text``, or ``None``.
+
+        Returns:
+            ``None`` if there is no problem.
+        """
         if not stored:
             return None
         code, _, text = stored.partition(": ")
@@ -73,21 +84,34 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, thread: Thread) -> Origin:
+        """Why a thread was made, from its header.
+
+        Args:
+            thread: loaded; a root thread has an empty origin.
+        """
         return _origin(thread.origin or b"{}")
 
     @property
     def reports(self) -> bool:
-        """A call of its parent made it. A summariser has its own way (``engine/compaction.py``)."""
+        """Whether a call of its parent made it. A summariser has its own way (``engine/compaction.py``)."""
         return bool(self.call_id)
 
     @property
     def spawned(self) -> bool:
-        """A parent waits for what it spawned; of an event's thread it sees what that reports, or nothing (SUB-5)."""
+        """Whether its parent waits for a report, because it spawned the thread.
+
+        Of the thread of an event the parent sees what that reports, or nothing (SUB-5).
+        """
         return self.reports and self.tool == SPAWN
 
 
 class Header(msgspec.Struct, frozen=True):
-    """A thread's state beside its history. Positions count entries (``position``) and rows of its event stream (``feed``)."""
+    """A thread's state beside its history, as clients and diagnosis need it.
+
+    ``position`` counts entries and ``feed`` rows of the event stream; ``own_start`` is the first
+    position that is the thread's own and not inherited from its parent. ``memo`` is the engine's JSON
+    (``engine/memo.py``).
+    """
 
     root: str
     own_start: int
@@ -104,7 +128,11 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry of history. ``at``: ms since the epoch; ``assistant`` and ``user``: content blocks in the shape of the Messages API."""
+    """One entry of history. ``at``: ms since the epoch.
+
+    ``assistant`` and ``user`` are content blocks in the shape of the Messages API. ``meta`` is what was
+    stored beside them; the model never sees it.
+    """
 
     kind: str
     at: int
@@ -113,13 +141,23 @@ class Entry(msgspec.Struct, frozen=True):
     meta: dict[str, Any]
 
 
+# An origin is written once and read with every slice of a child; the bytes themselves are the key.
 _origin = lru_cache(maxsize=256)(msgspec.json.Decoder(Origin).decode)
 _header = msgspec.json.Decoder(Header).decode
 _entry = msgspec.json.Decoder(Entry).decode
 
 
 def read_header(row: ThreadRow) -> Header:
-    """Raises ``DamagedStore`` or ``NewerStore``."""
+    """The header of a row that ``Store.thread`` or ``Store.threads`` returned.
+
+    Args:
+        row: the row; only its ``header`` is read.
+
+    Raises:
+        DamagedStore: the bytes are no header. The caller shows the thread as damaged and goes on with
+            others.
+        NewerStore: a newer version wrote it.
+    """
     try:
         return _header(header_json(row.header))
     except CoreError as error:
@@ -127,7 +165,15 @@ def read_header(row: ThreadRow) -> Header:
 
 
 def read_entry(record: bytes) -> Entry:
-    """Raises ``DamagedStore`` or ``NewerStore``."""
+    """One entry as ``Store.entries`` and ``Store.feed`` return it.
+
+    Args:
+        record: the bytes of the record.
+
+    Raises:
+        DamagedStore: the bytes are no entry.
+        NewerStore: a newer version wrote it.
+    """
     try:
         return _entry(entry_json(record))
     except CoreError as error:
@@ -159,7 +205,17 @@ async def pages(
     troubled: bool = False,
     limit: int = 1000,
 ) -> AsyncIterator[list[ThreadRow]]:
-    """All threads that ``Store.threads`` finds, a page of ``limit`` at a time."""
+    """All threads that ``Store.threads`` finds with these filters, a page at a time.
+
+    Args:
+        store: read between pages only: the listing is of no single moment. A thread that changes
+            meanwhile may be left out or come late, and is never listed twice from one page.
+        root: threads of this tree only.
+        parent: children of this thread only.
+        status: ``idle``, ``waiting``, ``stopped`` or ``closed``.
+        troubled: threads that rest with a problem only.
+        limit: rows of one page.
+    """
     after = ""
     while rows := await store.threads(
         root=root, parent=parent, status=status, after=after, limit=limit, troubled=troubled

@@ -1,4 +1,9 @@
-"""How a function says no, and what the model reads of an exception."""
+"""How a function says no, and what the model reads of an exception.
+
+Raised by tools' authors and by this package; read by whoever turns an outcome into a result: the
+functions of a host (``tools/functions.py``) and the tool server (``rap/server``). No stack trace and no
+secret of the process goes into these texts, because they reach the model and with it the conversation.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from infinity.characters import whole
 __all__ = ["ToolError", "error_text"]
 
 MAX_ERROR = 2_000
+"""Characters of such a text; the model can do nothing with more."""
 
 
 class ToolError(Exception):
@@ -14,7 +20,15 @@ class ToolError(Exception):
 
 
 def error_text(operation: str, error: BaseException) -> str:
-    """``Error: …``: the cause in words, no stack trace (SRV-2, RES-5)."""
+    """What the model reads when a function raised: the cause in words, no stack trace (SRV-2, RES-5).
+
+    Args:
+        operation: the name of the function, as the model called it.
+        error: what it raised; a ``ToolError`` speaks for itself, anything else is named by its class.
+
+    Returns:
+        ``Error: …``, at most ``MAX_ERROR`` characters, all of them whole.
+    """
     words = _words(error)
     if isinstance(error, ToolError):
         text = words or "the tool refused"

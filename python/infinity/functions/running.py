@@ -1,4 +1,11 @@
-"""Running one function so that it always comes to an end here, whatever it does: raise, block, never return, swallow its cancellation."""
+"""Running one function so that it always comes to an end here.
+
+The function may do anything: raise, block, never return, swallow its cancellation, call ``sys.exit``.
+The host of functions (``tools/functions.py``) and the tool server (``rap/server/work.py``) run theirs
+here. The event loop never waits for a function itself, only for a task with a deadline; a blocking
+function runs in a thread of its own, which nobody can stop, and which therefore must hold nothing that
+others need.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +33,12 @@ SLOW_AFTER = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``function`` without arguments; ``finish`` makes of its value what is wanted of it, in its thread if that may take time. ``seconds`` that it may take."""
+    """One function that is to be run.
+
+    ``function`` takes no arguments any more. ``finish`` makes of its value what is wanted of it, in a
+    thread if that may take time. ``turn`` is its place among those that run. ``seconds`` is the time
+    that it may take; ``None``: any.
+    """
 
     name: str
     function: Callable[[], Any]
@@ -36,15 +48,29 @@ class Work:
 
 
 class Runner:
-    """Those that run. Cancelled ones stay here until they have really ended."""
+    """The functions of one host that run. Cancelled ones stay here until they have really ended."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Work) -> Any:
-        """What the function returns, finished, or what it raises. ``ToolError`` if it takes too long, is cancelled but not by us, or raises what is no ``Exception``."""
+        """Run one function to its end, or to the end of its time.
+
+        Args:
+            work: the function; its ``turn`` is taken here, which may wait.
+
+        Returns:
+            What ``work.finish`` made of the value.
+
+        Raises:
+            ToolError: it takes too long, gets no place, is cancelled but not by us, or raises what is
+                no ``Exception``.
+            Exception: whatever else the function raised.
+        """
         turn = work.turn
         await turn.take()
+        # A task of its own: if the caller is cancelled, the function hears of it and the caller need not wait
+        # for it.
         task = shared(_guarded(work), f"function {work.name}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -67,6 +93,7 @@ class Runner:
         finally:
             turn.deadline = None
             if not task.done():
+                # For functions in threads, which cannot be cancelled and may look at this instead.
                 turn.cancelled.set()
                 task.cancel()
         if task.cancelled():
@@ -74,7 +101,11 @@ class Runner:
         return task.result()
 
     async def stop(self, grace: float) -> None:
-        """Give what was cancelled a moment to clean up (seconds)."""
+        """Cancel what runs and give it a moment to clean up. What blocks in a thread goes on.
+
+        Args:
+            grace: seconds.
+        """
         if self._running:
             for task in self._running:
                 task.cancel()
@@ -82,7 +113,11 @@ class Runner:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a coroutine: also an object's ``__call__``, or a ``partial``."""
+    """Whether calling it makes a coroutine.
+
+    Args:
+        function: a function, a ``partial``, or an object with ``__call__``.
+    """
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )
@@ -94,6 +129,7 @@ async def _guarded(work: Work) -> Any:
             try:
                 value = await work.function()
             finally:
+                # At once: what follows is our work, and must not keep a place from another function.
                 work.turn.give_back()
             return await _finished(work, value)
         value, finished = await in_thread(functools.partial(_called, work), work.turn.give_back)

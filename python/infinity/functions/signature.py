@@ -1,4 +1,8 @@
-"""From a function's type hints to the schema that the model sees and the check that its arguments get."""
+"""From a function's type hints to the schema that the model sees and the check that its arguments get.
+
+Both sides of the product use it: ``@tool`` of an agent, and ``Toolset.tool`` of a tool server.
+Everything that can be wrong with a function is found when it is registered, never when it is called.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,14 @@ from infinity.errors import ConfigError
 from .failure import ToolError
 
 _MAX_PROBLEMS = 8
+"""Problems of one call that the model is told."""
 
 
 class Signature:
-    """The parameters of a tool's function. ``context``: the one whose type is ``of`` or below, if the function has one; it gets the call.
+    """The parameters of a tool's function, as a JSON schema and as a check.
 
-    ``ConfigError`` for a function that cannot be a tool. ``untyped``: whether parameters may be without a type hint, and take any JSON.
+    ``context`` is the name of the parameter whose type is ``of`` or below, if the function has one; it
+    gets the call and is no part of the schema.
     """
 
     def __init__(
@@ -32,6 +38,17 @@ class Signature:
         *,
         untyped: bool = False,
     ) -> None:
+        """Read the signature.
+
+        Args:
+            function: the tool's function; also a ``partial`` or an object with ``__call__``.
+            name: of the tool, for errors.
+            of: the class of the context that the host passes; ``None`` if it passes none.
+            untyped: whether parameters may be without a type hint, and take any JSON.
+
+        Raises:
+            ConfigError: the function cannot be a tool; the text says which parameter and why.
+        """
         hints = _hints(function, name)
         self.context: str | None = None
         self.context_type: type | None = None
@@ -58,7 +75,15 @@ class Signature:
         return {"type": "object", "properties": {}, **schema}
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function's types. ``ToolError`` says where they are wrong."""
+        """The arguments as the function's types.
+
+        Args:
+            arguments: decoded JSON, as the model sent it. Names that the function does not have are
+                refused.
+
+        Raises:
+            ToolError: the text says where they are wrong; at most eight problems.
+        """
         try:
             checked = self._model.model_validate(dict(arguments))
         except ValidationError as error:
@@ -67,6 +92,15 @@ class Signature:
 
 
 def parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    """The parameters of a function that is to be a tool.
+
+    Args:
+        function: any callable.
+        name: of the tool, for the error.
+
+    Raises:
+        ConfigError: it has no signature that Python knows, as some builtins.
+    """
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -80,6 +114,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
     plain = function
     while isinstance(plain, functools.partial):
         plain = plain.func
+    # A class or an object is called by a method, and the hints are the method's.
     if not hasattr(plain, "__annotations__") or isinstance(plain, type):
         plain = getattr(plain, "__call__", plain)  # noqa: B004
     plain = inspect.unwrap(plain)
@@ -101,6 +136,7 @@ def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
             model: type[BaseModel] = create_model(
                 f"{name} arguments", __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields
             )
+        # Made once to see whether it can be: some types have a check and no schema.
         model.model_json_schema()
     except (PydanticUserError, NameError, ValueError, TypeError, RecursionError) as error:
         problem = str(error).partition("\n")[0]
