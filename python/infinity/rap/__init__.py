@@ -1,6 +1,13 @@
-"""The Reactive Agent Protocol: wire messages, discovery, capabilities, the client side, the server kit and its inspection.
+"""The Reactive Agent Protocol: wire messages, discovery, capabilities, the client side, the server kit and
+its inspection.
 
-The kit's names are here too: ``from infinity.rap import Toolset``. They are imported when first asked for.
+Both ends of the protocol (docs/protocol.md) are here. A host uses ``discovery``, ``client``,
+``callbacks`` and ``capability``; the author of a tool server uses ``server``; ``infinity rap inspect``
+uses ``inspection``. What both ends need to read and write (``wire``, ``document``, ``address``) knows
+of neither.
+
+The kit's names are here too: ``from infinity.rap import Toolset``. They are imported when first asked
+for, so that a host does not load the kit.
 """
 
 from __future__ import annotations

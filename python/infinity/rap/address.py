@@ -1,7 +1,9 @@
-"""Where tool servers live: configured base URLs, and which URLs belong to them (trap S3).
+"""Where tool servers live: configured base URLs, and which URLs belong to them (S3).
 
-Whatever a server tells us to call (its endpoint, a ``response_url``) must have the origin it was configured with: scheme, host and port.
-The loopback names of one port are one origin (CHO-5): servers name themselves by whichever they know.
+Whatever a server tells us to call (its endpoint, a ``response_url``) must have the origin it was
+configured with: scheme, host and port. The loopback names of one port are one origin (CHO-5): servers
+name themselves by whichever they know. Every request to an address that somebody else named passes
+``same_origin`` first.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from infinity.errors import ConfigError
 
 MAX_URL = 8192
+"""Characters of a URL that we would call."""
 LONG_PART = 20
 """Characters from which a part of a path is taken for a secret: callback addresses and questions have such parts."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -28,26 +31,44 @@ _UNFIT_FOR_A_HEADER = (
 )
 
 Origin = tuple[str, str, int]
+"""Scheme, host in its one spelling, port."""
 
 
 class Signer(Protocol):
-    """Whoever can sign requests to servers that want it."""
+    """Whoever can sign requests to servers that want it; on AWS ``infinity.aws.signing``."""
 
     async def sign(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
-        """Headers for this one request, which must leave exactly as it was signed. Raises ``InfinityError`` without credentials."""
+        """Sign one request, which must leave exactly as it was signed.
+
+        Args:
+            method: the HTTP method.
+            url: the whole URL, in the escaped form in which it is sent.
+            body: the exact bytes of the body.
+
+        Returns:
+            Headers to add, which are good for this one request and a few minutes.
+
+        Raises:
+            InfinityError: there are no credentials to sign with.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A tool server as it was configured. ``token``: sent as ``Authorization: Bearer`` to this server alone (S7).
+    """A tool server as it was configured.
 
-    ``auth``: ``aws_iam`` for a Lambda function that only IAM may call; its requests are signed, and only its.
-    ``problem``: why nothing can be sent to it, such as a token that no header takes. Its tools are out and calls of them fail; everybody else
-    goes on (B13).
+    Args:
+        base_url: ``http`` or ``https``, without a query; a slash at its end is dropped.
+        token: sent as ``Authorization: Bearer`` to this server alone (S7); blanks around it are
+            dropped.
+        auth: ``aws_iam`` for a Lambda function that only IAM may call; its requests are signed, and
+            only its.
+        problem: why nothing can be sent to it, such as a token that no header takes. Its tools are out
+            and calls of them fail; everybody else goes on (B13).
 
     Raises:
-        ConfigError: for an address or a combination that can never be right.
+        ConfigError: an address or a combination that can never be right.
     """
 
     base_url: str
@@ -80,7 +101,14 @@ class Server:
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def signed_by(self, signer: Signer | None) -> Signer | None:
-        """Who signs what is sent here: ``None`` for servers that want no signature, whoever could (S7)."""
+        """Who signs what is sent here: ``None`` for servers that want no signature, whoever could (S7).
+
+        Args:
+            signer: whoever can sign on this host, if anybody can.
+
+        Raises:
+            ConfigError: the server wants a signature and nobody here signs.
+        """
         if self.auth is None:
             return None
         if signer is None:
@@ -96,7 +124,14 @@ def _is_token(token: str | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def origin(url: str) -> Origin:
-    """Scheme, host, port. ``ValueError`` if the URL is none of ours (see ``url_problem``)."""
+    """The origin of a URL, in one spelling, so that origins can be compared.
+
+    Args:
+        url: an absolute URL.
+
+    Raises:
+        ValueError: the URL is none that we would call (see ``url_problem``).
+    """
     problem = url_problem(url)
     if problem:
         raise ValueError(problem)
@@ -113,13 +148,22 @@ def _canonical(host: str) -> str:
     except ValueError:
         pass
     else:
+        # ::ffff:127.0.0.1 is the same machine as 127.0.0.1; compared as texts, they would be two origins.
         mapped = getattr(address, "ipv4_mapped", None)
         host = str(mapped or address)
     return "localhost" if host in _LOOPBACK else host
 
 
 def same_origin(url: str, base_url: str) -> bool:
-    """Whether a URL that a server named may be called on its behalf (S3). False for anything that is not an http(s) URL."""
+    """Whether a URL that a server named may be called on its behalf (S3).
+
+    Args:
+        url: as the server named it.
+        base_url: where the server was configured.
+
+    Returns:
+        False also for anything that is not an http(s) URL.
+    """
     try:
         return origin(url) == origin(base_url)
     except ValueError:
@@ -127,7 +171,15 @@ def same_origin(url: str, base_url: str) -> bool:
 
 
 def url_problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str | None:
-    """Why this is not an absolute URL that we would call, in words; ``None`` if it is one."""
+    """Why this is not an absolute URL that we would call.
+
+    Args:
+        url: from a configuration, or from a stranger.
+        schemes: those that are allowed.
+
+    Returns:
+        Words that go behind a subject ("… must start with https://"); ``None`` if nothing is wrong.
+    """
     if len(url) > MAX_URL:
         return f"longer than {MAX_URL} characters"
     if not url.isascii() or any(not 0x20 < ord(character) < 0x7F for character in url):
@@ -154,7 +206,15 @@ def _parts_problem(parts: SplitResult, port: int | None, schemes: tuple[str, ...
 
 @lru_cache(maxsize=1024)
 def shown(url: str) -> str:
-    """A URL fit for logs and errors: without user, query and fragment, and without long parts of the path, which may be secrets (S9)."""
+    """A URL fit for logs and errors (S9).
+
+    Args:
+        url: any text; one that is no URL becomes ``(no URL)``.
+
+    Returns:
+        At most 200 characters, without user, query and fragment, and without long parts of the path,
+        which may be secrets.
+    """
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]

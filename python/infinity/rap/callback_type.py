@@ -1,4 +1,10 @@
-"""What kind of callback a refused body was meant to be, read from its first bytes however broken the rest is (CB-7)."""
+"""What kind of callback a refused body was meant to be, read from its first bytes however broken the rest
+is (CB-7).
+
+A refused result ends its call with an error, whereas a refused event or view leaves the call as it is;
+so the type has to be known although the body could not be read. This is no JSON parser: it finds one
+key and bounds its work, and nothing of what it finds is used for anything else.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +23,15 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL)
 
 
 def callback_type(body: bytes) -> str:
-    """The ``type`` of the outermost object. What has none, or one that is not known, counts as a result: its call waits for one."""
+    """The ``type`` of the outermost object.
+
+    Args:
+        body: what was refused; it may be truncated, malformed or not JSON at all.
+
+    Returns:
+        One of the five types. What has none, or an unknown one, counts as a result: its call waits for
+        one.
+    """
     depth, key, after_colon = 0, b"", False
     for match in _TOKEN.finditer(body, 0, PREFIX):
         token = match.group()
@@ -26,6 +40,7 @@ def callback_type(body: bytes) -> str:
             key, after_colon = b"", False
         elif token in (b"}", b"]"):
             depth -= 1
+        # Only keys of the outermost object count: content may hold a "type" of its own.
         elif depth != 1:
             continue
         elif token == b",":

@@ -1,10 +1,13 @@
 """From a tool server's callback to the message that enters a thread's mailbox.
 
-The caller has checked the capability (``Capabilities.open``) and knows thread and call from it. What the body says must agree with
-them; what it carries becomes the blocks that the model will see.
+The API of both hosts (``api/callbacks.py``) calls ``parse`` once it has checked the capability
+(``Capabilities.open``), and so knows thread and call. What the body says must agree with them; what it
+carries becomes the blocks that the model will see. Nothing here looks at a thread's state or at the
+time: the same body always makes the same message, or a repeat would not be recognised.
 
-Ids decide what "the same message again" means (CB-4, I3): a result's is its call id; an event's is the sender's ``event_id``
-within its call, else fresh (R3); a prompt's is its content within its call, or its ``event_id`` where it gives one.
+Ids decide what "the same message again" means (CB-4, I3): a result's is its call id; an event's is the
+sender's ``event_id`` within its call, else fresh (R3); a prompt's is its content within its call, or
+its ``event_id`` where it gives one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from infinity.message import Block, Body, Choice, Event, OAuth, Result, encode
 from . import wire
 
 EMPTY = "(empty)"
+"""What the model reads of a text without a visible character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,23 @@ class ViewUpdate:
 def parse(
     thread: str, call_id: str, body: bytes, *, max_bytes: int, fresh_id: Callable[[], str]
 ) -> Incoming | ViewUpdate:
-    """Read a callback for this thread and call. ``BadRequest`` (with the rule) if it is malformed or speaks of another one.
+    """Read a callback for this thread and call.
 
-    Whether the call is pending is not known here; the store decides that by ``expect``. Whether a ``response_url`` belongs to the
-    tool's server is not known here either (S3).
+    Whether the call is pending is not known here: the store decides that by ``expect``. Whether a
+    ``response_url`` belongs to the tool's server is not known here either (S3).
+
+    Args:
+        thread: the thread that the capability names.
+        call_id: the call that the capability names.
+        body: as it came, any bytes.
+        max_bytes: the longest body that is taken.
+        fresh_id: makes the id of an event that has none of its own.
+
+    Returns:
+        A message for the inbox, or the latest content of a view.
+
+    Raises:
+        BadRequest: the body is malformed, or speaks of another thread or call; the error has the rule.
     """
     callback = wire.read_callback(body, max_bytes)
     if callback.group_id != thread:

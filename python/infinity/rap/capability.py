@@ -40,10 +40,18 @@ def generate_key() -> bytes:
 
 
 class Capabilities:
-    """Makes and opens callback URLs. ``keys``: at least one, of at least 16 bytes; ``base_url``: where tool servers reach this host;
-    without it URLs can be opened and none made."""
+    """Makes and opens callback URLs."""
 
     def __init__(self, keys: Sequence[bytes], base_url: str | None) -> None:
+        """Take the keys; nothing is read or written.
+
+        Args:
+            keys: at least one, each of at least 16 bytes. The first signs, all are accepted.
+            base_url: where tool servers reach this host; without it URLs can be opened and none made.
+
+        Raises:
+            ConfigError: a key is missing or too short, or the URL is none.
+        """
         if not keys:
             raise ConfigError("no key to sign callback URLs with; create one with generate_key() and keep it")
         for key in keys:
@@ -62,7 +70,17 @@ class Capabilities:
         self._decoy = generate_key()
 
     def url(self, thread: str, call_id: str) -> str:
-        """``{base}/callback/{token}``. ``ValueError`` if the ids are too long for a token of 512 characters."""
+        """The callback URL of one call: ``{base}/callback/{token}``. The same for the same key, thread and
+        call.
+
+        Args:
+            thread: the thread of the call.
+            call_id: the call.
+
+        Raises:
+            ConfigError: this process has no public URL.
+            ValueError: the ids are too long for a token of 512 characters.
+        """
         if self._base_url is None:
             raise ConfigError(
                 "this process does not know where tool servers reach the host; set its public URL"
@@ -77,12 +95,25 @@ class Capabilities:
         return f"{self._base_url}/callback/{token}"
 
     def open(self, token: str) -> tuple[str, str]:
-        """Thread and call. ``BadRequest`` (CB-5) if we did not sign this; nothing of it is parsed before that is known."""
+        """Check a token and say what it is for.
+
+        Args:
+            token: the last part of the URL's path, as it came; nothing of it is parsed before its
+                signature is known to be ours.
+
+        Returns:
+            Thread and call. Whether the call is still open is for the store to say (CB-2).
+
+        Raises:
+            BadRequest: we did not sign this, or its key is no longer accepted (CB-5).
+        """
         if len(token) > MAX_TOKEN or not token.isascii():
             raise _refused()
         signed, _, mac = token.rpartition(".")
         version, key_id, payload = [*signed.split(".", 2), "", ""][:3]
         key = self._keys.get(key_id)
+        # Computed for an unknown key as well, so that the time of the answer does not tell which keys there
+        # are.
         expected = _mac(key if key is not None else self._decoy, signed)
         genuine = hmac.compare_digest(expected.encode(), mac.encode())
         if not genuine or key is None or version != _VERSION:

@@ -1,4 +1,9 @@
-"""The way to tool servers over plain HTTP: one POST, one verdict, nothing read, nothing followed, nothing waited for for ever."""
+"""The way to tool servers over plain HTTP: one POST, one verdict.
+
+The outbox (``engine/outbox.py``) is the caller; the other transports (functions of this process, the
+daemon's own servers) wrap this one. Response bodies are not read, redirects are not followed, and every
+wait is bounded. Retries are the outbox's, because only it knows what is on record.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +30,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("infinity.toolsets")
 
 CONNECT_SECONDS = 5.0
+"""For the TCP and TLS handshake."""
 TOTAL_SECONDS = 30.0
+"""For the whole exchange."""
 NOTICE_SECONDS = 10.0
+"""For a notice, which nobody waits for (THR-2, CAN-1)."""
 PER_HOST = 32
+"""Requests to one origin that are under way at once; more wait for a place."""
 REASON = 2_000
 """Bytes of a refusal that are read where its reason is wanted."""
 _AT_ONCE = 1 << 18
 
 
 class HttpTransport:
-    """``abc.Transport`` on aiohttp. Connections are counted per host, so that a dead server holds up nobody else (B1).
+    """``abc.Transport`` on aiohttp. Places are counted per origin, so that a dead server holds up nobody
+    else (B1).
 
-    ``servers``: a server's token, or what ``signer`` signs for it, goes to that server's origin alone (S7). Times in seconds: ``connect`` for the
-    TCP and TLS handshake, ``total`` for the whole exchange; waiting for a place among a host's connections is not the server's time and
-    does not count. ``ConfigError`` if a server wants signatures and nobody signs.
+    A server's token, or what is signed for it, goes to that server's origin alone (S7).
     """
 
     def __init__(
@@ -50,6 +58,19 @@ class HttpTransport:
         per_host: int = PER_HOST,
         signer: Signer | None = None,
     ) -> None:
+        """Open nothing yet: the first request makes the session.
+
+        Args:
+            servers: those that have a token or want signatures; others may be called as well.
+            connect: seconds for the TCP and TLS handshake.
+            total: seconds for the whole exchange. Waiting for a place among the requests to one origin
+                is not the server's time and does not count.
+            per_host: requests to one origin at once.
+            signer: signs for the servers that want it.
+
+        Raises:
+            ConfigError: a server wants signatures and nobody signs.
+        """
         self._servers: dict[Origin, list[Server]] = {}
         """By origin."""
         self._signers: dict[Server, Signer | None] = {}
@@ -66,20 +87,38 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, *, key: str, reason: bool = False) -> Delivery:
-        """POST JSON once (INV-4). Any 2xx is delivered (INV-9); other answers below 500 are refused (INV-6); all else failed (INV-5).
+        """POST JSON once (INV-4).
 
-        ``reason``: read what a refusal says, for the detail; else no body is ever read.
+        Args:
+            url: the whole address; checked by whoever recorded it.
+            body: UTF-8 JSON.
+            key: sent as ``Idempotency-Key``.
+            reason: read what a refusal says, for the detail; otherwise no body is ever read.
+
+        Returns:
+            Any 2xx is delivered (INV-9); other answers below 500 are refused (INV-6); all else failed
+            (INV-5).
         """
         return await self._post(url, body, {"Idempotency-Key": key}, self._total, REASON if reason else 0)
 
     async def notify(self, base_urls: Sequence[str], path: str, body: bytes) -> dict[str, Delivery]:
-        """Tell every server at once, each once and within 10 s (THR-2, CAN-1, B2). Never raises; the outcome is for logs only."""
+        """Tell every server at once, each once and within 10 s (THR-2, CAN-1, B2). It never raises.
+
+        Args:
+            base_urls: of the servers; each is told once, however often it is named.
+            path: of the notice, with a slash.
+            body: UTF-8 JSON.
+
+        Returns:
+            The outcome by base URL, for logs only: a notice is not repeated.
+        """
         within = min(NOTICE_SECONDS, self._total)
         urls = list(dict.fromkeys(base_url.rstrip("/") for base_url in base_urls))
         deliveries = await asyncio.gather(*(self._post(url + path, body, {}, within) for url in urls))
         return dict(zip(urls, deliveries, strict=True))
 
     async def close(self) -> None:
+        """Close the connections; requests that are under way fail."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -131,6 +170,7 @@ class HttpTransport:
                     timeout=self._limits(within),
                 ) as response,
             ):
+                # The status decides; what follows is words for people.
                 verdict = _verdict(response.status, server)
                 if reads and verdict.verdict is not Verdict.DELIVERED:
                     return verdict._replace(detail=verdict.detail + _said(await response.content.read(reads)))

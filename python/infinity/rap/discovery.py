@@ -1,4 +1,9 @@
-"""Fetching toolsets from their servers (DISC-1): all at once, each within its own time, one bad one never spoiling the others (B1)."""
+"""Fetching toolsets from their servers (DISC-1): all at once, each within its own time.
+
+The catalog (``tools/catalog.py``) loads them for each new root thread. One bad server never spoils the
+others (B1, B13): whatever is wrong with it becomes a ``Problem`` beside the toolsets that could be
+loaded. Clashes of names are not looked at here; they are the catalog's (DISC-4).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +28,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("infinity.toolsets")
 
 WELL_KNOWN = "/.well-known/rap-toolset"
+"""The path of a toolset below the server's base URL."""
 MAX_MANIFEST = 1 << 20
+"""Bytes of a manifest that are read."""
 MAX_REASON = 500
+"""Characters of a refusal that are repeated to people."""
 CONNECT_SECONDS = 3.0
+"""For the TCP and TLS handshake."""
 TOTAL_SECONDS = 5.0
+"""For the whole answer of one server."""
 
 
 class NotReady(ToolsetError):
@@ -41,7 +51,20 @@ async def fetch(
     *,
     signer: Signer | None = None,
 ) -> Toolset:
-    """One server's toolset, fresh and valid, or ``ToolsetError``. Bounded in time (seconds) and size; follows no redirect (S3)."""
+    """One server's toolset, fresh and valid.
+
+    Args:
+        base_url: of the server.
+        session: makes the request; it keeps no cookies.
+        token: sent as ``Authorization: Bearer``.
+        within: seconds for the whole answer.
+        signer: signs the request, for servers that want it.
+
+    Raises:
+        NotReady: the server answers that it cannot tell its tools yet.
+        ToolsetError: it cannot be reached, answers anything but 200, answers too much
+            (``MAX_MANIFEST``), or its toolset is refused. The error has the rule.
+    """
     import aiohttp
     from yarl import URL
 
@@ -118,9 +141,10 @@ def _status_text(server: str, status: int, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a server's toolset is not there, or not fresh. ``cached``: an earlier copy is in use (DISC-6).
+    """Why a server's toolset is not there, or not fresh.
 
-    ``pending``: there is none, and the server says that it is not ready yet.
+    ``cached``: an earlier copy is in use (DISC-6). ``pending``: there is none, and the server says that
+    it is not ready yet. ``rule``: the rule that was broken, where there is one.
     """
 
     base_url: str
@@ -132,7 +156,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a session starts with: toolsets in the order of the configuration, and what went wrong. ``fresh``: base URLs just fetched."""
+    """What a session starts with.
+
+    ``toolsets`` are in the order of the configuration; ``problems`` says what went wrong; ``fresh`` has
+    the base URLs of those that were just fetched.
+    """
 
     toolsets: tuple[Toolset, ...]
     problems: tuple[Problem, ...] = ()
@@ -140,11 +168,7 @@ class Loaded:
 
 
 class Toolsets:
-    """The configured servers as one source. ``cached``: durable copies from earlier runs, used only when a fetch fails (DISC-6).
-
-    ``signer``: for servers that want signed requests; ``ConfigError`` if one does and there is none. ``unusable``: what is wrong with servers that
-    are configured and have no address; reported with every load. Clashes between toolsets and with built-ins are for the catalogue to judge (DISC-4).
-    """
+    """The configured servers as one source of toolsets."""
 
     def __init__(
         self,
@@ -155,6 +179,19 @@ class Toolsets:
         signer: Signer | None = None,
         unusable: Iterable[Problem] = (),
     ) -> None:
+        """Take the configuration; nothing is fetched yet.
+
+        Args:
+            servers: in the order of the configuration; of two with one base URL the last counts.
+            cached: durable copies from earlier runs, used only when a fetch fails (DISC-6).
+            within: seconds for the answer of one server.
+            signer: for servers that want signed requests.
+            unusable: what is wrong with servers that are configured and have no address; reported with
+                every load.
+
+        Raises:
+            ConfigError: a server wants signed requests and nobody signs.
+        """
         self._unusable = tuple(unusable)
         self._closed = False
         self.servers = tuple({server.base_url: server for server in servers}.values())
@@ -165,7 +202,12 @@ class Toolsets:
         self._session: aiohttp.ClientSession | None = None
 
     async def load(self) -> Loaded:
-        """Fetch all servers' definitions (DISC-5), concurrently; takes no longer than one time-out. Never raises for what servers do."""
+        """Fetch all servers' definitions (DISC-5), concurrently. It takes no longer than one time-out.
+
+        Returns:
+            What could be loaded, and a problem for each server that could not. It never raises for what
+            servers do.
+        """
         results = await asyncio.gather(
             *(self._fetch(server) for server in self.servers), return_exceptions=True
         )
@@ -198,7 +240,7 @@ class Toolsets:
         return Problem(server.base_url, text, None, cached)
 
     async def close(self) -> None:
-        """Stop fetching and release the connections."""
+        """Stop fetching and release the connections. A ``load`` that waits is cancelled."""
         self._closed = True
         running = list(self._fetching.values())
         for task in running:
@@ -226,6 +268,7 @@ class Toolsets:
             )
             self._fetching[server.base_url] = task
             task.add_done_callback(lambda _: self._fetching.pop(server.base_url, None))
+        # The fetch is shared: one caller that is cancelled must not take it from the others.
         return await asyncio.shield(task)
 
     def _connections(self) -> aiohttp.ClientSession:
@@ -233,6 +276,7 @@ class Toolsets:
             import aiohttp
 
             self._session = aiohttp.ClientSession(
+                # A manifest is asked for rarely; no connection is kept in between.
                 connector=aiohttp.TCPConnector(limit=0, limit_per_host=4, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

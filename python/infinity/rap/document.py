@@ -1,6 +1,8 @@
-"""Reading JSON that strangers sent: every value knows its path, and a wrong one says what was expected and by which rule.
+"""Reading JSON that strangers sent: every value knows its path, and a wrong one says what was expected and
+by which rule.
 
-Errors name types and sizes, never values, which may be secrets (S9).
+Callbacks (``wire``), manifests (``manifest``) and the kit's invocations are read with it. Errors name
+types and sizes, never values, which may be secrets (S9).
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ _decode = msgspec.json.Decoder().decode
 
 
 def sound(body: bytes) -> bytes:
-    """The same JSON, with halves of characters repaired: they are not refused (CB-8)."""
+    """The same JSON, with halves of characters repaired: they are not refused (CB-8).
+
+    Args:
+        body: UTF-8 JSON as it came; anything else is returned as it is.
+    """
     if b"\\u" not in body and b"\xed" not in body:
         return body  # Nothing that could be half of a character.
     # Not at the top: a tool server that is made with the kit never needs the core.
@@ -26,18 +32,31 @@ def sound(body: bytes) -> bytes:
 
 
 class Node:
-    """One value of a document. ``error``: the class that a defect raises, with text and rule."""
+    """One value of a document, with its path from the top."""
 
     __slots__ = ("_error", "path", "value")
 
     def __init__(self, value: Any, path: str, error: type[BadRequest] | type[ToolsetError]) -> None:
+        """Wrap a value.
+
+        Args:
+            value: a decoded JSON value, or the marker of an absent one.
+            path: where it stands, as ``$.tools[0].name``.
+            error: the class that a defect raises, with text and rule.
+        """
         self.value = value
         self.path = path
         self._error = error
 
     @classmethod
     def parse(cls, body: bytes, error: type[BadRequest] | type[ToolsetError], rule: str) -> Node:
-        """The document in ``body``: UTF-8 JSON, an object at the top."""
+        """The document in ``body``: UTF-8 JSON, an object at the top.
+
+        Args:
+            body: as it came.
+            error: the class that this and every later defect of the document raises.
+            rule: the id of the rule that a document which cannot be read breaks.
+        """
         try:
             value = _decode(sound(body))
         except UnicodeDecodeError as defect:
@@ -51,6 +70,9 @@ class Node:
         return node
 
     def __getitem__(self, name: str) -> Node:
+        """The value of a field; absent fields are nodes as well, so that their error has a path. On an
+        object only.
+        """
         return Node(self.value.get(name, _ABSENT), f"{self.path}.{name}", self._error)
 
     @property
@@ -59,13 +81,31 @@ class Node:
         return self.value is not _ABSENT and self.value is not None
 
     def fail(self, expected: str, rule: str) -> NoReturn:
+        """Raise: the value has the wrong type, or is absent.
+
+        Args:
+            expected: what was expected, with its article.
+            rule: the id of the broken rule.
+        """
         raise self._error(f"{self.path}: expected {expected}, got {_kind(self.value)}", rule)
 
     def refuse(self, problem: str, rule: str) -> NoReturn:
-        """The type is right, the value is not."""
+        """Raise: the type is right, the value is not.
+
+        Args:
+            problem: what is wrong, and what was expected; never the value itself.
+            rule: the id of the broken rule.
+        """
         raise self._error(f"{self.path}: {problem}", rule)
 
     def text(self, rule: str, least: int = 0, most: int | None = None) -> str:
+        """The value as a text.
+
+        Args:
+            rule: the id of the rule that says so.
+            least: characters at the least.
+            most: characters at the most; ``None``: any number.
+        """
         if not isinstance(self.value, str):
             self.fail("a string", rule)
         if len(self.value) < least:
@@ -75,15 +115,30 @@ class Node:
         return self.value
 
     def optional_text(self, rule: str, most: int | None = None) -> str | None:
+        """The value as a text; ``None`` if it is absent or null.
+
+        Args:
+            rule: the id of the rule that says so.
+            most: characters at the most.
+        """
         return self.text(rule, 0, most) if self.present else None
 
     def integer(self, rule: str) -> int:
+        """The value as an integer. JSON's true and false are none, although Python takes them for 1 and 0.
+
+        Args:
+            rule: the id of the rule that says so.
+        """
         if not isinstance(self.value, int) or isinstance(self.value, bool):
             self.fail("an integer", rule)
         return self.value
 
     def flag(self, rule: str) -> bool:
-        """A boolean; absent or null is false."""
+        """The value as a boolean; absent or null is false.
+
+        Args:
+            rule: the id of the rule that says so.
+        """
         if not self.present:
             return False
         if not isinstance(self.value, bool):
@@ -91,11 +146,22 @@ class Node:
         return self.value
 
     def object(self, rule: str) -> dict[str, Any]:
+        """The value as an object, undecorated.
+
+        Args:
+            rule: the id of the rule that says so.
+        """
         if not isinstance(self.value, dict):
             self.fail("an object", rule)
         return self.value
 
     def items(self, rule: str, most: int) -> list[Node]:
+        """The elements of an array.
+
+        Args:
+            rule: the id of the rule that says so.
+            most: elements at the most.
+        """
         if not isinstance(self.value, list):
             self.fail("an array", rule)
         if len(self.value) > most:

@@ -1,6 +1,8 @@
 """A toolset as its server describes it, checked whole before any of it is used (DISC-2, DISC-3, S10).
 
-Descriptions are untrusted text: they reach the model and change nothing here (DISC-7).
+Descriptions are untrusted text: they reach the model and change nothing here (DISC-7). Copies that were
+kept are read by the same code as fresh ones, so that a rule that became stricter holds for them as
+well.
 """
 
 from __future__ import annotations
@@ -18,17 +20,26 @@ from .address import same_origin, shown, url_problem
 from .document import Node
 
 MAX_NAME = 128
+"""Characters of the name of a toolset or tool."""
 MAX_DESCRIPTION = 65_536
+"""Characters of a description."""
 MAX_TOOLS = 512
+"""Tools of one toolset."""
 MAX_SCRIPT = 16_384
+"""Characters of a display script."""
 MAX_SCHEMA_DEPTH = 64
+"""Levels of a schema; the validator recurses on the native stack."""
 
 _FLAGS = ("readOnly", "destructive", "idempotent", "longRunning")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """``input_schema``: a JSON Schema whose type is ``object``; ``annotations``: known ones checked, others kept (DISC-9)."""
+    """One tool of a toolset.
+
+    ``input_schema`` is a JSON Schema whose type is ``object``; known ``annotations`` are checked,
+    others are kept (DISC-9).
+    """
 
     name: str
     description: str
@@ -46,16 +57,20 @@ class Tool:
 
     @property
     def idempotent(self) -> bool:
+        """Whether running it twice with the same arguments does no more than running it once."""
         return self.annotations.get("idempotent") is True
 
     @property
     def long_running(self) -> bool:
+        """Whether its calls have no deadline (RUN-5)."""
         return self.annotations.get("longRunning") is True
 
 
 @dataclass(frozen=True, slots=True)
 class Toolset:
-    """All tools of one server. ``endpoint``: where its invocations go, on the server's own origin (INV-1, S3)."""
+    """All tools of one server. ``endpoint`` is where its invocations go, on the server's own origin
+    (INV-1, S3).
+    """
 
     name: str
     description: str
@@ -65,7 +80,11 @@ class Toolset:
     needs_migration: bool = False
 
     def owns(self, url: str) -> bool:
-        """Whether a URL that this server named (a ``response_url``) may be called (S3)."""
+        """Whether a URL that this server named may be called, such as a ``response_url`` (S3).
+
+        Args:
+            url: as the server named it.
+        """
         return same_origin(url, self.base_url)
 
     def to_json(self) -> bytes:
@@ -74,14 +93,29 @@ class Toolset:
 
     @classmethod
     def from_json(cls, data: bytes) -> Toolset:
-        """A cached copy, checked like a fresh one. ``ToolsetError`` if it is not one (I8)."""
+        """A cached copy, checked like a fresh one.
+
+        Args:
+            data: what ``to_json`` made, of this version or an earlier one.
+
+        Raises:
+            ToolsetError: it is no toolset (I8).
+        """
         node = Node.parse(data, ToolsetError, "DISC-6")
         node["manifest"].object("DISC-6")
         return _toolset(node["manifest"], node["baseUrl"].text("DISC-6", 1))
 
 
 def parse_manifest(body: bytes, base_url: str) -> Toolset:
-    """The toolset in a discovery response, or ``ToolsetError`` with server, JSON path and rule; never a part of one (DISC-3)."""
+    """The toolset in a discovery response; never a part of one (DISC-3).
+
+    Args:
+        body: as it came.
+        base_url: where the server was configured; its endpoint must be there (S3).
+
+    Raises:
+        ToolsetError: with server, JSON path and rule of the first defect.
+    """
     try:
         return _toolset(Node.parse(body, ToolsetError, "DISC-2"), base_url)
     except ToolsetError as error:

@@ -1,7 +1,8 @@
-"""The messages of the protocol: what leaves (invocations, notices, choice responses) and what comes back (five callbacks).
+"""The messages of the protocol: what leaves (invocations, notices, choice responses) and what comes back
+(five callbacks). docs/protocol.md describes each field.
 
-Outgoing ones are encoded with ``encode``; callbacks are read with ``read_callback``, which checks every field (CB-1, CB-6) and ignores
-those it does not know. Nothing here knows of threads' state.
+Outgoing ones are encoded with ``encode``; callbacks are read with ``read_callback``, which checks every
+field (CB-1, CB-6) and ignores those it does not know. Nothing here knows of threads' state.
 """
 
 from __future__ import annotations
@@ -20,18 +21,30 @@ from .address import url_problem
 from .document import Node, sound
 
 MAX_NAME = 128
+"""Characters of the type of a view or of a displayed segment."""
 MAX_ID = 256
+"""Characters of an id."""
 MAX_PROMPT = 16_384
+"""Characters of a question."""
 MAX_CHOICES = 100
+"""Choices of one question."""
 MAX_CHOICE = 1_024
+"""Characters of one choice."""
 MAX_ITEMS = 1_000
+"""Items of a result's content, or of what it displays."""
 MAX_SEQ = 2**63 - 1
+"""The largest number of an event; a signed 64-bit integer holds it."""
 
 _MEDIA_TYPE = re.compile(r"image/[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """``POST {endpoint}``. ``arguments``: a JSON object; ``thread_ancestors``: root → parent, left out for a root thread (INV-3)."""
+    """``POST {endpoint}`` (INV-3).
+
+    ``arguments`` is a JSON object. ``id`` is the call's id at the runtime, under which everything about
+    it comes back; ``call_id`` is the provider's, repeated for logs. ``group_id`` is the thread.
+    ``thread_ancestors`` are root → parent, left out for a root thread.
+    """
 
     operation: str
     arguments: Raw
@@ -64,7 +77,9 @@ class ChoiceResponse(msgspec.Struct, frozen=True):
 
 
 class Migrate(msgspec.Struct, frozen=True):
-    """``POST {base}/migrate`` (MIG-1)."""
+    """``POST {base}/migrate`` (MIG-1): the server is to move its state of a session to
+    ``destination_url``.
+    """
 
     session_id: str
     destination_url: str
@@ -75,7 +90,11 @@ class _Callback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class ToolResult(_Callback, frozen=True, kw_only=True, tag="tool_result"):
-    """``content`` items as on the wire: ``{"type":"text","text"}``, ``{"type":"image","data","mediaType"}``."""
+    """The result of a call (RES-1).
+
+    ``content`` items are as on the wire: ``{"type":"text","text"}``,
+    ``{"type":"image","data","mediaType"}``; ``display_as`` is for people alone (RES-3).
+    """
 
     id: str
     call_id: str | None = None
@@ -86,7 +105,11 @@ class ToolResult(_Callback, frozen=True, kw_only=True, tag="tool_result"):
 
 
 class SubscriptionEvent(_Callback, frozen=True, kw_only=True, tag="subscription_event"):
-    """``event_id`` and ``seq`` are our extension: the event's identity and its number, counted from 1 per subscription."""
+    """An event of a subscription (SUB-1).
+
+    ``event_id`` and ``seq`` are our extension: the event's identity and its number, counted from 1 per
+    subscription.
+    """
 
     tool_call_id: str
     text: str
@@ -97,6 +120,8 @@ class SubscriptionEvent(_Callback, frozen=True, kw_only=True, tag="subscription_
 
 
 class OAuthRequest(_Callback, frozen=True, kw_only=True, tag="oauth"):
+    """A page at which the user is to grant access, https only (OAU-1)."""
+
     id: str
     call_id: str | None = None
     auth_url: str
@@ -104,6 +129,8 @@ class OAuthRequest(_Callback, frozen=True, kw_only=True, tag="oauth"):
 
 
 class UserChoice(_Callback, frozen=True, kw_only=True, tag="user_choice"):
+    """A question to the user; ``default`` is an index of ``choices`` (CHO-1, CHO-2)."""
+
     id: str
     call_id: str | None = None
     prompt: str
@@ -121,17 +148,30 @@ class View(_Callback, frozen=True, kw_only=True, tag="view_update"):
 
 
 Callback = ToolResult | SubscriptionEvent | OAuthRequest | UserChoice | View
+"""Any of the five."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """The body to send."""
+    """The body to send: UTF-8 JSON.
+
+    Args:
+        message: one of the outgoing messages of this module.
+    """
     return _encode(message)
 
 
 def read_callback(body: bytes, max_bytes: int) -> Callback:
-    """Any of the five callbacks. ``BadRequest`` says where, what was expected, and which rule is broken."""
+    """Any of the five callbacks.
+
+    Args:
+        body: as it came; halves of characters in it are repaired (CB-8).
+        max_bytes: the longest body that is taken (CB-6).
+
+    Raises:
+        BadRequest: says where, what was expected, and which rule is broken.
+    """
     if len(body) > max_bytes:
         raise BadRequest(f"the body has {len(body)} bytes; at most {max_bytes} are accepted", "CB-6")
     body = sound(body)
@@ -285,6 +325,7 @@ def _display_segment(segment: Node) -> None:
 def _image(item: Node) -> None:
     data = item["data"].text("CB-1", 1)
     try:
+        # Strict: decoders disagree about what they skip, and the provider would refuse what we had taken.
         binascii.a2b_base64(data, strict_mode=True)
     except ValueError as error:
         item["data"].refuse(f"not base64: {str(error).lower()}", "CB-1")

@@ -19,7 +19,17 @@ _TRACES = re.compile(
 
 
 def read(report: Report, probe: Probe, received: Received, check: str) -> wire.Callback | None:
-    """The callback, if it is one, is for this call, and was sent the way callbacks are."""
+    """Read one callback and note what is wrong with it.
+
+    Args:
+        report: where findings go.
+        probe: the call that it should be for.
+        received: the request, as it came.
+        check: the name of the check in findings.
+
+    Returns:
+        The callback, if it is one, is for this call, and was sent the way callbacks are; else ``None``.
+    """
     before = len(report.findings)
     if received.method != "POST":
         report.failed("CB-6", check, f"the callback came with {received.method}; expected POST")
@@ -50,7 +60,14 @@ def read(report: Report, probe: Probe, received: Received, check: str) -> wire.C
 
 
 def check_error(report: Report, probe: Probe, received: Received, check: str) -> None:
-    """The answer to an invocation that cannot work (SRV-2)."""
+    """The answer to an invocation that cannot work (SRV-2, RES-5).
+
+    Args:
+        report: where findings go.
+        probe: the call.
+        received: its first callback.
+        check: the name of the check in findings.
+    """
     before = len(report.findings)
     callback = read(report, probe, received, check)
     if callback is None:
@@ -72,7 +89,11 @@ def check_error(report: Report, probe: Probe, received: Received, check: str) ->
 
 
 def text_of(result: wire.ToolResult) -> str:
-    """What the model reads of it (RES-1)."""
+    """What the model reads of a result (RES-1).
+
+    Args:
+        result: its content wins over its text.
+    """
     if result.content:
         return "\n".join(item["text"] for item in result.content if item["type"] == "text")
     return result.text or ""

@@ -1,4 +1,9 @@
-"""Reading a server's description of itself: everything that is wrong with it, where a runtime stops at the first."""
+"""Reading a server's description of itself: everything that is wrong with it, where a runtime stops at the
+first.
+
+The rules are those of ``rap.manifest``, applied by its own code, so that the inspection and the runtime
+never disagree.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,15 @@ _SOUND = {"name": "sound", "description": "Sound.", "inputSchema": {"type": "obj
 
 
 async def discover(visit: Visit, reserved: frozenset[str] = frozenset()) -> Toolset | None:
-    """The toolset as a runtime would load it; ``None`` if it would refuse it."""
+    """Fetch and examine the description.
+
+    Args:
+        visit: the server; findings go to its report.
+        reserved: names of built-in tools, which a runtime would not offer (DISC-4).
+
+    Returns:
+        The toolset as a runtime would load it; ``None`` if it would refuse it.
+    """
     report = visit.report
     reply = await visit.get(visit.base_url + WELL_KNOWN)
     report.reachable = reply.status != 0
@@ -36,7 +49,17 @@ async def discover(visit: Visit, reserved: frozenset[str] = frozenset()) -> Tool
 def examine(
     body: bytes, base_url: str, report: Report, reserved: frozenset[str] = frozenset()
 ) -> Toolset | None:
-    """Findings of a description. ``reserved``: names that tools cannot have."""
+    """Examine a description that was fetched.
+
+    Args:
+        body: as it came.
+        base_url: where the server is.
+        report: where findings go.
+        reserved: names of built-in tools.
+
+    Returns:
+        As for ``discover``.
+    """
     try:
         if len(body) > MAX_MANIFEST:
             raise ToolsetError(f"larger than {MAX_MANIFEST} bytes", "DISC-2")
@@ -68,6 +91,7 @@ def _all_defects(body: bytes, base_url: str, report: Report, first: ToolsetError
         document = None
     if isinstance(document, dict):
         tools = document.get("tools")
+        # Each part is tried beside sound ones, because the reader stops at the first defect that it meets.
         candidates = [{**document, "tools": [_SOUND]}]
         for tool in tools if isinstance(tools, list) else []:
             sound = {"name": "sound", "endpoint": f"{base_url}/invoke", "needsMigration": False}

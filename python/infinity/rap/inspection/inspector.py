@@ -1,4 +1,8 @@
-"""The whole inspection: description, acknowledgement, then everything else at once, notices last."""
+"""The whole inspection: description, acknowledgement, then everything else at once, notices last.
+
+``infinity rap inspect`` and authors' own tests call it. It calls a server that may be in use, so it
+never invokes an existing tool with valid arguments, unless a ``Trial`` asks for that.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ from .visit import TimeLimits, Visit
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A call of a real tool, on request: it may have effects. ``seconds``: how long to wait for its result."""
+    """A call of a real tool, on request: it may have effects.
+
+    ``arguments`` is the JSON object of the call; ``seconds``: how long to wait for its result.
+    """
 
     operation: str
     arguments: dict[str, Any]
@@ -37,9 +44,18 @@ async def inspect_server(
     callback_host: str = "127.0.0.1",
     reserved: frozenset[str] = frozenset(),
 ) -> Report:
-    """What is right and wrong with a server. ``probing``: call it, too; nothing that exists is invoked with valid arguments.
+    """What is right and wrong with a server.
 
-    ``callback_host``: an address of this machine that the server can reach; ``reserved``: names of built-in tools (DISC-4).
+    Args:
+        server: where it is, and with which token.
+        probing: call it, too; nothing that exists is invoked with valid arguments.
+        trial: a call of a real tool that is made as well.
+        limits: how long each answer may take.
+        callback_host: an address of this machine that the server can reach.
+        reserved: names of built-in tools (DISC-4).
+
+    Returns:
+        All findings. It does not raise for what the server does.
     """
     import aiohttp
 

@@ -1,4 +1,8 @@
-"""Calling a server as a runtime does, with calls that change nothing: an operation that does not exist, arguments that cannot be right."""
+"""Calling a server as a runtime does, with calls that change nothing.
+
+They name an operation that does not exist, or give arguments that cannot be right. Each probe adds its
+own findings to the visit's report.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ ACKNOWLEDGE = "acknowledgement"
 
 
 def unknown() -> str:
+    """The name of an operation that no server has."""
     return f"no_such_operation_{secrets.token_hex(3)}"
 
 
@@ -50,14 +55,27 @@ async def acknowledges(visit: Visit, toolset: Toolset) -> bool:
 
 
 def note_status(visit: Visit, reply: Reply, check: str) -> None:
-    """Infinity takes any 2xx for an acknowledgement; a runtime that keeps to the letter takes 200 alone (INV-9)."""
+    """Advise where a status is taken here, and may not be taken by others.
+
+    Infinity takes any 2xx for an acknowledgement; a runtime that keeps to the letter takes 200 alone
+    (INV-9).
+
+    Args:
+        visit: whose report gets the advice.
+        reply: to an invocation or a notice.
+        check: the name of the check in findings.
+    """
     if reply.acknowledged and reply.status != 200:
         text = f"{reply} is taken for an acknowledgement here; the protocol says 200, and other runtimes may insist on it"
         visit.report.advised("INV-9", check, text)
 
 
 async def refuses_bad_arguments(visit: Visit, toolset: Toolset) -> None:
-    """A tool that only reads is preferred; a destructive one is never tried, should the server not check its arguments."""
+    """Arguments that break the schema must be answered with an error (SRV-2).
+
+    A tool that only reads is preferred; a destructive one is never tried, should the server not check
+    its arguments.
+    """
     check = "bad arguments"
     for tool in sorted(
         (tool for tool in toolset.tools if not tool.destructive), key=lambda tool: not tool.read_only
@@ -87,6 +105,7 @@ async def _answered(visit: Visit, probe: Probe, check: str) -> None:
 
 
 async def runs_duplicates_once(visit: Visit, toolset: Toolset) -> None:
+    """An invocation that arrives twice is answered once (SRV-6)."""
     check, probe = "duplicates", visit.probe()
     body = probe.body(unknown(), {})
     replies = await asyncio.gather(*(visit.post(toolset.endpoint, body) for _ in range(2)))
@@ -104,6 +123,7 @@ async def runs_duplicates_once(visit: Visit, toolset: Toolset) -> None:
 
 
 async def tries_again(visit: Visit, toolset: Toolset) -> None:
+    """A callback that was answered with 503 comes again, unchanged (SRV-3)."""
     check, probe = "callback retry", visit.probe()
     probe.line.statuses = deque([503])
     await visit.post(toolset.endpoint, probe.body(unknown(), {}))
@@ -119,6 +139,7 @@ async def tries_again(visit: Visit, toolset: Toolset) -> None:
 
 
 async def gives_up(visit: Visit, toolset: Toolset) -> None:
+    """A callback that was answered with 404 does not come again (SRV-3)."""
     check, probe = "callback refused", visit.probe()
     probe.line.statuses = deque([404] * 100)
     await visit.post(toolset.endpoint, probe.body(unknown(), {}))
@@ -131,6 +152,7 @@ async def gives_up(visit: Visit, toolset: Toolset) -> None:
 
 
 async def survives_nonsense(visit: Visit, toolset: Toolset) -> None:
+    """Bodies that are no invocation are refused and crash nothing."""
     check = "malformed invocation"
     bodies = [b"{", b"", b"[]", b"\xff\xfe", b'{"operation": 5}', b"null"]
     replies = await asyncio.gather(*(visit.post(toolset.endpoint, None, raw=body) for body in bodies))
@@ -176,7 +198,14 @@ async def keeps_strangers_out(visit: Visit, toolset: Toolset) -> None:
 
 
 def wrong_arguments(tool: Tool) -> dict[str, Any] | None:
-    """Arguments that break the tool's schema, the plainest first; ``None`` if there are none."""
+    """Arguments that break the tool's schema, the plainest first.
+
+    Args:
+        tool: with a valid schema.
+
+    Returns:
+        ``None`` if there are none: the schema takes anything.
+    """
     properties = tool.input_schema.get("properties", {})
     names = list(properties) if isinstance(properties, dict) else []
     wrong: list[dict[str, Any]] = [{}]

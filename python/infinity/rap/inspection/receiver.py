@@ -1,4 +1,6 @@
-"""The other end of callbacks: a listener that gives each call an address of its own, keeps what comes, and answers as a probe wants."""
+"""The other end of callbacks: a listener that gives each call an address of its own, keeps what comes, and
+answers as a probe wants.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MAX_BODY = 16 << 20
+"""Bytes of a callback that are taken."""
 MAX_KEPT = 100
+"""Callbacks of one call that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,15 @@ class Line:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def arrived(self, count: int, seconds: float) -> bool:
-        """Wait until so many callbacks are here; false if they are not in time."""
+        """Wait until so many callbacks are here.
+
+        Args:
+            count: how many, in all.
+            seconds: how long to wait.
+
+        Returns:
+            False if they are not in time.
+        """
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: len(self.received) >= count)
@@ -44,6 +56,11 @@ class Line:
         return True
 
     async def take(self, received: Received) -> int:
+        """Keep a callback and say with which status it is answered; waits while ``hold`` is not set.
+
+        Args:
+            received: the request, as it came.
+        """
         async with self._changed:
             if len(self.received) < MAX_KEPT:
                 self.received.append(received)
@@ -54,9 +71,14 @@ class Line:
 
 
 class Receiver:
-    """``host``: the address of this machine under which the tool server reaches it."""
+    """The listener. Use it as an asynchronous context manager."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
+        """Take the address; entering the context listens at a free port.
+
+        Args:
+            host: the address of this machine under which the tool server reaches it.
+        """
         self._host = host
         self._port = 0
         self._lines: dict[str, Line] = {}
@@ -65,6 +87,7 @@ class Receiver:
         """Requests to addresses that no call was given."""
 
     def line(self) -> Line:
+        """A new address for the callbacks of one call."""
         token = secrets.token_urlsafe(18)
         host = f"[{self._host}]" if ":" in self._host else self._host
         line = Line(f"http://{host}:{self._port}/callback/{token}?of=inspection")

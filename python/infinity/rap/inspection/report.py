@@ -20,6 +20,7 @@ class Outcome(Enum):
     WARNED = "warned"
     """A rule that a server should keep."""
     SKIPPED = "skipped"
+    """It could not be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Finding:
     text: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """The finding for scripts; these names are stable."""
         return {
             "rule": self.rule,
             "level": level(self.rule),
@@ -57,21 +59,54 @@ class Report:
         return self.reachable and not self.of(Outcome.BROKEN)
 
     def of(self, outcome: Outcome) -> list[Finding]:
+        """The findings with one outcome.
+
+        Args:
+            outcome: which.
+        """
         return [finding for finding in self.findings if finding.outcome is outcome]
 
     def passed(self, rule: str, check: str, text: str = "") -> None:
+        """A rule is kept, as far as it was looked at.
+
+        Args:
+            rule: its id.
+            check: what was looked at.
+            text: what was seen.
+        """
         self.findings.append(Finding(rule, Outcome.PASSED, check, text))
 
     def skipped(self, rule: str, check: str, text: str) -> None:
+        """A rule could not be looked at.
+
+        Args:
+            rule: its id.
+            check: what would have been looked at.
+            text: why it could not.
+        """
         self.findings.append(Finding(rule, Outcome.SKIPPED, check, text))
 
     def failed(self, rule: str, check: str, text: str, *, refused: bool = False) -> None:
-        """``refused``: a runtime does not use the server because of it, so that it weighs as much as a must."""
+        """A rule is broken; how much that weighs depends on the rule.
+
+        Args:
+            rule: its id.
+            check: what was looked at.
+            text: what was seen, and what was expected instead.
+            refused: a runtime does not use the server because of it, so that it weighs as much as a
+                must.
+        """
         must = refused or level(rule) == "must"
         self._add(Finding(rule, Outcome.BROKEN if must else Outcome.WARNED, check, text))
 
     def advised(self, rule: str, check: str, text: str) -> None:
-        """Within the rule, and yet people will notice."""
+        """Within the rule, and yet people will notice.
+
+        Args:
+            rule: its id.
+            check: what was looked at.
+            text: what was seen, and what would be better.
+        """
         self._add(Finding(rule, Outcome.WARNED, check, text))
 
     def _add(self, finding: Finding) -> None:
@@ -92,5 +127,9 @@ class Report:
 
 
 def level(rule: str) -> str:
-    """``must``, ``should`` or ``ours``."""
+    """How much a rule binds a server: ``must``, ``should``, or ``ours`` for rules that Infinity adds.
+
+    Args:
+        rule: its id.
+    """
     return "should" if rule in SHOULD else "ours" if rule in OURS else "must"

@@ -57,6 +57,12 @@ class Probe:
     line: Line
 
     def body(self, operation: str, arguments: Any) -> dict[str, Any]:
+        """The invocation, ready to be encoded.
+
+        Args:
+            operation: any name.
+            arguments: any JSON.
+        """
         return {
             "operation": operation,
             "arguments": arguments,
@@ -80,13 +86,28 @@ class Visit:
     thread: str = field(default_factory=lambda: f"inspection_{secrets.token_hex(6)}")
 
     def probe(self) -> Probe:
+        """A new call, with an address of its own for its callbacks."""
         name = secrets.token_hex(6)
         return Probe(f"call_{name}", self.thread, f"outer_{name}", self.receiver.line())
 
     async def post(self, url: str, body: Any, *, raw: bytes | None = None, token: bool = True) -> Reply:
+        """POST to the server once.
+
+        Args:
+            url: the whole address.
+            body: any JSON.
+            raw: sent in the place of ``body``, for bodies that are no JSON.
+            token: whether to send the token.
+        """
         return await self._send("POST", url, raw if raw is not None else json.dumps(body).encode(), token)
 
     async def get(self, url: str, *, token: bool = True) -> Reply:
+        """GET from the server once.
+
+        Args:
+            url: the whole address.
+            token: whether to send the token.
+        """
         return await self._send("GET", url, None, token)
 
     async def _send(self, method: str, url: str, body: bytes | None, token: bool) -> Reply:

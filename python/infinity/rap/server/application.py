@@ -1,6 +1,9 @@
-"""What a tool server answers, whatever carries it: discovery, invocations, notices, answers to questions, webhooks.
+"""What a tool server answers, whatever carries it: discovery, invocations, notices, answers to questions,
+webhooks.
 
-Requests come from a listener (``serving``), from any ASGI server (``asgi``) or, without state on disk, from Lambda (``aws``).
+Requests come from a listener (``serving``), from any ASGI server (``asgi``) or, without state on disk,
+from Lambda (``cloud/tool_function.py``). An invocation is on record before it is acknowledged, and its
+function begins after the acknowledgement is out (SRV-1); no handler may wait for a function.
 """
 
 from __future__ import annotations
@@ -26,17 +29,23 @@ from .work import Work
 log = logging.getLogger("infinity.rap.server")
 
 MAX_BODY = 8 << 20
+"""Bytes of a request's body."""
 MAX_ANCESTORS = 1_000
+"""Ancestors that an invocation may name."""
 WELL_KNOWN = "/.well-known/rap-toolset"
 
 
 class BodyTooLarge(Exception):
-    """Raised by ``Request.read``."""
+    """Raised by ``Request.read`` when the body has more than ``MAX_BODY`` bytes; answered with 413."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``base``: under which address the caller reached this server; ``path`` is below it. ``headers``: names in lower case."""
+    """A request, whatever carried it.
+
+    ``base``: under which address the caller reached this server; ``path`` is below it. ``headers``:
+    names in lower case.
+    """
 
     method: str
     path: str
@@ -49,7 +58,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``body``: JSON, if any. ``after``: to be called when the reply is out, so that no function can hold up its acknowledgement (SRV-1)."""
+    """An answer, whatever carries it.
+
+    ``body``: JSON, if any. ``after``: to be called when the reply is out, also if the caller did not
+    wait for it, so that no function can hold up its acknowledgement (SRV-1).
+    """
 
     status: int = 200
     body: Mapping[str, Any] | None = field(default_factory=dict)
@@ -57,14 +70,27 @@ class Reply:
 
 
 class Guard:
-    """Checks who calls. ``token``: what callers must send as ``Authorization: Bearer``; ``None`` lets everybody in."""
+    """Checks who calls."""
 
     def __init__(self, token: str | None) -> None:
+        """Take the token.
+
+        Args:
+            token: what callers must send as ``Authorization: Bearer``; ``None`` lets everybody in.
+
+        Raises:
+            ConfigError: it is empty, which would let in whoever sends an empty one.
+        """
         if token is not None and not token.strip():
             raise ConfigError("the token of a tool server is empty; set one, or none at all")
         self._expected = None if token is None else f"Bearer {token}".encode()
 
     def refusal(self, headers: Mapping[str, str]) -> Reply | None:
+        """The answer to a caller who may not call; ``None`` for one who may.
+
+        Args:
+            headers: of the request, names in lower case.
+        """
         given = headers.get("authorization", "").encode(errors="surrogateescape")
         if self._expected is None or hmac.compare_digest(given, self._expected):
             return None
@@ -72,7 +98,7 @@ class Guard:
 
 
 class Application:
-    """A toolset with its state. ``public_url``: the base URL that runtimes use, where proxies hide it; else what each request came to."""
+    """A toolset with its state: everything of a tool server but the listener."""
 
     def __init__(
         self,
@@ -84,6 +110,20 @@ class Application:
         limits: Limits | None = None,
         public_url: str | None = None,
     ) -> None:
+        """Take the parts; ``start`` opens the state.
+
+        Args:
+            toolset: the tools; it must have at least one when the application starts.
+            state_path: the SQLite file that keeps what was acknowledged; one server per file.
+            token: what callers must send as ``Authorization: Bearer``.
+            backoff: between tries to deliver a callback.
+            limits: how much is taken on at once.
+            public_url: the base URL that runtimes use, where proxies hide it; else what each request
+                came to.
+
+        Raises:
+            ConfigError: the public URL or the token is none.
+        """
         if public_url is not None and (problem := url_problem(public_url)):
             raise ConfigError(f"the public URL {problem}; write one such as https://tools.example")
         self.toolset = toolset
@@ -93,7 +133,13 @@ class Application:
         self._work = Work(toolset, self._store, backoff or Backoff(), limits or Limits())
 
     async def start(self) -> None:
-        """Open the state, go on with what the last run left."""
+        """Open the state and go on with what the last run left (SRV-4).
+
+        Raises:
+            ConfigError: the toolset has no tools.
+            StoreLocked: another process holds the state.
+            StoreError: the state cannot be opened or read.
+        """
         self.toolset.manifest("")
         await self._store.open()
         try:
@@ -104,19 +150,27 @@ class Application:
         self.toolset.registry = self._work
 
     async def stop(self) -> None:
-        """Stop the functions; what they still owe is on record."""
+        """Stop the functions; what they still owe is on record. May be called after a ``start`` that
+        failed.
+        """
         self.toolset.registry = None
         await self._work.stop()
         await self._store.close()
 
     async def answer(self, request: Request) -> Reply:
-        """Any request. Never raises for what a caller sends."""
+        """Answer any request. It never raises for what a caller sends.
+
+        Args:
+            request: its body is read only once the caller is known.
+        """
         try:
             return await self._route(request)
         except BodyTooLarge:
             return error_reply(413, f"at most {MAX_BODY} bytes are accepted")
 
     async def _route(self, request: Request) -> Reply:
+        # Before the guard: senders of webhooks do not know the token; the function checks their signatures
+        # (S8).
         if request.method == "POST" and (function := self.toolset.webhooks.get(request.path)):
             return await _webhook(function, request)
         if request.method == "POST" and request.path.startswith("/choice/"):
@@ -184,7 +238,18 @@ class Application:
 
 
 def read_invocation(body: bytes, origin: str) -> Invocation:
-    """``BadRequest`` where there is nobody to answer to; whatever else is wrong is answered as a result (SRV-2)."""
+    """The invocation in a request's body.
+
+    Args:
+        body: as it came.
+        origin: the base URL under which the caller reached this server.
+
+    Returns:
+        The invocation; ``problem`` says what is wrong with it, which is answered as a result (SRV-2).
+
+    Raises:
+        BadRequest: there is nobody to answer to, because id, thread or callback URL is missing.
+    """
     node = Node.parse(body, BadRequest, "SRV-1")
     callback_url = node["callback_url"].text("INV-3", 1)
     problem = url_problem(callback_url)
@@ -244,4 +309,11 @@ async def _quietly(work: Awaitable[None]) -> None:
 
 
 def error_reply(status: int, text: str, rule: str | None = None) -> Reply:
+    """An error as every path of this server answers it.
+
+    Args:
+        status: the HTTP status.
+        text: for people: what happened, and what to do.
+        rule: the id of the rule that the request breaks, where there is one.
+    """
     return Reply(status, {"error": {"text": text, "rule": rule}})

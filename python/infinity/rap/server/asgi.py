@@ -16,6 +16,7 @@ from infinity.errors import InfinityError
 from .application import MAX_BODY, Application, BodyTooLarge, Request
 
 Scope = MutableMapping[str, Any]
+"""Of ASGI; see https://asgi.readthedocs.io."""
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -25,11 +26,17 @@ class AsgiApplication:
     """Starts with the server's lifespan, or with the first request where there is none (mounted applications get none)."""
 
     def __init__(self, application: Application) -> None:
+        """Wrap the application.
+
+        Args:
+            application: not started yet.
+        """
         self._application = application
         self._starting = asyncio.Lock()
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI entry point: lifespan and HTTP; WebSockets are closed."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
@@ -38,13 +45,18 @@ class AsgiApplication:
             await send({"type": "websocket.close", "code": 1003})
 
     async def start(self) -> None:
-        """Open the state; done by the server's lifespan, or call it from the application that this one is mounted into."""
+        """Open the state.
+
+        Done by the server's lifespan, or call it from the application that this one is mounted into.
+        Harmless if it has been started.
+        """
         async with self._starting:
             if not self._started:
                 await self._application.start()
                 self._started = True
 
     async def stop(self) -> None:
+        """Stop the functions and close the state; harmless if it does not run."""
         async with self._starting:
             if self._started:
                 self._started = False

@@ -69,22 +69,49 @@ class Invocation:
 
 
 Key = tuple[str, str]
-"""Thread and call: what an invocation is known by. Runtimes mint ids without knowing of each other, so the thread belongs to it."""
+"""Thread and call: what an invocation is known by.
+
+Runtimes mint ids without knowing of each other, so the thread belongs to it.
+"""
 
 
 class CallBackend(Protocol):
-    """How a call speaks to its runtime."""
+    """How a call speaks to its runtime; ``work.Work`` on a server with state, another one on Lambda."""
 
     async def say(self, invocation: Invocation, message: dict[str, Any]) -> None:
-        """Send a callback, durably."""
+        """Send a callback, durably. Nothing is sent if the call is over.
+
+        Args:
+            invocation: the call.
+            message: the callback's fields, without ``group_id`` and ``call_id``.
+        """
         ...
 
     async def ask(self, invocation: Invocation, message: dict[str, Any]) -> int:
-        """Send a ``user_choice`` and wait for the answer."""
+        """Send a ``user_choice`` and wait for the answer, as long as it takes.
+
+        Args:
+            invocation: the call.
+            message: the callback's fields, without the address of the answer.
+
+        Returns:
+            The index of the choice.
+
+        Raises:
+            ToolError: nobody is asked, because the call is over or the runtime refused.
+        """
         ...
 
     async def emit(self, invocation: Invocation, event: Event) -> bool:
-        """Send an event, durably; false if the subscription is over."""
+        """Send an event, durably.
+
+        Args:
+            invocation: the subscription's call.
+            event: what happened.
+
+        Returns:
+            False if the subscription is over.
+        """
         ...
 
 
@@ -103,10 +130,12 @@ class Call:
 
     @property
     def id(self) -> str:
+        """The call's id at the runtime: the same one again is the same call (SRV-6)."""
         return self.invocation.id
 
     @property
     def thread(self) -> str:
+        """The id of the thread whose call it is."""
         return self.invocation.group_id
 
     @property
@@ -120,16 +149,34 @@ class Call:
         return self.invocation.user_id
 
     async def ask(self, prompt: str, choices: Sequence[str], default: int = 0) -> str:
-        """Ask the user to choose; the choice. ``default``: index of what a dismissal means (CHO-1).
+        """Ask the user to choose (CHO-1).
 
-        As long as it takes: a function that waits for people takes up neither time nor a place. Question and answer survive restarts of
-        this server: a tool that runs again and asks the same is given the answer that was given. ``ToolError`` if the runtime
-        does not take the question, ``ValueError`` if it is none.
+        It takes as long as it takes: a function that waits for people takes up neither time nor a
+        place. Question and answer survive restarts of this server: a tool that runs again and asks the
+        same is given the answer that was given.
+
+        Args:
+            prompt: the question, for people.
+            choices: at least one text.
+            default: the index of what a dismissal means.
+
+        Returns:
+            The text of the choice.
+
+        Raises:
+            ToolError: the runtime does not take the question, or the call is over.
+            ValueError: it is no question (CHO-2).
         """
         return choices[await self.choose(prompt, choices, default)]
 
     async def choose(self, prompt: str, choices: Sequence[str], default: int = 0) -> int:
-        """As ``ask``, but the index of the choice."""
+        """As ``ask``, but the index of the choice.
+
+        Args:
+            prompt: the question, for people.
+            choices: at least one text.
+            default: the index of what a dismissal means.
+        """
         if not prompt or not choices or not all(isinstance(choice, str) and choice for choice in choices):
             raise ValueError("a question needs a prompt and choices, each of them a text (CHO-2)")
         if not 0 <= default < len(choices):
@@ -146,13 +193,26 @@ class Call:
         )
 
     async def authorize(self, auth_url: str) -> None:
-        """Show the user a page to grant access at, then go on with the call when access is there (OAU-1). ``ValueError``: not https."""
+        """Show the user a page to grant access at (OAU-1). It returns at once; go on with the call when
+        access is there.
+
+        Args:
+            auth_url: an https URL.
+
+        Raises:
+            ValueError: it is not https.
+        """
         if urlsplit(auth_url).scheme != "https":
             raise ValueError("an authorisation page must have an https:// URL (OAU-1)")
         await self._backend.say(self.invocation, {"type": "oauth", "id": self.id, "auth_url": auth_url})
 
     async def view(self, view_type: str, content: Any) -> None:
-        """Replace what the thread's clients show under ``view_type``; JSON of any shape (VIEW-1)."""
+        """Replace what the thread's clients show under ``view_type`` (VIEW-1).
+
+        Args:
+            view_type: which view; the latest content of each is kept.
+            content: JSON of any shape; the runtime does not look into it.
+        """
         message = {"type": "view_update", "view_type": view_type, "content": content}
         await self._backend.say(self.invocation, message)
 
@@ -170,16 +230,34 @@ class Subscription(Call):
         return self.invocation.arguments
 
     async def emit(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
-        """Send an event; see ``Event``. True once it is durable here; false, and nothing is sent, if the subscription is over (SRV-4).
+        """Send an event; see ``Event``. What is emitted before the function has returned follows its
+        confirmation.
 
-        What is emitted before the function has returned follows its confirmation.
+        Args:
+            text: what happened, for the model.
+            id: the event's identity; the same one again is not sent again (R3).
+            associative: for the subscribing conversation itself (SUB-4).
+
+        Returns:
+            True once it is durable here; False, and nothing is sent, if the subscription is over
+            (SRV-4).
         """
         return await self.send(Event(text, id=id, associative=associative))
 
     async def final(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
-        """Send the last event (SUB-6)."""
+        """Send the last event, which ends the subscription (SUB-6).
+
+        Args:
+            text: what happened, for the model.
+            id: the event's identity.
+            associative: for the subscribing conversation itself (SUB-4).
+        """
         return await self.send(Event(text, id=id, associative=associative, final=True))
 
     async def send(self, event: str | Event) -> bool:
-        """As ``emit``, for an event that is made already."""
+        """As ``emit``, for an event that is made already.
+
+        Args:
+            event: an event, or the text of a plain one.
+        """
         return await self._backend.emit(self.invocation, Event(event) if isinstance(event, str) else event)

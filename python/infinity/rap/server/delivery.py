@@ -1,6 +1,10 @@
-"""Delivering callbacks: in order within a call, again and again on 5xx and lost connections, never again after a 4xx (SRV-3).
+"""Delivering callbacks: in order within a call, again and again on 5xx and lost connections, never again
+after a 4xx (SRV-3).
 
-But for 429: a receiver on Lambda that is throttled answers so in the runtime's place, and says by it that it may be tried again.
+But for 429: a receiver on Lambda that is throttled answers so in the runtime's place, and says by it
+that it may be tried again. Every callback is on record before it comes here, and is removed from there
+only when it has arrived or is refused for good; a crash in between sends it twice, which a runtime
+knows by its id (CB-4).
 """
 
 from __future__ import annotations
@@ -34,17 +38,29 @@ GIVE_UP_SECONDS = KEEP_DONE_SECONDS
 
 
 def settles(status: int) -> bool:
-    """Whether a callback is over with this answer: taken, or refused for good. ``0``: nobody answered."""
+    """Whether a callback is over with this answer: taken, or refused for good.
+
+    Args:
+        status: the HTTP status; 0: nobody answered.
+    """
     return 0 < status < 500 and status != 429
 
 
 Refused = Callable[[PendingCallback, int], Awaitable[None]]
+"""Hears of a callback that the runtime refused, with the HTTP status, before it is removed."""
 
 
 class Deliveries:
     """One queue and one task per call, so that a runtime that is down holds up only its own callbacks."""
 
     def __init__(self, store: ServerStore, backoff: Backoff, refused: Refused) -> None:
+        """Begin with nothing to deliver.
+
+        Args:
+            store: where callbacks are on record.
+            backoff: between the tries of one callback.
+            refused: hears of each that is refused.
+        """
         self._store = store
         self._backoff = backoff
         self._refused = refused
@@ -55,6 +71,7 @@ class Deliveries:
         self._session: aiohttp.ClientSession | None = None
 
     def start(self) -> None:
+        """Open the session to the runtimes. In the running event loop."""
         self._session = session()
 
     async def stop(self) -> None:
@@ -72,12 +89,21 @@ class Deliveries:
             await self._session.close()
 
     def add(self, callback: PendingCallback) -> None:
+        """Deliver a callback that is on record, behind the earlier ones of its call.
+
+        Args:
+            callback: as the store returned it.
+        """
         self._queues.setdefault(callback.key, deque()).append(callback)
         if callback.key not in self._tasks:
             self._tasks[callback.key] = spawn(self._run(callback.key), f"callbacks of {callback.key[1]}")
 
     def drop(self, key: Key) -> None:
-        """Say nothing more for this call; the store has forgotten it already."""
+        """Say nothing more for this call; the store has forgotten it already.
+
+        Args:
+            key: of the call.
+        """
         self._queues.pop(key, None)
         task = self._tasks.pop(key, None)
         if task is not None and task is not asyncio.current_task():
@@ -148,7 +174,17 @@ def session() -> aiohttp.ClientSession:
 
 
 async def post(connections: aiohttp.ClientSession, url: str, body: bytes, call_id: str) -> int:
-    """Send a callback once. The status; 0 if nobody answered."""
+    """Send a callback once.
+
+    Args:
+        connections: from ``session``.
+        url: the callback URL of the invocation; redirects are not followed.
+        body: UTF-8 JSON.
+        call_id: for the log.
+
+    Returns:
+        The HTTP status; 0 if nobody answered. The body of the answer is not read.
+    """
     import aiohttp
 
     try:

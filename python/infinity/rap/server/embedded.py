@@ -1,4 +1,6 @@
-"""Started by another runtime (SRV-7): with ``RAP_EMBEDDED=1`` the first line on standard output is ``{"port": N}``, and nothing else is written there."""
+"""Started by another runtime (SRV-7): with ``RAP_EMBEDDED=1`` the first line on standard output is
+``{"port": N}``, and nothing else is written there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ class Embedded(NamedTuple):
     output: int
 
     def announce(self, port: int) -> None:
-        """Say where the server listens. The runtime may have gone meanwhile; then it is not missed."""
+        """Say where the server listens. The runtime may have gone meanwhile; nobody waits for the line
+        then.
+
+        Args:
+            port: on the loopback.
+        """
         line = b'{"port": %d}\n' % port
         try:
             while line:

@@ -1,4 +1,9 @@
-"""Callbacks that are too large are shortened, not refused: a part of a result is worth more to a model than an error about its size."""
+"""Callbacks that are too large are shortened, not refused: a part of a result is worth more to a model
+than an error about its size.
+
+What is taken away is said in the text that remains, so that the model knows that it has seen a part
+(M2).
+"""
 
 from __future__ import annotations
 
@@ -19,13 +24,24 @@ _ROUNDS = 64
 
 
 def fitting(message: dict[str, Any], most: int) -> bytes:
-    """The body of a callback of at most ``most`` bytes: without what only people see, then without the largest images, then with the longest texts
-    shortened in their middle. ``ToolError`` if even that does not fit, or it is not JSON."""
+    """The body of a callback of at most so many bytes.
+
+    It goes without what only people see, then without the largest images, then with the longest texts
+    shortened in their middle.
+
+    Args:
+        message: the callback's fields; it is not changed.
+        most: bytes of the body; an event never gets more than ``EVENT_BYTES``.
+
+    Raises:
+        ToolError: even that does not fit, or the message has no JSON form.
+    """
     if message["type"] == "subscription_event":
         most = min(most, EVENT_BYTES)
     body = encode(message)
     size = len(body)
     message = dict(message)
+    # Bounded: each round takes something away, but a result may have thousands of small images.
     for _ in range(_ROUNDS):
         if len(body) <= most:
             return body

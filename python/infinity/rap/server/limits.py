@@ -9,12 +9,21 @@ from infinity.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``concurrent``: functions that run at once; ``long_running``: those that run beside them, because they are so annotated or have
-    run for some seconds; ``waiting``: calls that may wait for their turn, beyond which invocations get 503.
+    """How much a tool server takes on at once.
 
-    ``seconds``: how long a function may take, and how long a call may wait for its turn; a tool has a time of its own with
-    ``timeout``, and none if it is ``long_running``. ``result_bytes``: the largest callback that is sent, larger ones are shortened;
-    by default what a runtime takes.
+    Args:
+        concurrent: functions that run at once.
+        long_running: those that run beside them, because they are so annotated or have run for some
+            seconds.
+        waiting: calls that may wait for their turn, beyond which invocations get 503 and come again
+            later (INV-5).
+        seconds: how long a function may take, and how long a call may wait for its turn; a tool has a
+            time of its own with ``timeout``, and none if it is ``long_running``.
+        result_bytes: the largest callback that is sent, larger ones are shortened; by default what a
+            runtime takes.
+
+    Raises:
+        ConfigError: a limit with which nothing could be done.
     """
 
     concurrent: int = 64

@@ -1,7 +1,9 @@
-"""Questions that functions have asked users (CHO-1): on record with their answers, so that a restart neither asks twice nor loses an answer.
+"""Questions that functions have asked users (CHO-1): on record with their answers, so that a restart
+neither asks twice nor loses an answer.
 
-Each has a secret name that is part of its ``response_url``. A function that runs again after a crash asks the same again, and finds the
-question, or its answer, that it had before.
+Each has a secret name that is part of its ``response_url``; whoever knows the name may answer. A
+function that runs again after a crash asks the same again, and finds the question, or its answer, that
+it had before: the n-th time that a run asks the same question is one place on record.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from .store import PendingCallback, ServerStore, add_callback, state_of
 
 
 class Asked(NamedTuple):
-    """``answer``: the choice, where it is known already; ``callback``: the question to deliver, where it is a new one."""
+    """A question on record.
+
+    ``answer``: the index of the choice, where it is known already; ``callback``: the question to
+    deliver, where it is a new one.
+    """
 
     name: str
     answer: int | None
@@ -31,22 +37,45 @@ class Asked(NamedTuple):
 
 
 class Questions:
-    """``key``: the call that asks."""
+    """All questions of one server."""
 
     def __init__(self, store: ServerStore) -> None:
+        """Begin with nobody waiting.
+
+        Args:
+            store: where questions and answers are on record; open before ``ask`` is called.
+        """
         self._store = store
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._counts: dict[Key, Counter[str]] = {}
 
     def begin(self, key: Key) -> None:
-        """The call's function runs from its beginning: its first question is the first one again."""
+        """The call's function runs from its beginning: its first question is the first one again.
+
+        Args:
+            key: the call that asks.
+        """
         self._counts[key] = Counter()
 
     def end(self, key: Key) -> None:
+        """The call's function has ended. Its questions stay on record until the invocation is forgotten.
+
+        Args:
+            key: the call.
+        """
         self._counts.pop(key, None)
 
     async def ask(self, invocation: Invocation, message: Mapping[str, Any], url: str) -> Asked | None:
-        """Put a question on record, or find it there. ``url``: where its name is put behind. ``None``: the call is over."""
+        """Put a question on record, or find it there.
+
+        Args:
+            invocation: the call that asks.
+            message: the fields of the ``user_choice``.
+            url: where answers go; the question's name is put behind it.
+
+        Returns:
+            ``None`` if the call is over.
+        """
         what = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:32]
         counts = self._counts.get(invocation.key)
         if counts is not None:
@@ -74,7 +103,15 @@ class Questions:
         return await self._store.write(write)
 
     async def answer_to(self, asked: Asked, key: Key) -> int:
-        """Wait for it. ``ToolError``: the runtime does not ask."""
+        """Wait for the answer, as long as it takes.
+
+        Args:
+            asked: from ``ask``.
+            key: the call that asked.
+
+        Raises:
+            ToolError: the runtime refused to ask.
+        """
         if asked.answer is not None:
             answer = asked.answer
         else:
@@ -91,7 +128,17 @@ class Questions:
         return answer
 
     async def answered(self, name: str, call_id: Any, selected: Any) -> bool:
-        """Record an answer. False if nobody asked that, or it is no answer to it; the same one again is fine."""
+        """Record an answer; durable when this returns.
+
+        Args:
+            name: the question's secret name, from the path.
+            call_id: as the body has it; any JSON.
+            selected: as the body has it; any JSON.
+
+        Returns:
+            False if nobody asked that, it is no answer to it, or another answer came first (CHO-3). The
+            same answer again is fine.
+        """
         if isinstance(selected, bool) or not isinstance(selected, int):
             return False
 
@@ -112,7 +159,12 @@ class Questions:
         return accepted
 
     async def refused(self, name: str, status: int) -> None:
-        """The runtime did not take the question, so that no answer will come."""
+        """The runtime did not take the question, so that no answer will come.
+
+        Args:
+            name: of the question.
+            status: with which the runtime refused it.
+        """
         await self._use("DELETE FROM questions WHERE name = ? AND answer IS NULL", name)
         waiting = self._waiting.get(name)
         if waiting is not None and not waiting.done():

@@ -1,4 +1,4 @@
-"""From what a function returned or raised to the ``tool_result`` that the model gets."""
+"""From what a function returned or raised to the ``tool_result`` that the model gets (RES-1)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,35 @@ from .call import Image, Result
 
 
 def result_fields(value: Any) -> dict[str, Any]:
-    """``text``, ``content`` and ``display_as`` of a tool_result. Texts stay texts, images become items, all else JSON text.
+    """``text``, ``content`` and ``display_as`` of a tool_result.
 
-    ``ToolError`` for a value that is none of these.
+    Texts stay texts, images become items, all else JSON text.
+
+    Args:
+        value: whatever a function returned.
+
+    Raises:
+        ToolError: a value that is none of these.
     """
     if isinstance(value, Result):
         return _fields(value)
     if isinstance(value, Image):
         return _fields(Result(content=[value]))
+    # A list of texts alone stays a list: it is data, and becomes JSON.
     if isinstance(value, (list, tuple)) and {type(item) for item in value} in ({Image}, {Image, str}):
         return _fields(Result(content=value))
     return {"text": text_of(value)}
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """A callback as it is sent. ``ToolError`` if something in it has no JSON form."""
+    """A callback as it is sent: UTF-8 JSON, without fields that are ``None``.
+
+    Args:
+        message: the callback's fields.
+
+    Raises:
+        ToolError: something in it has no JSON form.
+    """
     try:
         body = json.dumps(
             _sound({name: value for name, value in message.items() if value is not None}), allow_nan=False

@@ -1,4 +1,6 @@
-"""A toolset on a port of its own."""
+"""A toolset on a port of its own: the listener around ``Application``, and ``serve`` for a program of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,7 @@ PORT = 8801
 
 
 class ToolsetServer:
-    """A toolset on a port. ``state_path``: the SQLite file that keeps what was acknowledged; one server per file.
-
-    ``token``: what callers must send as ``Authorization: Bearer``, where the runtime is configured with it. Port 0 takes a free one.
-    ``public_url``: the base URL that runtimes use, where a proxy stands in between.
-    """
+    """A toolset on a port. Use it as an asynchronous context manager, or call ``start`` and ``stop``."""
 
     def __init__(
         self,
@@ -45,6 +43,19 @@ class ToolsetServer:
         limits: Limits | None = None,
         public_url: str | None = None,
     ) -> None:
+        """Take the parts; ``start`` opens the state and listens.
+
+        Args:
+            toolset: the tools.
+            state_path: the SQLite file that keeps what was acknowledged; one server per file.
+            port: 0 takes a free one.
+            host: the address to listen at; whoever reaches it needs the token.
+            token: what callers must send as ``Authorization: Bearer``, where the runtime is configured
+                with it.
+            backoff: between tries to deliver a callback.
+            limits: how much is taken on at once.
+            public_url: the base URL that runtimes use, where a proxy stands in between.
+        """
         self._application = Application(
             toolset, state_path, token=token, backoff=backoff, limits=limits, public_url=public_url
         )
@@ -64,7 +75,13 @@ class ToolsetServer:
         return f"http://{host}:{self._port}"
 
     async def start(self) -> Self:
-        """Open the state, go on with what the last run left, serve."""
+        """Open the state, go on with what the last run left, listen.
+
+        Raises:
+            OSError: the port is taken.
+            StoreError: the state cannot be opened; ``StoreLocked`` if another server has it.
+            ConfigError: the toolset has no tools.
+        """
         await self._application.start()
         try:
             await self._listen()
@@ -141,10 +158,20 @@ def serve(
     public_url: str | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a toolset until SIGINT or SIGTERM. ``ready`` is told the base URL once requests are taken.
+    """Serve a toolset until SIGINT or SIGTERM.
 
-    ``port``: 8801 unless said; a free one where another runtime started this process with ``RAP_EMBEDDED=1`` and waits to be told (SRV-7).
+    Args:
+        toolset: the tools.
+        port: 8801 unless given; a free one where another runtime started this process with
+            ``RAP_EMBEDDED=1`` and waits to hear it (SRV-7).
+        state_path: the SQLite file that keeps what was acknowledged; one server per file.
+        host: the address to listen at.
+        token: what callers must send as ``Authorization: Bearer``.
+        limits: how much is taken on at once.
+        public_url: the base URL that runtimes use, where a proxy stands in between.
+        ready: hears the base URL once requests are taken; not where a runtime started this process.
     """
+    # Before anything else: a tool that prints while it is loaded must not write into the protocol.
     started_by = embedded()
     if port is None:
         port = PORT if started_by is None else 0

@@ -13,8 +13,16 @@ __all__ = ["Signature"]
 
 
 class Signature(signature.Signature):
-    """``subscribes``: the call that it gets is a ``Subscription``."""
+    """A signature whose context is a ``Call``. ``subscribes``: the call that it gets is a
+    ``Subscription``.
+    """
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
+        """Read the signature; see ``infinity.functions.signature``.
+
+        Args:
+            function: the tool's function.
+            name: of the tool, for errors.
+        """
         super().__init__(function, name, Call)
         self.subscribes = self.context_type is not None and issubclass(self.context_type, Subscription)

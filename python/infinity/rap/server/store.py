@@ -1,6 +1,9 @@
-"""What a tool server must not forget: invocations it acknowledged, callbacks not yet delivered, subscriptions, answers (SRV-4, SRV-6).
+"""What a tool server must not forget: invocations it acknowledged, callbacks not yet delivered,
+subscriptions, answers (SRV-4, SRV-6).
 
-One SQLite file (WAL, synchronous=FULL) behind one thread. A call that returns has happened durably.
+One SQLite file (WAL, synchronous=FULL) behind one thread. A call that returns has happened durably, and
+what raises has not happened. The file is held exclusively: a second server on it would run every call
+twice. ``work`` and ``questions`` are the callers.
 """
 
 from __future__ import annotations
@@ -23,10 +26,13 @@ from .call import Invocation, Key
 T = TypeVar("T")
 
 VERSION = 2
+"""Of the tables; a file with a higher one is refused (I8)."""
 MAX_ID = 256
+"""Characters of the ids of threads and calls."""
 KEEP_DONE_SECONDS = 7 * 24 * 3600
 """How long a finished invocation's id is remembered, so that it does not run again (SRV-6)."""
 KEEP_EVENT_IDS = 1_000
+"""Ids of events of one subscription that are remembered, so that a repeat is known (R3)."""
 PRUNE_EVERY = 1_024
 """After how many accepted invocations old ones are forgotten."""
 LOCK_SECONDS = 2.0
@@ -67,9 +73,13 @@ CREATE INDEX IF NOT EXISTS questions_of ON questions (thread, id);
 
 
 def private(path: str) -> None:
-    """Make the file readable by its owner alone before anything is in it: it holds capabilities, arguments and grants (SRV-8).
+    """Make the file readable by its owner alone before anything is in it (SRV-8).
 
-    SQLite gives its journal files the mode of the database; those that an earlier version left behind get theirs here.
+    It holds capabilities, arguments and grants. SQLite gives its journal files the mode of the
+    database; those that an earlier version left behind get theirs here.
+
+    Args:
+        path: of the file, or ``:memory:``.
 
     Raises:
         StoreError: it cannot be made, or belongs to somebody else.
@@ -86,7 +96,7 @@ def private(path: str) -> None:
 
 
 class PendingCallback(NamedTuple):
-    """A callback to deliver."""
+    """A callback to deliver, as it is on record. ``place``: its row, in the order of all callbacks."""
 
     place: int
     key: Key
@@ -105,25 +115,45 @@ class NewEvent(NamedTuple):
 
 
 class ServerStore:
-    """``path``: the file, made when it is not there. One server per file."""
+    """The state of one tool server."""
 
     def __init__(self, path: Path | str) -> None:
+        """Start the thread of the store; ``open`` opens the file.
+
+        Args:
+            path: the file, made when it is not there. One server per file.
+        """
         self._path = str(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tool-server-store")
         self._database: sqlite3.Connection | None = None
         self._accepted = 0
 
     async def open(self) -> None:
+        """Open the file, make or upgrade its tables, forget what is old.
+
+        Raises:
+            StoreLocked: another process has it.
+            NewerStore: a newer version wrote it.
+            DamagedStore: it is no readable state file.
+        """
         await self._run(self._open)
 
     async def close(self) -> None:
+        """Close the file; later calls raise ``StoreError``."""
         if self._database is not None:
             await self._run(self._database.close)
             self._database = None
         self._thread.shutdown(wait=False)
 
     async def accept(self, invocation: Invocation) -> bool:
-        """Record an invocation before it is acknowledged; false if it is known (SRV-6)."""
+        """Record an invocation before it is acknowledged (SRV-1).
+
+        Args:
+            invocation: as it was read, also if it cannot be done.
+
+        Returns:
+            False if it is known already, and so must not run again (SRV-6).
+        """
         row = (
             *invocation.key,
             invocation.operation,
@@ -144,7 +174,15 @@ class ServerStore:
         return await self.write(write)
 
     async def say(self, invocation: Invocation, body: bytes) -> PendingCallback | None:
-        """Record a callback of a call that goes on. ``None`` if it was cancelled or is over."""
+        """Record a callback of a call that goes on.
+
+        Args:
+            invocation: the call.
+            body: UTF-8 JSON.
+
+        Returns:
+            What is to be delivered; ``None`` if the call was cancelled or is over.
+        """
 
         def write(database: sqlite3.Connection) -> PendingCallback | None:
             if state_of(database, invocation.key) not in ("accepted", "active"):
@@ -156,7 +194,17 @@ class ServerStore:
     async def finish(
         self, invocation: Invocation, body: bytes, *, active: bool = False, events: Sequence[NewEvent] = ()
     ) -> list[PendingCallback]:
-        """Record a call's result; ``active``: it is a subscription from now on, with ``events`` already. Empty if the call was cancelled."""
+        """Record a call's result, in one transaction with what follows from it.
+
+        Args:
+            invocation: the call.
+            body: the ``tool_result``.
+            active: it is a subscription from now on.
+            events: those that were emitted before its confirmation, in order (SRV-4).
+
+        Returns:
+            What is to be delivered, in order; empty if the call was cancelled or has its result.
+        """
 
         def write(database: sqlite3.Connection) -> list[PendingCallback]:
             if state_of(database, invocation.key) != "accepted":
@@ -172,7 +220,16 @@ class ServerStore:
         return await self.write(write)
 
     async def correct(self, invocation_key: Key, url: str, body: bytes) -> PendingCallback | None:
-        """A result in the place of one that the runtime refused."""
+        """Record a result in the place of one that the runtime refused.
+
+        Args:
+            invocation_key: the call.
+            url: its callback URL.
+            body: the new ``tool_result``.
+
+        Returns:
+            ``None`` if the call was cancelled meanwhile.
+        """
 
         def write(database: sqlite3.Connection) -> PendingCallback | None:
             if state_of(database, invocation_key) != "done":
@@ -182,16 +239,35 @@ class ServerStore:
         return await self.write(write)
 
     async def emit(self, invocation: Invocation, event: NewEvent) -> tuple[bool, PendingCallback | None]:
-        """Record an event. The first value is false if the subscription is over; no callback if this event id was there before."""
+        """Record an event.
+
+        Args:
+            invocation: the subscription's call.
+            event: its body is made here, once its number is known.
+
+        Returns:
+            False if the subscription is over; and what is to be delivered, ``None`` if this event id
+            was there before.
+        """
         return await self.write(lambda database: _emit(database, invocation, event))
 
     async def delivered(self, place: int) -> None:
-        """The callback has arrived, or never will."""
+        """The callback has arrived, or never will.
+
+        Args:
+            place: of the callback.
+        """
         await self.write(lambda database: database.execute("DELETE FROM callbacks WHERE place = ?", (place,)))
 
     async def cancel(self, key: Key) -> None:
-        """End a call or subscription and forget what it still had to say. Unknown ones are fine (SRV-5), and do not run should they
-        come later: notices overtake invocations that are sent again."""
+        """End a call or subscription and forget what it still had to say.
+
+        Unknown ones are fine (SRV-5), and do not run should they come later: notices overtake
+        invocations that are sent again.
+
+        Args:
+            key: of the call, from a notice; any texts.
+        """
 
         def write(database: sqlite3.Connection) -> None:
             _cancel(database, key)
@@ -204,7 +280,14 @@ class ServerStore:
         await self.write(write)
 
     async def cancel_thread(self, thread: str) -> list[Key]:
-        """The same for everything of a thread; what it was."""
+        """The same for everything of a thread.
+
+        Args:
+            thread: from a notice; any text.
+
+        Returns:
+            The keys of what there was.
+        """
 
         def write(database: sqlite3.Connection) -> list[Key]:
             rows = database.execute(
@@ -218,7 +301,12 @@ class ServerStore:
         return await self.write(write)
 
     async def open_invocations(self, state: str, operation: str | None = None) -> list[Invocation]:
-        """All in this state, oldest first."""
+        """All invocations in this state, oldest first.
+
+        Args:
+            state: ``accepted`` or ``active`` (a subscription); others have forgotten their arguments.
+            operation: of this tool only.
+        """
 
         def read(database: sqlite3.Connection) -> list[Invocation]:
             rows = database.execute(
@@ -266,7 +354,17 @@ class ServerStore:
         self._database = database
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        """What the change returns, once it is durable: one transaction."""
+        """Run one transaction, in the thread of the store.
+
+        Args:
+            change: gets the database; what it raises rolls the transaction back.
+
+        Returns:
+            What the change returns, once it is durable.
+
+        Raises:
+            StoreError: nothing was written.
+        """
 
         def run() -> T:
             if self._database is None:
@@ -299,6 +397,13 @@ def _store_error(path: str, error: sqlite3.Error) -> StoreError:
 
 
 def state_of(database: sqlite3.Connection, key: Key) -> str | None:
+    """The state of an invocation: ``accepted``, ``active``, ``done`` or ``cancelled``; ``None`` if it is
+    unknown.
+
+    Args:
+        database: within a transaction of ``ServerStore.write``.
+        key: of the call.
+    """
     row = database.execute("SELECT state FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
     return None if row is None else str(row[0])
 
@@ -344,6 +449,13 @@ def _emit(
 
 
 def add_callback(database: sqlite3.Connection, invocation: Invocation, body: bytes) -> PendingCallback:
+    """Put a callback on record, as a part of a transaction.
+
+    Args:
+        database: within a transaction of ``ServerStore.write``.
+        invocation: the call, whose callback URL it goes to.
+        body: UTF-8 JSON.
+    """
     return _insert(database, invocation.key, invocation.callback_url, body)
 
 

@@ -1,4 +1,9 @@
-"""A toolset in the making: functions with type hints and docstrings, and webhooks that feed subscriptions."""
+"""A toolset in the making: functions with type hints and docstrings, and webhooks that feed subscriptions.
+
+This is what the author of a tool server writes against; ``serving``, ``asgi`` and
+``cloud/tool_function.py`` run it. Mistakes in a tool are errors here, when it is registered, and not
+when it is called.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 MAX_NAME = 128
+"""Characters of the name of a toolset or tool."""
 _TAKEN = ("/invoke", "/close_thread", "/cancel_tool_call", "/migrate")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,13 +76,21 @@ class Operation:
     timeout: float | None
 
     def seconds(self, default: float) -> float | None:
-        """How long the function may take; ``None``: as long as it likes."""
+        """How long the function may take.
+
+        Args:
+            default: seconds for tools that say nothing of their own.
+
+        Returns:
+            ``None``: as long as it likes.
+        """
         if self.timeout is None and self.annotations.get("longRunning"):
             return None
         return default if self.timeout is None else self.timeout
 
     @property
     def generates(self) -> bool:
+        """Whether it is an async generator, whose items are the events of a subscription."""
         return inspect.isasyncgenfunction(self.function)
 
     @property
@@ -101,11 +115,25 @@ class Operation:
 class Registry(Protocol):
     """Where a running server keeps its subscriptions."""
 
-    async def active(self, operation: str) -> Sequence[Subscription]: ...
+    async def active(self, operation: str) -> Sequence[Subscription]:
+        """The active subscriptions of one tool.
+
+        Args:
+            operation: the tool's name.
+        """
+        ...
 
 
 class Toolset:
-    """``name``: 1–128 characters, unique among the servers of a runtime; ``description``: what the tools have in common."""
+    """The tools of one server.
+
+    Args:
+        name: 1–128 characters, unique among the servers of a runtime.
+        description: what the tools have in common.
+
+    Raises:
+        ConfigError: the name is too long or empty.
+    """
 
     def __init__(self, name: str, description: str = "") -> None:
         if not 1 <= len(name) <= MAX_NAME:
@@ -136,11 +164,23 @@ class Toolset:
         timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Any:
-        """Make a function a tool: type hints become its schema, the docstring its description, the return value its result.
+        """Make a function a tool: type hints become its schema, the docstring its description, the return
+        value its result. With or without arguments: ``@tools.tool`` or ``@tools.tool(timeout=60)``.
 
-        A function that was interrupted by a crash of this server runs again only if it is ``idempotent`` or ``read_only``; otherwise
-        its call is answered with an error. A plain function runs in a thread. ``timeout``: seconds that it may take, instead of
-        ``Limits.seconds``; ``long_running`` ones may take as long as they like.
+        A function that was interrupted by a crash of this server runs again only if it is
+        ``idempotent`` or ``read_only``; otherwise its call is answered with an error. A plain function
+        runs in a thread.
+
+        Args:
+            function: the tool, where the decorator has no arguments.
+            name: as the model knows it; the function's own if not given.
+            display_script: how a call is shown to people (DISC-8).
+            timeout: seconds that it may take, instead of ``Limits.seconds``; ``long_running`` ones may
+                take as long as they like.
+            **annotations: what a runtime should know of it; see ``Annotations``.
+
+        Raises:
+            ConfigError: the function cannot be a tool; the text says why.
         """
 
         def add(function: F) -> F:
@@ -169,12 +209,24 @@ class Toolset:
         timeout: float | None = None,
         **annotations: Unpack[Annotations],
     ) -> Any:
-        """Make a function a tool that subscribes (RES-4). Two kinds:
+        """Make a function a tool that subscribes (RES-4). There are two kinds.
 
-        A coroutine sets the subscription up and returns the confirmation for the model; an exception refuses it. Events are sent by
-        whoever has the subscription in hand (``subscriptions()``), say a webhook.
-        An async generator yields the events, as texts or ``Event``; when it ends, so does the subscription. After a restart of this
-        server it runs again, with ``Subscription.resumed`` set.
+        A coroutine sets the subscription up and returns the confirmation for the model; an exception
+        refuses it. Events are sent by whoever has the subscription in hand (``subscriptions()``), say a
+        webhook.
+
+        An async generator yields the events, as texts or ``Event``; when it ends, so does the
+        subscription. After a restart of this server it runs again, with ``Subscription.resumed`` set.
+
+        Args:
+            function: the tool, where the decorator has no arguments.
+            name: as the model knows it; the function's own if not given.
+            display_script: how a call is shown to people (DISC-8).
+            timeout: seconds that setting it up may take, instead of ``Limits.seconds``.
+            **annotations: what a runtime should know of it; see ``Annotations``.
+
+        Raises:
+            ConfigError: the function cannot be a subscription; the text says why.
         """
 
         def add(function: F) -> F:
@@ -188,7 +240,16 @@ class Toolset:
         return add if function is None else add(function)
 
     def webhook(self, path: str) -> Callable[[WebhookFunction], WebhookFunction]:
-        """Serve ``POST <path>`` with a coroutine that returns a status, or nothing for 200. It must check signatures itself (S8)."""
+        """Serve ``POST <path>`` with a coroutine that returns a status, or nothing for 200.
+
+        Anybody may call it: it must check signatures itself (S8).
+
+        Args:
+            path: begins with a slash; each is used once.
+
+        Raises:
+            ConfigError: the path is taken or is none.
+        """
 
         def add(function: WebhookFunction) -> WebhookFunction:
             if not path.startswith("/") or path in (*self.webhooks, *_TAKEN):
@@ -199,7 +260,14 @@ class Toolset:
         return add
 
     async def subscriptions(self, operation: str | Callable[..., Any]) -> Sequence[Subscription]:
-        """The active subscriptions of one tool, from all threads and runtimes; empty while no server runs."""
+        """The active subscriptions of one tool, from all threads and runtimes; empty while no server runs.
+
+        Args:
+            operation: the tool's name or its function.
+
+        Raises:
+            ConfigError: the function is no tool of this toolset.
+        """
         name = operation if isinstance(operation, str) else self._name_of(operation)
         return await self.registry.active(name) if self.registry is not None else []
 
@@ -211,7 +279,14 @@ class Toolset:
         limits: Limits | None = None,
         public_url: str | None = None,
     ) -> AsgiApplication:
-        """An application for any ASGI server, one worker process for each state file. See ``ToolsetServer`` for the arguments."""
+        """An application for any ASGI server; run one worker process for each state file.
+
+        Args:
+            state_path: the SQLite file that keeps what was acknowledged.
+            token: what callers must send as ``Authorization: Bearer``.
+            limits: how much is taken on at once.
+            public_url: the base URL that runtimes use, where a proxy stands in between.
+        """
         from .application import Application
         from .asgi import AsgiApplication
 
@@ -222,13 +297,26 @@ class Toolset:
     def lambda_handler(
         self, *, token: str | None = None, limits: Limits | None = None, table: str | None = None
     ) -> LambdaHandler:
-        """A handler for AWS Lambda behind a Function URL. ``table``: DynamoDB table that remembers which calls ran; see ``LambdaHandler``."""
+        """A handler for AWS Lambda behind a Function URL; see ``LambdaHandler``.
+
+        Args:
+            token: what callers must send as ``Authorization: Bearer``.
+            limits: how long functions may take, and how large their results may be.
+            table: DynamoDB table that remembers which calls ran.
+        """
         from infinity.cloud.tool_function import LambdaHandler
 
         return LambdaHandler(self, token=token, limits=limits, table=table)
 
     def manifest(self, endpoint: str) -> dict[str, Any]:
-        """The discovery document. ``ConfigError`` if there is no tool in it (DISC-2)."""
+        """The discovery document (DISC-2).
+
+        Args:
+            endpoint: where invocations go, as the runtime that asks reaches this server.
+
+        Raises:
+            ConfigError: there is no tool in it.
+        """
         if not self.operations:
             raise ConfigError(f"toolset {self.name!r} has no tools; add one with @tools.tool")
         return {

@@ -1,4 +1,10 @@
-"""Calls in progress: once per invocation, each in a task of its own, each ending in a result (SRV-2, SRV-6)."""
+"""Calls in progress: once per invocation, each in a task of its own, each ending in a result (SRV-2,
+SRV-6).
+
+``Application`` begins and cancels them. The order is always the same: what is to be said is put on
+record, then delivered; whatever a function raises becomes a result that the model can read. A function
+that was running when the process ended is not run again unless it says that this does no harm.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +47,29 @@ REFUSED = (
     "Error: the runtime refused the tool's result of {size} bytes with HTTP {status}; ask for less at once."
 )
 GRACE_SECONDS = 2.0
+"""For functions to clean up when the server stops."""
 RECORDING = Backoff(first=0.5, longest=60.0)
+"""Between tries to record a result while the state cannot be written."""
 _UNREADABLE = frozenset({400, 413, 422})
 _LARGE = 413
 _GONE = frozenset({401, 403, 404, 409, 410})
 
 
 class Work:
-    """The functions in progress, the subscriptions, and what they have to say. ``CallBackend`` and ``Registry`` of the kit."""
+    """The functions in progress, the subscriptions, and what they have to say.
+
+    It is the ``CallBackend`` of the kit's calls and the ``Registry`` of its toolset.
+    """
 
     def __init__(self, toolset: Toolset, store: ServerStore, backoff: Backoff, limits: Limits) -> None:
+        """Take the parts; ``start`` begins.
+
+        Args:
+            toolset: the tools.
+            store: open before ``start`` is called.
+            backoff: between tries to deliver a callback.
+            limits: how much is taken on at once.
+        """
         self._toolset = toolset
         self._store = store
         self._limits = limits
@@ -82,6 +101,9 @@ class Work:
                 await self._answer(invocation, {"text": text})
 
     async def stop(self) -> None:
+        """Cancel the functions and let what is being sent arrive. Interrupted calls are on record for the
+        next start.
+        """
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -96,20 +118,42 @@ class Work:
         return calls >= self._limits.concurrent + self._limits.waiting
 
     def begin(self, invocation: Invocation) -> None:
-        """Start the function of an invocation that is on record."""
+        """Start the function of an invocation that is on record.
+
+        Args:
+            invocation: new on record (``ServerStore.accept``), or left by the last run.
+        """
         self._spawn(invocation, self._run(invocation))
 
     async def cancel(self, key: Key) -> None:
-        """Stop a call or subscription; nothing more is said for it (SRV-4, SRV-5)."""
+        """Stop a call or subscription; nothing more is said for it (SRV-4, SRV-5).
+
+        Args:
+            key: of the call, also of an unknown one.
+        """
         await self._store.cancel(key)
         self._stop(key)
 
     async def cancel_thread(self, thread: str) -> None:
+        """The same for everything of a thread.
+
+        Args:
+            thread: its id, also an unknown one.
+        """
         for key in await self._store.cancel_thread(thread):
             self._stop(key)
 
     async def choose(self, question: str, call_id: Any, selected: Any) -> bool:
-        """An answer to ``ask``, durable when this returns; false if nobody asked that."""
+        """An answer to ``ask``, durable when this returns.
+
+        Args:
+            question: its secret name.
+            call_id: as the answer has it; any JSON.
+            selected: as the answer has it; any JSON.
+
+        Returns:
+            False if nobody asked that.
+        """
         return await self._questions.answered(question, call_id, selected)
 
     # Registry
@@ -138,6 +182,7 @@ class Work:
             self._deliveries.add(asked.callback)
         if turn is None:
             return await self._questions.answer_to(asked, invocation.key)
+        # While people think, others may run (B12).
         async with turn.paused():
             return await self._questions.answer_to(asked, invocation.key)
 
@@ -158,6 +203,7 @@ class Work:
 
         body(event.id or "event", 0)  # what is wrong with it is told to the function, not to the store
         new = NewEvent(event.id, event.final, body)
+        # The subscription is not confirmed: a runtime would refuse an event that comes before that (SUB-1).
         early = self._early.get(invocation.key)
         if early is not None:
             over = bool(early) and early[-1].final
@@ -288,6 +334,7 @@ class Work:
     async def _refused(self, callback: PendingCallback, status: int) -> None:
         """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
         message = json.loads(callback.body)
+        # The runtime knows nothing of the subscription any more, so that further events are in vain.
         if message["type"] == "subscription_event" and status in _GONE:
             await self.cancel(callback.key)
         if message["type"] == "user_choice":
