@@ -3,13 +3,15 @@
     python benches/lines.py [REVISION]
 
 A line counts once: as code, as a comment, as a docstring, or as blank. A line with both code and a comment counts as code. A public function is
-documented if its docstring names each of its arguments, in double backquotes; ``self`` and ``cls`` do not count.
+documented if its docstring names each of its arguments, in double backquotes or in an ``Args:`` section; ``self`` and
+``cls`` do not count.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -96,7 +98,8 @@ def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 
 def _names_all(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     text = ast.get_docstring(node) or ""
-    return all(f"``{name}``" in text for name in _arguments(node))
+    section = set(re.findall(r"^    (\w+): ", text, re.MULTILINE))
+    return all(name in section or f"``{name}``" in text for name in _arguments(node))
 
 
 def of_tree() -> Iterator[str]:

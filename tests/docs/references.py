@@ -25,9 +25,22 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
+_SECTION = re.compile(r"^(Args|Raises|Returns):\n((?: {4}.*(?:\n|\Z))+)", re.MULTILINE)
+_HEADINGS = {"Args": "Arguments", "Raises": "Errors", "Returns": "Returned"}
+
+
 def prose(text: str) -> str:
-    """A docstring as Markdown."""
-    return re.sub(r"``([^`]*)``", r"`\1`", inspect.cleandoc(text)).strip()
+    """A docstring as Markdown, its sections as lists."""
+    text = _SECTION.sub(_listed, inspect.cleandoc(text))
+    return re.sub(r"``([^`]*)``", r"`\1`", text).strip()
+
+
+def _listed(section: re.Match[str]) -> str:
+    heading, body = section.groups()
+    words = " ".join(body.split()) if heading == "Returns" else ""
+    items = re.sub(r"^ {4}(\**\w+):", r"- `\1`:", body, flags=re.MULTILINE)
+    listed = re.sub(r"\n {8}", " ", items)
+    return f"{_HEADINGS[heading]}: {words}\n" if words else f"{_HEADINGS[heading]}:\n\n{listed}"
 
 
 def line(text: str) -> str:
