@@ -13,9 +13,15 @@ _MOST_DOUBLINGS = 32
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds between tries: doubling from ``first`` to ``longest``, with jitter, so that those who failed together do not come back together.
+    """Seconds between tries: doubling from ``first`` to ``longest``, with jitter.
 
-    ``least``: the share of each wait that is not left to chance, 0 to 1. ``chance`` gives 0 to 1.
+    Jitter keeps those who failed together from coming back together.
+
+    Args:
+        first: The longest first wait.
+        longest: What no wait exceeds.
+        least: The share of each wait that is not left to chance, 0 to 1.
+        chance: Gives 0 to 1; tests give a fixed one.
     """
 
     first: float = 0.5
@@ -24,10 +30,16 @@ class Backoff:
     chance: Callable[[], float] = random.random
 
     def wait(self, tries: int) -> float:
-        """``tries``: how many waits there were before this one (0: the first). In seconds."""
+        """The next wait in seconds.
+
+        Args:
+            tries: How many waits there were before this one; 0 is the first.
+        """
         longest = min(self.longest, self.first * 2.0 ** min(max(tries, 0), _MOST_DOUBLINGS))
         return longest * (self.least + (1.0 - self.least) * self.chance())
 
     def longer(self, wait: float) -> float:
-        """The wait after one of ``wait`` seconds, by those who keep that alone; without jitter."""
+        """The wait after one of ``wait`` seconds, without jitter; for callers that keep nothing but the last
+        wait.
+        """
         return min(max(wait * 2.0, self.first), self.longest)

@@ -1,6 +1,8 @@
 """The keys that sign callback URLs: made at the first start, kept in the store, renewed now and then (L19).
 
-A callback URL outlives its daemon, so that a key is accepted long after it stopped signing.
+Whatever opens a store for itself takes its keys here, so that callback URLs stay good whoever opens it
+next. A callback URL outlives its daemon, so a key is accepted long after it stopped signing. A record that
+cannot be read is never replaced by a new one: every callback on its way would be refused (I8).
 """
 
 from __future__ import annotations
@@ -31,14 +33,28 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 async def kept_keys(store: Store) -> list[bytes]:
-    """The keys that are there, the signing one first; none are made. For hosts of many processes, of which one makes them."""
+    """The keys that are there, the signing one first. None are made.
+
+    For hosts of many processes, of which one makes them.
+
+    Raises:
+        DamagedStore: if the record cannot be read.
+    """
     return [base64.b64decode(key.key) for key in await _read(store)]
 
 
 async def callback_keys(store: Store, now: int) -> list[bytes]:
-    """The keys, the signing one first; a new one is made where there is none, or it has grown old. ``now`` in ms since the epoch.
+    """The keys, the signing one first; a new one is made where there is none, or where it has grown old.
 
-    Whatever opens a store for itself (the daemon, a program, the test kit) takes them here, so that callback URLs stay good whoever opens it next.
+    Args:
+        store: Opened for writing.
+        now: Milliseconds since the epoch.
+
+    Returns:
+        At most ``KEPT`` keys of random bytes.
+
+    Raises:
+        DamagedStore: if the record cannot be read.
     """
     keys = await _adopt(store, await _read(store))
     if not keys or now - keys[0].made_at >= RENEW_AFTER:
@@ -56,6 +72,7 @@ async def _adopt(store: Store, keys: list[_Key]) -> list[_Key]:
     if all(key.key != adopted.key for key in keys):
         keys = [*keys, adopted][:KEPT]
         await store.put_meta(META, msgspec.json.encode(keys))
+    # Last: if the process dies in between, the key is adopted again, and found among the kept ones.
     await store.put_meta(EARLIER, b"")
     return keys
 

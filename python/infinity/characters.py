@@ -10,9 +10,12 @@ from typing import Any
 
 
 def whole(text: str) -> str:
-    """The text with its surrogate pairs joined and lone ones replaced; nearly always the same object."""
+    """Join the surrogate pairs of a text and replace lone halves; nearly always the very same object is given
+    back.
+    """
     if text.isascii():
         return text
+    # Asking the encoder is faster than looking at each character, and nearly every text passes.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -21,7 +24,11 @@ def whole(text: str) -> str:
 
 
 def whole_value(value: Any) -> Any:
-    """JSON with ``whole`` applied to every text and key. ``RecursionError`` for what is nested beyond Python's limit."""
+    """Apply ``whole`` to every text and key of a JSON value.
+
+    Raises:
+        RecursionError: for what is nested beyond Python's limit.
+    """
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, dict):

@@ -1,4 +1,10 @@
-"""What a thread waits for, in words: every thread that is not closed has a recorded reason to wake, or is idle (I7)."""
+"""What a thread waits for, in words: a thread that is not closed has a recorded reason to wake, or is idle
+(I7).
+
+The API shows it with each thread, ``infinity show`` and ``infinity doctor`` print it. It reads the store
+and what the process itself knows, and never changes anything. A state that cannot be read is raised, and
+never explained as idle (I8).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +28,12 @@ OWN = "python"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """``kind``: ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``, ``child``, ``timer``, ``compaction``, ``problem``, ``held_back``, ``failing``; times in ms since the epoch."""
+    """One thing that a thread waits for.
+
+    ``kind`` is ``running``, ``pace``, ``queued``, ``call``, ``sleep``, ``subscription``, ``prompt``,
+    ``child``, ``timer``, ``compaction``, ``problem``, ``held_back`` or ``failing``. ``id`` names what it is
+    about, if commands take it. Times are in milliseconds since the epoch.
+    """
 
     kind: str
     text: str
@@ -59,11 +70,22 @@ class Here:
 
 
 async def explain(store: Store, thread: str, here: Here) -> Explanation:
-    """From the store, and from what the process knows."""
+    """Explain a thread, from the store and from what the process knows.
+
+    Args:
+        store: Read only.
+        thread: Its id.
+        here: What is known in this process; an empty one where another process runs the slices.
+
+    Raises:
+        UnknownThread: if there is no such thread; ``ThreadDeleted`` if it was deleted.
+        DamagedStore: if its record cannot be read.
+    """
     row = await known(store, thread)
     header = read_header(row)
     memo = noted(header)
     reasons: list[Reason] = []
+    # One of the three at most, the most telling first.
     if here.failing is not None:
         text = f"its last slice failed and is tried again: {here.failing}"
         reasons.append(Reason("failing", text, since=here.failing_since))
@@ -87,7 +109,13 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
 
 
 def with_functions(explanation: Explanation, since: Mapping[str, int], own: Collection[str]) -> Explanation:
-    """Said more exactly by the process that runs them. ``since``: by call, when its function began (ms since the epoch); ``own``: calls of such functions."""
+    """Say more exactly what functions of this process do.
+
+    Args:
+        explanation: As ``explain`` made it.
+        since: By call, when its function began, in milliseconds since the epoch.
+        own: Ids of calls that are functions of this process.
+    """
 
     def said(reason: Reason) -> Reason:
         tool = reason.text.partition(" ")[0]
@@ -128,6 +156,7 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
         ends = _ENDS.get(prompt.kind, "") if limit is not None else ""
         until = limit.due_at if limit else None
         reasons.append(Reason("prompt", text + ends, prompt.id, until, _asked_at(prompt)))
+    # A timer of a call that is listed is in that call's line already.
     ids = {call.id for call, _ in calls}
     for timer in timers:
         if _about(timer.id)[1] in ids:

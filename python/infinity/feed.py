@@ -47,14 +47,20 @@ class FeedEvent(NamedTuple):
 
 
 def frame(event: FeedEvent) -> bytes:
-    """The event as one of a stream of server-sent events."""
+    """Write an event as one of a stream of server-sent events. Durable ones carry their position as ``id``."""
     # JSON from our encoders has no line breaks, so that one data line holds it.
     text = b"event: %s\ndata: %s\n\n" % (event.kind.encode(), event.data)
     return text if event.position is None else b"id: %d\n%s" % (event.position, text)
 
 
 class Watcher:
-    """One reader of one thread's stream: where it stands, and what it has not been given yet."""
+    """One reader of one thread's stream: where it stands, and what it has not been given yet.
+
+    Args:
+        thread: Whose stream it is.
+        after: The cursor to begin behind; ``None`` is the beginning.
+        capacity: Events that wait while the reader is behind.
+    """
 
     def __init__(self, thread: str, after: int | None, capacity: int) -> None:
         self.thread = thread
@@ -80,6 +86,15 @@ class Watcher:
         self.cursor, self.reading = cursor, True
 
     def offer(self, event: FeedEvent, view_type: str | None) -> None:
+        """Queue what has just happened.
+
+        A durable row that finds the queue full is left to be read from the store; a live event is dropped
+        and counted.
+
+        Args:
+            event: Durable or live.
+            view_type: For a live event of which the latest must arrive: what it replaces.
+        """
         if view_type is not None:
             # The latest of each type, never dropped: it is the only copy that this watcher gets (VIEW-1).
             self._views[view_type] = event
@@ -90,6 +105,7 @@ class Watcher:
         elif self._full:
             self._lost += 1
         else:
+            # Told in the place where they are missing, as soon as there is room.
             if self._lost:
                 self._append(FeedEvent(None, "lost", _encode({"events": self._lost})))
                 self._lost = 0
@@ -129,6 +145,8 @@ class Watcher:
             last = events[-1].position
             assert last is not None
             self.cursor = last
+            # The next page is as large as the bytes of this one allow: entries differ by a factor of
+            # thousands.
             size = sum(len(event.data) for event in events) // len(events) + 1
             self.page = max(1, min(LARGEST_PAGE, PAGE_BYTES // size))
         if not whole:
@@ -137,6 +155,8 @@ class Watcher:
             self._check_whole()
 
     async def wait(self) -> None:
+        """Wait until something can be taken, or the watch is closed."""
+        # Cleared before the look, not after it: what comes in between sets it again.
         self._something.clear()
         if not (self._queue or self._views or self._gap or self.closed):
             await self._something.wait()
@@ -199,6 +219,7 @@ class _Topic:
         rows = [event.position for event, _ in events if event.position is not None]
         batch: bytes | None = None
         for watcher in self.watchers:
+            # Only to a watcher that has every row before the first of these: nobody may miss one.
             if watcher.push is not None and (not rows or rows[0] == watcher.cursor + 1):
                 if batch is None:
                     batch = b"".join([frame(event) for event, _ in events])
@@ -206,6 +227,7 @@ class _Topic:
                     if rows:
                         watcher.cursor = rows[-1]
                     continue
+            # It is behind, or its reader is slow: from here on through the queue, until it is level again.
             watcher.push = None
             for event, view_type in events:
                 watcher.offer(event, view_type)
@@ -213,7 +235,12 @@ class _Topic:
 
 
 class Feed:
-    """Implements ``abc.Observer`` and serves watchers. Nobody watching costs one dictionary look-up an event."""
+    """Implements ``abc.Observer`` and serves watchers. Nobody watching costs one dictionary look-up an event.
+
+    Args:
+        store: Where durable rows are read.
+        capacity: Of each watcher's queue.
+    """
 
     def __init__(self, store: Store, *, capacity: int = LIVE_CAPACITY) -> None:
         self._store = store
@@ -252,14 +279,19 @@ class Feed:
                 watcher.close()
 
     def end(self, threads: Iterable[str]) -> None:
-        """End the watches of these threads: they are deleted."""
+        """End the watches of these threads, because they are deleted."""
         for thread in threads:
             if (topic := self._topics.get(thread)) is not None:
                 for watcher in topic.watchers:
                     watcher.close()
 
     def enter(self, thread: str, after: int | None = None) -> Watcher:
-        """Watch from now on, behind the cursor ``after`` (``None``: from the beginning). Whoever enters must ``leave``."""
+        """Watch a thread from now on. Whoever enters must ``leave``, whatever happens.
+
+        Args:
+            thread: Its id; that it exists is not checked.
+            after: The cursor to begin behind; ``None`` is the beginning.
+        """
         watcher = Watcher(thread, after, self._capacity)
         watcher.closed = self._closed
         # Registered before the first read: a row committed during the read is announced, so that there is no gap.
@@ -268,7 +300,7 @@ class Feed:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """Harmless when repeated."""
+        """End a watch. Harmless when repeated."""
         topic = self._topics.get(watcher.thread)
         if topic is not None and watcher in topic.watchers:
             topic.watchers.remove(watcher)
@@ -281,7 +313,8 @@ class Feed:
     async def ready(self, watcher: Watcher) -> list[FeedEvent]:
         """What comes next for the watcher, without waiting for anything to happen; empty when it is level.
 
-        Store errors pass through: a watcher that cannot be served is told so, and never skips a row (I8).
+        Raises:
+            StoreError: a watcher that cannot be served is told so, and never skips a row (I8).
         """
         while True:
             if watcher.reading:
@@ -294,10 +327,16 @@ class Feed:
                 return events
 
     async def watch(self, thread: str, after: int | None = None) -> AsyncGenerator[FeedEvent, None]:
-        """Durable rows behind the cursor ``after`` (``None``: from the beginning), then everything as it happens, until closed. At a root, what
-        its children ask comes first (CHO-4).
+        """Durable rows behind a cursor, then everything as it happens, until closed.
 
-        Store errors pass through, as in ``ready``.
+        At a root, what its children ask comes first (CHO-4).
+
+        Args:
+            thread: Its id.
+            after: The cursor; ``None`` is the beginning.
+
+        Raises:
+            StoreError: as ``ready``.
         """
         watcher = self.enter(thread, after)
         try:
@@ -340,11 +379,17 @@ def _for_the_root(change: Delta) -> list[tuple[FeedEvent, str | None]]:
 
 
 def asked_in_children(prompts: Iterable[PromptRow], root: str) -> list[FeedEvent]:
-    """Open questions of a root's children, for a watcher that begins: as they were shown when they were asked."""
+    """Open questions of a root's children, for a watcher that begins, as shown when they were asked.
+
+    Args:
+        prompts: Of the whole tree.
+        root: Its id.
+    """
     found = []
     for row in prompts:
         if row.thread != root:
             body = msgspec.json.decode(row.body)
+            # Addresses to sign in at are for whoever asks for the prompt itself, and in no stream (OAU-1).
             shown = {key: value for key, value in body.items() if not key.endswith("_url")}
             data = {"id": row.id, "prompt_kind": row.kind, **shown, "thread": row.thread}
             found.append(FeedEvent(None, "prompt", _encode(data)))
@@ -352,9 +397,16 @@ def asked_in_children(prompts: Iterable[PromptRow], root: str) -> list[FeedEvent
 
 
 def event_data(row: FeedRow) -> bytes:
-    """What clients get of a durable row: its own JSON; for an entry, that with the entry's content and the row's ``cursor``."""
+    """What clients get of a durable row: JSON bytes.
+
+    It is the row's own JSON; for an entry, that together with the entry's content and the row's ``cursor``.
+
+    Raises:
+        DamagedStore: if the entry cannot be read.
+    """
     if row.record is None:
         return row.body
+    # Joined as bytes: entries may have megabytes, and every watcher would pay for decoding them.
     own = row.body.strip()[1:-1].strip()
     pieces = (b'"cursor":%d' % row.position, own, entry_members(row.record))
     return b"{" + b",".join(piece for piece in pieces if piece) + b"}"

@@ -52,7 +52,7 @@ USER_RULE = f"1 to {MAX_USER} printable characters without line breaks"
 def is_id(text: str) -> bool:
     """Whether a client may use this as a thread's or message's id: 1–128 of ``[A-Za-z0-9_.:@+-]``.
 
-    Not ``.`` and ``..``: every client that normalises paths would address something else.
+    ``.`` and ``..`` are refused: every client that normalises paths would address something else (S2).
     """
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 

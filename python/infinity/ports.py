@@ -36,6 +36,8 @@ def free_port(taken: Collection[int] = ()) -> int:
                 probe.bind((HOST, port))
             except OSError:
                 continue
+            # The probe is closed before the port is used: somebody else may take it meanwhile, and the caller
+            # must cope with that.
             found = int(probe.getsockname()[1])
         if found not in taken:
             return found
@@ -47,6 +49,8 @@ def free_port(taken: Collection[int] = ()) -> int:
 def is_free(port: int) -> bool:
     """Whether a program could listen on it now, although an earlier one has just ended."""
     with socket.socket() as probe:
+        # As servers set it: connections of the earlier program that are still winding down are in nobody's
+        # way.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

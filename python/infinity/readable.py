@@ -8,7 +8,15 @@ __all__ = ["readable"]
 
 
 def readable(descriptor: int, seconds: float | None = None) -> bool:
-    """Wait until it can be read, or has ended; false if that takes longer than ``seconds``."""
+    """Wait until a descriptor can be read, or has ended.
+
+    Args:
+        descriptor: Any open one.
+        seconds: How long; ``None`` is for ever.
+
+    Returns:
+        ``False`` if it took longer.
+    """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))

@@ -39,7 +39,12 @@ class Host(Protocol):
 
 
 class RemovedServers:
-    """One search for what belongs to servers that are gone."""
+    """One search for what belongs to servers that are gone.
+
+    Args:
+        host: The runtime.
+        toolsets: What is configured now.
+    """
 
     def __init__(self, host: Host, toolsets: Toolsets) -> None:
         self._host = host
@@ -47,7 +52,17 @@ class RemovedServers:
         self._names: frozenset[str] | None = None
 
     async def end(self, now: int) -> int:
-        """End what is left of them; how many calls and subscriptions that were. What fails midway is done at the next start."""
+        """End what is left of servers that are gone. What fails midway is done at the next start.
+
+        Args:
+            now: Milliseconds since the epoch.
+
+        Returns:
+            How many calls and subscriptions that were.
+
+        Raises:
+            StoreError: if the store cannot be read or written.
+        """
         urls = sorted(server.base_url for server in self._toolsets.servers)
         record = msgspec.json.encode(urls)
         before = await self._host.store.meta(META)
@@ -60,6 +75,8 @@ class RemovedServers:
                     if call.toolset and await self._is_gone(row, call, urls):
                         await self._end(row, call, now)
                         ended += 1
+        # Last: as long as this is not written, the next start searches again. Messages that were accepted
+        # before count once (I3).
         await self._host.store.put_meta(META, record)
         if ended:
             log.warning(
@@ -88,6 +105,7 @@ class RemovedServers:
         """Of all configured toolsets; ``None`` while one is not known."""
         if self._names is None:
             loaded = await self._toolsets.load()
+            # A server that does not answer now may offer the toolset: nothing is concluded from silence (I8).
             if any(not problem.cached for problem in loaded.problems):
                 return None
             self._names = frozenset(toolset.name for toolset in loaded.toolsets)

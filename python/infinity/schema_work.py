@@ -65,7 +65,15 @@ class TooMuchWork(ValueError):
 
 
 class SchemaWork:
-    """The work of one schema. ``TooMuchWork`` if it is beyond bounds with any arguments."""
+    """The work of one schema.
+
+    Args:
+        schema: A JSON Schema as a server sent it, in any draft. It must not be changed afterwards: its
+            parts are known by their identity.
+
+    Raises:
+        TooMuchWork: if it is beyond bounds with any arguments.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._root = schema
@@ -78,7 +86,12 @@ class SchemaWork:
         self._whole = self._size(schema, {}, set(), 0)
 
     def steps(self, arguments: Mapping[str, Any]) -> int:
-        """An upper bound of the validator's steps. ``TooMuchWork`` beyond ``MAX_STEPS``."""
+        """An upper bound of the validator's steps for these arguments.
+
+        Raises:
+            TooMuchWork: beyond ``MAX_STEPS``; the text tells the model what to send less of.
+        """
+        # Nearly every call ends here: two numbers that are known, and no walk over pairs.
         bound = self._whole * _extent(arguments)
         if bound <= MAX_STEPS:
             return int(bound)
@@ -180,6 +193,7 @@ class SchemaWork:
         place = id(schema)
         if place in known:
             return known[place]
+        # A schema that reaches itself without descending into the value never ends, whatever the value is.
         if place in above:
             raise TooMuchWork("it applies itself to the same value again, without end")
         if level > MAX_CHAIN:
@@ -201,6 +215,8 @@ class SchemaWork:
         place = id(schema)
         if place in known:
             return known[place]
+        # "Unevaluated" asks every neighbour again for each item, which no product of sizes bounds: the exact
+        # count decides.
         asks_again = any(name in schema for name in _UNEVALUATED) and bool(self.here(schema))
         if place in above or level > MAX_DEPTH // 2 or asks_again:
             return _INFINITE
@@ -227,6 +243,7 @@ class _Count:
     def of(self, schema: Any, value: Any, level: int) -> int:
         if not isinstance(schema, Mapping):
             return 1
+        # Identities are stable here: both are held by the caller for the whole count.
         pair = (id(schema), id(value))
         known = self._known.get(pair)
         if known is not None:
@@ -332,6 +349,8 @@ def _extent(value: Any) -> int:
     while rest:
         item = rest.pop()
         count += 1
+        # Exact types first, because nearly all values are of these, and ``isinstance`` against abstract types
+        # is slow.
         kind = type(item)
         if kind is str:
             count += len(item) // 64

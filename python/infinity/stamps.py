@@ -18,7 +18,15 @@ _FORM = re.compile(r"\(time: [A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [^\s()
 
 
 def stamp(at: int, zone: str) -> dict[str, Any]:
-    """A text block. ``at``: ms since the epoch; ``zone``: an IANA name, which the block names."""
+    """The block that tells the agent the time.
+
+    Args:
+        at: Milliseconds since the epoch.
+        zone: An IANA name, which the block names.
+
+    Returns:
+        A text block.
+    """
     from zoneinfo import ZoneInfo
 
     local = datetime.fromtimestamp(at / 1000, ZoneInfo(zone))
@@ -30,11 +38,19 @@ def stamp(at: int, zone: str) -> dict[str, Any]:
 
 
 def is_stamp(block: dict[str, Any]) -> bool:
+    """Whether a content block is a stamp, by its form. Clients that show history leave those out."""
     return block.get("type") == "text" and _FORM.fullmatch(str(block.get("text"))) is not None
 
 
 def check_zone(zone: str) -> str:
-    """``ConfigError`` unless it is a zone, or empty: then nothing is stamped."""
+    """Check a time zone, and give it back.
+
+    Args:
+        zone: An IANA name, or empty: then nothing is stamped.
+
+    Raises:
+        ConfigError: unless it is one.
+    """
     if zone:
         from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -31,12 +31,20 @@ _kept: set[asyncio.Task[Any]] = set()
 def spawn(
     work: Coroutine[Any, Any, T], name: str, *, context: contextvars.Context | None = None
 ) -> asyncio.Task[T]:
-    """Begin a task that nobody awaits. What it raises is logged."""
+    """Begin a task that nobody awaits. What it raises is logged (B11).
+
+    Args:
+        work: Begun in the current event loop, at its next turn.
+        name: For logs, and for who looks at tasks.
+        context: By default a copy of the current one.
+    """
     return _begin(work, name, _logged, context)
 
 
 def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-    """Begin a task whose outcome others wait for, or nobody any more: what it raises is theirs."""
+    """Begin a task whose outcome others wait for, or nobody any more: what it raises is theirs, and is not
+    logged.
+    """
     return _begin(work, name, _seen, None)
 
 
@@ -47,7 +55,14 @@ def tend(
     backoff: Backoff = BACKOFF,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> asyncio.Task[None]:
-    """Run ``work`` to its end, again after each failure. Only a cancellation of the task ends it early."""
+    """Run something to its end, again after each failure. Only a cancellation of the task ends it early.
+
+    Args:
+        work: Makes a new coroutine for each attempt.
+        name: For logs.
+        backoff: Between attempts.
+        sleep: Waits for so many seconds; a host gives its clock's.
+    """
 
     async def tended() -> None:
         failures = 0
@@ -55,6 +70,7 @@ def tend(
             try:
                 return await work()
             except (Exception, asyncio.CancelledError) as error:
+                # A cancellation of something that the work waits for is a failure like any other.
                 if not survivable(error):
                     raise
                 wait = backoff.wait(failures)
@@ -74,9 +90,22 @@ def survivable(error: BaseException) -> bool:
 
 
 async def in_thread(function: Callable[[], T], ended: Callable[[], None] = lambda: None) -> T:
-    """Run a function in a thread of its own; ``ended`` is called when it has really ended, which may be after we were cancelled.
+    """Run a function in a thread of its own.
 
-    Not in a pool, asyncio's least of all: functions that hang would use it up, and would keep the process from exiting (B12).
+    Not in a pool, asyncio's least of all: functions that hang would use it up, and would keep the process
+    from exiting (B12).
+
+    Args:
+        function: Called once, with a copy of the current context.
+        ended: Called in the event loop when the function has really ended, which may be after we were
+            cancelled.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        Exception: what the function raised.
+        RuntimeError: if the system has no thread left.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -100,6 +129,7 @@ async def in_thread(function: Callable[[], T], ended: Callable[[], None] = lambd
             loop.call_soon_threadsafe(settle, value, failure)
 
     try:
+        # A daemon thread: it cannot be stopped, and must not keep the process alive.
         threading.Thread(target=run, daemon=True, name="infinity function").start()
     except RuntimeError:
         ended()

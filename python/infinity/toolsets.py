@@ -1,4 +1,10 @@
-"""Tool servers as the runtime uses them: a source of tools, the outgoing bodies and notices, and the pinning of their addresses."""
+"""Tool servers as the runtime uses them: a source of tools, the outgoing bodies and notices, and the pinning
+of their addresses.
+
+Every host assembles its runtime with these classes. They translate between RAP's messages and the engine's
+contracts in ``abc``; they decide nothing about a call, and hold no state of one. What leaves goes to
+configured servers only (S3).
+"""
 
 from __future__ import annotations
 
@@ -52,6 +58,14 @@ class RapWire:
         self._transport = transport
 
     def invocation(self, thread: Thread, call: Call, operation: str) -> bytes:
+        """The body of a call's invocation, as JSON bytes (INV-3). Optional members are left out, and never
+        ``null``.
+
+        Args:
+            thread: Whose ancestors go along.
+            call: Its id is the invocation's, and opens its callback URL.
+            operation: The tool's own name at its server.
+        """
         ancestors = thread.ancestors
         return wire.encode(
             wire.Invocation(
@@ -66,6 +80,16 @@ class RapWire:
         )
 
     def rehomed(self, body: bytes, thread: str, call_id: str) -> bytes | None:
+        """An invocation with a callback URL of this host, for a conversation that has moved here.
+
+        Args:
+            body: As it was recorded, maybe by another host.
+            thread: Whose call it is.
+            call_id: The call's id.
+
+        Returns:
+            The new body; ``None`` if the recorded URL is of this host already.
+        """
         found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         url = msgspec.json.decode(found["callback_url"], type=str)
         try:

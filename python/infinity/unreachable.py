@@ -7,7 +7,11 @@ import socket
 
 
 def why(error: BaseException) -> str:
-    """Of any error that aiohttp's client raises: ``connection refused``, ``the name does not resolve``, …."""
+    """Say why a request failed: ``connection refused``, ``the name does not resolve``, ….
+
+    Args:
+        error: Any that aiohttp's client raises.
+    """
     cause = getattr(error, "os_error", None) or error
     if isinstance(cause, socket.gaierror):
         return "the name does not resolve"

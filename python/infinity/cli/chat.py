@@ -86,7 +86,13 @@ def _here() -> Any:
 
 
 class Chat:
-    """One conversation on the screen. Leaving it, in whatever way, changes nothing in the thread (L26)."""
+    """One conversation on the screen. Leaving it, in whatever way, changes nothing in the thread (L26).
+
+    Args:
+        home: Of the daemon, which is found anew for each request: it may be restarted meanwhile.
+        user: Who is talking; ``None`` says nobody.
+        reasoning: Whether the model's reasoning is shown.
+    """
 
     def __init__(self, home: Home, user: str | None, reasoning: bool) -> None:
         self._home = home
@@ -100,11 +106,21 @@ class Chat:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, thread: str | None, new: dict[str, Any]) -> None:
+        """Talk until the user leaves, the thread is closed, or input ends and everything has settled.
+
+        Args:
+            thread: Its id; ``None`` begins a new one.
+            new: What a new thread is made with: ``model`` and ``title``.
+
+        Raises:
+            Failure: if the daemon refuses or stays away for too long.
+        """
         async with stream_client(self._home) as self._http:
             fresh = thread is None
             if thread is None:
                 thread = (await self._post("/v1/threads", new, secrets.token_hex(16)))["id"]
             self._thread = self._transcript.thread = thread
+            # The stream goes on exactly where this answer stands, so that nothing is shown twice or missing.
             cursor = await self._greet(fresh)
             keyboard = Keyboard(self._arrived, last=_LEAVE)
             if keyboard.interactive:
@@ -123,11 +139,14 @@ class Chat:
                     job.cancel()
                 await asyncio.gather(*jobs, *self._tasks, return_exceptions=True)
         self._transcript.line(dim(f"(left; it goes on without you: infinity chat {thread})"))
+        # As a shell reports a program that was ended by a signal, although this one has left in an orderly
+        # way.
         if self._signal is not None:
             sys.exit(128 + self._signal)
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        # Only with a terminal: in a pipe Ctrl-C shall end the program as any other.
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             loop.add_signal_handler(ending, self._end, ending)
@@ -169,6 +188,7 @@ class Chat:
                 self._transcript.show(event)
                 if event.kind == "prompt" and event.data.get("prompt_kind") == "oauth":
                     self._begin(self._show_link(event.data["id"]))
+                # Wakes ``_settled``, which decides by itself whether calls are still open.
                 if not self._transcript.busy:
                     self._quiet.set()
                 if self._transcript.closed:
@@ -210,6 +230,7 @@ class Chat:
             self._transcript.sent.add(f"message.{key}")
             await self._post(f"/v1/threads/{self._thread}/messages", body, key)
         except Failure as failure:
+            # What was refused (a limit, an answer that came too late) is told, and the conversation goes on.
             if failure.exit_code != REFUSED:
                 raise
             self._transcript.line(f"! {one_line(failure.message)}")

@@ -84,6 +84,7 @@ async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
     found: list[str] = []
     notices: list[str] = []
 
+    # One thing that is wrong must not hide the others.
     def attempt(read: Callable[[], Any]) -> Any:
         try:
             return read()
@@ -96,6 +97,7 @@ async def _read(given: Mapping[str, str]) -> tuple[list[str], list[str]]:
     settings = attempt(lambda: environment.read_config(resolved))
     agent = attempt(lambda: environment.read_agent(resolved))
     if settings is not None:
+        # What the code's agent says wins over the file, as in the functions.
         own = agent.settings if agent is not None else settings.settings()
         models = attempt(lambda: Models(settings.models, environment=resolved))
         if models is not None:

@@ -81,6 +81,7 @@ def migrate(
 
     With --outputs also make the database roles of the functions, and start what brings them work; a deployment begins switched off.
     """
+    # Everything that can be checked is checked before the first statement is sent.
     statements = _role(role, duty or "", arns)
     if agent is not None and outputs is None:
         raise click.UsageError("--agent is for --outputs")
@@ -139,6 +140,7 @@ async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
     from infinity.stores.postgres import opening
     from infinity.stores.postgres.roles import make_roles
 
+    # Tables, then keys, then roles: each needs what came before it.
     before, now = await opening.migrate(url)
     store = await opening.open_store(url)
     try:
@@ -146,6 +148,7 @@ async def _migrate(url: str, where: Outputs) -> dict[str, Any]:
         keys = await callback_keys(store, time.time_ns() // 1_000_000)
     finally:
         await store.close()
+    # By the key that signs: others may have been dropped for their age.
     change = "none" if old[:1] == keys[:1] else "renewed" if old else "made"
     done: dict[str, Any] = {
         "tables": {"before": before, "now": now},

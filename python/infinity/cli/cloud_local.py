@@ -137,6 +137,7 @@ def local(
     given = {"aws": port, "receiver": receiver_port, "api": api_port}
     folder = Folder(state)
     try:
+        # First of all: another emulator on the same state would overwrite what this one reads.
         folder.open()
         plan = Plan(
             code=code,
@@ -165,6 +166,8 @@ async def _serve(plan: Plan, folder: Folder, as_json: bool) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Ctrl-C ends the wait, and everything is written down in order; the processes are in groups of their
+        # own.
         loop.add_signal_handler(number, stopped.set)
     with folder.open_log() as log:
         deployment = Deployment(plan, folder, _listener(log, quiet=as_json))
@@ -208,6 +211,7 @@ def _tell(deployment: Deployment, folder: Folder, as_json: bool) -> None:
 
 def _listener(log: IO[str], *, quiet: bool) -> Callable[[str, str], None]:
     def heard(function: str, line: str) -> None:
+        # What functions print may hold anything, and must not steer the terminal (S13).
         words = clean(line.replace("\r", "\n"))
         log.write(f"{function}: {words}\n")
         log.flush()

@@ -31,7 +31,16 @@ class Outputs:
 
 
 def read_outputs(file: Path, agent: str | None) -> Outputs:
-    """``Failure`` says what is wrong with the file; ``agent`` chooses one if several are in it: ``STACK.NAME``, or its name if no other stack has one of that name."""
+    """Read where everything of one agent is.
+
+    Args:
+        file: Of ``cdk deploy --outputs-file``.
+        agent: Chooses one if several are in it: ``STACK.NAME``, or its name if no other stack has one of
+            that name.
+
+    Raises:
+        Failure: says what is wrong with the file, or which agents there are to choose from.
+    """
     try:
         document: Any = json.loads(file.read_text("utf-8"))
         stacks = {
@@ -90,6 +99,6 @@ def _choose(file: Path, agents: list[tuple[str, str]], agent: str | None) -> tup
 
 
 def region_of(url: str) -> str:
-    """Of a service's address; empty if it names none."""
+    """The AWS region that a service's address names; empty if it names none."""
     found = _REGION.search(url)
     return found["region"] if found else ""

@@ -18,7 +18,18 @@ _SCRIPTED = (
 
 
 def previewed(plan: Plan) -> tuple[Plan, str | None]:
-    """The plan, and what is to be said. ``ConfigError`` if ``infinity.toml`` cannot be used by functions at all."""
+    """Find out whether the models of a plan can answer, before it is started.
+
+    Args:
+        plan: What would be started.
+
+    Returns:
+        The plan, with the scripted model if no key is there; and what is to be said to the person, if
+        anything.
+
+    Raises:
+        ConfigError: if ``infinity.toml`` cannot be used by functions at all.
+    """
     from infinity.cloud.environment import read_config
     from infinity.models.planning import examine
     from infinity.models.registry import SCRIPTED, Models

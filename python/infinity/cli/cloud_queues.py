@@ -117,6 +117,7 @@ async def _print_all(url: str, wait: int, follow: bool, words: Callable[[str], s
             for record in records:
                 click.echo(words(record["body"]))
                 # Deleted only once it is out of our hands.
+                # A reader that has gone makes this fail, and what it did not get stays in the queue.
                 sys.stdout.flush()
                 await queue.delete(record["receiptHandle"])
             if not follow:
@@ -185,6 +186,7 @@ async def _wake(url: str, thread: str | None, store: str) -> int:
     from infinity.cloud.alarms import Alarms
 
     async with _queue(url) as (aws, queue):
+        # The inbox queue is all that is needed: nothing here waits, so no delay queue and no schedule.
         alarms = Alarms(queue, Queue(aws, ""), aws, group="", role="")
         woken = 0
         async for page in _pages(thread, store):
@@ -202,6 +204,7 @@ async def _pages(thread: str | None, url: str) -> AsyncIterator[list[str]]:
 
     store = await open_store(url)
     try:
+        # Closed threads have nothing to wake for.
         for status in ("waiting", "stopped", "idle"):
             after = ""
             while rows := await store.threads(status=status, after=after, limit=_PAGE):

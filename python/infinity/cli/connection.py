@@ -21,7 +21,14 @@ SECONDS = 30.0
 
 
 def find_daemon(home: Home) -> DaemonState:
-    """Who holds the home. ``Failure`` (3) if nobody does."""
+    """Find the daemon that holds a home.
+
+    Args:
+        home: The directory.
+
+    Raises:
+        Failure: with exit code 3, if nobody holds it, or its daemon is starting or stopping.
+    """
     try:
         state = home.holder()
     except InfinityError as error:
@@ -38,6 +45,11 @@ def find_daemon(home: Home) -> DaemonState:
 
 
 def headers(home: Home) -> dict[str, str]:
+    """The headers that every request to the daemon of this home needs.
+
+    Raises:
+        Failure: with exit code 3, if the home has no token yet.
+    """
     try:
         token = home.token()
     except InfinityError as error:
@@ -50,7 +62,15 @@ def headers(home: Home) -> dict[str, str]:
 
 
 class Connection:
-    """Requests to one daemon; what it refuses ends the command with the exit code for it."""
+    """Requests to one daemon; what it refuses ends the command with the exit code for it.
+
+    Args:
+        home: Where the token is.
+        state: Where the daemon listens.
+
+    Raises:
+        Failure: from every method, if the daemon refuses or does not answer.
+    """
 
     def __init__(self, home: Home, state: DaemonState) -> None:
         import httpx
@@ -66,7 +86,15 @@ class Connection:
         return self._request("GET", path, params=wanted)
 
     def entries(self, thread: str, after: int) -> tuple[list[dict[str, Any]], str | None]:
-        """The end of a history: entries, and what is said of those that are damaged."""
+        """The end of a thread's history.
+
+        Args:
+            thread: Its id.
+            after: The position to begin behind; -1 is the beginning.
+
+        Returns:
+            At most 1000 entries, and what is said of those that are damaged; ``None`` if none are.
+        """
         found = self._request(
             "GET", f"/v1/threads/{thread}/entries", params={"after": after, "limit": 1000}, whole=False
         )
@@ -81,7 +109,20 @@ class Connection:
         return self._request("POST", path, content=file, headers=headers, timeout=within)
 
     def download(self, path: str, body: Any, file: IO[bytes], *, within: float) -> int:
-        """Its size. A file that ends too early is a failure."""
+        """Write the answer of a POST to a file.
+
+        Args:
+            path: Of the API.
+            body: A JSON value.
+            file: Opened for writing bytes.
+            within: Seconds between two pieces.
+
+        Returns:
+            How many bytes were written.
+
+        Raises:
+            Failure: also if the file ends too early; what was written is worth nothing then.
+        """
         import httpx
 
         try:
@@ -117,13 +158,29 @@ class Connection:
 
 
 def connect() -> Connection:
-    """To the daemon of the chosen home."""
+    """Connect to the daemon of the home that the command line names.
+
+    Raises:
+        Failure: with exit code 3, if none runs.
+    """
     home = the_home()
     return Connection(home, find_daemon(home))
 
 
 def check(response: httpx.Response, *, whole: bool = True) -> Any:
-    """The JSON of a good answer; ``Failure`` for any other. ``whole``: the error ``damaged`` is no answer, even if it has entries."""
+    """Read an answer.
+
+    Args:
+        response: Of the daemon.
+        whole: Whether the error ``damaged`` is a failure even if it comes with entries.
+
+    Returns:
+        The JSON of a good answer.
+
+    Raises:
+        Failure: for any other, with the daemon's words: exit code 4 if something does not exist, 5 if it
+            refused, else 1.
+    """
     if response.is_success:
         return response.json()
     code = ""

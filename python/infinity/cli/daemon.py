@@ -91,12 +91,14 @@ def run(
 
     try:
         directory = None if no_project else project or Path.cwd()
+        # Read and checked before the home is touched: a start that cannot succeed leaves nothing behind.
         planned = plan(home, os.environ, directory)
         home.prepare()
         log = planned.config.log
         start_logging(
             home.log, level=log.level, form=log.format, terminal=sys.stderr if ready_fd is None else None
         )
+        # Only now is it known whether the file names a database.
         if take_over and not (store or planned.config.daemon.store):
             raise click.UsageError(
                 "--take-over is for a store on PostgreSQL: give --store URL, or set [daemon] store"
@@ -121,6 +123,8 @@ def _opener(
     from infinity.stores.postgres.ownership import Claim
 
     name = f"pid {os.getpid()} on {socket.gethostname()}, home {home.path}"
+    # The same for each start from this home: a daemon that crashed takes its own database back without
+    # waiting.
     claim = Claim(hashlib.sha256(home.make_token().encode()).hexdigest()[:16], name, wait, take_over)
     return partial(open_store, url, claim=claim)
 
@@ -166,7 +170,15 @@ def start(project: Path | None, as_json: bool) -> None:
 
 
 def begin(project: Path | None, *, quiet: bool = False) -> None:
-    """Start the daemon of the chosen home in the background and say so."""
+    """Start the daemon of the chosen home in the background and say so on standard error.
+
+    Args:
+        project: A directory whose ``infinity.toml`` is used if it is trusted; ``None`` for none.
+        quiet: Say only what needs attention.
+
+    Raises:
+        InfinityError: what the daemon said when it could not start.
+    """
     from infinity.local.background import start_background
 
     home = the_home()

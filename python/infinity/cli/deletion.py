@@ -28,6 +28,8 @@ def delete(thread: str, yes: bool, as_json: bool) -> None:
     """
     daemon = connect()
     if not yes:
+        # Shown, so that a mistyped id is noticed before it is too late. A record that cannot be read can be
+        # deleted as well.
         title = clean(_title(daemon, thread))
         try:
             click.confirm(

@@ -38,11 +38,17 @@ one_line = escape_line
 
 
 def print_json(value: Any) -> None:
+    """Print a value as JSON: indented on a terminal, one line for scripts."""
     click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON for scripts as it is; on a terminal the same JSON, what cannot be seen in it escaped."""
+    """JSON for scripts as it is; on a terminal the same JSON, with what cannot be seen in it escaped (S13).
+
+    Args:
+        value: What JSON can hold.
+        indent: Spaces of a level; ``None`` is one line.
+    """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "\n".join(map(escape, text.split("\n"))) if sys.stdout.isatty() else text
 
@@ -65,17 +71,25 @@ def clean(text: str) -> str:
 
 
 def within(text: str, margin: str) -> str:
-    """``text`` whose further lines begin with ``margin``: none of them can pass for a line of somebody else."""
+    """Put a margin before the further lines of a text, so that none of them can pass for a line of somebody
+    else.
+
+    Args:
+        text: Its first line stays as it is.
+        margin: Spaces, or a mark.
+    """
     return text.replace("\n", f"\n{margin}")
 
 
 def ago(at: int) -> str:
-    """``at`` in ms since the epoch."""
+    """How long ago a moment was, roughly. ``at`` is in milliseconds since the epoch."""
     return f"{_span(time.time() - at / 1000)} ago"
 
 
 def moment(at: int) -> str:
-    """``at`` in ms since the epoch; for one that is still to come also how long that is."""
+    """A moment in local time; for one that is still to come also how long that is. ``at`` is in milliseconds
+    since the epoch.
+    """
     left = at / 1000 - time.time()
     return f"{datetime.fromtimestamp(at / 1000):%Y-%m-%d %H:%M:%S}" + (
         f" (in {_span(left)})" if left > 0 else ""
@@ -91,7 +105,11 @@ def _span(seconds: float) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the last one as it is. Cells are plain text, and escaped here."""
+    """Lay out rows in columns as wide as their widest cell; the last column as it is.
+
+    Args:
+        rows: Plain text, escaped here: colours in a cell would be spelled out. At least one row.
+    """
     rows = [[escape_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
@@ -102,7 +120,15 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def question_lines(prompt: dict[str, Any], kind: str) -> list[str]:
-    """A question as it is asked: by whom, in words that only this program writes, then what, with nothing in it unseen (S12)."""
+    """A question as it is asked: by whom, in words that only this program writes, then what (S12).
+
+    Args:
+        prompt: As the API gives it.
+        kind: ``consent``, ``choice`` or ``oauth``.
+
+    Returns:
+        Lines in which everything can be seen.
+    """
     tool = exact(str(prompt.get("tool", "a tool")))
     if kind == "oauth":
         where = prompt.get("auth_url")
@@ -117,7 +143,7 @@ def question_lines(prompt: dict[str, Any], kind: str) -> list[str]:
 
 
 def text_of(blocks: Sequence[dict[str, Any]]) -> str:
-    """The readable part of content blocks."""
+    """The readable part of content blocks, fit for a terminal; stamps of the time are left out."""
     pieces = []
     for block in blocks:
         if block["type"] == "text" and not is_stamp(block):

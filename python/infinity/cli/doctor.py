@@ -56,6 +56,7 @@ def doctor(limit: int, repair: bool, as_json: bool) -> None:
     _examine_home(home, found)
     _trying(found, lambda: _examine_config(home, found))
     try:
+        # With a daemon, it is asked; without one, the database is free to be read here. Never both.
         connection: Connection | None = connect()
     except Failure as failure:
         connection = None
@@ -164,6 +165,7 @@ def _examine_daemon(connection: Connection, found: Examination, limit: int) -> N
     except Failure as failure:
         found.problems.append(failure.message)
     for thread in found.threads:
+        # That would break I7. Somebody has to hear of it.
         if thread["explanation"]["state"] == "waiting" and not thread["explanation"]["reasons"]:
             found.problems.append(
                 f"thread {thread['id']} waits for nothing that is on record; please report this"

@@ -18,6 +18,13 @@ FAILED, USAGE, NOT_RUNNING, NOT_FOUND, REFUSED = 1, 2, 3, 4, 5
 
 
 class Failure(click.ClickException):
+    """Ends a command with one line on standard error.
+
+    Args:
+        text: What happened, and what to do. Escaped when it is shown.
+        exit_code: One of the codes at the top of this module.
+    """
+
     def __init__(self, text: str, exit_code: int = FAILED) -> None:
         super().__init__(text)
         self.exit_code = exit_code  # type: ignore[misc]
@@ -27,7 +34,9 @@ class Failure(click.ClickException):
 
 
 def from_error(error: Exception) -> Failure:
-    """For an ``InfinityError`` that was raised in this process."""
+    """The failure for an ``InfinityError`` that was raised in this process: the same exit code as if the
+    daemon had said it.
+    """
     from infinity.errors import BadRequest, LimitReached, StoreLocked, UnknownThread
 
     if isinstance(error, UnknownThread):

@@ -26,7 +26,10 @@ def is_interactive() -> bool:
 
 @contextlib.contextmanager
 def kept_terminal() -> Iterator[None]:
-    """Whatever happens inside, the terminal is afterwards as it was before; suspending it with Ctrl-Z included."""
+    """Leave the terminal as it was before, whatever happens inside; suspending it with Ctrl-Z included.
+
+    It does nothing where there is no terminal.
+    """
     if not is_interactive():
         yield
         return
@@ -60,8 +63,12 @@ def kept_terminal() -> Iterator[None]:
 class Keyboard:
     """Reads standard input in a thread of its own, which ends with the process: a read cannot be taken back.
 
-    ``arrived`` gets each line in the event loop, as soon as it was entered, and ``None`` at the end of input. A text of several lines that
-    was pasted into a terminal is one line with line breaks in it. After one of ``last`` nothing more is read.
+    A text of several lines that was pasted into a terminal is one line with line breaks in it.
+
+    Args:
+        arrived: Gets each line in the event loop, as soon as it was entered, and ``None`` at the end of
+            input.
+        last: After one of these nothing more is read.
     """
 
     def __init__(self, arrived: Callable[[str | None], None], last: Set[str] = frozenset()) -> None:
@@ -90,6 +97,7 @@ class Keyboard:
             if pasted:
                 continue
             self._hand_over(line)
+            # Not after the line was handled: ``input()`` would hold the terminal again by then.
             if line.strip() in self._last:
                 return
 

@@ -15,7 +15,14 @@ __all__ = ["missing", "tell_of_missing_keys"]
 
 
 def missing(models: dict[str, Any]) -> str | None:
-    """What to say, given the daemon's ``/v1/models``; ``None`` while its default model answers as meant."""
+    """What to say of keys that the daemon lacks.
+
+    Args:
+        models: The daemon's ``/v1/models``.
+
+    Returns:
+        ``None`` while its default model answers as meant.
+    """
     if not (models["problems"] or models["notice"]):
         return None
     names = [name for name, there in models["keys"].items() if not there and os.environ.get(name)]

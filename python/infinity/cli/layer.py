@@ -109,6 +109,7 @@ def build(
         interpreter = None if no_bytecode else interpreter_of(target, python)
         wanted = Wanted(more, files, with_boto3)
         made = []
+        # Shown as soon as it is made: each takes a while.
         for wheel in wheels or (newest_wheel(Path("dist"), version("infinity-runtime")),):
             made.append(layers.build(layers.Order(wheel, target, interpreter, wanted, out)))
             if not as_json:

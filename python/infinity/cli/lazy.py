@@ -23,6 +23,14 @@ class LazyCommand(NamedTuple):
 
 
 class LazyGroup(click.Group):
+    """A group of commands.
+
+    Args:
+        arguments: As for ``click.Group``.
+        lazy: By name; those whose module is not installed are left out.
+        options: As for ``click.Group``.
+    """
+
     def __init__(self, *arguments: Any, lazy: Mapping[str, LazyCommand], **options: Any) -> None:
         super().__init__(*arguments, **options)
         # A distribution may leave families of commands out.
@@ -52,6 +60,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Before click looks: its own message names no command that may have been meant.
         if arguments and arguments[0] not in self._lazy and not arguments[0].startswith("-"):
             context.fail(f"there is no command {arguments[0]!r}{self._meant(arguments[0])}")
         return super().resolve_command(context, arguments)

@@ -62,6 +62,7 @@ def infinity() -> None:
 
 
 def main() -> None:
+    """The entry point ``infinity``."""
     infinity(prog_name="infinity")
 
 

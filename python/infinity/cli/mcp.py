@@ -82,6 +82,8 @@ def mcp(
         raise Failure(MISSING.removeprefix("infinity: ")) from error
     from infinity.rap.server.embedded import embedded
 
+    # Before anything prints: the runtime that started this reads the port from standard output, and nothing
+    # else (SRV-7).
     started_by = embedded()
     if port is None:
         port = PORT if started_by is None else 0

@@ -64,6 +64,8 @@ def _download(thread: str, file: Path, keep: bool) -> int:
     try:
         if file.exists():
             raise Failure(f"there is a file {file} already; give another name, or remove it")
+        # For its owner only from the first byte on, and through no link that somebody put there: a whole
+        # conversation is in it.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb") as content:
             size = connect().download(
@@ -71,6 +73,7 @@ def _download(thread: str, file: Path, keep: bool) -> int:
             )
             content.flush()
             os.fsync(content.fileno())
+        # Whole under its own name, or not there at all.
         draft.rename(file)
     except OSError as error:
         raise Failure(f"{file} cannot be written: {error.strerror}") from None

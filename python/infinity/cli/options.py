@@ -41,7 +41,9 @@ def _remember(context: click.Context, _: click.Parameter, value: str | None) -> 
 
 
 def home_option(command: F) -> F:
-    """``--home``, here or before the command's name; else ``INFINITY_HOME``, else ``~/.infinity``."""
+    """Give a command ``--home``, here or before the command's name; else ``INFINITY_HOME``, else
+    ``~/.infinity``.
+    """
     return click.option(
         "--home",
         metavar="DIR",
@@ -53,10 +55,12 @@ def home_option(command: F) -> F:
 
 
 def as_json(command: F) -> F:
+    """Give a command ``--json``, as its argument ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
 
 
 def the_home() -> Home:
+    """The home that the command line, the environment or the default names. Only within a command."""
     from infinity.local.home import Home
 
     return Home(click.get_current_context().meta.get(_KEY))

@@ -167,6 +167,7 @@ def inspect(
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     trial = Trial(call, _arguments(arguments), wait) if call is not None else None
+    # What the protocol's package cannot know: the names that this runtime keeps for itself (DISC-4).
     reserved = frozenset({*(tool.name for tool in BUILTINS), RESERVED})
     try:
         report = asyncio.run(
@@ -270,6 +271,7 @@ def _module(name: str) -> Mapping[str, Any]:
     try:
         return vars(import_module(name))
     except ModuleNotFoundError as error:
+        # The module is there, and something that it imports is not: another remedy.
         if error.name not in (name, name.partition(".")[0]):
             raise Failure(f"{name} imports {error.name!r}, which is not installed") from error
         raise Failure(
@@ -288,6 +290,7 @@ def _file(path: Path) -> Mapping[str, Any]:
     if spec is None or spec.loader is None:
         raise Failure(f"{path} is no Python file")
     module = module_from_spec(spec)
+    # Before it runs: its own functions look for their module by this name.
     sys.modules[path.stem] = module
     sys.path.insert(0, str(path.parent.resolve()))
     try:

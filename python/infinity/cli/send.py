@@ -40,6 +40,7 @@ def send(
 ) -> None:
     """Send TEXT to THREAD; '-' or nothing reads it from standard input. Returns once it is durable."""
     if new:
+        # With ``--new`` the first argument is the text.
         thread, text = None, thread if text is None else text
     elif thread is None:
         raise click.UsageError("say which THREAD, or --new for a new one")
@@ -77,6 +78,8 @@ def choose(thread: str, choice: tuple[str, ...], dismiss: bool, user: str | None
     selected = None if dismiss else _index(choice[-1])
     named = choice[0] if len(choice) == (1 if dismiss else 2) else None
     connection = connect()
+    # Asked for now: another question may have come meanwhile, and then the user has to say which one is
+    # meant.
     prompt = named or _only(connection.get(f"/v1/threads/{thread}")["prompts"])
     body = {"selected": selected} if user is None else {"selected": selected, "user_id": user}
     outcome = connection.post(f"/v1/threads/{thread}/choices/{quote(prompt, safe='')}", body)

@@ -30,7 +30,11 @@ _WAITING = {
 
 
 def state_line(explanation: dict[str, Any]) -> str:
-    """The state and what it means, for somebody who meets it for the first time."""
+    """The state of a thread and what it means, for somebody who meets it for the first time.
+
+    Args:
+        explanation: As the API gives it with a thread.
+    """
     state = explanation["state"]
     kinds = {reason["kind"] for reason in explanation["reasons"]}
     if state == "waiting":
@@ -45,7 +49,16 @@ def state_line(explanation: dict[str, Any]) -> str:
 
 
 def advice(thread: str, reason: dict[str, Any], beside: Collection[str] = ()) -> str | None:
-    """What to type, where something can be done. ``beside``: kinds of the thread's other reasons."""
+    """What to type, where something can be done.
+
+    Args:
+        thread: The id of the thread that waits.
+        reason: One of its explanation.
+        beside: Kinds of its other reasons, which may make advice needless.
+
+    Returns:
+        ``None`` where waiting is all there is to do.
+    """
     kind, id = reason["kind"], reason["id"]
     if kind == "problem":
         # While it is tried again there is nothing to type.
@@ -78,7 +91,7 @@ def _mend(thread: str, code: str, beside: Collection[str]) -> str:
 
 
 def spent_line(thread: dict[str, Any]) -> str | None:
-    """What the whole conversation has cost, and of how much."""
+    """What the whole conversation has cost, and of how much; ``None`` where nothing was counted."""
     spent, budget = thread.get("spent"), thread.get("budget") or {}
     if not spent or not (spent["tokens"] or budget.get("tokens") or budget.get("dollars")):
         return None

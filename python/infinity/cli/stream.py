@@ -41,6 +41,9 @@ class Event(NamedTuple):
 
 
 def stream_client(home: Home) -> httpx.AsyncClient:
+    """A client for streams: silence for longer than ``SILENCE`` counts as a lost connection. Proxies must not
+    get the token.
+    """
     import httpx
 
     timeout = httpx.Timeout(10.0, read=SILENCE)
@@ -48,9 +51,18 @@ def stream_client(home: Home) -> httpx.AsyncClient:
 
 
 async def follow(home: Home, thread: str, after: str | None) -> AsyncGenerator[Event, None]:
-    """Events behind the cursor ``after`` (``None``: all, ``latest``: only new ones), for ever.
+    """Follow a thread's event stream, over restarts of the daemon.
 
-    ``Failure`` if there is no such thread, if it cannot be read, or if the stream stays away for too long.
+    Args:
+        home: Of the daemon.
+        thread: Its id.
+        after: The cursor to begin behind; ``None`` is the beginning, ``latest`` only what is new.
+
+    Returns:
+        Events, for ever. ``disconnected`` and ``connected`` are of this function's own making.
+
+    Raises:
+        Failure: if there is no such thread, if it cannot be read, or if the stream stays away for too long.
     """
     cursor, tries = after, 0
     now = asyncio.get_running_loop().time
@@ -81,6 +93,8 @@ async def follow(home: Home, thread: str, after: str | None) -> AsyncGenerator[E
                 if now() - lost_at > PATIENCE:
                     raise _given_up(thread, error) from None
                 further = further or not error.answered or now() - began > BACKOFF.longest
+            # A connection that brought nothing is a failed try, even if it was made: otherwise a daemon that
+            # closes it at once would be asked without a rest.
             tries = 0 if further else tries + 1
             await asyncio.sleep(BACKOFF.wait(tries))
 
@@ -164,7 +178,11 @@ async def lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
 
 
 async def parse(lines: AsyncIterable[str]) -> AsyncIterator[Event]:
-    """Server-sent events, as this daemon sends them: one data line each."""
+    """Read server-sent events as this daemon sends them: one data line each.
+
+    Args:
+        lines: As ``lines`` gives them; an empty one ends an event.
+    """
     kind, data, cursor = "", "", None
     async for line in lines:
         if not line:

@@ -45,6 +45,7 @@ async def _tail(thread: str, after: str, durable: bool, count: int | None, as_js
         async for event in events:
             if event.kind in ("connected", "disconnected"):
                 why = f": {one_line(event.data['reason'])}" if event.data.get("answered") else ""
+                # On standard error: what goes into a pipe are events and nothing else.
                 click.echo(dim(f"({event.kind}{why})"), err=True)
                 continue
             if durable and event.cursor is None:

@@ -78,6 +78,7 @@ def _listed(
     newest_first = heapq.merge(
         *(_rows(connection, limit, after, status) for status in _OPEN), key=_place, reverse=True
     )
+    # One more than was asked for says whether there are more.
     kept = list(itertools.islice((row for row in newest_first if row["parent"] is None), limit + 1))
     more = len(kept) > limit
     kept = kept[:limit]
@@ -146,7 +147,11 @@ def show(thread: str, last: int, as_json: bool) -> None:
 
 
 def status_word(row: dict[str, Any]) -> str:
-    """As the list shows it: an idle thread that could not go on, or one that waits for a person's answer, is not like one that has answered."""
+    """The status as the list shows it.
+
+    An idle thread that could not go on, or one that waits for a person's answer, is not like one that has
+    answered (I14).
+    """
     if row.get("prompts"):
         return "asks you"
     if row.get("out_of_service"):
@@ -174,7 +179,12 @@ _NAMED = ("call", "subscription", "prompt", "compaction")
 
 
 def reason_lines(thread: dict[str, Any], *, answers_follow: bool = False) -> Iterator[str]:
-    """What it waits for, and below each what to type. ``answers_follow``: how to answer a question is shown with the question itself."""
+    """What a thread waits for, and below each reason what to type.
+
+    Args:
+        thread: As the API gives it.
+        answers_follow: Whether how to answer a question is shown with the question itself.
+    """
     reasons = thread["explanation"]["reasons"]
     kinds = {reason["kind"] for reason in reasons}
     for reason in reasons:

@@ -61,6 +61,7 @@ def _reload(thread: str, as_json: bool) -> None:
 
 
 def server_line(server: dict[str, Any]) -> str:
+    """One tool server in a line, with its process and its problem if there are any."""
     line = f"{strong(one_line(server['name']))}  {one_line(server['url'])}"
     if process := server.get("process"):
         line += dim(

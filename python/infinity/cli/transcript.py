@@ -18,10 +18,15 @@ _BUILT_IN = dict.fromkeys(("sleep", "sleep_until", "sleep_until_event_or_input")
 
 
 class Transcript:
-    """Prints events. ``write`` gets pieces of text as they are to appear.
+    """Prints events.
 
-    A turn is shown live round by round and recorded at the end of its slice: what was shown is compared with what was recorded, and only
-    the difference is printed. Text of a broken attempt is marked as void (M5).
+    A turn is shown live round by round and recorded at the end of its slice: what was shown is compared
+    with what was recorded, and only the difference is printed. Text of a broken attempt is marked as void
+    (M5).
+
+    Args:
+        write: Gets pieces of text as they are to appear.
+        reasoning: Whether the model's reasoning is shown.
     """
 
     def __init__(self, write: Callable[[str], None], *, reasoning: bool = False) -> None:
@@ -66,7 +71,7 @@ class Transcript:
         }
 
     def show(self, event: Event) -> None:
-        """Kinds that this version does not know are passed over."""
+        """Print one event. Kinds that this version does not know are passed over."""
         if event.kind == "slice" and event.cursor is not None:
             self._committed()
         elif event.kind == "call" and event.cursor is None:
@@ -75,6 +80,7 @@ class Transcript:
             shows(event.data)
 
     def line(self, text: str) -> None:
+        """Print a line of its own, below whatever is half written."""
         self._write(("" if self._fresh_line else "\n") + text + "\n")
         self._fresh_line = True
 
@@ -142,6 +148,7 @@ class Transcript:
                     # Calls that leave are recorded with what they look like; built-ins are only here.
                     self.calls[block["id"]] = _BUILT_IN.get(block["name"], one_line(block["name"]))
         elif kind == "user":
+            # What this user typed is on the screen already; without an id it is the runtime's own text.
             if data["meta"].get("message_id") not in self.sent and "message_id" in data["meta"]:
                 self.line(f"{strong('>')} {within(text_of(data['user']), '  ')}")
         elif kind in ("result", "event"):
@@ -154,6 +161,7 @@ class Transcript:
         elif live.strip() and live.strip() == text.strip():
             text = ""
         elif live:
+            # What was shown is not what counts: the recorded text follows whole, on a line of its own.
             self.line("")
         if text:
             self._write(text)
@@ -212,7 +220,15 @@ class Transcript:
             self.line(dim(f"    type {how} and nothing else; everything else is said to the agent"))
 
     def answer(self, line: str) -> tuple[str, int] | None:
-        """The question that this line answers, and with which choice: only the shown one, by its number or ``y``/``n`` and nothing else."""
+        """The question that a line answers, and with which choice.
+
+        Args:
+            line: What the user entered. Only the shown question is answered, by its number or ``y``/``n``
+                and nothing else: whatever else is typed is said to the agent.
+
+        Returns:
+            The question's id and the index of the choice; ``None`` if the line is no answer.
+        """
         prompt = self.prompts.get(self.asked or "")
         if prompt is None:
             return None
@@ -258,7 +274,12 @@ class Transcript:
     # -- a thread that was there before
 
     def recall(self, entries: Sequence[dict[str, Any]], *, more: bool) -> None:
-        """The last exchanges, as they looked when they happened; ``more``: others came before."""
+        """Print the last exchanges, as they looked when they happened.
+
+        Args:
+            entries: As the API gives them.
+            more: Whether others came before.
+        """
         if more:
             self.line(dim("(earlier history is left out; infinity show has it)"))
         for entry in entries:
@@ -267,7 +288,11 @@ class Transcript:
         self.calls.clear()
 
     def catch_up(self, thread: dict[str, Any]) -> None:
-        """What is open already: from the thread as the daemon describes it."""
+        """Print what is open already, and remember it.
+
+        Args:
+            thread: As the daemon describes it.
+        """
         for reason in thread["explanation"]["reasons"]:
             if reason["kind"] == "call":
                 self.calls[reason["id"]] = one_line(reason["text"])

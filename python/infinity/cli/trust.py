@@ -40,6 +40,7 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
             "\nIts commands will run as you, and a base_url of a model provider in it receives your key and all that is said. Trust it?",
             abort=True,
         )
+    # The bytes that were shown, not the file as it may be by now (S5).
     decisions.record(file)
     click.echo(
         f"trusted: {exact(str(file.path))}\nA running daemon uses it after a restart from that directory."

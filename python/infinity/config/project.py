@@ -18,4 +18,5 @@ class ProjectFile:
 
     @property
     def digest(self) -> str:
+        """SHA-256 of the bytes, in hex. Trust is given to this and not to the path (S5)."""
         return hashlib.sha256(self.data).hexdigest()

@@ -52,7 +52,17 @@ _PLAIN = (
 
 
 def read_config(path: Path, environment: Mapping[str, str], project: ProjectFile | None = None) -> Config:
-    """The home's file (absent: defaults), over it a trusted project's, over both the environment."""
+    """Read the home's file, over it a trusted project's, over both the environment.
+
+    Args:
+        path: The home's file; absent means the defaults.
+        environment: Variables as at the top of this module; others are ignored.
+        project: A project's file that the user trusts. It may set ``PROJECT_SECTIONS`` only (S5).
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, with file, line and key.
+        StoreError: if the file is there and cannot be read; it is never taken for absent (I8).
+    """
     table = read_table(path)
     if project is not None:
         table = _with_project(table, path, project)
@@ -64,7 +74,12 @@ def read_config(path: Path, environment: Mapping[str, str], project: ProjectFile
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The parsed file; empty if there is none."""
+    """The parsed file; empty if there is none.
+
+    Raises:
+        ConfigError: if it is no UTF-8 or no TOML.
+        StoreError: if it is there and cannot be read.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -101,6 +116,7 @@ def _with_project(table: dict[str, Any], path: Path, project: ProjectFile) -> di
         servers = own.get(section)
         for server in servers.values() if isinstance(servers, dict) else ():
             if isinstance(server, dict) and "command" in server:
+                # Relative to the project, wherever the daemon was started.
                 server["cwd"] = str(project.path.parent / str(server.get("cwd", "")))
     return merged
 
@@ -112,6 +128,7 @@ def _override(table: dict[str, Any], environment: Mapping[str, str]) -> dict[tup
         place = _place(name)
         if place is not None:
             section, key = place
+            # A section that is no table is left alone: the validation says so, in its place.
             values = table.setdefault(section, {})
             if isinstance(values, dict):
                 values[key] = _value(section, key, text)
@@ -131,6 +148,7 @@ def _place(name: str) -> tuple[str, str] | None:
 def _value(section: str, key: str, text: str) -> Any:
     """A number where a number is wanted; TOML for lists and tables; else the text itself."""
     field = _fields((section,)).get(key)
+    # A setting that may be a text stays one, even if it looks like a number.
     if section != "toolsets" and (field is None or not text or str in _alternatives(field.annotation)):
         return text
     try:
@@ -165,6 +183,7 @@ def _problem(keys: tuple[str, ...], problem: Any) -> str:
         return f"{shown} {context['error']}" if keys else str(context["error"])
     field = _fields(keys[:-1]).get(keys[-1]) if keys else None
     example = f"; for example {keys[-1]} = {_toml(field.examples[0])}" if field and field.examples else ""
+    # pydantic speaks of "input" and "value"; whoever reads this edits a file.
     said = problem["msg"]
     for pydantic, plain in _PLAIN:
         said = said.replace(pydantic, plain)

@@ -30,6 +30,8 @@ Annotation = Literal["readOnly", "destructive", "idempotent", "longRunning", "re
 
 
 class Section(BaseModel):
+    # Strict, and nothing unknown: a misspelt key that was ignored would look like a setting that has no
+    # effect.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -146,6 +148,7 @@ class ToolsetConfig(Section):
     @classmethod
     def _variables(cls, value: Any) -> Any:
         for name in (value,) if isinstance(value, str) else value or ():
+            # Somebody who writes the secret itself here is told so, and the text does not repeat it (S9).
             if not _VARIABLE.fullmatch(name):
                 raise ValueError("must be the name of an environment variable, not a secret itself")
         return value

@@ -20,9 +20,14 @@ from infinity.ports import free_port
 
 
 class Daemon:
-    """``config``: the text of its ``infinity.toml`` but for ``[daemon]``. As a context manager it is started on entering and stopped on leaving.
+    """One daemon in a home of its own. As a context manager it is started on entering and stopped on leaving.
 
-    ``program``: what Python runs in place of ``infinity``, for whoever wants to look inside.
+    Args:
+        home: A directory; made if it is not there.
+        config: The text of its ``infinity.toml`` but for ``[daemon]``.
+        port: ``None`` takes a free one; it stays the same over restarts.
+        public_url: Where tool servers call back, if not at the daemon itself.
+        program: What Python runs in place of ``infinity``, for whoever wants to look inside.
     """
 
     def __init__(
@@ -63,7 +68,17 @@ class Daemon:
         return self.home / "output.log"
 
     def start(self, seconds: float = 30.0) -> float:
-        """Start it in its home and wait until it answers; how long that took. ``ConfigError`` with its last words if it ends."""
+        """Start it in its home and wait until it answers.
+
+        Args:
+            seconds: How long it may take.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            ConfigError: with its last words, if it ends or takes too long.
+        """
         if self._process is not None:
             raise RuntimeError("the daemon is running already")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,7 +116,11 @@ class Daemon:
         self._end(signal.SIGKILL)
 
     def stop(self, seconds: float = 15.0) -> int | None:
-        """SIGTERM; its exit status. Killed if it takes longer than ``seconds``."""
+        """End it with SIGTERM; it is killed if it takes longer than ``seconds``.
+
+        Returns:
+            Its exit status; ``None`` if it was not running.
+        """
         return self._end(signal.SIGTERM, seconds)
 
     def _end(self, how: signal.Signals, seconds: float = 15.0) -> int | None:
@@ -134,7 +153,16 @@ class Daemon:
         return _body(self.client().get(path, params=parameters))
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Any:
-        """``key``: the ``Idempotency-Key``; sent again under the same one, a message counts once."""
+        """Send a request with a JSON body.
+
+        Args:
+            path: Of the API.
+            body: A JSON object.
+            key: The ``Idempotency-Key``; sent again under the same one, a message counts once.
+
+        Raises:
+            BadRequest: with the daemon's own words, if it refused.
+        """
         headers = {"Idempotency-Key": key} if key else {}
         headers["Content-Type"] = "application/json"
         return _body(self.client().post(path, content=json.dumps(body), headers=headers))

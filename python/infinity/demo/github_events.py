@@ -27,7 +27,15 @@ class GitHub:
     secret: bytes
 
     def deliver(self, name: str, delivery: str) -> int:
-        """POST it as GitHub would, under this delivery id; the receiver's status. A redelivery has the same id."""
+        """Deliver a webhook as GitHub would.
+
+        Args:
+            name: ``<event>.<action>``, one of the bodies in the folder ``github``.
+            delivery: The delivery's id; a redelivery has the same one (R3).
+
+        Returns:
+            The receiver's HTTP status.
+        """
         body = body_of(name)
         headers = {
             "Content-Type": "application/json",

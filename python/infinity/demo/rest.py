@@ -19,7 +19,14 @@ class Rest:
 
     @staticmethod
     def of(pid: int) -> Rest | None:
-        """Counted since each thread began; ``None`` where the system does not tell (anything but Linux)."""
+        """Count for a process, since each of its threads began.
+
+        Args:
+            pid: Its id.
+
+        Returns:
+            ``None`` where the system does not tell (anything but Linux).
+        """
         tasks = Path(f"/proc/{pid}/task")
         if not tasks.is_dir():
             return None

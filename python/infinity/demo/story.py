@@ -49,7 +49,16 @@ url = "{repository}"
 
 
 def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = None) -> int:
-    """The whole story; 0 if everything that was accepted is in the history exactly once."""
+    """Tell the whole story.
+
+    Args:
+        home: Where everything is kept; ``None`` is a temporary directory.
+        model: ``provider/model``; scripted by default.
+        port: Of the daemon; ``None`` takes a free one.
+
+    Returns:
+        0 if everything that was accepted is in the history exactly once, else 1.
+    """
     timeline = Timeline()
     with ExitStack() as stack:
         if home is None:
@@ -65,6 +74,7 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
             if log.exists():
                 timeline.plain(f"The daemon's last words ({log}):\n{log.read_text(errors='replace')[-2000:]}")
             return 1
+    # The duplicates must have happened, or the count would prove nothing.
     good = tally.lost == 0 and tally.repeated == 0 and tally.duplicates >= 2
     timeline.plain()
     timeline.verdict(tally.line(), good=good)
@@ -107,6 +117,7 @@ class Story:
         watcher = Watcher(daemon, thread, timeline)
         stack.callback(watcher.close)
         github = GitHub(f"{repository.url}/webhook", secret.encode())
+        # A real model takes its time, and may think before each answer.
         patience = 20.0 if model == SCRIPTED else 180.0
         return Story(timeline, daemon, wire, tests, repository, github, thread, watcher, patience)
 
@@ -163,6 +174,8 @@ class Story:
         self.timeline.line(
             "kill -9", f"the daemon (pid {pid}) is gone; the tests run on, nobody waits for them"
         )
+        # The tests end while nobody listens: their result meets a daemon that is away, and must not be lost
+        # (L3).
         self.wire.until(
             lambda seen: any(each.status == 0 or each.again for each in seen),
             self.patience,

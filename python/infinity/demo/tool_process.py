@@ -18,9 +18,14 @@ Report = dict[str, Any]
 
 
 class ToolProcess:
-    """``module`` is run with ``--port`` and ``--state``; ``reports`` is everything it said, by kind, in order.
+    """One tool server as a child process. ``reports`` is everything it said, by kind, in order.
 
-    A report of the kind ``say`` goes to the timeline under ``actor``. ``environment``: variables it gets besides ours.
+    Args:
+        actor: Under which name its words go to the timeline.
+        module: Run with ``--port`` and ``--state``.
+        state: A directory for its state and its log.
+        timeline: Gets reports of the kind ``say``.
+        environment: Variables that it gets besides ours.
     """
 
     def __init__(self, actor: str, module: str, state: Path, timeline: Timeline, **environment: str) -> None:
@@ -61,7 +66,16 @@ class ToolProcess:
             return [report for found, report in self._reports if found == kind]
 
     def until(self, kind: str, seconds: float, count: int = 1) -> Report:
-        """The report number ``count`` of this kind, once it is there; ``TimeoutError`` if it does not come or the process ends."""
+        """Wait for a report.
+
+        Args:
+            kind: Of the report.
+            seconds: How long.
+            count: Which one of this kind, counted from 1.
+
+        Raises:
+            TimeoutError: if it does not come, or the process ends; with the end of its log.
+        """
 
         def there() -> bool:
             return sum(found == kind for found, _ in self._reports) >= count

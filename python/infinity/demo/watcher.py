@@ -38,7 +38,16 @@ class Watcher:
         self._over = True
 
     def until(self, enough: Callable[[list[Entry]], bool], seconds: float, what: str) -> None:
-        """Wait until the entries satisfy ``enough``; ``TimeoutError`` names ``what`` did not happen."""
+        """Wait until the entries satisfy a condition.
+
+        Args:
+            enough: Asked with all entries that were seen, after each.
+            seconds: How long.
+            what: For the error.
+
+        Raises:
+            TimeoutError: names what did not happen, and the last problem of the thread.
+        """
         with self._changed:
             if not self._changed.wait_for(lambda: enough(self.entries), seconds):
                 problem = f" ({self.problem})" if self.problem else ""

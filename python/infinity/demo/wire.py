@@ -30,7 +30,14 @@ class Delivery:
 
 
 class Wire:
-    """``repeat``: the id of the call whose first accepted result is posted ``REPEATS`` times more."""
+    """The way of callbacks to the daemon.
+
+    ``repeat`` is the id of the call whose first accepted result is posted ``REPEATS`` times more.
+
+    Args:
+        target: The daemon's own address.
+        seen: Called after each delivery, in the thread that made it.
+    """
 
     def __init__(self, target: str, seen: Callable[[Delivery], None]) -> None:
         self.repeat: str | None = None
@@ -65,7 +72,15 @@ class Wire:
                 raise TimeoutError(f"{what} did not happen within {seconds:g} s")
 
     def pass_on(self, path: str, body: bytes) -> int:
-        """To the daemon; what it answered, 502 if it did not."""
+        """Pass a callback on to the daemon.
+
+        Args:
+            path: Of the callback URL.
+            body: JSON bytes.
+
+        Returns:
+            What the daemon answered; 502 if it did not.
+        """
         callback = json.loads(body)
         status = self._post(path, body, callback, again=False)
         if status == 200 and callback["type"] == "tool_result" and callback["id"] == self.repeat:

@@ -14,7 +14,13 @@ KEPT_THREADS = 1_024
 
 
 class ViewLimits:
-    """What views each thread has. ``alone``: nobody else writes them, so that what was read once is current."""
+    """What views each thread has.
+
+    Args:
+        store: Where they are kept.
+        limits: ``view_types`` and ``kept_view_bytes``.
+        alone: Nobody else writes them, so that what was read once is current.
+    """
 
     def __init__(self, store: Store, limits: Limits, *, alone: bool) -> None:
         self._store = store
@@ -24,7 +30,16 @@ class ViewLimits:
         self._sizes: OrderedDict[str, dict[str, int]] = OrderedDict()
 
     async def admit(self, thread: str, view_type: str, size: int) -> None:
-        """Reserve room for a view before it is written. ``LimitReached`` says which limit is in the way."""
+        """Reserve room for a view before it is written (G9).
+
+        Args:
+            thread: Whose view it is.
+            view_type: A new one counts against the number of types.
+            size: Bytes of its new content, in place of the old.
+
+        Raises:
+            LimitReached: says which limit is in the way.
+        """
         sizes = self._sizes.get(thread) if self._alone else None
         if sizes is None:
             read = {name: len(content) for name, content in await self._store.views(thread)}

@@ -63,6 +63,7 @@ async def _sleep_until(context: BuiltinContext, call: Call, arguments: dict[str,
         due_at = local_instant(arguments["date"], arguments["time"], arguments["timezone"])
     except BadTime as error:
         raise BuiltinError(str(error)) from None
+    # Answered in place: a timer in the past would wake the thread at once, for one more paid completion.
     if due_at <= context.now:
         return f"That moment is already past; it is {spoken(context.now, arguments['timezone'])} now."
     if due_at > context.now + LONGEST_SLEEP_SECONDS * 1000:
@@ -74,6 +75,7 @@ async def _sleep_until(context: BuiltinContext, call: Call, arguments: dict[str,
 async def _sleep_until_event_or_input(
     context: BuiltinContext, call: Call, arguments: dict[str, Any]
 ) -> str | None:
+    # Nothing to set: whatever wakes the thread answers the call.
     return None
 
 
@@ -117,6 +119,7 @@ async def _send_message_to_child(
         Kind.PARENT,
         encode(ParentText(text=arguments["message"], user_id=context.thread.actor)),
     )
+    # The parent is told if the child ends without one (THR-5).
     context.expect_report(child)
     return f"Sent to {child}."
 

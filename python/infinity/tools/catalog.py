@@ -67,7 +67,12 @@ class Source(Protocol):
 
 
 class TreeCatalog:
-    """``abc.Catalog`` over a list of definitions. Names that clash are not offered, neither of them (DISC-4)."""
+    """``abc.Catalog`` over a list of definitions. Names that clash are not offered, neither of them (DISC-4).
+
+    Args:
+        definitions: As the sources gave them. ``problems`` begins with theirs, and gets what is left out
+            here.
+    """
 
     def __init__(self, definitions: Definitions) -> None:
         self.problems: list[str] = list(definitions.problems)
@@ -84,6 +89,8 @@ class TreeCatalog:
             if made is not None:
                 self._offers[name], tool_for_model = made
                 tools.append(tool_for_model)
+        # Encoded once: every slice of the tree sends the same bytes, which the provider's prompt cache is
+        # found by (G4).
         self._tools = msgspec.json.encode(tools)
 
     @property
@@ -132,7 +139,7 @@ class TreeCatalog:
 
 
 def fit(name: str) -> str:
-    """The name as every API takes it."""
+    """The name as every API takes it: other characters become ``_``, and what is too long is cut."""
     return _UNFIT.sub("_", name)[:LONGEST_NAME] or "unnamed"
 
 
@@ -152,8 +159,13 @@ def _offer(name: str, definition: ToolDefinition, names: Names | None) -> Offer:
 class TreeCatalogs:
     """``abc.Catalogs``: fetched fresh for a new root thread, then kept for the life of its tree.
 
-    Trees share what is the same: a catalog is stored and held once, under the digest of its definitions. ``alone``: nobody else has the store, so that
-    which catalog a tree has need not be read again, and a tree that began before a server was ready gets that server's tools when it is.
+    Trees share what is the same: a catalog is stored and held once, under the digest of its definitions.
+
+    Args:
+        store: Where catalogs are kept.
+        sources: Where tools come from, in the order in which they are offered.
+        alone: Nobody else has the store, so that which catalog a tree has need not be read again, and a
+            tree that began before a server was ready gets that server's tools when it is.
     """
 
     def __init__(self, store: Store, sources: Sequence[Source], *, alone: bool = True) -> None:
@@ -204,7 +216,12 @@ class TreeCatalogs:
         self._incomplete.discard(root)
 
     async def reload(self, root: str) -> TreeCatalog:
-        """Fetch, for a new tree or a user who asks for it (the tree's prompt cache starts anew)."""
+        """Fetch anew, for a new tree or a user who asks for it. The tree's prompt cache starts anew.
+
+        Raises:
+            StoreError: if the catalog cannot be kept. A server that fails is a problem in the catalog
+                instead.
+        """
         catalog = await self._give(root, await self._gather())
         if catalog.definitions.missing:
             self._complete_later(root)
@@ -214,6 +231,7 @@ class TreeCatalogs:
         data = msgspec.json.encode(definitions)
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self._catalogs:
+            # The definitions before what refers to them: a reference without them would be damage.
             await self._store.put_meta(f"definitions.{digest}", data)
             _keep(self._catalogs, digest, TreeCatalog(definitions), KEPT_CATALOGS)
         await self._store.put_meta(f"catalog.{root}", digest.encode())
@@ -235,6 +253,7 @@ class TreeCatalogs:
                 await asyncio.sleep(BACKOFF.wait(self._tries))
                 self._tries += 1
                 found = await self._gather()
+                # A tree may be forgotten while another one is completed.
                 for root in list(self._incomplete):
                     if root in self._incomplete:
                         await self._add(root, found)
@@ -264,6 +283,7 @@ class TreeCatalogs:
             try:
                 found = await source.definitions()
             except StoreError:
+                # The store's own failure is no source's: the message that met it stays queued (L10).
                 raise
             except Exception as error:
                 # A source that fails costs its own tools; the conversation begins without them (B13).

@@ -49,7 +49,15 @@ Answer = Callable[[str, str, Result], Awaitable[None]]
 
 
 class Tool(Generic[P, R]):
-    """A function that a model may call; still callable as itself. ``timeout``: seconds that it may take, instead of ``timeouts.call``."""
+    """A function that a model may call; still callable as itself. ``tool`` makes one.
+
+    Args:
+        function: Sync or async; its parameters are named and typed.
+        name: As the model sees it.
+        description: What the model reads.
+        annotations: Of RAP: ``destructive``, ``readOnly``, ``longRunning``.
+        timeout: Seconds that it may take, in place of ``timeouts.call``.
+    """
 
     def __init__(
         self,
@@ -86,7 +94,14 @@ class Tool(Generic[P, R]):
         return bool(self.annotations.get("longRunning"))
 
     def work(self, arguments: Mapping[str, Any]) -> Callable[[], Any]:
-        """The function with its arguments, which are checked when and where it runs."""
+        """The function with its arguments, which are checked when and where it runs.
+
+        Args:
+            arguments: As the model sent them, under the names of the parameters.
+
+        Returns:
+            A function without parameters, async if the tool is.
+        """
         if is_async(self.function):
 
             async def run() -> Any:
@@ -144,7 +159,11 @@ ToolLike = Tool[..., Any] | Callable[..., Any]
 
 
 def as_tools(functions: Iterable[ToolLike]) -> tuple[Tool[..., Any], ...]:
-    """An agent's tools, each checked as the model will get it; plain functions are made tools. ``ConfigError`` says which cannot be one, and why."""
+    """An agent's tools, each checked as the model will get it; plain functions are made tools.
+
+    Raises:
+        ConfigError: says which cannot be one, and why.
+    """
     made = tuple(each if isinstance(each, Tool) else tool()(each) for each in functions)
     names: dict[str, str] = {}
     taken = {each.name for each in BUILTINS} | {RESERVED}
@@ -203,14 +222,23 @@ def _check_parameters(function: Callable[..., Any], name: str) -> None:
                 f"tool {name!r}: arguments must be named, so a function with *args, **kwargs or positional-only parameters ({parameter.name!r}) cannot be a tool"
             )
     first = parameters[0] if parameters else None
+    # An untyped ``self``: the function was taken from the class, and nobody would give it an object.
     if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
         raise ConfigError(f"tool {name!r} is a method without its object; use tool(object.{name})")
 
 
 class Functions:
-    """Functions as a source of tools (``tools.catalog.Source``) and as the transport that runs them (``abc.Transport``).
+    """Functions as a source of tools (``tools.catalog.Source``) and as the transport that runs them
+    (``abc.Transport``).
 
-    ``sleep``: seconds, between tries to record a result.
+    Args:
+        tools: Of the agent.
+        answer: Makes a result durable.
+        settings: Limits and time-outs.
+        sleep: Waits for so many seconds, between tries to record a result.
+
+    Raises:
+        ConfigError: as ``as_tools``.
     """
 
     def __init__(
@@ -252,12 +280,24 @@ class Functions:
         return Definitions(made, [])
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
-        """Run one invocation to its end and make its result durable."""
+        """Run one invocation to its end and make its result durable. The outbox row leaves only then (I5).
+
+        Args:
+            url: ``python:`` and the tool's name.
+            body: The invocation, as for any tool server.
+            key: The call's id; a repeat joins the run that is under way.
+
+        Raises:
+            asyncio.CancelledError: if the delivery is taken back. A coroutine is cancelled with it; a
+                function in a thread runs on, and the next delivery gets its result.
+        """
         invocation = msgspec.json.decode(body)
         call_id, thread = invocation["id"], invocation["group_id"]
         found = self._tools.get(url.removeprefix(SCHEME))
         if found is None:
             return Delivery(Verdict.REFUSED, "this agent has no such function any more")
+        # A row may be delivered once more after its result was recorded; the function must not run again for
+        # that.
         if call_id not in self._recorded:
             result = await self._result(found, call_id, invocation["arguments"])
             await self._record(thread, call_id, result)
@@ -278,6 +318,7 @@ class Functions:
             self._running[call_id] = task
             task.add_done_callback(functools.partial(self._ended, call_id))
         try:
+            # Whoever waits may be cancelled; the run itself goes on for the next one who asks.
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if is_async(tool.function):
@@ -285,6 +326,7 @@ class Functions:
             raise
 
     async def _run(self, tool: Tool[..., Any], call_id: str, arguments: dict[str, Any]) -> Result:
+        # A tool's own time wins even over ``longRunning``, which otherwise means no deadline.
         seconds = tool.timeout or (None if tool.long_running else self._settings.timeouts.call)
         # A coroutine takes no thread, so it takes no place either.
         slots = Slots(1, 1) if is_async(tool.function) else self._slots
@@ -335,6 +377,8 @@ class Functions:
                 if not survivable(error):
                     raise
                 failures += 1
+                # Trying again would fail for ever: the model is told in place of the result, and the function
+                # is not run again.
                 if isinstance(error, _UNFIT_RESULT) and failures == 1:
                     result = Result(call_id=call_id, content=text_blocks(_unfit(error)))
                     _keep(self._results, call_id, result, KEPT_RESULTS)
@@ -359,7 +403,12 @@ def _unfit(error: BaseException) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Head and tail of a text that is too long to be kept."""
+    """Head and tail of a text that is too long to be kept.
+
+    Args:
+        text: Any.
+        most: Characters that are kept of it, besides the note in the middle.
+    """
     if len(text) <= most:
         return text
     half = most // 2

@@ -37,14 +37,21 @@ _NOT_AT_THE_ROOT = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "not", 
 
 
 class Rendered(NamedTuple):
+    """A schema as models get it, and the way back from their names to the tool's."""
+
     schema: Schema
     names: Names | None
     """``None`` if all property names are as they were."""
 
 
 def render(schema: Mapping[str, Any]) -> Rendered:
-    """Raises:
-    ToolsetError: the schema cannot be put into such a form; the tool is left out.
+    """Put a schema into the form that every model API takes.
+
+    Args:
+        schema: As the server sent it. It is not changed.
+
+    Raises:
+        ToolsetError: if it cannot be put into such a form; the tool is left out.
     """
     document = dict(schema)
     try:
@@ -52,6 +59,7 @@ def render(schema: Mapping[str, Any]) -> Rendered:
         made = _Rendering(document, aliases).whole()
     except RecursionError as error:
         raise ToolsetError("its schema is nested too deeply", "DISC-2") from error
+    # A schema that came through untouched is checked where it is compiled (``ArgumentSchema``).
     if made != document:
         _check(made)
     return Rendered(made, Names(document, aliases) if aliases else None)
@@ -76,6 +84,7 @@ def _check(schema: Schema) -> None:
 def _aliases(document: Schema) -> dict[str, str]:
     """For each property name that no API takes another one, unlike every name in the document."""
     names = dict.fromkeys(name for schema in _schemas(document) for name in _names_of(schema))
+    # No alias may be another property's own name, or the way back would be ambiguous.
     taken = {name for name in names if PROPERTY_NAME.match(name)}
     aliases: dict[str, str] = {}
     for name in names:
@@ -138,7 +147,11 @@ class Names:
         self._aliases = aliases
 
     def real(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Arguments under the tool's own names. Names that are the tool's own already stay."""
+        """Arguments under the tool's own names. Names that are the tool's own already stay.
+
+        Args:
+            arguments: As the model sent them. Past a bound of work, names stay as they are (I15).
+        """
         found: dict[str, Any] = _Renaming(self._document, self._aliases).value(arguments, [self._document], 0)
         return found
 
@@ -164,6 +177,7 @@ class _Renaming:
         renamed = {}
         for key, item in value.items():
             known = by_alias.get(key, key)
+            # Where the tool's own name is there as well, this one stays as the model wrote it.
             name = str(key if known in value else known)
             renamed[name] = self.value(item, _of_property(applied, name), depth + 1)
         return renamed
@@ -265,6 +279,7 @@ class _Object:
         for name, schema in other.properties.items():
             mine = self.properties.setdefault(name, schema)
             if mine != schema:
+                # Said twice, both must hold; a model API takes ``allOf`` inside of a property.
                 self.properties[name] = {"allOf": [mine, schema]}
         self.required = list(dict.fromkeys([*self.required, *other.required]))
         self.notes += other.notes
@@ -368,6 +383,8 @@ class _Rendering:
         properties = {
             name: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for name, schemas in merged.items()
         }
+        # Required is only what every alternative requires: what is rendered may allow more than the schema,
+        # never less.
         always = [name for name in options[0].required if all(name in each.required for each in options)]
         made = _Object(properties, always, {})
         sets = list(
@@ -453,6 +470,7 @@ class _Rendering:
             taken = {*_dict(self._document.get("$defs")), *self._definitions}
             name = next(name for n in range(len(taken) + 1) if (name := f"part_{n + 1}") not in taken)
             self._moved[reference] = f"#/$defs/{name}"
+            # The name is taken before the target is rendered: the target may refer to itself.
             self._definitions[name] = {}
             self._definitions[name] = self._schema(target)
         return self._moved[reference]

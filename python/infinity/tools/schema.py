@@ -17,7 +17,14 @@ MAX_DEPTH = 128
 
 
 class ArgumentSchema:
-    """A tool's ``inputSchema``, compiled once. ``ToolsetError`` if it is not a JSON Schema (2020-12 unless ``$schema`` says otherwise)."""
+    """A tool's ``inputSchema``, compiled once.
+
+    Args:
+        schema: JSON Schema, 2020-12 unless ``$schema`` says otherwise.
+
+    Raises:
+        ToolsetError: if it is not one, or asks for too much work (B10).
+    """
 
     __slots__ = ("_validator", "_work")
 
@@ -34,11 +41,19 @@ class ArgumentSchema:
             raise ToolsetError(f"not a usable JSON Schema: {text[:MAX_CHARACTERS]}", "DISC-2") from error
 
     def problems(self, arguments: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the arguments, for the model: where and what was expected; empty if nothing is. At most 8 texts of 300 characters."""
+        """What is wrong with arguments, for the model: where, and what was expected.
+
+        Args:
+            arguments: Under the tool's own names.
+
+        Returns:
+            At most 8 texts of 300 characters; empty if nothing is wrong. Values are not repeated in them.
+        """
         instance = dict(arguments)
         if _deeper_than(MAX_DEPTH, instance):
             return [f"arguments: nested more than {MAX_DEPTH} levels deep"]
         try:
+            # Counted before the validator begins: native code cannot be interrupted (B10).
             self._work.steps(instance)
             if self._validator.is_valid(instance):
                 return []

@@ -13,8 +13,16 @@ class BadTime(ValueError):
 def local_instant(date: str, time: str, timezone: str) -> int:
     """Milliseconds since the epoch of a wall-clock time.
 
-    Ambiguous (clocks set back): the first occurrence. Missing (clocks set forward): as many minutes after the change as the time lies in the
-    gap, which is what PEP 495 gives for ``fold=0``.
+    An ambiguous time (clocks set back) is the first occurrence. A missing one (clocks set forward) is as
+    many minutes after the change as the time lies in the gap, which is what PEP 495 gives for ``fold=0``.
+
+    Args:
+        date: ``YYYY-MM-DD``.
+        time: ``HH:MM`` or ``HH:MM:SS``, without an offset.
+        timezone: An IANA name.
+
+    Raises:
+        BadTime: tells the model what to write.
     """
     zone = _zone(timezone)
     try:
@@ -32,6 +40,15 @@ def local_instant(date: str, time: str, timezone: str) -> int:
 
 
 def spoken(now: int, timezone: str) -> str:
+    """An instant in words for the model.
+
+    Args:
+        now: Milliseconds since the epoch.
+        timezone: An IANA name.
+
+    Raises:
+        BadTime: if there is no such zone.
+    """
     return datetime.fromtimestamp(now / 1000, _zone(timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
