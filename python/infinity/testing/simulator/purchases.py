@@ -37,6 +37,8 @@ class Purchases:
         self._resumed: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         """Of those resumes, the ones that wait in a mailbox."""
+        self._beyond: set[str] = set()
+        """Those of which a failure came behind a turn of its slice, when nobody could know that this turn would be lost: one more than the bound."""
         self._waited: set[str] = set()
         """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
 
@@ -59,6 +61,8 @@ class Purchases:
             self._turns[thread] += 1
             self._undecided[thread] = reply
         elif current is None or not current.probing:
+            if self._turns[thread]:
+                self._beyond.add(thread)
             self._failed(thread)
 
     def _decide(self, thread: str) -> None:
@@ -100,6 +104,7 @@ class Purchases:
             del self._vain[thread]
             self._resumed[thread] = self._unread[thread]
             self._waited.discard(thread)
+            self._beyond.discard(thread)
 
     def lost(self, thread: str) -> None:
         """A slice has ended without a commit, or the process has."""
@@ -113,7 +118,7 @@ class Purchases:
     def _failed(self, thread: str) -> None:
         self._vain[thread] += 1
         begun = 1 + self._resumed[thread] + (thread in self._waited)
-        most = bound(self._world.settings.retries) * begun
+        most = bound(self._world.settings.retries) * begun + (thread in self._beyond)
         if self._vain[thread] > most:
             self._world.violations.append(
                 f"{thread} was asked for {self._vain[thread]} times without a turn, not {most} (I12)"
