@@ -7,12 +7,26 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import infinity.errors
+from infinity._core import CoreError
 from infinity.api.backend import Part
+from infinity.api.errors import Refused, at_fault, failure
 from infinity.api.openapi import describe
 from infinity.api.routes import ROUTES, routes_of
+from infinity.errors import (
+    AlreadyAnswered,
+    ConfigError,
+    DamagedStore,
+    LimitReached,
+    MoveFailed,
+    MoveUnconfirmed,
+    RuleBroken,
+    ThreadDeleted,
+    UnknownThread,
+)
 from infinity.local.app import OWN
 
 PACKAGE = Path(infinity.errors.__file__).parent
@@ -77,3 +91,52 @@ def test_every_operation_has_an_id_and_schemas_by_name(part: Part) -> None:
                     assert content["schema"]["$ref"].removeprefix("#/components/schemas/") in names
                 assert content["schema"], (path, media_type)
     assert len(ids) == len(set(ids)) == len(routes_of(part))
+
+
+def test_the_functions_serve_what_the_daemon_serves_but_for_what_only_one_of_them_can() -> None:
+    ours, theirs = (
+        {(route.method, route.path) for route in routes_of(part)} for part in (Part.API, Part.DAEMON)
+    )
+    # The daemon's stream begins with the views; there is no stream here.
+    assert ours - theirs == {("GET", "/v1/threads/{id}/views")}
+    moving = {
+        (method, path)
+        for method, path in theirs
+        if path.endswith(("/migrate", "/export")) or "/imports" in path
+    }
+    assert theirs - ours == moving | {
+        ("POST", "/callback/{token}"),
+        ("GET", "/metrics"),
+        # What `infinity doctor` asks a daemon; a deployment is examined by `infinity cloud`.
+        ("GET", "/v1/examination"),
+        ("GET", "/v1/models"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ThreadDeleted("x"), 410, "deleted"),
+        (UnknownThread("x"), 404, "not_found"),
+        (AlreadyAnswered("x"), 400, "not_pending"),
+        (LimitReached("x"), 429, "limit"),
+        (MoveFailed("x"), 409, "move_failed"),
+        (MoveUnconfirmed("x"), 502, "move_unconfirmed"),
+        # A setting of the host is wrong: the sender is to try again, not to give up (CB-3).
+        (ConfigError("x"), 503, "config"),
+        (DamagedStore("x"), 503, "damaged"),
+        (OSError("/a/path"), 503, "storage"),
+        (CoreError("damaged", "x"), 503, "damaged"),
+        (RuleBroken("x"), 500, "internal"),
+        (KeyError("a secret"), 500, "internal"),
+        (Refused(415, "content_type", "x", "CB-6"), 415, "content_type"),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, Exception) else str(part),
+)
+def test_an_error_has_one_status_on_every_host(error: Exception, status: int, code: str) -> None:
+    made = failure(error)
+    told = msgspec.json.decode(made.body)["error"]
+    assert (made.status, told["code"], told.get("rule")) == (status, code, getattr(error, "rule", None))
+    assert ("Retry-After" in made.headers) == (status in (429, 503))
+    assert not any(word in told["message"] for word in ("/a/path", "a secret"))
+    assert at_fault(error) == (status < 500)

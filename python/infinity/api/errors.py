@@ -73,15 +73,15 @@ _STATUS: tuple[tuple[type[InfinityError], int], ...] = (
 )
 
 _REFUSALS: dict[Status, tuple[int, str]] = {
-    Status.UNKNOWN_THREAD: (404, "there is no such thread"),
+    Status.UNKNOWN_THREAD: (404, "thread not found"),
     Status.MOVED: (410, "the conversation is out of service here"),
     Status.DELETED: (410, "the conversation was deleted"),
-    Status.UNKNOWN_CALL: (404, "this thread has no such call"),
+    Status.UNKNOWN_CALL: (404, "the thread has no call with this id"),
     Status.REUSED: (
         409,
         "this Idempotency-Key was used for something else; use a new key for each request, and the same one to repeat it",
     ),
-    Status.NOT_PENDING: (409, "this is not pending any more"),
+    Status.NOT_PENDING: (409, "this is no longer pending"),
     Status.NOT_SUBSCRIBED: (409, "this call has no active subscription"),
     Status.FULL: (503, "too many events wait for this call's result; send it again later"),
 }
@@ -139,18 +139,18 @@ def refusal(status: int, code: str, text: str, rule: str | None = None) -> Respo
 
 
 def no_route() -> Response:
-    return refusal(404, "no_route", "there is no such path; GET /openapi.json lists them")
+    return refusal(404, "no_route", "path not found; GET /openapi.json lists every path")
 
 
 def no_method(allowed: Iterable[str]) -> Response:
     names = ", ".join(sorted(allowed))
-    return refusal(405, "method", f"this path answers to {names} only")._replace(headers={"Allow": names})
+    return refusal(405, "method", f"this path supports {names} only")._replace(headers={"Allow": names})
 
 
 def taken(outcome: Accepted) -> Response:
-    """For people and programs that talk to a thread: what a closed thread discards has not been said."""
+    """For people and programs that send a message to a thread: one that a closed thread discards is refused."""
     if outcome.status is Status.DISCARDED:
-        return refusal(409, "closed", "the thread is closed; nothing more can be said to it")
+        return refusal(409, "closed", "the thread is closed and takes no more messages")
     return accepted(outcome)
 
 

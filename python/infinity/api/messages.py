@@ -1,4 +1,8 @@
-"""What people and programs say to a thread: messages, answers to prompts, and controls."""
+"""What people and programs send to a thread: messages, answers to prompts, and controls.
+
+Each handler checks the request, gives it to the runtime, and answers once the message is durable (I2). None waits for a slice, and none may look into the
+store to decide whether a message is accepted: the store decides that in the transaction that appends it.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +92,7 @@ async def answer_prompt(backend: Backend, request: Request) -> Response:
             raise await missing(backend.store, thread) from None
         if not await _is_over(backend.store, thread, choice):
             raise
-        raise Refused(409, "not_pending", f"{choice} of {thread} is not pending any more") from None
+        raise Refused(409, "not_pending", f"{choice} of {thread} is no longer pending") from None
     return taken(outcome)
 
 

@@ -212,10 +212,10 @@ def _decode(body: bytes, shape: type[T]) -> T:
 
 
 def path_id(text: str, name: str = "id") -> str:
-    """An id in the path. What cannot be an id is not there."""
+    """An id in the path. ``Refused`` (404) for text that cannot be one."""
     if not is_id(text):
         what = name.removesuffix("_id") if name != "id" else "thread"
-        raise Refused(404, "not_found", f"there is no {what} with such an id")
+        raise Refused(404, "not_found", f"{what} not found: no id can have this form")
     return text
 
 

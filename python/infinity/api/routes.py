@@ -57,7 +57,7 @@ KEYED = ("Idempotency-Key",)
 PAGED = ("after", "limit")
 DELETION: tuple[Refusal, ...] = (
     (400, "It is a child thread; the message names its root.", shapes.Error),
-    (404, "There is no such thread.", shapes.Error),
+    (404, "The thread was not found.", shapes.Error),
     (409, "It is being moved, or has moved.", shapes.Error),
     (410, "It was deleted before, and nothing is left of it.", shapes.Error),
     (

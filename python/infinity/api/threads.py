@@ -1,4 +1,7 @@
-"""Threads: create, list, describe one with everything it waits for (I7), delete."""
+"""Threads: create, list, describe one with everything it waits for (I7), delete.
+
+A listing shows a thread whose record cannot be read as ``damaged`` and goes on with the next. It must not fail because of one row, and must not leave the row out (I8).
+"""
 
 from __future__ import annotations
 

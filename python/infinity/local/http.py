@@ -1,4 +1,8 @@
-"""The adapter between aiohttp and ``infinity.api``: requests, bodies of bounded size and time, responses, errors."""
+"""The adapter between aiohttp and ``infinity.api``: requests, bodies of bounded size and time, responses, errors.
+
+Used by ``local/app.py``, which serves the table of routes, and by the operations that only aiohttp can perform (``event_stream``, ``moving/http``). It decides nothing
+about a request: what is refused, and with which status, is the handlers' and ``api/errors.py``'s to say.
+"""
 
 from __future__ import annotations
 
