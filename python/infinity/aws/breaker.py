@@ -1,4 +1,9 @@
-"""A service that gives no answer costs one slow try; then it is left alone for a while, and one request at a time finds out whether it is back."""
+"""A service that gives no answer costs one slow try; then it is left alone for a while, and one request at
+a time finds out whether it is back.
+
+``dynamodb.Table`` uses it: what is kept there are hints, without which the host goes on. It is not for
+services whose answer is needed to keep a promise.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +22,11 @@ REST = Backoff(first=5.0, longest=60.0)
 
 
 class NotAsked(AwsError):
-    """Nothing was sent."""
+    """Nothing was sent: the service is being left alone."""
 
 
 class Breaker:
-    """One per process and service. ``now``: a monotonic clock; ``wall``: one that goes on while the process is frozen, in which a rest is over as well. In seconds."""
+    """What is known of one service in this process."""
 
     def __init__(
         self,
@@ -31,6 +36,15 @@ class Breaker:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        """Begin with a service that is thought to answer.
+
+        Args:
+            service: its name, for errors.
+            rest: seconds for which it is left alone, longer each time.
+            now: a monotonic clock, in seconds.
+            wall: a clock that goes on while the process is frozen; a rest is over when it is over by
+                either.
+        """
         self._service = service
         self._rest, self._now, self._wall = rest or REST, now, wall
         self._failures = 0
@@ -40,9 +54,13 @@ class Breaker:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Around one request, all its tries included: ``NotAsked`` while the service is left alone.
+        """Around one request, all its tries included.
 
-        Only what gives no answer, or one of the service's own failures, counts as one: whoever throttles or refuses does so at once.
+        Only what gives no answer, or one of the service's own failures, counts as a failure: whoever
+        throttles or refuses does so at once.
+
+        Raises:
+            NotAsked: the service is left alone, or another request is finding out about it.
         """
         before, probing = self._failures, self._admit()
         try:

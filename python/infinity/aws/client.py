@@ -1,4 +1,10 @@
-"""One client for the services of AWS: signed requests, bounded in time, tried again where that cannot do harm."""
+"""One client for the services of AWS: signed requests, bounded in time, tried again where that cannot do
+harm.
+
+It knows three shapes of services: JSON ones (``json``), REST ones (``rest``) and functions' own URLs
+(``sign``). What an operation means is its caller's. No request may be without a bound, and nothing that
+must not happen twice may be sent over a kept connection.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Aws", "RetryPolicy"]
 
 LARGEST_ANSWER = 1 << 26
+"""Bytes of an answer's body."""
 _AT_ONCE = 1 << 18
 PER_HOST = 64
+"""Connections to one service."""
 
 _TARGETS = {
     "sqs": ("AmazonSQS", "1.0"),
@@ -42,7 +50,7 @@ _TARGETS = {
 
 
 class Answer(NamedTuple):
-    """``headers``: names in lower case."""
+    """An answer of a REST service. ``headers``: names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,7 +59,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one call may take, in seconds: ``connect`` and ``once`` bound each try, ``total`` all of them and the waits in between (B1)."""
+    """How long one call may take, in seconds.
+
+    ``connect`` and ``once`` bound each try, ``total`` all of them and the waits in between (B1). Waits
+    grow from ``first_wait`` to ``longest_wait``, with full jitter.
+    """
 
     tries: int = 5
     connect: float = 2.0
@@ -82,13 +94,15 @@ class _NoAnswer(Exception):
 
 
 class Aws:
-    """One per process and event loop. ``environment``: ``AWS_REGION``, keys, and ``AWS_ENDPOINT_URL…`` where stand-ins are used; ``ConfigError`` without a region.
+    """One per process and event loop.
 
-    Every method raises ``AwsError``, which is a ``StoreError``. ``counts``: requests that were made, by ``"service.Operation"``; each try counts, because each is
-    paid for. Throttling, 5xx and broken connections are tried again after waits that grow and have jitter, a bounded number of times and within a bounded time.
+    Throttling, 5xx and broken connections are tried again after waits that grow and have jitter, a
+    bounded number of times and within a bounded time. ``counts`` has the requests that were made, by
+    ``"service.Operation"``; each try counts, because each is paid for.
 
-    A function that was frozen finds its kept connections dead, perhaps all of them. So a second try never takes a kept connection, and what must
-    not happen twice (``idempotent=False``) takes none at all, and is repeated only if it certainly did not happen.
+    A function that was frozen finds its kept connections dead, perhaps all of them. So a second try
+    never takes a kept connection, and what must not happen twice (``idempotent=False``) takes none at
+    all, and is repeated only if it certainly did not happen.
     """
 
     def __init__(
@@ -101,7 +115,19 @@ class Aws:
         jitter: Callable[[], float] = random.random,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``now``: seconds since the epoch, for signatures; ``jitter``: 0 to 1."""
+        """Read the environment; nothing is sent.
+
+        Args:
+            environment: ``AWS_REGION``, keys, and ``AWS_ENDPOINT_URL…`` where stand-ins are used.
+            credentials: who we are; by default whatever the environment has.
+            policy: of calls that bring none of their own.
+            sleep: waits between tries.
+            jitter: 0 to 1, by chance.
+            now: seconds since the epoch, for signatures.
+
+        Raises:
+            ConfigError: there is no region.
+        """
         self._endpoints = Endpoints(environment)
         self._credentials = credentials if credentials is not None else FoundCredentials(environment)
         self._policy = policy if policy is not None else RetryPolicy()
@@ -112,6 +138,7 @@ class Aws:
 
     @property
     def region(self) -> str:
+        """The region of everything that is spoken to."""
         return self._endpoints.region
 
     async def json(
@@ -123,7 +150,23 @@ class Aws:
         idempotent: bool = True,
         policy: RetryPolicy | None = None,
     ) -> dict[str, Any]:
-        """An operation of SQS, DynamoDB, Secrets Manager, SSM or EventBridge: ``json("sqs", "SendMessage", {"QueueUrl": …})``; the answer's document."""
+        """An operation of SQS, DynamoDB, Secrets Manager, SSM or EventBridge.
+
+        Args:
+            service: ``sqs``, ``dynamodb``, ``secretsmanager``, ``ssm`` or ``events``.
+            operation: its name, as ``SendMessage``.
+            payload: what the operation takes, by AWS's own names.
+            idempotent: whether a repeat does no harm; otherwise it is repeated only if it certainly did
+                not happen.
+            policy: in place of the client's.
+
+        Returns:
+            The answer's document.
+
+        Raises:
+            AwsError: AWS refused, or did not answer in time.
+            ConfigError: there are no credentials.
+        """
         prefix, version = _TARGETS[service]
         headers = {
             "Content-Type": f"application/x-amz-json-{version}",
@@ -155,7 +198,22 @@ class Aws:
         idempotent: bool = True,
         policy: RetryPolicy | None = None,
     ) -> Answer:
-        """An operation of Scheduler, S3 or Lambda. ``path``: escaped, and of S3 ``/bucket/key``; ``operation``: its name, for counts and errors. Raises unless 2xx."""
+        """An operation of Scheduler, S3 or Lambda.
+
+        Args:
+            service: ``scheduler``, ``s3`` or ``lambda``.
+            method: the HTTP method.
+            path: escaped, and of S3 ``/bucket/key``.
+            operation: its name, for counts and errors.
+            query: unescaped.
+            headers: signed as well.
+            body: sent as it is.
+            idempotent: as for ``json``.
+            policy: in place of the client's.
+
+        Raises:
+            AwsError: anything but a 2xx, or no answer in time.
+        """
         target = f"{path}?{query_string(query)}" if query else path
         request = _Request(
             service, operation, method, target, headers or {}, body, idempotent, policy or self._policy
@@ -163,15 +221,26 @@ class Aws:
         return await self._call(request)
 
     async def sign(self, method: str, url: str, body: bytes = b"") -> dict[str, str]:
-        """Headers for one request to a Lambda function's own URL (``AWS_IAM``). The caller sees to it that the URL is a configured one (S7)."""
+        """Headers for one request to a Lambda function's own URL (``AWS_IAM``).
+
+        Args:
+            method: the HTTP method.
+            url: a configured one, which the caller sees to (S7); escaped as it is sent.
+            body: the exact bytes.
+        """
         scope = Scope("lambda", function_region(url) or self.region, self._now())
         return signed_headers(method, url, {}, body, await self._credentials.get(), scope)
 
     async def pause(self, tried: int) -> None:
-        """Before the next try of something that was refused in part: longer each time, with jitter."""
+        """Wait before the next try of something that was refused in part: longer each time, with jitter.
+
+        Args:
+            tried: how many tries there were, at least 1.
+        """
         await self._sleep(self._wait(self._policy, tried))
 
     async def close(self) -> None:
+        """Close the connections; what is under way fails."""
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
@@ -183,6 +252,7 @@ class Aws:
         policy = request.policy
         loop = asyncio.get_running_loop()
         until = loop.time() + policy.total
+        # A kept connection may be dead; what was sent over it may have happened, or not.
         tried, fresh = 0, not request.idempotent
         while True:
             tried += 1
@@ -214,6 +284,7 @@ class Aws:
         from yarl import URL
 
         url = self._endpoints.url(request.service, request.path)
+        # For each try: temporary keys may have been renewed, and a signature is of its moment.
         keys = await self._credentials.get()
         scope = Scope(request.service, self.region, self._now())
         signed = signed_headers(request.method, url, request.headers, request.body, keys, scope)
@@ -272,6 +343,7 @@ def _session(*, force_close: bool) -> aiohttp.ClientSession:
 
 async def _read(response: aiohttp.ClientResponse, request: _Request) -> bytes:
     body = bytearray()
+    # Piece by piece, so that an endless answer is cut off (G6).
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > LARGEST_ANSWER:

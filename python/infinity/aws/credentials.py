@@ -1,4 +1,8 @@
-"""Who we are to AWS: the keys of the environment, as in a Lambda function; without those the whole chain that botocore knows."""
+"""Who we are to AWS: the keys of the environment, as in a Lambda function; without those the whole chain
+that botocore knows.
+
+botocore is imported only then: it takes longer to load than a cold start may.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ __all__ = ["Credentials", "FoundCredentials", "Keys"]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """``token``: of temporary keys; it is a secret as well."""
+    """Keys to sign with. ``token``: of temporary keys; it is a secret as well."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -24,19 +28,35 @@ class Keys:
 
 
 class Credentials(Protocol):
+    """Whoever knows the keys."""
+
     async def get(self) -> Keys:
-        """Keys that are good now. ``ConfigError`` if there are none."""
+        """Keys that are good now.
+
+        Raises:
+            ConfigError: there are none.
+        """
         ...
 
 
 class FoundCredentials:
-    """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, if they are there: a function's are good for as long as its process.
+    """Keys of the environment, or of botocore's chain.
 
-    Otherwise botocore's chain (profiles, single sign-on, containers, instances), which reads the process's own environment; it is loaded on first use, asked in a
-    thread, and renews what it found before that expires.
+    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, if they are there: a
+    function's are good for as long as its process. Otherwise botocore's chain (profiles, single
+    sign-on, containers, instances), which reads the process's own environment; it is loaded on first
+    use, asked in a thread, and renews what it found before that expires.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        """Look into the environment; nothing is fetched.
+
+        Args:
+            environment: variables by name.
+
+        Raises:
+            ConfigError: one half of a pair of keys is missing.
+        """
         self._keys = _given(environment)
         self._finding: asyncio.Task[Keys] | None = None
 
@@ -50,7 +70,7 @@ class FoundCredentials:
         return await asyncio.shield(self._finding)
 
     def load(self) -> Keys:
-        """The same for threads: blocks while keys are fetched or renewed."""
+        """The same for threads: it blocks while keys are fetched or renewed."""
         return self._keys or _chained()
 
     def _found(self, task: asyncio.Task[Keys]) -> None:

@@ -1,4 +1,8 @@
-"""One table of DynamoDB with a partition key ``pk`` and a sort key ``sk``: items in, items out, in the service's own notation."""
+"""One table of DynamoDB with a partition key ``pk`` and a sort key ``sk``: items in, items out, in the
+service's own notation.
+
+What the items mean is the caller's (``cloud/store.py``, ``cloud/tool_function.py``).
+"""
 
 from __future__ import annotations
 
@@ -22,21 +26,46 @@ _FAILED = "ConditionalCheckFailedException"
 
 
 class Table:
-    """Raises ``AwsError``. ``policy`` where a caller cannot wait as long as the client would. ``breaker``: the process's own, if there is one that outlives this."""
+    """One table. Every method raises ``AwsError``; ``NotAsked`` is one.
+
+    A ``policy`` is given where a caller cannot wait as long as the client would.
+    """
 
     def __init__(self, aws: Aws, name: str, breaker: Breaker | None = None) -> None:
+        """Take the name; nothing is asked.
+
+        Args:
+            aws: the client.
+            name: of the table.
+            breaker: the process's own, if there is one that outlives this.
+        """
         self._aws, self._name = aws, name
         self._breaker = breaker or Breaker("dynamodb")
 
     async def get(self, pk: str, sk: str, policy: RetryPolicy | None = None) -> Item | None:
-        """As it was a moment ago: a read that may miss the latest write, at half the price."""
+        """One item, as it was a moment ago: a read that may miss the latest write, at half the price.
+
+        Args:
+            pk: partition key.
+            sk: sort key.
+            policy: how long it may take.
+
+        Returns:
+            ``None`` if there is none.
+        """
         payload = {"TableName": self._name, "Key": _key(pk, sk)}
         answer = await self._ask("GetItem", payload, policy)
         item: Item | None = answer.get("Item")
         return item
 
     async def begins(self, pk: str, prefix: str, policy: RetryPolicy | None = None) -> list[Item]:
-        """All items of a partition whose sort key begins so, the latest writes included."""
+        """All items of a partition whose sort key begins so, the latest writes included.
+
+        Args:
+            pk: partition key.
+            prefix: of the sort key.
+            policy: how long each request may take.
+        """
         return await self._query(
             {
                 "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
@@ -46,7 +75,11 @@ class Table:
         )
 
     async def keys(self, pk: str) -> list[str]:
-        """Sort keys of all items of a partition, the latest writes included."""
+        """Sort keys of all items of a partition, the latest writes included.
+
+        Args:
+            pk: partition key.
+        """
         found = await self._query(
             {
                 "KeyConditionExpression": "pk = :pk",
@@ -67,14 +100,34 @@ class Table:
             query["ExclusiveStartKey"] = last
 
     async def put(self, pk: str, sk: str, item: Item, policy: RetryPolicy | None = None) -> None:
+        """Write an item, in the place of any other of its key.
+
+        Args:
+            pk: partition key.
+            sk: sort key.
+            item: attributes beside the keys.
+            policy: how long it may take.
+        """
         payload = {"TableName": self._name, "Item": {**_key(pk, sk), **item}}
         await self._ask("PutItem", payload, policy)
 
     async def update(
         self, pk: str, sk: str, change: str, condition: str, values: Item, policy: RetryPolicy | None = None
     ) -> Item | None:
-        """The item after a change, made in one step; ``None`` if the condition does not hold. ``change`` and ``condition`` are expressions, in which ``#name``
-        is the attribute and ``:name`` the value of that name. A repeat after a lost answer changes it once more."""
+        """Change an item in one step. A repeat after a lost answer changes it once more.
+
+        Args:
+            pk: partition key.
+            sk: sort key.
+            change: an update expression, in which ``#name`` is the attribute and ``:name`` the value of
+                that name.
+            condition: an expression that must hold; empty: none.
+            values: by name.
+            policy: how long it may take.
+
+        Returns:
+            The item after the change; ``None`` if the condition does not hold.
+        """
         names = set(re.findall(r"#(\w+)", change + condition))
         payload = {
             "TableName": self._name,
@@ -98,7 +151,18 @@ class Table:
     async def put_later(
         self, pk: str, sk: str, item: Item, by: str, policy: RetryPolicy | None = None
     ) -> bool:
-        """Unless there is one whose number ``by`` is greater: false, and that one stays."""
+        """Write an item, unless there is one whose number is greater.
+
+        Args:
+            pk: partition key.
+            sk: sort key.
+            item: attributes beside the keys.
+            by: the name of the number that is compared.
+            policy: how long it may take.
+
+        Returns:
+            False if there is a later one, which stays.
+        """
         payload = {
             "TableName": self._name,
             "Item": {**_key(pk, sk), **item},
@@ -109,9 +173,16 @@ class Table:
         return await self._conditionally("PutItem", payload, policy)
 
     async def take(self, pk: str, sk: str, name: str, value: str, policy: RetryPolicy | None = None) -> bool:
-        """Delete it if its text ``name`` is this value: of several who try, one hears true.
+        """Delete an item if a text of it has this value: of several who try, one hears true.
 
         A repeat after a lost answer hears false: then nobody has it.
+
+        Args:
+            pk: partition key.
+            sk: sort key.
+            name: of the text.
+            value: that it must have.
+            policy: how long it may take.
         """
         payload = {
             "TableName": self._name,
@@ -128,7 +199,16 @@ class Table:
         deletes: Sequence[tuple[str, str]] = (),
         policy: RetryPolicy | None = None,
     ) -> None:
-        """Items and keys to delete, by ``(pk, sk)``, in few requests. What DynamoDB leaves of one is tried again, a few times."""
+        """Write and delete many items in few requests, in no order and not all at once.
+
+        Args:
+            puts: items by ``(pk, sk)``.
+            deletes: keys ``(pk, sk)``.
+            policy: how long each request may take.
+
+        Raises:
+            AwsError: DynamoDB left some of them each time; the others are written.
+        """
         requests: list[dict[str, Any]] = [
             {"PutRequest": {"Item": {**_key(*key), **item}}} for key, item in puts.items()
         ]
@@ -170,18 +250,22 @@ class Table:
 
 
 def text(value: str) -> dict[str, str]:
+    """A text, in the notation of DynamoDB."""
     return {"S": value}
 
 
 def number(value: int) -> dict[str, str]:
+    """A whole number, in the notation of DynamoDB."""
     return {"N": str(value)}
 
 
 def binary(value: bytes) -> dict[str, str]:
+    """Bytes, in the notation of DynamoDB."""
     return {"B": base64.b64encode(value).decode()}
 
 
 def bytes_of(attribute: Mapping[str, str]) -> bytes:
+    """The bytes of such an attribute."""
     return base64.b64decode(attribute["B"], validate=True)
 
 

@@ -17,9 +17,21 @@ _FUNCTION = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws"
 
 
 class Endpoints:
-    """``AWS_ENDPOINT_URL_SQS`` and the like win over ``AWS_ENDPOINT_URL``, which wins over the service's own address. ``ConfigError`` without a region."""
+    """Where each service is.
+
+    ``AWS_ENDPOINT_URL_SQS`` and the like win over ``AWS_ENDPOINT_URL``, which wins over the service's
+    own address.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        """Read the environment.
+
+        Args:
+            environment: variables by name.
+
+        Raises:
+            ConfigError: there is no region.
+        """
         self.region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or ""
         if not self.region:
             raise ConfigError(
@@ -28,7 +40,13 @@ class Endpoints:
         self._environment = environment
 
     def url(self, service: str, path: str) -> str:
-        """``path``: escaped already. Of S3 it begins with the bucket, which becomes part of the host where its name can."""
+        """The URL of a request.
+
+        Args:
+            service: as in the name of its host.
+            path: escaped already. Of S3 it begins with the bucket, which becomes part of the host where
+                its name can.
+        """
         given = self._given(service)
         if given:
             return given.rstrip("/") + path
@@ -49,6 +67,13 @@ class Endpoints:
 
 
 def function_region(url: str) -> str | None:
-    """The region of a function URL, ``None`` if this is none (a domain of one's own in front of it, or a stand-in)."""
+    """The region of a function URL.
+
+    Args:
+        url: of a request.
+
+    Returns:
+        ``None`` if this is no function URL (a domain of one's own in front of it, or a stand-in).
+    """
     found = _FUNCTION.fullmatch(urlsplit(url).hostname or "")
     return found["region"] if found else None

@@ -17,6 +17,7 @@ from infinity.errors import StoreError
 __all__ = ["AwsError", "is_throttling", "refused", "unreachable"]
 
 MAX_WORDS = 300
+"""Characters of a service's message that are passed on."""
 
 _THROTTLING = frozenset(
     {
@@ -77,7 +78,18 @@ class AwsError(StoreError):
 
 
 def refused(service: str, operation: str, status: int, headers: Mapping[str, str], body: bytes) -> AwsError:
-    """``headers``: names in lower case."""
+    """The error for an answer that is no 2xx.
+
+    Args:
+        service: of AWS.
+        operation: that was called.
+        status: of the answer.
+        headers: names in lower case.
+        body: of the answer, JSON or XML.
+
+    Returns:
+        It says whether another try may help (``retryable``), and what to do otherwise.
+    """
     code, message, item = _read(headers, body)
     code = code or f"HTTP {status}"
     retryable = status >= 500 or status == 429 or is_throttling(code) or code in _TRANSIENT
@@ -94,7 +106,13 @@ def refused(service: str, operation: str, status: int, headers: Mapping[str, str
 
 
 def unreachable(service: str, operation: str, why: str) -> AwsError:
-    """``why``: without addresses, such as ``connection refused``."""
+    """The error for a request without an answer.
+
+    Args:
+        service: of AWS.
+        operation: that was called.
+        why: without addresses, such as ``connection refused``.
+    """
     return AwsError(
         f"{service} {operation} got no answer: {why}; check AWS_REGION, AWS_ENDPOINT_URL and the way there (a function in a VPC needs an endpoint of the service)",
         retryable=True,
@@ -102,7 +120,11 @@ def unreachable(service: str, operation: str, why: str) -> AwsError:
 
 
 def is_throttling(code: str) -> bool:
-    """Refused for being called too often: it certainly did not happen."""
+    """Whether a request was refused for being called too often: it certainly did not happen.
+
+    Args:
+        code: the service's own name of its error.
+    """
     return code in _THROTTLING or "Throttl" in code
 
 

@@ -20,10 +20,18 @@ _PARAMETER = "ssm:"
 
 
 async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
-    """The environment with its references replaced. All are fetched at once, each secret once, however many settings name it.
+    """The environment with its references replaced by what they name.
 
-    ``NAME`` may be an ARN; ``#key`` takes one member of a secret that is a JSON object; parameters are decrypted. ``ConfigError`` lists every setting that could not
-    be read, and why; it is a ``StoreError`` if that may be different in a moment. Values are in no message (S9).
+    All are fetched at once, each secret once, however many settings name it. ``NAME`` may be an ARN;
+    ``#key`` takes one member of a secret that is a JSON object; parameters are decrypted.
+
+    Args:
+        environment: variables by name.
+        aws: the client.
+
+    Raises:
+        ConfigError: lists every setting that could not be read, and why. Values are in no message (S9).
+        StoreError: the same, where it may be different in a moment.
     """
     sources = {
         variable: source for variable, value in environment.items() if (source := _source(value)) is not None

@@ -1,5 +1,6 @@
-"""Signature Version 4: the headers or the query that say who a request is from. docs/decisions/0014 says why it is here; tests hold it to botocore.
+"""Signature Version 4: the headers or the query that say who a request is from.
 
+docs/decisions/0014 says why it is here; tests hold it to botocore.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -31,6 +32,7 @@ class Scope:
 
     @property
     def timestamp(self) -> str:
+        """The time as AWS writes it, in UTC."""
         return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.at))
 
     def __str__(self) -> str:
@@ -40,7 +42,16 @@ class Scope:
 def signed_headers(
     method: str, url: str, headers: Mapping[str, str], body: bytes, keys: Keys, scope: Scope
 ) -> dict[str, str]:
-    """The headers to add to a request. ``headers``: those that are to be protected as well. ``url`` must leave as it stands here, escapes included."""
+    """The headers to add to a request.
+
+    Args:
+        method: the HTTP method.
+        url: must leave as it stands here, escapes included.
+        headers: those that are to be protected as well.
+        body: the exact bytes.
+        keys: who signs.
+        scope: service, region and time.
+    """
     parts = urlsplit(url)
     digest = hashlib.sha256(body).hexdigest()
     added = {"X-Amz-Date": scope.timestamp}
@@ -48,6 +59,7 @@ def signed_headers(
         added["X-Amz-Security-Token"] = keys.token
     if scope.service == "s3":
         added["X-Amz-Content-SHA256"] = digest
+    # The host is always covered, so that a signature is good for one service only.
     covered = {name.lower(): value for name, value in {"Host": _host(parts), **headers, **added}.items()}
     names = ";".join(sorted(covered))
     canonical = _canonical(method, _path(parts.path, scope.service), _query(parts.query), covered, digest)
@@ -59,7 +71,15 @@ def signed_headers(
 
 
 def presigned(url: str, query: Mapping[str, str], keys: Keys, scope: Scope, *, expires: int) -> str:
-    """The URL of a GET that anyone may make for ``expires`` seconds: its query carries the signature. ``url`` has none of its own."""
+    """The URL of a GET that anyone may make for some time: its query carries the signature.
+
+    Args:
+        url: without a query.
+        query: what the request asks.
+        keys: who signs.
+        scope: service, region and time.
+        expires: seconds.
+    """
     parts = urlsplit(url)
     claims = {
         "X-Amz-Algorithm": _ALGORITHM,
@@ -79,14 +99,27 @@ def presigned(url: str, query: Mapping[str, str], keys: Keys, scope: Scope, *, e
 
 
 def login_token(host: str, region: str, keys: Keys, *, at: float, admin: bool, expires: int = 900) -> str:
-    """The password of a login at a cluster of Aurora DSQL, good for ``expires`` seconds. Made offline."""
+    """The password of a login at a cluster of Aurora DSQL. Made offline.
+
+    Args:
+        host: of the cluster.
+        region: of the cluster.
+        keys: who logs in.
+        at: seconds since the epoch.
+        admin: whether as the user ``admin``, which is another privilege.
+        expires: seconds for which it is good.
+    """
     action = "DbConnectAdmin" if admin else "DbConnect"
     scope = Scope("dsql", region, at)
     return presigned(f"https://{host}/", {"Action": action}, keys, scope, expires=expires)[len("https://") :]
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """As AWS wants it escaped: everything but letters, digits and ``-_.~``."""
+    """A query as AWS wants it escaped: everything but letters, digits and ``-_.~``.
+
+    Args:
+        query: unescaped.
+    """
     return "&".join(
         f"{quote(name, _UNRESERVED)}={quote(value, _UNRESERVED)}" for name, value in query.items()
     )
@@ -132,6 +165,7 @@ def _host(parts: SplitResult) -> str:
 def _signature(canonical: str, keys: Keys, scope: Scope) -> str:
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"AWS4{keys.secret_key}".encode()
+    # The key is derived for date, region and service in turn, as AWS derives it.
     for part in str(scope).split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     text = f"{_ALGORITHM}\n{scope.timestamp}\n{scope}\n{digest}"

@@ -1,4 +1,9 @@
-"""Queues of SQS: FIFO ones with a group and a deduplication id for each message, and standard ones with a delay."""
+"""Queues of SQS: FIFO ones with a group and a deduplication id for each message, and standard ones with a
+delay.
+
+The cloud host's mailboxes, alarms and notifications are made of them. A FIFO queue keeps order within a
+group and drops repeats for five minutes; a standard queue does neither.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,7 @@ __all__ = [
 LARGEST_MESSAGE = 1 << 20
 """Bytes of one message, and of all messages of a batch."""
 LONGEST_DELAY = 900
+"""Seconds."""
 _BATCH = 10
 _TRIES = 5
 _GROUP = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\[\\\]^_`{|}~-]{1,128}")
@@ -39,28 +45,52 @@ _NOT_HELD = re.compile(r"MessageNotInflight|ReceiptHandleIsInvalid|InvalidParame
 
 
 def deduplication_id(thread: str, id: str) -> str:
-    """From the cause and never the clock: sending again what may have been sent is harmless. 64 hexadecimal digits.
+    """An id made from the cause and never from the clock: sending again what may have been sent is
+    harmless.
 
-    SQS remembers it for 5 minutes from the first send, **even after that message was consumed and deleted**: see ``cloud.alarms`` for what must not be dropped.
+    SQS remembers it for 5 minutes from the first send, **even after that message was consumed and
+    deleted**: see ``cloud.alarms`` for what must not be dropped.
+
+    Args:
+        thread: of the message.
+        id: of the message within its thread.
+
+    Returns:
+        64 hexadecimal digits.
     """
     return hashlib.sha256(f"{thread}\0{id}".encode(errors="surrogatepass")).hexdigest()
 
 
 def group_id(thread: str) -> str:
-    """The thread's id, or a digest of it where SQS would refuse it: 1 to 128 printable characters of ASCII."""
+    """The thread's id, or a digest of it where SQS would refuse it: 1 to 128 printable characters of
+    ASCII.
+
+    Args:
+        thread: its id.
+    """
     if _GROUP.fullmatch(thread):
         return thread
     return f"sha256.{hashlib.sha256(thread.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def escaped(body: str) -> str:
-    """JSON without the two characters of Unicode that it may hold and SQS refuses; they can stand in its strings only."""
+    """JSON without the two characters of Unicode that it may hold and SQS refuses.
+
+    They can stand in its strings only, so that an escape means the same.
+
+    Args:
+        body: JSON.
+    """
     return body.translate(_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send. ``body``: JSON. ``group`` and ``deduplication_id`` for FIFO queues, ``delay`` (seconds) for standard ones."""
+    """A message to send.
+
+    ``body``: JSON. ``group`` and ``deduplication_id`` for FIFO queues, ``delay`` (seconds) for standard
+    ones.
+    """
 
     body: str
     group: str | None = None
@@ -69,9 +99,17 @@ class Outgoing:
 
 
 class Queue:
-    """One queue, by its URL; what ends in ``.fifo`` is a FIFO queue. Raises ``AwsError``, and ``LimitReached`` for what is above 1 MiB."""
+    """One queue, by its URL. Every method raises ``AwsError``; sending raises ``LimitReached`` above 1
+    MiB.
+    """
 
     def __init__(self, aws: Aws, url: str) -> None:
+        """Take the URL; what ends in ``.fifo`` is a FIFO queue.
+
+        Args:
+            aws: the client.
+            url: of the queue.
+        """
         self._aws = aws
         self.url = url
         self.fifo = url.endswith(".fifo")
@@ -79,20 +117,39 @@ class Queue:
     async def send(
         self, body: str, *, group: str | None = None, deduplication_id: str | None = None, delay: int = 0
     ) -> str:
-        """The id that SQS gave it; of an earlier one if this is a duplicate. Durable when this returns.
+        """Send one message; durable when this returns.
 
         On a standard queue, a repeat after a lost answer is a second message.
+
+        Args:
+            body: JSON.
+            group: the thread, for FIFO queues.
+            deduplication_id: for FIFO queues.
+            delay: seconds, for standard queues.
+
+        Returns:
+            The id that SQS gave it; of an earlier one if this is a duplicate.
         """
         message = self._message(Outgoing(body, group, deduplication_id, delay))
         answer = await self._aws.json("sqs", "SendMessage", {"QueueUrl": self.url, **message})
         return str(answer["MessageId"])
 
     async def send_all(self, outgoing: Sequence[Outgoing]) -> list[str]:
-        """Their ids, in order. Few requests: 10 messages and 1 MiB in each.
+        """Send many messages in few requests: 10 messages and 1 MiB in each.
 
-        A request may fail for some of its messages only. So that order is kept in each group, a request has at most one message of it, and what comes
-        behind a message that could not be sent is not sent either. Raises when the other groups are through, or nothing gets through any more;
-        sending all again is harmless on a FIFO queue.
+        A request may fail for some of its messages only. So that order is kept in each group, a request
+        has at most one message of it, and what comes behind a message that could not be sent is not
+        sent either. Sending all again is harmless on a FIFO queue.
+
+        Args:
+            outgoing: those of one group in their order.
+
+        Returns:
+            Their ids, in the same order.
+
+        Raises:
+            AwsError: when the other groups are through, or nothing gets through any more.
+            LimitReached: one is too large; nothing was sent.
         """
         messages = [self._message(each) for each in outgoing]
         sent: dict[int, str] = {}
@@ -111,7 +168,15 @@ class Queue:
         return [sent[place] for place in range(len(outgoing))]
 
     async def change_visibility(self, receipt_handle: str, seconds: int) -> bool:
-        """When a message that was received is to come back: 0 is now, 43,200 the most. False if it is not held any more: then it is back already, or deleted."""
+        """Say when a message that was received is to come back.
+
+        Args:
+            receipt_handle: of the message.
+            seconds: 0 is now, 43,200 the most.
+
+        Returns:
+            False if it is not held any more: then it is back already, or deleted.
+        """
         seconds = min(max(seconds, 0), _LONGEST_VISIBILITY)
         payload = {"QueueUrl": self.url, "ReceiptHandle": receipt_handle, "VisibilityTimeout": seconds}
         try:
@@ -123,7 +188,12 @@ class Queue:
         return True
 
     async def hold(self, seconds: Mapping[str, int]) -> None:
-        """When each message that was received comes back, by its receipt handle. Handles that are not held any more are passed over. Little policy."""
+        """The same for many. Handles that are not held any more are passed over. It takes little time, or
+        fails.
+
+        Args:
+            seconds: by receipt handle.
+        """
         entries = [
             {
                 "Id": str(place),
@@ -135,7 +205,12 @@ class Queue:
         await self._all("ChangeMessageVisibilityBatch", entries)
 
     async def delete_all(self, handles: Iterable[str]) -> None:
-        """Messages that were received. Those that are gone, or not held any more, are passed over. Little policy."""
+        """Delete messages that were received. Those that are gone, or not held any more, are passed over.
+        It takes little time, or fails.
+
+        Args:
+            handles: of the messages.
+        """
         entries = [{"Id": str(place), "ReceiptHandle": handle} for place, handle in enumerate(handles)]
         await self._all("DeleteMessageBatch", entries)
 
@@ -147,7 +222,13 @@ class Queue:
     async def receive(
         self, most: int = 10, *, wait: int = 0, visibility: int | None = None
     ) -> list[dict[str, Any]]:
-        """Messages, as records in the shape that a Lambda function gets. ``wait``: seconds to wait for the first, at most 20."""
+        """Receive messages, as records in the shape that a Lambda function gets.
+
+        Args:
+            most: how many, at most 10.
+            wait: seconds to wait for the first, at most 20.
+            visibility: seconds after which they come back; by default as the queue says.
+        """
         payload: dict[str, Any] = {
             "QueueUrl": self.url,
             "MaxNumberOfMessages": most,
@@ -169,6 +250,11 @@ class Queue:
         ]
 
     async def delete(self, receipt_handle: str) -> None:
+        """Delete one message that was received.
+
+        Args:
+            receipt_handle: of the message.
+        """
         await self._aws.json("sqs", "DeleteMessage", {"QueueUrl": self.url, "ReceiptHandle": receipt_handle})
 
     # -- sending
@@ -200,6 +286,7 @@ class Queue:
             sent.update({int(entry["Id"]): str(entry["MessageId"]) for entry in answer.get("Successful", ())})
             refused = {int(entry["Id"]): _failure(entry) for entry in answer.get("Failed", ())}
             failures.update(refused)
+            # A message that SQS refuses for its content would be refused each time.
             left = {place: left[place] for place, failure in refused.items() if failure.retryable}
             if not left or tried == _TRIES:
                 break

@@ -1,4 +1,6 @@
-"""What brings work to the functions is synthesised switched off, so that nothing fails before the tables are there; this switches it on."""
+"""What brings work to the functions is synthesised switched off, so that nothing fails before the tables
+are there; this switches it on.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,20 @@ async def start(
     rules: Sequence[str],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> int:
-    """``mappings``: event source mappings by their UUIDs; ``rules``: of EventBridge, by name. How many were off. ``AwsError`` names the permission that is missing."""
+    """Switch on what is off.
+
+    Args:
+        aws: the client.
+        mappings: event source mappings by their UUIDs.
+        rules: of EventBridge, by name.
+        sleep: waits while a mapping is being changed.
+
+    Returns:
+        How many were off.
+
+    Raises:
+        AwsError: names the permission that is missing.
+    """
     started = 0
     for each in mappings:
         started += await _patiently(partial(_mapping, aws, each), sleep)

@@ -1,4 +1,9 @@
-"""A database by its URL: ``postgresql://user@host/database``, or a cluster of Aurora DSQL by its host name."""
+"""A database by its URL: ``postgresql://user@host/database``, or a cluster of Aurora DSQL by its host
+name.
+
+``opening`` is the caller. What differs between the two servers when logging in is here; what differs
+later is in ``platform``.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +28,11 @@ __all__ = ["Address", "Signer", "connections", "connector", "open_address"]
 
 _CLUSTER = re.compile(r"[a-z0-9]+\.dsql\.(?P<region>[a-z0-9-]+)\.on\.aws")
 _CONNECT_TIMEOUT = 10.0
+"""Seconds for one login."""
 _COMMAND_TIMEOUT = 60.0
+"""Seconds of one statement."""
 _TOKEN_LIFETIME = 900
+"""Seconds for which a login token is good."""
 
 Signer = Callable[[str, str, str], str]
 """Host, region and user → a token that is the password of the next login. Made offline; reads the credentials of the environment."""
@@ -32,7 +40,7 @@ Signer = Callable[[str, str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``where`` names it in errors and logs: without the password."""
+    """A database that was named. ``where`` names it in errors and logs: without the password (S9)."""
 
     url: str = field(repr=False)
     platform: Platform
@@ -40,7 +48,15 @@ class Address:
 
 
 def open_address(url: str) -> Address:
-    """``ConfigError`` if it is none."""
+    """Read a URL; nothing is connected.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; of a DSQL cluster the password is made
+            for each login.
+
+    Raises:
+        ConfigError: it is no such URL.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
         raise ConfigError(
@@ -58,7 +74,18 @@ def connections(
     now: Callable[[], float] = time.monotonic,
     command_timeout: float = _COMMAND_TIMEOUT,
 ) -> Connections:
-    """``ConfigError`` if asyncpg is not installed. Connects when a connection is needed. ``command_timeout``: seconds of one statement."""
+    """Connections to this database. The first is made when one is needed.
+
+    Args:
+        address: from ``open_address``.
+        signer: makes the password of a login at a DSQL cluster; the environment's credentials if not
+            given.
+        now: a monotonic clock in seconds, for the age of connections.
+        command_timeout: seconds of one statement.
+
+    Raises:
+        ConfigError: asyncpg is not installed.
+    """
     connect = connector(address, signer=signer, command_timeout=command_timeout)
     return Connections(connect, lifetime=address.platform.lifetime, now=now)
 
@@ -66,7 +93,20 @@ def connections(
 def connector(
     address: Address, *, signer: Signer | None = None, command_timeout: float = _COMMAND_TIMEOUT
 ) -> Callable[[], Awaitable[Connection]]:
-    """What opens one connection. ``ConfigError`` if asyncpg is not installed."""
+    """What opens one connection; for the one that holds the owner's lock, too.
+
+    Args:
+        address: from ``open_address``.
+        signer: as for ``connections``.
+        command_timeout: seconds of one statement.
+
+    Returns:
+        A coroutine function. It raises ``ConfigError`` if the server's transactions are not repeatable
+        reads, and whatever asyncpg raises.
+
+    Raises:
+        ConfigError: asyncpg is not installed.
+    """
     connect = _driver()
     to_cluster = address.platform is DSQL
     how = _to_cluster(address, signer or _sign) if to_cluster else _plainly(address)
@@ -79,6 +119,7 @@ def connector(
             timeout=_CONNECT_TIMEOUT,
             command_timeout=command_timeout,
         )
+        # A cluster has no other isolation.
         if not to_cluster:
             await _check_isolation(connection, address.where)
         return connection

@@ -1,4 +1,6 @@
-"""Completions that failed, and processes that ended without saying so: both count, so that nothing is bought without bound (I12)."""
+"""Completions that failed, and processes that ended without saying so: both count, so that nothing is
+bought without bound (I12).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,24 @@ async def record(
     at: int,
     spent: tuple[int, int],
 ) -> int:
-    """How many are on record for the thread. ``uncertain``: an earlier try of this transaction may have recorded it."""
+    """Put a failed attempt on record.
+
+    Args:
+        connection: within a transaction.
+        uncertain: an earlier try of this transaction may have recorded it; then code and time tell.
+        thread: its id.
+        code: what failed, in one word.
+        at: ms since the epoch.
+        spent: tokens and microdollars that it cost all the same.
+
+    Returns:
+        How many are on record for the thread.
+
+    Raises:
+        UnknownThread: there is no such thread.
+        ThreadDeleted: there was one.
+        Conflict: its tree was retired.
+    """
     sql = """SELECT t.root, a.count, a.code, a.at FROM threads t LEFT JOIN attempts a ON a.thread = t.id WHERE t.id = $1"""
     row = await connection.fetchrow(sql, text(thread))
     if row is None:
@@ -48,7 +67,13 @@ async def record(
 
 
 async def clear(connection: Connection, thread: str, cleared: int) -> None:
-    """So many are forgotten; any that were recorded since stay."""
+    """Forget so many attempts; any that were recorded since stay.
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+        cleared: how many the slice had seen.
+    """
     sql = "DELETE FROM attempts WHERE thread = $1 AND count <= $2"
     if not affected(await connection.execute(sql, thread, cleared)):
         sql = "UPDATE attempts SET count = count - $2 WHERE thread = $1"
@@ -56,8 +81,21 @@ async def clear(connection: Connection, thread: str, cleared: int) -> None:
 
 
 async def begin(connection: Connection, uncertain: bool, now: int, stamp: str, after: str) -> tuple[int, str]:
-    """How many threads got an attempt, and the last of them while there may be more. ``stamp``: of this start, which an earlier try may have left."""
+    """Count the end of a process that did not end in order, for every thread with queued messages.
+
+    Args:
+        connection: within a transaction.
+        uncertain: an earlier try of this transaction may have become durable.
+        now: ms since the epoch.
+        stamp: of this start, which tells it from earlier ones.
+        after: the last thread of the page before; empty: from the first.
+
+    Returns:
+        How many threads got an attempt, and the last of them while there may be more; then call it
+        again.
+    """
     mark = await connection.fetchval("SELECT value FROM meta WHERE key = $1", _MARK)
+    # It ended in order, or an earlier try of this very start has counted already.
     if mark == _CLEAN or (uncertain and mark == stamp.encode() and not after):
         await _put(connection, stamp.encode())
         return 0, ""
@@ -71,7 +109,11 @@ async def begin(connection: Connection, uncertain: bool, now: int, stamp: str, a
 
 
 async def end(connection: Connection) -> None:
-    """This process ends in order."""
+    """This process ends in order: the next start counts nothing.
+
+    Args:
+        connection: within the last transaction.
+    """
     await _put(connection, _CLEAN)
 
 

@@ -1,4 +1,10 @@
-"""What one slice changed, all of it or none (I6), and only if nobody else was faster (I1)."""
+"""What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
+
+``store`` calls ``commit`` within a transaction, and ``check_delta`` before it. The fence is the
+thread's version: it is compared first and written with ``WHERE version = …``, so that of two slices
+that loaded the same state one commits and the other hears ``Conflict``. Statements take whole columns
+as arrays: their number does not grow with the delta.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,16 @@ _CALLS_A_COMMIT = 1 << 20
 
 
 def check_delta(platform: Platform, delta: Delta, *, blobs: bool = False) -> None:
-    """``LimitReached`` if one transaction cannot take it. ``blobs``: what is large is kept elsewhere."""
+    """Whether one transaction can take the delta.
+
+    Args:
+        platform: what the server takes.
+        delta: of the slice, children included.
+        blobs: whether large values are kept elsewhere, so that sizes do not count.
+
+    Raises:
+        LimitReached: it cannot; nothing was written (B15).
+    """
     for each in () if blobs else family(delta):
         records = [record for _, record in each.entries] + [row[-1] for row in each.calls]
         bodies = [row[-1] for row in each.feed] + [row[-1] for row in each.prompts]
@@ -55,10 +70,24 @@ async def commit(
     uncertain: bool = False,
     notifications: Sequence[Notification] = (),
 ) -> list[Message]:
-    """The messages that entered inboxes. ``stamp``: unique to this commit; ``notifications``: what leaves by the output queue.
+    """Write a delta.
 
-    ``Conflict`` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
-    ``ThreadDeleted``.
+    Args:
+        connection: within a transaction.
+        delta: of one thread, with its new children.
+        stamp: unique to this commit; it tells a commit that became durable unheard from one of somebody
+            else.
+        uncertain: an earlier try may have become durable.
+        notifications: what leaves by the output queue, written with the commit.
+
+    Returns:
+        The messages that entered inboxes.
+
+    Raises:
+        Conflict: a stored version, or a message that the slice applied or discarded, is not what the
+            slice saw, or the tree was retired.
+        ThreadDeleted: it was deleted.
+        RuleBroken: a call of another thread would be changed.
     """
     if uncertain and await _happened(connection, delta, stamp):
         return await _sent_before(connection, delta)
@@ -83,7 +112,11 @@ async def _record_notifications(connection: Connection, notifications: Sequence[
 
 
 def family(delta: Delta) -> Iterator[Delta]:
-    """The delta and those of the children that ride in it."""
+    """The delta and those of the children that ride in it, parents first.
+
+    Args:
+        delta: of one thread.
+    """
     yield delta
     for child in delta.children:
         yield from family(child)
@@ -104,6 +137,7 @@ def _rows(delta: Delta) -> int:
     # Of the timers and prompts that a call can have, it has one or two at a time.
     ended = len(delta.ended) * (2 + 1 + 2 - _NAMED)
     kept = 2 * len(delta.kept) + _MOST_KEPT * (len(delta.released) + 3 * len(delta.dropped))
+    # A consumed message changes two rows, in inbox and known; one that is sent adds two there.
     return 1 + sum(map(len, once)) + 2 * len(delta.consumed) + discarded + 2 * len(delta.sends) + ended + kept
 
 
@@ -136,6 +170,7 @@ async def _claim(connection: Connection, delta: Delta) -> None:
     rows = await connection.fetch(
         "SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(versions)
     )
+    # A thread that is not there counts as version 0, which is what the delta that makes it expects.
     stored = dict(map(tuple, rows))
     new = [thread for thread in versions if thread not in stored]
     if new:
@@ -151,6 +186,7 @@ async def _claim(connection: Connection, delta: Delta) -> None:
 
 
 async def _write(connection: Connection, delta: Delta, stamp: str) -> None:
+    # The thread's row first: it is the fence, at which a second committer waits or fails.
     await (_update if delta.expected_version else _insert)(connection, delta, stamp)
     if delta.consumed:
         await _consume(connection, delta)
@@ -243,6 +279,7 @@ async def _add_records(connection: Connection, delta: Delta) -> None:
 
 
 async def _put_calls(connection: Connection, delta: Delta) -> None:
+    # An order over all commits of the thread, without a counter in which they would meet.
     first = delta.new_version * _CALLS_A_COMMIT
     rows = [
         (
@@ -250,6 +287,7 @@ async def _put_calls(connection: Connection, delta: Delta) -> None:
             first + index,
             state,
             int(subscription),
+            # ``live``: what a load has to read again.
             int(subscription or state == "planned"),
             text(tool),
             record,
@@ -276,6 +314,7 @@ async def _put_timers(connection: Connection, delta: Delta) -> None:
         sql = """INSERT INTO timers (thread, id, due_at, kind, body)
                  SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bytea[])
                  ON CONFLICT (thread, id) DO UPDATE SET due_at = excluded.due_at, kind = excluded.kind, body = excluded.body"""
+        # A timer that was set twice in one slice is set once; one statement may not touch a row twice.
         latest = {row[0]: row for row in delta.timers}
         await connection.execute(sql, delta.thread, *zip(*latest.values(), strict=True))
 
@@ -299,5 +338,6 @@ async def _put_prompts(connection: Connection, delta: Delta) -> None:
     if delta.prompts:
         sql = """INSERT INTO prompts (thread, root, id, kind, body) SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bytea[])
                  ON CONFLICT (thread, id) DO UPDATE SET kind = excluded.kind, body = excluded.body"""
+        # As for timers: the last one counts.
         latest = {row[0]: row for row in delta.prompts}
         await connection.execute(sql, delta.thread, delta.root, *zip(*latest.values(), strict=True))

@@ -18,6 +18,7 @@ Connection = Any
 """``asyncpg.Connection``; asyncpg carries no types."""
 
 _HANG_UP = 2.0
+"""Seconds for the goodbye of one connection."""
 UNTRIED = 30.0
 """Seconds of the wall clock that a connection may rest and be used without being tried."""
 PROBE = 1.5
@@ -25,8 +26,7 @@ PROBE = 1.5
 
 
 class Connections:
-    """``connect`` opens one; ``lifetime`` and ``now`` are in seconds of one clock, ``wall`` of one that a frozen process does not stop; at most ``most`` are
-    open at a time."""
+    """A few connections, used again and again."""
 
     def __init__(
         self,
@@ -37,6 +37,15 @@ class Connections:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        """Open nothing yet.
+
+        Args:
+            connect: opens one connection.
+            lifetime: seconds after which one is not used any more; ``None``: never.
+            most: open at a time; more wait.
+            now: a monotonic clock in seconds, for the age of connections.
+            wall: a clock in seconds that goes on while the process is frozen.
+        """
         self._connect = connect
         self._lifetime = lifetime
         self._now, self._wall = now, wall
@@ -46,15 +55,22 @@ class Connections:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Connection]:
-        """Exclusively, and outside any transaction. One that is left in an unclear state is not used again."""
+        """A connection, exclusively and outside any transaction. One that is left in an unclear state is
+        not used again.
+
+        Raises:
+            OSError: none can be opened; asyncpg's own errors as well.
+        """
         async with self._room:
             connection, born = await self._open()
             intact = False
             try:
                 yield connection
                 intact = True
+            # Broken off in the middle of the protocol: what the next user would read belongs to this one.
             except (asyncio.CancelledError, OSError, TimeoutError):
                 raise
+            # The server has answered, if with an error; the connection is as good as before.
             except BaseException:
                 intact = True
                 raise
@@ -66,6 +82,7 @@ class Connections:
 
     async def _open(self) -> tuple[Connection, float]:
         while self._resting:
+            # The one that was used last: it is the least likely to be dead.
             connection, born, since = self._resting.pop()
             if connection.is_closed():
                 continue
@@ -86,6 +103,7 @@ class Connections:
             connection.terminate()
 
     async def close(self) -> None:
+        """Hang up in order; connections that are in use are not waited for."""
         resting, self._resting = self._resting, []
         await asyncio.gather(
             *(connection.close(timeout=_HANG_UP) for connection, _, _ in resting), return_exceptions=True

@@ -39,17 +39,41 @@ _STONE = "coalesce((SELECT t.root FROM threads t WHERE t.id = $1), $1)"
 
 
 def gone(id: str) -> ThreadDeleted:
+    """The error for a thread that was deleted.
+
+    Args:
+        id: the thread.
+    """
     return ThreadDeleted(f"thread {id} was deleted; its id is not used again")
 
 
 async def check(connection: Connection, id: str) -> None:
-    """``ThreadDeleted`` if there was such a thread and it was deleted."""
+    """Raise if there was such a thread and it was deleted.
+
+    Args:
+        connection: within a transaction, or for one look.
+        id: the thread.
+
+    Raises:
+        ThreadDeleted: it was.
+    """
     if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", text(id)) is not None:
         raise gone(id)
 
 
 async def condemn(connection: Connection, root: str, at: int) -> None:
-    """From now on nobody reaches the tree, and nothing of it leaves. ``UnknownThread``, ``ThreadDeleted``, ``BadRequest`` for what is no root."""
+    """Mark a tree: from now on nobody reaches it, and nothing of it leaves. Harmless if it is marked.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        at: ms since the epoch.
+
+    Raises:
+        UnknownThread: there is no such thread.
+        ThreadDeleted: its deletion is over.
+        BadRequest: it is no root.
+    """
     found = await connection.fetchval("SELECT root FROM threads WHERE id = $1", text(root))
     if found is None:
         if root in await under_way(connection):
@@ -61,12 +85,18 @@ async def condemn(connection: Connection, root: str, at: int) -> None:
     sql = """INSERT INTO tombstones (id, root, at, discarded)
              SELECT $1, $1, $2, count(*) FROM inbox WHERE thread IN (SELECT id FROM threads WHERE root = $1)
              ON CONFLICT (id) DO NOTHING"""
+    # Said again, the time of the first mark stays, and what was discarded since is not counted twice.
     await connection.execute(sql, root, at)
     await mark(connection, root, _NOTE)
 
 
 async def condemned(connection: Connection, root: str) -> Condemned:
-    """What there still is of a tree that was marked."""
+    """What there still is of a tree that was marked, and whom the host has to tell.
+
+    Args:
+        connection: of one moment.
+        root: the id of the root thread.
+    """
     sql = "SELECT id, status <> 'closed' FROM threads WHERE root = $1 ORDER BY created_at, id"
     threads = [(id, is_open) for id, is_open in await connection.fetch(sql, root)]
     sql = """SELECT c.thread, c.id FROM calls c JOIN threads t ON t.id = c.thread WHERE t.root = $1 AND c.live = 1
@@ -75,13 +105,32 @@ async def condemned(connection: Connection, root: str) -> Condemned:
 
 
 async def discard(connection: Connection, thread: str) -> bool:
-    """A message for a thread that was deleted is discarded: its tombstone counts it. False if there was no such thread."""
+    """A message for a thread that was deleted is discarded: its tombstone counts it.
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+
+    Returns:
+        False if there was no such thread.
+    """
     sql = f"UPDATE tombstones SET discarded = discarded + 1 WHERE id = {_STONE}"
     return affected(await connection.execute(sql, text(thread))) > 0
 
 
 async def bury(connection: Connection, root: str, most: int) -> bool:
-    """Put tombstones in the place of threads; true while there may be more. Of what they held, the rows are found by those."""
+    """Put tombstones in the place of threads.
+
+    Of what the threads held, the rows are found by those tombstones.
+
+    Args:
+        connection: within a transaction.
+        root: the id of a root thread whose tree was marked.
+        most: threads of one transaction.
+
+    Returns:
+        True while there may be more.
+    """
     if root not in await under_way(connection):
         return False
     sql = """INSERT INTO tombstones (id, root, at, discarded)
@@ -93,7 +142,17 @@ async def bury(connection: Connection, root: str, most: int) -> bool:
 
 
 async def erase_some(connection: Connection, root: str, table: str, most: int) -> bool:
-    """Remove rows of buried threads from one table; true if there were as many as one transaction may remove, and so may be more."""
+    """Remove rows of buried threads from one table.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        table: one of ``trees.TABLES``.
+        most: rows of one transaction.
+
+    Returns:
+        True if there were as many as that, and so may be more.
+    """
     key = TABLES[table]
     sql = f"""DELETE FROM {table} WHERE ({key}) IN (
                 SELECT {key} FROM {table} WHERE thread IN (SELECT id FROM tombstones WHERE root = $1) LIMIT $2)"""
@@ -101,25 +160,49 @@ async def erase_some(connection: Connection, root: str, table: str, most: int) -
 
 
 async def settle(connection: Connection, root: str) -> None:
-    """Nothing of it is left: it is over."""
+    """Nothing of the tree is left: its deletion is over.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+    """
     await remove_facts(connection, root)
     await connection.execute("DELETE FROM generations WHERE root = $1", root)
     await connection.execute("DELETE FROM retired WHERE root = $1", root)
 
 
 async def under_way(connection: Connection) -> list[str]:
+    """Roots of trees that are marked, and whose deletion is not over.
+
+    Args:
+        connection: for one look.
+    """
     sql = "SELECT r.root FROM retired r JOIN tombstones d ON d.id = r.root ORDER BY r.root"
     return [root for (root,) in await connection.fetch(sql)]
 
 
 async def tombstone(connection: Connection, id: str) -> Tombstone | None:
+    """What stays of a thread that was deleted; ``None`` if it was not. While its tree is being erased, the
+    root's.
+
+    Args:
+        connection: for one look.
+        id: the thread.
+    """
     sql = f"SELECT root, at, discarded FROM tombstones WHERE id = {_STONE}"
     row = await connection.fetchrow(sql, text(id))
     return None if row is None else Tombstone(id, *row)
 
 
 async def closed_roots(connection: Connection, limit: int) -> list[tuple[str, int]]:
-    """Id and time of the last change, those that changed longest ago first. What is out of service is not among them."""
+    """Id and time of the last change (ms since the epoch), those that changed longest ago first.
+
+    What is out of service is not among them.
+
+    Args:
+        connection: for one look.
+        limit: the most rows.
+    """
     sql = """SELECT id, updated_at FROM threads t WHERE status = 'closed' AND parent IS NULL
                AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.root = t.id)
              ORDER BY updated_at, id LIMIT $1"""

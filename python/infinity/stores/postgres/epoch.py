@@ -21,20 +21,33 @@ _OWNER = "owner"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns the database, as it is recorded. ``home``: a digest that tells homes apart; ``name``: for people; ``free``: it has stopped in order."""
+    """Who owns the database, as it is recorded.
+
+    ``home``: a digest that tells homes apart; ``name``: for people; ``free``: it has stopped in order.
+    """
 
     home: str = ""
     name: str = ""
     free: bool = True
 
     def encode(self) -> bytes:
+        """The record, as JSON."""
         return json.dumps({"home": self.home, "name": self.name, "free": self.free}).encode()
 
 
 class Epoch:
-    """``lost`` hears of it once when another owner has raised the epoch."""
+    """The epoch of one owner, for as long as it owns the database. ``lost`` hears once when another has
+    raised it.
+    """
 
     def __init__(self, number: int, platform: Platform, where: str) -> None:
+        """Take the number.
+
+        Args:
+            number: from ``raise_epoch``.
+            platform: how a row is kept as it is.
+            where: the server and database, for errors.
+        """
         self.number = number
         self._value = str(number).encode()
         self._where = where
@@ -44,18 +57,34 @@ class Epoch:
         self.lost: Callable[[StoreLocked], None] = lambda _: None
 
     async def fence(self, connection: Connection) -> None:
-        """First in a transaction that writes: nobody raises the epoch before it has ended. ``StoreLocked`` if somebody has."""
+        """The first statement of a transaction that writes: nobody raises the epoch before the transaction
+        has ended.
+
+        Args:
+            connection: within the transaction.
+
+        Raises:
+            StoreLocked: somebody has raised it; nothing may be written.
+        """
         self._turn = (self._turn + 1) % _ROWS
         await self._compare(connection, self._turn, self._lock)
 
     async def compare(self, connection: Connection) -> None:
-        """For a look at what is to be sent or run. ``StoreLocked``."""
+        """Whether the epoch is still ours, for a look at what is to be sent or run.
+
+        Args:
+            connection: for one look.
+
+        Raises:
+            StoreLocked: somebody has raised it.
+        """
         await self._compare(connection, 0, "")
 
     async def _compare(self, connection: Connection, row: int, lock: str) -> None:
         sql = f"SELECT value FROM meta WHERE key = $1 {lock}"
         if await connection.fetchval(sql, _KEYS[row]) == self._value:
             return
+        # Only now, for the error: while the epoch is ours, a look costs one row.
         owner = await read_owner(connection)
         error = StoreLocked(
             f"the database {self._where} was taken over by another daemon ({owner.name or 'unknown'}); this one has stopped sending and writes nothing"
@@ -67,6 +96,11 @@ class Epoch:
 
 
 async def read_owner(connection: Connection) -> Owner:
+    """The owner on record; a free one if nobody ever owned the database.
+
+    Args:
+        connection: for one look.
+    """
     value = await connection.fetchval("SELECT value FROM meta WHERE key = $1", _OWNER)
     if value is None:
         return Owner()
@@ -75,7 +109,17 @@ async def read_owner(connection: Connection) -> Owner:
 
 
 async def raise_epoch(connection: Connection, owner: Owner) -> int:
-    """In a transaction: this one owns the database from its commit on. Every transaction of an earlier owner has ended by then, or will be refused."""
+    """Become the owner: this one owns the database from the commit of the transaction on.
+
+    Every transaction of an earlier owner has ended by then, or will be refused.
+
+    Args:
+        connection: within a transaction.
+        owner: what is recorded.
+
+    Returns:
+        The new number.
+    """
     stored = await connection.fetch("SELECT value FROM meta WHERE key = ANY($1::text[])", _KEYS)
     number = max((int(value) for (value,) in stored), default=0) + 1
     sql = """INSERT INTO meta (key, value) SELECT each, $2 FROM unnest($1::text[]) AS each
@@ -86,6 +130,12 @@ async def raise_epoch(connection: Connection, owner: Owner) -> int:
 
 
 async def write_owner(connection: Connection, owner: Owner) -> None:
+    """Record who owns the database.
+
+    Args:
+        connection: within a transaction.
+        owner: what is recorded.
+    """
     sql = (
         "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
     )

@@ -1,4 +1,8 @@
-"""The server's errors in the words of Infinity, told apart by SQLSTATE."""
+"""The server's errors in the words of Infinity, told apart by SQLSTATE.
+
+``transactions`` asks ``judge`` whether to try again, and ``translate`` for what it raises in the end.
+The text of a server's error is for people; nothing is decided by it.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,22 @@ _NO_TABLES = {"42P01", "42703", "3F000"}
 
 
 class Verdict(Enum):
+    """What an error says of the transaction."""
+
     AGAIN = auto()
     """It did not happen; trying again may help."""
     LOST = auto()
     """The connection is gone: a commit that was under way may have happened."""
     FINAL = auto()
+    """It did not happen, and would not the next time."""
 
 
 def judge(error: BaseException) -> Verdict:
+    """What an error says of the transaction in which it was raised.
+
+    Args:
+        error: of asyncpg, of the network, or any other.
+    """
     # Not above: who has no asyncpg is to hear that from ``address``.
     import asyncpg  # type: ignore[import-untyped]
 
@@ -44,7 +56,16 @@ def judge(error: BaseException) -> Verdict:
 
 
 def translate(error: BaseException, where: str) -> InfinityError:
-    """``where``: the server and database, without the password."""
+    """The error that our caller gets.
+
+    Args:
+        error: of asyncpg, of the network, or one of ours, which is returned as it is.
+        where: the server and database, without the password.
+
+    Returns:
+        ``ConfigError`` for what a person has to change, ``LimitReached`` for what is too much at once,
+        else a ``StoreError``: nothing was written, and it may be tried again.
+    """
     if isinstance(error, InfinityError):
         return error
     state = getattr(error, "sqlstate", None) or ""

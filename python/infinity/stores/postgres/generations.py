@@ -30,6 +30,12 @@ class Copy(NamedTuple):
 
 
 async def generation(connection: Connection, root: str) -> Generation:
+    """How often a tree has left; 0 for trees that never were here.
+
+    Args:
+        connection: for one look.
+        root: the id of the root thread.
+    """
     sql = """SELECT (SELECT number FROM generations WHERE root = $1),
                     EXISTS (SELECT 1 FROM retired WHERE root = $1 AND departed IS NOT NULL)"""
     number, departed = await connection.fetchrow(sql, text(root))
@@ -37,7 +43,16 @@ async def generation(connection: Connection, root: str) -> Generation:
 
 
 async def lift(connection: Connection, root: str, mark: bytes) -> None:
-    """Raise the generation. Said twice with one mark, it is done once."""
+    """Raise the generation. Said twice with one mark, it is done once.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        mark: eight random bytes.
+
+    Raises:
+        RuleBroken: it is no mark.
+    """
     if len(mark) != MARK:
         raise RuleBroken(f"a mark has {MARK} bytes, not {len(mark)}")
     number, marks = await _known(connection, root)
@@ -49,7 +64,20 @@ async def lift(connection: Connection, root: str, mark: bytes) -> None:
 
 
 async def room(connection: Connection, there: Copy) -> bool:
-    """Whether a copy is here that left and is no newer, in whose place this one may come; else there is none. ``Conflict``, ``ThreadDeleted``."""
+    """Whether a tree may come here, and what is in its place.
+
+    Args:
+        connection: within the transaction that takes it in.
+        there: what the file holds of it.
+
+    Returns:
+        True if a copy is here that left and is no newer, in whose place this one comes; False if there
+        is none.
+
+    Raises:
+        Conflict: a thread is here and in service, the file is older, or the two have parted.
+        ThreadDeleted: one of the threads was deleted here.
+    """
     sql = """SELECT 1 FROM retired r WHERE r.root = $1 AND r.departed IS NOT NULL
                AND EXISTS (SELECT 1 FROM threads t WHERE t.root = r.root)"""
     rests = await connection.fetchval(sql, there.root) is not None
@@ -57,11 +85,13 @@ async def room(connection: Connection, there: Copy) -> bool:
     sql = "SELECT id FROM tombstones WHERE id = ANY($1::text[]) LIMIT 1"
     if (gone := await connection.fetchval(sql, ids)) is not None:
         raise deletion.gone(gone)
+    # Threads of this tree may be here if a copy of it rests; threads of any other tree may not.
     sql = "SELECT id FROM threads WHERE id = ANY($1::text[]) AND (root <> $2 OR $3) LIMIT 1"
     if (present := await connection.fetchval(sql, ids, there.root, not rests)) is not None:
         raise Conflict(f"thread {present} is here already; nothing was imported")
     number, marks = await _known(connection, there.root)
     _compare(there, number, marks, rests=rests)
+    # A copy that left before generations were counted: versions have to tell.
     if rests and not number:
         await _holds_all(connection, there)
     return rests

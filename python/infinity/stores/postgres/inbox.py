@@ -1,4 +1,9 @@
-"""Into the inbox: the one door for everything that reaches a thread (I2), passed once per id (I3)."""
+"""Into the inbox: the one door for everything that reaches a thread (I2), passed once per id (I3).
+
+Callbacks, texts, timers, messages of other threads: all of them come through ``accept``. What makes it
+once is the row in ``known``, whose key is never freed: two transactions that take the same message
+collide there, and the second one begins anew and sees what the first has done.
+"""
 
 from __future__ import annotations
 
@@ -80,8 +85,18 @@ async def accept(
 ) -> Accepted:
     """Append a message that somebody outside offers, or say why not.
 
-    ``keep_row``: the lock with which the thread is kept from being erased meanwhile: a deletion that began later finds the message, or this
-    transaction begins anew and finds the tombstone. ``uncertain``: an earlier try of this transaction may have queued it; then nobody else has told a mailbox.
+    Args:
+        connection: within a transaction.
+        message: its ``seq`` is given here.
+        expect: what must be there.
+        call_id: the call that ``expect`` is about.
+        uncertain: an earlier try of this transaction may have queued it; then nobody else has told a
+            mailbox.
+        keep_row: the lock with which the thread is kept from being erased meanwhile: a deletion that
+            began later finds the message, or this transaction begins anew and finds the tombstone.
+
+    Raises:
+        RuleBroken: ``expect`` needs a ``call_id``.
     """
     target = await _find(connection, message, expect, call_id, keep_row)
     if target is None or target.deleted:
@@ -89,6 +104,7 @@ async def accept(
         return Accepted(Status.DELETED if deleted else Status.UNKNOWN_THREAD)
     if target.retired:
         return Accepted(Status.MOVED)
+    # Its id was accepted before, whatever has become of it.
     if target.consumed is not None:
         found = await queued(connection, message) if uncertain and not target.consumed else None
         if found is not None:
@@ -101,6 +117,7 @@ async def accept(
         await discard(connection, message.thread, message.id, "closed", message.accepted_at)
         return Accepted(Status.DISCARDED)
     refusal = _refusal(target, expect)
+    # An event that comes before the confirmation of its subscription; those are limited (SUB-9).
     early = call_id if target.may_become(expect) else None
     if refusal is None and early is not None and await _full(connection, message, early):
         refusal = Status.FULL
@@ -112,7 +129,14 @@ async def accept(
 
 
 async def take_back(connection: Connection, message: Message) -> bool:
-    """Whether the thread was deleted while its message was accepted; then the message goes as well. For servers that have no lock for that."""
+    """Whether the thread was deleted while its message was accepted; then the message goes as well.
+
+    For servers that have no lock for that (``Platform.keep_row``).
+
+    Args:
+        connection: within a transaction of its own, after that of ``accept``.
+        message: the one that was accepted.
+    """
     if await deletion.tombstone(connection, message.thread) is None:
         return False
     for table in ("inbox", "known"):
@@ -123,7 +147,16 @@ async def take_back(connection: Connection, message: Message) -> bool:
 
 
 async def outlook(connection: Connection, message: Message, expect: Expect, call_id: str | None) -> Status:
-    """What ``accept`` would say now, without doing it: for messages that are kept in a queue outside of this database."""
+    """What ``accept`` would say now, without doing it.
+
+    For messages that are kept in a queue outside of this database.
+
+    Args:
+        connection: of one moment.
+        message: the one that is offered.
+        expect: what must be there.
+        call_id: the call that ``expect`` is about.
+    """
     target = await _find(connection, message, expect, call_id)
     if target is None or target.deleted:
         deleted = await deletion.tombstone(connection, message.thread)
@@ -141,7 +174,16 @@ async def outlook(connection: Connection, message: Message, expect: Expect, call
 
 
 async def deliver(connection: Connection, message: Message, uncertain: bool = False) -> Message | None:
-    """Append a message that a commit or a timer sends. ``None``: its thread has it already, is closed, has moved or does not exist."""
+    """Append a message that a commit or a timer sends.
+
+    Args:
+        connection: within a transaction.
+        message: for any thread.
+        uncertain: an earlier try may have queued it.
+
+    Returns:
+        ``None``: its thread has it already, is closed, has moved or does not exist.
+    """
     accepted = await accept(connection, message, Expect.ANY, None, uncertain)
     if accepted.status is Status.MOVED:
         # Nobody will offer it again.
@@ -150,14 +192,29 @@ async def deliver(connection: Connection, message: Message, uncertain: bool = Fa
 
 
 async def discard(connection: Connection, thread: str, id: str, reason: str, at: int) -> None:
-    """Record that a message was thrown away, and why; once per message."""
+    """Record that a message was thrown away, and why; once per message.
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+        id: of the message.
+        reason: in a few words, for people.
+        at: ms since the epoch.
+    """
     sql = """INSERT INTO discards (thread, digest, number, message, reason, at) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (thread, digest) DO NOTHING"""
     await connection.execute(sql, thread, digest(id), order_numbers.fresh(), id.encode(), text(reason), at)
 
 
 async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> list[str]:
-    """Ids of which nothing is on record: neither accepted nor discarded. Of a thread that was deleted nothing is missing."""
+    """Ids of which nothing is on record: neither accepted nor discarded. Of a thread that was deleted
+    nothing is missing.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        ids: of messages that a queue outside of this database has brought.
+    """
     sql = """SELECT digest FROM known WHERE thread = $1 AND digest = ANY($2::bytea[])
              UNION SELECT digest FROM discards WHERE thread = $1 AND digest = ANY($2::bytea[])
              UNION SELECT k.digest FROM unnest($2::bytea[]) AS k(digest) WHERE EXISTS (SELECT 1 FROM tombstones d WHERE d.id = $1)"""
@@ -167,7 +224,12 @@ async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> li
 
 
 async def queued(connection: Connection, message: Message) -> Message | None:
-    """The message as it rests in the inbox; ``None`` if it does not."""
+    """The message as it rests in the inbox; ``None`` if it does not.
+
+    Args:
+        connection: for one look.
+        message: known by its thread and id.
+    """
     sql = "SELECT seq, kind, body, accepted_at FROM inbox WHERE thread = $1 AND digest = $2"
     row = await connection.fetchrow(sql, message.thread, digest(message.id))
     if row is None:
@@ -177,7 +239,16 @@ async def queued(connection: Connection, message: Message) -> Message | None:
 
 
 def check_size(platform: Platform, what: str, *values: bytes) -> None:
-    """``LimitReached`` if the server could not take one of them as a column."""
+    """Whether the server takes these values as columns.
+
+    Args:
+        platform: what it takes.
+        what: the thing, for the error.
+        *values: bytes of columns.
+
+    Raises:
+        LimitReached: one of them is too long; nothing was written.
+    """
     longest = max(map(len, values), default=0)
     if platform.value is not None and longest > platform.value:
         raise LimitReached(
@@ -213,7 +284,12 @@ async def _full(connection: Connection, message: Message, call: str) -> bool:
 
 
 async def answered(connection: Connection, key: str) -> bool:
-    """Whether the result of the call that an outbox row belongs to was accepted."""
+    """Whether the result of the call that an outbox row belongs to was accepted.
+
+    Args:
+        connection: within a transaction.
+        key: of the row.
+    """
     row = await connection.fetchrow(
         "SELECT thread, call FROM outbox WHERE key = $1 AND call IS NOT NULL", key
     )
@@ -224,7 +300,17 @@ async def answered(connection: Connection, key: str) -> bool:
 
 
 async def keep(connection: Connection, thread: str, call: str, message: Message) -> bool:
-    """An early event waits in the inbox, out of everybody's sight (SUB-9). False if it was consumed, or is not queued any more."""
+    """An early event waits in the inbox, out of everybody's sight (SUB-9).
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+        call: the call whose confirmation it waits for.
+        message: the event; a ``seq`` of 0 says that a queue outside of this database has brought it.
+
+    Returns:
+        False if it was consumed, or is not queued any more.
+    """
     key = digest(message.id)
     sql = "UPDATE inbox SET kept = 1, call = $3 WHERE thread = $1 AND digest = $2"
     if affected(await connection.execute(sql, thread, key, call)):
@@ -240,7 +326,13 @@ async def keep(connection: Connection, thread: str, call: str, message: Message)
 
 
 async def release(connection: Connection, thread: str, calls: list[str]) -> list[Message]:
-    """Their subscriptions are confirmed: what waited for that is queued, in the order in which it came."""
+    """Subscriptions are confirmed: what waited for that is queued, in the order in which it came.
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+        calls: the calls of the subscriptions.
+    """
     sql = """UPDATE inbox SET kept = NULL, call = NULL WHERE thread = $1 AND call = ANY($2::text[]) AND kept = 1
              RETURNING seq, id, kind, body, accepted_at"""
     rows = await connection.fetch(sql, thread, calls)
@@ -251,7 +343,14 @@ async def release(connection: Connection, thread: str, calls: list[str]) -> list
 
 
 async def drop_kept(connection: Connection, thread: str, calls: list[str], at: int) -> None:
-    """The calls ended otherwise: what waited is discarded on record, and its ids are spent."""
+    """The calls ended otherwise: what waited is discarded on record, and its ids are spent.
+
+    Args:
+        connection: within a transaction.
+        thread: its id.
+        calls: those that ended.
+        at: ms since the epoch.
+    """
     sql = "DELETE FROM inbox WHERE thread = $1 AND call = ANY($2::text[]) AND kept = 1 RETURNING id"
     ids = [id.decode() for (id,) in await connection.fetch(sql, thread, calls)]
     sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[])"

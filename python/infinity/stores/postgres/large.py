@@ -17,6 +17,7 @@ from .platform import Platform
 __all__ = ["Blobs", "LargeValues", "owned_by"]
 
 _MARK = b"\xffclaim:"
+"""A reference begins with it; no record and no JSON does."""
 _SMALL = 16 << 10
 """Bytes that are worth a place elsewhere once a transaction is half full."""
 
@@ -26,7 +27,11 @@ _owner: ContextVar[str] = ContextVar("infinity_large_owner", default="")
 
 @contextmanager
 def owned_by(thread: str) -> Iterator[None]:
-    """What becomes too large here belongs to this thread, and goes with its tree."""
+    """What becomes too large in this block belongs to this thread, and goes with its tree.
+
+    Args:
+        thread: its id.
+    """
     token = _owner.set(thread)
     try:
         yield
@@ -35,34 +40,69 @@ def owned_by(thread: str) -> Iterator[None]:
 
 
 class Blobs(Protocol):
-    """``put`` is idempotent: the same content has the same key. ``get`` raises ``DamagedStore`` for what is not exactly what was put."""
+    """Where large values are kept; ``cloud.blobs`` on S3.
 
-    async def put(self, thread: str, name: str, body: bytes) -> str: ...
+    ``put`` is idempotent: the same content has the same key. ``get`` raises ``DamagedStore`` for what
+    is not exactly what was put.
+    """
 
-    async def get(self, key: str) -> bytes: ...
+    async def put(self, thread: str, name: str, body: bytes) -> str:
+        """Keep a value.
+
+        Args:
+            thread: to whose tree it belongs.
+            name: what the value is within the thread; a digest of it is part of the key. May be empty.
+            body: the value.
+
+        Returns:
+            Its key.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The value that was put under this key.
+
+        Args:
+            key: from ``put``.
+
+        Raises:
+            DamagedStore: it is not there, or not what was put.
+        """
+        ...
 
 
 class LargeValues:
     """In place of a connection for one transaction: takes and gives whole values, whatever their size."""
 
     def __init__(self, connection: Connection, platform: Platform, blobs: Blobs) -> None:
+        """Stand in for a connection during one transaction.
+
+        Args:
+            connection: the real one.
+            platform: how large a column and a transaction may be.
+            blobs: where the rest goes.
+        """
         self._connection = connection
         self._blobs = blobs
         self._value, self._size = platform.value, platform.size
         self._written = 0
 
     async def execute(self, sql: str, *arguments: Any) -> str:
+        """As the connection's: the command tag."""
         return str(await self._connection.execute(sql, *await self._stowed(arguments)))
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
+        """As the connection's, with whole values."""
         rows = await self._connection.fetch(sql, *await self._stowed(arguments))
         return [await self._whole_row(row) for row in rows]
 
     async def fetchrow(self, sql: str, *arguments: Any) -> Any:
+        """As the connection's, with whole values; ``None`` if there is no row."""
         row = await self._connection.fetchrow(sql, *await self._stowed(arguments))
         return None if row is None else await self._whole_row(row)
 
     async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        """As the connection's, with a whole value."""
         return await self._whole(await self._connection.fetchval(sql, *await self._stowed(arguments)))
 
     async def _stowed(self, arguments: Sequence[Any]) -> list[Any]:
@@ -76,6 +116,7 @@ class LargeValues:
     async def _stow(self, value: Any) -> Any:
         if not isinstance(value, bytes):
             return value
+        # Durable before the transaction is: a reference never points at nothing.
         if len(value) > self._most():
             return _MARK + (await self._blobs.put(_owner.get(), "", value)).encode()
         self._written += len(value)

@@ -18,13 +18,21 @@ _IDLE, _INTERVAL, _COUNT = 30, 10, 3
 _HOLDERS = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid = $2::bigint::oid
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"""
 _NOT_ALLOWED = "42501"
+"""SQLSTATE of a missing privilege."""
 _HANG_UP = 2.0
+"""Seconds for the goodbye."""
 
 
 class Lock:
-    """``connect`` opens a connection; ``broken`` hears of it when the connection ends that holds the lock, unless we ended it."""
+    """One advisory lock, held by one connection."""
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], broken: Callable[[], None]) -> None:
+        """Open nothing yet.
+
+        Args:
+            connect: opens a connection.
+            broken: hears of it when the connection ends that holds the lock, unless we ended it.
+        """
         self._connect = connect
         self._broken = broken
         self._connection: Connection | None = None
@@ -37,6 +45,7 @@ class Lock:
         try:
             await _keep_alive(connection)
             schema = await connection.fetchval("SELECT current_schema()") or ""
+            # 31 bits: a key of an advisory lock is a signed 32-bit integer.
             self._key = int.from_bytes(hashlib.sha256(schema.encode()).digest()[:4]) >> 1
         except BaseException:
             connection.terminate()
@@ -44,7 +53,14 @@ class Lock:
         self._connection = connection
 
     async def take(self, within: float) -> bool:
-        """Wait in one statement, which the server answers when the lock is free. Seconds; 0: do not wait."""
+        """Take the lock. Waiting is one statement, which the server answers when the lock is free (I9).
+
+        Args:
+            within: seconds to wait; 0: do not wait.
+
+        Returns:
+            False if somebody else has it.
+        """
         connection = self._opened()
         if await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _CLASS, self._key):
             return self._taken(connection)
@@ -59,9 +75,15 @@ class Lock:
         return self._taken(connection)
 
     async def end_others(self, *, ours: bool = False) -> bool:
-        """End the connections that hold the lock; ``ours``: only the one by which this process held it before. False if there is another one left.
+        """End the connections that hold the lock.
 
         Ending those of another user takes a right that ours may not have; then they stay.
+
+        Args:
+            ours: only the one by which this process held it before.
+
+        Returns:
+            False if there is another one left.
         """
         connection = self._opened()
         holders = [pid for (pid,) in await connection.fetch(_HOLDERS, _CLASS, self._key)]
@@ -82,6 +104,7 @@ class Lock:
             await asyncio.gather(connection.close(timeout=_HANG_UP), return_exceptions=True)
 
     def terminate(self) -> None:
+        """Let go of it without a goodbye; ``broken`` is not called."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
@@ -92,7 +115,9 @@ class Lock:
 
     def _taken(self, connection: Connection) -> bool:
         self._pid = connection.get_server_pid()
+        # asyncpg calls it in the event loop, also when the other side has gone without a word.
         connection.add_termination_listener(self._ended)
+        # It may have ended before we listened.
         if connection.is_closed():
             self._ended(connection)
         return True

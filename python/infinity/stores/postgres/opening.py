@@ -1,4 +1,8 @@
-"""From a URL to a store that can be used, or to tables that were made."""
+"""From a URL to a store that can be used, or to tables that were made.
+
+The daemon, the cloud host and ``infinity daemon migrate`` begin here. Opening a store never makes or
+changes a table: that takes other privileges, and is done on purpose.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,20 @@ async def open_store(
     now: Callable[[], float] = time.monotonic,
     claim: Claim | None = None,
 ) -> PostgresStore:
-    """Look whether the tables are there and of this version; make none. With a ``claim``, own the database from here on: ``StoreLocked`` if
-    somebody else does and does not let go in time.
+    """Open the store of a database whose tables are there and of this version.
 
-    ``ConfigError`` says what to run or to change; ``NewerStore`` if a newer version made the tables; ``StoreError`` if the server does not answer.
+    Args:
+        url: of the database.
+        signer: makes the password of a login at a DSQL cluster.
+        now: a monotonic clock in seconds, for the age of connections.
+        claim: own the database from here on (R12); without one, several processes may commit.
+
+    Raises:
+        ConfigError: the URL is none, or the tables are missing or old; the text says what to run or to
+            change.
+        NewerStore: a newer version made the tables.
+        StoreLocked: somebody else owns the database and does not let go in time.
+        StoreError: the server does not answer.
     """
     address = open_address(url)
     opened = connections(address, signer=signer, now=now)
@@ -39,7 +53,13 @@ async def open_store(
 async def owned_store(
     transactions: Transactions, claim: Claim, connect: Callable[[], Awaitable[Connection]]
 ) -> PostgresStore:
-    """``connect`` opens the connection that holds the lock."""
+    """The same over transactions that are there. They are closed if the store cannot be used.
+
+    Args:
+        transactions: of the database.
+        claim: by whom it is owned from here on.
+        connect: opens the connection that holds the lock.
+    """
     await check_tables(transactions, transactions.where)
     ownership = Ownership(transactions, claim, connect)
     try:
@@ -51,7 +71,19 @@ async def owned_store(
 
 
 async def migrate(url: str, *, signer: Signer | None = None) -> tuple[int, int]:
-    """Make the tables, or bring them up to date: the version before (0: none) and now."""
+    """Make the tables, or bring them up to date. Harmless if there is nothing to do.
+
+    Args:
+        url: of the database, as a user that may make tables.
+        signer: makes the password of a login at a DSQL cluster.
+
+    Returns:
+        The version before (0: none) and now.
+
+    Raises:
+        NewerStore: a newer version made the tables.
+        StoreError: the server does not answer; what was done stays, and the command may be repeated.
+    """
     address = open_address(url)
     opened = connections(address, signer=signer)
     try:
@@ -64,14 +96,30 @@ async def migrate(url: str, *, signer: Signer | None = None) -> tuple[int, int]:
 async def store_on(
     opened: Connections, platform: Platform, where: str, retries: Retries | None = None
 ) -> PostgresStore:
-    """Over connections that are there. They are closed if the store cannot be used."""
+    """A store over connections that are there. They are closed if it cannot be used.
+
+    Args:
+        opened: connections to the database.
+        platform: which server it is.
+        where: the server and database, for errors.
+        retries: how often a transaction is tried.
+    """
     transactions = Transactions(opened, platform, where, retries)
     await check_tables(transactions, where)
     return PostgresStore(transactions)
 
 
 async def check_tables(transactions: Transactions, where: str) -> None:
-    """Whether the tables are there and of this version; the connections are closed if not."""
+    """Whether the tables are there and of this version; the connections are closed if not.
+
+    Args:
+        transactions: of the database.
+        where: the server and database, for errors.
+
+    Raises:
+        ConfigError: they are missing or old.
+        NewerStore: a newer version made them.
+    """
 
     async def look(connection: Connection, _: bool) -> None:
         await schema.check(connection, where)

@@ -25,16 +25,23 @@ class _Latest:
 
 
 def fresh() -> int:
-    """Greater than any that this process had before."""
+    """A number greater than any that this process had before."""
     _Latest.number = max(_Latest.number + 1, _now() // 1000 << _BITS | _chance(_BITS))
     return _Latest.number
 
 
 def step() -> int:
-    """How far behind the last one of its thread, whose number is ahead of the time: not the next one, which another thread may have."""
+    """How far behind the last one of its thread a number is put.
+
+    That one may be ahead of the time. Not the next number, which another thread may have.
+    """
     return 1 + _chance(_STEP)
 
 
 def fresh_many(count: int) -> list[int]:
-    """In order."""
+    """So many numbers, in order.
+
+    Args:
+        count: how many.
+    """
     return [fresh() for _ in range(count)]

@@ -17,7 +17,18 @@ _RETIRED = "SELECT 1 FROM threads t JOIN retired r ON r.root = t.root WHERE t.id
 async def done(
     connection: Connection, key: str, sent_call: str | None, failure: Message | None, uncertain: bool = False
 ) -> Accepted | None:
-    """Forget a row; mark its call as sent, or tell its thread that it failed."""
+    """Forget a row; mark its call as sent, or tell its thread that it failed.
+
+    Args:
+        connection: within a transaction.
+        key: of the row.
+        sent_call: the call that it invoked.
+        failure: a message for its thread, if it never leaves (INV-7).
+        uncertain: an earlier try of this transaction may have become durable.
+
+    Returns:
+        What became of ``failure``; ``None`` without one.
+    """
     if failure is not None and await connection.fetchval(_RETIRED, text(failure.thread)):
         # The row stays: what becomes of it is decided where the tree lives.
         return Accepted(Status.MOVED)
@@ -34,10 +45,22 @@ async def done(
 
 
 async def forget(connection: Connection, keys: list[str]) -> None:
-    """Rows that have left, and whose going changes no call."""
+    """Forget rows that have left, and whose going changes no call.
+
+    Args:
+        connection: within a transaction.
+        keys: of the rows.
+    """
     await connection.execute("DELETE FROM outbox WHERE key = ANY($1::text[])", keys)
 
 
 async def retry(connection: Connection, key: str, due_at: int) -> None:
+    """A row has not left: count the try, and say when it is due again.
+
+    Args:
+        connection: within a transaction.
+        key: of the row.
+        due_at: ms since the epoch.
+    """
     sql = "UPDATE outbox SET attempts = attempts + 1, due_at = $2 WHERE key = $1"
     await connection.execute(sql, key, due_at)

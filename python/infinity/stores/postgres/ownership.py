@@ -1,4 +1,11 @@
-"""One daemon owns a database: how it comes to, how it notices that it does not any more, how it ends (R12; docs/decisions/0021-one-owner.md)."""
+"""One daemon owns a database: how it comes to, how it notices that it does not any more, how it ends (R12;
+docs/decisions/0021-one-owner.md).
+
+Two things together: a lock of the server, which says at once when the owner's connection ends, and the
+epoch, which every transaction of the owner compares. The lock alone would not be enough, because an
+owner may lose it without noticing; the epoch alone would leave an owner sending until its next
+transaction. Whoever is in doubt sends nothing (``watch``).
+"""
 
 from __future__ import annotations
 
@@ -31,8 +38,12 @@ _AGAIN = Backoff(first=0.1, longest=5.0)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``home``: a digest of the claimant's home, which it holds alone; ``name``: how others are told of it; ``wait``: seconds; ``take_over``: from
-    whoever owns the database now."""
+    """How a process wants to own a database.
+
+    ``home``: a digest of the claimant's home, which it holds alone; ``name``: how others are told of
+    it; ``wait``: seconds to wait for the present owner to stop; ``take_over``: from whoever owns the
+    database now.
+    """
 
     home: str = ""
     name: str = ""
@@ -46,6 +57,13 @@ class Ownership:
     def __init__(
         self, transactions: Transactions, claim: Claim, connect: Callable[[], Awaitable[Connection]]
     ) -> None:
+        """Claim nothing yet.
+
+        Args:
+            transactions: of the database; ``claim`` puts the fence into them.
+            claim: what is claimed, and how.
+            connect: opens the connection that holds the lock.
+        """
         self._transactions = transactions
         self._claim = claim
         self._owner = Owner(claim.home, claim.name, free=False)
@@ -60,16 +78,24 @@ class Ownership:
         self._on_loss: Callable[[InfinityError], None] = lambda _: None
 
     async def claim(self) -> None:
-        """``StoreLocked`` if another process owns the database and has not let go in time; the error names it."""
+        """Become the owner.
+
+        Raises:
+            StoreLocked: another process owns the database and has not let go in time; the error names
+                it.
+            StoreError: the server does not answer.
+        """
         try:
             number = await (self._claim_by_lock() if self._lock is not None else self._claim_by_record())
         except BaseException as error:
+            # Whatever failed: a lock that was taken on the way would keep everybody out.
             await self.release()
             if isinstance(error, (InfinityError, asyncio.CancelledError)):
                 raise
             raise translate(error, self._transactions.where) from error
         self.epoch = Epoch(number, self._transactions.platform, self._transactions.where)
         self.epoch.lost = self._lose
+        # From here on no transaction of this process writes without comparing the epoch.
         self._transactions.fence = self.epoch.fence
 
     def watch(
@@ -79,18 +105,30 @@ class Ownership:
         certain: Callable[[], None],
         lost: Callable[[InfinityError], None],
     ) -> None:
-        """``doubted``: the lock is gone, somebody else may own the database; ``certain``: nobody did meanwhile; ``lost``: somebody does, for good."""
+        """Say who is told of what becomes of the ownership. What has happened already is told at once.
+
+        Args:
+            doubted: the lock is gone, somebody else may own the database: send and take nothing.
+            certain: nobody did meanwhile: go on.
+            lost: somebody does, for good.
+        """
         self._on_doubt, self._on_certainty, self._on_loss = doubted, certain, lost
+        # What happened before anybody listened is told now.
         if self._failure is not None:
             lost(self._failure)
         elif self._regaining is not None:
             doubted()
 
     async def end(self, connection: Connection) -> None:
-        """In the last transaction: the next one need not wait."""
+        """Record the orderly end, so that the next owner need not wait.
+
+        Args:
+            connection: within the last transaction.
+        """
         await write_owner(connection, replace(self._owner, free=True))
 
     async def release(self) -> None:
+        """Let go of the lock, whether or not it was had. No listener is told."""
         self._releasing = True
         if self._regaining is not None:
             self._regaining.cancel()
@@ -121,6 +159,8 @@ class Ownership:
         loop = asyncio.get_running_loop()
         deadline, tries = loop.time() + self._claim.wait, 0
         while True:
+            # Look and claim are one transaction: of two that start at once, one raises the epoch and the
+            # other sees it.
             number = await self._raise(only_free=not self._claim.take_over)
             if number:
                 return number

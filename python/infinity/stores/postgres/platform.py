@@ -10,7 +10,11 @@ __all__ = ["DSQL", "POSTGRESQL", "Platform"]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """``rows`` and ``size``: what one transaction may change (bytes); ``value``: bytes of one column. ``None``: as the server likes."""
+    """What one kind of server takes.
+
+    ``rows`` and ``size``: what one transaction may change (bytes); ``value``: bytes of one column.
+    ``None``: as the server likes.
+    """
 
     name: str
     rows: int | None = None

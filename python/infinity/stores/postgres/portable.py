@@ -1,4 +1,10 @@
-"""A tree as a file that any store can import: out of the database as it is at one moment, and into it all or nothing."""
+"""A tree as a file that any store can import: out of the database as it is at one moment, and into it all
+or nothing.
+
+``store`` calls both ways. The file is the core's journal format, written and read by ``scratch``; here
+is what a database makes of its rows. Where transactions are bounded, an import takes several, and the
+tree is out of service, under a note of its own (``INCOMPLETE``), until the last one.
+"""
 
 from __future__ import annotations
 
@@ -45,16 +51,32 @@ _TABLES = {
 
 
 async def export_tree(transactions: Transactions, root: str, path: str) -> int:
+    """Write a tree to a file; see ``abc.Store.export_tree``.
+
+    Args:
+        transactions: of the database.
+        root: the id of the root thread.
+        path: of a file that does not exist.
+
+    Returns:
+        The number of its threads.
+    """
+
     async def read(connection: Connection, _: bool) -> Rows:
         return await _read(connection, root)
 
+    # All of it is in memory: the file is written after the transaction, which must not wait for a disk.
     rows = await transactions.picture(read)
     return await in_thread(partial(fold, rows, path))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """``expected``: the root of the tree; ``resting``: why it is out of service from its first moment here."""
+    """A file that is to be imported.
+
+    ``expected``: the root that it must have; ``resting``: why the tree is out of service from its first
+    moment here.
+    """
 
     path: str
     expected: str | None = None
@@ -64,8 +86,16 @@ class Arrival:
 async def import_tree(
     transactions: Transactions, arrival: Arrival, delete_tree: Callable[[str], Awaitable[int]]
 ) -> Imported:
+    """Take in a tree; see ``abc.Store.import_tree``.
+
+    Args:
+        transactions: of the database.
+        arrival: the file.
+        delete_tree: removes what is there of a tree, in as many transactions as it takes.
+    """
     rows = await in_thread(partial(unfold, arrival.path, arrival.expected))
     check_size(transactions.platform, f"a record of {arrival.path}", *_values(rows))
+    # Made once, outside of the transaction: a second try inserts the same rows.
     places = order_numbers.fresh_many(len(rows.inbox) + len(rows.discards))
     parts = list(_parts(rows, places))
     if transactions.platform.rows is None:
@@ -193,6 +223,7 @@ def _arrive(
 
     async def work(connection: Connection, uncertain: bool) -> bool:
         root = rows.threads[0][0]
+        # An earlier try has done it. Whether it replaced a copy is not known any more.
         if uncertain and await _is_in(connection, root, resting):
             return False
         replaced = await generations.room(connection, _offered(rows))

@@ -14,11 +14,18 @@ from .timers import SERVED
 __all__ = ["AT_ONCE", "expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
 
 _PAGE = 2_000
+"""Rows of one page."""
 AT_ONCE = 100
 """Messages that a slice takes at once; each costs a commit some rows, up to seventeen."""
 
 
 async def inbox(connection: Connection, after: int) -> list[Message]:
+    """A page of what is queued, by order number; what retired trees have is left out.
+
+    Args:
+        connection: for one look.
+        after: the order number behind which the page begins.
+    """
     sql = f"SELECT seq, thread, id, kind, body, accepted_at FROM inbox WHERE seq > $1 AND kept IS NULL AND {SERVED} ORDER BY seq LIMIT $2"
     return [
         Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
@@ -27,13 +34,24 @@ async def inbox(connection: Connection, after: int) -> list[Message]:
 
 
 async def outbox(connection: Connection, after: str) -> list[OutboxRow]:
+    """A page of what has not left, by key; what retired trees have is left out.
+
+    Args:
+        connection: for one look.
+        after: the key behind which the page begins.
+    """
     sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE key > $1 AND {SERVED}
               ORDER BY key LIMIT $2"""
     return [OutboxRow(*row) for row in await connection.fetch(sql, after, _PAGE)]
 
 
 async def inbox_of(connection: Connection, thread: str) -> list[Message]:
-    """What one thread has queued, in order."""
+    """What one thread has queued, in order, at most ``AT_ONCE``.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+    """
     sql = f"""SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND kept IS NULL AND {SERVED}
               ORDER BY seq LIMIT $2"""
     return [
@@ -43,20 +61,41 @@ async def inbox_of(connection: Connection, thread: str) -> list[Message]:
 
 
 async def outbox_of(connection: Connection, thread: str) -> list[OutboxRow]:
+    """What of one thread has not left, by key.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+    """
     sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE thread = $1 AND {SERVED}
               ORDER BY key LIMIT $2"""
     return [OutboxRow(*row) for row in await connection.fetch(sql, text(thread), _PAGE)]
 
 
 async def expecting(connection: Connection, thread: str) -> list[str]:
-    """Threads of the same tree that have something in their inbox."""
+    """Threads of the same tree that have something in their inbox.
+
+    Args:
+        connection: for one look.
+        thread: any thread of the tree.
+    """
     sql = f"""SELECT DISTINCT i.thread FROM inbox i JOIN threads t ON t.id = i.thread
               WHERE t.root = (SELECT root FROM threads WHERE id = $1) AND i.kept IS NULL AND i.{SERVED} ORDER BY i.thread"""
     return [found for (found,) in await connection.fetch(sql, text(thread))]
 
 
 async def overdue(connection: Connection, since: int, after: str, most: int) -> list[str]:
-    """Threads that should have been woken before ``since`` (ms since the epoch): something in the inbox, in the outbox, or a timer. In order, behind ``after``."""
+    """Threads that should have been woken before a time: something in the inbox, in the outbox, or a
+    timer.
+
+    Args:
+        connection: for one look.
+        since: ms since the epoch.
+        after: the thread behind which to begin; they are in order.
+        most: how many.
+    """
+    # Rows of the outbox that were never tried are due at 0; the last commit of their thread says how old they
+    # are.
     sql = f"""SELECT thread FROM (
                 SELECT thread FROM inbox WHERE accepted_at < $1 AND kept IS NULL
                 UNION SELECT thread FROM timers WHERE due_at < $1
@@ -66,14 +105,25 @@ async def overdue(connection: Connection, since: int, after: str, most: int) -> 
 
 
 async def timers(connection: Connection, thread: str | None) -> list[TimerRow]:
-    """Earliest first."""
+    """Timers that are set, the earliest first.
+
+    Args:
+        connection: for one look.
+        thread: of this one only; ``None``: of all.
+    """
     condition, values = _of(thread)
     sql = f"SELECT id, thread, due_at, kind, body FROM timers {condition} ORDER BY due_at, thread, id"
     return [TimerRow(*row) for row in await connection.fetch(sql, *values)]
 
 
 async def prompts(connection: Connection, thread: str | None, root: str | None = None) -> list[PromptRow]:
-    """Of one thread, of a whole tree, or all."""
+    """Open questions and sign-ins.
+
+    Args:
+        connection: for one look.
+        thread: of this one only.
+        root: of this tree only.
+    """
     condition, values = _of(thread)
     if root is not None:
         values.append(text(root))

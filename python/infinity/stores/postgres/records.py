@@ -20,6 +20,14 @@ _COLUMNS = "id, root, parent, status, title, version, created_at, updated_at, he
 
 
 async def entries(connection: Connection, thread: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """A thread's own entries, in order: position and record.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        after: positions above this one.
+        limit: the most rows.
+    """
     sql = (
         "SELECT position, record FROM entries WHERE thread = $1 AND position > $2 ORDER BY position LIMIT $3"
     )
@@ -33,6 +41,17 @@ class _Reference(msgspec.Struct):
 
 
 async def feed(connection: Connection, thread: str, after: int, limit: int) -> list[FeedRow]:
+    """Rows of a thread's event stream, in order, with the entries that they speak of.
+
+    Args:
+        connection: of one moment.
+        thread: its id.
+        after: positions above this one.
+        limit: the most rows.
+
+    Raises:
+        DamagedStore: an entry is missing.
+    """
     sql = (
         "SELECT position, kind, body FROM feed WHERE thread = $1 AND position > $2 ORDER BY position LIMIT $3"
     )
@@ -42,6 +61,7 @@ async def feed(connection: Connection, thread: str, after: int, limit: int) -> l
         for position, kind, body in rows
         if kind == "entry"
     }
+    # A second statement of the same picture, for all entries of the page at once.
     records: dict[int, bytes] = {}
     if referred:
         sql = "SELECT position, record FROM entries WHERE thread = $1 AND position = ANY($2::bigint[])"
@@ -58,7 +78,13 @@ async def feed(connection: Connection, thread: str, after: int, limit: int) -> l
 
 
 async def calls(connection: Connection, thread: str, open_only: bool) -> list[tuple[Call, str]]:
-    """Oldest first."""
+    """Calls of a thread with their state, oldest first.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        open_only: open calls and active subscriptions only.
+    """
     live = "AND live = 1" if open_only else ""
     sql = f"SELECT record, state FROM calls WHERE thread = $1 {live} ORDER BY number"
     rows = await connection.fetch(sql, text(thread))
@@ -66,23 +92,45 @@ async def calls(connection: Connection, thread: str, open_only: bool) -> list[tu
 
 
 async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | None:
+    """One call with its state; ``None`` if there is none.
+
+    Args:
+        connection: for one look.
+        call_id: its id.
+    """
     row = await connection.fetchrow("SELECT record, state FROM calls WHERE id = $1", text(call_id))
     return None if row is None else (read_call(row[0]), row[1])
 
 
 async def thread(connection: Connection, id: str) -> ThreadRow | None:
+    """One thread; ``None`` if there is none, or it is being deleted.
+
+    Args:
+        connection: for one look.
+        id: its id.
+    """
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1 AND {LIVING}", text(id))
     return None if row is None else ThreadRow(*row)
 
 
 async def open_children(connection: Connection, parent: str) -> int:
-    """How many children of a thread are not closed, however many have been (G8)."""
+    """How many children of a thread are not closed, however many have been (G8).
+
+    Args:
+        connection: for one look.
+        parent: its id.
+    """
     sql = "SELECT count(*) FROM threads WHERE parent = $1 AND status IN ('idle', 'waiting', 'stopped')"
     return int(await connection.fetchval(sql, text(parent)))
 
 
 async def living(connection: Connection, root: str) -> int:
-    """How many threads below a root are not closed, however many have been."""
+    """How many threads below a root are not closed, however many have been (G8).
+
+    Args:
+        connection: for one look.
+        root: its id.
+    """
     sql = """SELECT count(*) FROM threads WHERE root = $1 AND status IN ('idle', 'waiting', 'stopped') AND parent IS NOT NULL"""
     return int(await connection.fetchval(sql, text(root)))
 
@@ -90,7 +138,18 @@ async def living(connection: Connection, root: str) -> int:
 async def threads(
     connection: Connection, after: str, limit: int, *, troubled: bool = False, **filters: str | None
 ) -> list[ThreadRow]:
-    """Newest first. ``filters``: column → value, ``None`` for any; ``troubled``: with a problem only."""
+    """A page of threads, the newest first.
+
+    Args:
+        connection: for one look.
+        after: the cursor behind which the page begins; empty: at the newest.
+        limit: rows of the page.
+        troubled: with a problem only.
+        **filters: a value by column (``root``, ``parent``, ``status``), ``None`` for any.
+
+    Raises:
+        RuleBroken: ``after`` is no cursor.
+    """
     values: list[Any] = [*_cursor(after), limit]
     conditions = ["(updated_at, id) < ($1, $2)", LIVING]
     if troubled:

@@ -1,6 +1,9 @@
-"""Database roles of the functions: made, allowed to read and write rows and nothing else, and on Aurora DSQL given to IAM roles that log in as them.
+"""Database roles of the functions: made, allowed to read and write rows and nothing else, and on Aurora
+DSQL given to IAM roles that log in as them.
 
-The receiver, which everybody may call, and the sweep have roles of their own: neither reads what was said, deletes anything, or changes what a slice has committed.
+The receiver, which everybody may call, and the sweep have roles of their own: neither reads what was
+said, deletes anything, or changes what a slice has committed. ``infinity cloud migrate`` calls this, as
+a user that may make roles.
 """
 
 from __future__ import annotations
@@ -37,14 +40,24 @@ _NOT_GIVEN = "SELECT NOT EXISTS (SELECT 1 FROM sys.iam_pg_role_mappings WHERE pg
 
 
 class Made(NamedTuple):
-    """``made``: roles that were not there; ``given``: how many IAM roles may log in that could not before."""
+    """What was done. ``made``: roles that were not there; ``given``: how many IAM roles may log in that
+    could not before.
+    """
 
     made: list[str]
     given: int
 
 
 def grants(role: str, schema: str, duty: str = "") -> list[str]:
-    """What a role of the functions may do; ``duty``: one of ``DUTIES``, or everything. Harmless if it may already; needed again for tables that are new."""
+    """The statements that allow a role of the functions what it needs.
+
+    Harmless if it may already; needed again for tables that are new.
+
+    Args:
+        role: its name, checked by the caller: it is put into SQL as it is.
+        schema: that of the tables, quoted.
+        duty: one of ``DUTIES``; empty: everything but DDL.
+    """
     if duty:
         tables = {
             right: ", ".join(f"{schema}.{table}" for table in tables.split(", "))
@@ -61,7 +74,14 @@ def grants(role: str, schema: str, duty: str = "") -> list[str]:
 
 
 def refuse_duties(address: Address) -> None:
-    """``ConfigError`` unless a role that is for one function can do its work there."""
+    """Whether a role that is for one function can do its work there.
+
+    Args:
+        address: of the database.
+
+    Raises:
+        ConfigError: it cannot; PostgreSQL itself wants more privileges for a row lock.
+    """
     if address.platform is not DSQL:
         raise ConfigError(
             f"{address.where} is no cluster of Aurora DSQL, and elsewhere a role that is for the receiver or the sweep alone cannot do their work; "
@@ -76,8 +96,17 @@ async def make_roles(
     *,
     signer: Signer | None = None,
 ) -> Made:
-    """``roles``: names, checked by the caller, each with the ARNs of the IAM roles that may log in as it; ``duties``: of those that may not do everything.
-    Harmless if all of it is so already."""
+    """Make roles and allow them what they need. Harmless if all of it is so already.
+
+    Args:
+        url: of the database, as a user that may make roles.
+        roles: names, checked by the caller, each with the ARNs of the IAM roles that may log in as it.
+        duties: of those that may not do everything, by name.
+        signer: makes the password of a login at a DSQL cluster.
+
+    Raises:
+        ConfigError: the database is no DSQL cluster, and has no IAM roles or duties.
+    """
     address = open_address(url)
     if address.platform is not DSQL and any(roles.values()):
         raise ConfigError(
@@ -95,7 +124,16 @@ async def make_roles(
 async def arrange(
     transactions: Transactions, roles: Mapping[str, Sequence[str]], duties: Mapping[str, str]
 ) -> Made:
-    """One statement at a time, each tried again when it meets another transaction: what defines something stands alone on DSQL."""
+    """The same over transactions that are there.
+
+    One statement at a time, each tried again when it meets another transaction: what defines something
+    stands alone on DSQL.
+
+    Args:
+        transactions: of the database.
+        roles: as for ``make_roles``.
+        duties: as for ``make_roles``.
+    """
     made: list[str] = []
     given = 0
     schema = await transactions.look(_asks("SELECT quote_ident(current_schema())"))
@@ -105,6 +143,7 @@ async def arrange(
         ):
             await transactions.look(_does(f"CREATE ROLE {role} WITH LOGIN"))
             made.append(role)
+        # Each time, not only for new roles: tables may have come since.
         for statement in grants(role, schema, duties.get(role, "")):
             await transactions.look(_does(statement))
         for arn in arns:

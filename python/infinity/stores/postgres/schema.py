@@ -146,7 +146,12 @@ _VERSION_TABLE = "CREATE TABLE IF NOT EXISTS infinity_schema (name TEXT PRIMARY 
 
 
 def statements(platform: Platform, since: int = 0) -> list[str]:
-    """The DDL that brings tables of version ``since`` up to date (0: there are none), in order; each goes in a transaction of its own."""
+    """The DDL that brings tables up to date, in order; each goes in a transaction of its own.
+
+    Args:
+        platform: how indexes are made.
+        since: the version that the tables have; 0: there are none.
+    """
     found = [] if since else [_VERSION_TABLE]
     for step in STEPS[since:]:
         found += step.tables
@@ -155,9 +160,19 @@ def statements(platform: Platform, since: int = 0) -> list[str]:
 
 
 async def migrate(connections: Connections, platform: Platform, where: str) -> int:
-    """Make or bring up to date the tables; the version they had. Harmless if there is nothing to do, or if it was broken off before.
+    """Make the tables or bring them up to date. Harmless if there is nothing to do, or if it was broken
+    off before.
 
-    ``NewerStore`` if a newer version of Infinity has been here.
+    Args:
+        connections: as a user that may make tables.
+        platform: which server it is.
+        where: the server and database, for errors.
+
+    Returns:
+        The version that the tables had; 0: there were none.
+
+    Raises:
+        NewerStore: a newer version of Infinity has been here.
     """
     transactions = Transactions(connections, platform, where, Retries(tries=8, pause=0.05))
 
@@ -184,7 +199,16 @@ async def migrate(connections: Connections, platform: Platform, where: str) -> i
 
 
 async def check(connection: Connection, where: str) -> None:
-    """``ConfigError`` if the tables are missing or old, ``NewerStore`` if a newer version made them."""
+    """Whether the tables are there and of this version.
+
+    Args:
+        connection: for one look.
+        where: the server and database, for errors.
+
+    Raises:
+        ConfigError: they are missing or old.
+        NewerStore: a newer version made them.
+    """
     try:
         found = await _stored(connection)
     except Exception as error:

@@ -1,5 +1,7 @@
-"""A local journal in a directory of its own, for as long as a tree is on its way: what it writes and reads is the file that every store
-can import, and its checks are the core's (I8). Blocking: call it in a thread.
+"""A local journal in a directory of its own, for as long as a tree is on its way.
+
+What it writes and reads is the file that every store can import, and its checks are the core's (I8).
+``portable`` is the caller. Everything here blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -89,9 +91,23 @@ _ORDER = {"calls": "key", "inbox": "seq", "outbox": "row", "discards": "key"}
 
 
 def fold(rows: Rows, path: str) -> int:
-    """Write the tree to a new file; how many threads. ``Conflict`` if there is a file of that name."""
+    """Write the tree to a new file.
+
+    Args:
+        rows: the tree, as PostgreSQL holds it.
+        path: of a file that does not exist.
+
+    Returns:
+        How many threads it has.
+
+    Raises:
+        Conflict: there is a file of that name.
+        DamagedStore: the core finds a row that cannot be read.
+        StoreError: there is no room, or no permission.
+    """
     with _directory(Path(path).parent) as directory:
         file = directory / "journal"
+        # Opened and closed once, so that the core makes the tables.
         _use(file, lambda _: None)
         connection = sqlite3.connect(file)
         try:
@@ -103,6 +119,7 @@ def fold(rows: Rows, path: str) -> int:
         try:
             return int(_use(file, lambda journal: journal.export_tree(root, path)))
         except DamagedStore as error:
+            # The core's text speaks of the scratch file; only what is wrong with it is passed on.
             what = str(error).partition("(")[2].rpartition(")")[0]
             raise DamagedStore(
                 f"conversation {root} cannot be exported, because the database is damaged ({what}); restore a backup of it"
@@ -110,8 +127,17 @@ def fold(rows: Rows, path: str) -> int:
 
 
 def unfold(path: str, expected: str | None = None) -> Rows:
-    """Read what ``export_tree`` of any store wrote. ``DamagedStore`` if it is not exactly that, ``NewerStore``, ``BadRequest`` if its root is
-    another one than ``expected``."""
+    """Read what ``export_tree`` of any store wrote.
+
+    Args:
+        path: of the file.
+        expected: the id that its root must have.
+
+    Raises:
+        DamagedStore: the file is not exactly what was exported.
+        NewerStore: a newer version wrote it.
+        BadRequest: its root is another one than ``expected``.
+    """
     with _directory(None) as directory:
         file = directory / "journal"
         imported = _use(file, lambda journal: journal.import_tree(path, expected))
@@ -155,6 +181,7 @@ def _outcome(journal: Journal, wake: Wake, ticket: int) -> Any:
                 if error is not None:
                     raise error
                 return value
+        # Blocks until the journal's threads have finished something.
         readable(wake.fileno())
         wake.drain()
 
@@ -202,6 +229,7 @@ def _empty(connection: sqlite3.Connection, retired: list[Row]) -> Rows:
         ]
         for table, columns in _PLACED.items()
     }
+    # Stable: but for the root, which comes first, they keep their order.
     threads = sorted(all_of("threads", _THREADS), key=lambda row: row[0] != row[1])
     of_the_tree = "meta WHERE key LIKE 'catalog.%' OR key LIKE 'definitions.%'"
     spent = connection.execute("SELECT tokens, cost FROM spending").fetchone() or (0, 0)

@@ -8,15 +8,31 @@ __all__ = ["affected", "digest", "text"]
 
 
 def digest(id: str) -> bytes:
-    """16 bytes for an id of any length and any characters, exact for all practical purposes; the local journal's too."""
+    """16 bytes for an id of any length and any characters, exact for all practical purposes.
+
+    The local journal has the same, so that exported rows keep theirs.
+
+    Args:
+        id: of a message, or the type of a view.
+    """
     return hashlib.sha256(id.encode()).digest()[:16]
 
 
 def text(value: str) -> str:
-    """PostgreSQL's TEXT has no NUL: such an id is nobody's, and such a title loses nothing by this."""
+    """A text as a column holds it.
+
+    PostgreSQL's TEXT has no NUL: such an id is nobody's, and such a title loses nothing by this.
+
+    Args:
+        value: any text.
+    """
     return value.replace("\0", "\ufffd")
 
 
 def affected(tag: str) -> int:
-    """How many rows a statement changed, by its command tag (``INSERT 0 5``, ``DELETE 3``)."""
+    """How many rows a statement changed.
+
+    Args:
+        tag: the command tag (``INSERT 0 5``, ``DELETE 3``).
+    """
     return int(tag.rsplit(" ", 1)[1])

@@ -24,7 +24,18 @@ FROM threads t WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM tombstones d WHERE 
 async def unchanged(
     connection: Connection, thread: str, known_version: int, message_ids: Sequence[str]
 ) -> bool:
-    """Whether what is known of a thread is all there is to load: its version, that none of the messages were consumed, no failed attempt."""
+    """Whether what is known of a thread is all there is to load.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        known_version: the version in memory.
+        message_ids: messages that are about to be applied.
+
+    Returns:
+        True if the version is that, none of the messages was consumed, and no failed attempt is on
+        record.
+    """
     sql = """SELECT t.version = $2 AND NOT EXISTS (
                SELECT 1 FROM known k WHERE k.thread = $1 AND k.digest = ANY($3::bytea[]) AND k.consumed = 1)
                AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.thread = $1)
@@ -35,7 +46,13 @@ async def unchanged(
 
 
 async def consumed(connection: Connection, thread: str, message_ids: Sequence[str]) -> list[str]:
-    """Those of the messages that the thread has consumed."""
+    """Those of the messages that the thread has consumed.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        message_ids: which are asked about.
+    """
     return await _seen(connection, text(thread), message_ids)
 
 
@@ -46,9 +63,22 @@ async def load(
     message_ids: Sequence[str],
     cache: EntryCache | None = None,
 ) -> Snapshot | None:
-    """``None`` if the stored version is ``known_version`` and no failed attempt is on record. ``DamagedStore`` if entries that the header speaks of are not there (I8).
+    """A thread's state, as one consistent picture.
 
-    ``cache``: its thread's own entries are read only as far as they are not in there.
+    Args:
+        connection: of one moment.
+        thread: its id.
+        known_version: the version in memory; -1: none.
+        message_ids: messages that are about to be applied.
+        cache: the thread's own entries are read only as far as they are not in there.
+
+    Returns:
+        ``None`` if the stored version is ``known_version`` and no failed attempt is on record.
+
+    Raises:
+        DamagedStore: entries that the header speaks of are not there (I8).
+        UnknownThread: there is no such thread.
+        ThreadDeleted: there was one.
     """
     row = await connection.fetchrow(_STANDING, text(thread))
     if row is None:
@@ -56,6 +86,7 @@ async def load(
             raise deletion.gone(thread)
         raise UnknownThread(f"there is no thread {thread}")
     version, created_at, attempts, kept = row
+    # Two statements for the usual case, so that an unchanged thread never sends its header.
     if version == known_version and attempts is None:
         return None
     header = await connection.fetchval("SELECT header FROM threads WHERE id = $1", thread)

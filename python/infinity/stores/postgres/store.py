@@ -1,4 +1,9 @@
-"""The store: every operation one transaction, tried again as a whole (I6)."""
+"""The store: every operation one transaction, tried again as a whole (I6).
+
+This is the face of the package; ``abc.Store`` documents its methods. The work of each is a function of
+another module that gets a connection. A write runs in a task of its own and happens whether or not its
+caller waits; a commit whose connection broke is told from one that failed by its stamp.
+"""
 
 from __future__ import annotations
 
@@ -60,16 +65,24 @@ _ROWS_AT_ONCE = 2_500
 
 
 class PostgresStore:
-    """Implements ``abc.Store`` over ``Transactions``. Several processes may use one database: commits are fenced by the thread's version (I1).
-    Mailboxes in memory need one process, whose runtime is notifications ``sole_writer=False`` if others commit as well.
+    """Implements ``abc.Store`` over ``Transactions``.
 
-    A caller that stops waiting (is cancelled) takes nothing back: what it submitted still happens. Messages that became durable that
-    way would rest in their inbox until the next start; ``orphaned`` gets them instead.
+    Several processes may use one database: commits are fenced by the thread's version (I1). Mailboxes
+    in memory need one process, whose runtime has ``sole_writer=False`` if others commit as well.
 
-    ``ownership``: of the one process that may write and take, if there is such (R12); it ends with the store.
+    A caller that stops waiting (is cancelled) takes nothing back: what it submitted still happens.
+    Messages that became durable that way would rest in their inbox until the next start; ``orphaned``
+    gets them instead.
     """
 
     def __init__(self, transactions: Transactions, ownership: Ownership | None = None) -> None:
+        """Take the parts; the tables have been looked at.
+
+        Args:
+            transactions: of the database; closed by ``close``.
+            ownership: of the one process that may write and take, if there is such (R12); it ends with
+                the store.
+        """
         self._transactions = transactions
         self.ownership = ownership
         self._platform = transactions.platform
@@ -78,6 +91,7 @@ class PostgresStore:
         self._begun = False
         self._unheard: dict[str, tuple[Delta, str]] = {}
         """Changes whose commit failed, with their stamps."""
+        # Gets messages that became durable for a caller who has gone; the runtime puts them into mailboxes.
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
 
     # -- writes
@@ -92,6 +106,7 @@ class PostgresStore:
 
         keep_row = self._platform.keep_row
         accepted = await self._write(work, _accepted_one)
+        # Where rows cannot be kept from being deleted, a deletion may have passed in between.
         if accepted.message is not None and not keep_row and await self._taken_back(message):
             return Accepted(Status.DELETED)
         return accepted
@@ -116,10 +131,14 @@ class PostgresStore:
 
         try:
             messages = await self._write(work, list)
+        # This one is certain: nothing was written, and the slice is made anew from a fresh load.
         except Conflict:
             raise
         except (StoreError, ConfigError):
+            # It may have become durable all the same. The engine offers the same delta again; its stamp then
+            # tells.
             self._unheard[delta.thread] = delta, stamp
+            # The oldest go first: a dict keeps the order in which its keys came.
             while len(self._unheard) > _UNHEARD:
                 del self._unheard[next(iter(self._unheard))]
             raise
@@ -135,6 +154,7 @@ class PostgresStore:
         return await self._write(work, lambda _: [])
 
     async def begin(self, now: int) -> int:
+        # Page by page: any number of threads may have messages queued, and DSQL bounds a transaction.
         stamp, count, after = secrets.token_hex(8), 0, ""
         while True:
 
@@ -278,6 +298,7 @@ class PostgresStore:
             return 0
         if await self.retired(root) != INCOMPLETE:
             await self.retire_tree(root, "it is being deleted; delete it again if that was broken off")
+        # The threads go last: by them a deletion that was broken off finds the other rows again.
         for table in trees.TABLES:
             while await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
                 pass
@@ -379,6 +400,8 @@ class PostgresStore:
 
     async def _take(self, read: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """A look at what the owner sends or runs: nobody else is shown any of it."""
+        # Compared within the same picture: an owner that has lost the database is shown nothing to send
+        # (R12).
         ownership = self.ownership
         if ownership is None:
             return await self._look(read, *arguments)
@@ -401,6 +424,7 @@ class PostgresStore:
         """In a task of its own, so that it happens whether or not the caller waits for it; ``messages`` are those of its outcome."""
         self._check_open()
         task = shared(self._transactions.write(work), "transaction")
+        # Retiring a tree and closing the store wait for what is under way here.
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         try:

@@ -25,7 +25,18 @@ async def fire(
     uncertain: bool = False,
     thread: str | None = None,
 ) -> list[Message]:
-    """``tried`` keeps what each try took up: if that became durable unseen, it is told now. ``thread``: of this one only."""
+    """Turn due timers into messages, as many as one transaction may hold.
+
+    Args:
+        connection: within a transaction.
+        now: ms since the epoch.
+        tried: keeps what each try took up: if that became durable unseen, it is told now.
+        uncertain: an earlier try of this transaction may have become durable.
+        thread: of this one only.
+
+    Returns:
+        The messages that entered inboxes.
+    """
     fired = [await queued(connection, message) for message in tried] if uncertain else []
     one = "" if thread is None else "AND thread = $3"
     sql = f"SELECT thread, id, kind, body FROM timers WHERE due_at <= $1 {one} AND {SERVED} ORDER BY due_at, thread, id LIMIT $2"
@@ -33,6 +44,7 @@ async def fire(
     rows = await connection.fetch(sql, now, _AT_ONCE, *([] if thread is None else [text(thread)]))
     for owner, id, kind, body in rows:
         size += len(body)
+        # One that is larger than all the room goes alone, or it would never go.
         if size > _BYTES_AT_ONCE and size > len(body):
             break
         message = Message(owner, id, kind, body, accepted_at=now)
@@ -43,6 +55,10 @@ async def fire(
 
 
 async def next_due(connection: Connection) -> int | None:
-    """When the earliest timer that can fire is due."""
+    """When the earliest timer that can fire is due (ms since the epoch).
+
+    Args:
+        connection: for one look.
+    """
     value = await connection.fetchval(f"SELECT min(due_at) FROM timers WHERE {SERVED}")
     return None if value is None else int(value)

@@ -42,12 +42,26 @@ TABLES = {
 
 
 def no_tree(root: str) -> UnknownThread:
+    """The error for an id that is no root.
+
+    Args:
+        root: as the caller gave it.
+    """
     return UnknownThread(f"there is no tree of threads whose root is {root}; give the id of its root thread")
 
 
 async def check_in_service(connection: Connection, root: str) -> None:
-    """Nothing commits to a tree that lives elsewhere, because its history would part in two, nor to one that was deleted. ``Conflict``,
-    ``ThreadDeleted``."""
+    """Nothing commits to a tree that lives elsewhere, because its history would part in two, nor to one
+    that was deleted.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+
+    Raises:
+        Conflict: it was retired.
+        ThreadDeleted: it was deleted.
+    """
     sql = "SELECT (SELECT note FROM retired WHERE root = $1), (SELECT 1 FROM tombstones WHERE id = $1)"
     note, deleted = await connection.fetchrow(sql, text(root))
     if deleted is not None:
@@ -59,8 +73,18 @@ async def check_in_service(connection: Connection, root: str) -> None:
 
 
 async def retire(connection: Connection, root: str, note: str, departure: bytes | None = None) -> None:
-    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read. ``departure``: its mark, if it goes to live
-    elsewhere. ``UnknownThread``, ``ThreadDeleted``."""
+    """From now on nothing reaches the tree and nothing leaves it here; all of it stays, to be read.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        note: why, for people.
+        departure: its mark, if it goes to live elsewhere.
+
+    Raises:
+        UnknownThread: no thread is the root.
+        ThreadDeleted: it was deleted.
+    """
     if not await members(connection, root):
         raise no_tree(root)
     if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", root) is not None:
@@ -71,37 +95,75 @@ async def retire(connection: Connection, root: str, note: str, departure: bytes 
 
 
 async def mark(connection: Connection, root: str, note: str, *, departed: bool = False) -> None:
+    """Record that a tree is out of service.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        note: why, for people.
+        departed: it left, so that an import may take its place.
+    """
     sql = """INSERT INTO retired (root, note, departed) VALUES ($1, $2, $3)
              ON CONFLICT (root) DO UPDATE SET note = excluded.note, departed = excluded.departed"""
     await connection.execute(sql, root, text(note), 1 if departed else None)
 
 
 async def touch(connection: Connection, threads: list[str]) -> None:
-    """Meet every commit that began before the tree was retired: of the two, the later one begins anew, and sees what the other did."""
+    """Meet every commit that began before the tree was retired: of the two, the later one begins anew, and
+    sees what the other did.
+
+    Args:
+        connection: within a transaction.
+        threads: of the tree.
+    """
     sql = "UPDATE threads SET stamp = stamp WHERE id = ANY($1::text[])"
     await connection.execute(sql, threads)
 
 
 async def unretire(connection: Connection, root: str, departure: bytes | None = None) -> None:
-    """``departure``: it had left, and is taken back: what has left becomes older than what is here."""
+    """Back into service; a tree that is being deleted stays out of it.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        departure: a mark, if it had left and is taken back: what has left becomes older than what is
+            here.
+    """
     sql = "DELETE FROM retired WHERE root = $1 AND root NOT IN (SELECT id FROM tombstones WHERE id = $1)"
     if affected(await connection.execute(sql, text(root))) and departure is not None:
         await generations.lift(connection, root, departure)
 
 
 async def retired(connection: Connection, root: str) -> str | None:
+    """The note of a retired tree; ``None`` while it is in service.
+
+    Args:
+        connection: for one look.
+        root: the id of the root thread.
+    """
     note: str | None = await connection.fetchval("SELECT note FROM retired WHERE root = $1", text(root))
     return note
 
 
 async def out_of_service(connection: Connection, roots: Sequence[str]) -> dict[str, str]:
-    """Root and note of those trees that are."""
+    """Root and note of those trees that are out of service.
+
+    Args:
+        connection: for one look.
+        roots: which are asked about.
+    """
     sql = "SELECT root, note FROM retired WHERE root = ANY($1::text[])"
     rows = await connection.fetch(sql, [text(root) for root in roots])
     return dict(map(tuple, rows))
 
 
 async def members(connection: Connection, root: str) -> list[str]:
+    """The threads of a tree, the oldest first.
+
+    Args:
+        connection: for one look.
+        root: the id of the root thread.
+    """
     rows = await connection.fetch(
         "SELECT id FROM threads WHERE root = $1 ORDER BY created_at, id", text(root)
     )
@@ -109,7 +171,17 @@ async def members(connection: Connection, root: str) -> list[str]:
 
 
 async def remove_some(connection: Connection, root: str, table: str, most: int) -> bool:
-    """Remove rows of a tree from one table; true if there were as many as one transaction may remove, and so may be more."""
+    """Remove rows of a tree from one table.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        table: one of ``TABLES``.
+        most: rows of one transaction.
+
+    Returns:
+        True if there were as many as that, and so may be more.
+    """
     key = TABLES[table]
     sql = f"""DELETE FROM {table} WHERE ({key}) IN (
                 SELECT {key} FROM {table} WHERE thread IN (SELECT id FROM threads WHERE root = $1) LIMIT $2)"""
@@ -117,7 +189,13 @@ async def remove_some(connection: Connection, root: str, table: str, most: int) 
 
 
 async def remove_root(connection: Connection, root: str, most: int) -> bool:
-    """The same for the threads themselves; with the last ones goes what is recorded of the tree as such."""
+    """The same for the threads themselves; with the last ones goes what is recorded of the tree as such.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+        most: rows of one transaction.
+    """
     sql = "DELETE FROM threads WHERE id IN (SELECT id FROM threads WHERE root = $1 LIMIT $2)"
     if affected(await connection.execute(sql, root, most)) == most:
         return True
@@ -127,5 +205,10 @@ async def remove_root(connection: Connection, root: str, most: int) -> bool:
 
 
 async def remove_facts(connection: Connection, root: str) -> None:
-    """What is recorded of a tree as such."""
+    """Remove what is recorded of a tree as such: its catalog and its budget.
+
+    Args:
+        connection: within a transaction.
+        root: the id of the root thread.
+    """
     await connection.execute("DELETE FROM meta WHERE key IN ('catalog.' || $1, 'budget.' || $1)", root)

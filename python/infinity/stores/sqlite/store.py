@@ -1,4 +1,10 @@
-"""The local store: tickets of the core's journal become awaitables."""
+"""The local store: tickets of the core's journal become awaitables.
+
+``local/assembly.py`` opens it; the runtime knows it as ``abc.Store``, which documents its methods. The
+core does not know of asyncio and calls nobody: it signals a descriptor (``wakeup``), and ``_collect``
+takes what has finished. Nothing here may wait for the journal in the event loop, and nothing may drop
+an outcome that carries messages.
+"""
 
 from __future__ import annotations
 
@@ -42,16 +48,29 @@ class JournalStore:
     """
 
     def __init__(self, journal: Journal, wakeup: Wakeup) -> None:
+        """Take an open journal.
+
+        Args:
+            journal: open; it is closed by ``close``.
+            wakeup: watches the ``Wake`` that the journal was opened with. The store registers here,
+                before anybody who is told of what it finished.
+        """
         self._journal = journal
         self._pending: dict[int, tuple[asyncio.Future[Any], bool]] = {}
         self._closing = False
         self.ownership = None
         """The lock of the home is enough."""
+        # Gets messages that became durable for a caller who has gone; the runtime puts them into mailboxes.
         self.orphaned: Callable[[Sequence[Message]], None] = lambda _: None
         wakeup.on_signal(self._collect)
 
     async def examine(self) -> tuple[list[str], dict[str, Any] | None]:
-        """Read everything in the journal, beside all other work; what is wrong with it, for people, and its last repair (``at``, ``damaged``, ``lost``)."""
+        """Read everything in the journal, beside all other work.
+
+        Returns:
+            What is wrong with it, for people, empty if nothing is; and its last repair (``at``,
+            ``damaged``, ``lost``), if there was one.
+        """
         found: dict[str, Any] = msgspec.json.decode(await self._outcome(self._journal.examine))
         return [str(problem) for problem in found["problems"]], found["repaired"]
 
@@ -223,10 +242,12 @@ class JournalStore:
         """Finish what was submitted, then release the file. Later calls raise ``Stopped``."""
         if self._closing:
             return
+        # Nothing new is submitted from here on, so that closing comes to an end.
         self._closing = True
         # In a thread of its own: the journal writes its queue out and checkpoints before it returns.
         await in_thread(self._journal.close)
         self._collect()
+        # The journal is closed: what has no outcome by now was never begun.
         for future, _ in self._pending.values():
             if not future.done():
                 future.set_exception(
@@ -247,6 +268,8 @@ class JournalStore:
         except asyncio.CancelledError:
             # Cancelled in the same turn of the loop in which the outcome came.
             if not future.cancelled() and future.exception() is None:
+                # Its messages are in the inbox and must be in a mailbox as well, or they rest until the next
+                # start.
                 self._left_behind(future.result())
             raise
 
@@ -260,12 +283,15 @@ class JournalStore:
             ticket = submit(*arguments)
         except CoreError as error:
             raise from_core(error) from None
+        # No outcome can come before this line: outcomes are collected in this event loop.
         self._pending[ticket] = future, carries_messages
         return future
 
     def _collect(self) -> None:
+        # All of them, whoever still waits: the descriptor does not signal them again.
         for ticket, value, error in self._journal.finished():
             future, carries_messages = self._pending.pop(ticket)
+            # Its caller has gone.
             if future.done():
                 if error is None and carries_messages:
                     self._left_behind(value)
@@ -275,6 +301,7 @@ class JournalStore:
                 future.set_exception(from_core(error))
 
     def _left_behind(self, value: Any) -> None:
+        # An import answers with a dict, an acceptance with a tuple, others with a list.
         found = value["messages"] if isinstance(value, dict) else value or ()
         messages = [item for item in found if isinstance(item, Message)]
         if messages:

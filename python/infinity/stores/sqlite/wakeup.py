@@ -24,17 +24,30 @@ class Wakeup:
     """
 
     def __init__(self, wake: Wake) -> None:
+        """Watch nothing yet; ``start`` does.
+
+        Args:
+            wake: the core's descriptor, owned by the caller.
+        """
         self.wake = wake
         self._listeners: list[Callable[[], None]] = []
         self._alarms: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def on_signal(self, listener: Callable[[], None]) -> None:
-        """Call it whenever the descriptor became readable, for whatever reason. It must not raise."""
+        """Call this listener whenever the descriptor became readable, for whatever reason.
+
+        Args:
+            listener: runs in the event loop; it must not block, and must not raise.
+        """
         self._listeners.append(listener)
 
     def on_alarm(self, listener: Callable[[], None]) -> None:
-        """Call it when the alarm went off or the wall clock was stepped."""
+        """Call this listener when the alarm went off or the wall clock was stepped.
+
+        Args:
+            listener: as for ``on_signal``; called after those.
+        """
         self._alarms.append(listener)
 
     def start(self) -> None:
@@ -44,6 +57,7 @@ class Wakeup:
             self._loop.add_reader(self.wake.fileno(), self._readable)
 
     def stop(self) -> None:
+        """Watch no longer; what finishes from now on is heard by nobody."""
         if self._loop is not None:
             self._loop.remove_reader(self.wake.fileno())
             self._loop = None
