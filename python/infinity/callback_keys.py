@@ -57,6 +57,7 @@ async def callback_keys(store: Store, now: int) -> list[bytes]:
         DamagedStore: if the record cannot be read.
     """
     keys = await _adopt(store, await _read(store))
+    # The old keys stay behind the new one: callback URLs that they signed may still be used.
     if not keys or now - keys[0].made_at >= RENEW_AFTER:
         keys = [_Key(base64.b64encode(generate_key()).decode(), now), *keys][:KEPT]
         await store.put_meta(META, msgspec.json.encode(keys))

@@ -185,6 +185,7 @@ class Watcher:
         """Forget live events that happened before a durable row which was given already."""
         last = -1
         for place, event in enumerate(self._queue):
+            # Live events before a row that the reader has are of a time that is past for it.
             if event.position is not None and event.position <= self.cursor:
                 last = place
         for _ in range(last + 1):
@@ -209,6 +210,7 @@ class _Topic:
             self.soon = True
             asyncio.get_running_loop().call_soon(self.flush)
         elif self.timer is None and not self.soon:
+            # Live events alone wait a little for more; a row in the same turn takes them along at once.
             self.timer = asyncio.get_running_loop().call_later(LIVE_DELAY, self.flush)
 
     def flush(self) -> None:

@@ -63,4 +63,6 @@ def _first_outgoing() -> int:
     try:
         return int(_OUTGOING.read_text().split()[0])
     except (OSError, ValueError, IndexError):
+        # Another system than Linux, or a container that hides it: then any port that the system gives has to
+        # do.
         return 0

@@ -66,6 +66,7 @@ class RemovedServers:
         urls = sorted(server.base_url for server in self._toolsets.servers)
         record = msgspec.json.encode(urls)
         before = await self._host.store.meta(META)
+        # Every start but those after a change of the configuration ends here, with one read.
         if before == record:
             return 0
         ended = 0

@@ -115,6 +115,7 @@ class SchemaWork:
             item, base = rest.pop()
             if isinstance(item, Mapping):
                 if isinstance(item.get("$id"), str):
+                    # An ``$id`` changes what references below it are relative to.
                     base = urljoin(base, item["$id"])
                     self._anchors.setdefault(base.rstrip("#"), []).append(item)
                 self._bases[id(item)] = base
@@ -318,6 +319,7 @@ def _weight(pattern: str) -> int:
         if repeated is not None:
             least, most = repeated.groups()
             length = repeated.end() - place
+            # Never less than once, so that ``{0}`` hides nothing.
             times = max(int(least), int(most or 0), 1)
             groups[-1] += atom * (times - 1)
             atom *= times

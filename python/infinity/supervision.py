@@ -157,5 +157,6 @@ def _logged(task: asyncio.Task[Any]) -> None:
 
 def _seen(task: asyncio.Task[Any]) -> None:
     _kept.discard(task)
+    # Asked for, or asyncio would complain that nobody did.
     if not task.cancelled():
         task.exception()

@@ -178,6 +178,7 @@ class Chat:
         after = max(position - RECALLED - 1, -1)
         path = f"/v1/threads/{self._thread}/entries?after={after}&limit=1000"
         entries = [each for each in (await self._get(path))["entries"] if each["position"] < position]
+        # Exchanges are counted by what people said: an entry with the id of a message.
         said = [place for place, each in enumerate(entries) if "message_id" in each["meta"]]
         first = said[-EXCHANGES] if len(said) > EXCHANGES else 0
         self._transcript.recall(entries[first:], more=first > 0 or after >= 0)
@@ -238,6 +239,7 @@ class Chat:
     async def _settled(self) -> None:
         """Input has ended: stay while the agent or its tools work, not while it sleeps."""
         while self._transcript.busy or set(self._transcript.calls.values()) - {ASLEEP}:
+            # Cleared first, so that only what comes from now on ends the wait.
             self._quiet.clear()
             await self._quiet.wait()
 
@@ -293,6 +295,8 @@ class Chat:
 
         for attempt in range(RETRIES):
             try:
+                # The address is found anew for each try, because the daemon may have come back on another
+                # port.
                 return check(await self._sent(method, path, options))
             except httpx.TransportError as error:
                 if attempt == RETRIES - 1:

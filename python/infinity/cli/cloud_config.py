@@ -60,6 +60,7 @@ def check(code: Path, as_json: bool) -> None:
     try:
         problems, notices = asyncio.run(_read({**os.environ, "LAMBDA_TASK_ROOT": str(code)}))
     finally:
+        # What was imported from there stays imported; the path must not change what this process finds next.
         sys.path.remove(str(code.absolute()))
     if as_json:
         print_json({"complete": not problems, "problems": problems, "notices": notices})

@@ -69,6 +69,7 @@ def read_outputs(file: Path, agent: str | None) -> Outputs:
         role, _, duty = named.partition(":")
         if duty:
             duties[role] = duty
+        # A role may have several IAM roles that log in as it, one pair for each.
         roles.setdefault(role, []).extend([arn] if arn else [])
     return Outputs(
         store=own.get("AdminUrl", ""),

@@ -37,6 +37,7 @@ def find_daemon(home: Home) -> DaemonState:
         raise Failure(
             f"no daemon is running for {home.path}; start it with 'infinity daemon start'", NOT_RUNNING
         )
+    # The lock is held before the daemon listens, and until it has stopped.
     if not state.address.startswith("http"):
         raise Failure(
             f"the daemon for {home.path} is starting or stopping; try again in a moment", NOT_RUNNING
@@ -191,6 +192,7 @@ def check(response: httpx.Response, *, whole: bool = True) -> Any:
             return body
     except (ValueError, KeyError, TypeError):
         text = f"the daemon answered HTTP {response.status_code}"
+    # A thread that was deleted is as little there as one that never was: the same exit code for scripts.
     if response.status_code == 404 or code == "deleted":
         raise Failure(text, NOT_FOUND)
     raise Failure(text, REFUSED if response.status_code < 500 else FAILED)

@@ -160,6 +160,7 @@ def start(project: Path | None, as_json: bool) -> None:
     running = home.holder()
     if running is None:
         begin(project or Path.cwd(), quiet=as_json)
+        # Read anew: what is printed is what the daemon itself has written down.
         running = find_daemon(home)
     elif not as_json:
         click.echo(f"it runs already: {running}")

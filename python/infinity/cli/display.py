@@ -111,6 +111,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         rows: Plain text, escaped here: colours in a cell would be spelled out. At least one row.
     """
     rows = [[escape_line(cell) for cell in row] for row in rows]
+    # The last column is not padded: it may be long, and nothing stands behind it.
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])

@@ -64,6 +64,8 @@ def doctor(limit: int, repair: bool, as_json: bool) -> None:
             failure.message
         )
         _trying(found, lambda: _examine_database(home, found, repair))
+    # A daemon is asked even if --repair was given: what it says is of use, and the repair is refused with a
+    # reason.
     if connection is not None:
         if repair:
             found.problems.append(
@@ -81,6 +83,7 @@ def _trying(found: Examination, examine: Callable[[], None]) -> None:
     try:
         examine()
     except InfinityError as error:
+        # A part that cannot be examined is a problem, and no reason to leave out the other parts (I14).
         found.problems.append(str(error))
 
 
@@ -119,6 +122,7 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     """Only while nobody else has it. A repair is made whatever would be found."""
     from infinity.local.database import examine_database, learned, repair_database
 
+    # First the repair, then the look: what is reported is the state that it left behind.
     if repair:
         done = repair_database(home)
         rows = ", ".join(f"{count} {table}" for table, count in done.rows.items())

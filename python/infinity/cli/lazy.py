@@ -54,6 +54,7 @@ class LazyGroup(click.Group):
         place = self._lazy.get(name)
         if place is None:
             return None
+        # Only now is the module imported, with everything that the command needs.
         found: click.Command = getattr(import_module(place.module), place.name)
         return found
 

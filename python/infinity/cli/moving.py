@@ -146,6 +146,7 @@ def migrate(thread: str, destination: str, token: str | None, token_file: Path |
     if not token:
         raise click.UsageError("give the other daemon's token: --token-file, or INFINITY_DESTINATION_TOKEN")
     place = urlsplit(destination)
+    # Said and not refused: a network of one's own may be trusted.
     if place.scheme == "http" and place.hostname not in _LOOPBACK:
         click.echo(
             warn(f"{destination} is not encrypted: the conversation and the token can be read on the way"),

@@ -76,6 +76,7 @@ def serve(
     embedded()  # before the module of the toolset, which may print
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     token = os.environ.get(TOKEN_VARIABLE)
+    # Said and not refused: only the operator knows whether the network may be trusted (S1).
     if token is None and host not in ("127.0.0.1", "::1", "localhost"):
         click.echo(
             f"infinity: anybody who reaches {host} may call these tools; set {TOKEN_VARIABLE} to keep strangers out",

@@ -133,6 +133,7 @@ async def _connected(
         async with client.stream("GET", f"{address}/v1/threads/{thread}/events", params=query) as response:
             if response.status_code != 200:
                 await response.aread()
+                # The daemon may be starting or stopping; only a refusal ends the command.
                 if response.status_code >= 500:
                     raise _refused(thread, response)
                 check(response)

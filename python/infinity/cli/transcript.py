@@ -192,6 +192,7 @@ class Transcript:
     def _prompt(self, data: dict[str, Any]) -> None:
         again = data["id"] in self.prompts and not data.get("auth_url")
         self.prompts[data["id"]] = data
+        # The latest of it is kept all the same: it may have changed.
         if again:
             return  # what children ask is said again whenever the stream begins
         if data.get("prompt_kind") == "oauth":

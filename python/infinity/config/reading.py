@@ -209,6 +209,7 @@ def _fields(keys: tuple[str, ...]) -> dict[str, FieldInfo]:
             at = get_args(at)[1]
         else:
             return {}
+        # ``X | None`` is a field that may be left out, and ``X`` what it holds.
         at = next(option for option in _alternatives(at) if option is not type(None))
     return at.model_fields if isinstance(at, type) and issubclass(at, BaseModel) else {}
 
@@ -246,6 +247,7 @@ def _lower(text: str) -> str:
 
 
 def _at(path: Path, keys: tuple[str, ...]) -> str:
+    # Only for the text of an error: a line that cannot be found is left out.
     line = _line(path, keys)
     return f"{path}:{line}" if line else str(path)
 

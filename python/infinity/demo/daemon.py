@@ -129,6 +129,7 @@ class Daemon:
             self._http = None
         if self._process is None:
             return None
+        # Forgotten before it is waited for, so that a second call finds nothing to end.
         process, self._process = self._process, None
         process.send_signal(how)
         try:

@@ -27,6 +27,7 @@ async def watch_repo(repository: str, events: list[str], call: Call) -> str:
 @tools.webhook("/webhook")
 async def github(request: Webhook) -> int:
     """Refuses what GitHub did not sign (S8); gives every event its delivery's id, so that a redelivery is the same event (R3)."""
+    # Compared before the body is read as anything: a stranger's JSON is not even parsed.
     given = request.headers.get("x-hub-signature-256", "")
     if not SECRET or not hmac.compare_digest(given.encode(), signature(SECRET, request.body).encode()):
         say("refused a webhook that is not signed with the shared secret")

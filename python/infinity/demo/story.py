@@ -69,6 +69,8 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
             story.tell()
             tally = story.tally()
         except (TimeoutError, InfinityError, httpx.HTTPError) as error:
+            # Everything that can go wrong in a step; anything else is a mistake in the demo itself, and shows
+            # its traceback.
             timeline.verdict(f"The demo stopped: {error}", good=False)
             log = home / "daemon" / "output.log"
             if log.exists():
@@ -166,6 +168,7 @@ class Story:
         turns = _turns(self.watcher.entries)
         key = self.say(CHAT)
         self.until(lambda entries: _turns(entries) > turns, "the agent's answer")
+        # The daemon has answered already, so that this one can only be a repeat.
         self.say(CHAT, key=key)
 
     def crash(self) -> None:

@@ -35,6 +35,7 @@ class Tally:
     def applied(self) -> Counter[str]:
         """How often history holds each accepted message."""
         found: Counter[str] = Counter()
+        # A set: what was posted again under its key is the same message.
         for key, text in set(self.said):
             found[key] = sum(_says(entry, text) for entry in self.entries)
         for call in set(self.results):

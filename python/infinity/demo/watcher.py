@@ -77,6 +77,7 @@ class Watcher:
                     name, _, value = line.partition(":")
                     fields[name] = value.removeprefix(" ")
                     continue
+                # The cursor moves on only with a whole event: one that was cut off comes again.
                 if "data" in fields:
                     self._cursor = fields.get("id", self._cursor)
                     yield fields.get("event", "message"), json.loads(fields["data"])

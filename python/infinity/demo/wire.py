@@ -84,6 +84,7 @@ class Wire:
         callback = json.loads(body)
         status = self._post(path, body, callback, again=False)
         if status == 200 and callback["type"] == "tool_result" and callback["id"] == self.repeat:
+            # Once: later deliveries of the same result pass as they are.
             self.repeat = None
             for _ in range(REPEATS):
                 self._post(path, body, callback, again=True)

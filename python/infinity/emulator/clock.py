@@ -126,6 +126,7 @@ class Timeline:
 
     def _ring(self) -> None:
         now = self.now()
+        # What rings may set alarms that are due already; they ring in the same round.
         while self._alarms and self._alarms[0][0] <= now:
             act = heapq.heappop(self._alarms)[2].act
             if act is not None:

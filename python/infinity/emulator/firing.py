@@ -83,6 +83,7 @@ class Firing:
     def _request(self, schedule: Schedule, execution: str, attempt: int) -> dict[str, Any]:
         target = schedule.target
         text = _filled(target.get("Input") or "", schedule, execution, attempt)
+        # A templated target: the request is made of the target's own fields, and ``Input`` is the body alone.
         if target["Arn"] != SEND_MESSAGE:
             group = (target.get("SqsParameters") or {}).get("MessageGroupId")
             request = {"QueueUrl": self._url(target["Arn"]), "MessageBody": text}
@@ -102,6 +103,7 @@ class Firing:
         if letters is None:
             log.warning("schedule %s was dropped: %s", schedule.arn, error)
             return
+        # The names and values that Scheduler documents for its dead letters; what alarms and people look for.
         words = {
             "ERROR_CODE": error.code,
             "ERROR_MESSAGE": error.message,

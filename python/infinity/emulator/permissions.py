@@ -124,6 +124,7 @@ class Permissions:
         group = request.query.get("groupName") or document.get("GroupName") or "default"
         name = request.segments[-1]
         yield _Asked(f"scheduler:{operation}", self._place.arn("scheduler", f"schedule/{group}/{name}"), {})
+        # To hand a role to a service is a permission of its own, and the one that is most easily forgotten.
         role = (document.get("Target") or {}).get("RoleArn")
         if role:
             yield _Asked("iam:PassRole", role, {"iam:PassedToService": "scheduler.amazonaws.com"})

@@ -83,6 +83,7 @@ class JsonService(ABC):
             arguments = json.loads(request.body or b"{}")
         except ValueError:
             arguments = None
+        # Before the operation is called, so that every operation may rely on an object.
         if not isinstance(arguments, dict):
             raise AwsError("SerializationException", "The request's body is not a JSON object.")
         result = self.operations[operation](arguments)
@@ -164,6 +165,7 @@ def error_document(error: AwsError, request_id: str, wrapped: bool) -> bytes:
         request_id: Any; a caller may report it.
         wrapped: As the query protocol has it, or bare, as S3.
     """
+    # Escaped: a key or a name in a refusal may hold anything that a client sent.
     inner = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
     inner += "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in error.fields.items())
     if wrapped:

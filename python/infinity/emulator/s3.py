@@ -151,6 +151,7 @@ class S3:
             )
         if len(key.encode()) > 1024:
             raise AwsError("KeyTooLongError", "Your key is too long")
+        # Conditions and the write are one step here: nothing is awaited in between.
         if request.headers.get("if-none-match") == "*" and key in inside:
             raise AwsError(
                 "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412
@@ -186,6 +187,7 @@ class S3:
 
     def _list(self, bucket: str, query: Mapping[str, str]) -> Reply:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        # The service's own page size: a client that asks for more has to follow the token all the same.
         most = min(int(query.get("max-keys", 1000)), 1000)
         after = query.get("continuation-token") or query.get("start-after", "")
         entries: list[str] = []

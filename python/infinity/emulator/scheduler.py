@@ -71,6 +71,7 @@ class Scheduler(RestJsonService):
         schedule = Schedule(name, group, arn, given, due, created_at, created_at)
         self._schedules[group, name] = schedule
         if schedule.enabled:
+            # At once if it is overdue: nobody was there to fire it, and it must not be lost.
             schedule.alarm = self._timeline.at(max(due, now), lambda: self._fire(schedule))
 
     # requests
@@ -142,6 +143,7 @@ class Scheduler(RestJsonService):
         schedule = self._found(name, group)
         if schedule.alarm is not None:
             schedule.alarm.cancel()
+        # As if it were new: one that has fired fires again at its new time.
         schedule.given, schedule.due_at, schedule.fired = given, due, False
         schedule.modified_at = self._timeline.now()
         self._arm(schedule)
@@ -182,6 +184,7 @@ class Scheduler(RestJsonService):
         schedule.alarm = None
         if not schedule.enabled:
             return
+        # See the class: nothing can be relied on for a time that is past.
         if schedule.due_at < self._timeline.now():
             self.missed += 1
             schedule.fired = True

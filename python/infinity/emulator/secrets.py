@@ -82,6 +82,7 @@ class SecretsManager(JsonService):
 
     def _get(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         secret = self._found(arguments)
+        # A secret without a value is answered like one that does not exist.
         if not secret.content:
             raise _no_value()
         return {

@@ -103,6 +103,7 @@ class Front:
         try:
             scope = scope_of(request)
             key = scope.access_key if scope is not None else ""
+            # An unknown key is checked against the emulator's own, and refused for its name.
             caller = self._permissions.credentials(key) or self._credentials
             verify(request, caller, service.name, self._region, times)
         except SignatureRefused as refused:
@@ -152,6 +153,7 @@ def _guess(request: Request) -> str:
 
 async def read(arrived: web.Request) -> Request:
     """Read an aiohttp request whole; header names become lower case."""
+    # Repeated headers are joined as the signature joins them.
     headers = {name.lower(): ",".join(arrived.headers.getall(name)) for name in arrived.headers}
     return Request(arrived.method, arrived.raw_path, headers, await arrived.read())
 

@@ -97,6 +97,7 @@ def verify(
             Refusal.INCOMPLETE, f"Authorization header does not follow SigV4: {text[:100]!r}"
         )
     _check_claims(request, scope, credentials, service, region, times)
+    # Hashed anew: a body that was changed on the way must not pass with the old signature.
     payload = _payload_hash(request)
     if payload is None:
         raise SignatureRefused(
@@ -125,6 +126,7 @@ def _check_claims(
     token = request.headers.get("x-amz-security-token")
     if scope.access_key != credentials.access_key or token != credentials.session_token:
         raise SignatureRefused(Refusal.UNKNOWN_KEY, "The security token included in the request is invalid.")
+    # A client for another region would work here and fail on AWS, so it is refused.
     if (scope.region, scope.service) != (region, service):
         raise SignatureRefused(
             Refusal.MISMATCH,

@@ -65,6 +65,7 @@ def restore(aws: Emulator, document: dict[str, Any]) -> None:
     if document.get("version") != VERSION:
         raise ValueError(f"it is of version {document.get('version')!r}, and this one reads {VERSION}")
     for kept in document["queues"]:
+        # Queues first in any order: dead-letter queues are found by name when they are needed.
         aws.sqs.create(kept["name"], **kept["given"])
         _fill(aws.sqs.queue(kept["name"]), kept)
     for kept in document["tables"]:
@@ -84,8 +85,10 @@ def _queue(queue: Queue) -> dict[str, Any]:
     messages = []
     for message in queue.messages():
         kept = asdict(message)
+        # Whoever had it is gone with the process.
         flying = kept.pop("in_flight")
         messages.append(kept | ({"visible_at": 0} if flying else {}))
+    # A message that was sent within five minutes before the stop is still a repeat after the start.
     sent = [[*key, at, message.id, message.sequence] for key, (at, message) in queue.sent()]
     return {"name": queue.name, "given": dict(queue.settings.given), "messages": messages, "sent": sent}
 

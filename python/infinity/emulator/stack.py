@@ -69,6 +69,7 @@ class Emulator:
         self._port = port
         self._changed = asyncio.Condition()
         self._telling: asyncio.Task[None] | None = None
+        # The address is asked for when a URL is made: the port is known once the server listens.
         self.sqs = Sqs(self.timeline, region, account, lambda: self.endpoint)
         self.dynamodb = DynamoDb(self.timeline, region, account)
         self.s3 = S3(self.timeline)

@@ -112,6 +112,8 @@ class TreeCatalog:
             msgspec.json.encode(tool)
         except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
             raise
+        # The validator is native code, and its panics are no ``Exception``. One bad schema must not take
+        # every tool away.
         except BaseException as error:  # noqa: BLE001  panics of the validator are no Exception
             why = str(error) if isinstance(error, ToolsetError) else type(error).__name__
             self.problems.append(f"{definition.toolset}: tool {definition.name!r} is not offered: {why}")
@@ -185,6 +187,7 @@ class TreeCatalogs:
             await asyncio.wait((self._completing,))
 
     async def of(self, root: str) -> TreeCatalog:
+        # On a store that others write, too, the tree may have been given other tools since.
         digest = self._digests.get(root) if self._alone else None
         if digest is None:
             stored = await self._store.meta(f"catalog.{root}")
@@ -242,6 +245,7 @@ class TreeCatalogs:
         if not self._alone or root in self._incomplete or len(self._incomplete) >= KEPT_TREES:
             return
         self._incomplete.add(root)
+        # The count begins anew with each tree that waits: the servers may have been started for it.
         self._tries = 0
         if self._completing is None:
             self._completing = spawn(self._complete(), "tools of servers that start")

@@ -342,6 +342,8 @@ class Functions:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is its result
             log.warning("tool %s failed in call %s: %s", tool.name, call_id, type(error).__name__)
+            # The model reads why, in a sentence; the log has the type only, because an error's text may hold
+            # arguments (S9).
             text = error_text(tool.name, error)
         return Result(call_id=call_id, content=text_blocks(text))
 

@@ -29,6 +29,7 @@ class ArgumentSchema:
     __slots__ = ("_validator", "_work")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
+        # A copy, because the count of work knows the schema's parts by their identity.
         own = dict(schema)
         try:
             self._work = SchemaWork(own)

@@ -157,6 +157,7 @@ class InfinityAgent(Construct):
     def _allow(self) -> None:
         queues, stores = self.queues, self.stores
         for name, each in self.functions.items():
+            # Every function may wake a thread: whatever it puts on record must be found (I7).
             permissions.send(each.role, queues.inbox)
             if name != "relay":
                 self._connect(each)
@@ -265,6 +266,7 @@ def _open_doors(options: Options) -> tuple[str, ...]:
 
 
 def _duties(options: Options) -> list[Duty]:
+    # On Lambda memory decides the share of a CPU as well, and so how long a caller waits.
     small = 512
     share = dict.fromkeys(_open_doors(options), options.reserve or 0)
     return [

@@ -105,6 +105,7 @@ class AgentFunction(Construct):
         options = deployment.options
         self.duty = duty
         self._variables = {"INFINITY_LOG_LEVEL": options.log_level, **variables}
+        # Made here and not by Lambda at the first line: one that Lambda makes is kept for ever.
         log = log_group(self, options.log_days)
         self.role = iam.Role(
             self,

@@ -110,6 +110,7 @@ class Stores(Construct):
             deletion_protection_enabled=options.keep,
             kms_encryption_key=options.key.key_arn if options.key else None,
         )
+        # For replacement, too: a changed property must not take the conversations with it.
         kept = CfnDeletionPolicy.RETAIN if options.keep else CfnDeletionPolicy.DELETE
         cluster.cfn_options.deletion_policy = kept
         cluster.cfn_options.update_replace_policy = kept

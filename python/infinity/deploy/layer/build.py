@@ -98,6 +98,7 @@ def build(order: Order) -> Layer:
         file = order.into / f"infinity-layer-{wheel.version}-{order.python.tag}-{wheel.architecture}.zip"
         zipped, unpacked = pack(root, file)
         largest = _largest(python)
+    # Found out when it is packed; a zip that no function can use must not lie around.
     if unpacked > UNPACKED:
         file.unlink()
         most = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in largest[:5])

@@ -111,6 +111,7 @@ def _command(
         "--no-compile",
     ]
     command += ["--root-user-action=ignore", "--no-warn-conflicts", "--upgrade", "--target", str(target)]
+    # Nothing is built here: what this machine compiles would be for this machine.
     command += ["--only-binary=:all:", "--python-version", str(python), "--implementation", "cp"]
     platforms = [f"manylinux2014_{wheel.architecture}"]
     platforms += [

@@ -70,6 +70,7 @@ def interpreter_of(version: PythonVersion, named: Path | None) -> Path:
     """
     candidates = [named] if named else [Path(sys.executable), *_around(version)]
     for candidate in candidates:
+        # Asked and not read from its name: links and wrappers are named as they like.
         if _version(candidate) == version:
             return candidate
     if named:

@@ -78,6 +78,7 @@ async def run(started: Started, events: Sequence[Any]) -> Ran:
             broken = await _first(api.ready, process)
             ran = Ran(time.perf_counter() - began, [], [], broken)
             for event in () if broken else events:
+                # Before the event is given, or the rest of the one before would be taken for this one's.
                 rested.clear()
                 asked = time.perf_counter()
                 deadline = int((time.time() + _SECONDS) * 1000)

@@ -53,6 +53,7 @@ def read_wheel(path: Path, python: PythonVersion) -> Wheel:
         raise ConfigError(
             f"{path.name} is a wheel of {named['name']}, not of {DISTRIBUTION}; name others in a file with --requirements"
         )
+    # By the name first, as pip does; what the files really are is looked at when the layer is built.
     _check_interface(path.name, named, python)
     architecture = _architecture(path.name, named["platform"].split("."), python)
     try:

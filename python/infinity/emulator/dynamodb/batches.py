@@ -41,6 +41,7 @@ class Batches:
                 changes.append(planned("Put" if kind == "PutRequest" else "Delete", table, request))
         if len({(change.table.name, change.key) for change in changes}) != count:
             raise bad("Provided list of item keys contains duplicates")
+        # All are planned before the first is made: a bad one refuses the whole batch.
         for change in changes:
             if self._service.writing:
                 change.make()

@@ -178,6 +178,7 @@ def _function(parser: Parser) -> Condition:
         return lambda item: (found(item, path) is not None) == wanted
     subject = _operand(parser)
     parser.expect(",")
+    # Seen before the operand is read: DynamoDB refuses a literal of the wrong kind, whatever the item holds.
     literal = parser.placeholders.values.get(parser.peek())
     other = _operand(parser)
     parser.expect(")")

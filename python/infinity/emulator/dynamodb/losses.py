@@ -73,6 +73,7 @@ def _again(attempt: Attempt) -> None:
 
 
 def _service(attempt: Attempt) -> DynamoDb:
+    # Late, because the service imports this package's parts.
     from .service import DynamoDb
 
     assert isinstance(attempt.service, DynamoDb), "only DynamoDB's writes can be lost or late"

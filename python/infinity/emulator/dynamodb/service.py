@@ -167,6 +167,7 @@ class DynamoDb(JsonService):
             ``ConsumedCapacity`` if it was asked for.
         """
         block = 4096 if kind == "read" else 1024
+        # At least one, also for an item that is not there: reading nothing is paid for.
         units = max(1, -(-size // block)) * factor
         self.units[kind] += units  # type: ignore[assignment]
         if arguments.get("ReturnConsumedCapacity", "NONE") == "NONE":
@@ -249,6 +250,7 @@ class DynamoDb(JsonService):
                 if wanted not in _EVERY_RETURN
                 else "ReturnValues can only be ALL_OLD or NONE"
             )
+        # Everything that may refuse comes before the change is made.
         change = planned(kind, self.asked(arguments), arguments)
         if self.writing:
             change.make()

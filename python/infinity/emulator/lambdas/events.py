@@ -74,6 +74,7 @@ class Events:
 
     async def _handle(self, function: Function, payload: bytes) -> None:
         accepted_at, throttled, outcome = self._timeline.now(), 0, None
+        # Three attempts in all; a throttled one is not an attempt.
         for pause in (*RETRIES_AFTER_MS, None):
             while True:
                 try:

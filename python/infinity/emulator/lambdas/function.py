@@ -100,6 +100,7 @@ class Function:
         if most is not None and self.running >= most:
             reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
             raise AwsError("TooManyRequestsException", "Rate Exceeded.", 429, Reason=reason)
+        # Counted before anything is awaited: two invocations must not take the last place.
         self.running += 1
         self.invocations += 1
         environment = self._environment()

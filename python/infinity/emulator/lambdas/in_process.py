@@ -80,6 +80,7 @@ class InProcess:
         try:
             if self._handler is None:
                 self._handler = settings.start() if settings.start is not None else _callable(settings)
+            # Through JSON both ways, so that what could not travel to a real function fails here as well.
             result = await _run(self._handler, json.loads(invocation.payload or b"null"), context)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the function's error
             trace = traceback.format_exception(error)

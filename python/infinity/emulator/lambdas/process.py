@@ -56,6 +56,7 @@ class Process:
         try:
             return await self._run(invocation)
         finally:
+            # An environment that has ended keeps neither its API server nor its reader.
             if not self.alive:
                 await self.close()
 

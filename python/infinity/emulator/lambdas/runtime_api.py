@@ -111,6 +111,8 @@ class RuntimeApi:
 
     def _end(self, request: web.Request, outcome: Outcome) -> web.Response:
         current = self._current
+        # A report of an invocation that is over already, or of none: the runtime client is told so, as on
+        # Lambda.
         if current is None or current[0] != request.match_info["id"] or current[1].done():
             body = json.dumps({"errorType": "InvalidRequestID", "errorMessage": "Invalid request ID"})
             return web.Response(status=400, text=body, content_type="application/json")

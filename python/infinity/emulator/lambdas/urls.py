@@ -91,6 +91,7 @@ class FunctionUrl:
                 413, f"Request must be smaller than {MAX_PAYLOAD} bytes for the InvokeFunction operation"
             )
         if self.auth == "AWS_IAM":
+            # As in ``service.Front``: either clock may be the caller's.
             times = (self._timeline.now(), WallClock().now())
             try:
                 verify(request, self._credentials, "lambda", self._region, times)

@@ -51,6 +51,7 @@ class Database:
         """
         binaries = _binaries()
         self._prepare()
+        # Data that is there is used as it is, whatever made it; PostgreSQL itself refuses another version's.
         if not (self._data / "PG_VERSION").exists():
             await self._initialise(binaries)
         options = [*_OPTIONS, f"unix_socket_directories={self._sockets}"]
@@ -90,6 +91,7 @@ class Database:
         self._sockets = self._socket_directory()
         if self._user is None:
             return
+        # PostgreSQL would fail later, with a message that names neither the user nor the directory.
         for parent in self._directory.parents:
             if not parent.stat().st_mode & 0o001:
                 raise ConfigError(

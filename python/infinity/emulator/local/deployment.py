@@ -129,6 +129,7 @@ class Deployment:
         inbox = self._queue("infinity-inbox.fifo", SIX * plan.timeout, (dead, plan.receives))
         delay = self._queue("infinity-delay", SIX * RELAY, (late, 100))
         output = self._queue(OUTPUT, 30)
+        # If it is there, it was restored from the last run, with what it held.
         if TABLE not in [table.name for table in aws.dynamodb.tables()]:
             aws.dynamodb.create(TABLE, "pk", "sk", expires="expires")
         if BUCKET not in aws.s3.buckets():
@@ -186,6 +187,7 @@ class Deployment:
         variables = {}
         for name, toolset in self._plan.toolsets.items():
             calls, called = f"infinity-calls-{name}", _function_name(name)
+            # A table for each toolset: which calls ran must outlive the process (SRV-6).
             if calls not in [table.name for table in self.aws.dynamodb.tables()]:
                 self.aws.dynamodb.create(calls, "call", expires="expires")
             function = self.aws.lambdas.create(

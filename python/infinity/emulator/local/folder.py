@@ -82,6 +82,8 @@ class Folder:
         kept = self._read(self._settings) or {}
         earlier: dict[str, int] = kept.get("ports", {})
         names = [*PORTS, *more]
+        # Ports of toolsets that are gone are kept: should they come back, conversations know them under this
+        # address.
         ports = {**earlier, **{name: wanted.get(name) or earlier.get(name) for name in names}}
         taken = {port for port in ports.values() if port}
         for name in names:

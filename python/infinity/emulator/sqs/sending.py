@@ -129,6 +129,7 @@ def digest(text: str) -> str:
 def attributes_digest(attributes: Mapping[str, Any]) -> str:
     """As SQS works it out, so that a client may compare."""
     parts = bytearray()
+    # The order and the length prefixes are part of what clients compare.
     for name in sorted(attributes):
         value = attributes[name]
         binary = value["DataType"].startswith("Binary")

@@ -181,6 +181,7 @@ class Sqs(JsonService):
         queue = self._asked(arguments)
         changes: dict[str, str] = arguments.get("Attributes") or {}
         given = {**queue.settings.given, **changes}
+        # An empty policy takes the dead-letter queue away; attributes that are not named stay as they were.
         if given.get("RedrivePolicy") == "":
             del given["RedrivePolicy"]
         queue.settings = Settings.of(queue.name, given)
@@ -206,6 +207,7 @@ class Sqs(JsonService):
 
     def _send_batch(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         size = sum(size_of(entry) for entry in arguments.get("Entries") or [])
+        # The sum counts, even if each message would be taken alone.
         if size > MAX_BYTES:
             message = f"Batch requests cannot be longer than {MAX_BYTES} bytes. You have sent {size} bytes."
             raise AwsError("BatchRequestTooLong", message)
@@ -222,6 +224,7 @@ class Sqs(JsonService):
                 result = each({**entry, "QueueUrl": queue.name}) or {}
             except AwsError as error:
                 code = QUERY_CODES.get(error.code, error.code)
+                # One entry that is refused leaves the others as they are: the caller must look at each.
                 failed.append(
                     {"Id": entry["Id"], "SenderFault": True, "Code": code, "Message": error.message}
                 )
@@ -274,6 +277,8 @@ class Sqs(JsonService):
                     now = self._timeline.now()
                     if until is not None and now >= until:
                         break
+                    # Woken by whatever comes first: the end of the wait, or a message that becomes visible
+                    # again.
                     times = [time for time in (until, queue.next_visible()) if time is not None]
                     alarm = self._timeline.at(min(times), changed.set) if times else None
                     try:
