@@ -10,8 +10,10 @@ from typing import Any
 
 
 def whole(text: str) -> str:
-    """Join the surrogate pairs of a text and replace lone halves; nearly always the very same object is given
-    back.
+    """Join the surrogate pairs of a text and replace lone halves with U+FFFD.
+
+    Args:
+        text: Any; nearly always the very same object is given back.
     """
     if text.isascii():
         return text
@@ -25,6 +27,9 @@ def whole(text: str) -> str:
 
 def whole_value(value: Any) -> Any:
     """Apply ``whole`` to every text and key of a JSON value.
+
+    Args:
+        value: Decoded JSON. Lists and objects are copied.
 
     Raises:
         RecursionError: for what is nested beyond Python's limit.

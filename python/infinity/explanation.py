@@ -241,6 +241,7 @@ _TIMERS = {"retry": "the model is asked again by itself"}
 
 
 def _state(status: str, reasons: list[Reason], pending: bool) -> str:
+    # What is recorded wins over what the thread would otherwise wait for.
     if status in ("closed", "stopped"):
         return status
     kinds = {reason.kind for reason in reasons}

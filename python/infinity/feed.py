@@ -82,7 +82,7 @@ class Watcher:
         self._something = asyncio.Event()
 
     def restart(self, cursor: int) -> None:
-        """Nothing was handed over yet: begin behind another cursor after all."""
+        """Begin behind another cursor after all. Nothing may have been handed over yet."""
         self.cursor, self.reading = cursor, True
 
     def offer(self, event: FeedEvent, view_type: str | None) -> None:
@@ -139,7 +139,15 @@ class Watcher:
         return found
 
     def read(self, events: list[FeedEvent]) -> None:
-        """A page that was read from the store behind the cursor."""
+        """Take a page that was read from the store.
+
+        Args:
+            events: Rows behind the cursor, in order. Fewer than ``page`` of them are the end of what is
+                stored.
+
+        Raises:
+            DamagedStore: if rows are missing that later ones must follow.
+        """
         whole = len(events) == self.page
         if events:
             last = events[-1].position

@@ -58,8 +58,10 @@ def is_id(text: str) -> bool:
 
 
 def is_user(text: str) -> bool:
-    """Whether this can be a ``user_id``: opaque, as identity providers issue it (``auth0|5f7c…``, ``o'brien@example.com``).
+    """Whether a text can be a ``user_id``: opaque, as identity providers issue it (``auth0|5f7c…``,
+    ``o'brien@example.com``).
 
-    It reaches tool servers and logs, so control, format and bidirectional characters are refused: nothing in it is invisible.
+    It reaches tool servers and logs, so control, format and bidirectional characters are refused: nothing
+    in it is invisible (S12).
     """
     return 1 <= len(text) <= MAX_USER and is_visible(text) and bool(text.strip())

@@ -159,7 +159,11 @@ class SchemaWork:
         return found if name == "$recursiveRef" else found[:1]
 
     def own(self, schema: Mapping[str, Any]) -> int:
-        """Steps of the schema's own keywords with one value, whatever it is."""
+        """Steps of a schema's own keywords with one value, whatever the value is.
+
+        Args:
+            schema: A part of the schema that this object was made for.
+        """
         steps = self._own.get(id(schema))
         if steps is None:
             steps = 1 + len(schema) + len(_list(schema.get("enum"))) // 4 + len(_list(schema.get("required")))

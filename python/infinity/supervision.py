@@ -44,6 +44,10 @@ def spawn(
 def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
     """Begin a task whose outcome others wait for, or nobody any more: what it raises is theirs, and is not
     logged.
+
+    Args:
+        work: Begun in the current event loop, at its next turn.
+        name: For who looks at tasks.
     """
     return _begin(work, name, _seen, None)
 
@@ -82,7 +86,12 @@ def tend(
 
 
 def survivable(error: BaseException) -> bool:
-    """Whether the current task goes on after this: after all but its own cancellation. What it waits for may be cancelled by others."""
+    """Whether the current task goes on after an error: after all but its own cancellation.
+
+    Args:
+        error: What was caught. A ``CancelledError`` may be of something that the task waited for, which
+            others cancelled.
+    """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() == 0

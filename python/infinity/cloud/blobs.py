@@ -104,7 +104,12 @@ class BlobStore:
 
 
 def is_claim_of(key: str, thread: str) -> bool:
-    """Whether this is the key of a message's body that was put for this thread."""
+    """Whether a key is that of a message's body which was put for this thread.
+
+    Args:
+        key: From a queue, and so from anybody who may send to it (S6).
+        thread: Which the message says it is for.
+    """
     found = _KEY.fullmatch(key)
     return found is not None and key.startswith("claims/") and found["thread"] == _digest(thread)
 

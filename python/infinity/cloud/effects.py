@@ -60,13 +60,24 @@ class PostCommit:
     # abc.Mailbox
 
     def put(self, messages: Sequence[Message]) -> None:
-        """Messages without a place are in the inbox queue already, which wakes their thread by itself."""
+        """Note a wake for each message that a commit put into an inbox.
+
+        Args:
+            messages: Those without a place (``seq`` 0) are in the inbox queue already, which wakes their
+                thread by itself.
+        """
         for message in messages:
             if message.seq:
                 current_effects().wakes[message.thread] = message.id
 
     def give_back(self, messages: Sequence[Message]) -> None:
-        """Due before what their thread has in the queue, which waits while this invocation has the thread. The wake is for one that breaks off."""
+        """Take back messages that are due before what their thread has in the queue.
+
+        The queue waits while this invocation has the thread. The wake is for an invocation that breaks off.
+
+        Args:
+            messages: In order; ``returned`` gives them to the batch.
+        """
         self.put(messages)
         for message in messages:
             self._returned.setdefault(message.thread, []).append(message)
@@ -96,7 +107,13 @@ class PostCommit:
     # abc.Alarm
 
     def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
-        """A schedule of one that was taken back stays, and wakes for nothing."""
+        """Note timers whose alarms are to be set after the commit.
+
+        Args:
+            thread: Whose timers they are.
+            timers: Ids with their times, in milliseconds since the epoch.
+            cancelled: Ids of timers that are over. A schedule of one stays, and wakes for nothing.
+        """
         for id in cancelled:
             current_effects().timers.pop((thread, id), None)
         for id, due_at in timers:

@@ -209,7 +209,14 @@ def open(record: Mapping[str, Any]) -> Envelope:
 
 
 def woken(body: str) -> str | None:
-    """The thread that a message of the delay queue wakes; ``None`` if it is no wake."""
+    """The thread that a message of the delay queue wakes.
+
+    Args:
+        body: Of the message; anything may be in it.
+
+    Returns:
+        ``None`` if it is no wake.
+    """
     opened = open({"body": body, "messageId": ""})
     return opened.thread if isinstance(opened, Wake) else None
 

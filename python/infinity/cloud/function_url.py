@@ -133,7 +133,21 @@ class EventBody(Body):
         self._encoded = encoded
 
     async def read_up_to(self, most: int, rule: str | None = None) -> tuple[bytes, bool]:
-        """What is larger is not decoded but for its beginning; what is no Unicode is left as it is, to be refused as bad UTF-8 by whoever parses it."""
+        """The body, as far as it is not larger than allowed.
+
+        What is larger is not decoded but for its beginning; what is no Unicode is left as it is, to be
+        refused as bad UTF-8 by whoever parses it.
+
+        Args:
+            most: Bytes that are allowed.
+            rule: Id of the rule that a refusal names.
+
+        Returns:
+            Bytes, and whether they are all there is.
+
+        Raises:
+            BadRequest: if the event says that it is base64, and it is not.
+        """
         text = self._text
         # Four characters of base64 are three bytes at most, one of text at least.
         if len(text) > (most * 4 // 3 + 4 if self._encoded else most):

@@ -57,21 +57,45 @@ def agent(event: Event, context: Context) -> dict[str, Any]:
 
 
 def receiver(event: Event, context: Context) -> dict[str, Any]:
-    """Handle a callback of a tool server: durable in the queue first, then 200 (CB-3)."""
+    """Handle a callback of a tool server: durable in the queue first, then 200 (CB-3).
+
+    Args:
+        event: A Function URL event, from anybody.
+        context: Lambda's.
+
+    Returns:
+        The response; a refusal is one as well.
+    """
     from .function_url import receive
 
     return _run(lambda host: receive(host, event), "store inbox_queue table keys")
 
 
 def api(event: Event, context: Context) -> dict[str, Any]:
-    """Handle a request of a client (``/v1``)."""
+    """Handle a request of a client (``/v1``).
+
+    Args:
+        event: A Function URL event.
+        context: Lambda's.
+
+    Returns:
+        The response; a refusal is one as well.
+    """
     from .function_url import serve
 
     return _run(lambda host: serve(host, event), "store inbox_queue table public_url keys tools")
 
 
 def relay(event: Event, context: Context) -> dict[str, Any]:
-    """Handle a batch of the delay queue: wakes whose time has come move to the inbox queue."""
+    """Handle a batch of the delay queue: wakes whose time has come move to the inbox queue.
+
+    Args:
+        event: An SQS event with ``Records``.
+        context: Lambda's.
+
+    Returns:
+        ``batchItemFailures``: the wakes that could not be forwarded.
+    """
     from .relay import forward, open_relay
 
     async def invocation() -> dict[str, Any]:
@@ -85,6 +109,13 @@ def relay(event: Event, context: Context) -> dict[str, Any]:
 def dead_letters(event: Event, context: Context) -> dict[str, Any]:
     """Handle a batch of the inbox queue's dead letters: they are kept in the database, and people are told
     (I2).
+
+    Args:
+        event: An SQS event with ``Records``.
+        context: Lambda's.
+
+    Returns:
+        ``batchItemFailures``: what could not be kept stays in the dead-letter queue.
     """
     from .dead_letters import keep
 
@@ -92,7 +123,15 @@ def dead_letters(event: Event, context: Context) -> dict[str, Any]:
 
 
 def sweep(event: Event, context: Context) -> dict[str, Any]:
-    """Handle the schedule of the sweep: threads whose wake was lost are woken, deletions go on."""
+    """Handle the schedule of the sweep: threads whose wake was lost are woken, deletions go on.
+
+    Args:
+        event: Of the schedule; nothing in it is read.
+        context: Lambda's; its remaining time bounds the sweep.
+
+    Raises:
+        StoreError: if a part of it failed, so that Lambda counts an error.
+    """
     from .sweep import wake_overdue
 
     return _run(lambda host: wake_overdue(host, _remaining(context)), "store inbox_queue table public_url")
@@ -109,8 +148,11 @@ class _Process:
 
 
 def observe(wrap: Callable[[Observer], Observer]) -> None:
-    """Put an observer in front of the host's own, before the first invocation: tracing, or what ends the
-    process in tests.
+    """Put an observer in front of the host's own: tracing, or what ends the process in tests.
+
+    Args:
+        wrap: Gets the host's observer, and gives the one that is to stand before it. Call this before the
+            first invocation: a host that is open keeps the observer that it has.
     """
     _Process.wrap = wrap
 

@@ -128,6 +128,10 @@ class HintTable:
     async def seen(self, thread: str, id: str) -> bool:
         """Whether a message is known to be applied.
 
+        Args:
+            thread: Whose message it is.
+            id: The message's id.
+
         Returns:
             ``True``: it was applied, for certain. ``False``: it is not known here; **ask the database**,
             because an id that is missing is not a new one (R1).
@@ -210,11 +214,24 @@ class HintTable:
     # -- toolsets
 
     async def toolset(self, base_url: str) -> bytes | None:
-        """The last copy, for when its server cannot be reached (DISC-6); ``None`` if there is none, or it cannot be had."""
+        """The last copy of a server's definitions, for when it cannot be reached (DISC-6).
+
+        Args:
+            base_url: Of the server, as configured.
+
+        Returns:
+            What ``put_toolset`` was given; ``None`` if there is none, or it cannot be had.
+        """
         return await self._hint("toolset", base_url, self._toolset(base_url))
 
     async def put_toolset(self, base_url: str, copy: bytes) -> None:
-        """Lost: an older copy serves on bad days. Late: a newer one is overwritten, until the next change or process. Repeated: nothing."""
+        """Keep a copy of a server's definitions.
+
+        Args:
+            base_url: Of the server, as configured.
+            copy: ``Toolset.to_json``. Lost: an older copy serves on bad days. Late: a newer one is
+                overwritten, until the next change or process. Repeated: nothing.
+        """
         await self._hint("put_toolset", base_url, self._put_toolset(base_url, copy))
 
     async def _toolset(self, base_url: str) -> bytes | None:
@@ -383,13 +400,23 @@ class HintTable:
         return None if found is None else _said(found)
 
     async def mark_said(self, thread: str, marks: tuple[tuple[int, str], ...]) -> None:
-        """Of two at once one is lost; the next one is as good."""
+        """Keep the ids of some counted messages, by which the database can tell how far the thread has come.
+
+        Args:
+            thread: Whose count it is.
+            marks: Numbers with the ids of their messages, the latest last. Of two writers at once one is
+                lost, and the next mark is as good.
+        """
         values = {"marks": text(msgspec.json.encode(marks).decode())}
         await self._table.update(_pk(thread), "said", "SET #marks = :marks", "", values, _HINT)
 
     async def bound_said(self, thread: str, bound: int) -> None:
-        """Move the bound, to the number of the last processed message and the limit. Raises what DynamoDB
-        says.
+        """Move the bound of a thread, to the last processed message's number and the limit. Raises what
+        DynamoDB says.
+
+        Args:
+            thread: Whose count it is.
+            bound: The number that the count may reach.
         """
         values = {"bound": number(bound)}
         await self._table.update(_pk(thread), "said", "SET #bound = :bound", "", values, _HINT)

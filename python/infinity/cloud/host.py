@@ -155,7 +155,12 @@ class Host:
         return Message(message.thread, message.id, message.kind, body, accepted_at=message.accepted_at)
 
     async def welcome(self, message: Message) -> None:
-        """Make sure that the root thread exists which a person's message is for: text creates or reopens it."""
+        """Make sure that the root thread exists which a person's message is for.
+
+        Args:
+            message: User text from the queue; it creates or reopens the thread. Of a thread that was
+                deleted, its slice drops it on record.
+        """
         row = await self.store.thread(message.thread)
         if row is None:
             try:
@@ -196,12 +201,26 @@ class Host:
         return status
 
     async def send_erasure(self, root: str) -> None:
-        """To the agent function: the tree is marked, and is to be removed. One too many finds nothing."""
+        """Tell the agent function to remove a tree that is marked as deleted. One too many finds nothing.
+
+        Args:
+            root: Id of the tree's root thread.
+
+        Raises:
+            AwsError: if the queue did not take it; the sweep sends another.
+        """
         id = deduplication_id(root, f"erasure.{self.fresh_cause()}")
         await self.inbox_queue.send(envelope.erasure(root), group=root, deduplication_id=id)
 
     async def forget(self, thread: str) -> None:
-        """What is kept of a deleted thread outside of the database: hints, large bodies, schedules. Raises; may be repeated."""
+        """Delete what is kept of a deleted thread outside of the database: hints, large bodies, schedules.
+
+        Args:
+            thread: Its id; its timers must still be in the database, because they name the schedules.
+
+        Raises:
+            AwsError: if something could not be deleted; may be repeated.
+        """
         due = {timer.due_at for timer in await self.store.timers(thread)}
         # Of a timer that may be over by now, and that stands for all later ones.
         if (scheduled := await self.hints.schedule(thread)) is not None:

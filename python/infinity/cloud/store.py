@@ -173,15 +173,28 @@ class CloudStore(PostgresStore):
         return await self._write(work, list)
 
     async def consumed(self, thread: str, message_ids: Sequence[str]) -> list[str]:
-        """Those of the messages that the thread has consumed."""
+        """Those of a thread's messages that it has processed.
+
+        Args:
+            thread: Its id.
+            message_ids: Those that are asked about.
+        """
         return await self._look(state.consumed, thread, message_ids)
 
     async def missing(self, thread: str, message_ids: Sequence[str]) -> list[str]:
-        """Those of the messages that nothing is on record of."""
+        """Those of a thread's messages that nothing is on record of: neither accepted nor discarded.
+
+        Args:
+            thread: Its id.
+            message_ids: Those that are asked about.
+        """
         return await self._look(inbox.missing, thread, message_ids)
 
     async def unsent(self, thread: str) -> tuple[list[OutboxRow], list[Notification]]:
         """Read what has not left the thread yet.
+
+        Args:
+            thread: Its id.
 
         Returns:
             Rows for tool servers, and rows for the output queue.
@@ -212,6 +225,7 @@ class CloudStore(PostgresStore):
         return await self._look(facts.sweep_place)
 
     async def put_sweep_place(self, thread: str) -> None:
+        """Note the last thread that a sweep has woken in its time; empty if it had time for all."""
         await self._change(facts.put_sweep_place, thread)
 
     async def forget(self, keys: list[str]) -> None:
@@ -230,7 +244,14 @@ class CloudStore(PostgresStore):
         await self._change(inbox.discard, thread, id, reason, now)
 
     async def keep(self, message: Message) -> Accepted:
-        """Into the inbox of the database: a message that its queue does not deliver any more."""
+        """Put a message into the database's inbox; for those that their queue does not deliver any more.
+
+        Args:
+            message: Its id counts as it would have in the queue (I3).
+
+        Returns:
+            What became of it, as ``Store.accept`` says.
+        """
         return await super().accept(message)
 
     # -- what may lag behind

@@ -35,7 +35,11 @@ _created: TypeAdapter[CreateTaskResult | CallToolResult] = TypeAdapter(CreateTas
 
 
 def knows_tasks(client: Client) -> bool:
-    """Whether the server takes calls as tasks in this way."""
+    """Whether a server takes calls as tasks in the way of 2025-11-25.
+
+    Args:
+        client: After the handshake, when its version and capabilities are known.
+    """
     tasks = client.server_capabilities.tasks
     tools = tasks.requests.tools if tasks is not None and tasks.requests is not None else None
     early = client.protocol_version not in MODERN_PROTOCOL_VERSIONS

@@ -21,7 +21,11 @@ def cause(error: BaseException) -> BaseException:
 
 
 def told(error: BaseException) -> str:
-    """The cause in words, out of whatever groups it is wrapped in."""
+    """Say why there is no session, as the end of a sentence that begins with the server's name.
+
+    Args:
+        error: Whatever the SDK or a transport raised, in groups of any depth.
+    """
     error = cause(error)
     if isinstance(error, ToolsetError):
         return str(error)

@@ -57,6 +57,12 @@ async def list_resources(client: Client) -> tuple[list[Resource], int]:
 
 
 async def list_templates(client: Client) -> list[ResourceTemplate]:
+    """The first ``MOST_RESOURCES`` resource templates of a server.
+
+    Raises:
+        MCPError: for a server that has none; not every server with resources knows the request.
+        EndlessList: if the pages go on for ever.
+    """
     pages = await _pages(lambda cursor: client.list_resource_templates(cursor=cursor), "resource templates")
     return [template for page in pages for template in page.resource_templates][:MOST_RESOURCES]
 

@@ -97,7 +97,12 @@ class State(Protocol):
 
 
 class Asked(Protocol):
-    """A task at the server. ``pause``: the seconds between two questions that it suggests, if it does."""
+    """A task at the server, in either version.
+
+    ``pause`` gives the seconds between two questions that the server suggests, if it does. ``answer`` sees
+    to questions of the server. ``result`` is asked for once, when the task has ended. ``cancel`` ends it
+    there, ``aclose`` only here.
+    """
 
     async def state(self) -> State: ...
     def pause(self, state: Any) -> float | None: ...

@@ -187,6 +187,15 @@ class TreeCatalogs:
             await asyncio.wait((self._completing,))
 
     async def of(self, root: str) -> TreeCatalog:
+        """The catalog of a tree: the one that it has, or a fresh one for a tree that has none.
+
+        Args:
+            root: Id of the tree's root thread.
+
+        Raises:
+            DamagedStore: if its record is there and cannot be read. It is never fetched anew for that: the
+                calls of the conversation would mean something else (I8).
+        """
         # On a store that others write, too, the tree may have been given other tools since.
         digest = self._digests.get(root) if self._alone else None
         if digest is None:
@@ -214,7 +223,7 @@ class TreeCatalogs:
         return catalog
 
     def forget(self, root: str) -> None:
-        """The tree is gone."""
+        """Drop what is held in this process of a tree that is gone."""
         self._digests.pop(root, None)
         self._incomplete.discard(root)
 

@@ -135,11 +135,19 @@ def tool(
 ) -> Any:
     """Make a tool of a typed function; its docstring tells the model what it does.
 
-    ``destructive`` tools ask the user first, ``long_running`` ones have no deadline. ``timeout``: seconds that the function may take,
-    instead of the runtime's ``timeouts.call``. The function may be run again under the same call after a crash, so it should be safe to repeat.
+    The function may be run again under the same call after a crash, so it should be safe to repeat.
+
+    Args:
+        function: Sync or async, with named and typed parameters.
+        name: As the model sees it, 1 to 64 characters; by default the function's own.
+        destructive: Ask the user before each call.
+        read_only: Tell the model and policies that it changes nothing.
+        long_running: It has no deadline.
+        timeout: Seconds that it may take, in place of the runtime's ``timeouts.call``.
 
     Raises:
-        ConfigError: the function cannot be a tool: no docstring, no name, ``*args``, a generator, a class.
+        ConfigError: if the function cannot be a tool: no docstring, no name, ``*args``, a generator, a
+            class.
     """
 
     def make(function: Callable[..., Any]) -> Tool[Any, Any]:
