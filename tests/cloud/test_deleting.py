@@ -13,6 +13,7 @@ from tests.cloud.test_queue import plain, put
 from tests.cloud.test_timers import DAYS, schedules
 from tests.cloud.world import CloudWorld
 
+from infinity import Agent
 from infinity.api.backend import Part
 from infinity.api.requests import Request
 from infinity.api.threads import delete_thread
@@ -20,14 +21,14 @@ from infinity.cloud import erasure
 from infinity.cloud.backend import FunctionBackend
 from infinity.errors import BadRequest, StoreError, ThreadDeleted, UnknownThread
 from infinity.message import Action
-from infinity.settings import Limits, Retention, Settings
+from infinity.settings import Limits, Retention
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 pytestmark = pytest.mark.trap("G7")
 
 WORD = "the word that nobody may find"
-LARGE = Settings(limits=Limits(message_bytes=8 << 20))
+LARGE = Agent(limits=Limits(message_bytes=8 << 20))
 
 
 async def delete(world: CloudWorld, thread: str) -> int:
@@ -39,8 +40,8 @@ async def removed(world: CloudWorld) -> None:
     async def over() -> bool:
         return not await world.store.deletions()
 
-    await world.eventually(over)
-    await world.eventually(world.deployment.idle)
+    await world.until(over)
+    await world.until(world.deployment.idle)
 
 
 def objects(world: CloudWorld, thread: str) -> list[str]:
@@ -56,7 +57,7 @@ def items(world: CloudWorld, thread: str) -> list[Any]:
 async def test_nothing_of_a_deleted_conversation_is_left_anywhere(
     open_world: Callable[..., CloudWorld], server: ToolServer
 ) -> None:
-    world = open_world(servers=[server], settings=LARGE)
+    world = open_world(servers=[server], agent=LARGE)
     await world.start()
     world.model.info = replace(world.model.info, context_window=10_000_000)
     kept = await world.thread()
@@ -148,7 +149,7 @@ async def test_what_the_time_does_not_suffice_for_is_done_by_the_next_invocation
 async def test_the_sweep_deletes_what_has_been_closed_for_long_enough(
     open_world: Callable[..., CloudWorld],
 ) -> None:
-    world = open_world(settings=Settings(retention=Retention(closed_days=30)))
+    world = open_world(agent=Agent(retention=Retention(closed_days=30)))
     await world.start()
     threads = [await world.thread() for _ in range(2)]
     await world.runtime.control(threads[0], Action.CLOSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ async def send_mail() -> str:
 async def mailing(tmp_path: Path) -> AsyncIterator[CloudWorld]:
     runs.clear()
     world = CloudWorld(tmp_path / "infinity.db")
-    world.functions = [send_mail]
+    world.agent = replace(world.agent, tools=[send_mail])
     await world.start()
     world.model.then(call(("send_mail", {})), say("done"))
     yield world

@@ -9,10 +9,11 @@ import pytest
 from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import BYTES, ROWS, Conflicts
 
+from infinity import Agent
 from infinity.engine import endings
 from infinity.engine.slice import state
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
@@ -75,7 +76,7 @@ async def _closing(world: CloudWorld, server: ToolServer) -> None:
     for number, calls in enumerate(turns, 1):
         world.model.then(call(*[("a", {"n": n}) for n in range(calls)]))
         await world.runtime.send(thread, f"turn {number}")
-        await world.eventually(lambda number=number: len(server.invocations) >= sum(turns[:number]))
+        await world.until(lambda number=number: len(server.invocations) >= sum(turns[:number]))
         await world.settled(thread)
     assert len(await world.store.calls(thread)) == 400
     assert world.conflicts is not None
@@ -117,7 +118,7 @@ async def test_the_largest_slices_fit_into_one_transaction(
     """Counted at the database, which refuses what is larger: rows that are written, and bytes of their values."""
     work, (rows, size) = _LARGEST[name]
     limits = Limits(result_chars=1 << 20, message_bytes=2 << 20)
-    how: dict[str, Any] = {"settings": Settings(limits=limits), "servers": [server]}
+    how: dict[str, Any] = {"agent": Agent(limits=limits), "servers": [server]}
     world = open_world(conflicts=Conflicts(0), **how)
     await world.start()
     try:

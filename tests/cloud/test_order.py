@@ -101,7 +101,7 @@ async def test_more_dead_letters_than_one_slice_takes_come_before_what_was_said_
             world.clock.pass_time(1)
         return False
 
-    await world.eventually(through)
+    await world.until(through)
     heard = json.dumps(world.model.requests[-1]["messages"])
     places = [heard.index(text) for text in (*(f"<{id}>" for id in dead), "the last one")]
     assert places == sorted(places)

@@ -14,6 +14,7 @@ from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import Conflicts
 from tests.slice.scenes import Streaming
 
+from infinity import Agent
 from infinity._core import Message
 from infinity.abc import Status
 from infinity.cloud import envelope
@@ -23,7 +24,7 @@ from infinity.emulator.sqs import Queue
 from infinity.engine.attempts import bound
 from infinity.errors import StoreError
 from infinity.message import Action, Kind, UserText, encode, text_blocks
-from infinity.settings import Retries, Settings
+from infinity.settings import Retries
 from infinity.stamps import is_stamp
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
@@ -102,8 +103,8 @@ async def test_what_a_newer_version_wrote_stays_queued_and_what_came_before_it_i
     async def failing() -> bool:
         return "newer" in (await world.client.hints.failing("t") or "")
 
-    await world.eventually(failing)
-    await world.eventually(lambda: not world.deployment.aws.lambdas.busy)
+    await world.until(failing)
+    await world.until(lambda: not world.deployment.aws.lambdas.busy)
     left = [json.loads(message.body) for message in inbox(world).messages()]
     assert [body.get("infinity") for body in left] == [99, None], "order is kept behind it"
 
@@ -111,7 +112,7 @@ async def test_what_a_newer_version_wrote_stays_queued_and_what_came_before_it_i
 async def test_a_message_too_large_for_the_queue_goes_by_the_bucket(tmp_path: Path) -> None:
     from infinity.settings import Limits
 
-    world = CloudWorld(tmp_path / "world", settings=Settings(limits=Limits(message_bytes=8 << 20)))
+    world = CloudWorld(tmp_path / "world", agent=Agent(limits=Limits(message_bytes=8 << 20)))
     await world.start()
     world.model.info = replace(world.model.info, context_window=10_000_000)
     world.model.then(say("that was long"))
@@ -209,15 +210,15 @@ async def test_a_thread_that_cannot_be_loaded_rests_longer_each_time_and_recover
     await calm.runtime.send("t", "hello?")
     rests = []
     for _ in range(4):
-        await calm.eventually(lambda: not calm.deployment.aws.lambdas.busy)
+        await calm.until(lambda: not calm.deployment.aws.lambdas.busy)
         (message,) = inbox(calm).messages()
         rests.append((message.visible_at - calm.clock.now()) // 1000)
         calm.clock.pass_time(rests[-1] + 0.001)
-        await calm.eventually(lambda receives=message.receives: inbox(calm).messages()[0].receives > receives)
+        await calm.until(lambda receives=message.receives: inbox(calm).messages()[0].receives > receives)
     assert rests == [2, 4, 8, 16]
     told_of = [row for row in await told(calm) if row["data"].get("code") == "failing"]
     assert len(told_of) == 1, "said once, not at every try"
-    await calm.eventually(lambda: not calm.deployment.aws.lambdas.busy)
+    await calm.until(lambda: not calm.deployment.aws.lambdas.busy)
     broken.threads.clear()
     calm.model.then(say("here I am"))
     calm.clock.pass_time(60)
@@ -230,8 +231,8 @@ async def test_a_dead_letter_is_kept_told_and_tried_again_by_the_sweep(calm: Clo
     broken.apply()
     await calm.runtime.create(id="t")
     await calm.runtime.send("t", "hello?", key="one")
-    await calm.eventually(lambda: _given_up(calm))
-    await calm.eventually(lambda: any(row["data"].get("code") == "dead_letter" for row in _told(calm)))
+    await calm.until(lambda: _given_up(calm))
+    await calm.until(lambda: any(row["data"].get("code") == "dead_letter" for row in _told(calm)))
     assert [message.id for message in await calm.store.inbox()] == ["message.one"], (
         "kept in the database (I2)"
     )
@@ -399,7 +400,7 @@ async def test_a_completion_that_outlasts_the_function_is_ended_before_and_asked
 
 @pytest.mark.trap("R5", "L18")
 async def test_a_completion_that_never_fits_is_given_up_and_told(tmp_path: Path) -> None:
-    world = CloudWorld(tmp_path / "world", settings=Settings(retries=Retries(slices=1)))
+    world = CloudWorld(tmp_path / "world", agent=Agent(retries=Retries(slices=1)))
     await world.start()
     await world.runtime.create(id="t")
     world.model.then(*(Streaming("half of", say("never")) for _ in range(2)))
@@ -428,7 +429,7 @@ async def test_a_function_of_the_agents_own_process_has_the_whole_time_of_the_in
         return "42"
 
     world = CloudWorld(tmp_path / "world")
-    world.functions = [ponder]
+    world.agent = replace(world.agent, tools=[ponder])
     await world.start()
     world.model.then(call(("ponder", {"question": "why?"})), say("now I know"))
     thread = await world.thread("think")
@@ -445,7 +446,7 @@ async def test_forty_threads_at_once_are_all_answered_and_told(world: CloudWorld
     threads = [await world.thread("hi") for _ in range(count)]
     for thread in threads:
         await world.said(thread, "hello")
-    await world.eventually(world.deployment.idle)
+    await world.until(world.deployment.idle)
     assert {row["thread"] for row in _told(world) if row["kind"] == "reply"} == set(threads)
 
 

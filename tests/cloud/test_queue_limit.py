@@ -11,16 +11,17 @@ from tests.cloud.world import CloudWorld
 from tests.crash.scenarios import ROOT
 from tests.slice.scenes import Streaming
 
+from infinity import Agent
 from infinity.emulator.faults import refused
 from infinity.errors import LimitReached, StoreError
 from infinity.message import Action
 from infinity.models.script import Reply
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
 MOST = 4
-FEW = Settings(limits=Limits(queued_messages=MOST))
+FEW = Agent(limits=Limits(queued_messages=MOST))
 
 
 async def _say(world: CloudWorld, thread: str, count: int) -> None:
@@ -38,7 +39,7 @@ async def _full(world: CloudWorld, thread: str) -> None:
 
 @pytest.mark.trap("G2")
 async def test_messages_beyond_the_limit_are_refused_until_the_thread_has_read_some(open_world: Any) -> None:
-    world = open_world(settings=FEW)
+    world = open_world(agent=FEW)
     await world.start()
     thread = await world.runtime.create(id="flooded")
     for _ in range(2):
@@ -56,7 +57,7 @@ async def test_messages_beyond_the_limit_are_refused_until_the_thread_has_read_s
 async def test_a_thread_that_is_flooded_stops_no_other_and_gets_its_results(
     open_world: Any, server: ToolServer
 ) -> None:
-    world = open_world(settings=FEW, servers=[server])
+    world = open_world(agent=FEW, servers=[server])
     await world.start()
     world.model.then(call(("a", {})), say("it runs"), streaming := Streaming("thinking", say("I see")))
     thread = await world.thread("go")
@@ -80,7 +81,7 @@ async def test_a_thread_that_is_flooded_stops_no_other_and_gets_its_results(
 
 
 async def test_without_the_count_nobody_is_refused(open_world: Any) -> None:
-    world = open_world(settings=FEW)
+    world = open_world(agent=FEW)
     await world.start()
     await world.deployment.pause()
     thread = await world.runtime.create(id="flooded")
@@ -91,7 +92,7 @@ async def test_without_the_count_nobody_is_refused(open_world: Any) -> None:
 
 @pytest.mark.trap("G2")
 async def test_a_message_that_could_not_be_queued_does_not_count(open_world: Any) -> None:
-    world = open_world(settings=FEW)
+    world = open_world(agent=FEW)
     await world.start()
     await world.deployment.pause()
     thread = await world.runtime.create(id="flooded")
@@ -108,7 +109,7 @@ async def test_a_message_that_could_not_be_queued_does_not_count(open_world: Any
 async def test_why_a_message_could_not_be_queued_is_said_though_the_count_is_away_too(
     open_world: Any,
 ) -> None:
-    world = open_world(settings=FEW)
+    world = open_world(agent=FEW)
     await world.start()
     await world.deployment.pause()
     thread = await world.runtime.create(id="flooded")

@@ -55,7 +55,7 @@ async def test_the_schedule_of_a_timer_that_is_taken_back_goes_off_for_nothing(w
     await world.settled(thread)
     asked = len(world.model.requests)
     world.clock.pass_time(3 * DAYS + MINUTE)
-    await world.eventually(lambda: schedules(world) == [])
+    await world.until(lambda: schedules(world) == [])
     await world.settled(thread)
     assert len(world.model.requests) == asked
 
@@ -88,7 +88,7 @@ async def test_a_failing_tool_server_is_tried_again_by_later_invocations_under_t
             tooled.clock.pass_time(61)
         return len(tooled.model.requests) == 2
 
-    await tooled.eventually(told)
+    await tooled.until(told)
     await tooled.said(thread, "it is down")
     assert len({each.id for each in server.invocations}) == 1
     # A try whose answer does not come before its function ends is not counted, on a machine that is busy.

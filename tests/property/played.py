@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity._core import Delta, Message, Snapshot
 from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import StoreError
-from infinity.settings import Retries, Settings
+from infinity.settings import Retries
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.testing.replies import Json
 from infinity.testing.simulator.faults import FULL, UNREADABLE
 from infinity.testing.simulator.witness import Witness
@@ -106,7 +108,7 @@ class PlayedWorld(World, Witness):
     """Tools are played, so nothing leaves the process."""
 
     def __init__(self, path: Path) -> None:
-        World.__init__(self, path, settings=Settings(retries=Retries(completion=2, slices=2)))
+        World.__init__(self, path, Agent(retries=Retries(completion=2, slices=2)))
         Witness.__init__(self)
         self.answers: dict[str, Json] = {}
         """To questions, as they left, by key."""
@@ -118,9 +120,9 @@ class PlayedWorld(World, Witness):
         self.unsteady: Unsteady
 
     async def restart(self) -> None:
-        await self._shut(0)
+        await self.stop(0)
         self.purchases.all_lost()
-        await self._open()
+        await self.start()
 
     async def crash(self) -> None:
         """As SIGKILL leaves it: no last words, and no mark of an end in order."""
@@ -129,16 +131,15 @@ class PlayedWorld(World, Witness):
             return
 
         self.runtime.slices.last_words = nothing  # type: ignore[method-assign]
-        await self._shut(0)
         self.crashed = True
-        self.purchases.all_lost()
-        await self._open()
+        await self.restart()
 
-    async def _open_store(self) -> Any:
-        self.unsteady = Unsteady(await super()._open_store(), self)
+    async def _open_store(self, wakeup: Wakeup) -> Any:
+        self.unsteady = Unsteady(await super()._open_store(wakeup), self)
         return self.unsteady
 
     def _made(self) -> None:
+        self.unsteady._store.orphaned = self.mailbox.put  # type: ignore[attr-defined]
         self.runtime._transport._http = Taking(self)  # type: ignore[assignment]
         self.runtime.catalogs._sources = [SlowTools()]
         self.watch_slices()

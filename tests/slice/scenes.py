@@ -1,36 +1,30 @@
-"""One runtime with its real parts (journal, mailboxes, HTTP to a real tool server) and a model that answers what the test says."""
+"""The public kit as the project's own tests use it: a model that answers with the turns a test says, and waits by a thread's id."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import web
 from tests.patience import PATIENCE as SOON
 
-from infinity._core import Journal, Mailboxes, Wake, entry_json
-from infinity.abc import ModelRequest, Part, Store, Text, Turn
-from infinity.errors import BadRequest
-from infinity.feed import Feed, FeedEvent
+from infinity import Agent
+from infinity._core import entry_json
+from infinity.abc import ModelRequest, Part, Text, Turn
+from infinity.callback_keys import META
+from infinity.feed import FeedEvent
 from infinity.ids import CountedIds, Ids
-from infinity.local.mailboxes import LocalMailbox
-from infinity.rap.address import Server
-from infinity.rap.capability import Capabilities
-from infinity.rap.client import HttpTransport
-from infinity.rap.discovery import Toolsets
-from infinity.runtime import Runtime
 from infinity.settings import Settings
-from infinity.stores.sqlite.store import JournalStore
-from infinity.stores.sqlite.wakeup import Wakeup
-from infinity.testing.clock import VirtualClock
+from infinity.testing import kit
+from infinity.testing.kit import Kit
 from infinity.testing.messages_rules import check
 from infinity.testing.replies import OneModel, Reply
 from infinity.testing.tool_server import ToolServer
+
+kit.PATIENCE = SOON
 
 
 class Replies(OneModel):
@@ -38,6 +32,7 @@ class Replies(OneModel):
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.violations: list[str] = []
         self.asked = asyncio.Condition()
         self._by_cause: list[tuple[str, Reply]] = []
         self._replies: deque[Reply] = deque()
@@ -54,6 +49,7 @@ class Replies(OneModel):
 
     async def reply_to(self, request: ModelRequest, body: dict[str, Any]) -> Reply:
         problems = check(body, paused=body["messages"][-1:] if self._paused else [])
+        self.violations += problems
         assert not problems, f"the real API would refuse this request: {problems}\n{body['messages']}"
         reply = self._reply(body)
         async with self.asked:
@@ -94,98 +90,52 @@ class Streaming:
         yield self._turn
 
 
-class World:
-    """``runtime`` and everything around it. ``restart`` abandons what is in memory, as a crash does, and opens the same journal again."""
+class World(Kit):
+    """The kit with a model that answers in turn, counted ids, and questions by a thread's id."""
 
-    def __init__(
-        self, path: Path, *, settings: Settings | None = None, servers: Sequence[ToolServer] = ()
-    ) -> None:
-        self.path = path
-        self.clock = VirtualClock()
-        self.model = Replies()
-        self.settings = settings or Settings()
-        self.servers = list(servers)
-        self.functions: Sequence[Any] = ()
-        self.key = b"k" * 32
-        """Of callback URLs; with another one the world is another host."""
+    def __init__(self, path: Path, agent: Agent | None = None, *, servers: Sequence[ToolServer] = ()) -> None:
+        super().__init__(path, agent, servers=servers)
+        self.model: Any = Replies()
         self.ids: Ids = CountedIds()
         self.observer: Any = None
         self.watch: Any = None
         self.suspect: str | None = None
         """The thread that the next start is told of."""
         self.sole_writer = True
-        self.runtime: Runtime
-        self._stack = AsyncExitStack()
-        self._port = 0
 
-    async def start(self) -> World:
-        await self._listen()
-        await self._open()
-        return self
+    async def close(self) -> None:
+        await self.__aexit__(None, None, None)
 
-    async def _listen(self) -> None:
-        app = web.Application()
-        app.router.add_post("/callback/{token}", self._callback)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        await site.start()
-        self._stack.push_async_callback(runner.cleanup)
-        self._port = runner.addresses[0][1]
+    async def restart(self) -> None:
+        await self.crash()
 
-    async def _callback(self, request: web.Request) -> web.Response:
-        try:
-            thread, call_id = self.runtime.capabilities.open(request.match_info["token"])
-            accepted = await self.runtime.accept_callback(thread, call_id, await request.read())
-        except BadRequest as error:
-            return web.json_response({"error": str(error)}, status=400)
-        status = 200 if accepted.status in ("accepted", "duplicate", "discarded") else 409
-        return web.json_response({"status": accepted.status}, status=status)
+    async def another_host(self) -> None:
+        """From the next start on this is another host: the keys of callback URLs that were given out are not its own."""
+        await self.store.put_meta(META, b"[]")
 
-    async def _open(self) -> None:
-        self._wakeup = Wakeup(Wake())
-        self.store = await self._open_store()
-        self.mailbox = LocalMailbox(Mailboxes(self._wakeup.wake), self._wakeup, self.store.inbox)
-        self._wakeup.start()
-        self.runtime = Runtime(
-            store=self.store,
-            mailbox=self.mailbox,
-            models=self.model,
-            transport=HttpTransport(),
-            toolsets=Toolsets([Server(each.base_url) for each in self.servers]),
-            capabilities=Capabilities([self.key], f"http://127.0.0.1:{self._port}"),
-            clock=self.clock,
-            ids=self.ids,
-            feed=Feed(self.store),
-            settings=self.settings,
-            functions=self.functions,
-            observer=self.observer,
-            sole_writer=self.sole_writer,
-            watch=self.watch,
-        )
+    def _parts(self) -> dict[str, Any]:
+        more = {"ids": self.ids, "observer": self.observer, "watch": self.watch}
+        return {**super()._parts(), **more, "sole_writer": self.sole_writer}
+
+    async def _begin(self, suspect: str | None = None) -> None:
         self._made()
-        await self.runtime.start(self.suspect)
-        self.suspect = None
+        suspect, self.suspect = self.suspect, None
+        await super()._begin(suspect)
 
     def _made(self) -> None:
         """The runtime is there, and nothing of it runs yet."""
 
-    async def _open_store(self) -> Store:
-        return JournalStore(Journal.open(str(self.path), self._wakeup.wake), self._wakeup)
+    @property
+    def settings(self) -> Settings:
+        return self.agent.settings
 
-    async def _shut(self, grace: float) -> None:
-        await self.runtime.stop(grace)
-        await self.mailbox.close()
-        await self.store.close()
-        self._wakeup.stop()
+    @property
+    def store(self) -> Any:
+        return self.runtime.store
 
-    async def restart(self) -> None:
-        await self._shut(0)
-        await self._open()
-
-    async def close(self) -> None:
-        await self._shut(5)
-        await self._stack.aclose()
+    @property
+    def mailbox(self) -> Any:
+        return self._assembly.mailbox
 
     # what tests ask
 
@@ -195,7 +145,7 @@ class World:
             await self.runtime.send(thread, text)
         return thread
 
-    async def until(
+    async def event(
         self, thread: str, condition: Callable[[FeedEvent, dict[str, Any]], bool]
     ) -> dict[str, Any]:
         """The first durable event of the thread for which the condition holds."""
@@ -208,7 +158,7 @@ class World:
 
     async def said(self, thread: str, text: str) -> dict[str, Any]:
         """Wait until the agent has said this in the thread."""
-        return await self.until(
+        return await self.event(
             thread,
             lambda event, data: (
                 event.kind == "entry" and data["kind"] == "turn" and text in str(data["assistant"])
@@ -216,22 +166,13 @@ class World:
         )
 
     async def noted(self, thread: str, kind: str, **fields: Any) -> dict[str, Any]:
-        return await self.until(
+        return await self.event(
             thread, lambda event, data: event.kind == kind and fields.items() <= data.items()
         )
 
     async def settled(self, thread: str) -> None:
         """Wait until no slice of the thread runs and nothing is queued for it."""
-        await self.eventually(lambda: thread not in self.runtime.running and not self.mailbox.queued(thread))
-
-    async def eventually(self, condition: Callable[[], bool | Awaitable[bool]]) -> None:
-        async with asyncio.timeout(SOON):
-            while True:
-                result = condition()
-                if await result if isinstance(result, Awaitable) else result:
-                    return
-                # Yields to the loop until the journal's next signal at the latest; bounded by the time-out above.
-                await asyncio.sleep(0.001)
+        await self.until(lambda: thread not in self.runtime.running and not self.mailbox.queued(thread))
 
     async def history(self, thread: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(entry_json(record)) for _, record in await self.store.entries(thread)]

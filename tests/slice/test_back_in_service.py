@@ -89,14 +89,14 @@ async def test_the_result_of_a_function_that_ends_while_its_tree_moves_is_kept_b
         return "3 kg"
 
     world = open_world()
-    world.functions = (weigh,)
+    world.agent = replace(world.agent, tools=(weigh,))
     await world.start()
     world.model.then(call(("weigh", {})), say("it weighs 3 kg"))
     thread = await world.thread("go")
     await started.wait()
     await world.store.retire_tree(thread, "it is being moved")
     go_on.set()
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     assert await world.store.inbox() == [], "nothing is taken for a tree that moves"
     assert await world.kinds(thread) == ["user", "user", "turn"]
     await world.runtime.unretire(thread)

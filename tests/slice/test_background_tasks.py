@@ -63,7 +63,7 @@ async def test_a_delivery_is_tried_again_after_a_login_was_refused_once(
     tooled.model.then(call(("a", {})), say("done"), say("x"))
     await tooled.thread("go")
     await server.invoked()
-    await tooled.eventually(lambda: times == 1)
+    await tooled.until(lambda: times == 1)
     del server.behaviours["a"]
     await _advancing(tooled, lambda: len(server.invocations) == 2)
 
@@ -85,7 +85,7 @@ async def test_timers_ring_after_the_database_refused_every_login_for_a_moment(t
     failures = world.runtime.timers
     world.clock.advance(61)
     try:
-        await world.eventually(lambda: failures._failures > 0)
+        await world.until(lambda: failures._failures > 0)
     finally:
         await admin.execute("ALTER ROLE infinity LOGIN")
         await admin.close()
@@ -175,7 +175,7 @@ async def test_a_long_outbox_leaves_in_portions_and_no_server_waits_for_another(
         left.append(key)
         backlog.gone(key)
         if not under_way:
-            await world.eventually(lambda: bool(under_way) or len(left) == len(rows))
+            await world.until(lambda: bool(under_way) or len(left) == len(rows))
     await asyncio.wait_for(over.wait(), PATIENCE)
     assert sorted(left) == sorted(row.key for row in rows)
     assert most <= MOST + 10
@@ -192,4 +192,4 @@ async def _advancing(world: World, condition: Callable[[], bool]) -> None:
         world.clock.advance(60)
         return condition()
 
-    await world.eventually(step)
+    await world.until(step)

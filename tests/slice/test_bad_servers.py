@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import tests.slice.scenes as world_module
 from tests.patience import PATIENCE
 from tests.slice.scenes import World
 
@@ -16,6 +15,7 @@ from infinity.errors import ToolsetError
 from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
+from infinity.testing import kit
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, answering, tool
 from infinity.tools.catalog import Definitions, ToolDefinition, TreeCatalog, TreeCatalogs
@@ -32,8 +32,8 @@ Open = Callable[..., World]
 
 async def opened(open_world: Open, monkeypatch: pytest.MonkeyPatch, addresses: Sequence[Server]) -> World:
     """A world whose tool servers have these addresses and tokens."""
-    monkeypatch.setattr(world_module, "HttpTransport", lambda: HttpTransport(addresses))
-    monkeypatch.setattr(world_module, "Toolsets", lambda _: Toolsets(addresses))
+    monkeypatch.setattr(kit, "HttpTransport", lambda _: HttpTransport(addresses))
+    monkeypatch.setattr(kit, "Toolsets", lambda _: Toolsets(addresses))
     return await open_world().start()
 
 
@@ -76,8 +76,8 @@ async def test_a_call_that_cannot_be_sent_ends_with_an_error(
 ) -> None:
     """The token went bad between discovery and the call."""
     good, bad = Server(server.base_url, "good"), Server(server.base_url, "b\nad")
-    monkeypatch.setattr(world_module, "HttpTransport", lambda: HttpTransport([bad]))
-    monkeypatch.setattr(world_module, "Toolsets", lambda _: Toolsets([good]))
+    monkeypatch.setattr(kit, "HttpTransport", lambda _: HttpTransport([bad]))
+    monkeypatch.setattr(kit, "Toolsets", lambda _: Toolsets([good]))
     world = await open_world().start()
     world.model.then(call(("a", {})), say("I see"))
     thread = await world.thread("go")

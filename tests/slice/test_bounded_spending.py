@@ -12,6 +12,7 @@ import pytest
 from tests.patience import PATIENCE
 from tests.slice.scenes import Streaming, World
 
+from infinity import Agent
 from infinity.abc import Part, Text, Turn, Usage
 from infinity.engine.attempts import bound
 from infinity.errors import (
@@ -23,15 +24,15 @@ from infinity.errors import (
     StoreError,
 )
 from infinity.message import Action
-from infinity.settings import Limits, Retries, Settings
+from infinity.settings import Limits, Retries
 from infinity.testing.replies import call, say
 
-FEW = Settings(retries=Retries(completion=2, slices=2))
+FEW = Agent(retries=Retries(completion=2, slices=2))
 MOST = bound(FEW.retries)
 
 
 async def few(open_world: Callable[..., World], **how: Any) -> World:
-    return await open_world(settings=replace(FEW, **how)).start()
+    return await open_world(agent=replace(FEW, **how)).start()
 
 
 async def until_it_rests(world: World, thread: str) -> None:
@@ -177,13 +178,13 @@ async def test_a_turn_that_the_store_cannot_take_is_kept_and_bought_once(
     monkeypatch.setattr(world.store, "commit", commit)
     await world.runtime.send(thread, "go")
     for _ in range(30):
-        await world.eventually(lambda: world.clock.sleeping() > 0)
+        await world.until(lambda: world.clock.sleeping() > 0)
         world.clock.advance(60)
         await asyncio.sleep(0.002)
     assert "no space left" in (world.runtime.failing(thread) or "")
     await world.runtime.send(thread, "are you there?")
     away = False
-    await world.eventually(lambda: world.clock.sleeping() > 0)
+    await world.until(lambda: world.clock.sleeping() > 0)
     world.clock.advance(60)
     await world.said(thread, "an expensive answer")
     await world.said(thread, "the next one")
@@ -207,7 +208,7 @@ async def test_a_turn_that_is_kept_is_committed_when_the_daemon_stops(
 
     monkeypatch.setattr(world.store, "commit", commit)
     await world.runtime.send(thread, "go")
-    await world.eventually(lambda: world.runtime.failing(thread) is not None)
+    await world.until(lambda: world.runtime.failing(thread) is not None)
     await world.restart()
     await world.said(thread, "an expensive answer")
     assert len(world.model.requests) == 1
@@ -295,7 +296,7 @@ async def test_nothing_is_bought_while_an_attempt_cannot_be_recorded(
     monkeypatch.setattr(world.store, "record_attempt", record_attempt)
     await world.runtime.send(thread, "go")
     for _ in range(20):
-        await world.eventually(lambda: world.clock.sleeping() > 0)
+        await world.until(lambda: world.clock.sleeping() > 0)
         world.clock.advance(60)
         await asyncio.sleep(0.002)
     assert len(world.model.requests) == 1
@@ -345,7 +346,7 @@ async def test_what_is_no_input_asks_nobody_while_the_model_said_wait(open_world
 
 @pytest.mark.parametrize("advice", [0.0, -5.0, float("nan"), float("inf"), 1e308, 10.0**12, float("-inf")])
 async def test_advice_to_wait_is_bounded_on_both_sides(open_world: Any, advice: float) -> None:
-    world = await open_world(settings=Settings(retries=Retries(completion=1, slices=8))).start()
+    world = await open_world(agent=Agent(retries=Retries(completion=1, slices=8))).start()
     world.model.then(*[RateLimited("slow down", retry_after=advice)] * 3)
     thread = await world.thread("go")
     await world.noted(thread, "problem")
@@ -357,7 +358,7 @@ async def test_advice_to_wait_is_bounded_on_both_sides(open_world: Any, advice: 
 
 
 async def test_interrupted_completions_cost_what_they_said(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(tree_tokens=30))).start()
+    world = await open_world(agent=Agent(limits=Limits(tree_tokens=30))).start()
     thread = await world.runtime.create()
     for n in range(10):
         streaming = Streaming(f"thinking {n}", say("never"))
@@ -374,7 +375,7 @@ async def test_interrupted_completions_cost_what_they_said(open_world: Any) -> N
 async def test_a_budget_that_failed_attempts_use_up_ends_the_tries_of_a_running_slice(
     open_world: Any,
 ) -> None:
-    world = await open_world(settings=Settings(limits=Limits(tree_tokens=10))).start()
+    world = await open_world(agent=Agent(limits=Limits(tree_tokens=10))).start()
     world.model.then(*[broken(ModelUnavailable("gone"))] * 20)
     thread = await world.thread("go")
     await until_it_rests(world, thread)
@@ -384,7 +385,7 @@ async def test_a_budget_that_failed_attempts_use_up_ends_the_tries_of_a_running_
 
 
 async def test_a_limit_in_dollars_without_a_price_is_refused_with_words(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(tree_dollars=0.01))).start()
+    world = await open_world(agent=Agent(limits=Limits(tree_dollars=0.01))).start()
     thread = await world.thread("go")
     problem = await world.noted(thread, "problem", code="budget")
     assert "price" in problem["text"] and "test/model" in problem["text"]
@@ -398,7 +399,7 @@ async def test_a_limit_in_dollars_without_a_price_is_refused_with_words(open_wor
 
 
 async def test_what_resuming_allowed_is_part_of_the_figure(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(tree_tokens=15))).start()
+    world = await open_world(agent=Agent(limits=Limits(tree_tokens=15))).start()
     world.model.then(say("one"), say("two"))
     thread = await world.thread("hi")
     await world.said(thread, "one")
@@ -407,7 +408,7 @@ async def test_what_resuming_allowed_is_part_of_the_figure(open_world: Any) -> N
     await world.runtime.control(thread, Action.RESUME)
     await world.said(thread, "two")
     await world.runtime.send(thread, "and more")
-    problem = await world.until(
+    problem = await world.event(
         thread, lambda event, data: event.kind == "problem" and "30 of 30" in data["text"]
     )
     assert "15 of them allowed by resume" in problem["text"]
@@ -416,7 +417,7 @@ async def test_what_resuming_allowed_is_part_of_the_figure(open_world: Any) -> N
 
 @pytest.mark.trap("G2")
 async def test_messages_beyond_the_limit_are_refused_and_controls_are_not(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(queued_messages=10))).start()
+    world = await open_world(agent=Agent(limits=Limits(queued_messages=10))).start()
     streaming = Streaming("thinking", say("never"))
     world.model.then(streaming)
     thread = await world.thread("go")

@@ -7,9 +7,10 @@ from typing import Any
 
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.abc import Turn, Usage
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say
 
 
@@ -18,7 +19,7 @@ def _costly(text: str) -> Turn:
 
 
 async def _world(open_world: Any, **limits: Any) -> World:
-    world: World = await open_world(settings=Settings(limits=Limits(**limits))).start()
+    world: World = await open_world(agent=Agent(limits=Limits(**limits))).start()
     return world
 
 
@@ -63,7 +64,7 @@ async def test_requests_beyond_the_pace_wait_their_turn(open_world: Any) -> None
     world.model.then(say("one"), say("two"), say("three"))
     threads = [await world.thread("hi") for _ in range(3)]
     await world.model.request(2)
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     assert len(world.model.requests) == 2
     world.clock.advance(60)
     await world.model.request(3)
@@ -78,7 +79,7 @@ async def test_an_interrupt_ends_the_wait_for_the_pace(open_world: Any) -> None:
     first = await world.thread("hi")
     await world.said(first, "one")
     second = await world.thread("hi")
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     await world.runtime.control(second, Action.INTERRUPT)
     await world.noted(second, "status", status="interrupted")
     assert len(world.model.requests) == 1

@@ -152,7 +152,7 @@ async def test_a_result_for_another_threads_call_is_refused(tooled: World, serve
         other.encode(),
         invocation.id.encode(),
     )
-    assert await server.send(url, body) == 409
+    assert await server.send(url, body) == 404
     assert await tooled.kinds(other) == ["user"]
     assert (await tooled.kinds(thread)).count("result") == 0
 
@@ -204,7 +204,7 @@ async def test_a_failing_server_is_tried_again_under_the_same_id_until_the_budge
     tries = tooled.settings.retries.dispatch
     for number in range(1, tries + 1):
         await server.invoked(number)
-        await tooled.eventually(lambda last=number == tries: last or tooled.clock.sleeping() > 0)
+        await tooled.until(lambda last=number == tries: last or tooled.clock.sleeping() > 0)
         tooled.clock.advance(61)
     await tooled.said(thread, "it is down")
     assert len({each.id for each in server.invocations}) == 1
@@ -249,7 +249,7 @@ async def test_a_restart_sends_what_had_not_left_under_the_same_id(tooled: World
     tooled.model.then(call(("a", {})), say("done"))
     thread = await tooled.thread("go")
     await server.invoked()
-    await tooled.eventually(lambda: tooled.clock.sleeping() > 0)
+    await tooled.until(lambda: tooled.clock.sleeping() > 0)
     del server.behaviours["a"]
     tooled.clock.advance(1)
     await tooled.restart()

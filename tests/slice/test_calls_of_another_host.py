@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pytest
 from tests.slice.scenes import World
 
-from infinity.settings import Policy, Settings
+from infinity import Agent
+from infinity.settings import Policy
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import Behaviour, ToolServer, failing
 
@@ -24,8 +25,8 @@ async def moved(world: World, server: ToolServer, verdict: Verdict, reply: str) 
     await server.until(lambda: bool(server.counts), "first try")
     server.invocations.clear()
     server.behaviour = Behaviour()
-    world.key = b"another host's key of callback URLs"
-    world.settings = Settings(policy=Policy(tools={"a": verdict}))
+    await world.another_host()
+    world.agent = Agent(policy=Policy(tools={"a": verdict}))
     await world.restart()
     world.clock.advance(120)
     return thread
@@ -68,12 +69,12 @@ async def test_what_is_asked_about_waits_for_the_user(
 async def test_what_was_asked_elsewhere_is_not_sent_where_it_is_denied(
     open_world: Any, server: ToolServer
 ) -> None:
-    world = await open_world(servers=[server], settings=Settings(policy=Policy(tools={"a": "ask"}))).start()
+    world = await open_world(servers=[server], agent=Agent(policy=Policy(tools={"a": "ask"}))).start()
     world.model.then(call(("a", {})), say("a pity"))
     thread = await world.thread("go")
     prompt = await world.noted(thread, "prompt", prompt_kind="consent")
     await world.settled(thread)
-    world.settings = Settings(policy=Policy(tools={"a": "deny"}))
+    world.agent = Agent(policy=Policy(tools={"a": "deny"}))
     await world.restart()
     await world.runtime.choose(thread, str(prompt["id"]), 0)
     await world.said(thread, "a pity")

@@ -27,15 +27,15 @@ async def test_closing_a_parent_closes_all_of_its_children_however_many(
     tooled.model.then(*(say("seen") for _ in range(count)))
     for number in range(count):
         assert await server.event(call_id, text=f"event {number}") == 200
-    await tooled.eventually(lambda: len(tooled.model.requests) == 2 + count)
-    await tooled.eventually(lambda: not tooled.runtime.running)
+    await tooled.until(lambda: len(tooled.model.requests) == 2 + count)
+    await tooled.until(lambda: not tooled.runtime.running)
     await tooled.runtime.control(thread, Action.CLOSE)
 
     async def all_closed() -> bool:
         rows = await tooled.store.threads(parent=thread, limit=1000)
         return len(rows) == count and all(row.status == "closed" for row in rows)
 
-    await tooled.eventually(all_closed)
+    await tooled.until(all_closed)
     await server.until(lambda: len(server.notices) >= count + 2, "notices of all threads")
     told = [body["thread_id"] for path, body in server.notices if path == "/close_thread"]
     assert len(told) == len(set(told)) == count + 1, "each once"

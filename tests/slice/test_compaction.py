@@ -160,7 +160,7 @@ async def test_a_summary_of_summaries(world: World) -> None:
         await talk(world, thread, 8, first=8 * generation)
         world.model.when(ASKED, say(f"summary {generation}"))
         await world.runtime.control(thread, Action.COMPACT)
-        await world.until(
+        await world.event(
             thread,
             lambda event, data, generation=generation: (
                 event.kind == "entry"

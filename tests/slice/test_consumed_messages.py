@@ -88,7 +88,7 @@ async def test_a_message_of_a_thread_that_was_deleted_is_dropped(world: World) -
 
     world.runtime.observer.gate = gate  # type: ignore[method-assign]
     world.mailbox.put([accepted.message])
-    await world.eventually(lambda: yielded == 1)
+    await world.until(lambda: yielded == 1)
     assert world.runtime.failing(thread) is None and not world.runtime.busy(thread)
 
 
@@ -144,7 +144,7 @@ class Shared(World):
         self._url = url
         self.sole_writer = False
 
-    async def _open_store(self) -> Any:
+    async def _open_store(self, _: Any) -> Any:
         return await store_with(self._url, Conflicts(0.0))
 
 

@@ -10,11 +10,12 @@ from tests.pictures import GIF, JPEG, PNG, UNUSABLE, image
 from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
 
+from infinity import Agent
 from infinity._core import Message
 from infinity.abc import Expect
 from infinity.errors import BadRequest
 from infinity.message import Kind, UserText, encode
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 from infinity.tools.functions import tool as function
@@ -41,8 +42,8 @@ async def test_a_tools_image_that_cannot_be_used_is_a_sentence_and_the_thread_go
     open_world: Any, name: str
 ) -> None:
     async with ToolServer([tool("look")]) as server:
-        settings = Settings(limits=Limits(message_bytes=8 << 20))
-        world = await open_world(servers=[server], settings=settings).start()
+        settings = Agent(limits=Limits(message_bytes=8 << 20))
+        world = await open_world(servers=[server], agent=settings).start()
         world.model.then(call(("look", {})), say("a pity"), say("hello"))
         thread = await world.thread("look")
         invocation = await server.invoked()
@@ -85,7 +86,7 @@ async def test_halves_of_characters_of_every_sender_are_repaired(open_world: Any
 
     async with ToolServer([tool("watch")]) as server:
         world: World = open_world(servers=[server])
-        world.functions = [names]
+        world.agent = replace(world.agent, tools=[names])
         await world.start()
         thread, call_id = await subscribed(world, server)
         world.model.then(say("an event"), call(("names", {})), say("that is all"))

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,8 @@ async def test_a_conversation_that_is_at_work_is_gone_and_its_servers_were_told(
             with pytest.raises(ThreadDeleted, match=id):
                 await refused
     before = stone.discarded
-    assert await server.answer(invocation.id, text="late") == 409
-    assert await server.event(subscription, text="late") == 409
+    assert await server.answer(invocation.id, text="late") == 410
+    assert await server.event(subscription, text="late") == 410
     late = await tooled.store.tombstone(thread)
     assert late is not None and late.discarded == before + 3, "what came late is not on record"
     with pytest.raises(ThreadDeleted):
@@ -100,7 +101,7 @@ async def test_what_is_in_a_mailbox_of_a_deleted_thread_is_dropped_and_does_not_
     world.model.then(say("others go on"))
     other = await world.thread("hello")
     await world.said(other, "others go on")
-    await world.eventually(lambda: not world.mailbox.queued(thread) and thread not in world.runtime.running)
+    await world.until(lambda: not world.mailbox.queued(thread) and thread not in world.runtime.running)
     assert world.runtime.failing(thread) is None and not world.clock.sleeping()
 
 
@@ -130,12 +131,12 @@ async def test_a_deletion_goes_on_when_its_caller_leaves(world: World) -> None:
     leaving = asyncio.create_task(world.runtime.delete(thread))
     await asyncio.sleep(0)
     leaving.cancel()
-    await world.eventually(lambda: leaving.done())
+    await world.until(lambda: leaving.done())
 
     async def over() -> bool:
         return await world.store.tombstone(thread) is not None and not await world.store.deletions()
 
-    await world.eventually(over)
+    await world.until(over)
 
 
 @pytest.mark.trap("L15")
@@ -149,7 +150,7 @@ async def test_a_deletion_that_was_marked_goes_on_at_the_next_start(
     async def over() -> bool:
         return not await tooled.store.deletions()
 
-    await tooled.eventually(over)
+    await tooled.until(over)
     assert ("/cancel_tool_call", {"thread_id": thread, "tool_call_id": subscription}) in server.notices
     counts = await tooled.store.counts()
     assert (counts["threads"], counts["entries"]) == (0, 0)
@@ -173,10 +174,10 @@ async def test_a_failure_is_told_and_the_deletion_is_tried_again_by_itself(
     with pytest.raises(ThreadDeleted):
         await world.runtime.send(thread, "still there?")
     for count in (2, 3):
-        await world.eventually(lambda: world.clock.sleeping() == 1)
+        await world.until(lambda: world.clock.sleeping() == 1)
         world.clock.advance(deletions.BACKOFF.longest)
-        await world.eventually(lambda count=count: len(tried) == count)
-    await world.eventually(lambda: not world.runtime.deletions._at_work)
+        await world.until(lambda count=count: len(tried) == count)
+    await world.until(lambda: not world.runtime.deletions._at_work)
     assert await world.store.deletions() == [] and not world.clock.sleeping()
     with pytest.raises(ThreadDeleted):
         await world.runtime.delete(thread)
@@ -217,7 +218,7 @@ async def test_a_late_result_of_a_function_is_dropped(open_world: Callable[..., 
         return "done"
 
     world = open_world()
-    world.functions = [work]
+    world.agent = replace(world.agent, tools=[work])
     await world.start()
     world.model.then(call(("work", {})))
     thread = await world.thread("work")
@@ -233,7 +234,7 @@ async def test_a_late_result_of_a_function_is_dropped(open_world: Callable[..., 
 @pytest.mark.trap("L16")
 async def test_a_conversation_that_is_damaged_can_be_deleted(tooled: World, server: ToolServer) -> None:
     thread, subscription = await subscribed(tooled, server)
-    await tooled._shut(5)
+    await tooled.stop()
     # Closed before the core opens the file: closing it later would take the core's locks away.
     with closing(sqlite3.connect(tooled.path)) as file, file:
         file.execute("UPDATE calls SET record = x'0102'")
@@ -241,7 +242,7 @@ async def test_a_conversation_that_is_damaged_can_be_deleted(tooled: World, serv
         file.execute("UPDATE entries SET record = x'0102'")
         file.execute("UPDATE feed SET crc = 0")
     file.close()
-    await tooled._open()
+    await tooled.start()
     await tooled.runtime.delete(thread)
     assert ("/cancel_tool_call", {"thread_id": thread, "tool_call_id": subscription}) in server.notices
     assert await tooled.store.deletions() == [] and (await tooled.store.counts())["threads"] == 0

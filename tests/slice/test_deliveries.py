@@ -48,7 +48,7 @@ async def test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeat
         server.decided.set()
         await server.until(lambda: bool(server.notices), "the cancel notice")
         assert server.notices == [("/cancel_tool_call", {"thread_id": thread, "tool_call_id": invocation.id})]
-        await world.eventually(lambda: len(world.runtime.outbox) == 0)
+        await world.until(lambda: len(world.runtime.outbox) == 0)
         assert (world.clock.sleeping(), await world.store.outbox(), await world.store.inbox()) == (0, [], [])
         await world.runtime.send(thread, "never mind")
         await world.said(thread, "as you like")
@@ -73,7 +73,7 @@ async def test_an_invocation_is_repeated_while_its_tool_asks_the_user_however_lo
         await world.noted(thread, "prompt", id=f"oauth.{invocation.id}")
         world.clock.advance(world.settings.timeouts.call + 60.0)
         server.decided.set()
-        await world.eventually(lambda: world.clock.sleeping() > 0)
+        await world.until(lambda: world.clock.sleeping() > 0)
         world.clock.advance(world.settings.timeouts.dispatch_longest)
         again = await server.invoked(2)
         assert again.id == invocation.id

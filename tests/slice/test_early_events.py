@@ -47,7 +47,7 @@ async def test_an_event_that_comes_with_its_confirmation_does_not_overtake_what_
     await tooled.settled(thread)
     await server.answer(invocation.id, text="watching", subscription=True)
     await server.event(invocation.id, text="change 2", event_id="e2", associative=True)
-    await tooled.eventually(lambda: "change 2" in str(tooled.model.requests[-1]))
+    await tooled.until(lambda: "change 2" in str(tooled.model.requests[-1]))
     request = str(tooled.model.requests[-1])
     assert 0 < request.find("change 1") < request.index("change 2")
 

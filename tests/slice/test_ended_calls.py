@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.slice.scenes import World
 
-from infinity import tool
+from infinity import Agent, tool
 from infinity.message import Action
-from infinity.settings import Policy, Retries, Settings, Timeouts
+from infinity.settings import Policy, Retries, Timeouts
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import CLOSE, HANG, Behaviour, ToolServer, failing
 from infinity.testing.tool_server import tool as manifest_tool
@@ -20,7 +21,7 @@ HOUR = 3600
 
 async def _world(open_world: Any, *functions: Any, **how: Any) -> World:
     made: World = open_world(**how)
-    made.functions = functions
+    made.agent = replace(made.agent, tools=functions)
     return await made.start()
 
 
@@ -34,17 +35,17 @@ def _last(world: World) -> str:
 
 @pytest.mark.trap("R9")
 async def test_a_call_past_its_deadline_is_not_sent_any_more(open_world: Any, server: ToolServer) -> None:
-    settings = Settings(timeouts=Timeouts(call=30.0, dispatch_first=40.0), retries=Retries(dispatch=8))
-    world = await _world(open_world, settings=settings, servers=[server])
+    settings = Agent(timeouts=Timeouts(call=30.0, dispatch_first=40.0), retries=Retries(dispatch=8))
+    world = await _world(open_world, agent=settings, servers=[server])
     server.behaviours["a"] = failing(503)
     world.model.then(call(("a", {})), say("too late"))
     thread = await world.thread("go")
     await server.invoked()
-    await world.eventually(lambda: world.clock.sleeping() > 0)
+    await world.until(lambda: world.clock.sleeping() > 0)
     world.clock.advance(30.1)
     await world.said(thread, "too late")
     del server.behaviours["a"]
-    await world.eventually(lambda: _nothing_leaves(world))
+    await world.until(lambda: _nothing_leaves(world))
     for _ in range(5):
         world.clock.advance(60)
         await world.settled(thread)
@@ -62,11 +63,11 @@ async def test_a_deadline_that_passes_while_nobody_runs_ends_the_call_before_it_
     tooled.model.then(call(("a", {"pay": "1000 euros"})), say("I shall pay by another way."))
     thread = await tooled.thread("go")
     await server.invoked()
-    await tooled.eventually(lambda: tooled.clock.sleeping() > 0)
-    await tooled._shut(0)
+    await tooled.until(lambda: tooled.clock.sleeping() > 0)
+    await tooled.stop(0)
     tooled.clock._now += 2 * HOUR * 1000
     del server.behaviours["a"]
-    await tooled._open()
+    await tooled.start()
     await tooled.said(thread, "another way")
     await tooled.settled(thread)
     assert len(server.invocations) == 1
@@ -81,7 +82,7 @@ async def test_an_answered_call_whose_acknowledgement_was_lost_is_not_sent_again
     tooled.model.then(call(("a", {})), say("thanks"))
     thread = await tooled.thread("go")
     invocation = await server.invoked()
-    await tooled.eventually(lambda: tooled.clock.sleeping() > 0)
+    await tooled.until(lambda: tooled.clock.sleeping() > 0)
     await server.answer(invocation.id, text="done")
     await tooled.said(thread, "thanks")
     await tooled.settled(thread)
@@ -89,7 +90,7 @@ async def test_an_answered_call_whose_acknowledgement_was_lost_is_not_sent_again
         tooled.clock.advance(61)
         await tooled.settled(thread)
     assert len(server.invocations) == 1
-    await tooled.eventually(lambda: _nothing_leaves(tooled))
+    await tooled.until(lambda: _nothing_leaves(tooled))
     assert [path for path, _ in server.notices] == [], "what is answered is not cancelled"
 
 
@@ -110,11 +111,11 @@ async def test_a_hung_function_past_its_deadline_is_stopped_and_never_runs_again
     world = await _world(open_world, hang)
     world.model.then(call(("hang", {})), say("too late"))
     thread = await world.thread("go")
-    await world.eventually(lambda: len(runs) == 1)
+    await world.until(lambda: len(runs) == 1)
     world.clock.advance(world.settings.timeouts.call + 1)
     await world.said(thread, "too late")
     assert "was told to stop" in _last(world)
-    await world.eventually(lambda: runs == ["begun", "ended"])
+    await world.until(lambda: runs == ["begun", "ended"])
     for _ in range(3):
         await world.restart()
         await world.settled(thread)
@@ -134,18 +135,18 @@ async def test_the_deadline_of_what_never_left_says_so_and_nobody_is_told_to_can
 ) -> None:
     server = await ToolServer([manifest_tool("a")]).__aenter__()
     other = await ToolServer([manifest_tool("b")], name="other").__aenter__()
-    settings = Settings(timeouts=Timeouts(call=30.0, dispatch_first=40.0))
-    world = await _world(open_world, settings=settings, servers=[server, other])
+    settings = Agent(timeouts=Timeouts(call=30.0, dispatch_first=40.0))
+    world = await _world(open_world, agent=settings, servers=[server, other])
     await world.runtime.create(id="warm")
     await world.runtime.catalogs.of("warm")
     await _refused_port(server)
     world.model.then(call(("a", {})), say("too late"))
     await world.runtime.send("warm", "go")
-    await world.eventually(lambda: world.clock.sleeping() > 0)
+    await world.until(lambda: world.clock.sleeping() > 0)
     world.clock.advance(30.1)
     await world.said("warm", "too late")
     assert "a was never sent" in _last(world)
-    await world.eventually(lambda: len(world.runtime.outbox) == 0)
+    await world.until(lambda: len(world.runtime.outbox) == 0)
     assert other.notices == []
     await world.close()
     await other.__aexit__(None, None, None)
@@ -156,8 +157,8 @@ async def test_the_deadline_of_what_never_left_says_so_and_nobody_is_told_to_can
 async def test_the_deadline_of_what_may_have_arrived_says_so(
     open_world: Any, server: ToolServer, behaviour: Behaviour
 ) -> None:
-    settings = Settings(timeouts=Timeouts(call=5.0, dispatch_first=40.0))
-    world = await _world(open_world, settings=settings, servers=[server])
+    settings = Agent(timeouts=Timeouts(call=5.0, dispatch_first=40.0))
+    world = await _world(open_world, agent=settings, servers=[server])
     server.behaviours["a"] = behaviour
     world.model.then(call(("a", {})), say("too late"))
     thread = await world.thread("go")
@@ -174,7 +175,7 @@ async def test_the_deadline_of_what_was_acknowledged_says_so(tooled: World, serv
     tooled.model.then(call(("a", {})), say("too late"))
     thread = await tooled.thread("go")
     invocation = await server.invoked()
-    await tooled.eventually(lambda: len(tooled.runtime.outbox) == 0)
+    await tooled.until(lambda: len(tooled.runtime.outbox) == 0)
     await tooled.restart()
     tooled.clock.advance(tooled.settings.timeouts.call)
     await tooled.said(thread, "too late")
@@ -186,13 +187,13 @@ async def test_the_deadline_of_what_was_acknowledged_says_so(tooled: World, serv
 @pytest.mark.rap("CAN-1")
 async def test_nobody_is_told_to_cancel_what_the_user_has_not_allowed_yet(open_world: Any) -> None:
     async with ToolServer([manifest_tool("a")]) as server:
-        world = await open_world(servers=[server], settings=Settings(policy=Policy(default="ask"))).start()
+        world = await open_world(servers=[server], agent=Agent(policy=Policy(default="ask"))).start()
         world.model.then(call(("a", {})))
         thread = await world.thread("go")
         await world.noted(thread, "prompt", prompt_kind="consent")
         await world.runtime.control(thread, Action.INTERRUPT)
         await world.noted(thread, "call_ended", state="cancelled")
-        await world.eventually(lambda: len(world.runtime.outbox) == 0)
+        await world.until(lambda: len(world.runtime.outbox) == 0)
         assert server.notices == []
         assert await world.store.prompts(thread) == []
         await world.close()

@@ -36,13 +36,13 @@ async def test_a_slice_whose_store_fails_is_tried_again_and_says_why(
 
     monkeypatch.setattr(world.store, step, failing)
     await world.runtime.send(thread, "hi")
-    await world.eventually(lambda: world.runtime.failing(thread) is not None)
+    await world.until(lambda: world.runtime.failing(thread) is not None)
     explanation = await world.runtime.explain(thread)
     assert str(error) in explanation.reasons[0].text
     assert explanation.state == "waiting"
     monkeypatch.undo()
     other = await world.runtime.create()
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     world.clock.advance(1)
     kept = step == "load" or type(error) is StoreError
     await world.said(thread, "first" if kept else "second")
@@ -67,7 +67,7 @@ async def test_a_bug_in_one_slice_does_not_stop_the_others(world: World, monkeyp
     world.model.when("to the broken one", say("never"))
     world.model.when("to the other one", say("fine"))
     await world.runtime.send(broken, "to the broken one")
-    await world.eventually(lambda: world.runtime.failing(broken) is not None)
+    await world.until(lambda: world.runtime.failing(broken) is not None)
     other = await world.thread("to the other one")
     await world.said(other, "fine")
     assert "a bug" in (world.runtime.failing(broken) or "")

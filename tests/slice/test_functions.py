@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ async def broken() -> str:
 
 async def _world(open_world: Any, *functions: Any) -> World:
     made: World = open_world()
-    made.functions = functions
+    made.agent = replace(made.agent, tools=functions)
     return await made.start()
 
 

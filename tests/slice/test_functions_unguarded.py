@@ -7,22 +7,23 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.patience import PATIENCE
 from tests.slice.scenes import World
 
-from infinity import tool
+from infinity import Agent, tool
 from infinity.errors import ConfigError, StoreError
 from infinity.message import Action, Kind
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 
 
 async def _world(open_world: Any, *functions: Any, **how: Any) -> World:
     made: World = open_world(**how)
-    made.functions = functions
+    made.agent = replace(made.agent, tools=functions)
     return await made.start()
 
 
@@ -247,8 +248,8 @@ async def test_quick_functions_run_beside_as_many_slow_ones_as_there_may_be(open
         """Quick."""
         return threading.current_thread().name
 
-    settings = Settings(limits=Limits(functions=1, slow_functions=2))
-    world = await _world(open_world, slow, quick, settings=settings)
+    settings = Agent(limits=Limits(functions=1, slow_functions=2))
+    world = await _world(open_world, slow, quick, agent=settings)
     world.model.when("wait", call(*(("slow", {"n": n}) for n in range(20))))
     world.model.when("hurry", call(("quick", {}))).then(say("done"))
     waiting = await world.thread("wait")
@@ -277,7 +278,7 @@ async def test_one_that_turns_out_to_be_slow_makes_room(open_world: Any, monkeyp
         """Quick."""
         return "quick"
 
-    world = await _world(open_world, hang, quick, settings=Settings(limits=Limits(functions=1)))
+    world = await _world(open_world, hang, quick, agent=Agent(limits=Limits(functions=1)))
     world.model.when("wait", call(("hang", {})))
     world.model.when("hurry", call(("quick", {}))).then(say("done"))
     await world.thread("wait")
@@ -321,7 +322,7 @@ async def test_what_a_thread_returns_after_its_call_was_cancelled_is_dropped(ope
     world = await _world(open_world, slow)
     world.model.then(call(("slow", {})), say("next"))
     thread = await world.thread("go")
-    await world.eventually(started.is_set)
+    await world.until(started.is_set)
     await world.runtime.control(thread, Action.INTERRUPT)
     await world.noted(thread, "call_ended", state="cancelled")
     go_on.set()
@@ -349,4 +350,4 @@ async def _advancing(world: World, condition: Callable[[], bool]) -> None:
         world.clock.advance(60)
         return condition()
 
-    await world.eventually(step)
+    await world.until(step)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.errors import (
     InvalidModelRequest,
     ModelAuthentication,
@@ -14,7 +15,7 @@ from infinity.errors import (
     ModelRefused,
 )
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
@@ -63,7 +64,7 @@ async def test_a_child_that_its_model_refuses_is_reported_with_the_reason(
 
 @pytest.mark.rap("THR-5")
 async def test_a_child_at_the_limit_of_rounds_is_reported(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(rounds=2))).start()
+    world = await open_world(agent=Agent(limits=Limits(rounds=2))).start()
     again = call(("send_message_to_child", {"thread_id": "thread_none", "message": "x"}))
     world.model.when(ASKED, again)
     world.model.when("not an open child", again)
@@ -143,7 +144,7 @@ async def test_a_child_that_waits_for_a_child_of_its_own_has_not_ended(world: Wo
     world.model.when("three", call(("close_thread", {"report": "seven in all"})))
     world.model.when("seven in all", say("so many"))
     grandchild = await _only_child(world, child)
-    await world.until(grandchild, lambda event, _: event.kind == "slice")
+    await world.event(grandchild, lambda event, _: event.kind == "slice")
     await world.settled(grandchild)
     world.clock.advance(61)
     await world.said(parent, "so many")

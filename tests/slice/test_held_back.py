@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.errors import LimitReached
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 
 
@@ -59,7 +60,7 @@ async def test_what_waits_is_kept_and_goes_on_in_order_once_it_is_resumed(world:
 
 @pytest.mark.trap("G2")
 async def test_what_people_have_waiting_there_is_bounded(open_world: Any) -> None:
-    world: World = await open_world(settings=Settings(limits=Limits(queued_messages=2))).start()
+    world: World = await open_world(agent=Agent(limits=Limits(queued_messages=2))).start()
     thread = await world.thread()
     await _held(world, thread)
     await world.runtime.send(thread, "one")

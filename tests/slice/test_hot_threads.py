@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from infinity import Agent
 from infinity._core import Thread
 from infinity.engine import threads
 from infinity.engine.threads import HotThreads
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import say
 
 
@@ -60,7 +61,7 @@ def test_a_few_threads_with_large_results_do_not_either(monkeypatch: Any) -> Non
 
 
 async def test_a_thread_that_was_let_go_is_read_again(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(hot_threads=1))).start()
+    world = await open_world(agent=Agent(limits=Limits(hot_threads=1))).start()
     world.model.then(say("one"), say("two"), say("one again"))
     first = await world.thread("hi")
     await world.said(first, "one")

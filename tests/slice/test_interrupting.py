@@ -159,7 +159,7 @@ async def test_an_interrupt_ends_the_wait_for_another_try(world: World) -> None:
 
     world.model.then(Overloaded("busy"), say("never asked"))
     thread = await world.thread("hi")
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     await world.runtime.control(thread, Action.INTERRUPT)
     await world.noted(thread, "status", status="interrupted")
     await world.settled(thread)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from tests.slice.scenes import Streaming, World
 
+from infinity import Agent
 from infinity._core import Delta, Message
 from infinity.engine import endings
 from infinity.engine.slice import state
 from infinity.errors import LimitReached
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.stores.postgres.commit import check_delta
 from infinity.stores.postgres.platform import DSQL, Platform
 from infinity.testing.replies import call, say, texts
@@ -64,8 +65,8 @@ async def test_an_interrupt_of_hundreds_of_calls_cancels_each_of_them(
     thread = await busy(tooled, server, 6)
     del committed[:]
     await tooled.runtime.control(thread, Action.INTERRUPT)
-    await tooled.eventually(lambda: ended(tooled, thread))
-    await tooled.eventually(lambda: len(server.notices) == 6 * PARTS)
+    await tooled.until(lambda: ended(tooled, thread))
+    await tooled.until(lambda: len(server.notices) == 6 * PARTS)
     assert len({str(body) for _, body in server.notices}) == 6 * PARTS
     await tooled.settled(thread)
     assert (await tooled.runtime.explain(thread)).state == "idle"
@@ -83,8 +84,8 @@ async def test_a_thread_with_hundreds_of_calls_closes(tooled: World, server: Too
     thread = await busy(tooled, server, 6)
     await tooled.runtime.control(thread, Action.CLOSE)
     await tooled.noted(thread, "status", status="closed")
-    await tooled.eventually(lambda: ended(tooled, thread))
-    await tooled.eventually(lambda: len(server.notices) == 6 * PARTS + 1)
+    await tooled.until(lambda: ended(tooled, thread))
+    await tooled.until(lambda: len(server.notices) == 6 * PARTS + 1)
     assert [path for path, _ in server.notices].count("/close_thread") == 1
     assert len(tooled.model.requests) == 6
 
@@ -99,7 +100,7 @@ async def test_a_turn_makes_as_many_children_as_it_may_have_calls(world: World) 
     thread = await world.thread("all of it")
     await world.noted(thread, "slice")
     assert len(await world.store.threads(parent=thread, limit=100)) == PARTS
-    await world.eventually(lambda: len(world.model.requests) >= 10)
+    await world.until(lambda: len(world.model.requests) >= 10)
     assert sum("all of it" in texts(request["messages"][-1]) for request in world.model.requests) == 1
 
 
@@ -142,7 +143,7 @@ async def test_a_thread_that_closes_in_portions_takes_nothing_more_and_reports_o
     assert (await tooled.kinds(parent)).count("event") == 1
     assert not await tooled.store.calls(child)
     # One that a crash cuts off may come twice.
-    await tooled.eventually(lambda: len({str(notice) for notice in server.notices}) == 4 + 1)
+    await tooled.until(lambda: len({str(notice) for notice in server.notices}) == 4 + 1)
 
 
 async def portions(world: World, thread: str, action: Action, between: Callable[[], Any]) -> None:
@@ -166,7 +167,7 @@ async def portions(world: World, thread: str, action: Action, between: Callable[
     one_commit()
     await world.runtime.control(thread, action)
     for lives in range(1, 10):
-        await world.eventually(lambda: len(committed) == lives)  # noqa: B023 it is awaited here
+        await world.until(lambda: len(committed) == lives)  # noqa: B023 it is awaited here
         if lives == 1:
             await between()
         if not await world.store.calls(thread):
@@ -204,8 +205,8 @@ async def test_a_batch_that_one_commit_has_no_room_for_is_folded_in_by_several_a
 async def test_many_large_results_in_one_batch_are_taken_in_parts(
     open_world: Any, server: ToolServer
 ) -> None:
-    large = Settings(limits=Limits(result_chars=1 << 20, message_bytes=2 << 20))
-    world = await open_world(settings=large, servers=[server]).start()
+    large = Agent(limits=Limits(result_chars=1 << 20, message_bytes=2 << 20))
+    world = await open_world(agent=large, servers=[server]).start()
     committed = hold_to_dsql(world)
     slow = Streaming("…", say("one moment"))
     world.model.then(call(*[("a", {})] * 20), slow, *[say("noted")] * 20)

@@ -12,15 +12,16 @@ from tests.slice.scenes import World
 from tests.slice.test_compaction import ASKED, talk
 from tests.slice.test_subscriptions import subscribed
 
+from infinity import Agent
 from infinity.abc import Part, Text, Turn, Usage
 from infinity.message import Action
-from infinity.settings import Limits, Settings, Timeouts
+from infinity.settings import Limits, Timeouts
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
 
 async def _world(open_world: Any, *servers: ToolServer, **limits: Any) -> World:
-    world: World = await open_world(servers=list(servers), settings=Settings(limits=Limits(**limits))).start()
+    world: World = await open_world(servers=list(servers), agent=Agent(limits=Limits(**limits))).start()
     return world
 
 
@@ -52,10 +53,10 @@ async def test_a_burst_of_events_runs_as_many_threads_at_once_as_it_may_and_all_
         world.model.then(*[crowd] * 20)
         statuses = await asyncio.gather(*(server.event(call_id, text=f"event {n}") for n in range(20)))
         assert statuses == [200] * 20, "accepted at once, whatever runs"
-        await world.eventually(lambda: crowd.now == 3)
+        await world.until(lambda: crowd.now == 3)
         crowd.go_on.set()
-        await world.eventually(lambda: len(world.model.requests) == 2 + 20)
-        await world.eventually(lambda: not world.runtime.running)
+        await world.until(lambda: len(world.model.requests) == 2 + 20)
+        await world.until(lambda: not world.runtime.running)
         assert crowd.most == 3
         assert len(await world.store.threads(parent=thread)) == 20
         await world.close()
@@ -70,7 +71,7 @@ async def test_an_event_beyond_the_limit_of_children_is_given_to_the_thread_itse
         world.model.when("event 1", say("in a child"))
         world.model.when("event 2", say("here, then"))
         await server.event(call_id, text="event 1")
-        await world.eventually(lambda: len(world.model.requests) == 3)
+        await world.until(lambda: len(world.model.requests) == 3)
         await server.event(call_id, text="event 2")
         await world.said(thread, "here, then")
         problem = await world.noted(thread, "problem", code="limit")
@@ -134,9 +135,7 @@ async def test_too_many_rounds_pause_and_resume_goes_on(open_world: Any) -> None
 
 @pytest.mark.trap("B1")
 async def test_a_completion_has_its_time_whatever_the_model_does(open_world: Any) -> None:
-    world: World = await open_world(
-        settings=Settings(timeouts=Timeouts(completion=1.0, short_wait=0.0))
-    ).start()
+    world: World = await open_world(agent=Agent(timeouts=Timeouts(completion=1.0, short_wait=0.0))).start()
     for_ever = Crowd()
     world.model.then(for_ever, say("this time"))
     thread = await world.thread("hi")
@@ -150,7 +149,7 @@ async def test_a_completion_has_its_time_whatever_the_model_does(open_world: Any
 
 @pytest.mark.trap("G8")
 async def test_children_that_have_closed_do_not_count_against_the_limit(open_world: Any) -> None:
-    world: World = await open_world(settings=Settings(limits=Limits(children=2))).start()
+    world: World = await open_world(agent=Agent(limits=Limits(children=2))).start()
     thread = await world.runtime.create()
     for number in range(4):
         world.model.when(f"spawn {number}", call(("spawn_thread", {"instructions": f"part {number}"})))
@@ -175,7 +174,7 @@ async def test_children_that_have_closed_do_not_count_against_the_limit(open_wor
 
 @pytest.mark.trap("G2")
 async def test_the_threads_of_a_tree_are_bounded_whoever_spawns_them(open_world: Any) -> None:
-    world: World = await open_world(settings=Settings(limits=Limits(tree_threads=2))).start()
+    world: World = await open_world(agent=Agent(limits=Limits(tree_threads=2))).start()
     thread = await world.runtime.create()
     world.model.when("first", call(("spawn_thread", {"instructions": "dig one"})))
     world.model.when("dig one", call(("spawn_thread", {"instructions": "dig two"})))

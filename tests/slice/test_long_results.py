@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
 
+from infinity import Agent
 from infinity.engine.content import shortened
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -44,9 +45,7 @@ def test_what_is_left_of_any_content_is_its_head_and_tail_and_all_of_its_images(
 
 
 async def _world(open_world: Any, server: ToolServer) -> World:
-    world: World = await open_world(
-        servers=[server], settings=Settings(limits=Limits(result_chars=1_000))
-    ).start()
+    world: World = await open_world(servers=[server], agent=Agent(limits=Limits(result_chars=1_000))).start()
     return world
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.abc import ModelCall, Part, Text, ToolUse, Turn
 from infinity.errors import (
     InvalidModelRequest,
@@ -20,14 +21,14 @@ from infinity.errors import (
     RateLimited,
 )
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, answering
 
 
 async def _pass_time(world: World, thread: str) -> None:
     """Let every wait of the slice pass, however many there are."""
-    await world.eventually(lambda: world.clock.next_due() is not None)
+    await world.until(lambda: world.clock.next_due() is not None)
     world.clock.advance(max(0.0, ((world.clock.next_due() or 0) - world.clock.now()) / 1000))
 
 
@@ -79,8 +80,8 @@ async def test_a_model_that_always_fails_is_given_up_in_the_end_and_the_user_is_
             world.clock.advance((due - world.clock.now() + 1) / 1000)
         return False
 
-    await world.eventually(given_up)
-    await world.until(thread, lambda event, data: event.kind == "problem" and "resume" in data["text"])
+    await world.until(given_up)
+    await world.event(thread, lambda event, data: event.kind == "problem" and "resume" in data["text"])
     await world.settled(thread)
     (probe,) = await world.store.timers(thread)
     assert probe.due_at - world.clock.now() >= 600_000, "from now on only a probe asks"
@@ -131,7 +132,7 @@ async def test_a_stream_that_breaks_after_a_call_was_shown_commits_and_sends_not
     tooled.model.then(breaks, say("second try"))
     thread = await tooled.runtime.create()
     watching = asyncio.create_task(_until_the_turn(tooled, thread))
-    await tooled.eventually(lambda: tooled.runtime.feed.watching() == 1)
+    await tooled.until(lambda: tooled.runtime.feed.watching() == 1)
     await tooled.runtime.send(thread, "go")
     await tooled.model.request(1)
     await _pass_time(tooled, thread)
@@ -156,7 +157,7 @@ async def test_malformed_arguments_are_told_to_the_model(tooled: World) -> None:
 
 
 async def test_the_number_of_rounds_is_bounded_and_the_user_can_go_on(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(rounds=3))).start()
+    world = await open_world(agent=Agent(limits=Limits(rounds=3))).start()
     world.model.then(*[call(("no_such_tool", {}))] * 3)
     thread = await world.thread("go")
     await world.noted(thread, "problem", code="limit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from tests.contract.databases import database_url, store_with
@@ -18,19 +19,20 @@ from tests.slice import (
 )
 from tests.slice.scenes import World
 
-from infinity.abc import Store
+from infinity.stores.sqlite.wakeup import Wakeup
 from infinity.testing.tool_server import ToolServer
 
 
 class WorldOnPostgres(World):
     conflicts: Conflicts
+    url: str
 
-    async def start(self) -> World:
-        self.conflicts = Conflicts(0.2)
-        self.url = await database_url(self.path)
+    async def start(self) -> Self:
+        if not hasattr(self, "url"):
+            self.conflicts, self.url = Conflicts(0.2), await database_url(self.path)
         return await super().start()
 
-    async def _open_store(self) -> Store:
+    async def _open_store(self, wakeup: Wakeup) -> Any:
         return await store_with(self.url, self.conflicts)
 
 

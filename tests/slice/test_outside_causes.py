@@ -11,12 +11,13 @@ from tests.asking import asked
 from tests.slice.scenes import World
 from tests.slice.test_bounded_spending import FEW, MOST, until_it_rests
 
+from infinity import Agent
 from infinity._core import Message
 from infinity.abc import Part, Text
 from infinity.api.threads import list_threads
 from infinity.errors import ConfigError, InvalidModelRequest, ModelAuthentication, ModelError, Overloaded
 from infinity.message import Action, Kind, Report, encode
-from infinity.settings import Retries, Settings
+from infinity.settings import Retries
 from infinity.testing.replies import call, say
 
 BAD_KEY = ModelAuthentication("the API key has expired", status=401)
@@ -32,7 +33,7 @@ async def wake(world: World, thread: str, n: int) -> None:
     accepted = await world.store.accept(message)
     assert accepted.message is not None
     world.mailbox.put([accepted.message])
-    await world.eventually(lambda: not world.mailbox.queued(thread) and thread not in world.runtime.running)
+    await world.until(lambda: not world.mailbox.queued(thread) and thread not in world.runtime.running)
 
 
 async def nothing_is_due(world: World) -> bool:
@@ -75,7 +76,7 @@ async def test_probes_grow_to_hourly_and_a_success_wakes_all(world: World) -> No
     for _ in range(6 * 60):
         before = len(world.model.requests)
         world.clock.advance(60)
-        await world.eventually(lambda: nothing_is_due(world))
+        await world.until(lambda: nothing_is_due(world))
         asked.append(len(world.model.requests) - before)
     assert max(asked) == 1
     assert 8 <= sum(asked) <= 14, "six in the first hour, then one an hour"
@@ -83,7 +84,7 @@ async def test_probes_grow_to_hourly_and_a_success_wakes_all(world: World) -> No
     world.model.then(say("it works again"), say("it works again"), say("it works again"))
     for _ in range(61):
         world.clock.advance(60)
-        await world.eventually(lambda: nothing_is_due(world))
+        await world.until(lambda: nothing_is_due(world))
     for thread in threads:
         await world.said(thread, "it works again")
         await world.settled(thread)
@@ -147,7 +148,7 @@ async def test_a_model_that_is_not_configured_stops_threads_until_it_is(
 
 @pytest.mark.trap("L25")
 async def test_an_outage_that_outlasts_the_tries_is_probed_and_goes_on_when_it_ends(open_world: Any) -> None:
-    world = await open_world(settings=FEW).start()
+    world = await open_world(agent=FEW).start()
     world.model.then(*[Overloaded("busy")] * MOST)
     thread = await world.thread("hi")
     await until_it_rests(world, thread)
@@ -167,7 +168,7 @@ async def test_an_outage_that_outlasts_the_tries_is_probed_and_goes_on_when_it_e
 async def test_words_during_an_outage_that_has_used_up_the_tries_take_no_wake_from_the_thread(
     open_world: Any,
 ) -> None:
-    world = await open_world(settings=FEW).start()
+    world = await open_world(agent=FEW).start()
     world.model.then(*[Overloaded("busy")] * MOST)
     thread = await world.thread("go")
     await until_it_rests(world, thread)
@@ -187,7 +188,7 @@ async def test_words_during_an_outage_that_has_used_up_the_tries_take_no_wake_fr
 @pytest.mark.trap("L18")
 async def test_a_try_that_is_promised_and_not_made_is_not_promised_any_more(open_world: Any) -> None:
     """Crashes have used up the tries between the failure that promised one, and its timer."""
-    world = await open_world(settings=Settings(retries=Retries(completion=1, slices=3))).start()
+    world = await open_world(agent=Agent(retries=Retries(completion=1, slices=3))).start()
     world.model.then(Overloaded("busy"))
     thread = await world.thread("go")
     await world.noted(thread, "problem")
@@ -205,7 +206,7 @@ async def test_a_try_that_is_promised_and_not_made_is_not_promised_any_more(open
 
 @pytest.mark.trap("R5")
 async def test_a_provider_that_works_for_others_is_no_outage(open_world: Any) -> None:
-    world = await open_world(settings=FEW).start()
+    world = await open_world(agent=FEW).start()
     for _ in range(MOST):
         world.model.when("poison", Overloaded("always for this one"))
     poisoned = await world.thread("poison")

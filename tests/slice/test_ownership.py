@@ -25,7 +25,7 @@ async def test_in_doubt_no_slice_begins_and_no_delivery_leaves(tooled: World, se
     streaming.go_on.set()
     await tooled.noted(busy, "call")  # what ran goes on to its commit, which the store takes or refuses
     await tooled.runtime.send(idle, "hello")
-    await tooled.eventually(lambda: idle in tooled.runtime.running)
+    await tooled.until(lambda: idle in tooled.runtime.running)
     await a_while(tooled)
     assert len(tooled.model.requests) == 1 and server.invocations == []
     tooled.runtime.go_on()
@@ -47,7 +47,7 @@ async def test_what_is_lost_is_ended_at_once(tooled: World, server: ToolServer) 
     tooled.runtime.halt()
     tooled.runtime.go_on()
     second.go_on.set()
-    await tooled.eventually(lambda: not tooled.runtime.running)
+    await tooled.until(lambda: not tooled.runtime.running)
     await a_while(tooled)
     assert server.invocations == [] and len(tooled.runtime.outbox) == 0
     assert await tooled.kinds(thinking) == ["user"], "its turn was not committed"

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.config.schema import Config
-from infinity.settings import Policy, Settings
+from infinity.settings import Policy
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -40,7 +41,7 @@ async def test_a_name_wins_over_the_strictest_annotation_which_wins_over_the_def
     open_world: Any, policy: Policy, annotations: dict[str, Any], verdict: str
 ) -> None:
     async with ToolServer([tool("a", annotations=annotations)]) as server:
-        world: World = await open_world(servers=[server], settings=Settings(policy=policy)).start()
+        world: World = await open_world(servers=[server], agent=Agent(policy=policy)).start()
         world.model.then(call(("a", {})), say("denied"))
         thread = await world.thread("go")
         await world.noted(thread, "slice")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.errors import BadRequest
-from infinity.settings import Policy, Settings
+from infinity.settings import Policy
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -94,9 +95,7 @@ async def test_a_destructive_tool_asks_first(open_world: Any, allowed: bool) -> 
 
 async def test_a_denied_tool_is_never_sent(open_world: Any) -> None:
     async with ToolServer([tool("a")]) as server:
-        world = await open_world(
-            servers=[server], settings=Settings(policy=Policy(tools={"a": "deny"}))
-        ).start()
+        world = await open_world(servers=[server], agent=Agent(policy=Policy(tools={"a": "deny"}))).start()
         world.model.then(call(("a", {})), say("pity"))
         thread = await world.thread("go")
         await world.said(thread, "pity")

@@ -8,10 +8,11 @@ import pytest
 from tests.slice.scenes import Streaming, World
 from tests.slice.test_subscriptions import subscribed
 
+from infinity import Agent
 from infinity._core import Message
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import Action, Choice, encode
-from infinity.settings import Settings, Timeouts
+from infinity.settings import Timeouts
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -36,7 +37,7 @@ async def _asked(world: World, server: ToolServer, kind: str = "choice") -> tupl
 @pytest.mark.parametrize("kind", ["choice", "oauth"])
 async def test_a_question_outlives_the_deadline_of_its_call(open_world: Any, kind: str) -> None:
     async with ToolServer([tool("a")]) as server:
-        world = await open_world(servers=[server], settings=Settings(timeouts=Timeouts(call=600))).start()
+        world = await open_world(servers=[server], agent=Agent(timeouts=Timeouts(call=600))).start()
         thread, call_id = await _asked(world, server, kind)
         world.clock.advance(6 * DAY)
         await world.settled(thread)
@@ -103,7 +104,7 @@ async def test_an_answer_that_comes_together_with_the_limit_is_one_answer(open_w
         await world.runtime.send(thread, "how is it going?")
         await talking.started.wait()
         world.clock.advance(7 * DAY)
-        await world.eventually(lambda: _queued(world, thread, f"prompt.{call_id}"))
+        await world.until(lambda: _queued(world, thread, f"prompt.{call_id}"))
         await world.runtime.choose(thread, f"choice.{call_id}", 1)
         talking.go_on.set()
         await world.said(thread, "talked")
@@ -123,7 +124,7 @@ async def _queued(world: World, thread: str, id: str) -> bool:
 @pytest.mark.rap("CHO-3")
 async def test_a_limit_of_nothing_lets_a_question_wait_for_as_long_as_it_takes(open_world: Any) -> None:
     async with ToolServer([tool("a")]) as server:
-        world = await open_world(servers=[server], settings=Settings(timeouts=Timeouts(prompt=0))).start()
+        world = await open_world(servers=[server], agent=Agent(timeouts=Timeouts(prompt=0))).start()
         thread, call_id = await _asked(world, server)
         world.clock.advance(90 * DAY)
         await world.settled(thread)
@@ -146,7 +147,7 @@ async def test_later_callbacks_of_the_call_do_not_extend_the_limit(
     else:
         assert await server.oauth(call_id) == 200
         tooled.model.then(say("nobody came"))
-    await tooled.eventually(lambda: _count(tooled, thread, "prompt", 2))
+    await tooled.until(lambda: _count(tooled, thread, "prompt", 2))
     tooled.clock.advance(1 * DAY)
     if again == "choice":
         await server.until(lambda: bool(server.choices), "the default of the last question")
@@ -166,14 +167,14 @@ async def test_after_the_answer_the_deadline_runs_on_with_what_was_left_and_a_mi
     open_world: Any, spent: int, left: int
 ) -> None:
     async with ToolServer([tool("a")]) as server:
-        world = await open_world(servers=[server], settings=Settings(timeouts=Timeouts(call=600))).start()
+        world = await open_world(servers=[server], agent=Agent(timeouts=Timeouts(call=600))).start()
         world.model.then(call(("a", {})))
         thread = await world.thread("go")
         invocation = await server.invoked()
         world.clock.advance(spent)
         for asked in range(2):
             assert await server.choice(invocation.id, prompt=f"Which {asked}?", choices=["x", "y"]) == 200
-            await world.eventually(lambda number=asked + 1: _count(world, thread, "prompt", number))
+            await world.until(lambda number=asked + 1: _count(world, thread, "prompt", number))
             world.clock.advance(3 * DAY)
             await world.runtime.choose(thread, f"choice.{invocation.id}", 1)
             await server.until(lambda number=asked + 1: len(server.choices) == number, "the answer")

@@ -11,12 +11,13 @@ import pytest
 from tests.asking import asked
 from tests.slice.scenes import SOON, World
 
+from infinity import Agent
 from infinity.api.errors import Refused
 from infinity.api.messages import answer_prompt
 from infinity.api.prompts import list_prompts
 from infinity.api.threads import get_thread, list_threads
 from infinity.feed import FeedEvent
-from infinity.settings import Policy, Settings
+from infinity.settings import Policy
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.rap("CHO-4")
 
 @pytest.fixture
 async def asking(open_world: Any, server: ToolServer) -> Any:
-    world = await open_world(settings=Settings(policy=Policy(tools={"b": "ask"})), servers=[server]).start()
+    world = await open_world(agent=Agent(policy=Policy(tools={"b": "ask"})), servers=[server]).start()
     yield world
     await world.close()
 
@@ -61,7 +62,7 @@ async def test_a_question_of_a_child_comes_to_whoever_watches_the_root_live(
     invocation = await server.invoked()
     before = await asking.store.thread(root)
     found: asyncio.Task[dict[str, Any]] = asyncio.create_task(_first(asking, root, "prompt"))
-    await asking.eventually(lambda: asking.runtime.feed.watching() == 1)
+    await asking.until(lambda: asking.runtime.feed.watching() == 1)
     await server.choice(invocation.id, prompt="May I?", choices=["yes", "no"], default=1)
     data = await found
     assert (data["thread"], data["prompt"], data["prompt_kind"]) == (child, "May I?", "choice")
@@ -78,7 +79,7 @@ async def test_whoever_begins_to_watch_the_root_later_is_told_as_well(
     data = await _first(asking, root, "prompt", await _end_of_stream(asking, root))
     assert (data["thread"], data["prompt_kind"]) == (child, "consent")
     closed = asyncio.create_task(_first(asking, root, "prompt_closed"))
-    await asking.eventually(lambda: asking.runtime.feed.watching() == 1)
+    await asking.until(lambda: asking.runtime.feed.watching() == 1)
     await asking.runtime.choose(root, data["id"], 0)
     assert (await closed)["thread"] == child
     assert (await server.invoked()).body["operation"] == "b"

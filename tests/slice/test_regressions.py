@@ -10,9 +10,10 @@ from tests.slice.scenes import World
 from tests.slice.test_compaction import ASKED, talk
 from tests.slice.test_subscriptions import subscribed
 
+from infinity import Agent
 from infinity.abc import Turn
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, failing, tool
 
@@ -48,7 +49,7 @@ async def test_the_deadline_of_a_call_counts_from_the_users_consent(open_world: 
 
 
 async def test_a_summariser_that_may_not_spend_more_reports_its_failure(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(tree_tokens=100))).start()
+    world = await open_world(agent=Agent(limits=Limits(tree_tokens=100))).start()
     thread = await world.thread()
     await talk(world, thread, 6)
     world.model.when("the last one", say("over the budget"))
@@ -129,17 +130,17 @@ async def test_a_call_that_was_taken_back_is_not_posted_again(tooled: World, ser
     tooled.model.then(call(("a", {})))
     thread = await tooled.thread("go")
     await server.invoked()
-    await tooled.eventually(lambda: tooled.clock.sleeping() == 1)
+    await tooled.until(lambda: tooled.clock.sleeping() == 1)
     await tooled.runtime.control(thread, Action.INTERRUPT)
     await server.until(lambda: bool(server.notices), "the cancel notice")
     tooled.clock.advance(100)
-    await tooled.eventually(lambda: len(tooled.runtime.outbox) == 0)
+    await tooled.until(lambda: len(tooled.runtime.outbox) == 0)
     assert len(server.invocations) == 1
 
 
 async def test_a_turn_with_too_many_calls_makes_as_many_as_it_may(open_world: Any) -> None:
     async with ToolServer([tool("a")]) as server:
-        world = await open_world(servers=[server], settings=Settings(limits=Limits(calls_per_turn=2))).start()
+        world = await open_world(servers=[server], agent=Agent(limits=Limits(calls_per_turn=2))).start()
         world.model.then(call(("a", {}), ("a", {}), ("a", {})), say("two it is"))
         thread = await world.thread("go")
         await server.invoked(2)

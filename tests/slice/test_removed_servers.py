@@ -8,7 +8,8 @@ import pytest
 from tests.slice.scenes import World
 from tests.slice.test_subscriptions import subscribed
 
-from infinity.settings import Policy, Settings
+from infinity import Agent
+from infinity.settings import Policy
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -56,9 +57,7 @@ async def test_a_subscription_ends_and_the_agent_hears_of_it(tooled: World, serv
 
 async def test_permission_is_not_asked_for_what_cannot_be_sent(open_world: Any) -> None:
     async with ToolServer([tool("a")]) as server:
-        world: World = await open_world(
-            servers=[server], settings=Settings(policy=Policy(default="ask"))
-        ).start()
+        world: World = await open_world(servers=[server], agent=Agent(policy=Policy(default="ask"))).start()
         world.model.then(call(("a", {})))
         thread = await world.thread("go")
         await world.noted(thread, "prompt", prompt_kind="consent")
@@ -81,10 +80,10 @@ async def test_calls_of_servers_that_stay_go_on_and_nothing_is_read_while_none_i
         await world.settled(thread)
         world.servers = [stays]
         await world.restart()
-        await world.eventually(lambda: world.runtime._ending is not None and world.runtime._ending.done())
+        await world.until(lambda: world.runtime._ending is not None and world.runtime._ending.done())
         assert len((await world.runtime.explain(thread)).reasons) == 1
         await world.restart()
-        await world.eventually(lambda: world.runtime._ending is not None and world.runtime._ending.done())
+        await world.until(lambda: world.runtime._ending is not None and world.runtime._ending.done())
         world.model.then(say("done"))
         await stays.answer(invocation.id, text="42")
         await world.said(thread, "done")

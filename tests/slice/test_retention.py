@@ -7,15 +7,16 @@ from collections.abc import Callable
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity.engine.retention import DAY
 from infinity.errors import StoreError, ThreadDeleted
 from infinity.message import Action
-from infinity.settings import Retention, Settings
+from infinity.settings import Retention
 from infinity.testing.replies import say
 
 pytestmark = pytest.mark.trap("G7")
 
-KEPT = Settings(retention=Retention(closed_days=30))
+KEPT = Agent(retention=Retention(closed_days=30))
 
 
 async def closed(world: World) -> str:
@@ -30,9 +31,9 @@ async def closed(world: World) -> str:
 async def pass_days(world: World, days: int) -> None:
     """One after the other; whoever is due has done its work before the next begins."""
     for _ in range(days):
-        await world.eventually(lambda: world.clock.sleeping() == 1)
+        await world.until(lambda: world.clock.sleeping() == 1)
         world.clock.advance(DAY)
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
 
 
 async def there(world: World) -> set[str]:
@@ -42,7 +43,7 @@ async def there(world: World) -> set[str]:
 async def test_closed_conversations_go_after_their_time_and_others_stay(
     open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await open_world(settings=KEPT).start()
+    world = await open_world(agent=KEPT).start()
     compact, compactions = world.store.compact, []
 
     async def counted() -> None:
@@ -71,16 +72,16 @@ async def test_closed_conversations_go_after_their_time_and_others_stay(
 async def test_what_fell_due_while_nobody_ran_goes_at_the_next_start(
     open_world: Callable[..., World],
 ) -> None:
-    world = await open_world(settings=KEPT).start()
+    world = await open_world(agent=KEPT).start()
     thread = await closed(world)
-    await world._shut(5)
+    await world.stop()
     world.clock.advance(31 * DAY)
-    await world._open()
+    await world.start()
 
     async def gone() -> bool:
         return await there(world) == set() and not await world.store.deletions()
 
-    await world.eventually(gone)
+    await world.until(gone)
     assert await world.store.tombstone(thread) is not None
     await world.close()
 
@@ -89,7 +90,7 @@ async def test_what_fell_due_while_nobody_ran_goes_at_the_next_start(
 async def test_a_store_that_fails_is_asked_again_and_what_is_half_done_is_finished(
     open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = await open_world(settings=KEPT).start()
+    world = await open_world(agent=KEPT).start()
     await closed(world)
     compact, failures = world.store.compact, []
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.slice.scenes import Replies, World
 
+from infinity import Agent
 from infinity.abc.model import ModelInfo
 from infinity.errors import (
     ConfigError,
@@ -24,7 +25,7 @@ from infinity.errors import (
 from infinity.settings import Limits, Retries, Settings
 from infinity.testing.replies import say
 
-SETTINGS = Settings(retries=Retries(completion=2, slices=1))
+SETTINGS = Agent(retries=Retries(completion=2, slices=1))
 
 
 class Several(Replies):
@@ -51,7 +52,7 @@ class Several(Replies):
 
 @pytest.fixture
 async def several(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "several.db", settings=SETTINGS)
+    world = World(tmp_path / "several.db", agent=SETTINGS)
     world.model = Several()
     await world.start()
     try:
@@ -85,9 +86,7 @@ async def test_another_model_answers_and_the_switch_is_on_record(several: World,
     others(several)["second"].then(say("from the second"))
     thread = await several.thread("go")
     # What is waited for between tries of one completion passes at once.
-    await several.eventually(
-        lambda: bool(several.clock.advance(1)) or bool(others(several)["second"].requests)
-    )
+    await several.until(lambda: bool(several.clock.advance(1)) or bool(others(several)["second"].requests))
     await several.said(thread, "from the second")
     told = await several.noted(thread, "fallback")
     assert (told["model"], str(error) in told["text"]) == ("second", True)
@@ -159,7 +158,7 @@ async def test_the_thread_returns_to_its_own_model_when_the_probe_succeeds(sever
 
 
 async def test_budgets_count_both(tmp_path: Path) -> None:
-    world = World(tmp_path / "a.db", settings=replace(SETTINGS, limits=Limits(tree_dollars=0.00002)))
+    world = World(tmp_path / "a.db", agent=replace(SETTINGS, limits=Limits(tree_dollars=0.00002)))
     world.model = Several()
     await world.start()
     try:
@@ -179,7 +178,7 @@ async def test_budgets_count_both(tmp_path: Path) -> None:
 
 
 async def test_a_stand_in_without_a_price_is_not_asked_under_a_limit_in_money(tmp_path: Path) -> None:
-    world = World(tmp_path / "a.db", settings=replace(SETTINGS, limits=Limits(tree_dollars=1.0)))
+    world = World(tmp_path / "a.db", agent=replace(SETTINGS, limits=Limits(tree_dollars=1.0)))
     world.model = Several()
     others(world)["second"].info = replace(others(world)["second"].info, price=None)
     await world.start()

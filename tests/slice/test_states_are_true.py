@@ -10,10 +10,11 @@ import msgspec
 from tests.asking import asked
 from tests.slice.scenes import SOON, Streaming, World
 
+from infinity import Agent
 from infinity.api.threads import list_threads
 from infinity.errors import BadRequest
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
 
@@ -40,11 +41,11 @@ async def test_a_thread_whose_slice_runs_is_not_listed_as_idle(world: World) -> 
 
 
 async def test_a_thread_that_is_held_back_says_so_and_until_when(open_world: Any) -> None:
-    world = await open_world(settings=Settings(limits=Limits(requests_per_minute=1))).start()
+    world = await open_world(agent=Agent(limits=Limits(requests_per_minute=1))).start()
     world.model.then(say("first"), say("second"))
     await world.said(await world.thread("one"), "first")
     held = await world.thread("two")
-    await world.eventually(lambda: world.clock.sleeping() == 1)
+    await world.until(lambda: world.clock.sleeping() == 1)
     explained = await world.runtime.explain(held)
     assert explained.state == "waiting"
     (reason,) = [reason for reason in explained.reasons if reason.kind == "pace"]
@@ -99,7 +100,7 @@ async def test_a_result_of_a_cancelled_call_appears_in_the_stream_as_discarded(
                     return
 
     looking = asyncio.create_task(look())
-    await tooled.eventually(lambda: tooled.runtime.feed.watching() == 1)
+    await tooled.until(lambda: tooled.runtime.feed.watching() == 1)
     await server.answer(id, text="too late")
     async with asyncio.timeout(SOON):
         await looking

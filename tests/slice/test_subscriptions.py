@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.slice.scenes import World
 
-from infinity.settings import Limits, Settings
+from infinity import Agent
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
 
@@ -112,7 +113,7 @@ async def test_an_event_right_behind_the_confirmation_is_not_lost(tooled: World,
         await server.event(invocation.id, text="push", associative=True),
     ]
     assert statuses == [200, 200]
-    await tooled.eventually(lambda: _has_event(tooled, thread))
+    await tooled.until(lambda: _has_event(tooled, thread))
 
 
 async def _has_event(world: World, thread: str) -> bool:
@@ -151,7 +152,7 @@ async def test_a_hundred_events_at_once_each_get_their_child(tooled: World, serv
 @pytest.mark.rap("SUB-8")
 async def test_the_number_of_subscriptions_is_limited_and_the_model_is_told(open_world: Any) -> None:
     async with ToolServer([tool("watch")]) as server:
-        world = await open_world(servers=[server], settings=Settings(limits=Limits(subscriptions=1))).start()
+        world = await open_world(servers=[server], agent=Agent(limits=Limits(subscriptions=1))).start()
         thread, _ = await subscribed(world, server)
         world.model.then(call(("watch", {})), say("no more then"))
         await world.runtime.send(thread, "another")
@@ -190,7 +191,7 @@ async def test_the_parent_sees_nothing_of_an_event_whose_thread_closes_without_a
     thread, call_id = await subscribed(tooled, server)
     tooled.model.when("created for the event", call(("close_thread", {})))
     await server.event(call_id, text="nothing of note")
-    await tooled.eventually(lambda: _has_children(tooled, thread))
+    await tooled.until(lambda: _has_children(tooled, thread))
     (child,) = await _children(tooled, thread)
     await tooled.noted(child, "status", status="closed")
     await tooled.settled(thread)

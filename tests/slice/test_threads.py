@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity._core import Call
 from infinity.abc import BuiltinContext
 from infinity.message import Action
-from infinity.settings import Limits, Settings
+from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 from infinity.tools.builtins import BUILTINS
@@ -103,7 +104,7 @@ async def test_a_mistake_with_a_built_in_is_answered_with_what_was_wrong(
 
 @pytest.mark.parametrize("limits", [Limits(depth=1), Limits(children=1)])
 async def test_the_limits_of_trees_are_told_to_the_model(open_world: Any, limits: Limits) -> None:
-    world = await open_world(settings=Settings(limits=limits)).start()
+    world = await open_world(agent=Agent(limits=limits)).start()
     spawn = call(("spawn_thread", {"instructions": "go deeper"}))
     if limits.depth == 1:
         world.model.then(spawn)

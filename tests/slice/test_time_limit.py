@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from tests.slice.scenes import Streaming, World
 
-from infinity.settings import Limits, Retries, Settings
+from infinity import Agent
+from infinity.settings import Limits, Retries
 from infinity.testing.replies import call, say
 
 FILL = 2
@@ -40,7 +41,7 @@ async def test_turns_that_were_complete_are_kept(world: World) -> None:
 
 @pytest.mark.trap("R5", "L18")
 async def test_a_completion_that_never_fits_is_given_up_and_says_so(open_world: Callable[..., World]) -> None:
-    world = open_world(settings=Settings(retries=Retries(slices=2)))
+    world = open_world(agent=Agent(retries=Retries(slices=2)))
     await world.start()
     cuts = [Streaming("half of", say("never")) for _ in range(3)]
     world.model.then(*cuts, say("it fits now"))
@@ -84,7 +85,7 @@ async def test_rounds_are_counted_over_slices_that_go_on_where_another_one_ended
     open_world: Callable[..., World],
 ) -> None:
     rounds = FILL + 1
-    world = open_world(settings=Settings(limits=Limits(rounds=rounds)))
+    world = open_world(agent=Agent(limits=Limits(rounds=rounds)))
     await world.start()
     world.model.then(*[call(*[("no_such_tool", {})] * 64)] * rounds)
     thread = await world.thread("never stop")

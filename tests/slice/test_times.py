@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from tests.slice.scenes import World
 
+from infinity import Agent
 from infinity._core import Message
 from infinity.abc import Expect
 from infinity.errors import ConfigError
 from infinity.feed import event_data
 from infinity.message import Kind, UserText, encode
-from infinity.settings import Settings
 from infinity.stamps import check_zone, is_stamp, stamp
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
@@ -98,7 +98,7 @@ async def test_events_and_late_results_say_when_they_came(tooled: World, server:
 async def test_one_that_wakes_is_told_the_time(world: World) -> None:
     world.model.then(call(("sleep", {"seconds": 7_200})), say("awake"))
     thread = await world.thread("sleep")
-    await world.until(thread, lambda event, _: event.kind == "slice")
+    await world.event(thread, lambda event, _: event.kind == "slice")
     await world.settled(thread)
     world.clock.advance(7_201)
     await world.said(thread, "awake")
@@ -106,7 +106,7 @@ async def test_one_that_wakes_is_told_the_time(world: World) -> None:
 
 
 async def test_the_zone_is_a_setting_and_nothing_is_told_without_one(open_world: Any) -> None:
-    world = await open_world(settings=Settings(timezone="")).start()
+    world = await open_world(agent=Agent(timezone="")).start()
     world.model.then(say("one"))
     await world.said(await world.thread("hello"), "one")
     assert "(time: " not in str(world.model.requests[0]["messages"])

@@ -78,8 +78,8 @@ async def test_slices_are_watched_by_their_threads_and_the_loop_rests_behind_the
         world.model.then(say("one"), say("two"))
         threads = [await world.thread("hello") for _ in range(2)]
         for thread in threads:
-            await world.until(thread, lambda event, _: event.kind == "slice")
-        await world.eventually(lambda: watch.seen[-1] == "rest")
+            await world.event(thread, lambda event, _: event.kind == "slice")
+        await world.until(lambda: watch.seen[-1] == "rest")
         assert {each for each in watch.seen if each.startswith("enter")} == {
             f"enter {thread}" for thread in threads
         }

@@ -46,6 +46,9 @@ GRACE = 5.0
 HANG_UP = 2.0
 """Seconds that open connections get after that."""
 
+CONTROLS = 100
+"""Places of a thread's channel behind those of ``limits.queued_messages``, so that an interrupt is read together with what it is to end."""
+
 R = TypeVar("R", bound=Runtime)
 
 
@@ -109,7 +112,8 @@ class Assembly:
         self.store = await open_store(self.wakeup)
         self.undo.push_async_callback(self.store.close)
         self.wakeup.start()
-        boxes = Mailboxes(self.wakeup.wake, capacity=self.settings.limits.queued_messages)
+        capacity = self.settings.limits.queued_messages + CONTROLS
+        boxes = Mailboxes(self.wakeup.wake, capacity=capacity)
         self.mailbox = mailbox = LocalMailbox(boxes, self.wakeup, self.store.inbox)
         self.undo.push_async_callback(mailbox.close)
         self.store.orphaned = mailbox.put

@@ -17,7 +17,9 @@ from .listener import listen
 __all__ = ["start"]
 
 
-async def start(assembly: Assembly, runtime: Runtime, host: str, port: int) -> None:
+async def start(
+    assembly: Assembly, runtime: Runtime, host: str, port: int, suspect: str | None = None
+) -> None:
     """Start the runtime and serve ``POST /callback/{token}``. ``ConfigError`` if the port is taken."""
     try:
         listener = await listen(host, port)
@@ -36,4 +38,4 @@ async def start(assembly: Assembly, runtime: Runtime, host: str, port: int) -> N
         home=Path(),
         part=Part.EMBEDDED,
     )
-    await assembly.start(runtime, app=make_app(backend), listener=listener)
+    await assembly.start(runtime, app=make_app(backend), listener=listener, suspect=suspect)

@@ -26,7 +26,7 @@ from infinity.abc import Model, ModelInfo, ModelRequest, Models, Part
 from infinity.agent import Agent
 from infinity.explanation import Explanation
 from infinity.local import callback_server
-from infinity.local.assembly import Assembly, journal_at, url_of
+from infinity.local.assembly import GRACE, Assembly, HostedStore, journal_at, url_of
 from infinity.message import Action
 from infinity.models.prompt_view import text_of
 from infinity.models.script import Script
@@ -36,9 +36,11 @@ from infinity.rap.address import Server
 from infinity.rap.client import HttpTransport
 from infinity.rap.discovery import Toolsets
 from infinity.runtime import Runtime
+from infinity.stores.sqlite.wakeup import Wakeup
 
 from .clock import VirtualClock
 from .messages_rules import check
+from .replies import body_of
 from .tool_server import ToolServer
 
 __all__ = ["CheckedModel", "Conversation", "Kit"]
@@ -61,13 +63,7 @@ class CheckedModel(Models):
         return self, ModelInfo(name or "test/model", "test", "model")
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
-        body = {
-            "model": request.model.id,
-            "max_tokens": request.max_tokens,
-            "system": request.system,
-            "tools": msgspec.json.decode(request.tools),
-            "messages": msgspec.json.decode(request.messages),
-        }
+        body = body_of(request)
         self.requests.append(body)
         self.violations += check(body)
         async with aclosing(self._model.stream(request)) as parts:  # type: ignore[type-var]
@@ -97,56 +93,67 @@ class Kit:
     ) -> None:
         self.clock = VirtualClock()
         self.runtime: Runtime
+        self.path = Path(path)
+        self.agent = agent or Agent()
+        """Another one counts from the next start on, as ``servers`` do: what a new version makes of an old journal."""
         self.servers = list(servers)
-        self._agent = agent or Agent()
-        self.model = CheckedModel(
-            ScriptedModel(model) if isinstance(model, Script | None) else model,
+        self.model: CheckedModel = CheckedModel(
+            ScriptedModel(model) if isinstance(model, Script | None) else model
         )
         # Kept over crashes, as a daemon keeps it: answers to earlier calls still arrive (L19).
         self._port = free_port()
-        self._open_store = journal_at(path)
 
     # life
 
     async def __aenter__(self) -> Self:
-        await self._start()
-        return self
+        return await self.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._assembly.close()
+        await self.stop()
         await self.model.close()
         if error is None:
             self._require_valid()
 
+    async def stop(self, grace: float = GRACE) -> None:
+        """As a process ends: slices in progress get ``grace`` seconds. Time may pass and files may change until ``start``."""
+        await self._assembly.close(grace)
+
     async def crash(self) -> None:
         """Lose everything that is in memory, slices and deliveries in progress included, and start again on the same journal."""
-        await self._assembly.close(0)
-        await self._start()
+        await self.stop(0)
+        await self.start()
 
-    async def _start(self) -> None:
-        self._assembly = assembly = Assembly(self._agent.settings)
+    async def start(self) -> Self:
+        """Go on with the journal that is there. A block of ``async with`` starts by itself."""
+        self._assembly = assembly = Assembly(self.agent.settings)
         try:
             await assembly.open(self._open_store)
-            addresses = [Server(url) for url in self._agent.toolsets]
-            addresses += [Server(server.base_url) for server in self.servers]
             self.runtime = await assembly.runtime(
-                Runtime,
-                url=url_of("127.0.0.1", self._port),
-                models=self.model,
-                transport=HttpTransport(addresses),
-                toolsets=Toolsets(addresses),
-                clock=self.clock,
-                functions=self._agent.tools,
+                Runtime, url=url_of("127.0.0.1", self._port), clock=self.clock, **self._parts()
             )
-            if addresses:
-                await callback_server.start(assembly, self.runtime, "127.0.0.1", self._port)
-            else:
-                await assembly.start(self.runtime)
+            await self._begin()
         except BaseException:
             await assembly.close(0)
             raise
+        return self
+
+    async def _open_store(self, wakeup: Wakeup) -> HostedStore:
+        return await journal_at(self.path)(wakeup)
+
+    def _parts(self) -> dict[str, Any]:
+        """Arguments of ``Runtime``, but for those that every host on this machine has."""
+        addresses = [Server(url) for url in (*self.agent.toolsets, *(each.base_url for each in self.servers))]
+        return {
+            "models": self.model,
+            "transport": HttpTransport(addresses),
+            "toolsets": Toolsets(addresses),
+            "functions": self.agent.tools,
+        }
+
+    async def _begin(self, suspect: str | None = None) -> None:
+        await callback_server.start(self._assembly, self.runtime, "127.0.0.1", self._port, suspect)
 
     # talking
 
@@ -176,7 +183,9 @@ class Kit:
         """Wait until nothing happens any more without a message, an answer or time."""
         await self.until(self._rests, "rest")
 
-    async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+    async def until(
+        self, condition: Callable[[], bool | Awaitable[bool]], what: str = "sign of what was waited for"
+    ) -> None:
         """Wait for a condition; ``AssertionError`` after 30 s of real time names ``what`` did not come."""
         try:
             async with asyncio.timeout(PATIENCE):

@@ -58,6 +58,28 @@ async def test_three_days_pass_at_once_and_things_happen_in_their_order(tmp_path
         assert kit.clock.now() - began == 3 * 24 * 3600 * 1000
 
 
+async def test_a_new_version_of_the_agent_goes_on_with_the_journal_after_days_without_a_process(
+    tmp_path: Path,
+) -> None:
+    script = (
+        Script()
+        .when("remind me")
+        .call("sleep", seconds=24 * 3600)
+        .when("how many")
+        .call("parcels", day="monday")
+    )
+    script = script.when_result("parcels").say("Counted.").otherwise().say("A day is over.")
+    async with Kit(tmp_path / "agent.db", model=script) as kit:
+        chat = await kit.conversation("Remind me tomorrow.")
+        await kit.rest()
+        await kit.stop()
+        kit.clock.advance(3 * 24 * 3600)
+        kit.agent = Agent(tools=[parcels])
+        await kit.start()
+        assert await chat.hears("A day is over.")
+        assert await chat.ask("How many left on Monday?") == "Counted."
+
+
 async def test_a_tool_server_s_late_result_survives_a_crash(tmp_path: Path) -> None:
     script = (
         Script()
