@@ -119,11 +119,6 @@ class PlayedWorld(World, Witness):
         """Threads whose turns no disk ever takes."""
         self.unsteady: Unsteady
 
-    async def restart(self) -> None:
-        await self.stop(0)
-        self.purchases.all_lost()
-        await self.start()
-
     async def crash(self) -> None:
         """As SIGKILL leaves it: no last words, and no mark of an end in order."""
 
@@ -139,7 +134,11 @@ class PlayedWorld(World, Witness):
         return self.unsteady
 
     def _made(self) -> None:
+        self._assembly.undo.push_async_callback(self._stopped)
         self.unsteady._store.orphaned = self.mailbox.put  # type: ignore[attr-defined]
         self.runtime._transport._http = Taking(self)  # type: ignore[assignment]
         self.runtime.catalogs._sources = [SlowTools()]
         self.watch_slices()
+
+    async def _stopped(self) -> None:
+        await self.ended(self.unsteady._store, counted=self.crashed)

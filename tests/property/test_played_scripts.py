@@ -113,6 +113,12 @@ SCRIPTS: dict[str, list[Step]] = {
         step for key in range(5) for step in (full(2), in_haste(key), bought, restart)
     ],
     "attempts that the disk cannot take": [fails("a bug", 3), full(2), speaks(1), passes(61), passes(4000)],
+    "an attempt that neither the disk nor a stop could take": [
+        fails("a broken stream", 1),
+        full(2),
+        in_haste(0),
+        restart,
+    ],
     "a bug of the provider that stays": [
         *[fails("a bug", 9)] * 4,
         *[step for key in range(5) for step in (speaks(key), passes(4000))],

@@ -107,7 +107,8 @@ class World(Kit):
         await self.__aexit__(None, None, None)
 
     async def restart(self) -> None:
-        await self.crash()
+        await self.stop(0)
+        await self.start()
 
     async def another_host(self) -> None:
         """From the next start on this is another host: the keys of callback URLs that were given out are not its own."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infinity._core import Thread, Wake
+from infinity._core import Wake
 from infinity.agent import Agent
 from infinity.api.callbacks import Arrived, receive
 from infinity.api.errors import status_of
@@ -45,8 +45,6 @@ _AGENT = Agent(
 )
 _WORDS = 50
 """Tokens of what a completion says before it breaks off."""
-_LOST = 2
-"""Attempts that a slice may leave behind unrecorded: a turn and a failure."""
 _FILES = ("", "-wal", ".mark")
 _STARTS = 50
 """How often a supervisor starts a host that cannot be started, a second apart."""
@@ -199,8 +197,7 @@ class SimulatedHost(Witness):
     async def _stopped(self, process: _Process) -> None:
         """The runtime has stopped, and the store is open."""
         if not process.dead:
-            self.purchases.all_lost()
-            await self._forgive(counted=False)
+            await self.ended(self.store, counted=False)
 
     async def _bury(self, process: _Process) -> None:
         """Take away what is left of a dead process; nothing of it reaches anything."""
@@ -213,23 +210,9 @@ class SimulatedHost(Witness):
             await asyncio.sleep(0)
         self.purchases.all_lost()
         if self.store.is_open:
-            await self._forgive(counted=True)
+            await self.ended(self.store, counted=True)
         self.clock.forget()
         self._inherit()
-
-    async def _forgive(self, *, counted: bool) -> None:
-        """What a process could not put on record while it lived is lost with it: a turn and a failure at the most, as the guarantees say.
-
-        ``counted``: it was killed, so one attempt is counted at the next start for each thread that has messages.
-        """
-        queued = {message.thread for message in await self.store.inbox(0)} if counted else set()
-        for thread, bought in self.purchases.in_vain().items():
-            if await self.store.thread(thread) is None:
-                continue
-            counts = thread in queued
-            unrecorded = bought - Thread.load(await self.store.load(thread)).attempts - counts
-            for _ in range(min(unrecorded, _LOST - counts)):
-                self.purchases.forgiven(thread)
 
     def _inherit(self) -> None:
         """The next life gets the files as they are now; then the core may close its own."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from infinity._core import Delta, Message
+from infinity._core import Delta, Message, Thread
 from infinity.runtime import Runtime
 from infinity.settings import Settings
 
@@ -14,6 +14,9 @@ from .model import RUNNING
 from .purchases import Purchases
 
 __all__ = ["Witness"]
+
+_LOST = 2
+"""Attempts that a slice may leave behind unrecorded: a turn and a failure."""
 
 
 class Witness:
@@ -47,6 +50,21 @@ class Witness:
             self.violated(f"their call has ended, and they wait: {forgotten} (I13)")
         for key in [key for key, about in kept.items() if key[0] == delta.thread and about in gone]:
             del kept[key]
+
+    async def ended(self, store: Any, *, counted: bool) -> None:
+        """What a process could not put on record while it lived is lost with it: a turn and a failure at the most, as the guarantees say.
+
+        ``counted``: it was killed, so one attempt is counted at the next start for each thread that has messages. ``store``: read past all faults.
+        """
+        self.purchases.all_lost()
+        queued = {message.thread for message in await store.inbox(0)} if counted else set()
+        for thread, bought in self.purchases.in_vain().items():
+            if await store.thread(thread) is None:
+                continue
+            counts = thread in queued
+            unrecorded = bought - Thread.load(await store.load(thread)).attempts - counts
+            for _ in range(min(unrecorded, _LOST - counts)):
+                self.purchases.forgiven(thread)
 
     def watch_slices(self) -> None:
         """One at a time for each thread, each with what arrived next (I1). Of the present runtime, before it starts."""
