@@ -1,4 +1,4 @@
-"""How a provider's API is reached: where, as whom, with how much patience."""
+"""How a provider's API is reached: where, as whom, and how long is waited for it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ BASE_URL = "https://api.anthropic.com"
 
 @dataclass(frozen=True, slots=True)
 class ModelTimeouts:
-    """Seconds. The Messages API sends a ping every few seconds while a model thinks, so a silent stream is a dead one."""
+    """How long is waited for a provider, in seconds.
+
+    The Messages API sends a ping every few seconds while a model thinks, so a silent stream is a dead
+    one.
+    """
 
     connect: float = 10.0
+    """For the TCP and TLS handshake."""
     stall: float = 120.0
     """Between two pieces of an answer, and until its first."""
     total: float = 1_800.0
+    """For one whole answer."""
 
 
 @lru_cache(maxsize=64)
@@ -30,7 +36,17 @@ def _host(base_url: str) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Access:
-    """Where the API is and who asks. ``api_key`` wins over ``auth_token``. Has no ``repr``, so that no log can show it (S9)."""
+    """Where the API is and who asks. Has no ``repr``, so that no log can show it (S9).
+
+    Args:
+        api_key: the key; wins over ``auth_token``.
+        auth_token: a bearer token in place of a key.
+        base_url: of the API, without user, query or fragment.
+        provider: what people call it, for messages.
+
+    Raises:
+        ConfigError: the URL or a secret cannot be sent; the text never has the secret.
+    """
 
     api_key: str | None = None
     auth_token: str | None = None
@@ -62,17 +78,23 @@ class Access:
 
     @property
     def host(self) -> str:
+        """Host and port, for errors."""
         return _host(self.base_url)
 
     def headers(self) -> dict[str, str]:
+        """The headers that say who asks; empty where no key is needed."""
         if self.api_key is not None:
             return {"x-api-key": self.api_key}
         return {"authorization": f"Bearer {self.auth_token}"} if self.auth_token is not None else {}
 
     def redact(self, text: str) -> str:
-        """A gateway may echo what it was sent; a key must not come back in an error (S9).
+        """The text without our own secrets: a gateway may echo what it was sent (S9).
 
-        What is shorter than ``SHORTEST_SECRET`` stays: local servers are given words such as ``ollama``, which errors are full of.
+        What is shorter than ``SHORTEST_SECRET`` stays: local servers are given words such as
+        ``ollama``, which errors are full of.
+
+        Args:
+            text: of an error, from the provider or a library.
         """
         for secret in (self.api_key, self.auth_token):
             if secret and len(secret) >= SHORTEST_SECRET:

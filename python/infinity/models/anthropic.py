@@ -1,4 +1,10 @@
-"""The Anthropic Messages API, spoken directly: stored bytes out, events in, the official SDK nowhere on the path."""
+"""The Anthropic Messages API, spoken directly: stored bytes out, events in, the official SDK nowhere on
+the path.
+
+A turn counts when its end is announced and nothing of it is open (L8). From then on an error changes
+nothing any more: the turn was paid for and is whole. Before it every error ends the stream with a
+``ModelError``. The engine retries; nothing here does.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +32,9 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 _ERROR_BYTES = 64 << 10
+"""Bytes of an error's body that are read."""
 _DRAIN_SECONDS = 0.25
+"""For what follows a whole answer."""
 GRACE = 3.0
 """Seconds after the announced end of a turn in which the last frame may still come."""
 MOST_SILENCES = 3
@@ -34,11 +42,23 @@ MOST_SILENCES = 3
 
 
 class AnthropicModel:
-    """All models behind one Messages API. The connection pool is made with the first request and belongs to its event loop."""
+    """All models behind one Messages API.
+
+    The connection pool is made with the first request and belongs to its event loop.
+    """
 
     takes = options.MESSAGES
 
     def __init__(self, access: Access, timeouts: ModelTimeouts | None = None) -> None:
+        """Take the address; nothing is connected.
+
+        Args:
+            access: where the API is and who asks.
+            timeouts: how long is waited for it.
+
+        Raises:
+            ConfigError: the environment names a proxy that cannot be used.
+        """
         self._access = access
         self._timeouts = timeouts or ModelTimeouts()
         self._url = access.base_url.rstrip("/") + "/v1/messages"
@@ -51,9 +71,11 @@ class AnthropicModel:
         turn = OpenTurn(request.counted)
         splitter = EventSplitter()
         try:
+            # A stream that ends before its last frame is judged by ``finish``, not here.
             while not turn.complete and (chunk := await self._read(response, turn)):
                 for part in self._parts(chunk, splitter, turn, response):
                     yield part
+            # Before the drain: what is wrong with the answer is known by now.
             result = turn.finish(origin(self._host, request.model))
             await _drain(response)
             yield result
@@ -117,6 +139,7 @@ class AnthropicModel:
 
         if response.status == 200 and response.content_type == "text/event-stream":
             return
+        # Gateways put errors into an answer of 200.
         if response.status == 200 and response.content_type == "application/json":
             content = await response.content.read(_ERROR_BYTES)
             if (error := failure.from_answer(content, response.headers)) is not None:
@@ -128,6 +151,7 @@ class AnthropicModel:
                 status=response.status,
             )
         try:
+            # The body says more than the status, where it can be had.
             content = await response.content.read(_ERROR_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError):
             content = b""  # the status alone says what kind of error it is
@@ -163,6 +187,7 @@ class AnthropicModel:
         """What one piece of the answer adds, up to where it goes wrong."""
         try:
             events = splitter.feed(chunk)
+            # Half an event, or a comment that only keeps the connection.
             if not events:
                 self._check_progress(turn)
             for data in events:
@@ -197,6 +222,7 @@ class AnthropicModel:
                     "anthropic-version": API_VERSION,
                     "content-type": "application/json",
                     "accept": "text/event-stream",
+                    # A compressed stream would come in lumps.
                     "accept-encoding": "identity",
                     "user-agent": "infinity-runtime",
                 },
@@ -205,6 +231,7 @@ class AnthropicModel:
                     sock_connect=self._timeouts.connect,
                     sock_read=self._timeouts.stall,
                 ),
+                # As many connections as there are slices: how many run at once is the engine's to bound.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._proxy,
@@ -220,6 +247,7 @@ class AnthropicModel:
 
     def _fail(self, error: ModelError) -> NoReturn:
         text = self._access.redact(str(error))
+        # The same class: the engine acts on that.
         raise type(error)(text, status=error.status, retry_after=error.retry_after)
 
 

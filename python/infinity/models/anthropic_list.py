@@ -12,6 +12,7 @@ from infinity.abc.model import ModelInfo
 from . import claude
 
 _MOST_PAGES = 20
+"""Pages that are read: an endpoint that always says that there is more must end, too (I15)."""
 
 
 class _Listed(msgspec.Struct):
@@ -30,7 +31,15 @@ _page = msgspec.json.Decoder(_Page).decode
 
 
 async def listed(get: Callable[[str], Awaitable[bytes]]) -> list[ModelInfo]:
-    """``get``: the body behind a path and query. ``msgspec.DecodeError`` if it is no list of models."""
+    """The models of an API, each with what the built-in table knows of it.
+
+    Args:
+        get: the body behind a path and query.
+
+    Raises:
+        msgspec.DecodeError: the answer is no list of models.
+        ModelError: whatever ``get`` raises.
+    """
     models: list[ModelInfo] = []
     after = ""
     for _ in range(_MOST_PAGES):

@@ -1,6 +1,8 @@
-"""The Messages API through Anthropic's official SDK: the provider ``anthropic-sdk``, and the oracle of the contract tests.
+"""The Messages API through Anthropic's official SDK: the provider ``anthropic-sdk``, and the oracle of the
+contract tests.
 
 Slower to import and to stream than ``anthropic``; for those whose set-up needs the SDK's own transport.
+Requests and turns are made by the same code as there, so that both give the same history.
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ class AnthropicSdkModel:
     stream_type = "text/event-stream"
 
     def __init__(self, access: Access, timeouts: ModelTimeouts | None = None) -> None:
+        """Take the address; the SDK is imported with the first request.
+
+        Args:
+            access: where the API is and who asks.
+            timeouts: how long is waited for it.
+        """
         self._access = access
         self._proxy = proxy_of(access.base_url, socks="socksio")
         self._timeouts = timeouts or ModelTimeouts()
@@ -51,6 +59,7 @@ class AnthropicSdkModel:
                 try:
                     event = await self._calls.wait(_next(stream), deadline)
                 except ModelUnavailable:
+                    # Only the last frame is missing; the turn is whole and paid for.
                     if turn.announced:
                         break
                     raise
@@ -63,6 +72,7 @@ class AnthropicSdkModel:
             await stream.close()
 
     async def list(self) -> builtins.list[ModelInfo]:
+        """What the API says it has; when nobody answers, or with something else, the built-in table."""
         deadline = self._calls.deadline()
 
         async def get(path: str) -> bytes:
@@ -87,6 +97,8 @@ class AnthropicSdkModel:
 
     async def _create(self, request: ModelRequest) -> Any:
         self._client = self._client or self._open()
+        # The bytes that ``anthropic`` would send, as the SDK's parameters: one place decides what a request
+        # says.
         parameters = msgspec.json.decode(body(request, self._access.host))
         headers = self._headers(request)
         if request.model.options is not None:
@@ -144,6 +156,7 @@ async def _next(stream: Any) -> Event | None:
     """The next event that this version knows, ``None`` at the end of the stream."""
     async for raw in stream:
         fields = raw.to_dict(mode="json", exclude_unset=True)
+        # Later versions of the API may send events that mean nothing here.
         if fields.get("type") in KNOWN:
             return msgspec.convert(fields, Event)
     return None

@@ -1,4 +1,6 @@
-"""Claude on Amazon Bedrock, through the Bedrock client of Anthropic's SDK (extra ``bedrock``): Messages requests signed for AWS, answers as an AWS event stream."""
+"""Claude on Amazon Bedrock, through the Bedrock client of Anthropic's SDK (extra ``bedrock``): Messages
+requests signed for AWS, answers as an AWS event stream.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ _BY_NAME: dict[str, type[ModelError]] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AwsIdentity:
-    """Who signs. Without keys and profile, whatever boto3 finds: the environment, a role. Has no ``repr`` (S9)."""
+    """Who signs. Without keys and profile, whatever boto3 finds: the environment, a role. Has no ``repr``
+    (S9).
+    """
 
     region: str
     profile: str | None = None
@@ -62,22 +66,38 @@ class AwsIdentity:
 
 
 class BedrockModel(AnthropicSdkModel):
-    """The models of one region. A bearer token in ``access.api_key`` is used instead of a signature."""
+    """The models of one region."""
 
     stream_type = "application/vnd.amazon.eventstream"
 
     def __init__(
         self, identity: AwsIdentity, access: Access | None = None, timeouts: ModelTimeouts | None = None
     ) -> None:
+        """Take the region; boto3 is asked with the first request.
+
+        Args:
+            identity: who signs, and in which region.
+            access: a bearer token in ``api_key`` is used instead of a signature; another address than
+                the region's.
+            timeouts: how long is waited for it.
+        """
         super().__init__(access or Access(base_url=endpoint(identity.region), provider="Bedrock"), timeouts)
         self._identity = identity
 
     def info(self, id: str) -> ModelInfo:
-        """``id``: a model id (``anthropic.claude-opus-4-8``), an inference profile (``us.anthropic.…``), or its ARN."""
+        """What is known of a model.
+
+        Args:
+            id: a model id (``anthropic.claude-opus-4-8``), an inference profile (``us.anthropic.…``),
+                or its ARN.
+        """
         return replace(claude.info(id), name=f"{PROVIDER}/{id}", provider=PROVIDER)
 
     async def list(self) -> builtins.list[ModelInfo]:
-        """Those of the built-in table: what an account may use is known only to Bedrock's control plane, under other permissions."""
+        """The models of the built-in table.
+
+        What an account may use is known only to Bedrock's control plane, under other permissions.
+        """
         return [self.info(f"anthropic.{model.id}") for model in claude.MODELS]
 
     async def _create(self, request: ModelRequest) -> Any:
@@ -115,6 +135,7 @@ class BedrockModel(AnthropicSdkModel):
     def _translate(self, error: Any) -> ModelError:
         body = error.body if isinstance(error.body, dict) else {}
         headers: Mapping[str, str] = error.response.headers
+        # An error in the middle of the stream: its name is in the body, not in a header.
         if error.status_code == 200:
             described = msgspec.convert(body.get("error") or {}, Failure, strict=False)
             return failure.error_of(_kind(described.type) or ModelUnavailable, described)
@@ -131,6 +152,11 @@ class BedrockModel(AnthropicSdkModel):
 
 
 def endpoint(region: str) -> str:
+    """The address of Bedrock's runtime in a region.
+
+    Args:
+        region: of AWS.
+    """
     return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 

@@ -11,7 +11,10 @@ __all__ = ["Joiner", "whole", "whole_value"]
 
 
 class Joiner:
-    """Joins halves across the pieces of a stream: the first half is held back until the next piece shows whether the second follows."""
+    """Joins halves across the pieces of a stream.
+
+    The first half is held back until the next piece shows whether the second follows.
+    """
 
     __slots__ = ("held",)
 
@@ -19,7 +22,14 @@ class Joiner:
         self.held = ""
 
     def feed(self, piece: str) -> str:
-        """What can be shown now; may be empty."""
+        """Take one piece.
+
+        Args:
+            piece: as it came; it may begin or end with half of a character.
+
+        Returns:
+            What can be shown now; may be empty.
+        """
         if not self.held and piece.isascii():
             return piece
         text, self.held = self.held + piece, ""

@@ -1,4 +1,10 @@
-"""Turns from the chunks of Chat Completions, in every form that servers give them and that has one sensible meaning."""
+"""Turns from the chunks of Chat Completions, in every form that servers give them and that has one
+sensible meaning.
+
+``openai`` feeds the chunks in. The rule: what can be understood in one way only is understood; what
+cannot is ``ModelUnavailable``, and tried again (M8). The turn counts when its end is announced, as
+everywhere (L8).
+"""
 
 from __future__ import annotations
 
@@ -51,6 +57,11 @@ class ChatTurn:
     """Takes chunks one by one and gives back what can be shown live; ``finish`` gives the turn."""
 
     def __init__(self, conversation: Conversation) -> None:
+        """Begin a turn.
+
+        Args:
+            conversation: what was asked; it knows the tools' names and whose reasoning this is.
+        """
         self._conversation = conversation
         self._text: list[str] = []
         self._calls = OpenCalls(conversation.named)
@@ -79,11 +90,22 @@ class ChatTurn:
         return self._counted
 
     def apply(self, chunk: dict[str, Any]) -> list[Part]:
-        """Raises the error that a chunk tells of."""
+        """Take one chunk.
+
+        Args:
+            chunk: a frame of the stream, or a whole answer that was not streamed.
+
+        Returns:
+            What can be shown live, in order.
+
+        Raises:
+            ModelError: the error that the chunk tells of.
+        """
         if (error := error_in(chunk)) is not None:
             raise openai_failure.of(error)
         parts: list[Part] = []
         choice = _first(chunk.get("choices"))
+        # In the chunk, in its choice, or under Groq's own name.
         usage = chunk.get("usage") or choice.get("usage") or _object(chunk.get("x_groq")).get("usage")
         delta = choice.get("delta")
         if delta is None and not self._text and not self._calls:
@@ -92,6 +114,7 @@ class ChatTurn:
         if (finish := choice.get("finish_reason")) is not None and finish != "":
             self._finish_reason = str(finish)
         if isinstance(usage, dict):
+            # A running total: the last one counts, and before the end it may not be the last.
             self._usage, self._counted = usage, self.announced
         return parts
 
@@ -117,9 +140,11 @@ class ChatTurn:
         if self._text:
             said.append(({"type": "text", "text": "".join(self._text)}, None))
         uses = [call.used() for call in calls]
+        # A refusal wins over whatever reason the end was given.
         if self._refused:
             stop_reason = "refusal"
         elif uses and stop_reason == "end_turn":
+            # Some servers end with "stop" although they have called tools.
             stop_reason = "tool_use"
         turn = closed([*said, *uses], stop_reason, _usage(self._usage))
         if not turn.blocks and stop_reason == "model_context_window_exceeded":
@@ -133,6 +158,7 @@ class ChatTurn:
             self._refused = True
             yield from self._say(refusal)
         calls = delta.get("tool_calls") or []
+        # One call as an object, where the API has a list.
         for call in [calls] if isinstance(calls, dict) else calls:
             yield from self._call(call)
         if isinstance(call := delta.get("function_call"), dict):
@@ -159,6 +185,7 @@ class ChatTurn:
 
     def _reason(self, delta: dict[str, Any]) -> Iterator[Part]:
         shown = False
+        # Some endpoints say the same in several fields; it is shown once, and all of them are kept.
         for name in _REASONING_TEXTS:
             for part in self._think(name, _words(delta.get(name))):
                 if not shown:
@@ -200,7 +227,11 @@ class ChatTurn:
 
 
 def error_in(chunk: dict[str, Any]) -> Any | None:
-    """The error that stands in place of a chunk, or in it."""
+    """The error that stands in place of a chunk, or in it; ``None`` if there is none.
+
+    Args:
+        chunk: a frame of the stream, or an answer of 200 in JSON.
+    """
     if error := chunk.get("error"):
         return chunk if isinstance(error, str) else error
     told = chunk.get("object") == "error" or chunk.get("type") == "error"

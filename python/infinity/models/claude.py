@@ -1,6 +1,8 @@
 """The Claude models: sizes, prices and how each is asked to reason.
 
-From platform.claude.com/docs/en/models and …/build-with-claude/thinking, as of November 2026. Any other id is accepted with defaults.
+From platform.claude.com/docs/en/models and …/build-with-claude/thinking, as of November 2026. Any other
+id is accepted with defaults, so that a new model works before this table knows it. A size that is too
+small only makes compaction come earlier; a price that is too low would let a limit in money be passed.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ MODELS: tuple[ModelInfo, ...] = (
     _model("claude-sonnet-4-5", window=200_000, output=64_000, price=(3, 15, 0.3, 3.75)),
     _model("claude-haiku-4-5", window=200_000, output=64_000, price=(1, 5, 0.1, 1.25)),
 )
+"""The table, the newest first; ``list`` gives it where an endpoint has no list."""
 
 _BY_ID = {model.id: model for model in MODELS}
 
@@ -69,8 +72,10 @@ ALIASES: dict[str, str] = {
     "sonnet": f"{PROVIDER}/claude-sonnet-5-5",
     "haiku": f"{PROVIDER}/claude-haiku-5-5",
 }
+"""Names that users write, and what they mean today."""
 
 DEFAULT = ALIASES["sonnet"]
+"""The model of new threads where nothing is configured and there is a key."""
 
 _VERSION = re.compile(
     r"claude-(?P<line>[a-z]+)-(?P<major>\d{1,2})(?:-(?P<minor>\d{1,2}))?(?:$|-\d{8}$|-latest$)"
@@ -82,7 +87,11 @@ _ALWAYS = {("opus", (5, 5))}
 
 
 def plain(id: str) -> str:
-    """Anthropic's own id of a model that goes by its Bedrock id or the name of an inference profile; other ids as they are."""
+    """Anthropic's own id of a model that goes by its Bedrock id or the name of an inference profile.
+
+    Args:
+        id: other ids are returned as they are.
+    """
     found = _BEDROCK.search(id)
     return id if found is None else found["id"]
 
@@ -98,9 +107,14 @@ def _version(id: str) -> tuple[str, tuple[int, int]]:
 
 @lru_cache(maxsize=64)
 def info(id: str, provider: str = PROVIDER) -> ModelInfo:
-    """What is known of a model: from the table, for a dated snapshot too; else what its generation has in common, without a price.
+    """What is known of a model.
 
-    Asked for several times a turn. Ids come from users, so only some are remembered.
+    From the table, for a dated snapshot too; otherwise what its generation has in common. Asked for
+    several times a turn. Ids come from users, so only some are remembered.
+
+    Args:
+        id: the provider's own, or a Bedrock id.
+        provider: the name under which it is configured.
     """
     known = _known(id)
     return known if provider == PROVIDER else replace(known, name=f"{provider}/{id}", provider=provider)
@@ -111,6 +125,7 @@ def _known(id: str) -> ModelInfo:
     if known is not None:
         return replace(known, name=f"{PROVIDER}/{id}", id=id)
     _, version = _version(id)
+    # Older models, and ids of which nothing is known.
     if version < (4, 6):
         return _model(id, window=200_000, output=8_192, price=(0, 0, 0, 0))
     return _model(
@@ -123,7 +138,14 @@ def _known(id: str) -> ModelInfo:
 
 
 def thinking_of(id: str) -> Thinking:
-    """Which form a model takes. Adaptive thinking came with 4.6; unknown ids get the budget form, sent only if they are given a budget."""
+    """Which form of ``thinking`` a model takes.
+
+    Adaptive thinking came with 4.6; unknown ids get the budget form, sent only if they are given a
+    budget.
+
+    Args:
+        id: the provider's own, or a Bedrock id.
+    """
     line, version = _version(id)
     if version < (4, 6):
         return Thinking.BUDGET
@@ -135,9 +157,14 @@ def thinking_of(id: str) -> Thinking:
 
 
 def is_bound(id: str) -> bool:
-    """True if the model's reasoning blocks are bound to the conversation before them ("preserved thinking").
+    """Whether the model's reasoning blocks are bound to the conversation before them ("preserved
+    thinking").
 
-    A compaction or a changed tool list edits what was before them; unless told to drop such blocks, the API answers 400.
+    A compaction or a changed tool list edits what was before them; unless told to drop such blocks, the
+    API answers 400.
+
+    Args:
+        id: the provider's own, or a Bedrock id.
     """
     line, version = _version(id)
     return version >= (5, 5) or (line in ("fable", "mythos") and version >= (5, 1))

@@ -1,4 +1,9 @@
-"""The built-in script: what answers when no provider is configured. It says so, echoes, and calls whatever tool it is told to."""
+"""The built-in script: what answers when no provider is configured. It says so, echoes, and calls whatever
+tool it is told to.
+
+The first steps of the documentation work with it, without a key. It reads the request alone, so that it
+goes on after a restart like any model.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +36,13 @@ _SLEEP = re.compile(
     r"^\s*(?:please\s+)?(?:sleep|wait)\s+(?:for\s+)?(?P<seconds>\d+(?:\.\d+)?)\b", re.IGNORECASE
 )
 _ECHO_CHARS = 2_000
+"""Characters of what was said that are repeated."""
 _LONGEST = 100_000
+"""Words of the longest answer."""
 
 
 def default_script() -> Script:
+    """A new script with the one rule that answers everything."""
     return Script().otherwise().answer(_answer)
 
 

@@ -17,7 +17,9 @@ __all__ = ["PLAIN", "ROWS", "Dialect", "dialect_of", "overridden"]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to speak Chat Completions."""
+    """One way to speak Chat Completions. The defaults are OpenAI's own, but for names that most others
+    have.
+    """
 
     call_ids: str = "any"
     """Ids of calls: ``any``, or ``nine`` letters and digits."""
@@ -106,18 +108,29 @@ _HOME = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def dialect_of(host: str) -> str:
-    """The name of an address's row. ``host``: as in a URL, with the port where it has one."""
+    """The name of an address's row; ``plain`` for one that is not in the table.
+
+    Args:
+        host: as in a URL, with the port where it has one.
+    """
     name, _, port = host.rpartition(":") if ":" in host and not host.endswith("]") else (host, "", "")
+    # At home only the usual port tells servers apart.
     if name in _HOME:
         return _PORTS.get(port, "plain")
     for end, row in _HOSTS.items():
+        # By whole labels: a name that merely ends in the same letters is somebody else's.
         if name == end or name.endswith("." + end):
             return row
     return "plain"
 
 
 def overridden(dialect: Dialect, settings: DialectSettings) -> Dialect:
-    """The same with what the configuration says."""
+    """The same dialect with what the configuration says.
+
+    Args:
+        dialect: a row.
+        settings: what the user has set; it wins, and is never learned otherwise.
+    """
     changes: dict[str, Any] = settings.said()
     if "without" in changes:
         changes["without"] = frozenset(changes["without"])

@@ -1,8 +1,10 @@
-"""The edge between the engine and a provider: one completion, and one kind of error for whatever a provider raises (DESIGN I12).
+"""The edge between the engine and a provider: one completion, and one kind of error for whatever a
+provider raises (I12).
 
-The engine calls ``completion`` and nothing else of a provider's stream. A ``ModelError`` and a ``ConfigError`` pass; every other exception is
-``ModelUnavailable``, so that it is counted, waited for and reported like any failure of a model. What a provider calls a turn is checked here, before
-the engine pays attention to it: a turn that cannot be recorded would be bought again and again.
+The engine calls ``completion`` and nothing else of a provider's stream. A ``ModelError`` and a
+``ConfigError`` pass; every other exception is ``ModelUnavailable``, so that it is counted, waited for
+and reported like any failure of a model. What a provider calls a turn is checked here, before the
+engine pays attention to it: a turn that cannot be recorded would be bought again and again.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from .turn import CUT_OFF, MOST_TOKENS, REASONING, count
 log = logging.getLogger("infinity.models")
 
 _MOST_PAUSES = 8
+"""Times that one turn is gone on with where the provider paused it."""
 EMPTY = "empty"
 """The stop reason of a turn without a word or call where there should be one, twice."""
 _RESULT = b'{"role":"user","content":[{"type":"tool_result"'
@@ -37,18 +40,29 @@ _LONG_WORD = re.compile(r"[^\s'\"(),;]{20,}")
 
 
 async def completion(model: Model, request: ModelRequest, show: Callable[[Part], None]) -> Turn:
-    """The model's turn, gone on with where the provider paused it, and asked for twice where it is empty right after a result.
+    """The model's turn, gone on with where the provider paused it, and asked for twice where it is empty
+    right after a result.
 
-    ``show`` gets the live parts: whole characters, never half of a surrogate pair.
+    Args:
+        model: the provider.
+        request: what is asked; ``request.counted`` hears what every part of it has used.
+        show: gets the live parts: whole characters, never half of a surrogate pair. It must not block
+            or raise.
+
+    Returns:
+        A turn that can be recorded and sent back. Its stop reason is ``EMPTY`` if it said nothing
+        twice.
 
     Raises:
-        ModelError: what the provider says went wrong, or ``ModelUnavailable`` for any exception that is none.
-        ConfigError: from the provider.
-        asyncio.CancelledError: only if the calling task is being cancelled; a cancellation inside a provider is its failure.
+        ModelError: what the provider says went wrong, or ``ModelUnavailable`` for any exception that is
+            none.
+        ConfigError: from the provider. asyncio.CancelledError: only if the calling task is being
+            cancelled; a cancellation inside a provider is its failure.
     """
     try:
         turn = await _stream(model, request, show)
         for _ in range(_MOST_PAUSES):
+            # A pause with calls is answered by their results, as any turn with calls.
             if turn.stop_reason != "pause_turn" or turn.calls or not turn.blocks:
                 break
             turn = _joined(turn, await _stream(model, _charged(_continued(request, turn), turn), show))
@@ -66,6 +80,7 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
             raise ContextTooLong(str(error), status=error.status) from error
         raise
     except (KeyboardInterrupt, GeneratorExit):
+        # The end of the program, or of this coroutine: neither is the provider's.
         raise
     except BaseException as error:  # noqa: BLE001
         # Whatever class it is: SystemExit, a panic of an extension and a stray cancellation are no reason to end the program.
@@ -77,9 +92,13 @@ def _says_nothing(turn: Turn) -> bool:
 
 
 def answers_a_call(messages: bytes) -> bool:
-    """Whether the model is to go on after a result of a call of its own; it may say nothing to an event (SUB-5).
+    """Whether the model is to go on after a result of a call of its own; it may say nothing to an event
+    (SUB-5).
 
     The marks cannot stand in text: JSON escapes its quotes.
+
+    Args:
+        messages: the request's messages, as bytes.
     """
     user = messages.rfind(b'{"role":"user"')
     if user < 0 or not messages.startswith(_RESULT, user):
@@ -89,6 +108,7 @@ def answers_a_call(messages: bytes) -> bool:
 
 def _continued(request: ModelRequest, turn: Turn) -> ModelRequest:
     """The request that goes on after ``pause_turn``: what was said so far stands at the end of its messages."""
+    # Appended to the bytes as they are: what was cached before stays cached.
     said = _encode({"role": "assistant", "content": turn.blocks})
     messages = request.messages.rstrip().removesuffix(b"]") + b"," + said + b"]"
     return replace(request, messages=messages)
@@ -167,6 +187,7 @@ async def _stream(model: Model, request: ModelRequest, show: Callable[[Part], No
                 return _paid(part, request)
             show(part)
     finally:
+        # Also if the caller has gone: an answer that goes on is paid for.
         await _close(parts)
     raise ModelUnavailable("the model's stream ended without a turn")
 
@@ -186,9 +207,16 @@ async def _close(parts: AsyncIterator[Part]) -> None:
 
 
 def checked(turn: Turn) -> Turn:
-    """A turn that can be recorded and sent back: of whole characters, with a call for each tool_use block and counts that are counts.
+    """A turn that can be recorded and sent back.
 
-    Empty texts and trailing reasoning are left out: no API takes them back (I4). ``ModelUnavailable`` if it is beyond repair.
+    It has whole characters, a call for each tool_use block, and counts that are counts. Empty texts and
+    trailing reasoning are left out: no API takes them back (I4).
+
+    Args:
+        turn: as the provider made it; a provider of somebody else may put anything into it.
+
+    Raises:
+        ModelUnavailable: it is beyond repair.
     """
     if not isinstance(turn.blocks, list):
         raise _unreadable()
@@ -214,6 +242,7 @@ def checked(turn: Turn) -> Turn:
         turn = _of_whole_characters(turn)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelUnavailable(f"the model's answer cannot be recorded: {error}") from error
+    # Rare, so that the usual turn is not copied.
     if not is_taken_back or (turn.blocks and turn.blocks[-1]["type"] in REASONING):
         turn = replace(turn, blocks=_taken_back(turn.blocks))
     return turn if _counts(turn.usage) else replace(turn, usage=_counted(turn.usage))

@@ -1,4 +1,7 @@
-"""The events of a Messages stream, decoded."""
+"""The events of a Messages stream, decoded.
+
+Both ways to the Messages API and the scripted model give these to ``turn.OpenTurn``.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,14 @@ class Counts(msgspec.Struct):
 
 
 class Start(msgspec.Struct):
+    """The message as it begins."""
+
     usage: Counts | None = None
 
 
 class Failure(msgspec.Struct):
+    """The error that an event, or an answer, tells of."""
+
     type: str = ""
     message: str = ""
 
@@ -61,6 +68,7 @@ KNOWN = frozenset(
         "error",
     }
 )
+"""Types of events that mean something here; all others are skipped."""
 
 
 class _Kind(msgspec.Struct):
@@ -72,10 +80,21 @@ _kind = msgspec.json.Decoder(_Kind).decode
 
 
 def decode(data: bytes) -> Event | None:
-    """The event; ``None`` for types this version does not know. ``msgspec.DecodeError`` for what is no event at all."""
+    """One event.
+
+    Args:
+        data: of the server-sent event; JSON, as gateways write it.
+
+    Returns:
+        ``None`` for types that this version does not know.
+
+    Raises:
+        msgspec.DecodeError: it is no event at all.
+    """
     try:
         event = _event(data)
     except msgspec.ValidationError as error:
+        # A type of a later version may have other fields under the same names.
         if _kind(data).type not in KNOWN:
             return None
         event = _lenient(data, error)

@@ -1,4 +1,9 @@
-"""What went wrong at the provider, as one of our errors: by HTTP status and ``error.type``."""
+"""What went wrong at the provider, as one of our errors: by HTTP status and ``error.type``.
+
+The class decides what the engine does (wait and try again, make the request simpler, park the thread),
+so the status and the provider's own code decide the class, never the words of a message; length is the
+exception (``too_long``). Texts are for people and never carry a secret: adapters redact them.
+"""
 
 from __future__ import annotations
 
@@ -56,24 +61,41 @@ _ADDRESS = frozenset({404, 405})
 """Statuses of an address that is not that of the API, or of a model that is not there."""
 
 _MESSAGE_CHARS = 500
+"""Characters of a provider's message that are repeated."""
 _MOST_SECONDS = 1e9
 
 
 def by_status(status: int) -> type[ModelError]:
+    """The class for an HTTP status, where nothing more is known.
+
+    Args:
+        status: 400 or above.
+    """
     kind = _BY_STATUS.get(status)
     if kind is None:
+        # What no table knows: the server's trouble is waited for, the request's is not.
         kind = ModelUnavailable if status >= 500 else InvalidModelRequest
     return kind
 
 
 def number_in(code: Any) -> int:
-    """The HTTP status that a code is, 0 if it is none."""
+    """The HTTP status that a provider's error code is, 0 if it is none.
+
+    Args:
+        code: of any type.
+    """
     text = _text(code)
     return int(text) if len(text) == 3 and text.isascii() and text.isdecimal() and int(text) >= 400 else 0
 
 
 def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
-    """The error for an answer other than 200. ``headers`` must be looked up without regard to case."""
+    """The error for an answer other than 200.
+
+    Args:
+        status: of the answer.
+        body: JSON in any of the forms that providers and gateways have, or a text of a proxy.
+        headers: looked up without regard to case.
+    """
     answer = _decoded(body)
     error = described(answer)
     answered = Failure(_text(error.get("type") or error.get("code") or error.get("status")), words(error))
@@ -86,7 +108,15 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> Model
 
 
 def from_answer(body: bytes, headers: Mapping[str, str]) -> ModelError | None:
-    """The error that an answer of 200 tells of in JSON, where a stream should be; ``None`` if it tells of none."""
+    """The error that an answer of 200 tells of in JSON, where a stream should be.
+
+    Args:
+        body: of the answer.
+        headers: looked up without regard to case.
+
+    Returns:
+        ``None`` if it tells of none.
+    """
     answer = _decoded(body)
     if not isinstance(answer, dict | list) or (isinstance(answer, dict) and "content" in answer):
         return None
@@ -109,7 +139,14 @@ def _text(value: Any) -> str:
 
 
 def described(body: Any) -> dict[str, Any]:
-    """The innermost object that describes the error: of a list the first, behind ``error`` what is there, a text as its message."""
+    """The innermost object that describes the error.
+
+    Of a list the first, behind ``error`` what is there, a text as its message.
+
+    Args:
+        body: decoded JSON.
+    """
+    # Bounded: a stranger's body may be nested without end (I15).
     for _ in range(4):
         if isinstance(body, list):
             body = body[0] if body else {}
@@ -121,7 +158,11 @@ def described(body: Any) -> dict[str, Any]:
 
 
 def words(error: Mapping[str, Any]) -> str:
-    """What the error says, wherever a server puts it."""
+    """What the error says, wherever a server puts it.
+
+    Args:
+        error: from ``described``.
+    """
     for name in ("message", "error", "detail", "msg", "error_message", "error_description", "reason"):
         said = error.get(name)
         if isinstance(said, str) and said:
@@ -132,7 +173,11 @@ def words(error: Mapping[str, Any]) -> str:
 
 
 def told(error: BaseException) -> str:
-    """What an exception of a library says, with its causes, on one line: the outermost often says nothing."""
+    """What an exception of a library says, with its causes, on one line: the outermost often says nothing.
+
+    Args:
+        error: of aiohttp, httpx or an SDK.
+    """
     said: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(said) < 3:
@@ -144,7 +189,13 @@ def told(error: BaseException) -> str:
 
 
 def from_event(failure: Failure | None, headers: Mapping[str, str], code: Any = None) -> ModelError:
-    """The error for an ``error`` event in the middle of a stream. ``code``: an HTTP status in it; other unknown types are the provider's trouble."""
+    """The error for an ``error`` event in the middle of a stream.
+
+    Args:
+        failure: what the event says; ``None`` if it says nothing.
+        headers: of the answer.
+        code: an HTTP status in it. Other types that are unknown are the provider's trouble.
+    """
     failure = failure or Failure()
     status = number_in(code) or number_in(failure.type)
     return error_of(
@@ -157,9 +208,16 @@ def from_event(failure: Failure | None, headers: Mapping[str, str], code: Any = 
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` if it names none.
+    """Seconds that the provider asks to wait.
 
-    Never negative, never nan, never more than ``_MOST_SECONDS``; how long a wait may be is the engine's to say.
+    ``retry-after-ms``, or ``retry-after`` in seconds or as a date. Never negative, never nan, never
+    more than ``_MOST_SECONDS``; how long a wait may be is the engine's to say.
+
+    Args:
+        headers: looked up without regard to case.
+
+    Returns:
+        ``None`` if it names none that can be read.
     """
     try:
         seconds = _advice(headers)
@@ -194,7 +252,15 @@ def error_of(
     retry_after: float | None = None,
     request_id: str | None = None,
 ) -> ModelError:
-    """An error whose text says what was answered and what to do about it."""
+    """An error whose text says what was answered and what to do about it.
+
+    Args:
+        kind: its class; one for its length is found out here.
+        failure: what the provider says.
+        status: of the answer, where there was one.
+        retry_after: seconds.
+        request_id: the provider's own, for its support.
+    """
     if kind is InvalidModelRequest and is_context_too_long(failure.message, failure.type):
         kind = ContextTooLong
     what = failure.type or (f"HTTP {status}" if status else "error")

@@ -1,4 +1,8 @@
-"""The JSON frames of a stream of server-sent events, and how long they are waited for."""
+"""The JSON frames of a stream of server-sent events, and how long they are waited for.
+
+``openai`` reads its answers with it. Two waits: before the announced end of a turn silence is a
+failure; behind it, where usage and the last frame may come, it is the end.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +33,19 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Frames:
-    """``chunks``: the body. ``deadline``: in the loop's time. ``stall``: seconds."""
+    """The frames of one answer."""
 
     def __init__(
         self, chunks: AsyncIterator[bytes], calls: SdkCalls, *, deadline: float, stall: float
     ) -> None:
+        """Begin to read.
+
+        Args:
+            chunks: the body.
+            calls: translates the SDK's errors.
+            deadline: in the loop's time.
+            stall: seconds between two pieces of the body.
+        """
         self._chunks = chunks
         self._calls = calls
         self._deadline = deadline
@@ -43,7 +55,12 @@ class Frames:
         self._over = False
 
     async def next(self) -> dict[str, Any] | None:
-        """The next frame, ``None`` at the end of the stream. ``ModelUnavailable`` if it breaks, stalls or cannot be read."""
+        """The next frame, ``None`` at the end of the stream.
+
+        Raises:
+            ModelUnavailable: it breaks, stalls or cannot be read.
+        """
+        # Heartbeats are no frames: they do not prolong this.
         until = asyncio.get_running_loop().time() + self._silence
         try:
             while not self._waiting and not self._over:
@@ -53,13 +70,21 @@ class Frames:
             raise self._calls.unavailable(f"the answer cannot be read: {error}") from error
 
     async def rest(self, seconds: float) -> dict[str, Any] | None:
-        """The next frame behind the announced end of a turn; ``None`` if there is none, or none within the time, or the stream breaks."""
+        """The next frame behind the announced end of a turn.
+
+        Args:
+            seconds: how long it is waited for.
+
+        Returns:
+            ``None`` if there is none, or none within the time, or the stream breaks.
+        """
         until = asyncio.get_running_loop().time() + seconds
         try:
             while not self._waiting and not self._over:
                 await self._fill(until, until)
             return self._pop()
         except (ModelError, ValueError):
+            # Behind the end nothing is a failure any more.
             self._over = True
             return None
 

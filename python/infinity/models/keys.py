@@ -1,6 +1,8 @@
 """Keys that change: from a file or a command, read again when they are refused.
 
-A key that is refused may have been replaced since it was read. Then, and only if what is read now is another one, the same request is made once more.
+A key that is refused may have been replaced since it was read. Then, and only if what is read now is
+another one, the same request is made once more. A request of which something was shown is never made
+again here: that is the engine's to decide (M5).
 """
 
 from __future__ import annotations
@@ -19,23 +21,36 @@ from infinity.supervision import in_thread
 __all__ = ["KeySource", "Rekeyed"]
 
 COMMAND_SECONDS = 30.0
+"""For the command that prints a key."""
 _MOST_BYTES = 64 << 10
 
 
 class KeySource:
-    """``file``: a path; ``command``: a program and its arguments, whose output is the key. One of both."""
+    """Where a key comes from: a file, or a command. One of both."""
 
     def __init__(self, where: str, file: str | None, command: tuple[str, ...] | None) -> None:
+        """Read nothing yet.
+
+        Args:
+            where: the section of the configuration, for errors.
+            file: a path.
+            command: a program and its arguments, whose output is the key.
+        """
         self._where = where
         self._file = file
         self._command = command
 
     @property
     def is_file(self) -> bool:
+        """Whether reading it is cheap enough for the event loop."""
         return self._file is not None
 
     def read(self) -> str:
-        """The key as it is now. ``ConfigError`` says why there is none, never what was read."""
+        """The key as it is now. A command blocks: call it in a thread.
+
+        Raises:
+            ConfigError: says why there is none, never what was read (S9).
+        """
         if self._file is not None:
             path = Path(self._file).expanduser()
             try:
@@ -75,12 +90,19 @@ def _why(error: Exception) -> str:
 
 
 class Rekeyed:
-    """A provider whose key may change. ``make``: the provider with a key; without one it can say what it is, and ask nothing.
-
-    A file is read at once, so that a wrong path is told at the start; a command runs beside the event loop, with the first request.
-    """
+    """A provider whose key may change; otherwise it is the provider that it wraps."""
 
     def __init__(self, source: KeySource, make: Callable[[str | None], Model]) -> None:
+        """A file is read at once, so that a wrong path is told at the start; a command runs beside the
+        event loop, with the first request.
+
+        Args:
+            source: where the key comes from.
+            make: the provider with a key; without one it can say what it is, and ask nothing.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
         self._source = source
         self._make = make
         self._key = source.read() if source.is_file else None
@@ -95,6 +117,11 @@ class Rekeyed:
         return getattr(self._model, name)
 
     def taught_by(self, lessons: Any) -> None:
+        """Pass on where lessons are kept, now and after a change of the key.
+
+        Args:
+            lessons: of all endpoints.
+        """
         self._lessons = lessons
         if (taught_by := getattr(self._model, "taught_by", None)) is not None:
             taught_by(lessons)
@@ -109,6 +136,7 @@ class Rekeyed:
                 yield part
             return
         except ModelAuthentication:
+            # What was shown cannot be taken back here; the engine retracts it (M5).
             if shown or not await self._renewed(model):
                 raise
         async for part in self._model.stream(request):
@@ -138,6 +166,7 @@ class Rekeyed:
                 key = await in_thread(self._source.read)
             except ConfigError:
                 return False  # the refusal says more than this
+            # The same key again: the refusal is meant.
             if key == self._key:
                 return False
             self._use(key)
@@ -149,6 +178,7 @@ class Rekeyed:
                 self._use(await in_thread(self._source.read))
 
     def _use(self, key: str) -> None:
+        # Closed at the end only: other threads' answers may still be streaming through it.
         self._replaced.append(self._model)
         self._key, self._model = key, self._make(key)
         if self._lessons is not None:

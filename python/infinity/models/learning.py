@@ -1,8 +1,12 @@
-"""Learning an endpoint's dialect: what it refused is sent once more in another form, and the form that it took is known from there on.
+"""Learning an endpoint's dialect: what it refused is sent once more in another form, and the form that it
+took is known from there on.
 
-A refusal that was not bought costs a round trip, so a rule is learned by one: first those that the refusal's words or code speak of, then those that
-are most often the cause of one that says nothing. A rule counts as learned when the request that it changed was taken; one that left the refusal as it
-was is not. When nothing helps, the refusal goes to the engine, which has simpler forms of the conversation itself.
+A refusal that was not bought costs a round trip, so a rule is learned by one: first those that the
+refusal's words or code speak of, then those that are most often the cause of one that says nothing. A
+rule counts as learned when the request that it changed was taken; one that left the refusal as it was
+is not. When nothing helps, the refusal goes to the engine, which has simpler forms of the conversation
+itself. Every attempt is bounded (``MOST_REQUESTS``), and what failed is not tried again for each
+completion.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ T = TypeVar("T")
 MOST_REQUESTS = 10
 """Of one completion, the first included."""
 _MOST_HOPELESS = 256
+"""Refusals that are remembered as those that nothing helped."""
 _NOT_TAKEN = re.compile(
     r"unsupported|not supported|n't support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed|invalid (?:field|parameter)|additional",
     re.I,
@@ -37,7 +42,11 @@ _WANTED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``hint``: the words of refusals that speak of it. ``taken``: what those words say of it besides, if it must be said. ``guess``: tried when nothing is said."""
+    """One thing that endpoints want otherwise.
+
+    ``change``: fields of the dialect; ``hint``: the words of refusals that speak of it; ``taken``: what
+    those words say of it besides, if it must be said; ``guess``: tried when nothing is said.
+    """
 
     name: str
     change: dict[str, Any]
@@ -52,11 +61,21 @@ class Rule:
     """The names of the rules that this one consists of."""
 
     def speaks(self, text: str) -> bool:
+        """Whether a refusal speaks of this rule.
+
+        Args:
+            text: of the refusal.
+        """
         return self.hint.search(text) is not None and (
             self.taken is None or self.taken.search(text) is not None
         )
 
     def applied(self, dialect: Dialect) -> Dialect:
+        """The dialect with this rule.
+
+        Args:
+            dialect: the one that was refused.
+        """
         if self.leaves_out:
             return replace(dialect, without=dialect.without | {self.leaves_out})
         return replace(dialect, **self.change)
@@ -155,11 +174,19 @@ _WINDOW, _OUTPUT = "window:", "output_limit:"
 
 
 class Learner:
-    """One endpoint. ``row``: what is known of it; ``fixed``: the names that the configuration decides, which nothing is learned of."""
+    """What is known of one endpoint."""
 
     def __init__(
         self, endpoint: str, row: Dialect, lessons: Lessons, fixed: frozenset[str] = frozenset()
     ) -> None:
+        """Begin with what is known of it.
+
+        Args:
+            endpoint: its name among lessons: address and API.
+            row: the dialect of its address.
+            lessons: of all endpoints.
+            fixed: the names that the configuration decides, which nothing is learned of.
+        """
         self._endpoint = endpoint
         self._row = row
         self._fixed = fixed
@@ -167,14 +194,22 @@ class Learner:
         self._hopeless: set[str] = set()
 
     def dialect(self, model: str) -> Dialect:
-        """The row, and what was learned; only lessons that are loaded."""
+        """The row, and what was learned; only lessons that are loaded.
+
+        Args:
+            model: some lessons hold for one model.
+        """
         dialect = self._row
         for lesson in self.lessons.of(self._endpoint, model):
             dialect = self._with(dialect, lesson.rule)
         return dialect
 
     def told(self, model: str) -> Told:
-        """What the endpoint has told of a model: in its list, or in a refusal."""
+        """What the endpoint has told of a model: in its list, or in a refusal.
+
+        Args:
+            model: its id.
+        """
         rules = {
             lesson.rule.partition(":")[0]: lesson.rule.partition(":")[2]
             for lesson in self.lessons.of(self._endpoint, model)
@@ -187,13 +222,26 @@ class Learner:
         )
 
     async def learn_window(self, model: str, tokens: int, said: str) -> None:
-        """Only what is less than was known: a refusal may speak of another limit than a list does."""
+        """Keep a window. Only what is less than was known: a refusal may speak of another limit than a
+        list does.
+
+        Args:
+            model: its id.
+            tokens: of the window.
+            said: what it was learned from.
+        """
         known = self.told(model).window
+        # Too small a window costs a compaction; too large a one costs a refusal each time.
         if known is None or tokens < known:
             await self.lessons.add(self._endpoint, f"{_WINDOW}{tokens}", model, said)
 
     async def listed(self, model: str, told: Told) -> None:
-        """What its list of models says. Learned limits of answers are smaller, and stay."""
+        """Keep what its list of models says. Learned limits of answers are smaller, and stay.
+
+        Args:
+            model: its id.
+            told: sizes and prices.
+        """
         said = "its list of models"
         if told.window is not None:
             await self.learn_window(model, told.window, said)
@@ -205,7 +253,13 @@ class Learner:
             )
 
     async def answered(self, model: str, fields: set[str]) -> None:
-        """``fields``: of reasoning that came with calls. Whoever sends it with its own calls wants it with all of them."""
+        """Learn from an answer with calls: whoever sends reasoning with its own calls wants it with all of
+        them.
+
+        Args:
+            model: its id.
+            fields: those that reasoning came in.
+        """
         dialect = self.dialect(model)
         if "reasoning_content" in fields and dialect.learns_from_answers and dialect.reasoning == "optional":
             rule = _by_name("reasoning=reasoning_content")
@@ -218,7 +272,20 @@ class Learner:
         build: Callable[[Dialect], dict[str, Any]],
         send: Callable[[dict[str, Any]], Awaitable[T]],
     ) -> T:
-        """What ``send`` gives for the request that ``build`` makes, in a form that the endpoint takes. Raises its first refusal if there is none."""
+        """Send a request in a form that the endpoint takes.
+
+        Args:
+            model: its id.
+            build: makes the request in a dialect.
+            send: sends it; its ``InvalidModelRequest`` and ``ModelUnavailable`` may be learned from.
+
+        Returns:
+            What ``send`` gives.
+
+        Raises:
+            ModelError: the endpoint's first refusal, if no form is taken; any other error of ``send``
+                at once.
+        """
         await self.lessons.load()
         dialect = self.dialect(model)
         body = build(dialect)
@@ -251,8 +318,10 @@ class Learner:
             try:
                 answer = await send(changed)
             except (InvalidModelRequest, ModelUnavailable) as error:
+                # Another kind of failure, from which nothing is learned.
                 if not _may_be_of_form(error):
                     raise
+                # Another complaint: the rule has cured the first one, and stays in the request.
                 if _gist(error) != _gist(refusal):
                     helped.append(rule)
                     dialect, body, refusal = rule.applied(dialect), changed, error
@@ -262,6 +331,7 @@ class Learner:
                     await self._learn(part, model, str(first))
             return answer
         if len(self._hopeless) < _MOST_HOPELESS:
+            # Guesses were in vain, and are not made again for the same words.
             self._hopeless.add(_key(body, first))
         raise first
 
@@ -278,6 +348,7 @@ class Learner:
             if rule.name in tried or self._fixed & rule.change.keys():
                 continue
             changed = build(rule.applied(dialect))
+            # One that changes nothing would be refused again, and count as tried.
             if changed != body:
                 return rule, changed
         return None
@@ -352,6 +423,7 @@ def _of_numbers(text: str, body: dict[str, Any]) -> Iterator[Rule]:
     if _ANSWER.search(text) is None:
         return
     numbers = (int(re.sub("[,_]", "", each)[:12]) for each in _NUMBER.findall(text))
+    # Smaller numbers are those of lists and versions; 400 is the refusal's own status.
     if fitting := [number for number in numbers if 128 <= number < sent and number != 400]:
         yield Rule(f"{_OUTPUT}{max(fitting)}", {"output_limit": max(fitting)}, _ANSWER, of_model=True)
 

@@ -1,7 +1,9 @@
-"""What endpoints have taught: what one refused and then took in another form is known from there on, after a restart too.
+"""What endpoints have taught: what one refused and then took in another form is known from there on, after
+a restart too.
 
-A lesson is a rule, by name, for one endpoint, some for one model of it. They stand in the store that the runtime works on, under one key, and are read
-when an endpoint is first asked. ``infinity doctor`` shows them.
+A lesson is a rule, by name, for one endpoint, some for one model of it. They stand in the store that
+the runtime works on, under one key, and are read when an endpoint is first asked. ``infinity doctor``
+shows them. Losing them costs one refusal each, so no error of the store fails a conversation here.
 """
 
 from __future__ import annotations
@@ -19,21 +21,31 @@ __all__ = ["META", "Lesson", "Lessons", "Store", "told"]
 log = logging.getLogger("infinity.models")
 
 META = "model_lessons"
+"""The key of the store under which lessons are kept."""
 _MOST = 40
 """Lessons of one endpoint."""
 _SAID_CHARS = 200
+"""Characters of the refusal that are kept with a lesson."""
 
 
 class Store(Protocol):
     """Where lessons are kept; the runtime's store is one."""
 
-    async def meta(self, key: str) -> bytes | None: ...
+    async def meta(self, key: str) -> bytes | None:
+        """As ``abc.Store``."""
+        ...
 
-    async def put_meta(self, key: str, value: bytes) -> None: ...
+    async def put_meta(self, key: str, value: bytes) -> None:
+        """As ``abc.Store``."""
+        ...
 
 
 class Lesson(msgspec.Struct, omit_defaults=True, frozen=True):
-    """``rule``: see ``learning``. ``model``: empty for all models of the endpoint. ``said``: what it was learned from. ``at``: ms since the epoch."""
+    """One thing that was learned.
+
+    ``rule``: see ``learning``. ``model``: empty for all models of the endpoint. ``said``: what it was
+    learned from. ``at``: ms since the epoch.
+    """
 
     rule: str
     model: str = ""
@@ -49,7 +61,11 @@ _lessons = msgspec.json.Decoder(dict[str, list[Lesson]])
 
 
 def told(kept: bytes | None) -> list[str]:
-    """What is kept, for people: a line for each endpoint and rule."""
+    """What is kept, for people: a line for each endpoint and rule.
+
+    Args:
+        kept: the value under ``META``.
+    """
     try:
         found = _lessons.decode(kept) if kept else {}
     except msgspec.DecodeError:
@@ -66,7 +82,11 @@ class Lessons:
         self._known: dict[str, list[Lesson]] = {}
 
     def keep_in(self, store: Store) -> None:
-        """From here on. What was learned before is kept with the next lesson."""
+        """Keep lessons in this store from here on. What was learned before is kept with the next lesson.
+
+        Args:
+            store: open for as long as the models are used.
+        """
         self._store, self._read = store, False
 
     async def load(self) -> None:
@@ -76,14 +96,27 @@ class Lessons:
             self._read = True
 
     def of(self, endpoint: str, model: str) -> list[Lesson]:
-        """Those that hold for a model; only what was loaded."""
+        """The lessons that hold for a model; only what was loaded.
+
+        Args:
+            endpoint: its name among lessons.
+            model: its id.
+        """
         return [lesson for lesson in self._known.get(endpoint, ()) if lesson.model in ("", model)]
 
     def all(self) -> dict[str, list[Lesson]]:
+        """All lessons that are loaded, by endpoint."""
         return {endpoint: [*lessons] for endpoint, lessons in self._known.items()}
 
     async def add(self, endpoint: str, rule: str, model: str, said: str) -> None:
-        """Keep a lesson; a value that a rule ends in (``window:8192``) replaces the one before."""
+        """Keep a lesson; a value that a rule ends in (``window:8192``) replaces the one before.
+
+        Args:
+            endpoint: its name among lessons.
+            rule: see ``learning``.
+            model: empty for all models of the endpoint.
+            said: what it was learned from.
+        """
         await self._refresh()
         lesson = Lesson(rule, model, " ".join(said.split())[:_SAID_CHARS], int(time.time() * 1000))
         kept = [each for each in self._known.get(endpoint, ()) if not _same(each, lesson)]
@@ -106,6 +139,7 @@ class Lessons:
         for endpoint, lessons in found.items():
             ours = self._known.get(endpoint, [])
             new = [each for each in lessons if not any(_same(each, mine) for mine in ours)]
+            # Ours last: of two lessons about one thing the later one counts.
             self._known[endpoint] = [*new, *ours]
 
 

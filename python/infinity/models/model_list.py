@@ -1,4 +1,9 @@
-"""What ``GET /models`` of a compatible endpoint says of a model: its window, the most it answers, its prices. Every server has names of its own."""
+"""What ``GET /models`` of a compatible endpoint says of a model: its window, the most it answers, its
+prices.
+
+Every server has names of its own. What is read here only ever makes sizes smaller than were known, and
+prices known where there was none.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +42,15 @@ class Told:
 
 
 def told_of(listed: Any, id: str) -> Told:
-    """``listed``: the answer. A model that is not in it, or an answer of another form, tells nothing."""
+    """What a list of models says of one of them.
+
+    Args:
+        listed: the answer, as JSON.
+        id: of the model.
+
+    Returns:
+        Nothing, for a model that is not in it, or an answer of another form.
+    """
     models = listed.get("data") or listed.get("models") if isinstance(listed, dict) else listed
     for model in models if isinstance(models, list) else ():
         if isinstance(model, dict) and id in (model.get("id"), model.get("name"), model.get("model")):
@@ -46,6 +59,7 @@ def told_of(listed: Any, id: str) -> Told:
 
 
 def _number(model: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    # At the top first: what is nested may be of another server behind this one.
     for place in (model, *(model[name] for name in _NESTED if isinstance(model.get(name), dict))):
         for name in names:
             if (number := count(place.get(name))) >= _LEAST_WINDOW:

@@ -30,6 +30,14 @@ class OpenCall:
     __slots__ = ("again", "extra", "given", "id", "index", "name", "pieces")
 
     def __init__(self, id: str, name: str, given: str = "", index: int | None = None) -> None:
+        """Begin a call.
+
+        Args:
+            id: ours, unique within the answer.
+            name: of the tool; empty while it is not known.
+            given: the id that the server gave it.
+            index: the number that the server gave it.
+        """
         self.id = id
         self.name = name
         self.given = given
@@ -41,11 +49,17 @@ class OpenCall:
         """The name, where it came once more behind complete arguments: of a call that is still to begin, or said for nothing."""
 
     def begun(self) -> ToolUse:
+        """What can be shown of it.
+
+        Raises:
+            ModelUnavailable: it has no name.
+        """
         if not self.name:
             raise ModelUnavailable("the model's answer holds a tool call without a name")
         return ToolUse(self.id, self.name)
 
     def arguments(self) -> tuple[dict[str, Any] | None, str]:
+        """The arguments so far, or ``None`` and what is wrong with them."""
         return parse_arguments(whole("".join(self.pieces)))
 
     @property
@@ -67,9 +81,14 @@ class OpenCall:
 
 
 class OpenCalls:
-    """``named``: from the name on the wire to the tool's."""
+    """The calls of one answer, in the order in which they began."""
 
     def __init__(self, named: Callable[[str], str]) -> None:
+        """Begin with none.
+
+        Args:
+            named: from the name on the wire to the tool's.
+        """
         self._named = named
         self._calls: list[OpenCall] = []
         self._ids: set[str] = set()
@@ -78,7 +97,14 @@ class OpenCalls:
         return bool(self._calls)
 
     def feed(self, piece: dict[str, Any]) -> Iterator[ToolUse]:
-        """Add one piece. Gives what can be shown: a call whose name is known."""
+        """Add one piece.
+
+        Args:
+            piece: an element of ``tool_calls``, or a ``function_call``.
+
+        Returns:
+            What can be shown: a call whose name is known.
+        """
         function = piece.get("function")
         function = function if isinstance(function, dict) else piece
         name = self._named(function["name"]) if isinstance(function.get("name"), str) else ""
@@ -106,8 +132,14 @@ class OpenCalls:
             call.pieces[:] = [_encode(arguments).decode()]
 
     def finished(self) -> list[OpenCall]:
-        """All calls, in their order."""
+        """All calls, in the order of their indices where those are different, else in the order in which
+        they began.
+
+        Raises:
+            ModelUnavailable: one has no name.
+        """
         indices = [call.index for call in self._calls]
+        # Numbers that tell all calls apart are meant as an order; others mean nothing.
         if None not in indices and len(set(indices)) == len(indices):
             self._calls.sort(key=lambda call: call.index or 0)
         for call in self._calls:
@@ -168,5 +200,9 @@ def _index(value: Any) -> int | None:
 
 
 def as_text(value: Any) -> str:
-    """An id as some servers give it."""
+    """An id as some servers give it: a number, or nothing.
+
+    Args:
+        value: any JSON.
+    """
     return value if isinstance(value, str) else str(value) if isinstance(value, int) else ""

@@ -1,6 +1,9 @@
 """OpenAI and the many endpoints that copy its API, through the official SDK (extra ``openai``).
 
-OpenAI itself is spoken to in the Responses API, everyone else in Chat Completions; docs/decisions/0011-openai-edge.md says why.
+OpenAI itself is spoken to in the Responses API, everyone else in Chat Completions;
+docs/decisions/0011-openai-edge.md says why. The SDK carries bytes and authentication only: requests are
+made and answers read by our own code, because compatible endpoints differ from what the SDK's types
+say.
 """
 
 from __future__ import annotations
@@ -40,21 +43,27 @@ if TYPE_CHECKING:
 
 
 _LIST_SECONDS = 2.0
+"""For a list of models that is asked for before the first request."""
 _LEAST_ANSWER = 256
+"""Tokens that an answer is always given room for."""
 
 T = TypeVar("T")
 
 
 class Api(Enum):
+    """Which of OpenAI's two APIs is spoken."""
+
     RESPONSES = "responses"
     CHAT = "chat"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """``api``: ``None`` chooses by the address. ``effort`` and ``summary`` of reasoning, in OpenAI's words; the model's default unless set.
+    """What is set for a provider.
 
-    ``dialect``: a row of the table of dialects, or what the endpoint wants besides; ``None``: the address says it, and refusals teach it.
+    ``api``: ``None`` chooses by the address. ``effort`` and ``summary`` of reasoning, in OpenAI's
+    words; the model's default unless set. ``dialect``: a row of the table of dialects, or what the
+    endpoint wants besides; ``None``: the address says it, and refusals teach it.
     """
 
     api: Api | None = None
@@ -69,6 +78,16 @@ class OpenAIModel:
     def __init__(
         self, access: Access, timeouts: ModelTimeouts | None = None, options: OpenAIOptions | None = None
     ) -> None:
+        """Take the address; the SDK is imported with the first request.
+
+        Args:
+            access: where the API is and who asks.
+            timeouts: how long is waited for it.
+            options: what is set for it.
+
+        Raises:
+            ConfigError: there is no such dialect, or a proxy cannot be used.
+        """
         self._access = access
         self._proxy = proxy_of(access.base_url, socks="socksio")
         self._timeouts = timeouts or ModelTimeouts()
@@ -82,10 +101,19 @@ class OpenAIModel:
         self._client: AsyncOpenAI | None = None
 
     def info(self, id: str) -> ModelInfo:
+        """What is known of a model.
+
+        Args:
+            id: the endpoint's own name of it.
+        """
         return replace(openai_models.info(id), price=price_of(id, self._access.base_url))
 
     def taught_by(self, lessons: Lessons) -> None:
-        """What is learned of the endpoint is kept there from now on."""
+        """Keep what is learned of the endpoint there from now on.
+
+        Args:
+            lessons: of all endpoints.
+        """
         self._learner = self._taught(lessons)
 
     @property
@@ -94,7 +122,11 @@ class OpenAIModel:
         return options.CHAT if self._api is Api.CHAT else options.RESPONSES
 
     def told(self, id: str) -> Told:
-        """What the endpoint has told of a model."""
+        """What the endpoint has told of a model.
+
+        Args:
+            id: the endpoint's own name of it.
+        """
         return self._learner.told(id)
 
     def _taught(self, lessons: Lessons) -> Learner:
@@ -133,6 +165,7 @@ class OpenAIModel:
             if answer.frames is not None:
                 await answer.frames.drain()
             if isinstance(turn, ChatTurn) and result.calls:
+                # Only now: a turn that broke off teaches nothing.
                 await self._learner.answered(request.model.id, turn.thought)
             yield result
         finally:
@@ -165,6 +198,7 @@ class OpenAIModel:
         async def send(body: dict[str, Any]) -> _Answer:
             return await self._sent(body, headers, deadline)
 
+        # Once for reasoning that it cannot read, once for a window that it names; either may come first.
         for _ in range(2):
             try:
                 return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
@@ -209,8 +243,10 @@ class OpenAIModel:
                 frames = None
             else:
                 self._calls.check(stream.response, "text/event-stream")
+                # The bytes, not the SDK's events: those lose what compatible endpoints add.
                 chunks = stream.response.aiter_bytes()
                 frames = Frames(chunks, self._calls, deadline=deadline, stall=self._timeouts.stall)
+                # Until here an error is that of the request, and another form of it may be tried.
                 first = await frames.next()
             if first is not None and (told := error_in(first)) is not None:
                 raise self._redacted(openai_failure.of(told, headers=stream.response.headers))

@@ -1,4 +1,8 @@
-"""Chat Completions, as all OpenAI-compatible endpoints speak it: requests from Messages-shaped history. Its answers are read in ``chat_reading``."""
+"""Chat Completions, as all OpenAI-compatible endpoints speak it: requests from Messages-shaped history.
+
+``openai`` is the caller; answers are read in ``chat_reading``. History keeps the shape of the Messages
+API, and is translated anew for every request, so that a thread may change its model at any time.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +39,22 @@ _OPENAIS = Dialect()
 def body(
     conversation: Conversation, dialect: Dialect = _OPENAIS, *, effort: str | None = None
 ) -> dict[str, Any]:
-    """The request's parameters, in the endpoint's dialect."""
+    """The request's parameters, in the endpoint's dialect.
+
+    Args:
+        conversation: what is asked.
+        dialect: what the endpoint wants.
+        effort: of reasoning, in the endpoint's words; only for models that reason.
+    """
     request = conversation.request
     messages: list[dict[str, Any]] = []
     for role, blocks in conversation.turns():
         for message in _messages(role, blocks, conversation, dialect):
+            # Some templates refuse a user's message right behind a result.
             if not dialect.user_after_result and message["role"] == "user" and _is_result(messages):
                 messages.append({"role": "assistant", "content": BETWEEN})
             messages.append(message)
+    # At the end: the order of calls and results is known only here.
     if dialect.single_calls:
         messages = [*_one_call_each(messages, "" if dialect.empty_content else None)]
     if request.system.strip():
@@ -162,6 +174,7 @@ def _assistant(blocks: list[Block], conversation: Conversation, dialect: Dialect
             if kept is not None:
                 _give_back(message, kept, dialect)
     if calls and dialect.reasoning not in ("none", "optional"):
+        # The turn of another model, or one from before this endpoint wanted it.
         message.setdefault(dialect.reasoning, UNRECORDED)
     if calls and dialect.signatures and not any("extra_content" in call for call in calls):
         calls[0]["extra_content"] = {"google": {"thought_signature": UNSIGNED}}

@@ -1,4 +1,8 @@
-"""From a Messages-shaped request to what both of OpenAI's APIs have in common: names, ids, images, texts."""
+"""From a Messages-shaped request to what both of OpenAI's APIs have in common: names, ids, images, texts.
+
+Everything here is a function of the request alone: the same history gives the same bytes, so that the
+endpoint's prompt cache holds.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,10 @@ from infinity.abc.model import ModelRequest
 from . import reasoning
 
 Block = dict[str, Any]
+"""One content block, as JSON builtins."""
 
 NAME_LENGTH = 64
+"""Characters of a tool's name."""
 ID_LENGTH = 40
 """Of a call's id. The Responses API takes 64, older models behind Chat Completions 40."""
 
@@ -42,7 +48,11 @@ class Conversation:
         self._names = {short_name(tool["name"]): tool["name"] for tool in self.tools}
 
     def replayed(self, block: Block) -> Any | None:
-        """What the provider wants back of a thinking block."""
+        """What the provider wants back of a thinking block; ``None`` if it is of somebody else.
+
+        Args:
+            block: of history.
+        """
         return reasoning.item_of(block, self.origin) if self.replays else None
 
     @property
@@ -54,7 +64,11 @@ class Conversation:
         return self._calls
 
     def named(self, name: str) -> str:
-        """The tool that the model means by this name."""
+        """The tool that the model means by this name.
+
+        Args:
+            name: as it came; one that was shortened is known by its short form.
+        """
         return self._names.get(name, name)
 
     def turns(self) -> Iterator[tuple[str, list[Block]]]:
@@ -68,11 +82,20 @@ class Conversation:
 
 
 def short_name(name: str) -> str:
-    """A tool's name as OpenAI takes it: at most 64 characters, the same for the same name."""
+    """A tool's name as OpenAI takes it: at most 64 characters, the same for the same name.
+
+    Args:
+        name: as the catalog has it.
+    """
     return _short(name, NAME_LENGTH)
 
 
 def short_id(id: str) -> str:
+    """A call's id as OpenAI takes it: at most 40 characters, the same for the same id.
+
+    Args:
+        id: as history has it.
+    """
     return _short(id, ID_LENGTH)
 
 
@@ -80,7 +103,11 @@ _ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def nine(id: str) -> str:
-    """An id of nine letters and digits, the same for the same id."""
+    """An id of nine letters and digits, the same for the same id, for endpoints that take no other.
+
+    Args:
+        id: as history has it.
+    """
     number = int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
     digits = []
     for _ in range(9):
@@ -96,16 +123,30 @@ def _short(text: str, most: int) -> str:
 
 
 def parameters_of(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool's schema. OpenAI refuses an object whose properties are not spelled out."""
+    """A tool's schema. OpenAI refuses an object whose properties are not spelled out.
+
+    Args:
+        tool: as the Messages API has it.
+    """
     schema: dict[str, Any] = tool["input_schema"]
     return schema if "properties" in schema else {**schema, "properties": {}}
 
 
 def arguments_of(block: Block) -> str:
+    """A call's arguments, as the text that OpenAI wants.
+
+    Args:
+        block: of the type ``tool_use``.
+    """
     return _encode(block["input"]).decode()
 
 
 def image_url(block: Block) -> str:
+    """An image as a URL, with its bytes in it.
+
+    Args:
+        block: of the type ``image``.
+    """
     source = block["source"]
     if source["type"] == "base64":
         return f"data:{source['media_type']};base64,{source['data']}"
@@ -113,7 +154,11 @@ def image_url(block: Block) -> str:
 
 
 def result_blocks(block: Block) -> list[Block]:
-    """The content of a tool_result. OpenAI has no mark for failure, so the text says it."""
+    """The content of a tool_result. OpenAI has no mark for failure, so the text says it.
+
+    Args:
+        block: of the type ``tool_result``.
+    """
     content = block.get("content") or []
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
     if block.get("is_error") and not text_of(parts).startswith("Error"):
@@ -122,4 +167,9 @@ def result_blocks(block: Block) -> list[Block]:
 
 
 def text_of(blocks: list[Block]) -> str:
+    """The texts of blocks, joined by line breaks.
+
+    Args:
+        blocks: others than texts are left out.
+    """
     return "\n".join(block["text"] for block in blocks if block["type"] == "text")

@@ -1,4 +1,6 @@
-"""What went wrong at an OpenAI-compatible endpoint, as one of our errors: by ``error.code``, then by HTTP status."""
+"""What went wrong at an OpenAI-compatible endpoint, as one of our errors: by ``error.code``, then by HTTP
+status.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +59,26 @@ _BY_CODE: dict[str, type[ModelError]] = {
 
 
 def from_sdk(error: Any) -> ModelError:
-    """From the SDK's ``APIStatusError``, or the ``APIError`` that it raises for an error in the middle of a stream."""
+    """The error for one of the SDK.
+
+    Args:
+        error: its ``APIStatusError``, or the ``APIError`` that it raises for an error in the middle of
+            a stream.
+    """
     status = getattr(error, "status_code", None)
     headers = error.response.headers if status is not None else {}
     return of(error.body, status=status, headers=headers)
 
 
 def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ModelError:
-    """``body``: the ``error`` object, of which compatible servers fill in what they like, or what stands in its place."""
+    """The error that an endpoint describes.
+
+    Args:
+        body: the ``error`` object, of which compatible servers fill in what they like, or what stands
+            in its place.
+        status: of the answer; ``None`` in the middle of a stream.
+        headers: of the answer.
+    """
     headers = headers or {}
     error = failure.described(body)
     code, type = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")

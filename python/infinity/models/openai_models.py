@@ -1,4 +1,8 @@
-"""What is known of OpenAI's models: sizes by family, and who reasons. No prices: they change more often than this file; set ``price`` in ``[models.named]``."""
+"""What is known of OpenAI's models: sizes by family, and who reasons.
+
+No prices: they change more often than this file; set ``price`` in ``[models.named]``, or install
+genai-prices (``prices``).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,12 @@ TABLE = ("gpt-6.2-sol", "gpt-6-sol", "gpt-6-luna", "gpt-5.5", "gpt-5.4", "gpt-5.
 
 
 def info(id: str) -> ModelInfo:
-    """Of any id, those of other vendors behind compatible endpoints included."""
+    """What is known of a model.
+
+    Args:
+        id: any, those of other vendors behind compatible endpoints included; ``sized`` says whether it
+            is known.
+    """
     known = next((family[1:] for family in _FAMILIES if family[0].match(id)), None)
     window, output, reasons = known or _UNKNOWN
     return ModelInfo(
@@ -45,16 +54,31 @@ def info(id: str) -> ModelInfo:
 
 
 def may_reason(id: str) -> bool:
-    """Whether a model may reason: not if its family is known not to."""
+    """Whether a model may reason: not if its family is known not to.
+
+    Args:
+        id: any.
+    """
     return next((family[3] for family in _FAMILIES if family[0].match(id)), True)
 
 
 def is_chat_model(id: str) -> bool:
-    """Of OpenAI's own list, which holds models for speech, images and search, too."""
+    """Whether a model of OpenAI's own list can be talked to; it holds models for speech, images and
+    search, too.
+
+    Args:
+        id: from the list.
+    """
     return _CHAT.match(id) is not None and _SPECIAL.search(id) is None
 
 
 def is_openai(host: str) -> bool:
-    """Whether OpenAI or Azure's copy of it answers there: they have the Responses API and want ``max_completion_tokens``."""
+    """Whether OpenAI or Azure's copy of it answers there.
+
+    They have the Responses API and want ``max_completion_tokens``.
+
+    Args:
+        host: as in a URL, with the port where it has one.
+    """
     name = host.partition(":")[0]
     return name.endswith((".openai.com", ".openai.azure.com", ".services.ai.azure.com"))

@@ -1,4 +1,8 @@
-"""The Responses API: requests from Messages-shaped history, turns from its events. Nothing is stored at OpenAI; reasoning items come encrypted and go back."""
+"""The Responses API: requests from Messages-shaped history, turns from its events.
+
+Nothing is stored at OpenAI (``store: false``); reasoning items come encrypted, are kept in history and
+go back (M3). ``openai`` is the caller.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,14 @@ def body(
     effort: str | None = None,
     summary: str | None = None,
 ) -> dict[str, Any]:
-    """The request's parameters. ``effort`` and ``summary`` as the API names them; left out unless set."""
+    """The request's parameters.
+
+    Args:
+        conversation: what is asked.
+        dialect: which parameters are left out, and how long an answer may be.
+        effort: of reasoning, as the API names it; left out unless set.
+        summary: of reasoning, as the API names it; left out unless set.
+    """
     request = conversation.request
     limit = min(request.max_tokens, dialect.output_limit or request.max_tokens)
     parameters: dict[str, Any] = {
@@ -51,7 +62,9 @@ def body(
         "input": [
             item for role, blocks in conversation.turns() for item in _items(role, blocks, conversation)
         ],
+        # The API refuses less.
         "max_output_tokens": max(_LEAST_OUTPUT, limit),
+        # History is here, and whole: nothing needs to be kept there.
         "store": False,
         "stream": True,
     }
@@ -159,6 +172,11 @@ class ResponsesTurn:
     """Takes events one by one and gives back what can be shown live; ``finish`` gives the turn."""
 
     def __init__(self, conversation: Conversation) -> None:
+        """Begin a turn.
+
+        Args:
+            conversation: what was asked; it knows the tools' names and whose reasoning this is.
+        """
         self._conversation = conversation
         self._items: dict[int, dict[str, Any]] = {}
         self._response: dict[str, Any] = {}
@@ -167,7 +185,17 @@ class ResponsesTurn:
         self.announced = self.counted = False
 
     def apply(self, event: dict[str, Any]) -> list[Part]:
-        """Raises the error that an event tells of."""
+        """Take one event.
+
+        Args:
+            event: a frame of the stream.
+
+        Returns:
+            What can be shown live.
+
+        Raises:
+            ModelError: the error that the event tells of.
+        """
         match event.get("type"):
             case "response.output_text.delta" | "response.refusal.delta":
                 return [Text(event["delta"])] if event["delta"] else []
@@ -189,9 +217,14 @@ class ResponsesTurn:
         return []
 
     def finish(self) -> Turn:
-        """The turn. ``ModelUnavailable`` if the stream ended early."""
+        """The turn.
+
+        Raises:
+            ModelUnavailable: the stream ended early, or its end is no good one.
+        """
         if not self.complete:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
+        # The last event repeats all items; some gateways leave them out there.
         items = self._response.get("output") or [self._items[index] for index in sorted(self._items)]
         said: Said = []
         refused = False

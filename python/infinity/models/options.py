@@ -16,12 +16,23 @@ _EVERY = frozenset(
     {"effort", "extra_body", "extra_headers", "parallel_tool_calls", "reasons", "service_tier", "tool_choice"}
 )
 MESSAGES = _EVERY | {"cache", "stop"}
+"""Options that the Messages API has; ``CHAT`` and ``RESPONSES`` likewise."""
 CHAT = _EVERY | {"prompt_cache_key", "seed", "stop", "temperature", "top_p"}
 RESPONSES = _EVERY | {"prompt_cache_key", "temperature", "top_p"}
 
 
 def check(name: str, options: Options | None, takes: frozenset[str], provider: str) -> None:
-    """``ConfigError`` for what the provider's API does not have."""
+    """Whether a provider's API has what is set.
+
+    Args:
+        name: of the model, for the error.
+        options: what is set.
+        takes: names of the options that the API has.
+        provider: its name, for the error.
+
+    Raises:
+        ConfigError: something is set that it does not have; the text lists what it has.
+    """
     if options is None:
         return
     if foreign := sorted(options.asked_for() - takes):
@@ -32,6 +43,13 @@ def check(name: str, options: Options | None, takes: frozenset[str], provider: s
 
 
 def for_chat(options: Options, dialect: Dialect, *, tools: bool) -> dict[str, Any]:
+    """Parameters for Chat Completions.
+
+    Args:
+        options: what is set.
+        dialect: how the endpoint turns reasoning off.
+        tools: whether the request has tools; a choice among none is refused.
+    """
     said: dict[str, Any] = {
         "temperature": options.temperature,
         "top_p": options.top_p,
@@ -51,7 +69,13 @@ def for_chat(options: Options, dialect: Dialect, *, tools: bool) -> dict[str, An
 
 
 def for_responses(options: Options, *, reasons: bool, tools: bool) -> dict[str, Any]:
-    """``reasons``: whether the model may reason; others refuse to be told how."""
+    """Parameters for the Responses API.
+
+    Args:
+        options: what is set.
+        reasons: whether the model may reason; others refuse to be told how.
+        tools: whether the request has tools.
+    """
     said: dict[str, Any] = {
         "temperature": options.temperature,
         "top_p": options.top_p,
@@ -68,6 +92,12 @@ def for_responses(options: Options, *, reasons: bool, tools: bool) -> dict[str, 
 
 
 def for_messages(options: Options, *, tools: bool) -> dict[str, Any]:
+    """Parameters for the Messages API.
+
+    Args:
+        options: what is set.
+        tools: whether the request has tools.
+    """
     said: dict[str, Any] = {
         "stop_sequences": [*options.stop] or None,
         "service_tier": options.service_tier,

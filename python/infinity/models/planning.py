@@ -1,4 +1,7 @@
-"""What can be known of the models before a conversation asks one: for starts, ``doctor`` and ``cloud config check``, which say the same (I14)."""
+"""What can be known of the models before a conversation asks one.
+
+For starts, ``doctor`` and ``cloud config check``, which say the same (I14). No model is asked.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,14 @@ __all__ = ["examine"]
 def examine(models: Models, settings: Settings, *, named: bool) -> list[str]:
     """What keeps models from being used: names, providers, keys, scripts, prices that a limit needs.
 
-    ``named``: those of ``[models.named]`` too, whose providers are imported for it; else the default model alone.
+    Args:
+        models: the configured ones.
+        settings: the agent's; its default model and its limit in money.
+        named: those of ``[models.named]`` too, whose providers are imported for it; else the default
+            model alone.
+
+    Returns:
+        Sentences for people; empty if nothing is wrong.
     """
     found: list[str] = []
     default = settings.default_model or models.default
@@ -22,6 +32,7 @@ def examine(models: Models, settings: Settings, *, named: bool) -> list[str]:
     for name in models.named if named else ():
         if name != default:
             infos.append(_resolve(models, name, f"the model {name!r} cannot be used", found))
+        # Found out now, and not on the day on which they are needed.
         for other in models.fallback_of(name):
             infos.append(
                 _resolve(

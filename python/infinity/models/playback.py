@@ -20,9 +20,20 @@ _ARGUMENTS_PIECE = 24
 
 
 class Playback:
-    """One reply to one request. Ids and token counts follow from the request's bytes, so the same request gets the same answer."""
+    """One reply to one request.
+
+    Ids and token counts follow from the request's bytes, so the same request gets the same answer.
+    """
 
     def __init__(self, reply: Reply, prompt: PromptView, request: bytes, *, model: str) -> None:
+        """Play nothing yet.
+
+        Args:
+            reply: from the script.
+            prompt: what the request says, for texts that are made of it.
+            request: its bytes, from which ids and counts are made.
+            model: the name that the answer gives.
+        """
         self._reply = reply
         self._prompt = prompt
         self._request = request
@@ -34,11 +45,15 @@ class Playback:
 
     @property
     def first(self) -> Step | None:
+        """The first step of the reply: a failure there is the HTTP answer."""
         return self._reply.steps[0] if self._reply.steps else None
 
     def events(self) -> Iterator[StreamEvent | Pause | Break | Fail]:
-        """Events, and between them where the stream waits, breaks or fails; after a break or failure nothing follows."""
+        """Events, and between them where the stream waits, breaks or fails; after a break or failure
+        nothing follows.
+        """
         yield {"type": "message_start", "message": self._message()}
+        # As the API sends one, so that it is skipped in every test.
         yield {"type": "ping"}
         for step in self._reply.steps:
             if isinstance(step, Pause | Break | Fail):
@@ -118,9 +133,18 @@ class Playback:
 
 
 def pieces(text: str) -> list[str]:
-    """Words with the space after them; joined they are the text."""
+    """Words with the space after them; joined they are the text.
+
+    Args:
+        text: any.
+    """
     return _WORD.findall(text)
 
 
 def made_up_signature(text: str) -> str:
+    """A signature that is the same for the same reasoning.
+
+    Args:
+        text: of the reasoning.
+    """
     return blake2b(text.encode(), digest_size=24).hexdigest()

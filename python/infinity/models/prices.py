@@ -1,7 +1,8 @@
-"""Prices of models that the built-in table does not have, from the data of the package genai-prices where it is installed (extra ``prices``).
+"""Prices of models that the built-in table does not have, from the data of the package genai-prices where
+it is installed (extra ``prices``).
 
-A price in the configuration wins over it, and it over what an endpoint says of itself. Where prices grow with the length of a prompt the highest
-counts: limits in money must not undercount.
+A price in the configuration wins over it, and it over what an endpoint says of itself. Where prices
+grow with the length of a prompt the highest counts: limits in money must not undercount.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ PACKAGE = "genai_prices"
 
 @lru_cache(maxsize=256)
 def price_of(id: str, url: str) -> tuple[float, float, float, float] | None:
-    """Input, output, cache read and cache write of a model behind an address, in dollars per million tokens; ``None`` if the data has none.
+    """The price of a model behind an address.
 
-    The first call loads the data, which takes a moment. Ids come from users, so only some are remembered.
+    The first call loads the data, which takes a moment. Ids come from users, so only some are
+    remembered.
+
+    Args:
+        id: the endpoint's own name of it.
+        url: the base URL, by which the provider is known.
+
+    Returns:
+        Input, output, cache read and cache write, in dollars per million tokens; ``None`` if the data
+        has none.
     """
     if importlib.util.find_spec(PACKAGE) is None:
         return None

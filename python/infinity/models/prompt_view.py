@@ -1,4 +1,7 @@
-"""What a scripted model reads: the last user message of a request, taken apart."""
+"""What a scripted model reads: the last user message of a request, taken apart.
+
+Rules of ``Script``, and the tests' strict servers, decide by it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class ResultView:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """An event of a subscription, or a result that came late. ``tool``, ``call_id`` and ``arguments`` are those of the earlier call that it is about."""
+    """An event of a subscription, or a result that came late.
+
+    ``tool``, ``call_id`` and ``arguments`` are those of the earlier call that it is about.
+    """
 
     tool: str
     call_id: str
@@ -59,7 +65,11 @@ class PromptView:
 
 
 def read_prompt(request: dict[str, Any]) -> PromptView:
-    """From a Messages API request, as JSON."""
+    """The view of a request.
+
+    Args:
+        request: a Messages API request, as decoded JSON.
+    """
     messages: list[dict[str, Any]] = request.get("messages") or []
     calls = {
         block["id"]: block
@@ -93,13 +103,21 @@ def read_prompt(request: dict[str, Any]) -> PromptView:
 
 
 def blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """The content blocks of a message; a plain string is one text block."""
+    """The content blocks of a message; a plain string is one text block.
+
+    Args:
+        message: of a request.
+    """
     content = message.get("content") or []
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def text_of(block: dict[str, Any]) -> str:
-    """The text of a result."""
+    """The text of a result, without stamps of time.
+
+    Args:
+        block: of the type ``tool_result``.
+    """
     return "\n".join(
         part["text"] for part in blocks(block) if part.get("type") == "text" and not is_stamp(part)
     )

@@ -1,4 +1,8 @@
-"""The built-in providers: from their settings to a ``Model``, each imported when it is first used."""
+"""The built-in providers: from their settings to a ``Model``, each imported when it is first used.
+
+``registry`` calls them by ``BUILT_IN``; packages add others by entry points with the same signature
+(``Factory``). Keys come from the environment unless the settings name another place.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,15 @@ Factory = Callable[[Table, Environment], Model]
 
 
 def anthropic(table: Table, environment: Environment) -> Model:
+    """The Messages API, spoken directly.
+
+    Args:
+        table: ``[models.providers.anthropic]``.
+        environment: where keys are.
+
+    Raises:
+        ConfigError: there is no key, or a setting is wrong.
+    """
     from .anthropic import AnthropicModel
 
     return _rekeyed(table, environment, AnthropicModel)
@@ -60,12 +73,27 @@ def _source(settings: AnthropicSettings | OpenAISettings, where: str) -> KeySour
 
 
 def anthropic_sdk(table: Table, environment: Environment) -> Model:
+    """The Messages API through Anthropic's SDK; the same settings.
+
+    Args:
+        table: as for ``anthropic``.
+        environment: where keys are.
+    """
     from .anthropic_sdk import AnthropicSdkModel
 
     return _rekeyed(table, environment, AnthropicSdkModel)
 
 
 def openai(table: Table, environment: Environment) -> Model:
+    """OpenAI, or an endpoint that copies its API.
+
+    Args:
+        table: ``[models.providers.openai]``, or one of ``kind = "openai"``.
+        environment: where keys are.
+
+    Raises:
+        ConfigError: the SDK is not installed, there is no key, or a setting is wrong.
+    """
     from .openai import Api, OpenAIModel, OpenAIOptions
 
     _installed("openai", "OpenAI", "openai")
@@ -88,6 +116,15 @@ def openai(table: Table, environment: Environment) -> Model:
 
 
 def bedrock(table: Table, environment: Environment) -> Model:
+    """Claude on Amazon Bedrock.
+
+    Args:
+        table: ``[models.providers.bedrock]``.
+        environment: region, keys and a bearer token, where the settings have none.
+
+    Raises:
+        ConfigError: boto3 is not installed, there is no region, or a setting is wrong.
+    """
     from .access import Access
     from .bedrock import BedrockModel, endpoint
 
@@ -100,6 +137,15 @@ def bedrock(table: Table, environment: Environment) -> Model:
 
 
 def scripted(table: Table, environment: Environment) -> Model:
+    """The scripted model.
+
+    Args:
+        table: ``[models.providers.scripted]``.
+        environment: not used.
+
+    Raises:
+        ConfigError: the script cannot be loaded.
+    """
     from .scripted import ScriptedModel
 
     settings = read(ScriptedSettings, table, "models.providers.scripted")
@@ -114,9 +160,16 @@ BUILT_IN: dict[str, Factory] = {
     "openai": openai,
     "scripted": scripted,
 }
+"""By the name of the provider, or its ``kind``."""
 
 
 def has_anthropic_key(table: Table, environment: Environment) -> bool:
+    """Whether Claude can be asked, as far as the settings and the environment say; nothing is read.
+
+    Args:
+        table: ``[models.providers.anthropic]``.
+        environment: where keys are.
+    """
     settings = read(AnthropicSettings, table, "models.providers.anthropic")
     source = settings.api_key_file is not None or settings.api_key_command is not None
     return source or _secrets(settings, environment) != (None, None)
@@ -136,6 +189,7 @@ def _anthropic_access(table: Table, environment: Environment) -> tuple[Access, M
     settings = read(AnthropicSettings, table, "models.providers.anthropic")
     api_key, auth_token = _secrets(settings, environment)
     base_url = settings.base_url or environment.get("ANTHROPIC_BASE_URL") or BASE_URL
+    # A gateway may need no key; Anthropic does.
     if api_key is None and auth_token is None and base_url == BASE_URL:
         raise ConfigError(
             f"there is no key for Anthropic: set {settings.api_key_env} in the environment of the daemon or the functions, "
@@ -148,6 +202,7 @@ def _openai_access(settings: OpenAISettings, environment: Environment) -> Access
     from .access import Access
     from .openai_models import BASE_URL
 
+    # The key for OpenAI goes to no other address that a file names (S7).
     name = settings.api_key_env or ("OPENAI_API_KEY" if settings.base_url is None else None)
     key = settings.api_key or (environment.get(name) if name else None) or None
     base_url = settings.base_url or environment.get("OPENAI_BASE_URL") or BASE_URL

@@ -1,4 +1,6 @@
-"""One rule for the proxies of all providers: the environment's ``https_proxy``, ``http_proxy``, ``all_proxy`` and ``no_proxy``."""
+"""One rule for the proxies of all providers: the environment's ``https_proxy``, ``http_proxy``,
+``all_proxy`` and ``no_proxy``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ __all__ = ["proxy_of"]
 
 
 def proxy_of(url: str, *, socks: str | None = None) -> str | None:
-    """The proxy for an address, looked up once. ``socks``: the package with which this provider can use one of that kind; ``None``: it cannot.
+    """The proxy for an address, looked up once; ``None`` if there is none.
+
+    Args:
+        url: of the provider's API.
+        socks: the package with which this provider can use a SOCKS proxy; ``None``: it cannot.
 
     Raises:
         ConfigError: the environment names a proxy that cannot be used.
@@ -24,6 +30,7 @@ def proxy_of(url: str, *, socks: str | None = None) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if proxy is None:
         return None
+    # Without a scheme an HTTP proxy is meant, as curl has it.
     if "://" not in proxy:
         proxy = f"http://{proxy}"
     scheme = urlsplit(proxy).scheme

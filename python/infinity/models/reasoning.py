@@ -1,7 +1,8 @@
 """Reasoning of providers with another wire format than the Messages API, kept in history (M3).
 
-It stands in a ``thinking`` block whose signature says whose it is and holds what that provider wants back. Only the same model at the same address
-gets it back: no other can read it, and some refuse a request that has it.
+It stands in a ``thinking`` block whose signature says whose it is and holds what that provider wants
+back. Only the same model at the same address gets it back: no other can read it, and some refuse a
+request that has it.
 """
 
 from __future__ import annotations
@@ -31,16 +32,28 @@ _kept = msgspec.json.Decoder(_Kept).decode
 
 
 def block(text: str, origin: str, item: Any) -> dict[str, Any]:
-    """A thinking block. ``text``: what people may see; ``origin``: who takes it back; ``item``: what, as JSON."""
+    """A thinking block that holds what a provider wants back.
+
+    Args:
+        text: what people may see.
+        origin: who takes it back.
+        item: what is given back, as JSON.
+    """
     return {"type": "thinking", "thinking": text, "signature": TAG + _encode(_Kept(origin, item)).decode()}
 
 
 def item_of(block: dict[str, Any], origin: str) -> Any | None:
-    """What this origin wants back; ``None`` if the block is someone else's."""
+    """What this origin wants back of a block; ``None`` if the block is someone else's.
+
+    Args:
+        block: of history.
+        origin: who asks.
+    """
     signature = block.get("signature")
     if not isinstance(signature, str) or not signature.startswith(TAG):
         return None
     kept = _kept(signature[len(TAG) :])
+    # By model and address: another account at the same address is found out by its refusal.
     return kept.item if kept.origin == origin else None
 
 
@@ -50,7 +63,13 @@ _EITHER = b'thinking"'
 
 
 def marked(blocks: list[dict[str, Any]], origin: str | None) -> list[dict[str, Any]]:
-    """A turn of the Messages API whose reasoning is for ``origin`` alone; as it is if that is ``None``: Claude's goes to every host of Claude."""
+    """A turn of the Messages API whose reasoning is for one origin alone.
+
+    Args:
+        blocks: of the turn.
+        origin: who takes it back; ``None``: the blocks stay as they are, because Claude's go to every
+            host of Claude.
+    """
     if origin is None or not any(each["type"] in _KINDS for each in blocks):
         return blocks
     return [
@@ -62,9 +81,14 @@ def marked(blocks: list[dict[str, Any]], origin: str | None) -> list[dict[str, A
 
 
 def for_messages_api(messages: bytes, origin: str | None) -> bytes:
-    """Messages with the reasoning that this endpoint takes back: ``origin``'s own, or Claude's if that is ``None``.
+    """Messages with the reasoning that this endpoint takes back.
 
-    Reasoning of another vendor is refused whole, so it stays behind. Nothing is decoded where there is none to leave out (G1).
+    Reasoning of another vendor is refused whole, so it stays behind. Nothing is decoded where there is
+    none to leave out (G1).
+
+    Args:
+        messages: the request's, as bytes.
+        origin: whose reasoning is given back; ``None``: Claude's.
     """
     if origin is None:
         return without_foreign(messages)
@@ -84,7 +108,13 @@ def _given_back(block: dict[str, Any], origin: str) -> Any | None:
 
 
 def without_foreign(messages: bytes) -> bytes:
-    """Messages as the Messages API takes them. Those without tagged reasoning, nearly all, are passed on as they are (G1)."""
+    """Messages as the Messages API takes them.
+
+    Those without tagged reasoning, nearly all, are passed on as they are (G1).
+
+    Args:
+        messages: the request's, as bytes.
+    """
     if TAG.encode() not in messages:
         return messages
     decoded: list[dict[str, Any]] = _decode(messages)

@@ -1,7 +1,10 @@
-"""The models that are configured: from a name that users write to a provider and what is known of the model.
+"""The models that are configured: from a name that users write to a provider and what is known of the
+model.
 
-Names: ``provider/id``; an alias or a Claude id alone (``sonnet``, ``claude-opus-5-5``); a name from ``[models.named]``. Nothing of a
-provider is imported before one of its models is resolved.
+Names: ``provider/id``; an alias or a Claude id alone (``sonnet``, ``claude-opus-5-5``); a name from
+``[models.named]``. Nothing of a provider is imported before one of its models is resolved. The engine
+resolves a thread's model anew each time, so that what its endpoint has taught counts from the next
+request on.
 """
 
 from __future__ import annotations
@@ -33,10 +36,7 @@ NO_KEY = (
 
 
 class Models:
-    """``config``: the ``[models]`` table. ``providers``: ready-made ones by name, before all others.
-
-    ``notice`` tells users what they should know of the choice that was made for them; else it is ``None``.
-    """
+    """The configured models. Implements ``abc.Models``."""
 
     def __init__(
         self,
@@ -45,24 +45,40 @@ class Models:
         environment: Mapping[str, str] | None = None,
         providers: Mapping[str, Model] | None = None,
     ) -> None:
+        """Read the configuration; no provider is made yet.
+
+        Args:
+            config: the ``[models]`` table.
+            environment: where keys are; the process's own if not given.
+            providers: ready-made ones by name, before all others. A single one is the default.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
         self._section = read(ModelsSection, config or {}, "models")
         self._environment = os.environ if environment is None else environment
         self._made: dict[str, Model] = dict(providers or {})
         self.lessons = Lessons()
         """What endpoints have taught."""
         self._third_parties: dict[str, EntryPoint] | None = None
+        # What users should know of the choice that was made for them.
         self.notice: str | None = None
         self.default = self._section.default or self._choose()
 
     def resolve(self, name: str) -> tuple[Model, ModelInfo]:
         info = self._info(name or self.default)
         provider = self._provider(info.provider)
+        # A provider of somebody else need not say what it takes; then its API decides.
         if info.options is not None and (takes := getattr(provider, "takes", None)) is not None:
             options.check(info.name, info.options, takes, info.provider)
         return provider, info
 
     def keep_in(self, store: Store) -> None:
-        """Keep what endpoints teach in this store."""
+        """Keep what endpoints teach in this store.
+
+        Args:
+            store: open for as long as the models are used.
+        """
         self.lessons.keep_in(store)
 
     def known(self) -> list[ModelInfo]:
@@ -76,7 +92,11 @@ class Models:
         return list(self._section.named)
 
     def fallback_of(self, name: str) -> tuple[str, ...]:
-        """The models that stand in for a named one."""
+        """The models that stand in for a named one, in their order.
+
+        Args:
+            name: as for ``resolve``.
+        """
         named = self._section.named.get(name or self.default)
         return () if named is None else named.fallback
 
@@ -88,14 +108,25 @@ class Models:
         return {name: bool(self._environment.get(name)) for name in sorted(names)}
 
     def names(self) -> list[str]:
+        """Names that can be written as they are, for errors and completion."""
         return [*self._section.named, *claude.ALIASES, *(info.name for info in claude.MODELS), SCRIPTED]
 
     async def offered(self, provider: str) -> list[ModelInfo]:
-        """What a provider says it has, under names that ``resolve`` takes. ``ModelError`` if it cannot be asked."""
+        """What a provider says it has, under names that ``resolve`` takes.
+
+        Args:
+            provider: its name.
+
+        Raises:
+            ModelError: it cannot be asked.
+            ConfigError: there is no such provider.
+        """
         models = await self._provider(provider).list()
         return [replace(info, name=f"{provider}/{info.id}", provider=provider) for info in models]
 
     async def close(self) -> None:
+        """Close all providers that were made; the first error of one is raised when all are closed."""
+        # A second call closes nothing twice.
         made, self._made = list(self._made.values()), {}
         results = await asyncio.gather(*(model.close() for model in made), return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
@@ -119,6 +150,7 @@ class Models:
                     f"[models.named.{name}] model: {named.model!r} is a named model, too; write provider/id"
                 )
             return self._as_told(named.apply(name, self._info(named.model)))
+        # In this order: what the user named, what we named, what a provider alone means.
         full = name if "/" in name else claude.ALIASES.get(name) or self._default_of(name) or name
         if "/" not in full and full.startswith("claude-"):
             full = f"{claude.PROVIDER}/{full}"
@@ -146,6 +178,7 @@ class Models:
 
     def _as_told(self, info: ModelInfo) -> ModelInfo:
         """The same with what the model's endpoint has told of it: smaller sizes than were known, a price where there was none."""
+        # Only of a provider that is there: nobody is asked, or imported, to answer this.
         told_of = getattr(self._made.get(info.provider), "told", None)
         if told_of is None:
             return info
@@ -186,6 +219,7 @@ class Models:
                 raise ConfigError(
                     f"the model provider {name!r} cannot be made ({type(error).__name__}: {error}); check [models.providers.{name}]"
                 ) from error
+            # Made once: it has a pool of connections.
             self._made[name] = model
             if (taught_by := getattr(model, "taught_by", None)) is not None:
                 taught_by(self.lessons)

@@ -1,4 +1,8 @@
-"""A ``ModelRequest`` as the bytes of a Messages API request. Nothing is decoded: the history's bytes go out as they are stored (G1)."""
+"""A ``ModelRequest`` as the bytes of a Messages API request.
+
+Nothing is decoded: the history's bytes go out as they are stored (G1). Its parts are put together in
+the order in which the API caches them: tools, system, messages.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from .claude import Thinking, is_bound, thinking_of
 from .reasoning import for_messages_api
 
 API_VERSION = "2026-10-21"
+"""The ``anthropic-version`` that is spoken."""
 
 _BINDING_CONTROLS = "thinking-binding-controls-2026-08-01"
 _LEAST_BUDGET = 1024
@@ -22,7 +27,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def thinking(model: ModelInfo, max_tokens: int) -> dict[str, Any] | None:
-    """The request's ``thinking`` in the form this model takes; ``None`` leaves it out."""
+    """The request's ``thinking`` in the form this model takes; ``None`` leaves it out.
+
+    Args:
+        model: its id, and its budget of reasoning.
+        max_tokens: of the answer.
+    """
     form = thinking_of(model.id)
     if form is Thinking.BUDGET:
         budget = min(model.thinking, max_tokens - 1)
@@ -48,9 +58,14 @@ _RESULT = b'{"role":"user","content":[{"type":"tool_result"'
 
 
 def continues_without_reasoning(messages: bytes) -> bool:
-    """The request answers calls of a turn that does not begin with reasoning: an event (SUB-2), or a turn of another model.
+    """Whether the request answers calls of a turn that does not begin with reasoning: an event (SUB-2), or
+    a turn of another model.
 
-    With a reasoning budget the API refuses that, so such a request goes without. The marks cannot stand in text: JSON escapes its quotes.
+    With a reasoning budget the API refuses that, so such a request goes without. The marks cannot stand
+    in text: JSON escapes its quotes.
+
+    Args:
+        messages: the request's, as bytes.
     """
     user, assistant = messages.rfind(b'{"role":"user"'), messages.rfind(_ASSISTANT)
     if assistant < 0 or not messages.startswith(_RESULT, user):
@@ -60,7 +75,11 @@ def continues_without_reasoning(messages: bytes) -> bool:
 
 
 def betas(model: ModelInfo) -> str | None:
-    """The ``anthropic-beta`` header that ``thinking`` needs."""
+    """The ``anthropic-beta`` header that ``thinking`` needs; ``None`` if it needs none.
+
+    Args:
+        model: its id.
+    """
     return _beta(model.id)
 
 
@@ -70,7 +89,11 @@ def _beta(id: str) -> str | None:
 
 
 def system(text: str) -> list[dict[str, Any]]:
-    """The system prompt with the cache breakpoint that covers the tools, too: they come before it."""
+    """The system prompt with the cache breakpoint that covers the tools, too: they come before it.
+
+    Args:
+        text: not blank.
+    """
     return [{"type": "text", "text": text, **_CACHED}]
 
 
@@ -81,23 +104,46 @@ def _system_json(text: str) -> bytes:
 
 
 def tools_with_breakpoint(tools: bytes) -> bytes:
-    """The tools array with a cache breakpoint on its last tool, spliced in without decoding."""
+    """The tools array with a cache breakpoint on its last tool, spliced in without decoding.
+
+    Args:
+        tools: a JSON array with at least one object.
+    """
+    # Without the bracket of the array, then without the brace of its last object.
     return tools.rstrip()[:-1].rstrip()[:-1].rstrip() + b',"cache_control":{"type":"ephemeral"}}]'
 
 
 def has_tools(tools: bytes) -> bool:
+    """Whether there is a tool in it.
+
+    Args:
+        tools: a JSON array.
+    """
     return tools.strip(b" \t\r\n[]") != b""
 
 
 def origin(host: str, model: ModelInfo) -> str | None:
-    """Whose reasoning a model behind a Messages API takes back (see ``reasoning``): ``None`` for Claude, wherever it runs."""
+    """Whose reasoning a model behind a Messages API takes back (see ``reasoning``).
+
+    Args:
+        host: of the API.
+        model: its id.
+
+    Returns:
+        ``None`` for Claude, wherever it runs.
+    """
     return None if "claude" in model.id.lower() else f"{host} messages {model.id}"
 
 
 def body(request: ModelRequest, host: str = "") -> bytes:
-    """The request. Reasoning that is not for this model at this ``host`` stays behind.
+    """The request as JSON.
 
-    One cache breakpoint goes to the end of system and tools; the history brings its own (at most three more are allowed).
+    Reasoning that is not for this model at this host stays behind. One cache breakpoint goes to the end
+    of system and tools; the history brings its own (at most three more are allowed).
+
+    Args:
+        request: what is asked.
+        host: of the API.
     """
     parts = [
         b'{"model":',
@@ -110,6 +156,7 @@ def body(request: ModelRequest, host: str = "") -> bytes:
     if has_system:
         parts += [b',"system":', _system_json(request.system)]
     if has_tools(request.tools):
+        # The breakpoint of the system prompt covers the tools, which come before it.
         parts += [b',"tools":', request.tools if has_system else tools_with_breakpoint(request.tools)]
     form, said = _thinking_json(request.model.id, request.model.thinking, request.max_tokens)
     if form != "enabled" or not continues_without_reasoning(request.messages):
@@ -135,6 +182,7 @@ def _with_options(parts: list[bytes], request: ModelRequest) -> list[bytes]:
         # With a forced choice the API refuses to reason.
         parts = [part for part in parts if not part.startswith(b',"thinking":')]
     for name, value in said.items():
+        # Before the last brace.
         parts[-1:] = [b"," + _encode(name) + b":" + _encode(value), b"}"]
     if request.model.options.cache == "1h":
         parts = [part.replace(_FIVE_MINUTES, _ONE_HOUR) for part in parts]

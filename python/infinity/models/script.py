@@ -22,16 +22,22 @@ from typing import Any
 from .prompt_view import PromptView
 
 Words = str | Callable[[PromptView], str]
+"""A text, or a function that makes one of the prompt."""
 Matcher = Callable[[PromptView], bool]
+"""Whether a rule is for this prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
+    """Visible text."""
+
     text: Words
 
 
 @dataclass(frozen=True, slots=True)
 class Think:
+    """Reasoning."""
+
     text: str
     signature: str | None
     """``None``: made up, and the same for the same text."""
@@ -39,11 +45,15 @@ class Think:
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
+    """Reasoning that only the provider can read."""
+
     data: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallTool:
+    """A tool call."""
+
     tool: str
     arguments: dict[str, Any] | str
     """A string is sent as it is, to be malformed."""
@@ -73,10 +83,12 @@ class Fail:
 
     @property
     def body(self) -> dict[str, Any]:
+        """The error as the Messages API writes it."""
         return {"type": "error", "error": {"type": self.type, "message": self.message}}
 
     @property
     def headers(self) -> dict[str, str]:
+        """The headers of the HTTP answer."""
         return {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
 
 
@@ -94,6 +106,7 @@ ERROR_TYPES: dict[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+"""The Messages API's name of an error, by HTTP status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +120,59 @@ class Reply:
     """Fields of the API's ``usage`` that replace the computed ones."""
 
     def say(self, text: Words) -> Reply:
+        """Say a text.
+
+        Args:
+            text: or a function that makes it of the prompt.
+        """
         return self._with(Say(text))
 
     def think(self, text: str, signature: str | None = None) -> Reply:
+        """Reason.
+
+        Args:
+            text: of the reasoning.
+            signature: ``None``: made up; empty: none.
+        """
         return self._with(Think(text, signature))
 
     def redacted(self, data: str) -> Reply:
+        """Reason where nobody can read it.
+
+        Args:
+            data: opaque.
+        """
         return self._with(Redacted(data))
 
     def call(self, tool: str, /, **arguments: Any) -> Reply:
+        """Call a tool.
+
+        Args:
+            tool: its name.
+            **arguments: of the call.
+        """
         return self._with(CallTool(tool, arguments, None))
 
     def call_raw(self, tool: str, arguments: str | dict[str, Any], id: str | None = None) -> Reply:
-        """A call with arguments sent as they are, valid JSON or not, or with an id of the test's choice."""
+        """A call with arguments sent as they are, valid JSON or not, or with an id of the test's choice.
+
+        Args:
+            tool: its name.
+            arguments: a text is sent as it is.
+            id: of the call; made up if not given.
+        """
         return self._with(CallTool(tool, arguments, id))
 
     def pause(self, until: asyncio.Event) -> Reply:
+        """Wait in the middle of the stream.
+
+        Args:
+            until: the stream goes on when it is set.
+        """
         return self._with(Pause(until))
 
     def break_off(self) -> Reply:
+        """Lose the connection here."""
         return self._with(Break())
 
     def fail(
@@ -136,12 +183,30 @@ class Reply:
         message: str = "scripted",
         retry_after: float | None = None,
     ) -> Reply:
+        """Fail as a provider does.
+
+        Args:
+            status: the HTTP status.
+            type: the API's name of the error; that of the status if not given.
+            message: what the error says.
+            retry_after: seconds that the answer asks to wait.
+        """
         return self._with(Fail(status, type or ERROR_TYPES.get(status, "api_error"), message, retry_after))
 
     def stop(self, reason: str) -> Reply:
+        """End with this stop reason, whatever was said.
+
+        Args:
+            reason: of the Messages API.
+        """
         return replace(self, stop_reason=reason)
 
     def tokens(self, **usage: int) -> Reply:
+        """Say that this was used.
+
+        Args:
+            **usage: fields of the API's ``usage``.
+        """
         return replace(self, usage={**self.usage, **usage})
 
     def _with(self, step: Step) -> Reply:
@@ -149,6 +214,7 @@ class Reply:
 
     @property
     def calls(self) -> list[CallTool]:
+        """The calls of the reply, in order."""
         return [step for step in self.steps if isinstance(step, CallTool)]
 
 
@@ -171,7 +237,11 @@ class Script:
 
     @classmethod
     def sequence(cls, *replies: Reply | str) -> Script:
-        """One reply per request, whatever it says; when they are used up, requests fail."""
+        """One reply per request, whatever it says; when they are used up, requests fail.
+
+        Args:
+            *replies: in order; a text is said.
+        """
         script = cls()
         script._queue = [Reply().say(reply) if isinstance(reply, str) else reply for reply in replies]
         return script
@@ -179,33 +249,58 @@ class Script:
     # when
 
     def when(self, text: str | re.Pattern[str]) -> Script:
-        """What a person (or parent thread) wrote holds this text, in any case of letters."""
+        """A rule for what a person (or parent thread) wrote.
+
+        Args:
+            text: is in it, in any case of letters.
+        """
         return self.when_prompt(lambda prompt: _holds(prompt.text, text))
 
     def when_result(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
-        """A call of this tool was answered, with this text."""
+        """A rule for the answer of a call.
+
+        Args:
+            tool: that was called.
+            text: is in the result.
+        """
         return self.when_prompt(
             lambda prompt: any(result.tool == tool and _holds(result.text, text) for result in prompt.results)
         )
 
     def when_event(self, tool: str, text: str | re.Pattern[str] = "") -> Script:
-        """An event about an earlier call of this tool came in, with this text."""
+        """A rule for an event about an earlier call.
+
+        Args:
+            tool: that was called.
+            text: is in the event.
+        """
         return self.when_prompt(
             lambda prompt: any(event.tool == tool and _holds(event.text, text) for event in prompt.events)
         )
 
     def when_prompt(self, matches: Matcher) -> Script:
+        """A rule of one's own.
+
+        Args:
+            matches: whether it is for a prompt.
+        """
         self._rules.append(_Rule(matches))
         return self
 
     def then(self) -> Script:
-        """The calls of the reply before were answered, and nobody said anything else."""
+        """A rule for what follows: the calls of the reply before were answered, and nobody said anything
+        else.
+
+        Raises:
+            ValueError: that reply has no calls.
+        """
         before = self._rule.reply
         if not before.calls:
             raise ValueError("then() goes on after a reply with a call; this one has none")
         return self.when_prompt(lambda prompt: _answers(prompt, before))
 
     def otherwise(self) -> Script:
+        """A rule for everything else; the last one."""
         return self.when_prompt(lambda prompt: True)
 
     # what to answer
@@ -230,14 +325,28 @@ class Script:
         return self._reply(self._rule.reply.fail(status, type=type, message=message, retry_after=retry_after))
 
     def reply(self, reply: Reply) -> Script:
+        """Answer with this reply.
+
+        Args:
+            reply: in the place of what the rule says so far.
+        """
         return self._reply(reply)
 
     def answer(self, answer: Answer) -> Script:
-        """Whatever the function says."""
+        """Answer with whatever the function says.
+
+        Args:
+            answer: from the prompt to a reply.
+        """
         self._rule.answer = answer
         return self
 
     def reply_to(self, prompt: PromptView) -> Reply:
+        """The reply to a prompt; a failure if there is none.
+
+        Args:
+            prompt: what the request says.
+        """
         if self._queue is not None:
             return self._queue.pop(0) if self._queue else _no_answer("the scripted replies are used up")
         for rule in self._rules:

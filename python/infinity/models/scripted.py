@@ -1,4 +1,9 @@
-"""A model that needs no network and no key: it answers from a script, the same request always the same way."""
+"""A model that needs no network and no key: it answers from a script, the same request always the same
+way.
+
+Its answers pass through the same code as those of the Messages API, so that a test with it tests that
+code too.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,12 @@ class ScriptedModel:
     """``script``: what it answers; without one, the default script, which explains itself. ``pace``: seconds between the pieces of an answer."""
 
     def __init__(self, script: Script | None = None, *, pace: float = 0.0) -> None:
+        """Take the script.
+
+        Args:
+            script: what it answers; without one, the default script, which explains itself.
+            pace: seconds between the pieces of an answer.
+        """
         self._script = script or default_script()
         self._pace = pace
 
@@ -52,6 +63,7 @@ class ScriptedModel:
                 case _:
                     part = turn.apply(msgspec.convert(event, Event))
                     if part is not None:
+                        # Also with 0: other tasks get their turn, as between pieces from a network.
                         await asyncio.sleep(self._pace)
                         yield part
         yield turn.finish()

@@ -1,4 +1,8 @@
-"""Waiting for a provider's official SDK: within the time-outs, its errors as ours. The SDKs of Anthropic and OpenAI are built alike."""
+"""Waiting for a provider's official SDK: within the time-outs, its errors as ours.
+
+The SDKs of Anthropic and OpenAI are built alike. Their own retries are off everywhere, because the
+engine counts tries (R5).
+"""
 
 from __future__ import annotations
 
@@ -18,23 +22,42 @@ T = TypeVar("T")
 
 
 class SdkCalls:
-    """``package``: the SDK's name. ``translate``: from its ``APIError`` with an answer in it (a status error, or an error in a stream)."""
+    """How one provider's SDK is waited for."""
 
     def __init__(
         self, package: str, access: Access, timeouts: ModelTimeouts, translate: Callable[[Any], ModelError]
     ) -> None:
+        """Import nothing yet.
+
+        Args:
+            package: the SDK's name.
+            access: where the API is, for errors.
+            timeouts: how long is waited.
+            translate: from its ``APIError`` with an answer in it (a status error, or an error in a
+                stream).
+        """
         self._package = package
         self._access = access
         self._timeouts = timeouts
         self._translate = translate
 
     def deadline(self) -> float:
+        """When an answer that begins now must be over, in the loop's time."""
         return asyncio.get_running_loop().time() + self._timeouts.total
 
     async def wait(self, step: Coroutine[Any, Any, T], deadline: float) -> T:
-        """One wait for the SDK."""
+        """One wait for the SDK.
+
+        Args:
+            step: what is waited for.
+            deadline: in the loop's time.
+
+        Raises:
+            ModelError: whatever the SDK raises, translated and without secrets.
+        """
         import httpx2
 
+        # Imported already, by whoever made the client.
         sdk = importlib.import_module(self._package)
         try:
             async with asyncio.timeout_at(deadline):
@@ -44,6 +67,7 @@ class SdkCalls:
         except (sdk.APITimeoutError, httpx2.TimeoutException) as error:
             raise self.unavailable(f"no answer within {self._timeouts.stall:g} s") from error
         except TimeoutError as error:
+            # Ours, of the whole answer; the SDK's own are above.
             raise self.unavailable(f"the answer was not complete after {self._timeouts.total:g} s") from error
         except sdk.APIError as error:
             if error.body:
@@ -55,7 +79,15 @@ class SdkCalls:
             raise self.unavailable(f"the answer cannot be read: {error}") from error
 
     def check(self, response: Any, kind: str) -> None:
-        """``InvalidModelRequest`` for an answer that is no stream of this content type."""
+        """Whether an answer is the stream that it should be.
+
+        Args:
+            response: of the SDK.
+            kind: the content type.
+
+        Raises:
+            InvalidModelRequest: it is not.
+        """
         given = response.headers.get("content-type", "")
         if not given.startswith(kind):
             raise InvalidModelRequest(
@@ -70,6 +102,11 @@ class SdkCalls:
         )
 
     def unavailable(self, what: str) -> ModelUnavailable:
+        """An error that names the host and no secret.
+
+        Args:
+            what: went wrong.
+        """
         return ModelUnavailable(f"{self._access.host}: {self._access.redact(what)}")
 
     def _redacted(self, error: ModelError) -> ModelError:

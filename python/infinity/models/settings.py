@@ -27,7 +27,7 @@ from infinity.errors import ConfigError
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    pass
+    """A table of the configuration; a setting that it does not know is an error."""
 
 
 _OPTIONS = tuple(option.name for option in fields(Options) if option.name != "reasons")
@@ -88,6 +88,12 @@ class Named(Section):
                 raise ValueError(f"extra_body: {name!r} is made by the runtime")
 
     def apply(self, name: str, info: ModelInfo) -> ModelInfo:
+        """A model with what is set for it.
+
+        Args:
+            name: of the section.
+            info: what the provider's model has.
+        """
         changes: dict[str, Any] = {
             field: value
             for field in ("context_window", "output_limit", "images", "thinking", "price")
@@ -108,6 +114,8 @@ class Named(Section):
 
 
 class ModelsSection(Section):
+    """``[models]``."""
+
     default: str = ""
     """The model of new threads: ``provider/model``, or one of ``named``."""
     providers: dict[str, dict[str, Any]] = {}
@@ -230,7 +238,16 @@ S = TypeVar("S", bound=Section)
 
 
 def read(section: type[S], table: Mapping[str, Any], path: str) -> S:
-    """``ConfigError`` names the setting that is wrong, never its value: it may be a key (S9)."""
+    """A table of the configuration as its class.
+
+    Args:
+        section: the class.
+        table: as TOML has it.
+        path: of the table, for the error.
+
+    Raises:
+        ConfigError: names the setting that is wrong, never its value: it may be a key (S9).
+    """
     try:
         return msgspec.convert(dict(table), section)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Server-sent events, split over bytes."""
+"""Server-sent events, split over bytes. Both streams of providers are read with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ EVENT_BYTES = 32 << 20
 
 
 class EventTooLong(ValueError):
-    pass
+    """An event that is longer than ``EVENT_BYTES``."""
 
 
 class EventSplitter:
@@ -24,7 +24,17 @@ class EventSplitter:
         self._size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that this chunk completes. ``EventTooLong`` if one exceeds ``EVENT_BYTES``."""
+        """Take a chunk.
+
+        Args:
+            chunk: bytes of the body, cut anywhere.
+
+        Returns:
+            The ``data`` of the events that this chunk completes.
+
+        Raises:
+            EventTooLong: one exceeds ``EVENT_BYTES``.
+        """
         if not chunk:
             return []
         self._size += len(chunk)

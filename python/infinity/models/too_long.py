@@ -65,9 +65,15 @@ _WORDS = re.compile(
 
 
 def is_context_too_long(message: str, *codes: str) -> bool:
-    """``message``: the refusal's text. ``codes``: its types and codes, as they came."""
+    """Whether a request was refused for its length.
+
+    Args:
+        message: the refusal's text.
+        *codes: its types and codes, as they came.
+    """
     if any(code.lower().replace("-", "_") in _CODES for code in codes):
         return True
+    # Bounded: the patterns search a stranger's text (I15).
     text = message[:4_000]
     if _ELSEWHERE.search(text) or (_OUTPUT.search(text) and not _OF_THE_CONTEXT.search(text)):
         return False
@@ -79,6 +85,7 @@ def _by_numbers(text: str) -> bool:
     if not (_TOKENS.search(text) and _INPUT.search(text)):
         return False
     numbers = {int(digits) for each in _NUMBER.findall(text) if len(digits := re.sub("[,_]", "", each)) <= 9}
+    # Two different ones: a limit alone is named by many other refusals.
     return sum(number >= _LEAST_WINDOW for number in numbers) >= 2
 
 
@@ -89,7 +96,11 @@ _LIMIT = re.compile(
 
 
 def window_in(message: str) -> int | None:
-    """The limit that a refusal for length names, in tokens; ``None`` if it names none."""
+    """The limit that a refusal for length names, in tokens; ``None`` if it names none.
+
+    Args:
+        message: the refusal's text.
+    """
     for found in _LIMIT.finditer(message[:4_000]):
         digits = re.sub("[,_]", "", found[1] or found[2])
         if len(digits) <= 9 and int(digits) >= _LEAST_WINDOW:

@@ -1,4 +1,9 @@
-"""The open turn: what a Messages stream has said so far (L8: nothing of it counts before it is complete)."""
+"""The open turn: what a Messages stream has said so far (L8: nothing of it counts before it is complete).
+
+Every adapter of the Messages API feeds an ``OpenTurn``; ``closed`` and ``parse_arguments`` are for the
+others too. What an endpoint makes of a turn is repaired where it has one meaning, and is
+``ModelUnavailable`` where it has none.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,7 @@ CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons that may leave the last block half said."""
 
 REASONING = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks that hold reasoning."""
 
 
 class _OpenBlock:
@@ -98,7 +104,11 @@ class OpenTurn:
     )
 
     def __init__(self, counted: Callable[[Usage], None] | None = None) -> None:
-        """``counted`` hears what the stream says at its start that it has used."""
+        """Begin a turn.
+
+        Args:
+            counted: hears what the stream says at its start that it has used.
+        """
         self._counted = counted
         self._blocks: Said = []
         self._open: dict[int, _OpenBlock] = {}
@@ -113,7 +123,17 @@ class OpenTurn:
         self.complete = False
 
     def apply(self, event: Event) -> Part | None:
-        """``ModelUnavailable`` for an event that does not fit what came before. Error events are the caller's."""
+        """Take one event. Error events are the caller's.
+
+        Args:
+            event: as it was decoded.
+
+        Returns:
+            What can be shown live.
+
+        Raises:
+            ModelUnavailable: the event does not fit what came before.
+        """
         match event.type:
             case "content_block_delta":
                 return self._block(event.index).add(event.delta or Delta())
@@ -124,6 +144,7 @@ class OpenTurn:
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
                 if self._counted is not None:
+                    # The input is paid for from here on, whatever becomes of the answer.
                     self._counted(self.used)
             case "message_delta":
                 self._count(event.usage)
@@ -150,7 +171,10 @@ class OpenTurn:
         return Usage(**self._counts)
 
     def finish(self, origin: str | None = None) -> Turn:
-        """The turn, its reasoning marked for ``origin`` (see ``reasoning.marked``).
+        """The turn, its reasoning marked for its origin.
+
+        Args:
+            origin: who takes the reasoning back (see ``reasoning.marked``).
 
         Raises:
             ModelUnavailable: the stream ended early, or with a stop reason that is no good end.
@@ -160,6 +184,7 @@ class OpenTurn:
             raise ModelUnavailable("the model's answer broke off before its end; try again")
         if self.stop_reason not in GOOD_ENDS:
             raise ModelUnavailable(f"the model's answer ended with {self.stop_reason[:100]!r}; try again")
+        # What was cut off at its last block may be half a call.
         if self.stop_reason in CUT_OFF:
             self._drop_unfinished_call()
         turn = closed(self._blocks, self.stop_reason, self.used)
@@ -235,10 +260,15 @@ def _fill(block: dict[str, Any], kind: str) -> None:
 
 
 MOST_TOKENS = 1 << 40
+"""What no model counts: a larger number is a mistake of the endpoint."""
 
 
 def count(value: Any) -> int:
-    """A number of tokens as some endpoint gives it: fractional, as text, negative, null. What is no number counts as 0."""
+    """A number of tokens as some endpoint gives it.
+
+    Args:
+        value: fractional, as text, negative, null. What is no number counts as 0.
+    """
     try:
         return max(0, min(int(float(value)), MOST_TOKENS))
     except (TypeError, ValueError, OverflowError):
@@ -250,7 +280,13 @@ Said = list[tuple[dict[str, Any], ModelCall | None]]
 
 
 def closed(said: Said, stop_reason: str, usage: Usage) -> Turn:
-    """The turn of an answer that is complete. Calls that share one id get ids of their own."""
+    """The turn of an answer that is complete. Calls that share one id get ids of their own.
+
+    Args:
+        said: content blocks in order; with each tool_use block its call.
+        stop_reason: in the words of the Messages API.
+        usage: what the answer has used.
+    """
     # No API takes back a turn that ends in reasoning, or a text without anything but white space (I4).
     blocks = [block for block, _ in said if _is_taken_back(block)]
     while blocks and blocks[-1]["type"] in REASONING:
@@ -290,9 +326,15 @@ _any = msgspec.json.Decoder().decode
 
 
 def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
-    """A call's arguments, or ``None`` and what is wrong with them, for the model to read (M1). Empty text is ``{}``.
+    """A call's arguments.
 
     A string that holds the object as JSON is what a gateway makes that encodes twice.
+
+    Args:
+        text: as it came; empty is ``{}``.
+
+    Returns:
+        The arguments; or ``None`` and what is wrong with them, for the model to read (M1).
     """
     if not text.strip():
         return {}, ""

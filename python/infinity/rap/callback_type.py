@@ -40,8 +40,8 @@ def callback_type(body: bytes) -> str:
             key, after_colon = b"", False
         elif token in (b"}", b"]"):
             depth -= 1
-        # Only keys of the outermost object count: content may hold a "type" of its own.
         elif depth != 1:
+            # Only keys of the outermost object count: content may hold a "type" of its own.
             continue
         elif token == b",":
             key, after_colon = b"", False

@@ -67,11 +67,11 @@ class Connections:
             try:
                 yield connection
                 intact = True
-            # Broken off in the middle of the protocol: what the next user would read belongs to this one.
             except (asyncio.CancelledError, OSError, TimeoutError):
+                # Broken off in the middle of the protocol: what the next user would read belongs to this one.
                 raise
-            # The server has answered, if with an error; the connection is as good as before.
             except BaseException:
+                # The server has answered, if with an error; the connection is as good as before.
                 intact = True
                 raise
             finally:

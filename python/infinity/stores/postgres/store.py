@@ -131,8 +131,8 @@ class PostgresStore:
 
         try:
             messages = await self._write(work, list)
-        # This one is certain: nothing was written, and the slice is made anew from a fresh load.
         except Conflict:
+            # This one is certain: nothing was written, and the slice is made anew from a fresh load.
             raise
         except (StoreError, ConfigError):
             # It may have become durable all the same. The engine offers the same delta again; its stamp then

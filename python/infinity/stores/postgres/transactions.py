@@ -121,8 +121,8 @@ class Transactions:
         for tried in range(self._retries.tries + 1):
             try:
                 return await how(work, outcome)
-            # Decided by our own code: another try would decide the same.
             except InfinityError:
+                # Decided by our own code: another try would decide the same.
                 raise
             except Exception as error:
                 if judge(error) is Verdict.LOST:
