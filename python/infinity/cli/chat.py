@@ -1,4 +1,9 @@
-"""``infinity chat``: talk to an agent, see what it does, answer its questions."""
+"""``infinity chat``: talk to an agent, see what it does, answer its questions.
+
+``Chat`` puts together the keyboard, the thread's event stream and the transcript, each in a task of its
+own. It talks to the daemon over HTTP only. Leaving changes nothing in the thread (L26), and what is typed
+goes out under a key, so that a restart of the daemon in between neither loses nor doubles it (I3).
+"""
 
 from __future__ import annotations
 

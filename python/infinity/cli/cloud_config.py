@@ -1,4 +1,8 @@
-"""``infinity cloud config``: the functions' settings, read as they read them."""
+"""``infinity cloud config``: the functions' settings, read as they read them.
+
+The functions' own code reads the environment and the file here, so that the answer is theirs. Everything
+that is wrong is listed, and no value is printed (S9).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``infinity cloud migrate``: the tables of a deployment's database, the roles of its functions, the keys that sign callback URLs; and then the start."""
+"""``infinity cloud migrate``: tables, database roles and keys of a deployment, and then the start.
+
+The one step that needs the admin of the database. It may be run again at any time and finds nothing to do;
+what brings work is switched on last, when everything that it needs is there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""``infinity cloud local``: the whole cloud host on this machine."""
+"""``infinity cloud local``: the whole cloud host on this machine.
+
+It reads the options into a ``Plan`` and runs ``emulator.local.Deployment`` until Ctrl-C. What functions
+print may be anything: it is cleaned before it reaches the terminal (S13) and kept in a log of the user's
+own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The file that ``cdk deploy --outputs-file`` writes: where everything of a deployment is."""
+"""The file that ``cdk deploy --outputs-file`` writes: where everything of a deployment is.
+
+``infinity cloud migrate`` reads it. Of several agents none is chosen by guessing.
+"""
 
 from __future__ import annotations
 

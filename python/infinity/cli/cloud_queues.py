@@ -1,4 +1,8 @@
-"""``infinity cloud send``, ``replies`` and ``wake``: the queues of a deployment, as a person uses them."""
+"""``infinity cloud send``, ``replies`` and ``wake``: the queues of a deployment, as a person uses them.
+
+They speak to SQS directly, with the person's own credentials. A reply is deleted from its queue only after
+it was printed.
+"""
 
 from __future__ import annotations
 

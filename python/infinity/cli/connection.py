@@ -1,4 +1,9 @@
-"""The way from a command to the running daemon."""
+"""The way from a command to the running daemon.
+
+Every command that needs the daemon calls ``connect``. What the daemon refuses ends the command with the
+daemon's own words and an exit code that scripts can rely on. The token goes to this machine only, and
+through no proxy (S7).
+"""
 
 from __future__ import annotations
 

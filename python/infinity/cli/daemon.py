@@ -1,4 +1,8 @@
-"""``infinity daemon``: run, start, status, stop."""
+"""``infinity daemon``: run, start, status, stop, and the tables of its PostgreSQL database.
+
+``run`` is the daemon itself; ``start`` runs that in the background and waits until it serves. Settings are
+checked before anything is touched.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""How things look in a terminal: times, states, content."""
+"""How things look in a terminal: times, states, content.
+
+All commands print by these functions. Text of models, tools and strangers must pass ``clean``, ``one_line``
+or ``exact`` before it is printed, so that it cannot steer the terminal or pass for this program's own words
+(S12, S13).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``infinity doctor``: what is wrong, and what every thread that waits is waiting for (I7)."""
+"""``infinity doctor``: what is wrong, and what every thread that waits is waiting for (I7).
+
+It asks the daemon if one runs, and reads the files itself if none does. It changes nothing unless
+``--repair`` is given, and says "nothing is wrong" only after everything was looked at (I14).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``infinity layer``: the layer for AWS Lambda, and whether it runs there."""
+"""``infinity layer``: the layer for AWS Lambda, and whether it runs there.
+
+The work is done by ``infinity.deploy.layer``, which is imported when a command runs; here are the options
+and the words.
+"""
 
 from __future__ import annotations
 

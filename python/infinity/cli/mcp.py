@@ -1,4 +1,8 @@
-"""``infinity rap mcp``: a bridge on its own, for runtimes elsewhere or to try an MCP server out."""
+"""``infinity rap mcp``: a bridge on its own, for runtimes elsewhere or to try an MCP server out.
+
+It makes a specification of the options and runs ``infinity.mcp`` in this process. The daemon does not use
+it: it starts bridges by itself.
+"""
 
 from __future__ import annotations
 

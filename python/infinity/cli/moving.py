@@ -1,4 +1,8 @@
-"""``infinity export``, ``import`` and ``migrate``: conversations that go to live elsewhere."""
+"""``infinity export``, ``import`` and ``migrate``: conversations that go to live elsewhere.
+
+The daemon does the work; here is the file, which is written whole and for its owner only. After an export
+the conversation rests, because two hosts that run it would do everything twice.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``infinity rap``: serve tools, and see whether a tool server keeps the protocol."""
+"""``infinity rap``: serve tools, and see whether a tool server keeps the protocol.
+
+``serve`` imports the user's module and runs the kit's server; ``inspect`` prints what
+``infinity.rap.inspection`` finds at any server. Neither needs a daemon.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``infinity send`` and ``infinity choose``: words and answers for a thread."""
+"""``infinity send`` and ``infinity choose``: words and answers for a thread.
+
+They return once the daemon has made the message durable, and wait for no answer.
+"""
 
 from __future__ import annotations
 

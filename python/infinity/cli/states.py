@@ -1,4 +1,8 @@
-"""States of a thread, in a sentence each, and what its user can do about what it waits for."""
+"""States of a thread, in a sentence each, and what its user can do about what it waits for.
+
+``show``, ``threads`` and ``doctor`` print them. The daemon explains why a thread waits; here is only what
+that means for a person and which command helps.
+"""
 
 from __future__ import annotations
 

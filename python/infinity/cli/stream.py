@@ -1,4 +1,8 @@
-"""A thread's event stream as a command sees it: reconnects by cursor, so that a restart of the daemon shows no gap and no repeat."""
+"""A thread's event stream as a command sees it, over restarts of the daemon without gap and without repeat.
+
+``chat`` and ``tail`` follow streams by it. It reconnects by cursor; what the daemon says is damaged is not
+asked for again, and a daemon that stays away is given up after ``PATIENCE``.
+"""
 
 from __future__ import annotations
 

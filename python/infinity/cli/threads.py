@@ -1,4 +1,8 @@
-"""``infinity threads`` and ``infinity show``."""
+"""``infinity threads`` and ``infinity show``: the list, and one thread with what it waits for and what was
+said last.
+
+Both only read. Other commands take how reasons, questions and entries look from here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What a conversation looks like while it happens: live text first, then what was recorded, each word once."""
+"""What a conversation looks like while it happens: live text first, then what was recorded, each word once.
+
+``chat`` feeds it events and prints what it writes. It keeps what is open, so that a line can be taken for
+an answer; it sends nothing by itself.
+"""
 
 from __future__ import annotations
 

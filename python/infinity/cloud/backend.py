@@ -1,4 +1,9 @@
-"""What the API works with in a function: ``infinity.api.backend.Backend`` over the process's host."""
+"""What the API works with in a function: ``infinity.api.backend.Backend`` over the process's host.
+
+``function_url`` makes one for each request of the receiver and of the API. It answers from the store and
+the hints, and leaves work to the agent function: it runs no slice, sets no timer, and never waits for
+another function.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What a function of the cloud host is told by its environment. Everything that is missing or wrong is told at once."""
+"""What a function of the cloud host is told by its environment. All that is missing or wrong is told at once.
+
+``host`` reads it once in a process, ``infinity cloud config check`` and the local deployment read it the
+same way. It imports the agent's code and reads its file, and opens no connection; values never appear in an
+error, because a variable may hold a secret (S9).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The cloud host: its parts and their order, made once per process and kept between invocations."""
+"""The cloud host: its parts and their order, made once per process and kept between invocations.
+
+``open_host`` reads the settings and puts the parts together; every handler works with the ``Host`` that it
+gives. What a function does not need is left out, because it may have no permission for it. The order of a
+commit and its effects is not decided here but in ``batch``: nothing in this module may send what no commit
+has recorded (I5).
+"""
 
 from __future__ import annotations
 

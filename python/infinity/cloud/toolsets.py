@@ -1,4 +1,10 @@
-"""The configured tool servers of a deployment, and discovery that keeps the last good definitions where every process finds them."""
+"""The configured tool servers of a deployment, and discovery that keeps the last good definitions for every
+process.
+
+``host`` makes both. Definitions are fetched when a conversation begins; their copy lies in DynamoDB, where
+a process that has just started finds it when a server is away (DISC-6). A copy never replaces definitions
+that could be fetched.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The real daemon as a child process in a home of its own: started, killed, started again, and talked to over HTTP only."""
+"""The real daemon as a child process in a home of its own: started, killed, started again, and talked to over
+HTTP only.
+
+The demo's story and benchmarks use it. It must never touch the user's own daemon: home, port and settings
+are its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The demo's story, step by step. Everything in it is real but the model: the daemon, the crash, the tools, GitHub's webhook bodies."""
+"""The demo's story, step by step.
+
+Everything in it is real but the model: the daemon, the crash, the tools, GitHub's webhook bodies.
+``infinity demo`` calls ``run``, which ends with counts from outside: what the senders had accepted against
+what history holds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A tool server as a child process. What it does it says on its standard output, one JSON object a line; that is where counts come from."""
+"""A tool server as a child process.
+
+What it does it says on its standard output, one JSON object a line; that is where the counts of the story
+come from, and not from the daemon that is to be judged.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Watches a thread's event stream and tells the timeline. It survives the daemon: it reconnects where it was, without gap or repeat."""
+"""Watches a thread's event stream and tells the timeline.
+
+It runs in a thread of its own and survives the daemon: it reconnects where it was, without gap or repeat,
+as any client can.
+"""
 
 from __future__ import annotations
 

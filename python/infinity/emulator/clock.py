@@ -1,4 +1,9 @@
-"""Time for the stand-ins: one clock that is handed in, and the alarms that they set on it. While no alarm is set, nothing wakes."""
+"""Time for the stand-ins: one clock that is handed in, and the alarms that they set on it.
+
+Every stand-in waits by ``Timeline``, so that a test with a virtual clock plays hours in a moment. While no
+alarm is set, nothing wakes. Nothing in the emulator may sleep by the system's clock, except for processes
+and clients outside of it.
+"""
 
 from __future__ import annotations
 

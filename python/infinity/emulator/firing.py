@@ -1,4 +1,8 @@
-"""What a schedule does when it is due: send, try again, give up to the dead letters."""
+"""What a schedule does when it is due: send, try again, give up to the dead letters.
+
+``scheduler`` hands due schedules over; sending goes through the emulator's faults, as any request. The
+rules of retrying are those that Scheduler documents, because ``cloud/alarms.py`` counts on them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Amazon S3, by path: buckets and their objects."""
+"""Amazon S3, by path: buckets and their objects.
+
+Objects are in memory, bodies as they came. What the cloud host does not use (versions, multipart uploads,
+ACLs) is refused with ``NotImplemented`` and never ignored.
+"""
 
 from __future__ import annotations
 

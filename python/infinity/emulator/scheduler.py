@@ -1,4 +1,8 @@
-"""Amazon EventBridge Scheduler: one-time schedules that send to SQS within the minute in which they are due, never before."""
+"""Amazon EventBridge Scheduler: one-time schedules that send to SQS within the minute in which they are due.
+
+They never fire early. ``schedules`` reads what may be written down, ``firing`` delivers. What AWS leaves
+open, such as a schedule in the past, can be switched, so that nobody counts on one of the answers.
+"""
 
 from __future__ import annotations
 

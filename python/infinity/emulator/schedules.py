@@ -1,4 +1,8 @@
-"""One-time schedules: what may be written down, and when it happens."""
+"""One-time schedules: what may be written down, and when it happens.
+
+``scheduler`` checks every request with ``parsed``. Recurring schedules are refused, because nothing in the
+host makes them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""AWS Secrets Manager and the parameter store of AWS Systems Manager."""
+"""AWS Secrets Manager and the parameter store of AWS Systems Manager.
+
+Functions read their secrets here when they start. Values are kept in the clear, in memory and in a local
+deployment's directory: no real secret belongs here.
+"""
 
 from __future__ import annotations
 

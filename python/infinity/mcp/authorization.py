@@ -1,4 +1,10 @@
-"""OAuth for MCP servers that want it, per user: the SDK knows the flow, RAP's ``oauth`` message shows the page (OAU-1), the ledger keeps the grants."""
+"""OAuth for MCP servers that want it, per user.
+
+The SDK knows the flow, RAP's ``oauth`` message shows the page (OAU-1), the ledger keeps the grants.
+``connections`` makes one ``Authorization`` for a server, ``server`` hands it what the browser brings back.
+Only a call may ask for access: where nobody has asked, the addresses that a server names are not even
+looked at (S15).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Between the two protocols: which MCP request an invocation is, and what its answer or failure means for the model."""
+"""Between the two protocols: which MCP request an invocation is, and what its answer or failure means for the
+model.
+
+The toolset of the kit calls ``Bridge.call`` for every invocation. Before a call is sent it is in the
+ledger, and one that may have taken effect is sent again only if its tool says that it may be repeated.
+Every failure ends as a ``ToolError`` with words for the model; nothing that a server sends may end the
+bridge.
+"""
 
 from __future__ import annotations
 

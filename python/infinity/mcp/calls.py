@@ -1,4 +1,8 @@
-"""A call while the MCP server works on it: its time, its progress, what is to be told to the model besides the result."""
+"""A call while the MCP server works on it: its time, its progress, and what else the model is to be told.
+
+``bridge`` opens one for each call; ``connection``, ``tasks`` and ``questions`` report to it. Its clock
+stands still while a person is asked, so that nobody's thinking is taken for a server that has died.
+"""
 
 from __future__ import annotations
 

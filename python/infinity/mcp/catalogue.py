@@ -1,4 +1,9 @@
-"""What the MCP server offers, as the manifest lists it: fetched for each conversation that begins, and when the server tells of a change."""
+"""What the MCP server offers, as the manifest lists it.
+
+It is fetched for each conversation that begins, and when the server tells of a change; ``server`` asks for
+it with each request of the manifest, ``bridge`` to judge calls. A conversation waits for a list for a
+bounded time only (B1), and an empty list never replaces one that there was.
+"""
 
 from __future__ import annotations
 

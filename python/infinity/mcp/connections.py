@@ -1,4 +1,8 @@
-"""The sessions of one bridge: one for everybody, or one per user where users grant access (S11)."""
+"""The sessions of one bridge: one for everybody, or one per user where users grant access (S11).
+
+``bridge`` and ``catalogue`` ask it for a connection. A call of one user must never go through the session
+of another, and a session that nobody uses is closed when there are too many (G2).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""From what an MCP tool or resource gives to a RAP result: texts and images stay; everything else is told in words."""
+"""From what an MCP tool or resource gives to a RAP result: texts and images stay; everything else is told in
+words.
+
+``bridge`` calls it with each answer. Nothing is dropped without a word: the model reads what there was and
+how large.
+"""
 
 from __future__ import annotations
 

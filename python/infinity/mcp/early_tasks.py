@@ -1,4 +1,9 @@
-"""Tasks as they were in 2025-11-25: the client asks for one, and fetches the result by a request of its own, over which the server asks the user."""
+"""Tasks as they were in 2025-11-25.
+
+The client asks for one, and fetches the result by a request of its own, over which the server asks the
+user. ``bridge`` begins such tasks, ``tasks.follow`` sees them through. What the SDK offers only below its
+public interface is used here and nowhere else.
+"""
 
 from __future__ import annotations
 

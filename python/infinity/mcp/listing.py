@@ -1,4 +1,8 @@
-"""What an MCP server offers, page by page, and which of it can be offered on."""
+"""What an MCP server offers, page by page, and which of it can be offered on.
+
+``catalogue`` lists tools with it, ``bridge`` resources. Lists are bounded in pages and in size (I15), and a
+tool that breaks the rules costs itself only, with its reason in the manifest's description.
+"""
 
 from __future__ import annotations
 

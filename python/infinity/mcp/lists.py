@@ -1,4 +1,8 @@
-"""Lists of an MCP server as they come in, before the SDK sees them: it refuses a whole list for one item, and one bad item costs itself only."""
+"""Lists of an MCP server as they come in, before the SDK sees them.
+
+The SDK refuses a whole list for one item; here one bad item costs itself only. ``session`` puts it between
+the transport and the SDK's client. It looks at lists and passes everything else on untouched.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The bridge as a tool server: the kit's, on loopback, closed to web pages, its manifest fetched from the MCP server."""
+"""The bridge as a tool server: the kit's, on loopback, closed to web pages, its manifest fetched from the MCP
+server.
+
+``python -m infinity.mcp`` runs it for the daemon, ``infinity rap mcp`` for a person. The kit makes calls
+durable and delivers results; here are only the manifest, the browser's way back, and the order of starting
+and stopping.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One session with the MCP server, from its start to its end: the SDK's client over a process or over HTTP."""
+"""One session with the MCP server, from its start to its end: the SDK's client over a process or over HTTP.
+
+``connection`` decides when a new one begins. A session says in words how it ended; it never tries again by
+itself.
+"""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from infinity.errors import ConfigError
 from infinity.rap.address import shown
 
 ENVIRONMENT = "INFINITY_MCP_SERVER"
-TOKEN = "INFINITY_MCP_TOKEN"  # noqa: S105 the name of a variable
-"""What callers of the bridge must send."""
 """The variable that carries a specification to the bridge."""
+TOKEN = "INFINITY_MCP_TOKEN"  # noqa: S105 the name of a variable
+"""The variable that holds what callers of the bridge must send."""
 
 
 class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

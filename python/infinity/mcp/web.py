@@ -1,4 +1,9 @@
-"""An MCP server reached over streamable HTTP."""
+"""An MCP server reached over streamable HTTP.
+
+``session`` uses its transport. The network layer here repairs what the SDK cannot see: a lost session, a
+notice that nobody takes, an address that must not be called (S15). Headers and bodies hold secrets, and are
+not logged (S9).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The built-in tools. They answer in place and only add to the slice's plan; every mistake is answered with what was wrong."""
+"""The built-in tools. They answer in place and only add to the slice's plan; every mistake is answered with
+what was wrong.
+
+The catalog offers them in every thread, and dispatch runs them while the slice plans. Nothing here may send
+or wait: what a built-in wants done is part of the slice's commit (I5, I6).
+"""
 
 from __future__ import annotations
 

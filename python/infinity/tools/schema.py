@@ -1,4 +1,9 @@
-"""Checking a call's arguments against its tool's schema before anything is sent (INV-2)."""
+"""Checking a call's arguments against its tool's schema before anything is sent (INV-2).
+
+The catalog compiles one ``ArgumentSchema`` for each tool, dispatch asks it for each call. The validator is
+native code that cannot be interrupted, so its work is bounded before it begins (``schema_work``), and it
+fetches nothing from elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""``InfinityAgent``: functions, queues, stores, permissions and alarms of one agent."""
+"""``InfinityAgent``: functions, queues, stores, permissions and alarms of one agent.
+
+A stack of the user's makes it; everything else in this package is made by it. It synthesises a template and
+calls no AWS. Tables and database roles are not its business, and what brings work is deployed switched off:
+``infinity cloud migrate`` makes the former and starts the latter.
+"""
 
 from __future__ import annotations
 

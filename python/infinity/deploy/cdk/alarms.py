@@ -1,4 +1,9 @@
-"""When somebody has to be called, and what they look at then: slices that fail, letters that lie dead, doors that answer with errors; and a dashboard."""
+"""When somebody has to be called, and what they look at then.
+
+Slices that fail, letters that lie dead, URLs that answer with errors; and a dashboard. ``agent`` makes
+both. An alarm is for what goes on, not for what a retry repairs within minutes, and its text says where to
+look.
+"""
 
 from __future__ import annotations
 

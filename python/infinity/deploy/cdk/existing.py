@@ -1,4 +1,8 @@
-"""What is there already, and is used instead of something new: what an earlier deployment has left, or what was put back from a copy."""
+"""What is there already, and is used instead of something new.
+
+An earlier deployment has left it, or it was put back from a copy. ``Stores.existing`` makes it, ``queues``
+and ``stores`` look it up. It is neither changed nor deleted by the stack.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The six functions: each with a role, a log group and variables of its own; all of the same layer and the same code."""
+"""The six functions: each with a role, a log group and variables of its own; all of the same layer and the
+same code.
+
+``agent`` says what each is for (``Duty``). A role begins with nothing but its own log; ``permissions`` adds
+single actions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What a deployment may choose. Everything has a default."""
+"""What a deployment may choose. Everything has a default.
+
+The user's stack makes one ``Options``; every construct reads it. Everything that is wrong is told at once,
+before anything is synthesised. A secret is given as a reference to where it is kept, never as a text: a
+template can be read by many.
+"""
 
 from __future__ import annotations
 

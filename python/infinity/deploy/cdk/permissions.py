@@ -1,4 +1,9 @@
-"""Who may do what: single actions on named resources, for one role each."""
+"""Who may do what: single actions on named resources, for one role each.
+
+``agent`` calls these functions for each of its own. Tests evaluate the synthesised statements while the
+functions run (``tests/cloud/crash/permissions.json``), so that an action that is not needed any more is
+seen, and one that is missing fails.
+"""
 
 from __future__ import annotations
 

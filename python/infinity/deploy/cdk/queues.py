@@ -1,4 +1,9 @@
-"""The queues: the inbox, where every message waits; short and long waits; what people hear; and what could not be delivered."""
+"""The queues: the inbox, where every message waits; short and long waits; what people hear; what could not be
+delivered.
+
+``agent`` makes them. Their settings are part of the host's guarantees: FIFO by thread (I1), a deduplication
+id that comes from the cause (I3), and visibility that outlasts the function.
+"""
 
 from __future__ import annotations
 

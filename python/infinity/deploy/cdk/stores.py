@@ -1,4 +1,9 @@
-"""Where things are kept: the cluster that has the truth, the table that may lag behind, the bucket for what is too big for either."""
+"""Where things are kept: the cluster that has the truth, the table that may lag behind, the bucket for large
+bodies.
+
+``agent`` makes them. By default they outlive the stack, because conversations are in them; nothing in the
+bucket expires while the database refers to it.
+"""
 
 from __future__ import annotations
 

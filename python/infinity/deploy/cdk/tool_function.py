@@ -1,4 +1,9 @@
-"""A toolset of ``infinity.rap`` as a Lambda function: ``handler = tools.lambda_handler(table=os.environ["CALLS_TABLE"])``."""
+"""A toolset of ``infinity.rap`` as a Lambda function.
+
+Its handler is ``tools.lambda_handler(table=os.environ["CALLS_TABLE"])``. A stack makes one beside the
+agent, and gives it to ``agent.add_toolset``. The function may invoke itself and write its own table, and
+nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A folder becomes a zip: what nobody imports goes, bytecode comes, and the same contents make the same bytes."""
+"""A folder becomes a zip: what nobody imports goes, bytecode comes, the same contents make the same bytes.
+
+``build`` calls it, in this order. Files of the wheel itself are left as they are: what runs in a function
+is what runs everywhere else.
+"""
 
 from __future__ import annotations
 

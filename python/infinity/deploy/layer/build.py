@@ -1,4 +1,8 @@
-"""One layer: the wheel that runs elsewhere, and what the cloud host imports, packed for AWS Lambda."""
+"""One layer: the wheel that runs elsewhere, and what the cloud host imports, packed for AWS Lambda.
+
+``infinity layer build`` calls ``build``, the CDK constructs read the manifest. The zip appears only when it
+is whole and small enough for a function; nothing is compiled from source for another machine here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What the cloud host imports besides itself, brought by pip for Lambda's Python and processor instead of this machine's."""
+"""What the cloud host imports besides itself, brought by pip for Lambda's Python and processor.
+
+``build`` calls ``bring``. Binary wheels only: source would be compiled for this machine, and run its build
+here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The Python that Lambda runs, and one of the same version on this machine."""
+"""The Python that Lambda runs, and one of the same version on this machine.
+
+``build`` and ``check`` use it. Bytecode of another version is never used, because Python would ignore it
+without a word.
+"""
 
 from __future__ import annotations
 

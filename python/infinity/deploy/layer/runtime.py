@@ -1,4 +1,8 @@
-"""A function's process as Lambda runs it: its own runtime client, a Runtime API on loopback, and a Python that sees nothing else."""
+"""A function's process as Lambda runs it: its own runtime client, a Runtime API on loopback, nothing else.
+
+``check`` runs handlers with it, ``benches/cloud.py`` measures with it. The process sees no site-packages of
+this machine, or a layer that lacks something would pass.
+"""
 
 from __future__ import annotations
 

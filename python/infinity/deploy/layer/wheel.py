@@ -1,4 +1,7 @@
-"""A wheel of Infinity as a file: whether Lambda can run it, for which processor, and its hash."""
+"""A wheel of Infinity as a file: whether Lambda can run it, for which processor, and its hash.
+
+``build`` reads it first. The judgement here is by its name and metadata; ``binaries`` judges the files.
+"""
 
 from __future__ import annotations
 

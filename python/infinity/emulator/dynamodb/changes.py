@@ -1,4 +1,8 @@
-"""Writes: what each would change, worked out before anything is changed, so that several can be made as one."""
+"""Writes: what each would change, worked out before anything is changed, so that several can be made as one.
+
+``service`` and ``batches`` plan first and make afterwards. Planning checks everything that DynamoDB checks,
+and changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Conditions: comparisons, BETWEEN, IN, functions, AND, OR, NOT. Read once, then asked of an item."""
+"""Conditions: comparisons, BETWEEN, IN, functions, AND, OR, NOT. Read once, then asked of an item.
+
+A parser by recursive descent, one function for each level of the grammar; each gives a function that is
+asked of an item. ``changes`` and ``reading`` use it. What DynamoDB would refuse must be refused here, with
+its words.
+"""
 
 from __future__ import annotations
 

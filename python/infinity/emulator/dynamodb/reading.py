@@ -1,4 +1,8 @@
-"""Query: which items, in which order, how many at a time."""
+"""Query: which items, in which order, how many at a time.
+
+``service`` calls it. A page ends as on DynamoDB: by the number of items that were looked at, or by their
+bytes, before the filter is asked. Code that takes a short page for the end fails here as it would there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The operations of DynamoDB, as the JSON protocol names them."""
+"""The operations of DynamoDB, as the JSON protocol names them.
+
+Only those that the cloud host and tool functions use: what is missing is refused loudly. Units are counted
+as they are billed, for tests and benchmarks of what a slice costs.
+"""
 
 from __future__ import annotations
 

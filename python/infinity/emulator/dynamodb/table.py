@@ -1,4 +1,8 @@
-"""A table: its key, and its items with as much of their past as a stale read may see."""
+"""A table: its key, and its items with as much of their past as a stale read may see.
+
+All reads and writes of the service end here. An older version of an item is kept for as long as an
+inconsistent read could still see it, and no longer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Update expressions: SET, ADD, REMOVE, DELETE. Read once, then applied to an item, of which they make a new one."""
+"""Update expressions: SET, ADD, REMOVE, DELETE. Read once, then applied to an item, of which they make a new
+one.
+
+``changes`` plans with it. Every part sees the item as it was before, and the old item is never changed: a
+condition that fails afterwards, or a second change, relies on it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Attribute values in the form in which they travel (``{"S": "text"}``): what is allowed, how big they are, how they compare."""
+"""Attribute values in the form in which they travel (``{"S": "text"}``).
+
+What is allowed, how big values are, how they compare. All other modules of this package use it. Numbers are
+compared as decimals and never as floats, because keys and conditions must be exact.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Asynchronous invocations: queued, run, tried again twice, given up to a queue."""
+"""Asynchronous invocations: queued, run, tried again twice, given up to a queue.
+
+The operation ``Invoke`` with type ``Event`` and the rules use it. An event is held in memory only: what it
+stands for ends with the emulator, which a test must not take for durability.
+"""
 
 from __future__ import annotations
 

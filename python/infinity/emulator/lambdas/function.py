@@ -1,4 +1,8 @@
-"""One function: its environments, of which each runs one invocation at a time and is used again."""
+"""One function: its environments, of which each runs one invocation at a time and is used again.
+
+Mappings, URLs and events invoke it. An environment that ended is never used again, so that what a process
+keeps between invocations is lost with it, as on Lambda.
+"""
 
 from __future__ import annotations
 

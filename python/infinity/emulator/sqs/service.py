@@ -1,4 +1,9 @@
-"""The operations of SQS, as the JSON protocol names them."""
+"""The operations of SQS, as the JSON protocol names them.
+
+``queue`` has the order and the visibility, ``sending`` the checks, ``settings`` the attributes; here they
+are put together. Mappings receive by ``poll`` without a request, and schedules send by ``send_message``,
+through the same code as clients.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A queue's attributes: which exist, what they may hold, what holds when they are not given."""
+"""A queue's attributes: which exist, what they may hold, what holds when they are not given.
+
+``service`` reads every ``Attributes`` with it. An attribute that SQS does not know is refused, as there.
+"""
 
 from __future__ import annotations
 
