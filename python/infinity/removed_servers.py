@@ -116,11 +116,11 @@ class RemovedServers:
         content = text_blocks(prompts.removed(call.tool, call.toolset, subscription=call.subscription))
         body: Body
         if call.subscription:
-            id, expect = f"removed.{call.id}", Expect.EVENT
+            message_id, expect = f"removed.{call.id}", Expect.EVENT
             body = Event(call_id=call.id, content=content, associative=True, final=True)
         else:
-            id, expect = call.id, Expect.CALL
+            message_id, expect = call.id, Expect.CALL
             body = Result(call_id=call.id, content=content, failed=True)
         await self._host.accept(
-            Message(row.id, id, body.kind, encode(body), accepted_at=now), expect, call.id
+            Message(row.id, message_id, body.kind, encode(body), accepted_at=now), expect, call.id
         )

@@ -219,7 +219,7 @@ class Runtime:
 
     # threads
 
-    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str:
+    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str:  # noqa: A002  what users write by name
         """A new root thread; its id. An ``id`` of the caller's own makes the call repeatable: an existing thread is left as it is."""
         return await self._conversations.create(model, title, id)
 

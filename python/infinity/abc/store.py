@@ -367,11 +367,11 @@ class Store(Protocol):
         """
         ...
 
-    async def thread(self, id: str) -> ThreadRow | None:
+    async def thread(self, thread_id: str) -> ThreadRow | None:
         """One thread, ``None`` if there is none, or it is being deleted.
 
         Args:
-            id: its id.
+            thread_id: its id.
         """
         ...
 
@@ -652,11 +652,11 @@ class Store(Protocol):
         """Roots of trees that were marked, and whose deletion is not over: what a start goes on with."""
         ...
 
-    async def tombstone(self, id: str) -> Tombstone | None:
+    async def tombstone(self, thread_id: str) -> Tombstone | None:
         """What stays of a thread that was deleted; ``None`` if it was not.
 
         Args:
-            id: its id.
+            thread_id: its id.
         """
         ...
 

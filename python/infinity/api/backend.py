@@ -31,7 +31,7 @@ class Part(Flag):
 class Runs(Protocol):
     """The part of ``infinity.runtime.Runtime`` that requests call."""
 
-    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str: ...
+    async def create(self, *, model: str | None = None, title: str = "", id: str | None = None) -> str: ...  # noqa: A002  what users write by name
 
     async def send(
         self, thread: str, content: str | list[Block], *, key: str | None = None, user_id: str | None = None

@@ -29,7 +29,7 @@ async def list_prompts(backend: Backend, request: Request) -> Response:
     )
     shown = rows[:limit]
     threads = sorted({row.thread for row in shown})
-    found = await asyncio.gather(*(store.thread(id) for id in threads))
+    found = await asyncio.gather(*(store.thread(each) for each in threads))
     roots = {row.id: row.root for row in found if row is not None}
     listed = [public(row, root=roots.get(row.thread, row.thread)) for row in shown]
     return respond(Prompts(listed, len(rows) - len(shown)))

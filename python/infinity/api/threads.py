@@ -38,14 +38,14 @@ async def create_thread(backend: Backend, request: Request) -> Response:
         raise BadRequest(f"'id' must be {ID_RULE}")
     if len(new.title) > _LONGEST_TITLE:
         raise BadRequest(f"'title' is longer than {_LONGEST_TITLE} characters")
-    id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)
-    if id is not None and (existing := await store.thread(id)) is not None:
+    thread_id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)
+    if thread_id is not None and (existing := await store.thread(thread_id)) is not None:
         if key is not None and not _is_repeat(existing, new):
             return accepted(Accepted(Status.REUSED))
         return respond(_summary(runtime, existing))
     if new.model is not None:
         check_model(runtime.models, new.model)
-    made = await runtime.create(model=new.model, title=new.title, id=id)
+    made = await runtime.create(model=new.model, title=new.title, id=thread_id)
     row = await store.thread(made)
     if row is None:
         raise UnknownThread(
@@ -107,19 +107,19 @@ async def list_threads(backend: Backend, request: Request) -> Response:
     return respond(Threads(listed, cursor))
 
 
-async def known(store: Store, id: str) -> ThreadRow:
-    row = await store.thread(id)
+async def known(store: Store, thread_id: str) -> ThreadRow:
+    row = await store.thread(thread_id)
     if row is None:
-        raise await missing(store, id)
+        raise await missing(store, thread_id)
     return row
 
 
 async def get_thread(backend: Backend, request: Request) -> Response:
     """The thread and everything it waits for."""
-    id, store = request.id(), backend.store
-    row = await store.thread(id)
+    thread_id, store = request.id(), backend.store
+    row = await store.thread(thread_id)
     if row is None:
-        return respond(await _not_begun(backend, id))
+        return respond(await _not_begun(backend, thread_id))
     header = read_header(row)
     spent, budget = await _spending(backend.runtime, store, row.root)
     return respond(
@@ -132,7 +132,7 @@ async def get_thread(backend: Backend, request: Request) -> Response:
             position=header.position,
             usage=Usage(*header.usage),
             cursor=header.feed - 1,
-            explanation=await backend.explain(id),
+            explanation=await backend.explain(thread_id),
             prompts=[public(prompt) for prompt in await asked_at(store, row)],
             spent=spent,
             budget=budget,
@@ -141,16 +141,16 @@ async def get_thread(backend: Backend, request: Request) -> Response:
     )
 
 
-async def _not_begun(backend: Backend, id: str) -> DescribedThread:
+async def _not_begun(backend: Backend, thread_id: str) -> DescribedThread:
     """A root whose first slice fails, so that nothing of it is on record: ``version`` and its times are 0, and ``cursor`` is before the first event."""
-    nothing = await missing(backend.store, id)
-    why = None if isinstance(nothing, ThreadDeleted) else await backend.failing_from_the_start(id)
+    nothing = await missing(backend.store, thread_id)
+    why = None if isinstance(nothing, ThreadDeleted) else await backend.failing_from_the_start(thread_id)
     if why is None:
         raise nothing
-    spent, budget = await _spending(backend.runtime, backend.store, id)
+    spent, budget = await _spending(backend.runtime, backend.store, thread_id)
     return DescribedThread(
-        id=id,
-        root=id,
+        id=thread_id,
+        root=thread_id,
         parent=None,
         status="waiting",
         title="",
@@ -162,7 +162,7 @@ async def _not_begun(backend: Backend, id: str) -> DescribedThread:
         usage=Usage(),
         cursor=-1,
         explanation=Explanation(
-            id, "waiting", [Reason("failing", f"its first slice failed and is tried again: {why}")]
+            thread_id, "waiting", [Reason("failing", f"its first slice failed and is tried again: {why}")]
         ),
         prompts=[],
         spent=spent,
@@ -218,5 +218,5 @@ async def _spending(runtime: Runs, store: Store, root: str) -> tuple[Amount, Amo
 
 
 def _is_cursor(text: str) -> bool:
-    updated_at, _, id = text.partition(":")
-    return updated_at.isascii() and updated_at.isdigit() and len(updated_at) <= 18 and is_id(id)
+    updated_at, _, thread_id = text.partition(":")
+    return updated_at.isascii() and updated_at.isdigit() and len(updated_at) <= 18 and is_id(thread_id)

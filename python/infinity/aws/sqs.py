@@ -44,7 +44,7 @@ _NOT_HELD = re.compile(r"MessageNotInflight|ReceiptHandleIsInvalid|InvalidParame
 """What SQS says of a handle that has expired; the last of them has other meanings, which do not apply here."""
 
 
-def deduplication_id(thread: str, id: str) -> str:
+def deduplication_id(thread: str, message_id: str) -> str:
     """An id made from the cause and never from the clock: sending again what may have been sent is
     harmless.
 
@@ -53,12 +53,12 @@ def deduplication_id(thread: str, id: str) -> str:
 
     Args:
         thread: of the message.
-        id: of the message within its thread.
+        message_id: of the message within its thread.
 
     Returns:
         64 hexadecimal digits.
     """
-    return hashlib.sha256(f"{thread}\0{id}".encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{thread}\0{message_id}".encode(errors="surrogatepass")).hexdigest()
 
 
 def group_id(thread: str) -> str:

@@ -68,8 +68,8 @@ async def _patiently(work: Callable[[], Awaitable[int]], sleep: Callable[[float]
     raise AssertionError("unreachable")
 
 
-async def _mapping(aws: Aws, id: str) -> int:
-    path = f"{_PATH}{quote(id, safe='')}"
+async def _mapping(aws: Aws, mapping: str) -> int:
+    path = f"{_PATH}{quote(mapping, safe='')}"
     found = await aws.rest("lambda", "GET", path, operation="GetEventSourceMapping")
     document: Any = msgspec.json.decode(found.body)
     if document.get("State") in _ON:

@@ -200,10 +200,10 @@ class Chat:
                 if self._transcript.closed:
                     return
 
-    async def _show_link(self, id: str) -> None:
+    async def _show_link(self, prompt_id: str) -> None:
         """The address is nowhere but at the open prompt itself (OAU-1)."""
         for prompt in (await self._get(f"/v1/threads/{self._thread}"))["prompts"]:
-            if prompt["id"] == id:
+            if prompt["id"] == prompt_id:
                 self._transcript.show(Event(None, "prompt", {**prompt, "prompt_kind": prompt["kind"]}))
 
     def _arrived(self, text: str | None) -> None:

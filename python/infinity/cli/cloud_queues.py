@@ -56,8 +56,8 @@ def send(thread: str, text: str | None, key: str | None, user: str | None, queue
     """
     from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
-    for what, id in (("THREAD", thread), ("--key", key)):
-        if id is not None and not is_id(id):
+    for what, thread_id in (("THREAD", thread), ("--key", key)):
+        if thread_id is not None and not is_id(thread_id):
             raise click.UsageError(f"{what} must be {ID_RULE}")
     if user is not None and not is_user(user):
         raise click.UsageError(f"--user must be {USER_RULE}")
@@ -80,8 +80,8 @@ async def _send(url: str, thread: str, body: str, key: str | None) -> str:
     from infinity.aws.sqs import deduplication_id
 
     async with _queue(url) as (_, queue):
-        id = deduplication_id(thread, f"cli.{key or uuid.uuid4().hex}")
-        return "sqs." + await queue.send(body, group=thread, deduplication_id=id)
+        deduplication = deduplication_id(thread, f"cli.{key or uuid.uuid4().hex}")
+        return "sqs." + await queue.send(body, group=thread, deduplication_id=deduplication)
 
 
 @click.command(
@@ -151,8 +151,10 @@ def _words(kind: str, data: dict[str, Any]) -> str:
         case "problem":
             return warn(one_line(f"{data.get('code', 'problem')}: {data.get('text', '')}"))
         case "prompt":
-            id = str(data.get("id", ""))
-            return "\n".join([f"question {exact(id)}", *question_lines(data, id.partition(".")[0])])
+            message_id = str(data.get("id", ""))
+            return "\n".join(
+                [f"question {exact(message_id)}", *question_lines(data, message_id.partition(".")[0])]
+            )
         case _:
             return dim(exact(f"{kind} {json.dumps(data, ensure_ascii=False)}"))
 
@@ -195,7 +197,7 @@ async def _wake(url: str, thread: str | None, store: str) -> int:
         woken = 0
         async for page in _pages(thread, store):
             # A cause of its own each time: a wake must not be taken for one that was consumed a minute ago.
-            await alarms.wake_many([(id, f"cli.{uuid.uuid4().hex}") for id in page])
+            await alarms.wake_many([(thread_id, f"cli.{uuid.uuid4().hex}") for thread_id in page])
             woken += len(page)
         return woken
 

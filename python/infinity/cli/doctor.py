@@ -144,7 +144,7 @@ def _examine_database(home: Home, found: Examination, repair: bool) -> None:
     if not examined.problems and not repair:
         found.facts += learned(home)
     found.problems += [f"{home.database}: {problem}" for problem in examined.problems]
-    found.problems += [f"thread {id}: {problem}" for id, problem in examined.threads]
+    found.problems += [f"thread {thread}: {problem}" for thread, problem in examined.threads]
     if examined.problems and not repair and home.database.exists():
         found.problems.append("to salvage what can be read of the database: infinity doctor --repair")
 

@@ -63,14 +63,14 @@ def advice(thread: str, reason: dict[str, Any], beside: Collection[str] = ()) ->
     Returns:
         ``None`` where waiting is all there is to do.
     """
-    kind, id = reason["kind"], reason["id"]
+    kind, about = reason["kind"], reason["id"]
     if kind == "problem":
         # While it is tried again there is nothing to type.
         return None if "running" in beside else _mend(thread, reason["text"].partition(":")[0], beside)
     if kind == "held_back":
         return f"try again: infinity resume {thread}   (or give it up: infinity delete CONVERSATION)"
     if kind == "prompt":
-        if id.startswith("oauth."):
+        if about.startswith("oauth."):
             return f"the link to sign in: infinity show {thread}"
         return f"answer it: infinity choose {thread} INDEX   (infinity show {thread} lists the choices)"
     if kind == "sleep":

@@ -48,7 +48,7 @@ async def keep(host: Host, event: Mapping[str, Any]) -> dict[str, Any]:
             )
             stuck.add(thread)
             failed.append(record["messageId"])
-    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 async def _keep(host: Host, thread: str, record: Mapping[str, Any]) -> None:

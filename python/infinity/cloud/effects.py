@@ -114,7 +114,7 @@ class PostCommit:
             timers: Ids with their times, in milliseconds since the epoch.
             cancelled: Ids of timers that are over. A schedule of one stays, and wakes for nothing.
         """
-        for id in cancelled:
-            current_effects().timers.pop((thread, id), None)
-        for id, due_at in timers:
-            current_effects().timers[thread, id] = due_at
+        for timer_id in cancelled:
+            current_effects().timers.pop((thread, timer_id), None)
+        for timer_id, due_at in timers:
+            current_effects().timers[thread, timer_id] = due_at

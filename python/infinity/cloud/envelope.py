@@ -166,7 +166,7 @@ def erasure(root: str) -> str:
     return _encode(_Sealed(infinity=3, erase=root)).decode()
 
 
-def open(record: Mapping[str, Any]) -> Envelope:
+def open(record: Mapping[str, Any]) -> Envelope:  # noqa: A001  read as envelope.open, beside envelope.seal
     """Read a record of an SQS event. Nothing that the record may hold makes this raise.
 
     A record of a FIFO queue must be for the thread that its message group names, so that nobody writes to

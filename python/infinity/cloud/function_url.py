@@ -119,8 +119,10 @@ async def _flush(host: Host, effects: Effects) -> None:
     for thread, cause in effects.wakes.items():
         await host.alarms.wake(thread, cause)
     for (thread, _), due_at in effects.timers.items():
-        id = deduplication_id(thread, f"wake.{host.fresh_cause()}")
-        await host.inbox_queue.send(envelope.wake(thread, due_at), group=thread, deduplication_id=id)
+        deduplication = deduplication_id(thread, f"wake.{host.fresh_cause()}")
+        await host.inbox_queue.send(
+            envelope.wake(thread, due_at), group=thread, deduplication_id=deduplication
+        )
     if effects.notifications:
         await host.notify(list(effects.notifications.values()))
 

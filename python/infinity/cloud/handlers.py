@@ -201,10 +201,10 @@ async def _open(needed: str) -> Host:
         _Process.breaker = Breaker("dynamodb")
     parts = Parts(observe=_Process.wrap, breaker=_Process.breaker)
 
-    async def open() -> Host:
+    async def opening() -> Host:
         return await open_host(os.environ, needed.split(), parts)
 
-    return await open_patiently(open, asyncio.sleep)
+    return await open_patiently(opening, asyncio.sleep)
 
 
 def _remaining(context: Context) -> Callable[[], float]:

@@ -125,18 +125,20 @@ class HintTable:
 
     # -- ids already applied
 
-    async def seen(self, thread: str, id: str) -> bool:
+    async def seen(self, thread: str, message_id: str) -> bool:
         """Whether a message is known to be applied.
 
         Args:
             thread: Whose message it is.
-            id: The message's id.
+            message_id: The message's id.
 
         Returns:
             ``True``: it was applied, for certain. ``False``: it is not known here; **ask the database**,
             because an id that is missing is not a new one (R1).
         """
-        return await self._hint("seen", thread, self._get(_pk(thread), f"seen#{_part(id)}")) is not None
+        return (
+            await self._hint("seen", thread, self._get(_pk(thread), f"seen#{_part(message_id)}")) is not None
+        )
 
     async def remember(self, thread: str, ids: Iterable[str]) -> None:
         """Note ids that a commit has applied. Call it after the commit, never before.
@@ -146,34 +148,37 @@ class HintTable:
             ids: Message ids. Lost, or late: the database is asked once more. Repeated: nothing.
         """
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
-        puts = {(pk, f"seen#{_part(id)}"): expires for id in ids}
+        puts = {(pk, f"seen#{_part(message_id)}"): expires for message_id in ids}
         await self._hint("remember", thread, self._table.write(puts, policy=_HINT))
 
     # -- what was said under a key
 
-    async def claim_key(self, thread: str, id: str, print: str) -> bool:
+    async def claim_key(self, thread: str, message_id: str, fingerprint: str) -> bool:
         """Claim an idempotency key for a content.
 
         Args:
             thread: The thread that the message is for.
-            id: The message's id, which is the key that the client gave.
-            print: A digest of the content.
+            message_id: The message's id, which is the key that the client gave.
+            fingerprint: A digest of the content.
 
         Returns:
             ``False`` only if other content is known to have come under this key. Lost: the key counts as
             new, and the queue drops what has its id.
         """
-        return await self._hint("claim_key", thread, self._claim_key(thread, id, print)) is not False
+        return (
+            await self._hint("claim_key", thread, self._claim_key(thread, message_id, fingerprint))
+            is not False
+        )
 
-    async def _claim_key(self, thread: str, id: str, print: str) -> bool:
-        pk, sk = _pk(thread), f"key#{_part(id)}"
+    async def _claim_key(self, thread: str, message_id: str, fingerprint: str) -> bool:
+        pk, sk = _pk(thread), f"key#{_part(message_id)}"
         if (found := await self._get(pk, sk)) is None:
             # The first of several stays: their times count backwards.
-            item = {"print": text(print), "at": number(-self._now()), **self._expiry(SEEN_SECONDS)}
+            item = {"print": text(fingerprint), "at": number(-self._now()), **self._expiry(SEEN_SECONDS)}
             if await self._table.put_later(pk, sk, item, "at", _HINT):
                 return True
             found = await self._get(pk, sk)
-        return found is None or found["print"]["S"] == print
+        return found is None or found["print"]["S"] == fingerprint
 
     # -- views
 
@@ -364,12 +369,12 @@ class HintTable:
 
     # -- how much was said
 
-    async def count_said(self, thread: str, id: str, most: int) -> Said | None:
+    async def count_said(self, thread: str, message_id: str, most: int) -> Said | None:
         """Count one more message that a person sends.
 
         Args:
             thread: The thread that it is for.
-            id: The message's id, which becomes ``last``.
+            message_id: The message's id, which becomes ``last``.
             most: The bound while the item has none of its own.
 
         Returns:
@@ -378,7 +383,12 @@ class HintTable:
         Raises:
             AwsError: what DynamoDB says; ``queue_limit.py`` decides what that means.
         """
-        values = {"last": text(id), "one": number(1), "most": number(most), **self._expiry(SEEN_SECONDS)}
+        values = {
+            "last": text(message_id),
+            "one": number(1),
+            "most": number(most),
+            **self._expiry(SEEN_SECONDS),
+        }
         # One conditional update, not a read and a write: many receivers count the same thread at once.
         found = await self._table.update(
             _pk(thread),

@@ -177,17 +177,17 @@ class Host:
         elif row.status == "closed":
             await self.runtime.reopen(message.thread)
 
-    async def refuse(self, thread: str, id: str, reason: str) -> None:
+    async def refuse(self, thread: str, message_id: str, reason: str) -> None:
         """Drop a message that can never be read: on record first, then told (I2).
 
         Args:
             thread: The message group that it came in.
-            id: SQS's id of the message.
+            message_id: SQS's id of the message.
             reason: For people, without the message's content (S9).
         """
-        await self.store.discard(thread, f"sqs.{id}", reason, self.now())
+        await self.store.discard(thread, f"sqs.{message_id}", reason, self.now())
         await self.problem(
-            thread, f"refused.{id}", "unreadable", f"a message in the queue was dropped: {reason}"
+            thread, f"refused.{message_id}", "unreadable", f"a message in the queue was dropped: {reason}"
         )
 
     async def keep(self, message: Message) -> Status:
@@ -215,8 +215,8 @@ class Host:
         Raises:
             AwsError: if the queue did not take it; the sweep sends another.
         """
-        id = deduplication_id(root, f"erasure.{self.fresh_cause()}")
-        await self.inbox_queue.send(envelope.erasure(root), group=root, deduplication_id=id)
+        deduplication = deduplication_id(root, f"erasure.{self.fresh_cause()}")
+        await self.inbox_queue.send(envelope.erasure(root), group=root, deduplication_id=deduplication)
 
     async def forget(self, thread: str) -> None:
         """Delete what is kept of a deleted thread outside of the database: hints, large bodies, schedules.
@@ -269,24 +269,24 @@ class Host:
         if before.reason in ("", SILENT):
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
-    async def problem(self, thread: str, id: str, code: str, text: str) -> None:
+    async def problem(self, thread: str, message_id: str, code: str, text: str) -> None:
         """Tell people of a problem that is no part of the thread's event stream.
 
         Args:
             thread: The thread concerned.
-            id: Unique for the occurrence; the queue drops a repeat within five minutes.
+            message_id: Unique for the occurrence; the queue drops a repeat within five minutes.
             code: One word that a client may act on.
             text: For people.
         """
         if self._output is None:
             return
         body = {
-            "id": f"{thread}.{id}",
+            "id": f"{thread}.{message_id}",
             "thread": thread,
             "kind": "problem",
             "data": {"code": code, "text": text},
         }
-        await self._output.send([(f"problem.{thread}.{id}", thread, msgspec.json.encode(body))])
+        await self._output.send([(f"problem.{thread}.{message_id}", thread, msgspec.json.encode(body))])
 
     async def end_removed(self) -> None:
         """Once in a process: a new deployment may have other tool servers. What fails is done by the next one."""

@@ -68,7 +68,7 @@ class Notifier:
 
 def _rows(delta: Delta) -> Iterator[Notification]:
     entries = dict(delta.entries)
-    prompts = {id: body for id, _, body in delta.prompts}
+    prompts = {prompt_id: body for prompt_id, _, body in delta.prompts}
     for position, kind, body in delta.feed:
         notification = _notification(kind, msgspec.json.decode(body), position, entries, prompts)
         if notification is not None:

@@ -45,7 +45,7 @@ async def look(hints: HintTable, groups: Sequence[Group]) -> None:
             continue
         present = [_names(record) for record in group.records]
         gone, left = _parted(order.ids, {record for record, _ in present})
-        group.order, group.ahead = order, tuple(id for _, id in gone if id)
+        group.order, group.ahead = order, tuple(message_id for _, message_id in gone if message_id)
         added = [each for each in present if each not in order.ids]
         if group.receives > 1 and added:
             # Wakes that are gone stand for nothing, and would drive out the messages: the sweep sends one after the other.

@@ -38,12 +38,12 @@ class QueueLimit:
         self._hints, self._most, self._consumed = hints, most, consumed
         self._step = max(1, most // PARTS)
 
-    async def admit(self, thread: str, id: str) -> bool:
+    async def admit(self, thread: str, message_id: str) -> bool:
         """Count one message that is about to be queued.
 
         Args:
             thread: The thread that it is for.
-            id: The message's id.
+            message_id: The message's id.
 
         Returns:
             ``True`` if it was counted; ``False`` if counting was impossible, and nothing is to be given
@@ -53,7 +53,7 @@ class QueueLimit:
             LimitReached: if as many messages wait as may.
         """
         try:
-            queued = await self._count(thread, id)
+            queued = await self._count(thread, message_id)
         # The last two: an item that is not one of ours.
         except (StoreError, KeyError, ValueError) as error:
             log.warning("whether %s has too many messages cannot be known now: %s", thread, error)
@@ -73,9 +73,9 @@ class QueueLimit:
         except (StoreError, ValueError) as error:
             log.warning("a message for %s that was not queued stays counted: %s", thread, error)
 
-    async def _count(self, thread: str, id: str) -> int:
+    async def _count(self, thread: str, message_id: str) -> int:
         """0 once it is counted, else how many wait."""
-        said = await self._hints.count_said(thread, id, self._most)
+        said = await self._hints.count_said(thread, message_id, self._most)
         if said is None:
             reached = await self._hints.said(thread)
             if reached is None:
@@ -84,15 +84,15 @@ class QueueLimit:
             if read + self._most <= reached.number:
                 return reached.number - read
             await self._hints.bound_said(thread, read + self._most)
-            said = await self._hints.count_said(thread, id, self._most)
+            said = await self._hints.count_said(thread, message_id, self._most)
         # The marks of two limits are kept: at most one limit waits, so the last processed message lies among
         # them.
         if said is not None and said.number % self._step == 0:
-            await self._hints.mark_said(thread, (*said.marks, (said.number, id))[-2 * PARTS :])
+            await self._hints.mark_said(thread, (*said.marks, (said.number, message_id))[-2 * PARTS :])
         return 0
 
     async def _read(self, thread: str, said: Said) -> int:
         """The number of the last message that is known to be consumed."""
         numbered = [*said.marks, (said.number, said.last)]
-        consumed = set(await self._consumed(thread, [id for _, id in numbered]))
-        return max((number for number, id in numbered if id in consumed), default=0)
+        consumed = set(await self._consumed(thread, [message_id for _, message_id in numbered]))
+        return max((number for number, message_id in numbered if message_id in consumed), default=0)

@@ -41,7 +41,7 @@ async def forward(queue: Queue, event: Mapping[str, Any]) -> dict[str, Any]:
     """
     sent = await asyncio.gather(*(_forward(queue, record) for record in event["Records"]))
     failed = [record["messageId"] for record, done in zip(event["Records"], sent, strict=True) if not done]
-    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 async def _forward(queue: Queue, record: Mapping[str, Any]) -> bool:
@@ -50,9 +50,9 @@ async def _forward(queue: Queue, record: Mapping[str, Any]) -> bool:
         log.error("message %s of the delay queue is no wake; it is dropped", record["messageId"])
         return True
     # From the message that waited, which is the same however often it is delivered.
-    id = deduplication_id(thread, f"relay.{record['messageId']}")
+    deduplication = deduplication_id(thread, f"relay.{record['messageId']}")
     try:
-        await queue.send(record["body"], group=thread, deduplication_id=id)
+        await queue.send(record["body"], group=thread, deduplication_id=deduplication)
     except (InfinityError, OSError) as error:
         log.warning("a wake for %s could not be forwarded, it is tried again: %s", thread, error)
         return False

@@ -43,11 +43,11 @@ OFTEN = 60.0
 """Seconds between two looks whether a secret has changed."""
 
 
-async def open_patiently(open: Callable[[], Awaitable[T]], sleep: Callable[[float], Awaitable[None]]) -> T:
+async def open_patiently(opening: Callable[[], Awaitable[T]], sleep: Callable[[float], Awaitable[None]]) -> T:
     """Open something, again and again within ``PATIENCE`` seconds.
 
     Args:
-        open: One try. A setting that is wrong stays wrong, and is not tried again.
+        opening: One try. A setting that is wrong stays wrong, and is not tried again.
         sleep: Waits for so many seconds; the tests give one of their own.
 
     Raises:
@@ -56,7 +56,7 @@ async def open_patiently(open: Callable[[], Awaitable[T]], sleep: Callable[[floa
     until, tried = time.monotonic() + PATIENCE, 0
     while True:
         try:
-            return await open()
+            return await opening()
         except Exception as error:
             wait = BETWEEN.wait(tried)
             if isinstance(error, ConfigError) or not is_outage(error) or time.monotonic() + wait > until:
@@ -109,7 +109,7 @@ async def turn_away(
     if isinstance(error, ConfigError):
         raise error
     failed = [record["messageId"] for group in groups for record in group.records]
-    return {"batchItemFailures": [{"itemIdentifier": id} for id in failed]}
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 async def keys_changed(host: Host, environment: Mapping[str, str]) -> bool:

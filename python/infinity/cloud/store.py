@@ -91,8 +91,8 @@ class CloudStore(PostgresStore):
         if message.kind != Kind.USER:
             return True
         body = decode(message.kind, message.body)
-        print = body.print if isinstance(body, UserText) else None
-        return print is None or await self._hints.claim_key(message.thread, message.id, print)
+        given_print = body.print if isinstance(body, UserText) else None
+        return given_print is None or await self._hints.claim_key(message.thread, message.id, given_print)
 
     async def _hurry(self, message: Message) -> None:
         """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the slice looks."""
@@ -121,8 +121,8 @@ class CloudStore(PostgresStore):
                     f"message {message.id} has {len(message.body)} bytes, more than a queue takes, and there is no INFINITY_BUCKET for large ones; send less"
                 )
             sealed = envelope.seal(message, await self._blobs.put(message.thread, message.id, message.body))
-        id = deduplication_id(message.thread, message.id)
-        await self._queue.send(sealed, group=message.thread, deduplication_id=id)
+        deduplication = deduplication_id(message.thread, message.id)
+        await self._queue.send(sealed, group=message.thread, deduplication_id=deduplication)
 
     # -- slices
 
@@ -142,7 +142,7 @@ class CloudStore(PostgresStore):
         # After the commit only: an id that is remembered counts as applied (see ``hints.py``).
         for each in family(delta):
             self._entries.add((each.thread, each.created_at), each.entries)
-            await self._hints.remember(each.thread, [id for _, id, _ in each.consumed])
+            await self._hints.remember(each.thread, [message_id for _, message_id, _ in each.consumed])
         return messages
 
     def _notifications(self, delta: Delta) -> Sequence[Notification]:
@@ -232,16 +232,16 @@ class CloudStore(PostgresStore):
         """Delete rows of the output queue that have left, by key."""
         await self._change(outbox.forget, keys)
 
-    async def discard(self, thread: str, id: str, reason: str, now: int) -> None:
+    async def discard(self, thread: str, message_id: str, reason: str, now: int) -> None:
         """Put on record that a message was dropped, and why (I2).
 
         Args:
             thread: The thread that it was for; it need not exist.
-            id: The message's id, or ``sqs.`` and the queue's.
+            message_id: The message's id, or ``sqs.`` and the queue's.
             reason: For people.
             now: Milliseconds since the epoch.
         """
-        await self._change(inbox.discard, thread, id, reason, now)
+        await self._change(inbox.discard, thread, message_id, reason, now)
 
     async def keep(self, message: Message) -> Accepted:
         """Put a message into the database's inbox; for those that their queue does not deliver any more.

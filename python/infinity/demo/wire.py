@@ -61,10 +61,10 @@ class Wire:
         self._server.server_close()
         self._http.close()
 
-    def accepted(self, type: str) -> list[str]:
+    def accepted(self, kind: str) -> list[str]:
         """Ids of the callbacks of this type that the daemon answered with 200, once for each delivery."""
         with self._changed:
-            return [each.id for each in self._deliveries if each.type == type and each.status == 200]
+            return [each.id for each in self._deliveries if each.type == kind and each.status == 200]
 
     def until(self, enough: Callable[[list[Delivery]], bool], seconds: float, what: str) -> None:
         with self._changed:
@@ -96,8 +96,8 @@ class Wire:
             status = self._http.post(path, content=body, headers=headers).status_code
         except httpx.TransportError:
             status = 0
-        id = callback.get("event_id") or callback.get("id") or callback.get("tool_call_id", "")
-        delivery = Delivery(callback["type"], id, status, again)
+        message_id = callback.get("event_id") or callback.get("id") or callback.get("tool_call_id", "")
+        delivery = Delivery(callback["type"], message_id, status, again)
         self._seen(delivery)
         with self._changed:
             self._deliveries.append(delivery)
@@ -115,7 +115,7 @@ def _handler(wire: Wire) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *arguments: object) -> None:
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  the name in http.server
             pass
 
     return Handler

@@ -96,8 +96,8 @@ def _queue(queue: Queue) -> dict[str, Any]:
 def _fill(queue: Queue, kept: dict[str, Any]) -> None:
     for fields in kept["messages"]:
         queue.restore(Message(**fields))
-    for scope, id, at, name, sequence in kept["sent"]:
-        queue.remember((scope, id), at, Message("", scope, id=name, sequence=sequence))
+    for scope, message_id, at, name, sequence in kept["sent"]:
+        queue.remember((scope, message_id), at, Message("", scope, id=name, sequence=sequence))
 
 
 def _blob(blob: Blob) -> dict[str, Any]:

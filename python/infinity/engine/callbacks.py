@@ -57,15 +57,15 @@ class Callbacks:
         if kind in ("subscription_event", "view_update"):
             code = refused.rule or refused.code
             # One record for each call and rule, however often a server repeats its mistake (G2).
-            id, expect = f"refused.{call_id}.{code}", Expect.EVENT
+            message_id, expect = f"refused.{call_id}.{code}", Expect.EVENT
             body = ProblemReport(
                 code="callback", text=prompts.refused_aside(kind, str(refused)), call_id=call_id
             )
         else:
-            id, expect = call_id, Expect.CALL
+            message_id, expect = call_id, Expect.CALL
             content = text_blocks(prompts.refused(kind, str(refused)))
             body = Result(call_id=call_id, content=content, failed=True, cancel=kind != "tool_result")
-        return await self._inbox.accept(self._inbox.message(thread, id, body), expect, call_id)
+        return await self._inbox.accept(self._inbox.message(thread, message_id, body), expect, call_id)
 
     async def answer(self, thread: str, call_id: str, result: Result) -> None:
         """The result of a function of this process."""

@@ -56,16 +56,16 @@ class Choices:
                 del self._chosen[next(iter(self._chosen))]
         return accepted
 
-    async def _prompt(self, thread: str, id: str) -> PromptRow:
+    async def _prompt(self, thread: str, prompt_id: str) -> PromptRow:
         for rows in (await self._store.prompts(thread), await self._store.prompts(root=thread)):
             for row in rows:
-                if row.id == id:
+                if row.id == prompt_id:
                     return row
-        asked = await self._asked_in(thread, id)
-        chosen = await self._chosen_before(asked, id)
+        asked = await self._asked_in(thread, prompt_id)
+        chosen = await self._chosen_before(asked, prompt_id)
         if chosen is not None:
-            raise _answered(id, asked, chosen)
-        raise BadRequest(f"no prompt {id} is pending in {thread}; it may have been answered already")
+            raise _answered(prompt_id, asked, chosen)
+        raise BadRequest(f"no prompt {prompt_id} is pending in {thread}; it may have been answered already")
 
     async def _asked_in(self, thread: str, prompt: str) -> str:
         """The thread of a prompt that is over: this one, or one of its tree."""
@@ -73,7 +73,7 @@ class Choices:
         row = await self._store.thread(found[0].thread) if found is not None else None
         return row.id if row is not None and row.root == thread else thread
 
-    async def _chosen_before(self, thread: str, id: str) -> str | None:
+    async def _chosen_before(self, thread: str, prompt_id: str) -> str | None:
         """What was chosen when the question was last asked, if the end of the thread's stream still says so."""
         row = await self._store.thread(thread)
         if row is None:
@@ -85,9 +85,9 @@ class Choices:
             if event.kind not in ("prompt", "prompt_closed"):
                 continue
             data = msgspec.json.decode(event.body)
-            if data["id"] == id and event.kind == "prompt":
+            if data["id"] == prompt_id and event.kind == "prompt":
                 choices, selected = data.get("choices", []), None
-            elif data["id"] == id:
+            elif data["id"] == prompt_id:
                 selected = data["selected"]
         if selected is None:
             return None
@@ -97,6 +97,6 @@ class Choices:
         self._chosen = {key: value for key, value in self._chosen.items() if key[0] not in threads}
 
 
-def _answered(id: str, thread: str, chosen: str | None) -> AlreadyAnswered:
+def _answered(prompt_id: str, thread: str, chosen: str | None) -> AlreadyAnswered:
     what = f"{chosen!r} was chosen" if chosen is not None else "the thread's events say what was chosen"
-    return AlreadyAnswered(f"{id} of {thread} has been answered already: {what}")
+    return AlreadyAnswered(f"{prompt_id} of {thread} has been answered already: {what}")

@@ -43,9 +43,9 @@ def closing(current: Slice) -> bool:
     return ending is not None and ending.closing
 
 
-def open_call(current: Slice, id: str) -> Call | None:
+def open_call(current: Slice, call_id: str) -> Call | None:
     """The call if it is open and stays so."""
-    call = current.thread.call(id)
+    call = current.thread.call(call_id)
     if call is None or call.state not in ("planned", "sent"):
         return None
     ending = glance(current.thread).ending

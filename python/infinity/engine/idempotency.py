@@ -31,45 +31,45 @@ class Keys:
         self._store = store
         self._recent: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def remember(self, thread: str, id: str, print: str) -> None:
-        self._recent[thread, id] = print
+    def remember(self, thread: str, message_id: str, fingerprint: str) -> None:
+        self._recent[thread, message_id] = fingerprint
         if len(self._recent) > KEPT:
             self._recent.popitem(last=False)
 
-    async def differs(self, thread: str, id: str, print: str) -> bool:
-        """Whether ``id`` is known to have been other content. Reads the thread's history, so only for what the store calls a duplicate."""
-        earlier = self._recent.get((thread, id)) or await self._recorded(thread, id)
+    async def differs(self, thread: str, message_id: str, fingerprint: str) -> bool:
+        """Whether ``message_id`` is known to have been other content. Reads the thread's history, so only for what the store calls a duplicate."""
+        earlier = self._recent.get((thread, message_id)) or await self._recorded(thread, message_id)
         if earlier is None:
             return False
-        self.remember(thread, id, earlier)
-        return earlier != print
+        self.remember(thread, message_id, earlier)
+        return earlier != fingerprint
 
-    async def _recorded(self, thread: str, id: str) -> str | None:
-        return await self._queued(thread, id) or await self._in_history(thread, id)
+    async def _recorded(self, thread: str, message_id: str) -> str | None:
+        return await self._queued(thread, message_id) or await self._in_history(thread, message_id)
 
-    async def _queued(self, thread: str, id: str) -> str | None:
+    async def _queued(self, thread: str, message_id: str) -> str | None:
         after = 0
         while messages := await self._store.inbox(after):
             for message in messages:
-                if (message.thread, message.id) == (thread, id):
+                if (message.thread, message.id) == (thread, message_id):
                     return _print_of(message)
             after = messages[-1].seq
         return None
 
-    async def _in_history(self, thread: str, id: str) -> str | None:
+    async def _in_history(self, thread: str, message_id: str) -> str | None:
         """From the end, page by page: repeats come soon."""
         row = await self._store.thread(thread)
         if row is None:
             return None
         end = read_header(row).position
-        needle = id.encode()
+        needle = message_id.encode()
         while end > 0:
             start = max(end - _PAGE, 0)
             rows = await self._store.entries(thread, start - 1, end - start)
             for position, record in rows:
                 if position < end and needle in record:
                     meta = read_entry(record).meta
-                    if meta.get("message_id") == id:
+                    if meta.get("message_id") == message_id:
                         return str(meta["print"]) if "print" in meta else None
             if not rows or rows[0][0] > start:
                 return None  # where a child's own history begins

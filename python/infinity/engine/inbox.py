@@ -37,8 +37,8 @@ class Inbox:
         """By thread: accepted while its tree comes back into service, to be read after what was queued before (THR-1)."""
         self._keys = Keys(services.store)
 
-    def message(self, thread: str, id: str, body: Body) -> Message:
-        return Message(thread, id, body.kind, encode(body), accepted_at=self._services.clock.now())
+    def message(self, thread: str, message_id: str, body: Body) -> Message:
+        return Message(thread, message_id, body.kind, encode(body), accepted_at=self._services.clock.now())
 
     def keyed(self, prefix: str, key: str | None) -> str:
         if key is None:
@@ -48,16 +48,16 @@ class Inbox:
         # Apart from the ids that calls and timers bring: a client's key must never collide with them.
         return f"{prefix}.{key}"
 
-    async def tell(self, thread: str, id: str, body: Body) -> Accepted:
-        accepted = await self.accept(self.message(thread, id, body))
+    async def tell(self, thread: str, message_id: str, body: Body) -> Accepted:
+        accepted = await self.accept(self.message(thread, message_id, body))
         if accepted.status in (Status.UNKNOWN_THREAD, Status.DELETED):
             raise await missing(self._services.store, thread)
-        print = body.print if isinstance(body, UserText) else fingerprint(body)
-        if accepted.status is Status.DUPLICATE and print and isinstance(body, UserText | Control):
-            if await self._keys.differs(thread, id, print):
+        said = body.print if isinstance(body, UserText) else fingerprint(body)
+        if accepted.status is Status.DUPLICATE and said and isinstance(body, UserText | Control):
+            if await self._keys.differs(thread, message_id, said):
                 return Accepted(Status.REUSED)
-        elif accepted.status is Status.ACCEPTED and print:
-            self._keys.remember(thread, id, print)
+        elif accepted.status is Status.ACCEPTED and said:
+            self._keys.remember(thread, message_id, said)
         return accepted
 
     async def accept(

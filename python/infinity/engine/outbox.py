@@ -363,16 +363,18 @@ class Outbox:
         tool = found[0].tool if found is not None else "the tool"
         body: Result | ProblemReport
         if row.kind == "choice":
-            id = f"undelivered.{hashlib.sha256(row.key.encode()).hexdigest()[:32]}"
+            message_id = f"undelivered.{hashlib.sha256(row.key.encode()).hexdigest()[:32]}"
             body = ProblemReport(
                 code="undelivered", text=prompts.answer_undelivered(tool, detail), call_id=row.call_id
             )
         else:
             # Not the call's id: a result of the tool that comes after all is no repeat of this (CB-9).
-            id = f"failed.{row.call_id}"
+            message_id = f"failed.{row.call_id}"
             text = text_blocks(prompts.undelivered(tool, detail))
             body = Result(call_id=row.call_id, content=text, failed=True)
-        failure = Message(row.thread, id, body.kind, encode(body), accepted_at=self._services.clock.now())
+        failure = Message(
+            row.thread, message_id, body.kind, encode(body), accepted_at=self._services.clock.now()
+        )
         accepted = await self._services.store.outbox_done(row.key, None, failure)
         if accepted is not None and accepted.message is not None:
             self._services.mailbox.put([accepted.message])

@@ -22,9 +22,9 @@ LEAST_LEFT_MS = 60_000
 
 def open_prompt(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
     """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
-    id = f"{kind}.{call.id}"
+    prompt_id = f"{kind}.{call.id}"
     prompt = {"call_id": call.id, "tool": call.tool, "asked_at": current.now, **_spelled_out(prompt)}
-    current.thread.open_prompt(id, kind, msgspec.json.encode(prompt))
+    current.thread.open_prompt(prompt_id, kind, msgspec.json.encode(prompt))
     if kind == "consent":
         memo = recall(current.thread)
         memo.prompts[call.id] = kind
@@ -33,7 +33,7 @@ def open_prompt(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -
         _ask(current, kind, call, prompt)
     # The stream is kept for good, so the addresses stay out of it (OAU-1); clients read the prompt itself.
     shown = {key: value for key, value in prompt.items() if not key.endswith("_url")}
-    current.note("prompt", id=id, prompt_kind=kind, **shown)
+    current.note("prompt", id=prompt_id, prompt_kind=kind, **shown)
 
 
 def _spelled_out(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -120,12 +120,12 @@ def is_stale(thread: Thread, call: Call, timer: Timer) -> bool:
 
 def forget(thread: Thread, call: Call) -> list[str]:
     """The call has ended: take back what only this module knows. The kinds of prompts that were open."""
-    seen, id = glance(thread), call.id
+    seen, call_id = glance(thread), call.id
     if (
-        id not in seen.prompts
-        and id not in seen.asking
-        and id not in seen.deadlines
-        and id not in seen.refused
+        call_id not in seen.prompts
+        and call_id not in seen.asking
+        and call_id not in seen.deadlines
+        and call_id not in seen.refused
     ):
         return []
     memo = recall(thread)

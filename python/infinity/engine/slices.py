@@ -328,7 +328,7 @@ class Slices:
             self._outbox.cancel(change.outbox_cancelled)
             self._outbox.end(change.ended)
             self._outbox.add(change.thread, change.outbox)
-            timers = [(id, due_at) for id, due_at, _, _ in change.timers]
+            timers = [(timer_id, due_at) for timer_id, due_at, _, _ in change.timers]
             self._alarm.arm(change.thread, timers, change.timers_cancelled)
             self._services.observer.committed(change)
 

@@ -212,8 +212,8 @@ def try_again_at(current: Slice, due_at: int, *, rounds: int = 0, cause: str | N
     """Set the thread's one retry timer, in place of the one that it has (R8). A timer's id becomes its message's id, so each has one of its own."""
     memo = recall(current.thread)
     version = current.thread.version + 1
-    id = f"retry.{current.thread.id}.{version}"
-    if memo.retry is not None and memo.retry != id:
+    timer_id = f"retry.{current.thread.id}.{version}"
+    if memo.retry is not None and memo.retry != timer_id:
         current.thread.cancel_timer(memo.retry)
     timer = Timer(
         purpose=TimerPurpose.RETRY,
@@ -223,8 +223,8 @@ def try_again_at(current: Slice, due_at: int, *, rounds: int = 0, cause: str | N
         cause=cause,
         asked=current.asked_by_a_person and cause is None,
     )
-    current.thread.set_timer(id, due_at, Kind.TIMER, encode(timer))
-    memo.retry, memo.cause = id, cause
+    current.thread.set_timer(timer_id, due_at, Kind.TIMER, encode(timer))
+    memo.retry, memo.cause = timer_id, cause
     # A wait for a cause outside the thread is no slice of its own.
     memo.retries += cause is None
     remember(current.thread, memo)

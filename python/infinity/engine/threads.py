@@ -27,8 +27,8 @@ class HotThreads:
         self.sole_writer = sole_writer
         self.loads = asyncio.Semaphore(LOADS)
 
-    def take(self, id: str) -> Thread | None:
-        thread, entries, size = self._threads.pop(id, (None, 0, 0))
+    def take(self, thread_id: str) -> Thread | None:
+        thread, entries, size = self._threads.pop(thread_id, (None, 0, 0))
         self._entries -= entries
         self._bytes -= size
         return thread

@@ -53,7 +53,7 @@ def examine_database(home: Home) -> Examined | None:
         [str(problem) for problem in examined["problems"]],
         examined["rows"],
         examined["repaired"],
-        tuple((str(id), str(problem)) for id, problem in examined["threads"]),
+        tuple((str(thread), str(problem)) for thread, problem in examined["threads"]),
     )
 
 

@@ -76,7 +76,7 @@ class _Network(httpx2.AsyncHTTPTransport):
             return httpx2.Response(202, request=request)
 
 
-async def _is_lost(response: httpx2.Response, id: Any) -> bool:
+async def _is_lost(response: httpx2.Response, request_id: Any) -> bool:
     """Whether the server has forgotten the session: 404, of older servers 400, unless the body answers this very request."""
     if response.status_code == 400 and last_try.get():
         return False  # in a new session, too: it is the request that is wrong
@@ -85,7 +85,7 @@ async def _is_lost(response: httpx2.Response, id: Any) -> bool:
             found = msgspec.json.decode(await response.aread())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TimeoutError, httpx2.HTTPError):
         return True
-    if not isinstance(found, dict) or found.get("id") != id:
+    if not isinstance(found, dict) or found.get("id") != request_id:
         return True
     error = found.get("error")
     code = error.get("code") if isinstance(error, dict) else None

@@ -84,14 +84,14 @@ class BedrockModel(AnthropicSdkModel):
         super().__init__(access or Access(base_url=endpoint(identity.region), provider="Bedrock"), timeouts)
         self._identity = identity
 
-    def info(self, id: str) -> ModelInfo:
+    def info(self, model_id: str) -> ModelInfo:
         """What is known of a model.
 
         Args:
-            id: a model id (``anthropic.claude-opus-4-8``), an inference profile (``us.anthropic.…``),
+            model_id: a model id (``anthropic.claude-opus-4-8``), an inference profile (``us.anthropic.…``),
                 or its ARN.
         """
-        return replace(claude.info(id), name=f"{PROVIDER}/{id}", provider=PROVIDER)
+        return replace(claude.info(model_id), name=f"{PROVIDER}/{model_id}", provider=PROVIDER)
 
     async def list(self) -> builtins.list[ModelInfo]:
         """The models of the built-in table.

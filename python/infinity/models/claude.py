@@ -27,12 +27,12 @@ class Thinking(Enum):
 
 
 def _model(
-    id: str, *, window: int, output: int, price: tuple[float, float, float, float], thinking: int = 0
+    model_id: str, *, window: int, output: int, price: tuple[float, float, float, float], thinking: int = 0
 ) -> ModelInfo:
     return ModelInfo(
-        f"{PROVIDER}/{id}",
+        f"{PROVIDER}/{model_id}",
         PROVIDER,
-        id,
+        model_id,
         context_window=window,
         output_limit=output,
         thinking=thinking,
@@ -86,50 +86,50 @@ _BEDROCK = re.compile(r"(?:[a-z-]+\.)?anthropic\.(?P<id>claude-[a-z0-9-]+?)(?:-v
 _ALWAYS = {("opus", (5, 5))}
 
 
-def plain(id: str) -> str:
+def plain(model_id: str) -> str:
     """Anthropic's own id of a model that goes by its Bedrock id or the name of an inference profile.
 
     Args:
-        id: other ids are returned as they are.
+        model_id: other ids are returned as they are.
     """
-    found = _BEDROCK.search(id)
-    return id if found is None else found["id"]
+    found = _BEDROCK.search(model_id)
+    return model_id if found is None else found["id"]
 
 
 @lru_cache(maxsize=64)
-def _version(id: str) -> tuple[str, tuple[int, int]]:
+def _version(model_id: str) -> tuple[str, tuple[int, int]]:
     """The line and version of a model id; ``("", (0, 0))`` for ids of another form."""
-    found = _VERSION.match(plain(id))
+    found = _VERSION.match(plain(model_id))
     if found is None:
         return "", (0, 0)
     return found["line"], (int(found["major"]), int(found["minor"] or 0))
 
 
 @lru_cache(maxsize=64)
-def info(id: str, provider: str = PROVIDER) -> ModelInfo:
+def info(model_id: str, provider: str = PROVIDER) -> ModelInfo:
     """What is known of a model.
 
     From the table, for a dated snapshot too; otherwise what its generation has in common. Asked for
     several times a turn. Ids come from users, so only some are remembered.
 
     Args:
-        id: the provider's own, or a Bedrock id.
+        model_id: the provider's own, or a Bedrock id.
         provider: the name under which it is configured.
     """
-    known = _known(id)
-    return known if provider == PROVIDER else replace(known, name=f"{provider}/{id}", provider=provider)
+    known = _known(model_id)
+    return known if provider == PROVIDER else replace(known, name=f"{provider}/{model_id}", provider=provider)
 
 
-def _known(id: str) -> ModelInfo:
-    known = _BY_ID.get(plain(id)) or _BY_ID.get(_SNAPSHOT.sub("", plain(id)))
+def _known(model_id: str) -> ModelInfo:
+    known = _BY_ID.get(plain(model_id)) or _BY_ID.get(_SNAPSHOT.sub("", plain(model_id)))
     if known is not None:
-        return replace(known, name=f"{PROVIDER}/{id}", id=id)
-    _, version = _version(id)
+        return replace(known, name=f"{PROVIDER}/{model_id}", id=model_id)
+    _, version = _version(model_id)
     # Older models, and ids of which nothing is known.
     if version < (4, 6):
-        return _model(id, window=200_000, output=8_192, price=(0, 0, 0, 0))
+        return _model(model_id, window=200_000, output=8_192, price=(0, 0, 0, 0))
     return _model(
-        id,
+        model_id,
         window=_MILLION,
         output=64_000,
         price=(0, 0, 0, 0),
@@ -137,16 +137,16 @@ def _known(id: str) -> ModelInfo:
     )
 
 
-def thinking_of(id: str) -> Thinking:
+def thinking_of(model_id: str) -> Thinking:
     """Which form of ``thinking`` a model takes.
 
     Adaptive thinking came with 4.6; unknown ids get the budget form, sent only if they are given a
     budget.
 
     Args:
-        id: the provider's own, or a Bedrock id.
+        model_id: the provider's own, or a Bedrock id.
     """
-    line, version = _version(id)
+    line, version = _version(model_id)
     if version < (4, 6):
         return Thinking.BUDGET
     if line in ("fable", "mythos") or (line, version) in _ALWAYS:
@@ -156,7 +156,7 @@ def thinking_of(id: str) -> Thinking:
     return Thinking.ADAPTIVE
 
 
-def is_bound(id: str) -> bool:
+def is_bound(model_id: str) -> bool:
     """Whether the model's reasoning blocks are bound to the conversation before them ("preserved
     thinking").
 
@@ -164,7 +164,7 @@ def is_bound(id: str) -> bool:
     API answers 400.
 
     Args:
-        id: the provider's own, or a Bedrock id.
+        model_id: the provider's own, or a Bedrock id.
     """
-    line, version = _version(id)
+    line, version = _version(model_id)
     return version >= (5, 5) or (line in ("fable", "mythos") and version >= (5, 1))

@@ -254,8 +254,8 @@ def _unreadable() -> ModelUnavailable:
 
 def _check_calls(ids: list[Any], turn: Turn) -> None:
     match = len(ids) == len(turn.calls)
-    for id, call in zip(ids, turn.calls, strict=False):
-        match = match and id == call.id and isinstance(id, str)
+    for call_id, call in zip(ids, turn.calls, strict=False):
+        match = match and call_id == call.id and isinstance(call_id, str)
     if not match:
         raise ModelUnavailable("the model's answer holds calls that do not match its content")
     for call in turn.calls:

@@ -41,19 +41,19 @@ class Told:
     price: tuple[float, float, float, float] | None = None
 
 
-def told_of(listed: Any, id: str) -> Told:
+def told_of(listed: Any, model_id: str) -> Told:
     """What a list of models says of one of them.
 
     Args:
         listed: the answer, as JSON.
-        id: of the model.
+        model_id: of the model.
 
     Returns:
         Nothing, for a model that is not in it, or an answer of another form.
     """
     models = listed.get("data") or listed.get("models") if isinstance(listed, dict) else listed
     for model in models if isinstance(models, list) else ():
-        if isinstance(model, dict) and id in (model.get("id"), model.get("name"), model.get("model")):
+        if isinstance(model, dict) and model_id in (model.get("id"), model.get("name"), model.get("model")):
             return Told(_number(model, _WINDOWS), _number(model, _OUTPUTS), _price(model.get("pricing")))
     return Told()
 

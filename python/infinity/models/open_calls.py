@@ -29,16 +29,16 @@ class OpenCall:
 
     __slots__ = ("again", "extra", "given", "id", "index", "name", "pieces")
 
-    def __init__(self, id: str, name: str, given: str = "", index: int | None = None) -> None:
+    def __init__(self, call_id: str, name: str, given: str = "", index: int | None = None) -> None:
         """Begin a call.
 
         Args:
-            id: ours, unique within the answer.
+            call_id: ours, unique within the answer.
             name: of the tool; empty while it is not known.
             given: the id that the server gave it.
             index: the number that the server gave it.
         """
-        self.id = id
+        self.id = call_id
         self.name = name
         self.given = given
         self.index = index
@@ -174,13 +174,13 @@ class OpenCalls:
         return self._calls[-1] if self._calls else None
 
     def _unique(self, given: str) -> str:
-        id = stem = given or f"call_{len(self._calls)}"
+        call_id = stem = given or f"call_{len(self._calls)}"
         number = 1
-        while id in self._ids:
+        while call_id in self._ids:
             number += 1
-            id = f"{stem}_{number}"
-        self._ids.add(id)
-        return id
+            call_id = f"{stem}_{number}"
+        self._ids.add(call_id)
+        return call_id
 
 
 def _begins(arguments: Any) -> bool:

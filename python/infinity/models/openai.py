@@ -100,13 +100,13 @@ class OpenAIModel:
         """Models whose sizes were asked for."""
         self._client: AsyncOpenAI | None = None
 
-    def info(self, id: str) -> ModelInfo:
+    def info(self, model_id: str) -> ModelInfo:
         """What is known of a model.
 
         Args:
-            id: the endpoint's own name of it.
+            model_id: the endpoint's own name of it.
         """
-        return replace(openai_models.info(id), price=price_of(id, self._access.base_url))
+        return replace(openai_models.info(model_id), price=price_of(model_id, self._access.base_url))
 
     def taught_by(self, lessons: Lessons) -> None:
         """Keep what is learned of the endpoint there from now on.
@@ -121,13 +121,13 @@ class OpenAIModel:
         """The options that the API has."""
         return options.CHAT if self._api is Api.CHAT else options.RESPONSES
 
-    def told(self, id: str) -> Told:
+    def told(self, model_id: str) -> Told:
         """What the endpoint has told of a model.
 
         Args:
-            id: the endpoint's own name of it.
+            model_id: the endpoint's own name of it.
         """
-        return self._learner.told(id)
+        return self._learner.told(model_id)
 
     def _taught(self, lessons: Lessons) -> Learner:
         settings = self._options.dialect or DialectSettings()
@@ -179,8 +179,12 @@ class OpenAIModel:
         except (InvalidModelRequest, ModelUnavailable):
             if not self._theirs:
                 raise
-            return [self.info(id) for id in openai_models.TABLE]
-        return [self.info(id) for id in ids if not self._theirs or openai_models.is_chat_model(id)]
+            return [self.info(model_id) for model_id in openai_models.TABLE]
+        return [
+            self.info(model_id)
+            for model_id in ids
+            if not self._theirs or openai_models.is_chat_model(model_id)
+        ]
 
     async def close(self) -> None:
         if self._client is not None:
@@ -219,16 +223,18 @@ class OpenAIModel:
         fits = likely_tokens(request) + conversation.request.max_tokens <= window
         return fits and conversation.request.max_tokens < request.max_tokens
 
-    async def _ask_for_sizes(self, id: str) -> None:
+    async def _ask_for_sizes(self, model_id: str) -> None:
         """Once: what the endpoint's list says of a model whose sizes nobody has told. Not to be had for long, or at all, at many servers."""
-        self._listed.add(id)
+        self._listed.add(model_id)
         await self._learner.lessons.load()
-        if self._learner.told(id).window is not None:
+        if self._learner.told(model_id).window is not None:
             return
         soon = asyncio.get_running_loop().time() + _LIST_SECONDS
         # Without a list: the first request says what is wrong with the endpoint.
         with contextlib.suppress(ModelError):
-            await self._learner.listed(id, told_of(await self._calls.wait(self._raw_list(), soon), id))
+            await self._learner.listed(
+                model_id, told_of(await self._calls.wait(self._raw_list(), soon), model_id)
+            )
 
     async def _raw_list(self) -> Any:
         return await self._open().get("/models", cast_to=object)

@@ -117,8 +117,8 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _call_id(id: str, dialect: Dialect) -> str:
-    return nine(id) if dialect.call_ids == "nine" else short_id(id)
+def _call_id(call_id: str, dialect: Dialect) -> str:
+    return nine(call_id) if dialect.call_ids == "nine" else short_id(call_id)
 
 
 def _messages(
@@ -138,13 +138,13 @@ def _messages(
             continue
         parts = result_blocks(block)
         images = [part for part in parts if part["type"] == "image"]
-        id = _call_id(block["tool_use_id"], dialect)
+        call_id = _call_id(block["tool_use_id"], dialect)
         text = text_of(parts)
         if images:
             text = f"{text}\n(The images of this result follow.)".strip()
-            spoken += [{"type": "text", "text": f"Images of the result of call {id}:"}, *images]
+            spoken += [{"type": "text", "text": f"Images of the result of call {call_id}:"}, *images]
         name = conversation.calls.get(block["tool_use_id"], "") if dialect.result_names else ""
-        yield {"role": "tool", "tool_call_id": id, "content": text} | (
+        yield {"role": "tool", "tool_call_id": call_id, "content": text} | (
             {"name": short_name(name)} if name else {}
         )
     if spoken:

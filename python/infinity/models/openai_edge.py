@@ -90,25 +90,25 @@ def short_name(name: str) -> str:
     return _short(name, NAME_LENGTH)
 
 
-def short_id(id: str) -> str:
+def short_id(call_id: str) -> str:
     """A call's id as OpenAI takes it: at most 40 characters, the same for the same id.
 
     Args:
-        id: as history has it.
+        call_id: as history has it.
     """
-    return _short(id, ID_LENGTH)
+    return _short(call_id, ID_LENGTH)
 
 
 _ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def nine(id: str) -> str:
+def nine(call_id: str) -> str:
     """An id of nine letters and digits, the same for the same id, for endpoints that take no other.
 
     Args:
-        id: as history has it.
+        call_id: as history has it.
     """
-    number = int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
+    number = int.from_bytes(blake2b(call_id.encode(), digest_size=8).digest())
     digits = []
     for _ in range(9):
         number, digit = divmod(number, len(_ALPHANUMERIC))

@@ -81,16 +81,16 @@ def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | Non
     """
     headers = headers or {}
     error = failure.described(body)
-    code, type = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
-    described = Failure(code if code.lower() in _BY_CODE or not type else type, failure.words(error))
+    code, named = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
+    described = Failure(code if code.lower() in _BY_CODE or not named else named, failure.words(error))
     kind = ModelUnavailable if error.get("failed_generation") else _BY_CODE.get(code.lower())
     # Routers give the status of the server behind them as the code of an error in a stream, or in an answer of 200.
     number = status or failure.number_in(code)
     if kind is None and number >= 400:
         kind = Overloaded if status == 503 else failure.by_status(number)
     if kind is None:
-        kind = _BY_CODE.get(type, ModelUnavailable)
-    if kind is InvalidModelRequest and is_context_too_long(described.message, code, type):
+        kind = _BY_CODE.get(named, ModelUnavailable)
+    if kind is InvalidModelRequest and is_context_too_long(described.message, code, named):
         kind = ContextTooLong
     return failure.error_of(
         kind,

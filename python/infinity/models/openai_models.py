@@ -33,19 +33,19 @@ TABLE = ("gpt-6.2-sol", "gpt-6-sol", "gpt-6-luna", "gpt-5.5", "gpt-5.4", "gpt-5.
 """What ``list`` gives when OpenAI itself cannot be asked."""
 
 
-def info(id: str) -> ModelInfo:
+def info(model_id: str) -> ModelInfo:
     """What is known of a model.
 
     Args:
-        id: any, those of other vendors behind compatible endpoints included; ``sized`` says whether it
+        model_id: any, those of other vendors behind compatible endpoints included; ``sized`` says whether it
             is known.
     """
-    known = next((family[1:] for family in _FAMILIES if family[0].match(id)), None)
+    known = next((family[1:] for family in _FAMILIES if family[0].match(model_id)), None)
     window, output, reasons = known or _UNKNOWN
     return ModelInfo(
-        f"{PROVIDER}/{id}",
+        f"{PROVIDER}/{model_id}",
         PROVIDER,
-        id,
+        model_id,
         context_window=window,
         output_limit=output,
         thinking=_REASONS if reasons else 0,
@@ -53,23 +53,23 @@ def info(id: str) -> ModelInfo:
     )
 
 
-def may_reason(id: str) -> bool:
+def may_reason(model_id: str) -> bool:
     """Whether a model may reason: not if its family is known not to.
 
     Args:
-        id: any.
+        model_id: any.
     """
-    return next((family[3] for family in _FAMILIES if family[0].match(id)), True)
+    return next((family[3] for family in _FAMILIES if family[0].match(model_id)), True)
 
 
-def is_chat_model(id: str) -> bool:
+def is_chat_model(model_id: str) -> bool:
     """Whether a model of OpenAI's own list can be talked to; it holds models for speech, images and
     search, too.
 
     Args:
-        id: from the list.
+        model_id: from the list.
     """
-    return _CHAT.match(id) is not None and _SPECIAL.search(id) is None
+    return _CHAT.match(model_id) is not None and _SPECIAL.search(model_id) is None
 
 
 def is_openai(host: str) -> bool:

@@ -249,8 +249,8 @@ class ResponsesTurn:
 
     def _call(self, item: dict[str, Any]) -> OpenCall:
         """Any id will do: where servers give none, or one for two calls, it is made up."""
-        id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{len(self._items)}"
-        return OpenCall(id, self._conversation.named(str(item.get("name") or "")))
+        call_id = as_text(item.get("call_id")) or as_text(item.get("id")) or f"call_{len(self._items)}"
+        return OpenCall(call_id, self._conversation.named(str(item.get("name") or "")))
 
     def _use(self, item: dict[str, Any]) -> tuple[dict[str, Any], ModelCall]:
         call = self._call(item)

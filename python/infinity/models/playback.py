@@ -85,9 +85,9 @@ class Playback:
                     yield self._delta("signature_delta", signature=sealed)
             case Redacted(data):
                 yield from self._start("redacted_thinking", data=data)
-            case CallTool(tool, arguments, id):
-                id = id or f"toolu_{self._seed}_{self._index + 1}"
-                yield from self._start("tool_use", id=id, name=tool, input={})
+            case CallTool(tool, arguments, given):
+                call_id = given or f"toolu_{self._seed}_{self._index + 1}"
+                yield from self._start("tool_use", id=call_id, name=tool, input={})
                 text = arguments if isinstance(arguments, str) else _encode(arguments).decode()
                 for start in range(0, len(text), _ARGUMENTS_PIECE):
                     yield self._delta("input_json_delta", partial_json=text[start : start + _ARGUMENTS_PIECE])

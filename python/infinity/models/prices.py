@@ -22,14 +22,14 @@ PACKAGE = "genai_prices"
 
 
 @lru_cache(maxsize=256)
-def price_of(id: str, url: str) -> tuple[float, float, float, float] | None:
+def price_of(model_id: str, url: str) -> tuple[float, float, float, float] | None:
     """The price of a model behind an address.
 
     The first call loads the data, which takes a moment. Ids come from users, so only some are
     remembered.
 
     Args:
-        id: the endpoint's own name of it.
+        model_id: the endpoint's own name of it.
         url: the base URL, by which the provider is known.
 
     Returns:
@@ -40,13 +40,13 @@ def price_of(id: str, url: str) -> tuple[float, float, float, float] | None:
         return None
     snapshot = importlib.import_module(f"{PACKAGE}.data_snapshot").get_snapshot()
     try:
-        _, model = snapshot.find_provider_model(id, None, None, url)
+        _, model = snapshot.find_provider_model(model_id, None, None, url)
         prices = model.get_prices(datetime.now(UTC))
         given, said = _dollars(prices, "input_mtok"), _dollars(prices, "output_mtok")
     except LookupError:
         return None
     except Exception as error:  # noqa: BLE001  data of a later version says nothing; the model works without a price
-        log.warning("the price of %s cannot be read from %s: %r", id, PACKAGE, error)
+        log.warning("the price of %s cannot be read from %s: %r", model_id, PACKAGE, error)
         return None
     if given is None or said is None:
         return None

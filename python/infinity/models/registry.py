@@ -154,25 +154,25 @@ class Models:
         full = name if "/" in name else claude.ALIASES.get(name) or self._default_of(name) or name
         if "/" not in full and full.startswith("claude-"):
             full = f"{claude.PROVIDER}/{full}"
-        provider, _, id = full.partition("/")
+        provider, _, model_id = full.partition("/")
         if "/" not in full and (provider in BUILT_IN or provider in self._section.providers):
             raise ConfigError(
                 f"{provider!r} is a provider and has no default model; write {provider}/ID, or name one of its models in [models.named]"
             )
-        if not provider or not id:
+        if not provider or not model_id:
             raise ConfigError(
                 f"there is no model {name!r}; write provider/id or one of: {', '.join(self.names())}"
             )
         if provider in ("anthropic", "anthropic-sdk"):
-            return claude.info(id, provider)
+            return claude.info(model_id, provider)
         describe = getattr(self._provider(provider), "info", None)
         try:
-            known = describe(id) if describe is not None else ModelInfo(full, provider, id)
+            known = describe(model_id) if describe is not None else ModelInfo(full, provider, model_id)
         except ConfigError:
             raise
         except Exception as error:
             raise ConfigError(
-                f"the model provider {provider!r} cannot describe {id!r} ({type(error).__name__}: {error})"
+                f"the model provider {provider!r} cannot describe {model_id!r} ({type(error).__name__}: {error})"
             ) from error
         return self._as_told(replace(known, name=full, provider=provider))
 

@@ -47,9 +47,9 @@ def thinking(model: ModelInfo, max_tokens: int) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=64)
-def _thinking_json(id: str, budget: int, max_tokens: int) -> tuple[str, bytes]:
+def _thinking_json(model_id: str, budget: int, max_tokens: int) -> tuple[str, bytes]:
     """The form, and the parameter as JSON; the same for all requests with room for a whole answer."""
-    config = thinking(ModelInfo("", "", id, thinking=budget), max_tokens)
+    config = thinking(ModelInfo("", "", model_id, thinking=budget), max_tokens)
     return ("", b"") if config is None else (config["type"], b',"thinking":' + _encode(config))
 
 
@@ -84,8 +84,8 @@ def betas(model: ModelInfo) -> str | None:
 
 
 @lru_cache(maxsize=64)
-def _beta(id: str) -> str | None:
-    return _BINDING_CONTROLS if is_bound(id) else None
+def _beta(model_id: str) -> str | None:
+    return _BINDING_CONTROLS if is_bound(model_id) else None
 
 
 def system(text: str) -> list[dict[str, Any]]:

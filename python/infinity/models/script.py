@@ -153,7 +153,7 @@ class Reply:
         """
         return self._with(CallTool(tool, arguments, None))
 
-    def call_raw(self, tool: str, arguments: str | dict[str, Any], id: str | None = None) -> Reply:
+    def call_raw(self, tool: str, arguments: str | dict[str, Any], id: str | None = None) -> Reply:  # noqa: A002  what users write by name
         """A call with arguments sent as they are, valid JSON or not, or with an id of the test's choice.
 
         Args:
@@ -179,7 +179,7 @@ class Reply:
         self,
         status: int,
         *,
-        type: str | None = None,
+        type: str | None = None,  # noqa: A002  what users write by name
         message: str = "scripted",
         retry_after: float | None = None,
     ) -> Reply:
@@ -318,7 +318,7 @@ class Script:
         self,
         status: int,
         *,
-        type: str | None = None,
+        type: str | None = None,  # noqa: A002  what users write by name
         message: str = "scripted",
         retry_after: float | None = None,
     ) -> Script:

@@ -303,13 +303,13 @@ def _renumbered(blocks: list[dict[str, Any]], calls: tuple[ModelCall, ...]) -> t
     taken: set[str] = set()
     renamed = []
     for use, call in zip(uses, calls, strict=True):
-        id, number = call.id, 1
-        while id in taken:
+        call_id, number = call.id, 1
+        while call_id in taken:
             number += 1
-            id = f"{call.id}_{number}"
-        taken.add(id)
-        use["id"] = id
-        renamed.append(replace(call, id=id))
+            call_id = f"{call.id}_{number}"
+        taken.add(call_id)
+        use["id"] = call_id
+        renamed.append(replace(call, id=call_id))
     return tuple(renamed)
 
 

@@ -157,7 +157,7 @@ class Kit:
 
     # talking
 
-    async def conversation(self, text: str | None = None, *, id: str | None = None) -> Conversation:
+    async def conversation(self, text: str | None = None, *, id: str | None = None) -> Conversation:  # noqa: A002  what users write by name
         """A new root thread; with ``text``, its first message is accepted already. An ``id`` that is there already is that thread."""
         made = Conversation(self, await self.runtime.create(id=id))
         if text is not None:
@@ -218,8 +218,8 @@ class Kit:
 class Conversation:
     """One thread, as someone who talks to it sees it."""
 
-    def __init__(self, kit: Kit, id: str) -> None:
-        self.id = id
+    def __init__(self, kit: Kit, thread: str) -> None:
+        self.id = thread
         self._kit = kit
 
     async def say(self, text: str, *, key: str | None = None, user_id: str | None = None) -> None:

@@ -208,10 +208,10 @@ def _pairs(messages: list[dict[str, Any]]) -> Iterator[str]:
             waiting = []
             continue
         waiting = [block["id"] for block in content if block["type"] == "tool_use"]
-        for id in waiting:
-            if id in used:
-                yield f"messages.{index}: tool_use ids must be unique, {id!r} is not"
-            used.add(id)
+        for call_id in waiting:
+            if call_id in used:
+                yield f"messages.{index}: tool_use ids must be unique, {call_id!r} is not"
+            used.add(call_id)
 
 
 def _results(content: list[Block], waiting: list[str], path: str) -> Iterator[str]:
@@ -221,15 +221,15 @@ def _results(content: list[Block], waiting: list[str], path: str) -> Iterator[st
         if block["type"] != "tool_result":
             other = True
             continue
-        id = block["tool_use_id"]
-        if id not in waiting:
-            yield f"{path}.content.{place}: unexpected tool_use_id {id!r}: no such tool_use in the message before"
-        elif id in answered:
-            yield f"{path}.content.{place}: each tool_use must have a single result, {id!r} has several"
+        call_id = block["tool_use_id"]
+        if call_id not in waiting:
+            yield f"{path}.content.{place}: unexpected tool_use_id {call_id!r}: no such tool_use in the message before"
+        elif call_id in answered:
+            yield f"{path}.content.{place}: each tool_use must have a single result, {call_id!r} has several"
         elif other:
             yield f"{path}.content.{place}: tool_result blocks must come first in their message"
-        answered.add(id)
-    missing = [id for id in waiting if id not in answered]
+        answered.add(call_id)
+    missing = [call_id for call_id in waiting if call_id not in answered]
     if missing:
         yield f"{path}: tool_use ids were found without tool_result blocks immediately after: {', '.join(missing)}"
 

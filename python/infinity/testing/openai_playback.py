@@ -97,9 +97,9 @@ class ChatPlayback(_Playback):
 
     def _call(self, step: CallTool, index: int) -> Iterator[Event]:
         function = {"name": step.tool, "arguments": ""}
-        id = step.id or f"call_{self._seed}_{index}"
+        call_id = step.id or f"call_{self._seed}_{index}"
         yield self._chunk(
-            {"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}
+            {"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
         )
         for piece in _arguments(step):
             yield self._chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
@@ -221,11 +221,11 @@ class ResponsesPlayback(_Playback):
         self._items.append(done["item"])
         return done
 
-    def _event(self, type: str, **fields: Any) -> Event:
+    def _event(self, kind: str, **fields: Any) -> Event:
         self._number += 1
         self._output += 1
         place = {} if "response" in fields else {"output_index": len(self._items)}
-        return {"type": type, "sequence_number": self._number, **place, **fields}
+        return {"type": kind, "sequence_number": self._number, **place, **fields}
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{self._seed}_{len(self._items)}"

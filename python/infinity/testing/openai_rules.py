@@ -155,8 +155,8 @@ def _message(message: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def _chat_call(call: dict[str, Any], path: str) -> Iterator[str]:
-    id = call.get("id")
-    if not isinstance(id, str) or not 0 < len(id) <= _MOST_ID_CHAT:
+    call_id = call.get("id")
+    if not isinstance(call_id, str) or not 0 < len(call_id) <= _MOST_ID_CHAT:
         yield f"{path}.id: a string of at most {_MOST_ID_CHAT} characters is required"
     function = call.get("function") or {}
     if call.get("type") != "function" or not _NAME.match(str(function.get("name"))):
@@ -183,13 +183,13 @@ def _answered(messages: list[dict[str, Any]]) -> Iterator[str]:
     answering = False
     for index, message in enumerate([*messages, {"role": "end"}]):
         if message["role"] == "tool":
-            id = message["tool_call_id"]
+            call_id = message["tool_call_id"]
             if not answering:
                 yield f"messages[{index}]: messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
-            elif id not in waiting:
-                yield f"messages[{index}]: there is no open call {id!r} before this"
+            elif call_id not in waiting:
+                yield f"messages[{index}]: there is no open call {call_id!r} before this"
             else:
-                waiting.remove(id)
+                waiting.remove(call_id)
             continue
         if waiting:
             yield f"messages[{index}]: these tool_call_ids did not have response messages: {', '.join(waiting)}"
@@ -230,8 +230,8 @@ def _item(item: dict[str, Any], request: dict[str, Any], issued: Collection[str]
 
 
 def _call_id(item: dict[str, Any], path: str) -> Iterator[str]:
-    id = item.get("call_id")
-    if not isinstance(id, str) or not 0 < len(id) <= _MOST_ID:
+    call_id = item.get("call_id")
+    if not isinstance(call_id, str) or not 0 < len(call_id) <= _MOST_ID:
         yield f"{path}.call_id: a string of at most {_MOST_ID} characters is required"
 
 
@@ -273,5 +273,5 @@ def _paired(items: list[dict[str, Any]]) -> Iterator[str]:
                 after = items[index + 1] if index + 1 < len(items) else {}
                 if after.get("type") not in _FOLLOWERS or after.get("role", "assistant") != "assistant":
                     yield f"input[{index}]: Item {item['id']!r} of type 'reasoning' was provided without its required following item."
-    for id in open_calls:
-        yield f"input: No tool output found for function call {id}."
+    for call_id in open_calls:
+        yield f"input: No tool output found for function call {call_id}."

@@ -125,8 +125,8 @@ class OpenAIServer(ScriptedServer):
             return self.refusal(Fail(401, "invalid_api_key", "Incorrect API key provided.", None))
         self.lists += 1
         models = [
-            {"id": id, "object": "model", "created": 1, "owned_by": "scripted", **self.sizes}
-            for id in self.models
+            {"id": model_id, "object": "model", "created": 1, "owned_by": "scripted", **self.sizes}
+            for model_id in self.models
         ]
         return json_response({"object": "list", "data": models})
 

@@ -86,8 +86,9 @@ def answered(turn: Turn, *content: dict[str, Any], error: bool = False) -> list[
     ]
     said = [{"type": "text", "text": "ok"}, *content]
     results: list[dict[str, Any]] = [
-        {"type": "tool_result", "tool_use_id": id, "content": said} | ({"is_error": True} if error else {})
-        for id in ours.values()
+        {"type": "tool_result", "tool_use_id": call_id, "content": said}
+        | ({"is_error": True} if error else {})
+        for call_id in ours.values()
     ]
     return [
         *HELLO,

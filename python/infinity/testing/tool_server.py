@@ -225,10 +225,10 @@ class ToolServer:
     async def view(self, call_id: str, view_type: str, content: Any) -> int:
         return await self.say(call_id, "view_update", view_type=view_type, content=content)
 
-    async def say(self, call_id: str, type: str, **fields: Any) -> int:
+    async def say(self, call_id: str, kind: str, **fields: Any) -> int:
         """Any callback for a call that arrived here, with its thread filled in unless given."""
         invocation = self.invocation(call_id)
-        body = {"type": type, "group_id": invocation.group_id, **fields}
+        body = {"type": kind, "group_id": invocation.group_id, **fields}
         return await self.send(invocation.callback_url, json.dumps(body).encode())
 
     async def send(self, url: str, body: bytes, content_type: str = "application/json") -> int:

@@ -208,8 +208,8 @@ class Lambdas(RestJsonService):
 
     async def _mapping(self, operation: str, request: Request) -> Reply:
         """Enabling and disabling are over at once; AWS takes seconds."""
-        id = request.segments[-1]
-        mapping = next((each for each in self.mappings if each.id == id), None)
+        mapping_id = request.segments[-1]
+        mapping = next((each for each in self.mappings if each.id == mapping_id), None)
         if mapping is None:
             text = "The resource you requested does not exist."
             raise AwsError("ResourceNotFoundException", text, 404, Type="User")

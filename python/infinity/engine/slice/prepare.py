@@ -324,10 +324,12 @@ def _unanswered(current: Slice, call: Call, timer: Timer) -> None:
         calls.fail(current, call, prompts.unanswered(call.tool, seconds, sign_in="oauth" in waiting.open))
         calls.notify_cancelled(current, call.id)
         return
-    id, selected = f"choice.{call.id}", timer.choice.default
-    current.thread.close_prompt(id)
+    prompt_id, selected = f"choice.{call.id}", timer.choice.default
+    current.thread.close_prompt(prompt_id)
     questions.answered(current, call, "choice")
-    current.note("prompt_closed", id=id, selected=selected, user_id=None, at=current.now, unanswered=True)
+    current.note(
+        "prompt_closed", id=prompt_id, selected=selected, user_id=None, at=current.now, unanswered=True
+    )
     answer = current.services.wire.choice(call.id, selected)
     key = f"choice.chosen.{timer.message_id}"
     current.thread.plan_outbox(key, "choice", timer.choice.response_url, answer, call.id)

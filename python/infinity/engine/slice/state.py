@@ -164,8 +164,8 @@ class Slice:
 
     def wake_again(self) -> None:
         """Another slice follows this one's commit, whatever else comes."""
-        id = f"on.{self.thread.id}.{self.thread.version + 1}"
-        self.thread.send(self.thread.id, id, Kind.CONTROL, encode(Control(action=Action.START)))
+        message_id = f"on.{self.thread.id}.{self.thread.version + 1}"
+        self.thread.send(self.thread.id, message_id, Kind.CONTROL, encode(Control(action=Action.START)))
 
     def interrupt(self, action: Action) -> None:
         """From outside, while the slice runs: end the stream now."""

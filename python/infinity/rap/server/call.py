@@ -229,7 +229,7 @@ class Subscription(Call):
         """As the model gave them: what the subscription is about."""
         return self.invocation.arguments
 
-    async def emit(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
+    async def emit(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:  # noqa: A002  what users write by name
         """Send an event; see ``Event``. What is emitted before the function has returned follows its
         confirmation.
 
@@ -244,7 +244,7 @@ class Subscription(Call):
         """
         return await self.send(Event(text, id=id, associative=associative))
 
-    async def final(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:
+    async def final(self, text: str, *, id: str | None = None, associative: bool = False) -> bool:  # noqa: A002  what users write by name
         """Send the last event, which ends the subscription (SUB-6).
 
         Args:

@@ -325,8 +325,8 @@ class ServerStore:
                 "SELECT place, thread, id, url, body, written_at FROM callbacks ORDER BY place"
             )
             return [
-                PendingCallback(place, (thread, id), url, body, at)
-                for place, thread, id, url, body, at in rows
+                PendingCallback(place, (thread, message_id), url, body, at)
+                for place, thread, message_id, url, body, at in rows
             ]
 
         return await self.write(read)

@@ -375,12 +375,12 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _confirming(fields: dict[str, Any], id: str) -> dict[str, Any]:
+def _confirming(fields: dict[str, Any], call_id: str) -> dict[str, Any]:
     """A confirmation names its subscription: by that id the model cancels it, and not every runtime says it."""
     said = json.dumps([fields.get("text"), fields.get("content")])
-    if id in said:
+    if call_id in said:
         return fields
-    words = f"The subscription's tool_call_id is {id}."
+    words = f"The subscription's tool_call_id is {call_id}."
     changed = dict(fields)
     if fields.get("content"):
         changed["content"] = [*fields["content"], {"type": "text", "text": words}]

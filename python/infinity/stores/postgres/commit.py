@@ -143,8 +143,8 @@ def _rows(delta: Delta) -> int:
 
 def _sends(delta: Delta) -> Iterator[Message]:
     for each in family(delta):
-        for thread, id, kind, body in each.sends:
-            yield Message(thread, id, kind, body, accepted_at=delta.updated_at)
+        for thread, message_id, kind, body in each.sends:
+            yield Message(thread, message_id, kind, body, accepted_at=delta.updated_at)
 
 
 async def _happened(connection: Connection, delta: Delta, stamp: str) -> bool:
@@ -221,9 +221,15 @@ async def _update(connection: Connection, delta: Delta, stamp: str) -> None:
 
 
 async def _consume(connection: Connection, delta: Delta) -> None:
-    queued = {(seq, digest(id)) for seq, id, outcome in delta.consumed if seq and outcome != _AGAIN}
-    again = {(seq, digest(id)) for seq, id, outcome in delta.consumed if seq and outcome == _AGAIN}
-    brought = {digest(id) for seq, id, outcome in delta.consumed if not seq and outcome != _AGAIN}
+    queued = {
+        (seq, digest(message_id)) for seq, message_id, outcome in delta.consumed if seq and outcome != _AGAIN
+    }
+    again = {
+        (seq, digest(message_id)) for seq, message_id, outcome in delta.consumed if seq and outcome == _AGAIN
+    }
+    brought = {
+        digest(message_id) for seq, message_id, outcome in delta.consumed if not seq and outcome != _AGAIN
+    }
     intact = await _consume_queued(connection, delta.thread, queued) if queued else True
     if not intact or (brought and not await _consume_brought(connection, delta.thread, brought)):
         raise Conflict(
@@ -232,9 +238,9 @@ async def _consume(connection: Connection, delta: Delta) -> None:
     if again:
         # Their thread has them; that they were queued once more, or are not any more, changes nothing.
         await _consume_queued(connection, delta.thread, again)
-    for _, id, outcome in delta.consumed:
+    for _, message_id, outcome in delta.consumed:
         if outcome not in ("applied", _AGAIN):
-            await discard(connection, delta.thread, id, outcome, delta.updated_at)
+            await discard(connection, delta.thread, message_id, outcome, delta.updated_at)
 
 
 async def _consume_queued(connection: Connection, thread: str, expected: set[tuple[int, bytes]]) -> bool:
@@ -283,7 +289,7 @@ async def _put_calls(connection: Connection, delta: Delta) -> None:
     first = delta.new_version * _CALLS_A_COMMIT
     rows = [
         (
-            id,
+            call_id,
             first + index,
             state,
             int(subscription),
@@ -292,7 +298,7 @@ async def _put_calls(connection: Connection, delta: Delta) -> None:
             text(tool),
             record,
         )
-        for index, (id, state, subscription, tool, record) in enumerate(delta.calls)
+        for index, (call_id, state, subscription, tool, record) in enumerate(delta.calls)
     ]
     # The slice does not know `sent`; a row that is on its way must not go back to `planned`.
     sql = """INSERT INTO calls (thread, id, number, state, subscription, live, tool, record)

@@ -38,27 +38,27 @@ _STONE = "coalesce((SELECT t.root FROM threads t WHERE t.id = $1), $1)"
 """Where it is counted what comes for a thread: at the root until its own tombstone is there."""
 
 
-def gone(id: str) -> ThreadDeleted:
+def gone(thread_id: str) -> ThreadDeleted:
     """The error for a thread that was deleted.
 
     Args:
-        id: the thread.
+        thread_id: the thread.
     """
-    return ThreadDeleted(f"thread {id} was deleted; its id is not used again")
+    return ThreadDeleted(f"thread {thread_id} was deleted; its id is not used again")
 
 
-async def check(connection: Connection, id: str) -> None:
+async def check(connection: Connection, thread_id: str) -> None:
     """Raise if there was such a thread and it was deleted.
 
     Args:
         connection: within a transaction, or for one look.
-        id: the thread.
+        thread_id: the thread.
 
     Raises:
         ThreadDeleted: it was.
     """
-    if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", text(id)) is not None:
-        raise gone(id)
+    if await connection.fetchval("SELECT 1 FROM tombstones WHERE id = $1", text(thread_id)) is not None:
+        raise gone(thread_id)
 
 
 async def condemn(connection: Connection, root: str, at: int) -> None:
@@ -98,7 +98,7 @@ async def condemned(connection: Connection, root: str) -> Condemned:
         root: the id of the root thread.
     """
     sql = "SELECT id, status <> 'closed' FROM threads WHERE root = $1 ORDER BY created_at, id"
-    threads = [(id, is_open) for id, is_open in await connection.fetch(sql, root)]
+    threads = [(thread_id, is_open) for thread_id, is_open in await connection.fetch(sql, root)]
     sql = """SELECT c.thread, c.id FROM calls c JOIN threads t ON t.id = c.thread WHERE t.root = $1 AND c.live = 1
              ORDER BY c.thread, c.number"""
     return Condemned(threads, [(thread, call) for thread, call in await connection.fetch(sql, root)])
@@ -181,17 +181,17 @@ async def under_way(connection: Connection) -> list[str]:
     return [root for (root,) in await connection.fetch(sql)]
 
 
-async def tombstone(connection: Connection, id: str) -> Tombstone | None:
+async def tombstone(connection: Connection, thread_id: str) -> Tombstone | None:
     """What stays of a thread that was deleted; ``None`` if it was not. While its tree is being erased, the
     root's.
 
     Args:
         connection: for one look.
-        id: the thread.
+        thread_id: the thread.
     """
     sql = f"SELECT root, at, discarded FROM tombstones WHERE id = {_STONE}"
-    row = await connection.fetchrow(sql, text(id))
-    return None if row is None else Tombstone(id, *row)
+    row = await connection.fetchrow(sql, text(thread_id))
+    return None if row is None else Tombstone(thread_id, *row)
 
 
 async def closed_roots(connection: Connection, limit: int) -> list[tuple[str, int]]:
@@ -206,4 +206,4 @@ async def closed_roots(connection: Connection, limit: int) -> list[tuple[str, in
     sql = """SELECT id, updated_at FROM threads t WHERE status = 'closed' AND parent IS NULL
                AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.root = t.id)
              ORDER BY updated_at, id LIMIT $1"""
-    return [(id, updated_at) for id, updated_at in await connection.fetch(sql, limit)]
+    return [(thread_id, updated_at) for thread_id, updated_at in await connection.fetch(sql, limit)]

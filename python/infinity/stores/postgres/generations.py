@@ -126,8 +126,10 @@ def _each(marks: bytes) -> list[bytes]:
 
 async def _holds_all(connection: Connection, there: Copy) -> None:
     """The copy here left when generations were not counted. No thread of it may be newer than the file's."""
-    for id, version in await connection.fetch("SELECT id, version FROM threads WHERE root = $1", there.root):
-        if there.versions.get(id, -1) < version:
+    for thread_id, version in await connection.fetch(
+        "SELECT id, version FROM threads WHERE root = $1", there.root
+    ):
+        if there.versions.get(thread_id, -1) < version:
             raise Conflict(
                 f"the file is older than the copy of conversation {there.root} that rests here; nothing was imported. It is taken back with `infinity export {there.root} --undo`"
             )

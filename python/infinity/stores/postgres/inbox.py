@@ -191,19 +191,21 @@ async def deliver(connection: Connection, message: Message, uncertain: bool = Fa
     return accepted.message
 
 
-async def discard(connection: Connection, thread: str, id: str, reason: str, at: int) -> None:
+async def discard(connection: Connection, thread: str, message_id: str, reason: str, at: int) -> None:
     """Record that a message was thrown away, and why; once per message.
 
     Args:
         connection: within a transaction.
         thread: its id.
-        id: of the message.
+        message_id: of the message.
         reason: in a few words, for people.
         at: ms since the epoch.
     """
     sql = """INSERT INTO discards (thread, digest, number, message, reason, at) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (thread, digest) DO NOTHING"""
-    await connection.execute(sql, thread, digest(id), order_numbers.fresh(), id.encode(), text(reason), at)
+    await connection.execute(
+        sql, thread, digest(message_id), order_numbers.fresh(), message_id.encode(), text(reason), at
+    )
 
 
 async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> list[str]:
@@ -218,9 +220,9 @@ async def missing(connection: Connection, thread: str, ids: Sequence[str]) -> li
     sql = """SELECT digest FROM known WHERE thread = $1 AND digest = ANY($2::bytea[])
              UNION SELECT digest FROM discards WHERE thread = $1 AND digest = ANY($2::bytea[])
              UNION SELECT k.digest FROM unnest($2::bytea[]) AS k(digest) WHERE EXISTS (SELECT 1 FROM tombstones d WHERE d.id = $1)"""
-    rows = await connection.fetch(sql, text(thread), [digest(id) for id in ids])
+    rows = await connection.fetch(sql, text(thread), [digest(message_id) for message_id in ids])
     found = {key for (key,) in rows}
-    return [id for id in ids if digest(id) not in found]
+    return [message_id for message_id in ids if digest(message_id) not in found]
 
 
 async def queued(connection: Connection, message: Message) -> Message | None:
@@ -337,8 +339,8 @@ async def release(connection: Connection, thread: str, calls: list[str]) -> list
              RETURNING seq, id, kind, body, accepted_at"""
     rows = await connection.fetch(sql, thread, calls)
     return [
-        Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
-        for seq, id, kind, body, accepted_at in sorted(rows, key=itemgetter(0))
+        Message(thread, message_id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
+        for seq, message_id, kind, body, accepted_at in sorted(rows, key=itemgetter(0))
     ]
 
 
@@ -352,11 +354,11 @@ async def drop_kept(connection: Connection, thread: str, calls: list[str], at: i
         at: ms since the epoch.
     """
     sql = "DELETE FROM inbox WHERE thread = $1 AND call = ANY($2::text[]) AND kept = 1 RETURNING id"
-    ids = [id.decode() for (id,) in await connection.fetch(sql, thread, calls)]
+    ids = [message_id.decode() for (message_id,) in await connection.fetch(sql, thread, calls)]
     sql = "UPDATE known SET consumed = 1 WHERE thread = $1 AND digest = ANY($2::bytea[])"
-    await connection.execute(sql, thread, [digest(id) for id in ids])
-    for id in ids:
-        await discard(connection, thread, id, _UNCONFIRMED, at)
+    await connection.execute(sql, thread, [digest(message_id) for message_id in ids])
+    for message_id in ids:
+        await discard(connection, thread, message_id, _UNCONFIRMED, at)
 
 
 async def _append(connection: Connection, message: Message, early: str | None = None) -> Message:
@@ -374,8 +376,8 @@ async def _queue(
     sql = """INSERT INTO inbox (seq, thread, digest, id, kind, body, accepted_at, call, kept)
              SELECT greatest($9::bigint, max(seq) + $10::bigint), $1::text, $2::bytea, $3::bytea, $4::text, $5::bytea, $6::bigint, $7::text, $8::bigint
              FROM inbox WHERE thread = $1 RETURNING seq"""
-    key, id, body = digest(message.id), message.id.encode(), message.body
-    values = (message.thread, key, id, message.kind, body, message.accepted_at, call, kept)
+    key, message_id, body = digest(message.id), message.id.encode(), message.body
+    values = (message.thread, key, message_id, message.kind, body, message.accepted_at, call, kept)
     with owned_by(message.thread):
         seq = await connection.fetchval(sql, *values, order_numbers.fresh(), order_numbers.step())
     return Message(message.thread, message.id, message.kind, body, seq=seq, accepted_at=message.accepted_at)

@@ -106,8 +106,10 @@ async def import_tree(
     if arrival.resting is not None:
         return Imported(root, [], 0, None, replaced, copy)
     messages = [
-        Message(thread, id, kind, body, seq=seq, accepted_at=accepted_at)
-        for (thread, _, id, kind, body, accepted_at, _, kept), seq in zip(rows.inbox, places, strict=False)
+        Message(thread, message_id, kind, body, seq=seq, accepted_at=accepted_at)
+        for (thread, _, message_id, kind, body, accepted_at, _, kept), seq in zip(
+            rows.inbox, places, strict=False
+        )
         if not kept
     ]
     next_timer = min((row[2] for row in rows.timers), default=None)
@@ -141,7 +143,7 @@ async def _read(connection: Connection, root: str) -> Rows:
         spent=tuple(spent),
         entries=await all_of("entries", "thread, position, record", "thread, position"),
         calls=await all_of("calls", "thread, id, state, subscription, live, tool, record", "thread, number"),
-        inbox=[(thread, key, id.decode(), *rest) for thread, key, id, *rest in inbox],
+        inbox=[(thread, key, message_id.decode(), *rest) for thread, key, message_id, *rest in inbox],
         seen=await all_of("known", "thread, digest", "thread, digest", "AND consumed = 1"),
         outbox=await all_of("outbox", "thread, key, kind, target, body, call, attempts, due_at", "key"),
         timers=await all_of("timers", "thread, id, due_at, kind, body", "thread, id"),
@@ -183,8 +185,8 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
             yield table, row
     for number, row in enumerate(rows.calls):
         yield "calls", (*row[:5], text(row[5]), row[6], number)
-    for (thread, key, id, *rest), seq in zip(rows.inbox, places, strict=False):
-        yield "inbox", (thread, key, id.encode(), *rest, seq)
+    for (thread, key, message_id, *rest), seq in zip(rows.inbox, places, strict=False):
+        yield "inbox", (thread, key, message_id.encode(), *rest, seq)
         yield "known", (thread, key, 0)
     for thread, key in rows.seen:
         yield "known", (thread, key, 1)

@@ -28,8 +28,8 @@ async def inbox(connection: Connection, after: int) -> list[Message]:
     """
     sql = f"SELECT seq, thread, id, kind, body, accepted_at FROM inbox WHERE seq > $1 AND kept IS NULL AND {SERVED} ORDER BY seq LIMIT $2"
     return [
-        Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
-        for seq, thread, id, kind, body, accepted_at in await connection.fetch(sql, after, _PAGE)
+        Message(thread, message_id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
+        for seq, thread, message_id, kind, body, accepted_at in await connection.fetch(sql, after, _PAGE)
     ]
 
 
@@ -55,8 +55,8 @@ async def inbox_of(connection: Connection, thread: str) -> list[Message]:
     sql = f"""SELECT seq, id, kind, body, accepted_at FROM inbox WHERE thread = $1 AND kept IS NULL AND {SERVED}
               ORDER BY seq LIMIT $2"""
     return [
-        Message(thread, id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
-        for seq, id, kind, body, accepted_at in await connection.fetch(sql, text(thread), AT_ONCE)
+        Message(thread, message_id.decode(), kind, body, seq=seq, accepted_at=accepted_at)
+        for seq, message_id, kind, body, accepted_at in await connection.fetch(sql, text(thread), AT_ONCE)
     ]
 
 

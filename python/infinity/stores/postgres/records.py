@@ -102,14 +102,16 @@ async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | 
     return None if row is None else (read_call(row[0]), row[1])
 
 
-async def thread(connection: Connection, id: str) -> ThreadRow | None:
+async def thread(connection: Connection, thread_id: str) -> ThreadRow | None:
     """One thread; ``None`` if there is none, or it is being deleted.
 
     Args:
         connection: for one look.
-        id: its id.
+        thread_id: its id.
     """
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM threads WHERE id = $1 AND {LIVING}", text(id))
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM threads WHERE id = $1 AND {LIVING}", text(thread_id)
+    )
     return None if row is None else ThreadRow(*row)
 
 
@@ -166,11 +168,11 @@ async def threads(
 def _cursor(after: str) -> tuple[int, str]:
     if not after:
         return (1 << 63) - 1, ""
-    updated_at, colon, id = after.partition(":")
+    updated_at, colon, thread_id = after.partition(":")
     try:
         place = int(updated_at)
     except ValueError:
         colon, place = "", 0
     if not colon or not -(1 << 63) <= place < 1 << 63:
         raise RuleBroken(f"{after!r} is no cursor; give back the one that came with the last page")
-    return place, text(id)
+    return place, text(thread_id)

@@ -7,15 +7,15 @@ import hashlib
 __all__ = ["affected", "digest", "text"]
 
 
-def digest(id: str) -> bytes:
+def digest(name: str) -> bytes:
     """16 bytes for an id of any length and any characters, exact for all practical purposes.
 
     The local journal has the same, so that exported rows keep theirs.
 
     Args:
-        id: of a message, or the type of a view.
+        name: of a message, or the type of a view.
     """
-    return hashlib.sha256(id.encode()).digest()[:16]
+    return hashlib.sha256(name.encode()).digest()[:16]
 
 
 def text(value: str) -> str:

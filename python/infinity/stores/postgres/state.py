@@ -41,7 +41,9 @@ async def unchanged(
                AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.thread = $1)
                AND NOT EXISTS (SELECT 1 FROM tombstones d WHERE d.id = t.root)
              FROM threads t WHERE t.id = $1"""
-    found = await connection.fetchval(sql, text(thread), known_version, [digest(id) for id in message_ids])
+    found = await connection.fetchval(
+        sql, text(thread), known_version, [digest(message_id) for message_id in message_ids]
+    )
     return bool(found)
 
 
@@ -128,6 +130,6 @@ async def _seen(connection: Connection, thread: str, message_ids: Sequence[str])
     if not message_ids:
         return []
     sql = "SELECT digest FROM known WHERE thread = $1 AND digest = ANY($2::bytea[]) AND consumed = 1"
-    rows = await connection.fetch(sql, thread, [digest(id) for id in message_ids])
+    rows = await connection.fetch(sql, thread, [digest(message_id) for message_id in message_ids])
     found = {key for (key,) in rows}
-    return [id for id in message_ids if digest(id) in found]
+    return [message_id for message_id in message_ids if digest(message_id) in found]

@@ -210,8 +210,8 @@ class PostgresStore:
     async def inbox(self, after: int = 0) -> list[Message]:
         return await self._take(queues.inbox, after)
 
-    async def thread(self, id: str) -> ThreadRow | None:
-        return await self._look(records.thread, id)
+    async def thread(self, thread_id: str) -> ThreadRow | None:
+        return await self._look(records.thread, thread_id)
 
     async def threads(
         self,
@@ -332,8 +332,8 @@ class PostgresStore:
     async def deletions(self) -> list[str]:
         return await self._look(deletion.under_way)
 
-    async def tombstone(self, id: str) -> Tombstone | None:
-        return await self._look(deletion.tombstone, id)
+    async def tombstone(self, thread_id: str) -> Tombstone | None:
+        return await self._look(deletion.tombstone, thread_id)
 
     async def closed_roots(self, limit: int = 100) -> list[tuple[str, int]]:
         return await self._look(deletion.closed_roots, limit)

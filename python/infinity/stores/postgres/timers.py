@@ -42,14 +42,14 @@ async def fire(
     sql = f"SELECT thread, id, kind, body FROM timers WHERE due_at <= $1 {one} AND {SERVED} ORDER BY due_at, thread, id LIMIT $2"
     size = 0
     rows = await connection.fetch(sql, now, _AT_ONCE, *([] if thread is None else [text(thread)]))
-    for owner, id, kind, body in rows:
+    for owner, timer_id, kind, body in rows:
         size += len(body)
         # One that is larger than all the room goes alone, or it would never go.
         if size > _BYTES_AT_ONCE and size > len(body):
             break
-        message = Message(owner, id, kind, body, accepted_at=now)
+        message = Message(owner, timer_id, kind, body, accepted_at=now)
         tried.append(message)
-        await connection.execute("DELETE FROM timers WHERE thread = $1 AND id = $2", owner, id)
+        await connection.execute("DELETE FROM timers WHERE thread = $1 AND id = $2", owner, timer_id)
         fired.append(await deliver(connection, message))
     return [message for message in fired if message is not None]
 

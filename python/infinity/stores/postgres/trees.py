@@ -167,7 +167,7 @@ async def members(connection: Connection, root: str) -> list[str]:
     rows = await connection.fetch(
         "SELECT id FROM threads WHERE root = $1 ORDER BY created_at, id", text(root)
     )
-    return [id for (id,) in rows]
+    return [thread_id for (thread_id,) in rows]
 
 
 async def remove_some(connection: Connection, root: str, table: str, most: int) -> bool:

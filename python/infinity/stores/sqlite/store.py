@@ -145,8 +145,8 @@ class JournalStore:
     async def export_tree(self, root: str, path: str) -> int:
         return cast("int", await self._outcome(self._journal.export_tree, root, path))
 
-    async def tombstone(self, id: str) -> Tombstone | None:
-        row = await self._outcome(self._journal.tombstone, id)
+    async def tombstone(self, thread_id: str) -> Tombstone | None:
+        row = await self._outcome(self._journal.tombstone, thread_id)
         return None if row is None else Tombstone(*row)
 
     async def deletions(self) -> list[str]:
@@ -179,8 +179,8 @@ class JournalStore:
     async def inbox(self, after: int = 0) -> list[Message]:
         return cast("list[Message]", await self._outcome(self._journal.inbox, after))
 
-    async def thread(self, id: str) -> ThreadRow | None:
-        row = await self._outcome(self._journal.thread, id)
+    async def thread(self, thread_id: str) -> ThreadRow | None:
+        row = await self._outcome(self._journal.thread, thread_id)
         return None if row is None else ThreadRow(*row)
 
     async def threads(

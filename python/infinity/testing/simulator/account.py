@@ -71,10 +71,10 @@ class Account:
         """Ids by thread, in the order in which they were accepted."""
         self._seen: dict[str, _Seen] = {}
 
-    def accepted(self, thread: str, id: str) -> None:
+    def accepted(self, thread: str, message_id: str) -> None:
         ids = self._accepted.setdefault(thread, [])
-        if id not in ids:
-            ids.append(id)
+        if message_id not in ids:
+            ids.append(message_id)
 
     def threads(self) -> list[str]:
         """Those that anything was accepted for."""
@@ -96,13 +96,13 @@ class Account:
         leaving = [row for row in await self._world.store.outbox() if row.kind in ("invoke", "choice")]
         rows = {row.id: row for row in await self._world.store.threads(limit=1000)}
         histories = {}
-        for id, row in rows.items():
-            seen = self._seen.setdefault(id, _Seen())
+        for message_id, row in rows.items():
+            seen = self._seen.setdefault(message_id, _Seen())
             if anew or seen.row != row:
-                await self._read(id, seen)
-                await self._endings_are_complete(id, [(each.call_id, each.key) for each in leaving])
+                await self._read(message_id, seen)
+                await self._endings_are_complete(message_id, [(each.call_id, each.key) for each in leaving])
                 seen.row = row
-            histories[id] = seen.history
+            histories[message_id] = seen.history
         await self._nothing_lost_nothing_doubled(histories, queued)
 
     async def _queued(self) -> set[tuple[str, str]]:
@@ -150,7 +150,7 @@ class Account:
             call.id: state for call, state in await self._world.store.calls(thread, open_only=False)
         }
         assert seen.announced <= registered.keys(), f"{thread} announced calls that are not on record"
-        still_open = {id for id, state in registered.items() if state in ("planned", "sent")}
+        still_open = {message_id for message_id, state in registered.items() if state in ("planned", "sent")}
         assert not seen.ended & still_open, f"{thread}: ended calls are open"
 
     async def _nothing_lost_nothing_doubled(
@@ -163,23 +163,27 @@ class Account:
             for entry in entries
         ]
         calls = {call for _, call in self._world.calls}
-        anywhere = Counter(id for _, id in everywhere)
+        anywhere = Counter(message_id for _, message_id in everywhere)
         for thread, ids in self._accepted.items():
-            discarded = {id for id, _, _ in await self._world.store.discards(thread)}
-            told = [id for where, id in everywhere if where == thread]
-            for id in ids:
-                times = anywhere[id]
-                if id.startswith("message."):
-                    times = told.count(id)  # the same key in another thread is another message
-                elif id in calls:
-                    times = _results(histories[thread], id)
-                elif id.partition(":")[0] not in calls:
+            discarded = {message_id for message_id, _, _ in await self._world.store.discards(thread)}
+            told = [message_id for where, message_id in everywhere if where == thread]
+            for message_id in ids:
+                times = anywhere[message_id]
+                if message_id.startswith("message."):
+                    times = told.count(message_id)  # the same key in another thread is another message
+                elif message_id in calls:
+                    times = _results(histories[thread], message_id)
+                elif message_id.partition(":")[0] not in calls:
                     continue  # prompts and controls leave no entry; what is left are events, told here or in a child
-                settled = times + (id in discarded) + ((thread, id) in queued)
-                assert times <= 1, f"{id} is in history {times} times"
-                assert settled, f"{id} of {thread} is lost"
-            spoken = [id for id in told if id in ids and str(id).startswith("message.")]
-            spoken = [id for id in spoken if (thread, id) not in self._late]
+                settled = times + (message_id in discarded) + ((thread, message_id) in queued)
+                assert times <= 1, f"{message_id} is in history {times} times"
+                assert settled, f"{message_id} of {thread} is lost"
+            spoken = [
+                message_id
+                for message_id in told
+                if message_id in ids and str(message_id).startswith("message.")
+            ]
+            spoken = [message_id for message_id in spoken if (thread, message_id) not in self._late]
             assert spoken == sorted(spoken, key=ids.index), f"{thread} heard its user out of order"
 
     async def nobody_waits_for_nothing(self) -> None:
@@ -244,16 +248,30 @@ class Account:
         asked: dict[str, set[str]] = {}
         for prompt in await self._world.store.prompts(row.id):
             asked.setdefault(prompt.id.split(".")[1], set()).add(prompt.kind)
-        for id, call in calls.items():
-            asks = bool(asked.get(id, set()) & {"choice", "oauth"})
-            assert (("prompt", id) in timers) == asks, f"{row.id}: the limit of what {id} asks"
-            runs = call.deadline is not None and not call.subscription and "consent" not in asked.get(id, ())
-            assert (("deadline", id) in timers) == (runs and not asks), f"{row.id}: the deadline of {id}"
+        for message_id, call in calls.items():
+            asks = bool(asked.get(message_id, set()) & {"choice", "oauth"})
+            assert (("prompt", message_id) in timers) == asks, (
+                f"{row.id}: the limit of what {message_id} asks"
+            )
+            runs = (
+                call.deadline is not None
+                and not call.subscription
+                and "consent" not in asked.get(message_id, ())
+            )
+            assert (("deadline", message_id) in timers) == (runs and not asks), (
+                f"{row.id}: the deadline of {message_id}"
+            )
         memo = msgspec.json.decode(header_json(row.header))["memo"]
-        about = {id for name in ("prompts", "asking", "deadlines", "refused") for id in memo.get(name, {})}
+        about = {
+            message_id
+            for name in ("prompts", "asking", "deadlines", "refused")
+            for message_id in memo.get(name, {})
+        }
         assert about <= calls.keys(), f"{row.id} remembers of calls that have ended: {about - calls.keys()}"
-        for id, asking in memo.get("asking", {}).items():
-            assert set(asking.get("open", ())) == asked.get(id, set()), f"{row.id}: what {id} asks"
+        for message_id, asking in memo.get("asking", {}).items():
+            assert set(asking.get("open", ())) == asked.get(message_id, set()), (
+                f"{row.id}: what {message_id} asks"
+            )
 
 
 def _was_spawned(row: ThreadRow) -> bool:

@@ -112,8 +112,8 @@ class _Run:
     async def _examine(self, *, anew: bool = False) -> None:
         self.host.faults.silent = True
         try:
-            for thread, id in self.host.store.accepted:
-                self._account.accepted(thread, id)
+            for thread, message_id in self.host.store.accepted:
+                self._account.accepted(thread, message_id)
             await self._drop_what_was_deleted()
             await self._account.check(anew=anew)
         finally:
