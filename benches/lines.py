@@ -3,8 +3,8 @@
     python benches/lines.py [REVISION]
 
 A line counts once: as code, as a comment, as a docstring, or as blank. A line with both code and a comment counts as code. A public function is
-documented if its docstring names each of its arguments, in double backquotes or in an ``Args:`` section; ``self`` and
-``cls`` do not count.
+documented if its docstring names each of its arguments, in double backquotes or in an ``Args:`` section; the arguments
+of a constructor may stand at its class. ``self`` and ``cls`` do not count.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def _file(source: str) -> Counter[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _arguments(node)
     ]
     public = [node for node in public if not node.name.startswith("_") or node.name == "__init__"]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    of_class = {id(member): ast.get_docstring(each) or "" for each in classes for member in each.body}
     return Counter(
         files=1,
         code=len(code),
@@ -79,7 +81,10 @@ def _file(source: str) -> Counter[str]:
         described=len(strings),
         short=sum(found.lineno == found.end_lineno for found in strings),
         functions=len(public),
-        undocumented=sum(not _names_all(node) for node in public),
+        undocumented=sum(
+            not _names_all(node, of_class.get(id(node), "") if node.name == "__init__" else "")
+            for node in public
+        ),
         wide=sum(len(lines[number - 1]) > 110 for number in code),
     )
 
@@ -96,8 +101,8 @@ def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     return {each.arg for each in every} - {"self", "cls"}
 
 
-def _names_all(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    text = ast.get_docstring(node) or ""
+def _names_all(node: ast.FunctionDef | ast.AsyncFunctionDef, of_class: str) -> bool:
+    text = f"{ast.get_docstring(node) or ''}\n{of_class}"
     section = set(re.findall(r"^    (\w+): ", text, re.MULTILINE))
     return all(name in section or f"``{name}``" in text for name in _arguments(node))
 
