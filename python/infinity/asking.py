@@ -32,7 +32,21 @@ class Asked(Protocol):
 
 
 async def ask(runtime: Asked, thread: str, content: str | list[Block], user_id: str | None) -> str:
-    """What the agent said last when the thread rests."""
+    """Send user text, and wait for what the agent says to it.
+
+    Args:
+        runtime: Sends and watches.
+        thread: Its id.
+        content: A text, or content blocks.
+        user_id: Who says it; ``None`` for nobody in particular.
+
+    Returns:
+        What the agent said last when the thread rests.
+
+    Raises:
+        InfinityError: if the thread cannot answer: closed, stopped, or with a problem; the text says which.
+        UnknownThread: if there is no such thread.
+    """
     store = runtime.store
     header = read_header(await known(store, thread))
     accepted = await runtime.send(thread, content, user_id=user_id)

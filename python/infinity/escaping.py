@@ -25,7 +25,11 @@ _SCRIPT = re.compile(
 
 
 def escape(text: str) -> str:
-    """Every character that is not plainly seen, line breaks and unusual spaces included: for what somebody decides by."""
+    """Spell out every character that is not plainly seen, for what somebody decides by (S12).
+
+    Args:
+        text: Of a stranger. Line breaks and unusual spaces are spelled out, too.
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -37,14 +41,24 @@ def escape(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    """For conversations: line breaks, tabs, spaces of all kinds, and the joiners that scripts need stay as they are."""
+    """Make a text of a conversation fit to be shown: it cannot steer a terminal, and nothing of it is left
+    out.
+
+    Args:
+        text: Of a model, a tool or a person. Line breaks, tabs, spaces of all kinds, and the joiners that
+            scripts need stay as they are.
+    """
     if text.isascii() and text.isprintable():
         return text
     return _HIDDEN.sub(_unless_of_text, text.replace("\r\n", "\n"))
 
 
 def escape_line(text: str) -> str:
-    """``escape_text`` on one line: for the cells of a list."""
+    """Make a text fit for one line, such as a cell of a list.
+
+    Args:
+        text: As for ``escape_text``. Line breaks and tabs become spaces.
+    """
     return " ".join(escape_text(text).split("\n")).replace("\t", " ")
 
 

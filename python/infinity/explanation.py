@@ -167,7 +167,15 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
 
 
 async def call_began(store: Store, call: Call) -> int | None:
-    """When the turn was that made the call (ms since the epoch); ``None`` where that cannot be read."""
+    """When the turn was that made a call, in milliseconds since the epoch.
+
+    Args:
+        store: Read only.
+        call: Open or not.
+
+    Returns:
+        ``None`` where its entry cannot be read: what the thread waits for is known all the same.
+    """
     found = await store.entries(call.thread, call.position - 1, 1)
     if not found or found[0][0] != call.position:
         return None

@@ -101,13 +101,23 @@ class RapWire:
         return msgspec.json.encode(found)
 
     def choice(self, call_id: str, selected: int) -> bytes:
+        """The body of an answer to a question (CHO-1), as JSON bytes.
+
+        Args:
+            call_id: Of the call whose tool asked.
+            selected: Index of the choice.
+        """
         return wire.encode(wire.ChoiceResponse(call_id, selected))
 
     async def notify_cancelled(self, thread: str, call_id: str) -> None:
+        """Tell every tool server that a call was cancelled, at once, once, and without waiting for any
+        (CAN-1).
+        """
         body = wire.encode(wire.CancelToolCall(thread, call_id))
         await self._transport.notify(self._servers.base_urls(), "/cancel_tool_call", body)
 
     async def notify_closed(self, thread: str) -> None:
+        """Tell every tool server that a thread was closed, at once, once, without waiting for any (THR-2)."""
         await self._transport.notify(
             self._servers.base_urls(), "/close_thread", wire.encode(wire.CloseThread(thread))
         )
@@ -121,6 +131,16 @@ class Routes:
         self._functions = functions
 
     async def post(self, url: str, body: bytes, *, key: str) -> Delivery:
+        """Deliver a body: to a function of this process if the URL says ``python:``, else over HTTP.
+
+        Args:
+            url: Endpoint of the call.
+            body: The invocation.
+            key: The call's id.
+
+        Returns:
+            Whether it was delivered, is to be tried again, or was refused.
+        """
         chosen: Transport = self._functions if url.startswith(SCHEME) else self._http
         return await chosen.post(url, body, key=key)
 

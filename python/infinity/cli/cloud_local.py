@@ -261,6 +261,7 @@ def _unpacked(layer: Path, target: Path) -> Path:
         raise Failure(
             f"{layer} is for Python {wanted}, and this is {here}: what is compiled in it cannot be imported; make one with: infinity layer build --python-version {here}"
         )
+    # An earlier layer's files must not stay beside the new ones.
     shutil.rmtree(target, ignore_errors=True)
     with zipfile.ZipFile(layer) as archive:
         archive.extractall(target)

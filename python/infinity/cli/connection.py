@@ -88,6 +88,7 @@ class Connection:
         )
 
     def get(self, path: str, **query: Any) -> Any:
+        """Send a GET, and give the answer's JSON. ``query``: parameters; ``None`` is left out."""
         wanted = {name: value for name, value in query.items() if value is not None}
         return self._request("GET", path, params=wanted)
 
@@ -107,10 +108,25 @@ class Connection:
         return found["entries"], found["error"]["message"] if "error" in found else None
 
     def post(self, path: str, body: Any = None, *, key: str | None = None, within: float = SECONDS) -> Any:
+        """Send a POST, and give the answer's JSON.
+
+        Args:
+            path: Of the API.
+            body: A JSON value, or nothing.
+            key: The ``Idempotency-Key``, under which a repeat is harmless.
+            within: Seconds that the daemon may take.
+        """
         headers = {"Idempotency-Key": key} if key else {}
         return self._request("POST", path, json=body, headers=headers, timeout=within)
 
     def upload(self, path: str, file: IO[bytes], *, within: float) -> Any:
+        """Send a file as it is, and give the answer's JSON.
+
+        Args:
+            path: Of the API.
+            file: Opened for reading bytes; it is streamed.
+            within: Seconds that the daemon may take.
+        """
         headers = {"Content-Type": "application/octet-stream"}
         return self._request("POST", path, content=file, headers=headers, timeout=within)
 
@@ -143,6 +159,7 @@ class Connection:
             ) from None
 
     def delete(self, path: str, *, within: float = SECONDS) -> Any:
+        """Send a DELETE, and give the answer's JSON. ``within``: seconds that the daemon may take."""
         return self._request("DELETE", path, timeout=within)
 
     def _request(

@@ -52,6 +52,7 @@ def _title(daemon: Connection, thread: str) -> str:
         if failure.exit_code == NOT_FOUND:
             raise
         return "its record cannot be read"
+    # Said here, where the right command can be named; the daemon would refuse it as well.
     if found["root"] != thread:
         raise Failure(
             f"{thread} belongs to the conversation {found['root']}, which is deleted as a whole only: infinity delete {found['root']}",

@@ -59,14 +59,17 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 
 def dim(text: str) -> str:
+    """In a fainter colour, for what is beside the point."""
     return click.style(text, dim=True)
 
 
 def strong(text: str) -> str:
+    """In bold, for what a line is about."""
     return click.style(text, bold=True)
 
 
 def warn(text: str) -> str:
+    """In red, for what somebody has to look at."""
     return click.style(text, fg="red")
 
 

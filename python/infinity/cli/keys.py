@@ -25,6 +25,8 @@ def missing(models: dict[str, Any]) -> str | None:
     """
     if not (models["problems"] or models["notice"]):
         return None
+    # Only keys that are here and not there: a key that nobody has is the daemon's own problem, which it
+    # reports.
     names = [name for name, there in models["keys"].items() if not there and os.environ.get(name)]
     if not names:
         return models["problems"][0] if models["problems"] else None

@@ -43,6 +43,7 @@ def state_line(explanation: dict[str, Any]) -> str:
     kinds = {reason["kind"] for reason in explanation["reasons"]}
     if state == "waiting":
         meaning = next((text for kind, text in _WAITING.items() if kind in kinds), "it goes on by itself")
+        # With a timer or a summary under way it goes on by itself, and the problem is being dealt with.
         if "problem" in kinds and not kinds & {"timer", "compaction"}:
             meaning = f"it could not go on, the reason is below. Meanwhile, {meaning}"
     else:

@@ -172,7 +172,12 @@ def _ended(thread: str, error: dict[str, Any]) -> Exception:
 
 
 async def lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
-    """The lines of a stream, which end in ``\\n`` alone: U+2028, U+0085 and their like are part of what somebody said."""
+    """The lines of a stream, which end in a line feed alone: U+2028, U+0085 and their like are part of what
+    somebody said.
+
+    Args:
+        pieces: Bytes as they come; a line may lie in several.
+    """
     rest: list[bytes] = []
     async for piece in pieces:
         first, *others = piece.split(b"\n")

@@ -31,6 +31,7 @@ def subscriptions(what: tuple[str, ...], as_json: bool) -> None:
         case ("cancel", call_id):
             _cancel(call_id, as_json)
         case (thread,) if thread != "cancel":
+            # A thread called "cancel" can still be listed with the API.
             _list(thread, as_json)
         case _:
             raise click.UsageError(

@@ -166,6 +166,7 @@ def status_word(row: dict[str, Any]) -> str:
 
 
 def reason_line(reason: dict[str, Any]) -> str:
+    """One reason of a thread's explanation, with its time and, where commands take it, its id."""
     text = one_line(reason["text"])
     line = warn(text) if reason["kind"] in ("problem", "held_back", "failing") else text
     if reason.get("until"):
@@ -199,6 +200,12 @@ def reason_lines(thread: dict[str, Any], *, answers_follow: bool = False) -> Ite
 
 
 def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:
+    """A question as ``show`` prints it, with the command that answers it.
+
+    Args:
+        thread: The thread that is shown.
+        prompt: As the API gives it; it may be a child's.
+    """
     asked, *rest = question_lines(prompt, prompt["kind"])
     lines = [f"  ? {asked}", *(f"  {line}" for line in rest)]
     if not prompt.get("auth_url"):

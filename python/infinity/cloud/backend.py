@@ -70,10 +70,18 @@ class FunctionBackend:
         return await explain(self.store, thread, Here(failing=await self.host.hints.failing(thread)))
 
     async def failing_from_the_start(self, thread: str) -> str | None:
-        """A thread whose first slice fails has nothing in the database yet; why it fails is on record beside it."""
+        """Why the first slice of a thread fails, of which nothing is in the database yet.
+
+        Args:
+            thread: An id that the database does not know.
+
+        Returns:
+            ``None`` if nothing is on record.
+        """
         return await self.host.hints.failing(thread)
 
     async def out_of_service(self, row: ThreadRow) -> str | None:
+        """Why a conversation rests here, if it was exported; ``None`` if it is in service."""
         return absent(row.root, await self.store.retired(row.root))
 
     async def delete(self, root: str) -> tuple[Deleted, bool]:

@@ -13,6 +13,7 @@ class SystemClock:
     """Wall-clock time in milliseconds, and real sleeping. It satisfies ``abc.Clock``."""
 
     def now(self) -> int:
+        """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
     def wake_at(self, due_at: int | None, due: Callable[[], None]) -> None:

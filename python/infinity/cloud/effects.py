@@ -90,6 +90,7 @@ class PostCommit:
         raise AssertionError("the queue hands out batches here, nobody takes them")
 
     def more(self, thread: str) -> list[Message]:
+        """Messages that a running slice is to have at once; each is given once."""
         return self._urgent.pop(thread, [])
 
     def hurry(self, message: Message) -> None:
@@ -99,9 +100,11 @@ class PostCommit:
         self._urgent.setdefault(message.thread, []).append(message)
 
     def queued(self, thread: str) -> int:
+        """Nothing waits in this process: the queue has the messages."""
         return 0
 
     def release(self, thread: str, *, keep: bool = False) -> None:
+        """The slice of a thread is over; what it was to have at once is in the queue as well."""
         self._urgent.pop(thread, None)
 
     # abc.Alarm

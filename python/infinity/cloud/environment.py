@@ -111,6 +111,8 @@ def read_config(environment: Mapping[str, str]) -> Config:
     path = Path(named or Path(environment.get("LAMBDA_TASK_ROOT", ".")) / "infinity.toml")
     if named and not path.exists():
         raise ConfigError(f"INFINITY_CONFIG names {path}, which is not there; is it in the function's code?")
+    # By the same code as the daemon, so that one file means one thing; what only a daemon can do is refused
+    # below.
     config = reading.read_config(path, environment)
     problems = [
         f"[toolsets.{name}] starts a command, which only the daemon does; deploy the server and give its url"

@@ -48,6 +48,7 @@ async def erase(host: Host, root: str, remaining: Callable[[], float]) -> None:
     threads = [thread for thread, _ in condemned.threads]
     for outcome in await asyncio.gather(*map(forget, threads), return_exceptions=True):
         if outcome is not None:
+            # One that could not be cleared keeps the rows of the whole tree, which say what is left to clear.
             raise outcome
     host.runtime.observer.gate("warned")
     while await host.store.erase(root):

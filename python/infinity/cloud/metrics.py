@@ -149,6 +149,11 @@ class Counting:
         self._behind.live(thread, kind, data)
 
     def committed(self, change: Delta) -> None:
+        """Count what a commit bought, then pass it on.
+
+        Args:
+            change: The commit; ``spent`` is tokens and millionths of a dollar.
+        """
         # Here and not at the model: what is counted is what the thread's budget was charged with.
         found = figures()
         tokens, microdollars = change.spent

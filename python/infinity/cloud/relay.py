@@ -46,6 +46,7 @@ async def forward(queue: Queue, event: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _forward(queue: Queue, record: Mapping[str, Any]) -> bool:
     thread = envelope.woken(record["body"])
+    # It would be delivered a hundred times and end among the late wakes, for an alarm that nobody could use.
     if thread is None:
         log.error("message %s of the delay queue is no wake; it is dropped", record["messageId"])
         return True

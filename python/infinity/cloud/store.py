@@ -68,6 +68,21 @@ class CloudStore(PostgresStore):
     async def accept(
         self, message: Message, expect: Expect = Expect.ANY, call_id: str | None = None
     ) -> Accepted:
+        """Take a message in through the queue (I2).
+
+        Args:
+            message: Whoever sent it hears "accepted" only after this returns.
+            expect: What must be true of its thread.
+            call_id: The call that it answers, if it does.
+
+        Returns:
+            What became of it. ``REUSED``: other content came under its key before; ``DUPLICATE``: it was
+            applied already.
+
+        Raises:
+            LimitReached: if the thread has too many messages of people waiting (429), or it is too large.
+            StoreError: if neither queue nor database could be reached; the sender tries again.
+        """
         if not await self._is_repeat(message):
             return Accepted(Status.REUSED)
         # The answer of a call is left out: the database tells a repeat of it from an answer to a call that
@@ -133,11 +148,26 @@ class CloudStore(PostgresStore):
     async def load(
         self, thread: str, known_version: int = -1, message_ids: Sequence[str] = ()
     ) -> Snapshot | None:
+        """Load a thread's state; entries come from this process's cache as far as it has them.
+
+        Args:
+            thread: Its id.
+            known_version: The version that the caller has; -1 for none.
+            message_ids: Ids of the messages of the batch, of which the snapshot says which were processed.
+
+        Returns:
+            ``None`` if the stored version is still the known one, and no failed attempt is on record.
+        """
         if known_version >= 0 and await self._look(state.unchanged, thread, known_version, message_ids):
             return None
         return await self._see(state.load, thread, -1, message_ids, self._entries)
 
     async def commit(self, delta: Delta) -> list[Message]:
+        """Commit, then remember what was applied: entries in this process, ids in DynamoDB.
+
+        Raises:
+            Conflict: if another slice of the thread has committed first (I1).
+        """
         messages = await super().commit(delta)
         # After the commit only: an id that is remembered counts as applied (see ``hints.py``).
         for each in family(delta):
@@ -257,10 +287,23 @@ class CloudStore(PostgresStore):
     # -- what may lag behind
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
+        """Keep the latest content of a view in DynamoDB (VIEW-1).
+
+        Returns:
+            ``False`` if there is no such thread.
+
+        Raises:
+            AwsError: if it was not stored.
+        """
         if await self.thread(thread) is None:
             return False
         await self._hints.put_view(thread, view_type, content)
         return True
 
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
+        """The latest content of each view of a thread, from DynamoDB.
+
+        Raises:
+            AwsError: if they cannot be read now; never none instead (I8).
+        """
         return await self._hints.views(thread)

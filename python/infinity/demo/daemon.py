@@ -114,6 +114,7 @@ class Daemon:
             return False
 
     def last_words(self, lines: int = 15) -> str:
+        """The end of what the daemon printed, for errors."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
     def kill(self) -> None:
@@ -156,6 +157,7 @@ class Daemon:
         return self._http
 
     def get(self, path: str, **parameters: Any) -> Any:
+        """Send a GET, and give the answer's JSON. ``parameters``: of the query."""
         return _body(self.client().get(path, params=parameters))
 
     def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Any:

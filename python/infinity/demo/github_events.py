@@ -16,6 +16,12 @@ def body_of(name: str) -> bytes:
 
 
 def signature(secret: bytes, body: bytes) -> str:
+    """The header ``X-Hub-Signature-256`` for a body.
+
+    Args:
+        secret: What both sides know.
+        body: The bytes as they are sent.
+    """
     return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 

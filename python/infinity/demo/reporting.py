@@ -13,11 +13,18 @@ from infinity.rap.server import Toolset, ToolsetServer
 
 
 def report(kind: str, **details: str) -> None:
+    """Say something to the process that started this one: one JSON object on a line of its own.
+
+    Args:
+        kind: What it is about; ``say`` is for people.
+        details: Further members.
+    """
     sys.stdout.write(json.dumps({"kind": kind, **details}) + "\n")
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
+    """Say something to the people who watch the demo."""
     report("say", text=text)
 
 

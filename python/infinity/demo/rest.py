@@ -32,6 +32,7 @@ class Rest:
             return None
         cpu_ns = switches = threads = 0
         for task in tasks.iterdir():
+            # Per thread, because the process's own counters are rounded to ticks.
             cpu_ns += int((task / "schedstat").read_text().split()[0])
             switches += sum(map(int, _SWITCHES.findall((task / "status").read_text())))
             threads += 1

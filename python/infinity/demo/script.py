@@ -55,6 +55,7 @@ def _tests(output: str) -> str:
 
 
 def _pull_request(prompt: PromptView) -> Reply:
+    # The script reads the conversation only: after a crash it says the same as before it.
     event = prompt.events[-1]
     about = event.text.splitlines()[0] if event.text else "Something happened."
     return Reply().say(f"{about}").call("cancel_subscription", tool_call_id=event.call_id)

@@ -90,6 +90,8 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
 
 @dataclass(slots=True)
 class Story:
+    """What takes part in one run. ``said`` collects the ids and texts of messages that the daemon accepted."""
+
     timeline: Timeline
     daemon: Daemon
     wire: Wire
@@ -103,6 +105,15 @@ class Story:
 
     @staticmethod
     def set_up(stack: ExitStack, timeline: Timeline, home: Path, model: str, port: int | None) -> Story:
+        """Start everything that the story needs.
+
+        Args:
+            stack: Ends it all again, in the opposite order.
+            timeline: Where the story is told.
+            home: A directory for the daemon and the tool servers.
+            model: ``provider/model``.
+            port: Of the daemon; ``None`` takes a free one.
+        """
         secret, port = secrets.token_hex(16), port or free_port()
         tests = ToolProcess("tests", "infinity.demo.tests_server", home / "tests", timeline)
         repository = ToolProcess(
@@ -129,6 +140,7 @@ class Story:
         return Story(timeline, daemon, wire, tests, repository, github, thread, watcher, patience)
 
     def tell(self) -> None:
+        """Everything in order. Each step waits for what it has caused, and for no moment."""
         self.ask()
         self.rest()
         self.chat()
@@ -218,6 +230,7 @@ class Story:
         return key
 
     def until(self, enough: Callable[[list[Entry]], bool], what: str) -> None:
+        """Wait until the history satisfies a condition. ``what`` is for the error if it does not in time."""
         self.watcher.until(enough, self.patience, what)
 
     def tally(self) -> Tally:

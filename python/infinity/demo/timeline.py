@@ -26,6 +26,13 @@ _ACTOR_WIDTH = 8
 
 
 class Timeline:
+    """The lines of a story, written by several threads.
+
+    Args:
+        out: Where they go.
+        colour: ``None`` decides by whether that is a terminal.
+    """
+
     def __init__(self, out: TextIO = sys.stdout, *, colour: bool | None = None) -> None:
         self._out = out
         self._lock = threading.Lock()
@@ -55,6 +62,7 @@ class Timeline:
         self._write(self._paint(text, "1"))
 
     def verdict(self, text: str, *, good: bool) -> None:
+        """The last line: green if all is well, else red."""
         self._write(self._paint(text, "1;32" if good else "1;31"))
 
     def _paint(self, text: str, style: str) -> str:

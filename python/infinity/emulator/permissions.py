@@ -30,6 +30,7 @@ class Place:
     account: str
 
     def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
 

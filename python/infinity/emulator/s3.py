@@ -58,6 +58,7 @@ class S3:
         self._buckets: dict[str, dict[str, Blob]] = {}
 
     def create(self, bucket: str) -> None:
+        """Make an empty bucket; for tests. One of that name is emptied."""
         self._buckets[bucket] = {}
 
     def objects(self, bucket: str) -> dict[str, Blob]:

@@ -158,4 +158,5 @@ def _check_target(target: Mapping[str, Any]) -> None:
 
 
 def invalid(message: str) -> AwsError:
+    """The refusal ``ValidationException``, with these words."""
     return AwsError("ValidationException", message)

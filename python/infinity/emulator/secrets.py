@@ -64,6 +64,7 @@ class SecretsManager(JsonService):
         return [asdict(secret) for secret in self._secrets.values()]
 
     def restore(self, kept: list[dict[str, Any]]) -> None:
+        """Take what ``kept`` gave, in place of what is there."""
         self._secrets = {each["name"]: _Secret(**each) for each in kept}
 
     def _create(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +145,11 @@ class Parameters(JsonService):
         self._put({"Name": name, "Value": text, "Type": kind, "Overwrite": True})
 
     def kept(self) -> list[dict[str, Any]]:
+        """What a snapshot keeps; ``restore`` takes it."""
         return list(self._parameters.values())
 
     def restore(self, kept: list[dict[str, Any]]) -> None:
+        """Take what ``kept`` gave, in place of what is there."""
         self._parameters = {each["Name"]: each for each in kept}
 
     def _put(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -195,6 +195,7 @@ class Alarms(Construct):
             evaluation_periods=periods,
             datapoints_to_alarm=breaching,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            # Metrics of queues and functions that have nothing to do are missing, and that is well.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=about,
         )

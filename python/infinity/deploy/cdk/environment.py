@@ -62,6 +62,7 @@ class SizeCheck:
         self._scope, self._name, self._variables = scope, name, variables
 
     def validate(self) -> list[str]:
+        # Only at the synthesis are most values known; what is not is estimated.
         resolved = Stack.of(self._scope).resolve(dict(self._variables))
         size = sum(len(name) + _size(value) for name, value in resolved.items())
         if size <= LARGEST:

@@ -164,6 +164,7 @@ def _network(scope: Construct, options: Options) -> dict[str, Any]:
     """One security group for all functions, unless there are some: a database allows it to connect."""
     if options.vpc is None:
         return {}
+    # One for all of them: the database's own group then needs to allow a single one.
     groups = list(options.security_groups) or [
         ec2.SecurityGroup(scope, "Functions", vpc=options.vpc, description="Functions of Infinity")
     ]

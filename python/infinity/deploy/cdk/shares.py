@@ -46,5 +46,6 @@ def by_parameter(
     for name, share in [*((door, parameter.value_as_string) for door in doors), ("relay", RELAYS)]:
         function = functions[name].function.node.default_child
         if isinstance(function, lambda_.CfnFunction):
+            # No value at all in place of 0: zero reserved invocations would switch the function off.
             kept = Fn.condition_if(wanted.logical_id, share, Aws.NO_VALUE)
             function.add_property_override("ReservedConcurrentExecutions", kept)

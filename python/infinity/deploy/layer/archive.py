@@ -53,6 +53,7 @@ def is_left_out(name: str) -> bool:
 
 def prune(python: Path) -> None:
     """Of the dependencies: their tests, scripts, sources in C and notes of the installer. Licences and metadata stay."""
+    # Scripts of dependencies name this machine's interpreter in their first line.
     shutil.rmtree(python / "bin", ignore_errors=True)
     for folder in sorted(python.rglob("*"), reverse=True):
         # A package may be named so at the top; inside one, they are its tests.

@@ -121,6 +121,7 @@ def check(trial: Trial) -> Checked:
         raise ConfigError(
             f"{trial.layer} is for {manifest.architecture}, and this machine is {machine}; check it on one of its kind"
         )
+    # The layer's own version: what is compiled in it is of no use to another.
     interpreter = interpreter_of(version, trial.python)
     with tempfile.TemporaryDirectory(prefix="infinity-lambda-") as scratch:
         opt, task = Path(scratch, "opt"), trial.code or Path(scratch, "task")

@@ -19,7 +19,15 @@ _TOKEN = re.compile(r"\s*(?:([:#][A-Za-z0-9_]+)|([A-Za-z_][A-Za-z0-9_]*)|(\d+)|(
 
 
 def found(item: Mapping[str, Value], path: Path) -> Value | None:
-    """What is at a path; ``None`` if nothing is."""
+    """What is at a path of an item.
+
+    Args:
+        item: Attribute values by name.
+        path: Names and list indexes.
+
+    Returns:
+        ``None`` if nothing is.
+    """
     here: Value | None = {"M": item}
     for step in path:
         if here is None:
@@ -52,6 +60,15 @@ class Placeholders:
                     raise bad(f'ExpressionAttribute{kind} contains invalid key: Syntax error; key: "{name}"')
 
     def name(self, placeholder: str, kind: str) -> str:
+        """The attribute name that a placeholder stands for.
+
+        Args:
+            placeholder: With its ``#``.
+            kind: The expression's parameter, for refusals.
+
+        Raises:
+            AwsError: if it is not defined.
+        """
         if placeholder not in self.names:
             raise bad(
                 f"Invalid {kind}: An expression attribute name used in the document path is not defined; attribute name: {placeholder}"
@@ -60,6 +77,7 @@ class Placeholders:
         return self.names[placeholder]
 
     def value(self, placeholder: str, kind: str) -> Value:
+        """The value that a placeholder stands for; as ``name``, with ``:``."""
         if placeholder not in self.values:
             raise bad(
                 f"Invalid {kind}: An expression attribute value used in expression is not defined; attribute value: {placeholder}"
@@ -111,6 +129,7 @@ class Parser:
             yield match[0].strip()
 
     def wrong(self, token: str | None = None) -> Exception:
+        """The refusal for a token that does not belong here, with what stands around it."""
         token = self.peek() if token is None else token
         # A refusal may come while the tokens are still being read; there is no neighbourhood to show then.
         near = (
@@ -142,6 +161,11 @@ class Parser:
         return True
 
     def expect(self, token: str) -> None:
+        """Take a token that must come next.
+
+        Raises:
+            AwsError: if another one does.
+        """
         if not self.take(token):
             raise self.wrong()
 

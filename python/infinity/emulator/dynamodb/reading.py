@@ -37,6 +37,16 @@ class Page:
 
 
 def queried(table: Table, arguments: Mapping[str, Any]) -> Page:
+    """Read one page of a partition.
+
+    Args:
+        table: Where.
+        arguments: Of the request.
+
+    Raises:
+        AwsError: for a request that DynamoDB would refuse, or a secondary index, which the emulator does
+            not have.
+    """
     if arguments.get("IndexName"):
         raise bad("The table does not have the specified index: this emulator has no secondary indexes")
     placeholders = Placeholders(arguments)

@@ -38,10 +38,12 @@ _SETS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
 def bad(message: str) -> AwsError:
+    """The refusal ``ValidationException``, with these words."""
     return AwsError("ValidationException", message)
 
 
 def kind_of(value: Value) -> str:
+    """The type of a value: ``S``, ``N``, ``B``, ``BOOL``, ``NULL``, ``L``, ``M``, or a set."""
     return next(iter(value))
 
 
@@ -68,7 +70,18 @@ def checked_item(item: object) -> Item:
 
 
 def checked(value: object, depth: int = 0) -> Value:
-    """The value with its numbers in canonical form; ``AwsError`` if DynamoDB would not take it."""
+    """Check a value as DynamoDB does.
+
+    Args:
+        value: In the form in which it travels.
+        depth: Levels above it; more than 32 are refused.
+
+    Returns:
+        The value with its numbers in canonical form.
+
+    Raises:
+        AwsError: if DynamoDB would not take it.
+    """
     if not isinstance(value, dict) or len(value) != 1:
         raise bad(
             "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
@@ -137,6 +150,7 @@ def _word(kind: str) -> str:
 
 
 def equal(one: Value, other: Value) -> bool:
+    """Whether two values are the same: numbers by their size, sets whatever their order."""
     kind = kind_of(one)
     if kind != kind_of(other):
         return False

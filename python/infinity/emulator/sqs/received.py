@@ -30,6 +30,7 @@ def described(queue: Queue, message: Message, arguments: Mapping[str, Any]) -> d
 
 
 def system_attributes(message: Message) -> dict[str, str]:
+    """The attributes that SQS itself gives a message, as texts."""
     every = {
         "SenderId": "AIDAEMULATOR",
         "SentTimestamp": str(message.sent_at),

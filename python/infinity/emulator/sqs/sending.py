@@ -118,7 +118,11 @@ def _check_attributes(attributes: Mapping[str, Any]) -> None:
 
 
 def size_of(entry: Mapping[str, Any]) -> int:
-    """Bytes that count: the body and its attributes' names, types and values."""
+    """Bytes of a message that count: its body, and its attributes' names, types and values.
+
+    Args:
+        entry: The request, or an entry of a batch.
+    """
     size = len(str(entry.get("MessageBody") or "").encode(errors="surrogatepass"))
     for name, value in (entry.get("MessageAttributes") or {}).items():
         size += len(name.encode()) + len(value.get("DataType", ""))
@@ -127,6 +131,7 @@ def size_of(entry: Mapping[str, Any]) -> int:
 
 
 def digest(text: str) -> str:
+    """MD5 of a text in hex, as SQS answers it, so that a client may compare."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
