@@ -78,7 +78,9 @@ async def ask(runtime: Asked, thread: str, content: str | list[Block], user_id: 
 
 
 async def _rests(store: Store, thread: str, position: int | None) -> tuple[bool, Header]:
-    """Whether nothing stands behind this position of the stream, and nothing comes without user text or an event; the header."""
+    """Whether nothing stands behind this position of the stream, and nothing comes without user text or an
+    event; the header.
+    """
     open_calls = [call for call, _ in await store.calls(thread) if not call.subscription]
     # Read last: if the stream still ends here, the calls are those of this very state.
     header = read_header(await known(store, thread))

@@ -65,7 +65,9 @@ async def callback_keys(store: Store, now: int) -> list[bytes]:
 
 
 async def _adopt(store: Store, keys: list[_Key]) -> list[_Key]:
-    """With the key of an earlier version, which signed callback URLs that may still be used. It signs on where it is the only one."""
+    """With the key of an earlier version, which signed callback URLs that may still be used. It signs on
+    where it is the only one.
+    """
     earlier = await store.meta(EARLIER)
     if not earlier:
         return keys

@@ -1,7 +1,8 @@
-"""Characters that came in halves: some languages' strings hold one half of a surrogate pair, and some gateways cut an emoji into two pieces.
+"""Characters that came in halves: some languages' strings hold one half of a surrogate pair, and some
+gateways cut an emoji into two pieces.
 
-Pairs are joined; a half that stays alone becomes U+FFFD, because no store and no model API takes it. ``infinity._core.repaired`` does the
-same for JSON that is not decoded yet.
+Pairs are joined; a half that stays alone becomes U+FFFD, because no store and no model API takes it.
+``infinity._core.repaired`` does the same for JSON that is not decoded yet.
 """
 
 from __future__ import annotations

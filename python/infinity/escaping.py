@@ -1,8 +1,9 @@
-"""Text that others wrote, made fit to be shown: what cannot be seen is spelled out as ``\\uXXXX``, never left out (S12, S13).
+"""Text that others wrote, made fit to be shown: what cannot be seen is spelled out as ``\\uXXXX``, never left
+out (S12, S13).
 
-A character that a terminal obeys, or that changes how the characters around it look, lets a text show less, or something else, than it
-holds. Dropping it would do the same. Everything that reaches a person passes one of these functions; the escapes are those of JSON, so
-that escaped JSON is still the same JSON.
+A character that a terminal obeys, or that changes how the characters around it look, lets a text show
+less, or something else, than it holds. Dropping it would do the same. Everything that reaches a person
+passes one of these functions; the escapes are those of JSON, so that escaped JSON is still the same JSON.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ _IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff"
     "\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Unicode's Default_Ignorable_Code_Point, and others that are drawn as nothing: most of them are letters or marks to ``str.isprintable``."""
+"""Unicode's Default_Ignorable_Code_Point, and others that are drawn as nothing: most of them are letters or
+marks to ``str.isprintable``."""
 
 _HIDDEN = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\u2028\u2029{_IGNORABLE}]")
 _SCRIPT = re.compile(
-    # Joiners and selectors that scripts and emoji are written with: without them the text of its reader is another.
+    # Joiners and selectors that scripts and emoji are written with: without them the text of its reader is
+    # another.
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
 

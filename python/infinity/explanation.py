@@ -58,8 +58,9 @@ class Explanation:
 class Here:
     """What only the process knows of a thread. Times in ms since the epoch.
 
-    ``running``: when its slice began; ``held``: until when that waits because of ``limits.requests_per_minute``; ``queued``: messages in its
-    mailbox; ``failing``: why its last slice failed, and ``failing_since``.
+    ``running``: when its slice began; ``held``: until when that waits because of
+    ``limits.requests_per_minute``; ``queued``: messages in its mailbox; ``failing``: why its last slice
+    failed, and ``failing_since``.
     """
 
     running: int | None = None
@@ -192,7 +193,9 @@ def _asked_at(prompt: PromptRow) -> int | None:
 
 
 async def _of_children(store: Store, root: str) -> list[Reason]:
-    """What a person is asked by the threads of a root's tree (CHO-4), and those of them that wait for the end of a cause outside."""
+    """What a person is asked by the threads of a root's tree (CHO-4), and those of them that wait for the end
+    of a cause outside.
+    """
     waiting = [
         Reason("child", f"its child {child.thread} waits: {child.problem}", thread=child.thread)
         for child in await waiting_children(store, root)
@@ -217,7 +220,9 @@ def _asks(prompt: PromptRow) -> str:
 
 
 def _about(timer: str) -> tuple[str, str]:
-    """The purpose of a timer and the call that it is about: ``deadline.<call id>``, ``prompt.<call id>.<number>``."""
+    """The purpose of a timer and the call that it is about: ``deadline.<call id>``, ``prompt.<call
+    id>.<number>``.
+    """
     purpose, _, rest = timer.partition(".")
     return purpose, rest.partition(".")[0]
 

@@ -1,12 +1,14 @@
 """The event stream of a thread: its durable rows, and live events in between, for everybody who watches it.
 
-What happens in one turn of the event loop is encoded once and handed to every watcher as one batch; live events wait a moment for a row to
-go along with. A watcher that is level (it has every
-row so far, and its reader keeps up) gets the batch as it is: rows come to it from the commit and are never read back. All others have a
-queue of bounded size. When that overflows, live events are dropped and counted; rows are read from the store once the reader goes on.
+What happens in one turn of the event loop is encoded once and handed to every watcher as one batch; live
+events wait a moment for a row to go along with. A watcher that is level (it has every row so far, and its
+reader keeps up) gets the batch as it is: rows come to it from the commit and are never read back. All
+others have a queue of bounded size. When that overflows, live events are dropped and counted; rows are
+read from the store once the reader goes on.
 
-A watcher gets every durable row once and in order, whatever it missed and however slow it is. Live events (pieces of text, states of a
-slice) are shown now or never: they are dropped for a watcher that falls behind, and when a durable row has overtaken them.
+A watcher gets every durable row once and in order, whatever it missed and however slow it is. Live events
+(pieces of text, states of a slice) are shown now or never: they are dropped for a watcher that falls
+behind, and when a durable row has overtaken them.
 """
 
 from __future__ import annotations
@@ -29,17 +31,21 @@ LIVE_CAPACITY = 1024
 QUEUED_BYTES = 256 << 10
 """Their bytes, at most; one event of any size is taken when nothing else waits."""
 FIRST_PAGE, LARGEST_PAGE = 32, 500
-"""Rows that are read at once: few at first, because an entry may have a megabyte; then as many as ``PAGE_BYTES`` holds."""
+"""Rows that are read at once: few at first, because an entry may have a megabyte; then as many as
+``PAGE_BYTES`` holds."""
 PAGE_BYTES = 256 << 10
 
 LIVE_DELAY = 0.05
-"""Seconds that live events may wait for more of them, so that a quick slice is one write for each watcher. A row takes them along at once."""
+"""Seconds that live events may wait for more of them, so that a quick slice is one write for each watcher. A
+row takes them along at once."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class FeedEvent(NamedTuple):
-    """``position``: the cursor to go on from, for durable events; ``None`` for live ones. ``data``: one JSON object."""
+    """``position``: the cursor to go on from, for durable events; ``None`` for live ones. ``data``: one JSON
+    object.
+    """
 
     position: int | None
     kind: str
@@ -71,7 +77,8 @@ class Watcher:
         self.page = FIRST_PAGE
         self.closed = False
         self.push: Callable[[bytes], bool] | None = None
-        """Set by a reader that is level: takes a batch of frames at once, or says no and is given it through the queue."""
+        """Set by a reader that is level: takes a batch of frames at once, or says no and is given it through
+        the queue."""
         self._capacity = capacity
         self._queue: deque[FeedEvent] = deque()
         self._bytes = 0
@@ -119,7 +126,9 @@ class Watcher:
         self._something.set()
 
     def take(self) -> list[FeedEvent]:
-        """What can be handed over now, in order. Nothing and ``reading``: rows have to be read first. Nothing else: it is level."""
+        """What can be handed over now, in order. Nothing and ``reading``: rows have to be read first. Nothing
+        else: it is level.
+        """
         found = list(self._views.values())
         self._views.clear()
         while self._queue:
@@ -304,7 +313,8 @@ class Feed:
         """
         watcher = Watcher(thread, after, self._capacity)
         watcher.closed = self._closed
-        # Registered before the first read: a row committed during the read is announced, so that there is no gap.
+        # Registered before the first read: a row committed during the read is announced, so that there is no
+        # gap.
         self._topics.setdefault(thread, _Topic()).watchers.add(watcher)
         self._watching += 1
         return watcher
@@ -378,7 +388,9 @@ SHOWN_AT_THE_ROOT = frozenset({"prompt", "prompt_closed", "problem"})
 
 
 def _for_the_root(change: Delta) -> list[tuple[FeedEvent, str | None]]:
-    """With the child as ``thread``, and what keeps an event from being dropped for a slow watcher: of one question the latest is enough."""
+    """With the child as ``thread``, and what keeps an event from being dropped for a slow watcher: of one
+    question the latest is enough.
+    """
     found: list[tuple[FeedEvent, str | None]] = []
     for _, kind, body in change.feed:
         if kind in SHOWN_AT_THE_ROOT:

@@ -1,7 +1,9 @@
-"""Local ports that are chosen now and used later: written into a file, handed to another process, or told to callers for good.
+"""Local ports that are chosen now and used later: written into a file, handed to another process, or told to
+callers for good.
 
-The system gives out ports from a range of its own to every outgoing connection and to every program that asks for "any". A port that is kept must lie
-below that range, or somebody else may hold it by the time it is needed.
+The system gives out ports from a range of its own to every outgoing connection and to every program that
+asks for "any". A port that is kept must lie below that range, or somebody else may hold it by the time it
+is needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Waiting for one descriptor in a thread that has nothing else to do, whatever its number: ``select.select`` takes none from 1,024 on."""
+"""Waiting for one descriptor in a thread that has nothing else to do, whatever its number: ``select.select``
+takes none from 1,024 on.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Calls, questions and subscriptions of a tool server that is not configured any more end with words: nobody would ever answer them.
+"""Calls, questions and subscriptions of a tool server that is not configured any more end with words: nobody
+would ever answer them.
 
-Looked at only when a configured address is gone since the last time, and then only the threads that wait or are stopped are read.
+Looked at only when a configured address is gone since the last time, and then only the threads that wait
+or are stopped are read.
 """
 
 from __future__ import annotations

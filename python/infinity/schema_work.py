@@ -1,13 +1,14 @@
 """How much work a JSON Schema makes, counted before any of it is done (B10).
 
-A schema comes from a stranger, is small, and can ask for any amount of work: definitions that refer twice to the next one double with each
-level, a schema that applies itself to its own instance never ends, and a pattern can backtrack or compile to a machine of megabytes. The
-validator runs in native code that cannot be interrupted and holds the interpreter, so a time-out in a thread is no bound. Instead:
+A schema comes from a stranger, is small, and can ask for any amount of work: definitions that refer twice
+to the next one double with each level, a schema that applies itself to its own instance never ends, and a
+pattern can backtrack or compile to a machine of megabytes. The validator runs in native code that cannot
+be interrupted and holds the interpreter, so a time-out in a thread is no bound. Instead:
 
 - when a schema is read, what it applies to one value is counted with references followed, and its patterns are weighed;
 - before arguments are checked, an upper bound is taken of what the validator will do with them: the size of the schema, written out in full,
-  times the size of the arguments; and for schemas that have no such size because they recurse, a count that visits each pair of schema and
-  value once.
+  times the size of the arguments; and for schemas that have no such size because they recurse, a count
+  that visits each pair of schema and value once.
 
 Nothing here validates anything.
 """
@@ -26,7 +27,8 @@ __all__ = ["PATTERNS", "SchemaWork", "TooMuchWork"]
 MAX_EXPANSION = 20_000
 """Subschemas that may apply to one value, references followed."""
 MAX_CHAIN = 96
-"""References and combinators through which one value may be handed on: the validator recurses on the native stack."""
+"""References and combinators through which one value may be handed on: the validator recurses on the native
+stack."""
 MAX_STEPS = 2_000_000
 """Of the validator for one call: a few dozen milliseconds."""
 MAX_VISITS = 50_000
@@ -34,9 +36,11 @@ MAX_VISITS = 50_000
 MAX_DEPTH = 600
 """Levels of schema and value together, for the exact count."""
 MAX_PATTERN, MAX_PATTERNS = 20_000, 50_000
-"""Weight of one pattern and of all, repetitions written out: a unit is up to a kilobyte of the compiled machine."""
+"""Weight of one pattern and of all, repetitions written out: a unit is up to a kilobyte of the compiled
+machine."""
 BACKTRACKING = 5_000
-"""Steps that stand for one match of a pattern that can backtrack; ``PATTERNS`` has the limit at which a match is given up."""
+"""Steps that stand for one match of a pattern that can backtrack; ``PATTERNS`` has the limit at which a match
+is given up."""
 METASCHEMA = 500
 """Subschemas of a reference to a JSON Schema's own schema, which is built into the validator."""
 
@@ -146,7 +150,9 @@ class SchemaWork:
         return found
 
     def _resolve(self, schema: Mapping[str, Any], name: str) -> list[Any]:
-        """Where a reference leads; several places for a dynamic one. Nowhere: the validator will refuse it, or it knows what is meant."""
+        """Where a reference leads; several places for a dynamic one. Nowhere: the validator will refuse it,
+        or it knows what is meant.
+        """
         reference = schema[name]
         address, fragment = urldefrag(urljoin(self._bases.get(id(schema), ""), reference))
         start: list[Any] = [self._root] if not reference.partition("#")[0] and not address else []
@@ -266,7 +272,8 @@ class _Count:
         elif isinstance(value, list):
             steps += self._items(schema, value, level + 1)
         if isinstance(value, (Mapping, list)) and any(name in schema for name in _UNEVALUATED):
-            # Whether an item was evaluated is found out by asking everything that may have done it, for each item.
+            # Whether an item was evaluated is found out by asking everything that may have done it, for each
+            # item.
             steps *= 1 + len(value) * len(self._work.here(schema))
         steps = self._known[pair] = min(steps, MAX_STEPS + 1)
         return steps

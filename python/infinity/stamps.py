@@ -1,7 +1,9 @@
-"""The time, as the agent is told it: a block of its own before what a person says, before an event, and with each wake (M6).
+"""The time, as the agent is told it: a block of its own before what a person says, before an event, and with
+each wake (M6).
 
-A stamp says when the message was accepted, in the zone of ``[agent] timezone``. It is stored with its entry and never written again, so that
-the provider's prompt cache holds. Clients that show history leave stamps out: entries have a time of their own.
+A stamp says when the message was accepted, in the zone of ``[agent] timezone``. It is stored with its
+entry and never written again, so that the provider's prompt cache holds. Clients that show history leave
+stamps out: entries have a time of their own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Work in the background: every task and every thread of ours begins here, so that none ends unheard (B11).
 
-What raises in a task that nobody awaits is logged; what must not end is begun again after a back-off. A test looks for tasks that
-are made elsewhere.
+What raises in a task that nobody awaits is logged; what must not end is begun again after a back-off. A
+test looks for tasks that are made elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Why a server could not be reached, in words for people and the model; without addresses, which may hold secrets (S9)."""
+"""Why a server could not be reached, in words for people and the model; without addresses, which may hold
+secrets (S9).
+"""
 
 from __future__ import annotations
 

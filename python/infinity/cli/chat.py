@@ -207,7 +207,9 @@ class Chat:
                 self._transcript.show(Event(None, "prompt", {**prompt, "prompt_kind": prompt["kind"]}))
 
     def _arrived(self, text: str | None) -> None:
-        """A line was entered. Whether it answers a question is decided now, by what is on the screen, not when its turn comes."""
+        """A line was entered. Whether it answers a question is decided now, by what is on the screen, not
+        when its turn comes.
+        """
         self._lines.put_nowait(None if text is None else _Line(text, self._transcript.answer(text)))
 
     async def _talk(self, keyboard: Keyboard) -> None:

@@ -23,7 +23,9 @@ _REGION = re.compile(r"[./](?P<region>[a-z]{2}(-[a-z]+)+-\d)\.(on\.aws|amazonaws
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Of one agent. ``roles``: database roles, each with the ARNs of the IAM roles that log in as it; ``duties``: what those are for that may not do everything."""
+    """Of one agent. ``roles``: database roles, each with the ARNs of the IAM roles that log in as it;
+    ``duties``: what those are for that may not do everything.
+    """
 
     store: str
     roles: Mapping[str, list[str]] = field(default_factory=dict)

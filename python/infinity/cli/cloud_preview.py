@@ -1,4 +1,6 @@
-"""What the models of the code would say, before a deployment on this machine starts: without a key the scripted model answers, and the person is told."""
+"""What the models of the code would say, before a deployment on this machine starts: without a key the
+scripted model answers, and the person is told.
+"""
 
 from __future__ import annotations
 

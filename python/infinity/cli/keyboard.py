@@ -1,7 +1,8 @@
 """Lines that the user types, in the event loop, and the terminal they are typed in.
 
-``input()`` puts the terminal into a state of its own while it waits, in a thread that nobody can end: whatever ends the program meanwhile
-would leave the user's shell without echo. ``kept_terminal`` puts back what was there before.
+``input()`` puts the terminal into a state of its own while it waits, in a thread that nobody can end:
+whatever ends the program meanwhile would leave the user's shell without echo. ``kept_terminal`` puts back
+what was there before.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ def _knows_brackets() -> bool:
 
 
 def _unbracketed(line: str, pasted: list[str]) -> str:
-    """Without line editing the brackets come along with what was pasted; ``pasted`` keeps its lines until the closing one."""
+    """Without line editing the brackets come along with what was pasted; ``pasted`` keeps its lines until the
+    closing one.
+    """
     begin, end = "\x1b[200~", "\x1b[201~"
     if begin in line or pasted:
         pasted.append(line)

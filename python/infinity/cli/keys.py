@@ -1,4 +1,6 @@
-"""Keys that whoever types has and the daemon lacks: the one reason for a wrong answer that only the command line can see (I14)."""
+"""Keys that whoever types has and the daemon lacks: the one reason for a wrong answer that only the command
+line can see (I14).
+"""
 
 from __future__ import annotations
 

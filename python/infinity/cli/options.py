@@ -22,7 +22,9 @@ _KEY = "infinity.home"
 
 
 class _Thread(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    """The id of a thread. What cannot be one names none, and must not reach a URL, where it could name something else."""
+    """The id of a thread. What cannot be one names none, and must not reach a URL, where it could name
+    something else.
+    """
 
     name = "thread"
 

@@ -34,7 +34,8 @@ _FINAL = frozenset({"damaged", "too_new"})
 
 
 class Event(NamedTuple):
-    """``cursor``: of durable events; ``kind`` is ``disconnected`` or ``connected`` where the stream itself changed.
+    """``cursor``: of durable events; ``kind`` is ``disconnected`` or ``connected`` where the stream itself
+    changed.
 
     A ``disconnected`` has its ``reason``, and in ``answered`` whether that is what the daemon said.
     """

@@ -75,7 +75,9 @@ def threads(
 def _listed(
     connection: Connection, limit: int, after: str | None, everything: bool, **filters: str | None
 ) -> dict[str, Any]:
-    """A page of threads; without ``everything`` of open root threads. Closed ones, however many, are not even looked at (G3)."""
+    """A page of threads; without ``everything`` of open root threads. Closed ones, however many, are not even
+    looked at (G3).
+    """
     if everything:
         page: dict[str, Any] = connection.get("/v1/threads", limit=limit, after=after, **filters)
         return page
@@ -216,7 +218,8 @@ def prompt_lines(thread: str, prompt: dict[str, Any]) -> str:
 
 
 _MARGIN = " " * 7
-"""Before every further line of an entry: what somebody said cannot write a line that looks like somebody else's."""
+"""Before every further line of an entry: what somebody said cannot write a line that looks like somebody
+else's."""
 
 
 def entry_line(entry: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""``infinity trust``: the user's word that a project's file may set tools, models and instructions, commands included (S5)."""
+"""``infinity trust``: the user's word that a project's file may set tools, models and instructions, commands
+included (S5).
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
 
 
 def _shown(data: bytes) -> list[str]:
-    """Its lines with everything in them that cannot be seen spelled out (S13). ``Failure`` if it is not TOML: then there is nothing to trust."""
+    """Its lines with everything in them that cannot be seen spelled out (S13). ``Failure`` if it is not TOML:
+    then there is nothing to trust.
+    """
     import tomllib
 
     try:

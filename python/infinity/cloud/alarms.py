@@ -1,4 +1,5 @@
-"""Wakes: now, by the inbox queue; within 15 minutes, by the delay queue and the relay; later, by a one-time schedule.
+"""Wakes: now, by the inbox queue; within 15 minutes, by the delay queue and the relay; later, by a one-time
+schedule.
 
 **The trap of deduplication.** SQS drops a message whose deduplication id was sent within the last 5 minutes, *even when that message was consumed and deleted long
 since*. For a message that is right: its id is its cause, and once applied it need not come again. A wake is different: it says that something is on
@@ -6,8 +7,9 @@ record, and a thread may have been woken, found nothing (a timer not quite due, 
 An id that is made of thread and timer, or thread and due time, would be dropped then, and the thread would sleep until the sweep (I7). So:
 
 * A wake's id is made of its ``cause``: what happened *once*. The id of the message that was put into the thread's inbox is one; a thread's name, a timer's id or
-  a due time is none. Sending it again for that same occurrence (a retry, a redelivery right after) may be dropped: the first one is in the queue, or was
-  consumed after the fact was on record, since nothing wakes before it is committed (I5).
+  a due time is none. Sending it again for that same occurrence (a retry, a redelivery right after) may be
+  dropped: the first one is in the queue, or was consumed after the fact was on record, since nothing wakes
+  before it is committed (I5).
 * Whoever cannot know that takes a cause that was never used: a redelivered batch, which sees to everything again, and the sweep.
 * A wake by the delay queue gets its id when the relay forwards it, from the message in the delay queue: setting the timer again makes a new
   message there, the relay's own retry does not.
@@ -49,11 +51,21 @@ log = logging.getLogger("infinity.cloud")
 
 
 class Alarms:
-    """``inbox``: FIFO; ``delay``: standard. ``group``, ``role``, ``dead_letters``: of schedules; the last is optional. ``now``: ms since the epoch. ``items``
-    knows which schedules are still to come; without it every timer gets one.
+    """Wakes of threads, now and later.
 
-    The database has every timer and every message that a wake is for. So a wake that is lost costs time, until the sweep finds what is overdue, and one too many
-    costs a look that finds nothing. Every method may be repeated. Raises ``AwsError``.
+    The database has every timer and every message that a wake is for. So a wake that is lost costs time,
+    until the sweep finds what is overdue, and one too many costs a look that finds nothing. Every method
+    may be repeated. Raises ``AwsError``.
+
+    Args:
+        inbox: FIFO.
+        delay: Standard, for up to 15 minutes.
+        aws: For schedules.
+        group: Of schedules.
+        role: ARN of the role with which schedules send.
+        dead_letters: ARN of a queue for wakes that could not be sent; optional.
+        now: Milliseconds since the epoch.
+        hints: Know which schedules are still to come; without them every timer gets one.
     """
 
     def __init__(
@@ -180,8 +192,8 @@ class Alarms:
             raise ConfigError(
                 f"a timer of {thread} is due in more than {LONGEST_DELAY} s: set INFINITY_SCHEDULE_GROUP and INFINITY_SCHEDULE_ROLE"
             )
-        # One token for all tries of this call: a repeat of the request is one schedule. Never from the timer alone: a schedule that was
-        # deleted since would be taken for made.
+        # One token for all tries of this call: a repeat of the request is one schedule. Never from the timer
+        # alone: a schedule that was deleted since would be taken for made.
         body = {**self._description(thread, due_at), "ClientToken": secrets.token_hex(16)}
         try:
             await self._aws.rest(

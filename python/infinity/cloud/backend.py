@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_BYTES", "FunctionBackend"]
 
 PAGE_BYTES = 4 << 20
-"""Bytes after which a page of a listing ends early: Lambda gives back at most 6 MB, and base64 makes them a third longer."""
+"""Bytes after which a page of a listing ends early: Lambda gives back at most 6 MB, and base64 makes them a
+third longer."""
 _TOKEN = re.compile(rf"(?=.{{1,{MAX_TOKEN}}}$)v1\.[0-9a-f]{{8}}\.[\w-]+\.[\w-]{{43}}", re.ASCII)
 """What one of ours looks like: for nothing else is the database asked."""
 

@@ -1,9 +1,11 @@
-"""The agent function's work: a batch of queue messages becomes slices, and their effects are flushed before success is reported.
+"""The agent function's work: a batch of queue messages becomes slices, and their effects are flushed before
+success is reported.
 
     group → open → take up → slice → flush
 
-Groups (threads) run at once, each in order; one that fails, fails alone, and its messages come back. Whatever a crash left undone is on record: a message
-that comes back makes this thread's record be read again and flushed (I5, L3).
+Groups (threads) run at once, each in order; one that fails, fails alone, and its messages come back.
+Whatever a crash left undone is on record: a message that comes back makes this thread's record be read
+again and flushed (I5, L3).
 """
 
 from __future__ import annotations
@@ -38,24 +40,31 @@ __all__ = ["run_batch"]
 log = logging.getLogger("infinity.cloud")
 
 MARGIN = 5.0
-"""Seconds before the time limit at which a running completion is ended, so that its thread can still commit and flush."""
+"""Seconds before the time limit at which a running completion is ended, so that its thread can still commit
+and flush."""
 LAST = 1.0
-"""Seconds before the time limit at which what still runs is abandoned, so that its messages come back soon."""
+"""Seconds before the time limit at which what still runs is abandoned, so that its messages come back soon.
+"""
 PATIENCE = 12.0
-"""Seconds that tool servers get to take a call, more than one try takes; the next try is left to a later wake."""
+"""Seconds that tool servers get to take a call, more than one try takes; the next try is left to a later
+wake."""
 LISTEN = 2.0
 """Seconds between two looks for an interrupt while a slice runs, or calls leave."""
 TRIES = 3
 """Times a slice is begun anew when another commit came first."""
 REST = Backoff(first=2.0, longest=900.0, least=1.0)
-"""Seconds until the messages of a thread that failed come back; those of others come at other times anyway."""
+"""Seconds until the messages of a thread that failed come back; those of others come at other times anyway.
+"""
 LISTENING = Backoff(first=LISTEN, longest=60.0)
 """After a look for an interrupt that failed."""
 
 
 @dataclass(slots=True)
 class _Opened:
-    """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks of; ``again``: as often it failed to see to everything; ``later``: records that stay queued, from the first that must."""
+    """A group, read. ``woken_at``: behind how many messages a wake came; ``due``: the time that a wake speaks
+    of; ``again``: as often it failed to see to everything; ``later``: records that stay queued, from the
+    first that must.
+    """
 
     messages: list[Message] = field(default_factory=list)
     woken_at: int | None = None
@@ -148,7 +157,9 @@ async def _run_alone(
 async def _run(
     host: Host, group: Group, hold: Hold, remaining: Callable[[], float], last: Callable[[], bool]
 ) -> list[dict[str, Any]]:
-    """The records that failed: from the first that did, all (FIFO). ``last``: whether nobody else's slice runs."""
+    """The records that failed: from the first that did, all (FIFO). ``last``: whether nobody else's slice
+    runs.
+    """
     outage = False
     try:
         with collect_effects() as effects:
@@ -167,7 +178,8 @@ async def _run(
         log.exception("a slice of %s failed", group.thread)
         failed, reason = group.records, f"internal: {error}"
     finally:
-        # A frozen process would go on with what is left hours later, and send what another one has taken back since.
+        # A frozen process would go on with what is left hours later, and send what another one has taken back
+        # since.
         await host.runtime.outbox.withdraw([group.thread])
     if failed:
         await _rest(host, group, failed, hold, reason, outage=outage)
@@ -294,7 +306,8 @@ async def _slice(
                 if not messages:
                     return
             except UnknownThread as error:
-                # Deleted since, and the tombstone counts it; or the database was put back to a time before it (I2).
+                # Deleted since, and the tombstone counts it; or the database was put back to a time before it
+                # (I2).
                 for message in messages:
                     await host.keep(message)
                 log.warning("%d messages for %s are dropped: %s", len(messages), thread, error)
@@ -345,8 +358,9 @@ async def _interruption(host: Host, thread: str) -> Interrupt:
 
 
 async def _see_to(host: Host, thread: str, effects: Effects, *, timers: bool, wakes: bool) -> None:
-    """What the thread has on record: unsent rows; ``timers``, if one has woken it, of which the earliest may have no alarm; ``wakes`` of others, if they
-    may have been left by an invocation that crashed."""
+    """What the thread has on record: unsent rows; ``timers``, if one has woken it, of which the earliest may
+    have no alarm; ``wakes`` of others, if they may have been left by an invocation that crashed.
+    """
     unsent, notifications = await host.store.unsent(thread)
     host.runtime.outbox.resume(unsent)
     effects.notifications.update({row[0]: row for row in notifications})
@@ -378,9 +392,12 @@ async def _deliver(host: Host, thread: str, most: float) -> bool:
 async def _flush(
     host: Host, thread: str, effects: Effects, remaining: Callable[[], float], failed_before: int
 ) -> bool:
-    """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7): false if it is left to one of this thread, because
-    some of it could not leave. Raises if there can be no wake either."""
-    # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody can be notified.
+    """Everything that the commit recorded leaves now, or has a wake that will see to it (I5, I7): false if it
+    is left to one of this thread, because some of it could not leave. Raises if there can be no wake
+    either.
+    """
+    # Beside each other: nobody waits for an answer because a tool server is slow, and no call because nobody
+    # can be notified.
     notifying = shared(_notify(host, effects), f"notify for {thread}")
     try:
         # A try that is under way is taken back: it would otherwise leave again from a frozen process, hours
@@ -411,7 +428,9 @@ async def _flush(
 
 
 async def _flush_later(host: Host, thread: str, error: BaseException, failed_before: int) -> None:
-    """What is committed does not wait in the queue for those who are not there: it would hold up every message behind it."""
+    """What is committed does not wait in the queue for those who are not there: it would hold up every
+    message behind it.
+    """
     seconds = round(REST.wait(failed_before))
     reason = f"not everything that it has to say could be sent: {error}"
     log.warning("%s is woken in %d s: %s", thread, seconds, reason)
@@ -424,7 +443,9 @@ async def _flush_later(host: Host, thread: str, error: BaseException, failed_bef
 
 
 def _alarms(host: Host, effects: Effects) -> list[tuple[str, int]]:
-    """Of timers that are near, all; of those that are not, the earliest of each thread: its wake sets the next one."""
+    """Of timers that are near, all; of those that are not, the earliest of each thread: its wake sets the
+    next one.
+    """
     now = host.now()
     near = {(of, at) for (of, _), at in effects.timers.items() if now < at <= now + LONGEST_DELAY * 1000}
     far: dict[str, int] = {}

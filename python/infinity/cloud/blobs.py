@@ -23,10 +23,12 @@ _GONE = frozenset({"NoSuchKey", "NotFound", "HTTP 404"})
 
 
 class BlobStore:
-    """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is damage, and never an empty body (I8).
+    """Bodies in one bucket. What refers to a body is written after it, so a reference without a body is
+    damage, and never an empty body (I8).
 
-    Bodies go with the thread that they were put for (``forget``). Beyond that the bucket's lifecycle may delete in the folder ``claims``, once no queue can hold
-    a reference any more; what is in ``records`` belongs to rows of the database, for as long as these are there.
+    Bodies go with the thread that they were put for (``forget``). Beyond that the bucket's lifecycle may
+    delete in the folder ``claims``, once no queue can hold a reference any more; what is in ``records``
+    belongs to rows of the database, for as long as these are there.
     """
 
     def __init__(self, aws: Aws, bucket: str, folder: str = "claims") -> None:

@@ -1,4 +1,6 @@
-"""The clock of a process that exits between slices: it tells the time and rings for nobody (see ``abc.Alarm``)."""
+"""The clock of a process that exits between slices: it tells the time and rings for nobody (see
+``abc.Alarm``).
+"""
 
 from __future__ import annotations
 

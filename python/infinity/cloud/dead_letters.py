@@ -1,4 +1,6 @@
-"""What the inbox queue gave up on: kept in the database, where the sweep goes on trying, and told to people. Nothing accepted is lost (I2)."""
+"""What the inbox queue gave up on: kept in the database, where the sweep goes on trying, and told to people.
+Nothing accepted is lost (I2).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Effects of a commit (wakes, timers, notifications), collected until they are flushed, before the batch is acknowledged (I5).
+"""Effects of a commit (wakes, timers, notifications), collected until they are flushed, before the batch is
+acknowledged (I5).
 
-The database has a record of every effect. If the process ends before the flush, the queue delivers the messages again and the effects are read from there.
+The database has a record of every effect. If the process ends before the flush, the queue delivers the
+messages again and the effects are read from there.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ __all__ = ["Effects", "PostCommit", "collect_effects", "current_effects"]
 
 @dataclass(slots=True)
 class Effects:
-    """``wakes``: cause by thread that has something in its inbox; ``timers``: due time by thread and timer; ``notifications``: rows of the output queue, by key."""
+    """What is to be flushed.
+
+    ``wakes``: the cause, by thread that has something in its inbox. ``timers``: the due time in
+    milliseconds since the epoch, by thread and timer. ``notifications``: rows of the output queue, by key.
+    """
 
     wakes: dict[str, str] = field(default_factory=dict)
     timers: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -51,7 +57,9 @@ def current_effects() -> Effects:
 
 
 class PostCommit:
-    """``abc.Mailbox`` and ``abc.Alarm`` of a host that exits between slices: they collect effects, which the host flushes before it exits."""
+    """``abc.Mailbox`` and ``abc.Alarm`` of a host that exits between slices: they collect effects, which the
+    host flushes before it exits.
+    """
 
     def __init__(self) -> None:
         self._urgent: dict[str, list[Message]] = {}

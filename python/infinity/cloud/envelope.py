@@ -1,7 +1,9 @@
-"""What travels in the inbox and delay queues: whole messages, references to large ones, wakes, deletions; and what a person wrote with the AWS CLI.
+"""What travels in the inbox and delay queues: whole messages, references to large ones, wakes, deletions; and
+what a person wrote with the AWS CLI.
 
-``seal`` and ``wake`` write, ``open`` reads. Whoever may send to a queue may write anything, so ``open`` raises for nothing: what it cannot make sense of is
-``Unreadable``, for good, and what a newer version wrote is ``Newer``. A new kind of message or a changed body is a new version.
+``seal`` and ``wake`` write, ``open`` reads. Whoever may send to a queue may write anything, so ``open``
+raises for nothing: what it cannot make sense of is ``Unreadable``, for good, and what a newer version
+wrote is ``Newer``. A new kind of message or a changed body is a new version.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ __all__ = [
 ]
 
 VERSION = 3
-"""The newest that is read. A message is written in the oldest that has its kind, so that functions of two versions work beside each other."""
+"""The newest that is read. A message is written in the oldest that has its kind, so that functions of two
+versions work beside each other."""
 _SINCE: dict[str, int] = {Kind.PROBLEM: 2}
 LARGEST_TEXT = 1 << 20
 """Bytes of what a person may send: the default of ``limits.message_bytes``, and what SQS takes."""
@@ -57,15 +60,18 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a person sent as plain JSON: user text, which creates the root thread of its name if there is none."""
+    """What a person sent as plain JSON: user text, which creates the root thread of its name if there is
+    none.
+    """
 
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Carries nothing: the thread has something on record. ``due``: ms since the epoch, of the timer that it is for. ``again``: so many times, what it has
-    on record could not be seen to."""
+    """Carries nothing: the thread has something on record. ``due``: ms since the epoch, of the timer that it
+    is for. ``again``: so many times, what it has on record could not be seen to.
+    """
 
     thread: str
     due: int | None = None

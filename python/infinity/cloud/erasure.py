@@ -1,7 +1,9 @@
-"""What is left of a deleted conversation goes: by the agent function, which reaches everything that has something of it.
+"""What is left of a deleted conversation goes: by the agent function, which reaches everything that has
+something of it.
 
-The API marks the tree and sends an erasure to the inbox queue; the sweep sends one more for every deletion that is not over. Each step may be repeated. What the function's
-time does not suffice for is done when the message comes back.
+The API marks the tree and sends an erasure to the inbox queue; the sweep sends one more for every deletion
+that is not over. Each step may be repeated. What the function's time does not suffice for is done when the
+message comes back.
 """
 
 from __future__ import annotations

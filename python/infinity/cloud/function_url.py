@@ -1,8 +1,11 @@
-"""The adapter between Lambda Function URLs and ``infinity.api``: events (payload 2.0) become requests, responses become what Lambda sends back.
+"""The adapter between Lambda Function URLs and ``infinity.api``: events (payload 2.0) become requests,
+responses become what Lambda sends back.
 
-Called by ``cloud/handlers.py``: ``receive`` for tool servers, ``serve`` for clients. Nothing of an event may be trusted to be there or to be of the right type,
-because whoever may invoke the function directly may send anything; and whatever happens there must be a response, because Lambda would answer for a function
-that fails, in words of its own. What a request has put on record besides its message leaves before it is answered (I5).
+Called by ``cloud/handlers.py``: ``receive`` for tool servers, ``serve`` for clients. Nothing of an event
+may be trusted to be there or to be of the right type, because whoever may invoke the function directly may
+send anything; and whatever happens there must be a response, because Lambda would answer for a function
+that fails, in words of its own. What a request has put on record besides its message leaves before it is
+answered (I5).
 """
 
 from __future__ import annotations
@@ -115,7 +118,9 @@ def _check_access(host: Host, request: Request) -> None:
 
 
 async def _flush(host: Host, effects: Effects) -> None:
-    """These functions reach the inbox queue only: a timer is left to the agent, which a wake for its time makes see to it."""
+    """These functions reach the inbox queue only: a timer is left to the agent, which a wake for its time
+    makes see to it.
+    """
     for thread, cause in effects.wakes.items():
         await host.alarms.wake(thread, cause)
     for (thread, _), due_at in effects.timers.items():

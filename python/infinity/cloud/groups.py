@@ -1,8 +1,10 @@
 """What each thread has in a batch, and which of them may run beside each other.
 
-A process that ends takes down every slice that it runs, and none of them can say which one ended it. All of them are *suspects* when their messages come back:
-received before, and nothing was heard of it. A suspect has a process to itself, so that the one that ends it ends nobody else's slice, and how often that
-happened is on record before it begins (I12). The others are given back at once, for another process to take.
+A process that ends takes down every slice that it runs, and none of them can say which one ended it. All
+of them are *suspects* when their messages come back: received before, and nothing was heard of it. A
+suspect has a process to itself, so that the one that ends it ends nobody else's slice, and how often that
+happened is on record before it begins (I12). The others are given back at once, for another process to
+take.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ SILENT = (
 
 @dataclass(slots=True)
 class Group:
-    """What one thread has in a batch. ``trouble``: what is known of its earlier receives; ``None``: nothing can be known now.
+    """What one thread has in a batch. ``trouble``: what is known of its earlier receives; ``None``: nothing
+    can be known now.
 
-    ``order``: of those that came again; ``ahead``: ids of messages that stood before these and are not in the queue any more.
+    ``order``: of those that came again; ``ahead``: ids of messages that stood before these and are not in
+    the queue any more.
     """
 
     thread: str

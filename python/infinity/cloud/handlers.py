@@ -1,8 +1,10 @@
-"""Entry points of the functions: ``infinity.cloud.handlers.agent`` and its siblings, each ``(event, context)``.
+"""Entry points of the functions: ``infinity.cloud.handlers.agent`` and its siblings, each ``(event,
+context)``.
 
-A process serves one invocation after the other: its event loop and its host are made by the first and kept. What a snapshot of the process would freeze
-(ids, secrets, connections) is made after it was restored; only on Lambda, what the function imports is imported with this module, because a process that starts
-there has more CPU than one that runs.
+A process serves one invocation after the other: its event loop and its host are made by the first and
+kept. What a snapshot of the process would freeze (ids, secrets, connections) is made after it was
+restored; only on Lambda, what the function imports is imported with this module, because a process that
+starts there has more CPU than one that runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Hints: what may lag behind the database without harm, in one DynamoDB table: ids already applied, views, copies of toolsets, interrupts.
+"""Hints: what may lag behind the database without harm, in one DynamoDB table: ids already applied, views,
+copies of toolsets, interrupts.
 
 | `pk` | `sk` | further attributes |
 |---|---|---|
@@ -12,11 +13,12 @@
 | `thread#ID` | `said` | `count`, `bound`, `last`, `marks` |
 | `toolset#URL` | `toolset` | `body` or `claim` |
 
-All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers look at it. Ids that are long, or hold what no
-key may, are replaced by a digest.
+All have `expires`, in seconds since the epoch: DynamoDB deletes what has expired days late, so readers
+look at it. Ids that are long, or hold what no key may, are replaced by a digest.
 
-Nothing here is the truth. An id that is not here is not new for that (R1, I8): the database decides. An id that is here was applied, because it is written after
-the commit only; **so a database that is put back to an earlier time needs an empty table beside it**.
+Nothing here is the truth. An id that is not here is not new for that (R1, I8): the database decides. An id
+that is here was applied, because it is written after the commit only; **so a database that is put back to
+an earlier time needs an empty table beside it**.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ _VIEW = RetryPolicy(tries=4, connect=1.0, once=2.0, total=5.0)
 
 
 class Interrupt(NamedTuple):
-    """``message_id``: of the control message, which is in the inbox queue too; ``action``: ``interrupt``, ``stop`` or ``close``, with its ``argument``."""
+    """``message_id``: of the control message, which is in the inbox queue too; ``action``: ``interrupt``,
+    ``stop`` or ``close``, with its ``argument``.
+    """
 
     action: str
     message_id: str
@@ -74,8 +78,10 @@ class Interrupt(NamedTuple):
 class Trouble(NamedTuple):
     """Of a thread whose last slice did not end well. ``reason``: for people.
 
-    Receives of its messages: ``excused`` are those that were no fault of the thread (the store was away, or others went first); ``heard`` is how many there were
-    when a slice last said why it failed, so that those since have ended without a word; ``begun`` are those since in which the thread had the process to itself.
+    Receives of its messages: ``excused`` are those that were no fault of the thread (the store was away,
+    or others went first); ``heard`` is how many there were when a slice last said why it failed, so that
+    those since have ended without a word; ``begun`` are those since in which the thread had the process to
+    itself.
     """
 
     reason: str = ""
@@ -85,16 +91,18 @@ class Trouble(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Of a thread's messages that came again. ``ids``: of each, by which the queue knows it, and the database (empty: it carries nothing), in order;
-    ``waited``: so many times it has waited for dead letters."""
+    """Of a thread's messages that came again. ``ids``: of each, by which the queue knows it, and the database
+    (empty: it carries nothing), in order; ``waited``: so many times it has waited for dead letters.
+    """
 
     ids: tuple[tuple[str, str], ...] = ()
     waited: int = 0
 
 
 class Said(NamedTuple):
-    """How much people have said to a thread. ``number``: messages so far, of which ``last`` was the id of the last one; ``marks``: of some the number and the id;
-    ``bound``: how far it may count."""
+    """How much people have said to a thread. ``number``: messages so far, of which ``last`` was the id of the
+    last one; ``marks``: of some the number and the id; ``bound``: how far it may count.
+    """
 
     number: int
     bound: int
@@ -103,11 +111,18 @@ class Said(NamedTuple):
 
 
 class HintTable:
-    """``now``: ms since the epoch. ``blobs``: where bodies go that an item cannot hold; without it they are refused.
+    """The table of hints.
 
-    Hints (ids, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is lost, a read that failed found nothing. Both
-    are logged, and counted in ``lost`` by the method's name. Views are no hints: they are nowhere else. ``breaker``: the process's own; while the table gives no
-    answer, nothing waits for it.
+    Hints (ids, toolsets, interrupts, failures) raise nothing for what DynamoDB does: a write that failed is
+    lost, a read that failed found nothing. Both are logged, and counted in ``lost`` by the method's name.
+    Views are no hints: they are nowhere else.
+
+    Args:
+        aws: The client.
+        table: Name of the table.
+        now: Milliseconds since the epoch.
+        blobs: Where bodies go that an item cannot hold; without it they are refused.
+        breaker: The process's own; while the table gives no answer, nothing waits for it.
     """
 
     def __init__(
@@ -265,7 +280,8 @@ class HintTable:
             **self._expiry(INTERRUPT_SECONDS),
         }
         if argument is not None:
-            # The slice folds this copy in, and the message behind it is a repeat then: it says all that the message says.
+            # The slice folds this copy in, and the message behind it is a repeat then: it says all that the
+            # message says.
             item["argument"] = text(argument)
         await self._hint("interrupt", thread, self._table.put(_pk(thread), "interrupt", item, _HINT))
 
@@ -434,7 +450,9 @@ class HintTable:
     # -- schedules
 
     async def schedule(self, thread: str) -> int | None:
-        """When the thread's schedule wakes it, in ms since the epoch: the earliest of those to come. Lost: another one is made."""
+        """When the thread's schedule wakes it, in ms since the epoch: the earliest of those to come. Lost:
+        another one is made.
+        """
         return await self._hint("schedule", thread, self._schedule(thread))
 
     async def put_schedule(self, thread: str, due_at: int) -> None:

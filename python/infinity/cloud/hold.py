@@ -1,7 +1,8 @@
 """The messages of a batch, which the queue hides from everybody else for a minute at a time.
 
-The queue's own visibility time-out has to be longer than the function's time limit, many times over. So it is shortened when a batch begins, and prolonged
-while something of the batch runs: whatever ends the process, its messages are back within a minute, and nobody waits for the rest of an hour (I7).
+The queue's own visibility time-out has to be longer than the function's time limit, many times over. So it
+is shortened when a batch begins, and prolonged while something of the batch runs: whatever ends the
+process, its messages are back within a minute, and nobody waits for the rest of an hour (I7).
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ Record = Mapping[str, Any]
 
 
 class Hold:
-    """One batch. Nothing here raises for what SQS does: then the queue's own time-out holds the messages, or they come early, which a slice finds out."""
+    """The messages of one batch.
+
+    Nothing here raises for what SQS does: then the queue's own time-out holds the messages, or they come
+    early, which a slice finds out.
+
+    Args:
+        queue: The inbox queue.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -60,7 +68,9 @@ class Hold:
             await self._set(dict.fromkeys(self._let_go(records), seconds))
 
     async def finish(self, records: Iterable[Record]) -> None:
-        """Delete them, so that their thread goes on while others of the batch still run. The report at the end deletes what is left."""
+        """Delete them, so that their thread goes on while others of the batch still run. The report at the
+        end deletes what is left.
+        """
         async with self._one:
             try:
                 await self._queue.delete_all(self._let_go(records))
@@ -68,8 +78,8 @@ class Hold:
                 log.warning("%s", error)
 
     async def beat(self) -> None:
-        """Prolong everything that is held, every ``BEAT`` seconds, until it is cancelled; the batch runs it as
-        a task.
+        """Prolong everything that is held, every ``BEAT`` seconds, until it is cancelled; the batch runs it
+        as a task.
         """
         while True:
             await asyncio.sleep(BEAT)

@@ -80,7 +80,9 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a test or a simulator brings in place of the real thing. ``clock`` and ``ids`` as in ``infinity.abc``; ``observe`` stands in front of the feed."""
+    """What a test or a simulator brings in place of the real thing. ``clock`` and ``ids`` as in
+    ``infinity.abc``; ``observe`` stands in front of the feed.
+    """
 
     clock: Clock | None = None
     ids: Ids | None = None
@@ -92,7 +94,21 @@ class Parts:
 
 
 class Host:
-    """``alarms`` is for functions that flush the effects of a commit; the others cannot reach the queues of time."""
+    """The parts of one process, and what several functions do with them.
+
+    ``alarms`` is for functions that flush the effects of a commit; the others cannot reach the queues of
+    time. ``open_host`` makes one.
+
+    Args:
+        aws: The client of all services.
+        resources: Where everything is.
+        environment: With secrets resolved.
+        runtime: The engine.
+        store: Of this host.
+        hints: The same that the store has.
+        post_commit: The runtime's mailbox and alarm.
+        clock: The runtime's.
+    """
 
     def __init__(
         self,
@@ -289,7 +305,9 @@ class Host:
         await self._output.send([(f"problem.{thread}.{message_id}", thread, msgspec.json.encode(body))])
 
     async def end_removed(self) -> None:
-        """Once in a process: a new deployment may have other tool servers. What fails is done by the next one."""
+        """Once in a process: a new deployment may have other tool servers. What fails is done by the next
+        one.
+        """
         if self._looked:
             return
         self._looked = True
@@ -407,7 +425,8 @@ def _describe(environment: Mapping[str, str], *, calls_tools: bool) -> Described
         else Described(agent.settings, models, agent.tools, servers)
     )
     if calls_tools:
-        # As a daemon says it at its start; the other functions ask no model, and need not import a provider for this.
+        # As a daemon says it at its start; the other functions ask no model, and need not import a provider
+        # for this.
         notices = [models.notice] if models.notice else []
         for notice in notices + examine(models, described.settings, named=False):
             log.warning("%s", notice)

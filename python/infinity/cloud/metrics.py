@@ -1,7 +1,9 @@
-"""Figures of the agent function for CloudWatch: one line of its log per batch, in the embedded metric format. That takes no request and no permission.
+"""Figures of the agent function for CloudWatch: one line of its log per batch, in the embedded metric format.
+That takes no request and no permission.
 
-``counting`` begins a batch, and whatever runs in it adds to ``figures()``; ``write`` ends it. What the figures raise alarms for is here too (``FAILING``), so that
-the construct and the tests speak of the same alarm. A process that dies writes nothing: Lambda counts its error.
+``counting`` begins a batch, and whatever runs in it adds to ``figures()``; ``write`` ends it. What the
+figures raise alarms for is here too (``FAILING``), so that the construct and the tests speak of the same
+alarm. A process that dies writes nothing: Lambda counts its error.
 """
 
 from __future__ import annotations
@@ -40,14 +42,17 @@ METRICS = {
     "CommitToDone": "Milliseconds",
     "Receives": "Count",
 }
-"""Units by name. ``CommitToDone``: until everything that a commit recorded had left; ``Receives``: how often a message had come."""
+"""Units by name. ``CommitToDone``: until everything that a commit recorded had left; ``Receives``: how often
+a message had come."""
 _MOST = 100
 """Values of one metric in a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """An alarm on the sum of a metric: at least ``least`` in ``breaching`` of the last ``periods``, each of so many ``seconds``."""
+    """An alarm on the sum of a metric: at least ``least`` in ``breaching`` of the last ``periods``, each of
+    so many ``seconds``.
+    """
 
     metric: str
     least: int

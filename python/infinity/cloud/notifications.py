@@ -1,7 +1,9 @@
-"""Notifications on the output queue: replies, prompts, problems and what became of a thread; derived from what a commit wrote.
+"""Notifications on the output queue: replies, prompts, problems and what became of a thread; derived from
+what a commit wrote.
 
-Each row has the position that it has in the thread's event stream, so that it is the same however often it is derived, and a client may go on there with the
-API. At least once, keyed: within 5 minutes SQS drops what is sent again, later the consumer has to (its ``id`` is for that).
+Each row has the position that it has in the thread's event stream, so that it is the same however often it
+is derived, and a client may go on there with the API. At least once, keyed: within 5 minutes SQS drops
+what is sent again, later the consumer has to (its ``id`` is for that).
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ def _notification(
     if kind not in _PASSED_ON:
         return None
     if kind == "prompt" and data["id"] in prompts:
-        # Kept out of the event stream, which stays for good; here nobody else could show where to sign in (OAU-1).
+        # Kept out of the event stream, which stays for good; here nobody else could show where to sign in
+        # (OAU-1).
         about = msgspec.json.decode(prompts[data["id"]])
         if "auth_url" in about:
             data = {**data, "auth_url": about["auth_url"]}
@@ -118,7 +121,9 @@ def _body(delta: Delta, position: int, kind: str, data: dict[str, Any]) -> bytes
 
 
 def _shortened(data: dict[str, Any]) -> dict[str, Any]:
-    """What is too large for a message: small members as they are, the text as far as it goes. The API has all of it."""
+    """What is too large for a message: small members as they are, the text as far as it goes. The API has all
+    of it.
+    """
     kept = {name: value for name, value in data.items() if len(_encode(value)) <= _SPARE // 16}
     if isinstance(text := data.get("text"), str):
         kept["text"] = text[:_CHARACTERS]

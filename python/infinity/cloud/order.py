@@ -1,8 +1,10 @@
 """Dead letters keep their place: what its queue gave up comes before what its thread was told later (THR-1).
 
-A FIFO queue that moves a message to its dead letters goes on with the next one of the group. So whoever gets the messages of a thread again puts on record
-in which order they stand (``order`` in DynamoDB, which answers while the database is away). A batch begins with the first message of its group that is left: those
-that stand before it are through, or dead. Dead ones are kept in the database, and the slice takes them first; it waits for those that are not there yet.
+A FIFO queue that moves a message to its dead letters goes on with the next one of the group. So whoever
+gets the messages of a thread again puts on record in which order they stand (``order`` in DynamoDB, which
+answers while the database is away). A batch begins with the first message of its group that is left: those
+that stand before it are through, or dead. Dead ones are kept in the database, and the slice takes them
+first; it waits for those that are not there yet.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["await_dead", "look", "merge"]
 
 WAITS = 8
-"""Times that a thread waits for its dead letters to be kept, with rests that grow: one that never will be does not hold it up for ever.
-Each costs what waits a receive: ``Options(receives=…)`` is more than twice as many."""
+"""Times that a thread waits for its dead letters to be kept, with rests that grow: one that never will be
+does not hold it up for ever. Each costs what waits a receive: ``Options(receives=…)`` is more than twice
+as many."""
 LONGEST = 100
 """Messages of one thread whose order is known."""
 
@@ -48,7 +51,8 @@ async def look(hints: HintTable, groups: Sequence[Group]) -> None:
         group.order, group.ahead = order, tuple(message_id for _, message_id in gone if message_id)
         added = [each for each in present if each not in order.ids]
         if group.receives > 1 and added:
-            # Wakes that are gone stand for nothing, and would drive out the messages: the sweep sends one after the other.
+            # Wakes that are gone stand for nothing, and would drive out the messages: the sweep sends one
+            # after the other.
             ids = (*(each for each in gone if each[1]), *left, *added)[-LONGEST:]
             group.order = changed[group.thread] = order._replace(ids=ids)
     if changed:
@@ -108,6 +112,7 @@ def merge(
     Returns:
         All of them: dead letters first, then early, inbox, late.
     """
-    # With all that the inbox has before the last one: of many the order is not known any more, and it has them in order.
+    # With all that the inbox has before the last one: of many the order is not known any more, and it has
+    # them in order.
     dead = max((place for place, message in enumerate(inbox, 1) if message.id in group.ahead), default=0)
     return [*inbox[:dead], *early, *inbox[dead:], *late]

@@ -1,4 +1,6 @@
-"""From the delay queue to the inbox queue: a FIFO queue cannot delay a single message, so that short waits take this way."""
+"""From the delay queue to the inbox queue: a FIFO queue cannot delay a single message, so that short waits
+take this way.
+"""
 
 from __future__ import annotations
 

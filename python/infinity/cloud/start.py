@@ -1,7 +1,8 @@
-"""The start of a function's process: what it opens may be away for a moment, and the messages of its first batch must not wait for it (I7).
+"""The start of a function's process: what it opens may be away for a moment, and the messages of its first
+batch must not wait for it (I7).
 
-``open_patiently`` tries again within the start. What fails all the same is a failure of that batch, as it would be in a process that is
-warm: ``turn_away`` gives its messages back after a rest that grows.
+``open_patiently`` tries again within the start. What fails all the same is a failure of that batch, as it
+would be in a process that is warm: ``turn_away`` gives its messages back after a rest that grows.
 """
 
 from __future__ import annotations

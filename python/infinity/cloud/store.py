@@ -1,7 +1,9 @@
-"""The cloud host's store: PostgreSQL for what is true, the inbox queue as the way in, DynamoDB for what may lag behind.
+"""The cloud host's store: PostgreSQL for what is true, the inbox queue as the way in, DynamoDB for what may
+lag behind.
 
-``accept`` puts a message into the inbox queue instead of a table: SQS has it durably before the sender hears of it (I2), and keeps it until the commit that
-consumes it. Messages that a commit or a timer causes are rows of that very transaction, as everywhere (I6).
+``accept`` puts a message into the inbox queue instead of a table: SQS has it durably before the sender
+hears of it (I2), and keeps it until the commit that consumes it. Messages that a commit or a timer causes
+are rows of that very transaction, as everywhere (I6).
 """
 
 from __future__ import annotations
@@ -42,8 +44,16 @@ OUTPUT = "output"
 
 
 class CloudStore(PostgresStore):
-    """``blobs``: where messages go that the queue cannot take whole; ``output``: absent where nobody listens to replies; ``most``: messages of people that
-    one thread may have queued."""
+    """The store of the cloud host.
+
+    Args:
+        transactions: On the database.
+        queue: The inbox queue.
+        hints: What may lag behind.
+        blobs: Where messages go that the queue cannot take whole; without it they are refused.
+        output: Derives replies; absent where nobody listens to them.
+        most: Messages of people that one thread may have queued; ``None`` is without a limit.
+    """
 
     def __init__(
         self,
@@ -110,7 +120,9 @@ class CloudStore(PostgresStore):
         return given_print is None or await self._hints.claim_key(message.thread, message.id, given_print)
 
     async def _hurry(self, message: Message) -> None:
-        """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the slice looks."""
+        """What is to end a completion that runs now cannot wait behind it in the queue: a copy is where the
+        slice looks.
+        """
         if message.kind != Kind.CONTROL:
             return
         action = decode(message.kind, message.body)
@@ -251,7 +263,9 @@ class CloudStore(PostgresStore):
         return await self._look(queues.overdue, since, after, most)
 
     async def sweep_place(self) -> str:
-        """The last thread that was woken by a sweep whose time was over; empty if the last one had time for all."""
+        """The last thread that was woken by a sweep whose time was over; empty if the last one had time for
+        all.
+        """
         return await self._look(facts.sweep_place)
 
     async def put_sweep_place(self, thread: str) -> None:

@@ -1,5 +1,7 @@
-"""The net under everything: threads that should have been woken and were not (a message that ended among the dead letters, a schedule that was deleted); deletions
-that are not over; closed conversations whose time has come."""
+"""The net under everything: threads that should have been woken and were not (a message that ended among the
+dead letters, a schedule that was deleted); deletions that are not over; closed conversations whose time
+has come.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ __all__ = ["wake_overdue"]
 log = logging.getLogger("infinity.cloud")
 
 GRACE_MS = 5 * 60_000
-"""Milliseconds that a wake may be late without being taken for lost: schedules are exact to a minute, and queues may be long."""
+"""Milliseconds that a wake may be late without being taken for lost: schedules are exact to a minute, and
+queues may be long."""
 ENOUGH = 5.0
 DAY_MS = 86_400_000
 PAGE = 500
@@ -90,7 +93,9 @@ async def _wake(host: Host, remaining: Callable[[], float]) -> tuple[int, int]:
 
 
 async def _erase(host: Host) -> int:
-    """Conversations that were closed for longer than ``retention.closed_days`` are deleted; whatever is deleted and not removed yet is seen to again."""
+    """Conversations that were closed for longer than ``retention.closed_days`` are deleted; whatever is
+    deleted and not removed yet is seen to again.
+    """
     days = host.runtime.settings.retention.closed_days
     if days:
         before = host.now() - int(days * DAY_MS)

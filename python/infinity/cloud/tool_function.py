@@ -1,12 +1,14 @@
 """A toolset on AWS Lambda, behind a Function URL: what ``Toolset.lambda_handler`` makes.
 
-A Lambda function cannot answer first and work later, so it acknowledges and invokes itself asynchronously (``InvocationType=Event``): the
-invocation is in Lambda's durable queue before the caller hears 200 (SRV-1). The second invocation runs the function and delivers
-its result; what cannot be delivered goes through the queue once more, without the function, and is retried by Lambda.
+A Lambda function cannot answer first and work later, so it acknowledges and invokes itself asynchronously
+(``InvocationType=Event``): the invocation is in Lambda's durable queue before the caller hears 200
+(SRV-1). The second invocation runs the function and delivers its result; what cannot be delivered goes
+through the queue once more, without the function, and is retried by Lambda.
 
-The function has no state of its own: no subscriptions and no questions. Lambda delivers an event at least once; with ``table``, a DynamoDB
-table with the string key ``call``, each call runs once (SRV-6), a call that is cancelled before it begins does not run (SRV-5), and one that
-Lambda cut off is answered or, where it may be repeated, run again when Lambda delivers its event once more (SRV-2).
+The function has no state of its own: no subscriptions and no questions. Lambda delivers an event at least
+once; with ``table``, a DynamoDB table with the string key ``call``, each call runs once (SRV-6), a call
+that is cancelled before it begins does not run (SRV-5), and one that Lambda cut off is answered or, where
+it may be repeated, run again when Lambda delivers its event once more (SRV-2).
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ MARGIN_SECONDS = 10.0
 LATEST_SECONDS = 2.0
 KEEP_SECONDS = 7 * 24 * 3600
 RETRY_SECONDS = 45.0
-"""Lambda delivers an event again a minute after its function failed; a call that was heard of since then is one that runs, and the event a copy."""
+"""Lambda delivers an event again a minute after its function failed; a call that was heard of since then is
+one that runs, and the event a copy."""
 BEAT_SECONDS = 15.0
 """Between two signs of a call that it still runs."""
 MAX_EVENT = 1_000_000
@@ -224,7 +227,9 @@ class _Invoked:
         await self._note(invocation.key, "done")
 
     async def _live(self, key: Key, over: asyncio.Event) -> None:
-        """While a call runs, it is on record that it does: otherwise a copy of its event would tell that it was cut off."""
+        """While a call runs, it is on record that it does: otherwise a copy of its event would tell that it
+        was cut off.
+        """
         while self._handler.table is not None and not over.is_set():
             try:
                 async with asyncio.timeout(BEAT_SECONDS):
@@ -367,7 +372,9 @@ class _Backend:
 
 
 def _request(event: Mapping[str, Any]) -> Request:
-    """A Function URL's event, payload version 2.0. Whoever may invoke the function may send anything: what is not of its type is not there."""
+    """A Function URL's event, payload version 2.0. Whoever may invoke the function may send anything: what is
+    not of its type is not there.
+    """
     context = _table(event.get("requestContext"))
     http = _table(context.get("http"))
     given = _table(event.get("headers")).items()

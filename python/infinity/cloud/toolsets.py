@@ -82,7 +82,15 @@ def _missing(name: str, config: ToolsetConfig, environment: Mapping[str, str]) -
 
 
 class CloudToolsets(Toolsets):
-    """A copy is read when a server cannot be reached, and written when what it offers is new (DISC-6)."""
+    """Discovery with copies that outlive the process.
+
+    A copy is read when a server cannot be reached, and written when what it offers is new (DISC-6).
+
+    Args:
+        servers: As configured.
+        hints: Where copies are kept.
+        aws: Signs requests to servers behind IAM.
+    """
 
     def __init__(self, servers: Sequence[Server], hints: HintTable, aws: Aws) -> None:
         super().__init__(servers, signer=aws)

@@ -1,1 +1,3 @@
-"""``infinity.toml``: ``schema`` says what it may say, ``reading`` makes a ``Config`` of a file and the environment. The same for every host."""
+"""``infinity.toml``: ``schema`` says what it may say, ``reading`` makes a ``Config`` of a file and the
+environment. The same for every host.
+"""

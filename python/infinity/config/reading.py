@@ -1,8 +1,10 @@
-"""Reads ``infinity.toml`` and the environment into a ``Config``; every error names the file, the line, the key and what to write.
+"""Reads ``infinity.toml`` and the environment into a ``Config``; every error names the file, the line, the
+key and what to write.
 
-Environment: ``INFINITY_<SECTION>_<KEY>`` overrides a key of the sections daemon, agent, limits, timeouts, retries, policy and log
-(``INFINITY_DAEMON_PORT=8080``), ``INFINITY_MODEL`` the default model. ``INFINITY_TOOLSETS_<NAME>`` is a whole ``[toolsets.name]`` as an inline
-table: ``{ url = "https://tools.example" }``, for addresses that are known only where the agent is deployed.
+Environment: ``INFINITY_<SECTION>_<KEY>`` overrides a key of the sections daemon, agent, limits, timeouts,
+retries, policy and log (``INFINITY_DAEMON_PORT=8080``), ``INFINITY_MODEL`` the default model.
+``INFINITY_TOOLSETS_<NAME>`` is a whole ``[toolsets.name]`` as an inline table: ``{ url =
+"https://tools.example" }``, for addresses that are known only where the agent is deployed.
 """
 
 from __future__ import annotations

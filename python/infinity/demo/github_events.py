@@ -1,4 +1,6 @@
-"""Real webhook bodies, and GitHub's side of delivering one: headers, and the signature that a receiver checks (S8)."""
+"""Real webhook bodies, and GitHub's side of delivering one: headers, and the signature that a receiver checks
+(S8).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A tool server that turns GitHub's webhooks into events of subscriptions. It takes real ones: same bodies, same signatures."""
+"""A tool server that turns GitHub's webhooks into events of subscriptions. It takes real ones: same bodies,
+same signatures.
+"""
 
 from __future__ import annotations
 

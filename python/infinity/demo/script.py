@@ -1,4 +1,6 @@
-"""What the demo's model says. It decides from the conversation alone, so a restart in the middle changes nothing for it."""
+"""What the demo's model says. It decides from the conversation alone, so a restart in the middle changes
+nothing for it.
+"""
 
 from __future__ import annotations
 

@@ -155,7 +155,9 @@ class Story:
         self.repository.until("invoked", self.patience)
 
     def rest(self) -> None:
-        """A call is open and a test suite is running. Meanwhile the daemon does nothing, as the kernel sees it (I9)."""
+        """A call is open and a test suite is running. Meanwhile the daemon does nothing, as the kernel sees
+        it (I9).
+        """
         before = self._settled()
         time.sleep(MEASURE)
         after = Rest.of(self.daemon.pid)
@@ -170,7 +172,9 @@ class Story:
         )
 
     def _settled(self) -> Rest | None:
-        """Once the daemon has nothing to do any more: acknowledgements and the last commit have their time, however slow the machine."""
+        """Once the daemon has nothing to do any more: acknowledgements and the last commit have their time,
+        however slow the machine.
+        """
         before = Rest.of(self.daemon.pid)
         for _ in range(SETTLE_TRIES):
             time.sleep(SETTLE)
@@ -181,7 +185,9 @@ class Story:
         return before
 
     def chat(self) -> None:
-        """Talking while a tool runs: the agent answers, the tool goes on (L4). Sent twice, it counts once (I3)."""
+        """Talking while a tool runs: the agent answers, the tool goes on (L4). Sent twice, it counts once
+        (I3).
+        """
         turns = _turns(self.watcher.entries)
         key = self.say(CHAT)
         self.until(lambda entries: _turns(entries) > turns, "the agent's answer")

@@ -14,7 +14,9 @@ EVENT_TOOL = "receive_event__injected"
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """``said``: ids of accepted user messages with their text; ``results``, ``events``: ids of accepted callbacks, one for each delivery."""
+    """``said``: ids of accepted user messages with their text; ``results``, ``events``: ids of accepted
+    callbacks, one for each delivery.
+    """
 
     said: list[tuple[str, str]]
     results: list[str]

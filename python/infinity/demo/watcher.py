@@ -111,7 +111,9 @@ class Watcher:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Lines end in ``\\n`` alone; httpx's own also end at U+2028 and its like, which are part of what somebody said."""
+    """Lines end in ``\\n`` alone; httpx's own also end at U+2028 and its like, which are part of what
+    somebody said.
+    """
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")

@@ -1,6 +1,8 @@
-"""The wire from the tool servers to the daemon: callbacks pass through here, are counted, and sometimes are sent again.
+"""The wire from the tool servers to the daemon: callbacks pass through here, are counted, and sometimes are
+sent again.
 
-It is the daemon's ``public_url``. While the daemon is down it answers 502, as any proxy would, and the senders try again.
+It is the daemon's ``public_url``. While the daemon is down it answers 502, as any proxy would, and the
+senders try again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ REPEATS = 2
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One callback that was posted to the daemon. ``id``: its call, or of an event its own; ``status`` 0: nobody answered."""
+    """One callback that was posted to the daemon. ``id``: its call, or of an event its own; ``status`` 0:
+    nobody answered.
+    """
 
     type: str
     id: str

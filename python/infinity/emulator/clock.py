@@ -18,7 +18,9 @@ __all__ = ["Alarm", "Clock", "Timeline", "WallClock"]
 
 
 class Clock(Protocol):
-    """What the stand-ins need of a clock; ``infinity.abc.Clock`` and ``infinity.testing.VirtualClock`` have it."""
+    """What the stand-ins need of a clock; ``infinity.abc.Clock`` and ``infinity.testing.VirtualClock`` have
+    it.
+    """
 
     def now(self) -> int:
         """Milliseconds since the Unix epoch."""

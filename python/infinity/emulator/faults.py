@@ -5,8 +5,9 @@
     ...
     rule.remove()
 
-A fault stands around an operation: it may refuse before the operation's effect, cut the connection after it, or wait. Waiting is by the
-emulator's clock. A rule with ``times`` is spent after that many; the first rule that matches is the one that acts.
+A fault stands around an operation: it may refuse before the operation's effect, cut the connection after
+it, or wait. Waiting is by the emulator's clock. A rule with ``times`` is spent after that many; the first
+rule that matches is the one that acts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ __all__ = ["Attempt", "Fault", "Faults", "Gate", "Rule", "broken", "refused", "r
 
 @dataclass(frozen=True)
 class Attempt:
-    """One call that a fault may spoil. ``act`` does what was asked; ``request`` is ``None`` where AWS calls itself (a schedule that fires)."""
+    """One call that a fault may spoil. ``act`` does what was asked; ``request`` is ``None`` where AWS calls
+    itself (a schedule that fires).
+    """
 
     service: Service
     operation: str

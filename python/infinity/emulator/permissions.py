@@ -1,7 +1,8 @@
 """What each caller may do: statements of IAM policies, evaluated as IAM does for one account.
 
-A request is allowed if a statement names its action, each of its resources, and conditions that hold; there is no "Deny" here. The emulator's own key may do
-everything. So a deployment's policies are tested by what the functions do, and not by what somebody remembered to list.
+A request is allowed if a statement names its action, each of its resources, and conditions that hold;
+there is no "Deny" here. The emulator's own key may do everything. So a deployment's policies are tested by
+what the functions do, and not by what somebody remembered to list.
 """
 
 from __future__ import annotations

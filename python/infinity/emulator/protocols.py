@@ -1,7 +1,9 @@
-"""How services of AWS are spoken to: which operation a request names, and how results and refusals are written.
+"""How services of AWS are spoken to: which operation a request names, and how results and refusals are
+written.
 
-A service is a set of operations; a protocol turns requests into calls of them. Refusals before a service is asked (a missing or wrong
-signature) are written in its protocol too, under the names that it uses for them.
+A service is a set of operations; a protocol turns requests into calls of them. Refusals before a service
+is asked (a missing or wrong signature) are written in its protocol too, under the names that it uses for
+them.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ def _spread(schedule: Schedule) -> int:
 class Scheduler(RestJsonService):
     """``lateness`` says how many ms after its time a schedule fires, less than 60,000.
 
-    The documentation does not say what becomes of a one-time schedule whose time is past when it is created. Here it is taken and does not
-    fire (``missed`` counts those), or with ``refuses_past`` it is refused: whoever creates one late can count on neither.
+    The documentation does not say what becomes of a one-time schedule whose time is past when it is
+    created. Here it is taken and does not fire (``missed`` counts those), or with ``refuses_past`` it is
+    refused: whoever creates one late can count on neither.
     """
 
     name = "scheduler"

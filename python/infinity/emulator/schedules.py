@@ -29,7 +29,9 @@ _TOKEN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 @dataclass
 class Schedule:
-    """``given`` is the request that made it; ``due_at`` in ms. ``fired``: it has invoked its target, or missed its time."""
+    """``given`` is the request that made it; ``due_at`` in ms. ``fired``: it has invoked its target, or
+    missed its time.
+    """
 
     name: str
     group: str

@@ -1,7 +1,8 @@
-"""One HTTP server on loopback that is all of AWS: it checks signatures, finds the service and the operation, and counts.
+"""One HTTP server on loopback that is all of AWS: it checks signatures, finds the service and the operation,
+and counts.
 
-The service is the one in the signature's scope, as every request of an SDK has it; what is not signed is refused in the protocol of
-the service that it seems to be meant for.
+The service is the one in the signature's scope, as every request of an SDK has it; what is not signed is
+refused in the protocol of the service that it seems to be meant for.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Signature Version 4, the checking side. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
+"""Signature Version 4, the checking side.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 
-The whole signature is worked out anew from what arrived, so a client whose signing is wrong in any part is refused, as AWS refuses it.
+The whole signature is worked out anew from what arrived, so a client whose signing is wrong in any part is
+refused, as AWS refuses it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""What an emulator holds, as one JSON document: for ``infinity cloud local``, whose deployment outlives its process.
+"""What an emulator holds, as one JSON document: for ``infinity cloud local``, whose deployment outlives its
+process.
 
-Not the functions: they are set up anew. What was in flight when the document was made is visible again at once, because nobody has it any more.
+Not the functions: they are set up anew. What was in flight when the document was made is visible again at
+once, because nobody has it any more.
 """
 
 from __future__ import annotations

@@ -195,7 +195,9 @@ class Emulator:
         await self.close()
 
     def tell(self) -> None:
-        """Let those who wait in ``until`` look again; for what happens beside the emulator, such as in a handler."""
+        """Let those who wait in ``until`` look again; for what happens beside the emulator, such as in a
+        handler.
+        """
         # One task is enough for any number of changes: those who wait look at everything.
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._notify())

@@ -1,4 +1,6 @@
-"""``python -m infinity.mcp --port PORT --state FILE``: the bridge as the daemon runs it, its specification in the environment."""
+"""``python -m infinity.mcp --port PORT --state FILE``: the bridge as the daemon runs it, its specification in
+the environment.
+"""
 
 from __future__ import annotations
 

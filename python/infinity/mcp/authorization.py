@@ -45,7 +45,9 @@ class AccessNeeded(Exception):
 
 
 class Kept(msgspec.Struct, omit_defaults=True):
-    """What is kept of one user: JSON documents of the SDK's models, and when the access ends (seconds since 1970)."""
+    """What is kept of one user: JSON documents of the SDK's models, and when the access ends (seconds since
+    1970).
+    """
 
     client: str | None = None
     tokens: str | None = None
@@ -138,7 +140,9 @@ async def _show(running: RunningCall, auth_url: str) -> None:
 
 
 class _Provider(OAuthClientProvider):
-    """The SDK's flow, with a memory that outlasts the process: tokens alone cannot be refreshed, it must be known where and until when."""
+    """The SDK's flow, with a memory that outlasts the process: tokens alone cannot be refreshed, it must be
+    known where and until when.
+    """
 
     def __init__(
         self, server_url: str, authorization: Authorization, ledger: Ledger, user: str, unhurried: Unhurried
@@ -156,7 +160,9 @@ class _Provider(OAuthClientProvider):
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        """The SDK's flow only where access is wanting: it lets one request at a time through, and a call may take days."""
+        """The SDK's flow only where access is wanting: it lets one request at a time through, and a call may
+        take days.
+        """
         # The SDK's flow holds its lock until the response is there. A long call would keep every other
         # request of this user waiting, so the flow is entered only where it has something to do (B1).
         async with self.context.lock:
@@ -229,7 +235,9 @@ class _Provider(OAuthClientProvider):
         await self._ledger.keep_grant(self._user, msgspec.json.encode(kept))
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
-        """The registration that the user's grant belongs to; else everybody's, if browsers can come back to it."""
+        """The registration that the user's grant belongs to; else everybody's, if browsers can come back to
+        it.
+        """
         own = (await self._kept()).client
         if own is not None:
             return OAuthClientInformationFull.model_validate_json(own)

@@ -202,7 +202,9 @@ class Bridge:
         return bool(annotations.get("readOnly") or annotations.get("idempotent"))
 
     async def _as_task(self, operation: str, client: Client) -> bool:
-        """Where a task is what the tool demands, or outlasts the connection, which it does not at the end of a pipe."""
+        """Where a task is what the tool demands, or outlasts the connection, which it does not at the end of
+        a pipe.
+        """
         if not knows_tasks(client):
             return False
         support = (await self.catalogue.known()).tasks.get(operation)

@@ -30,7 +30,8 @@ from .specification import ServerSpecification
 log = logging.getLogger("infinity.mcp")
 
 START_PATIENCE = 4.0
-"""Seconds for which a conversation that begins is held up by a server that starts; a runtime's discovery waits little longer (B1)."""
+"""Seconds for which a conversation that begins is held up by a server that starts; a runtime's discovery
+waits little longer (B1)."""
 LIST_PATIENCE = 1.5
 """The same for one that is slow to list its tools again; the last list does instead."""
 BETWEEN_LISTS = 2.0
@@ -40,7 +41,9 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the server offers. ``entries``: as the manifest lists them; ``tasks``: which of its tools can be tasks (2025-11-25), and how."""
+    """What the server offers. ``entries``: as the manifest lists them; ``tasks``: which of its tools can be
+    tasks (2025-11-25), and how.
+    """
 
     entries: Sequence[dict[str, Any]] = ()
     description: str = ""
@@ -57,7 +60,9 @@ class _Found(NamedTuple):
 
 
 async def _look(client: Client) -> _Found:
-    """All in one session: the one that the tools were listed in may be another than the one that was there before."""
+    """All in one session: the one that the tools were listed in may be another than the one that was there
+    before.
+    """
     info = client.server_info
     about = client.instructions or (info.description if info else None) or ""
     return _Found(await list_tools(client), client.server_capabilities.resources is not None, about)
@@ -138,7 +143,9 @@ class Catalogue:
     # -- one list
 
     def _begin(self) -> asyncio.Task[None]:
-        """The list that is being fetched. One that has ended is of the past, whether anybody waited for it or not."""
+        """The list that is being fetched. One that has ended is of the past, whether anybody waited for it or
+        not.
+        """
         # Shared, and not cancelled with whoever began it: a caller that lost patience leaves the fetch to the
         # next one.
         if self._listing is None or self._listing.done():

@@ -1,7 +1,8 @@
-"""The connection to the MCP server: a session made when somebody needs it, and made anew after it was lost, with back-off.
+"""The connection to the MCP server: a session made when somebody needs it, and made anew after it was lost,
+with back-off.
 
-Nobody waits for a server longer than its ``start_timeout``, and nobody at all while it rests after a failure (B1). A server that is not
-needed is not tried again (I9).
+Nobody waits for a server longer than its ``start_timeout``, and nobody at all while it rests after a
+failure (B1). A server that is not needed is not tried again (I9).
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ class Connection:
                     raise
                 if self._web is None or session.in_flight == 1:
                     self.discard(session)
-                # Otherwise a stream has ended, each request over HTTP having its own; that says nothing about the others.
+                # Otherwise a stream has ended, each request over HTTP having its own; that says nothing about
+                # the others.
                 closed = error
         if self._web is None and session in self._tasks:
             # How the process ended is about to be known.
@@ -222,7 +224,9 @@ class Connection:
     async def _run(
         self, session: Session, before: Sequence[asyncio.Task[None]], settled: asyncio.Future[None]
     ) -> None:
-        """``before``: processes that have to be gone first. ``settled``: the future of those who wait for this session."""
+        """``before``: processes that have to be gone first. ``settled``: the future of those who wait for
+        this session.
+        """
         began = asyncio.get_running_loop().time()
 
         def ready() -> None:

@@ -104,7 +104,9 @@ def _size(data: str) -> int:
 
 
 def _says(items: list[str | Image], structured: Any) -> bool:
-    """Whether the texts say the same as the structured content; servers are asked to send both, and the model needs one."""
+    """Whether the texts say the same as the structured content; servers are asked to send both, and the model
+    needs one.
+    """
     texts = [item for item in items if isinstance(item, str)]
     values = [_parsed(text) for text in texts]
     # Where there is one value, SDKs and servers wrap it, in "result" or a name of their own.

@@ -71,7 +71,8 @@ async def begin(
     params = CallToolRequestParams(name=name, arguments=arguments, task=TaskMetadata(ttl=KEEP_SECONDS * 1000))
     data = CallToolRequest(params=params).model_dump(by_alias=True, mode="json", exclude_none=True)
     options: CallOptions = {"on_progress": running.progress}
-    # Below the session's ``send_request``, which takes nothing but a tool's result for an answer to this method.
+    # Below the session's ``send_request``, which takes nothing but a tool's result for an answer to this
+    # method.
     session._stamp(data, options)
     answer = _created.validate_python(
         await session._dispatcher.send_raw_request(data["method"], data["params"], options), by_name=False
@@ -96,7 +97,9 @@ class EarlyTask:
         return None if state.poll_interval is None else state.poll_interval / 1000
 
     async def answer(self, state: GetTaskResult) -> None:
-        """The questions come while the result is waited for; that it takes long must not keep the asking from going on."""
+        """The questions come while the result is waited for; that it takes long must not keep the asking from
+        going on.
+        """
         if self._fetching is None:
             self._fetching = shared(self._fetch(), f"result of task {self._task}")
         elif self._fetching.done():

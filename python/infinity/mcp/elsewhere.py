@@ -1,8 +1,8 @@
 """Requests to other origins than the configured one: where a server says that people sign in (S15).
 
-The addresses come from the server, and the bridge stands inside the user's network. So they are https, or on loopback for a server that is
-itself there, and no name may lead to an address that is not public. The connection is made to the address that was looked at, not to one
-that the name has a moment later.
+The addresses come from the server, and the bridge stands inside the user's network. So they are https, or
+on loopback for a server that is itself there, and no name may lead to an address that is not public. The
+connection is made to the address that was looked at, not to one that the name has a moment later.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Which calls were sent to the MCP server, and as which task they go on there: what decides after a crash whether a call may be sent again.
+"""Which calls were sent to the MCP server, and as which task they go on there: what decides after a crash
+whether a call may be sent again.
 
-One SQLite file (WAL, synchronous=FULL) behind one thread. Rows age out; that a call has ended is the kit's to remember. What users granted is kept here too.
+One SQLite file (WAL, synchronous=FULL) behind one thread. Rows age out; that a call has ended is the kit's
+to remember. What users granted is kept here too.
 """
 
 from __future__ import annotations

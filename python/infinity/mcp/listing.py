@@ -133,7 +133,9 @@ def _description(tool: Tool) -> str:
 
 
 def _annotations(tool: Tool) -> dict[str, Any]:
-    """Only what the server says itself: MCP's own default, that every tool is destructive, would ask the user about each one."""
+    """Only what the server says itself: MCP's own default, that every tool is destructive, would ask the user
+    about each one.
+    """
     hints = tool.annotations
     if hints is None:
         return {}

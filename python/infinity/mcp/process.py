@@ -1,7 +1,8 @@
 """An MCP server as a process of ours, spoken to over its standard input and output: one line, one message.
 
-Ours and not the SDK's, because operators and models are to hear how a server ended, because what it prints by mistake must not end up in a
-log (S9), and because it has to be gone within the time that the daemon gives the bridge.
+Ours and not the SDK's, because operators and models are to hear how a server ended, because what it prints
+by mistake must not end up in a log (S9), and because it has to be gone within the time that the daemon
+gives the bridge.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ log = logging.getLogger("infinity.mcp")
 
 LONGEST_LINE = 32 << 20
 UNWRITTEN = 64
-"""Messages that may wait for a server that does not read; without any, a call that is given up would have to wait for its notice to be written."""
+"""Messages that may wait for a server that does not read; without any, a call that is given up would have to
+wait for its notice to be written."""
 MOST_GLUED = 64
 """Places in a stray line that are tried for an answer."""
 PATIENCE = (1.0, 0.7)

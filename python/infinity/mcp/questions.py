@@ -1,7 +1,8 @@
 """What an MCP server asks the user (elicitation), put as choices: the one way in which RAP asks (CHO-1).
 
-A form of yes-or-no and pick-one fields becomes one question per field. Text and numbers cannot be asked this way: a field that has a default
-or may be left out is left to it, any other makes the answer a refusal, of which the model is told, so that it can ask in words.
+A form of yes-or-no and pick-one fields becomes one question per field. Text and numbers cannot be asked
+this way: a field that has a default or may be left out is left to it, any other makes the answer a
+refusal, of which the model is told, so that it can ask in words.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What one MCP server is: how it is reached and how it is offered. The daemon passes it on as JSON, in the environment: it may hold secrets."""
+"""What one MCP server is: how it is reached and how it is offered. The daemon passes it on as JSON, in the
+environment: it may hold secrets.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class ServerSpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     start_timeout: float = 30.0
     """For starting, connecting and the first list of tools."""
     call_timeout: float = 600.0
-    """For one call, counted anew with each sign of progress; the time in which a person is asked does not count."""
+    """For one call, counted anew with each sign of progress; the time in which a person is asked does not
+    count."""
     redirect_url: str | None = None
     """Where a browser reaches this bridge after granting access, if not on this machine."""
 

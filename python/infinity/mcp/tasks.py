@@ -1,7 +1,8 @@
 """MCP tasks: the server answers a call with a handle, and is asked now and then whether it is done.
 
-The agent sleeps meanwhile. The handle is on record, so that the asking goes on after a restart of the bridge. Here: the extension
-``io.modelcontextprotocol/tasks`` of 2026-07-28; ``early_tasks`` has those of 2025-11-25.
+The agent sleeps meanwhile. The handle is on record, so that the asking goes on after a restart of the
+bridge. Here: the extension ``io.modelcontextprotocol/tasks`` of 2026-07-28; ``early_tasks`` has those of
+2025-11-25.
 """
 
 from __future__ import annotations

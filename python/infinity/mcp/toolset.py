@@ -1,4 +1,6 @@
-"""The kit's toolset, filled by an MCP server: the tools are not known beforehand, and their schemas are its own."""
+"""The kit's toolset, filled by an MCP server: the tools are not known beforehand, and their schemas are its
+own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from .bridge import Bridge
 
 
 class BridgedToolset(Toolset):
-    """Every operation is the MCP server's to judge: an invocation may come before its tools are known, after a restart above all."""
+    """Every operation is the MCP server's to judge: an invocation may come before its tools are known, after
+    a restart above all.
+    """
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__(bridge.specification.name)
@@ -48,7 +52,8 @@ class _Operations(dict[str, Operation]):
         async def invoke(arguments: dict[str, Any], call: Call) -> Result:
             return await bridge.call(name, arguments, call)
 
-        # To the kit, that is: it begins interrupted calls again, the bridge knows which were sent; and RunningCall minds the time.
+        # To the kit, that is: it begins interrupted calls again, the bridge knows which were sent; and
+        # RunningCall minds the time.
         return Operation(
             name=name,
             description="",
@@ -62,7 +67,9 @@ class _Operations(dict[str, Operation]):
 
 
 class _Passing(Signature):
-    """Arguments as they came: the runtime has checked them against the server's own schema, and the server will again (INV-2)."""
+    """Arguments as they came: the runtime has checked them against the server's own schema, and the server
+    will again (INV-2).
+    """
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return {"arguments": dict(arguments)}

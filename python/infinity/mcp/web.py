@@ -39,10 +39,12 @@ last_try: ContextVar[bool] = ContextVar("mcp_last_try", default=False)
 
 
 class _Network(httpx2.AsyncHTTPTransport):
-    """A notice that the server does not take in time is given up as if it had; a call waits for its answer as long as it has patience.
+    """A notice that the server does not take in time is given up as if it had; a call waits for its answer as
+    long as it has patience.
 
-    That a session is lost is said by the status of an answer to a request that named it. Servers put all kinds of bodies beside it, which
-    the SDK would take for the answer; here it becomes the error ``SESSION_LOST``.
+    That a session is lost is said by the status of an answer to a request that named it. Servers put all
+    kinds of bodies beside it, which the SDK would take for the answer; here it becomes the error
+    ``SESSION_LOST``.
     """
 
     def __init__(self, url: str) -> None:
@@ -77,7 +79,9 @@ class _Network(httpx2.AsyncHTTPTransport):
 
 
 async def _is_lost(response: httpx2.Response, request_id: Any) -> bool:
-    """Whether the server has forgotten the session: 404, of older servers 400, unless the body answers this very request."""
+    """Whether the server has forgotten the session: 404, of older servers 400, unless the body answers this
+    very request.
+    """
     if response.status_code == 400 and last_try.get():
         return False  # in a new session, too: it is the request that is wrong
     try:
@@ -115,7 +119,8 @@ class WebServer:
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Any]:
-        # Answers may take as long as the call may: RunningCall minds the time. A dead connection is told by the system.
+        # Answers may take as long as the call may: RunningCall minds the time. A dead connection is told by
+        # the system.
         timeout = httpx2.Timeout(WRITE_SECONDS, connect=CONNECT_SECONDS, read=None)
         network = _Network(self._url)
         note: Callable[[httpx2.Response], Any] = self._note
@@ -145,7 +150,9 @@ class WebServer:
 
 
 def _message(request: httpx2.Request) -> dict[str, Any] | None:
-    """The JSON-RPC request or notice in it. What the body is not of is left alone: the OAuth flow's forms, streams."""
+    """The JSON-RPC request or notice in it. What the body is not of is left alone: the OAuth flow's forms,
+    streams.
+    """
     if request.method != "POST" or not request.headers.get("content-type", "").startswith("application/json"):
         return None
     try:

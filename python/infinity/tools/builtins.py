@@ -105,7 +105,9 @@ ROOT_STAYS_OPEN = (
 
 
 async def _close_thread(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
-    """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole tree (G4)."""
+    """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole
+    tree (G4).
+    """
     if context.thread.parent is None:
         raise BuiltinError(ROOT_STAYS_OPEN)
     context.close(arguments.get("report"))

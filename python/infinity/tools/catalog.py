@@ -1,6 +1,8 @@
-"""The catalog: everything one thread tree is offered, merged from built-ins, tool servers and functions of this process.
+"""The catalog: everything one thread tree is offered, merged from built-ins, tool servers and functions of
+this process.
 
-Made once per root thread and kept under the tree's name, so that all its threads and slices send the same bytes (DISC-5, G4).
+Made once per root thread and kept under the tree's name, so that all its threads and slices send the same
+bytes (DISC-5, G4).
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ class TreeCatalog:
         return list(self._offers)
 
     def _made(self, definition: ToolDefinition, name: str) -> tuple[Offer, dict[str, Any]] | None:
-        """The tool as it is called and as the model is told of it. One that cannot be offered is left out, with a problem on record (B13)."""
+        """The tool as it is called and as the model is told of it. One that cannot be offered is left out,
+        with a problem on record (B13).
+        """
         try:
             rendered = render(definition.input_schema)
             offer = _offer(name, definition, rendered.names)
@@ -260,7 +264,9 @@ class TreeCatalogs:
             self._completing = spawn(self._complete(), "tools of servers that start")
 
     async def _complete(self) -> None:
-        """Ask again until every server is ready, a bounded number of times (I9): for all trees that wait together."""
+        """Ask again until every server is ready, a bounded number of times (I9): for all trees that wait
+        together.
+        """
         try:
             while self._incomplete and self._tries < MOST_TRIES:
                 await asyncio.sleep(BACKOFF.wait(self._tries))
@@ -275,7 +281,9 @@ class TreeCatalogs:
             self._completing = None
 
     async def _add(self, root: str, found: Definitions) -> None:
-        """Put in what has come since. What the tree has stays as it is (DISC-5), so that its calls mean what they meant."""
+        """Put in what has come since. What the tree has stays as it is (DISC-5), so that its calls mean what
+        they meant.
+        """
         had = (await self.of(root)).definitions
         known = {tool.toolset for tool in had.tools}
         come = [tool for tool in found.tools if tool.toolset not in known]

@@ -1,7 +1,9 @@
-"""Functions of this process as tools: ``@tool`` makes one from a typed function, its schema from the type hints.
+"""Functions of this process as tools: ``@tool`` makes one from a typed function, its schema from the type
+hints.
 
-They run behind the outbox like every other call: recorded first, run again under the same id if the process dies before they end (I5).
-Their deliveries are the work itself, so a row leaves the outbox only when its result is durable.
+They run behind the outbox like every other call: recorded first, run again under the same id if the
+process dies before they end (I5). Their deliveries are the work itself, so a row leaves the outbox only
+when its result is durable.
 """
 
 from __future__ import annotations
@@ -264,7 +266,8 @@ class Functions:
         limits = self._settings.limits
         self._slots = Slots(limits.functions, limits.slow_functions, "this process")
         self._running: dict[str, asyncio.Task[Result]] = {}
-        """By call. One that a thread runs stays here when nobody waits for it any more: asked for again, it is not begun twice."""
+        """By call. One that a thread runs stays here when nobody waits for it any more: asked for again, it
+        is not begun twice."""
         self._results: OrderedDict[str, Result] = OrderedDict()
         """By call: what is not on record yet (R10)."""
         self._recorded: OrderedDict[str, None] = OrderedDict()
@@ -377,7 +380,9 @@ class Functions:
             _keep(self._results, call_id, task.result(), KEPT_RESULTS)
 
     async def _record(self, thread: str, call_id: str, result: Result) -> None:
-        """The function has done what it does: whatever stands in the way of its result, only the recording is tried again (R10)."""
+        """The function has done what it does: whatever stands in the way of its result, only the recording is
+        tried again (R10).
+        """
         failures = 0
         while True:
             try:

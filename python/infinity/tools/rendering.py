@@ -1,11 +1,15 @@
-"""A tool's schema in the form that every model API takes (DESIGN 5.7), and the model's arguments back under the tool's own names.
+"""A tool's schema in the form that every model API takes (DESIGN 5.7), and the model's arguments back under
+the tool's own names.
 
-Servers write whatever JSON Schema allows. Model APIs take less, and refuse the whole request for one tool: the root must be an object without
-``anyOf``, ``oneOf``, ``allOf``, ``not`` or ``enum``; property names match ``^[a-zA-Z0-9_.-]{1,64}$``; the dialect is 2020-12; OpenAI wants
-``properties`` and ``items`` spelled out. What is rendered is at most more permissive than the real schema, which checks the arguments in any case.
+Servers write whatever JSON Schema allows. Model APIs take less, and refuse the whole request for one tool:
+the root must be an object without ``anyOf``, ``oneOf``, ``allOf``, ``not`` or ``enum``; property names
+match ``^[a-zA-Z0-9_.-]{1,64}$``; the dialect is 2020-12; OpenAI wants ``properties`` and ``items`` spelled
+out. What is rendered is at most more permissive than the real schema, which checks the arguments in any
+case.
 
-One form serves all dialects, so that a thread can change its model without changing what history says of its calls. It is made once per catalog and
-depends on nothing but the schema, so that the prompt cache holds.
+One form serves all dialects, so that a thread can change its model without changing what history says of
+its calls. It is made once per catalog and depends on nothing but the schema, so that the prompt cache
+holds.
 """
 
 from __future__ import annotations
@@ -157,7 +161,9 @@ class Names:
 
 
 class _Renaming:
-    """One walk over arguments and the schemas that speak of each place in them. Bounded: past the bound, names stay as they are."""
+    """One walk over arguments and the schemas that speak of each place in them. Bounded: past the bound,
+    names stay as they are.
+    """
 
     def __init__(self, document: Schema, aliases: Mapping[str, str]) -> None:
         self._document = document
@@ -288,7 +294,9 @@ class _Object:
 
 
 class _Rendering:
-    """One schema on its way. ``_moved``: what references name that does not stay where it was, as a definition of its own."""
+    """One schema on its way. ``_moved``: what references name that does not stay where it was, as a
+    definition of its own.
+    """
 
     def __init__(self, document: Schema, aliases: Mapping[str, str]) -> None:
         self._document = document
@@ -403,7 +411,9 @@ class _Rendering:
         return self._aliases.get(name, name)
 
     def _schema(self, schema: Any) -> Any:
-        """A schema of any place. What is not touched keeps its order, so that an ordinary schema is sent as it came."""
+        """A schema of any place. What is not touched keeps its order, so that an ordinary schema is sent as
+        it came.
+        """
         if schema is True:
             return {}
         if schema is False:

@@ -79,7 +79,9 @@ def _text(path: Sequence[str | int], message: str) -> str:
 
 
 def _deeper_than(levels: int, value: Any) -> bool:
-    """The validator recurses on the native stack, which has no limit to catch: an exhausted one kills the process."""
+    """The validator recurses on the native stack, which has no limit to catch: an exhausted one kills the
+    process.
+    """
     layer = [value]
     for _ in range(levels):
         layer = [

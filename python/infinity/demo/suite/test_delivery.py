@@ -1,4 +1,6 @@
-"""A suite of a few seconds, most of which it really waits. One test fails: ``delays`` forgets its longest wait."""
+"""A suite of a few seconds, most of which it really waits. One test fails: ``delays`` forgets its longest
+wait.
+"""
 
 from __future__ import annotations
 

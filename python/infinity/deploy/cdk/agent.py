@@ -153,7 +153,8 @@ class InfinityAgent(Construct):
         # A token in place of IAM: the function itself refuses whoever has none (S1).
         auth = kind.NONE if self.options.api_token else kind.AWS_IAM
         self._api = self.functions["api"].entry.add_function_url(auth_type=auth)
-        # Without the slash at its end: paths are put behind it. A function cannot refer to its own address, and the receiver makes no such URLs.
+        # Without the slash at its end: paths are put behind it. A function cannot refer to its own address,
+        # and the receiver makes no such URLs.
         address = self.options.public_url or f"https://{Fn.select(2, Fn.split('/', receiver.url))}"
         for name in ("agent", "api", "dead_letters", "sweep"):
             self.functions[name].tell("INFINITY_PUBLIC_URL", address)
@@ -183,8 +184,9 @@ class InfinityAgent(Construct):
             grant_secret(self.options.store, each.role)
 
     def _trigger(self) -> None:
-        # Switched off: nothing is tried before there are tables; 'infinity cloud migrate' starts it.
-        # Without a most, the poller takes more than can run: what is throttled comes back when its visibility is over, and counts as received.
+        # Switched off: nothing is tried before there are tables; 'infinity cloud migrate' starts it. Without
+        # a most, the poller takes more than can run: what is throttled comes back when its visibility is
+        # over, and counts as received.
         for name, queue, most in (
             ("agent", self.queues.inbox, self.options.concurrency),
             ("relay", self.queues.delay, shares.RELAYS),
@@ -209,7 +211,9 @@ class InfinityAgent(Construct):
         self._rule.add_target(targets.LambdaFunction(self.functions["sweep"].function, retry_attempts=0))
 
     def _give_secrets(self, code: Path) -> None:
-        """The agent reads all of them. The API asks tool servers what they offer, with their tokens; the others only read which there are."""
+        """The agent reads all of them. The API asks tool servers what they offer, with their tokens; the
+        others only read which there are.
+        """
         secrets = self.options.secrets
         tokens = token_variables(code, [*secrets, *self.options.environment])
         readers = {name: ["agent", "api"] if name in tokens else ["agent"] for name in secrets}

@@ -29,7 +29,8 @@ __all__ = ["Alarms", "Dashboard"]
 
 _EVERY = Duration.minutes(5)
 _LONG_DEAD = 900
-"""Seconds after which a letter that the function could not even put on record is one for people: it tries that for as long."""
+"""Seconds after which a letter that the function could not even put on record is one for people: it tries
+that for as long."""
 
 
 class Alarms(Construct):
@@ -105,7 +106,8 @@ class Alarms(Construct):
             1,
             "LateWakes: wakes that could not be sent; the sweep wakes their threads instead",
         )
-        # Messages move on to the function within seconds: its invocations tell what the queue's depth no longer shows.
+        # Messages move on to the function within seconds: its invocations tell what the queue's depth no
+        # longer shows.
         given_up = functions["dead_letters"].function.metric_invocations(statistic="Sum", period=_EVERY)
         self._alarm(
             "GivenUp",
@@ -167,7 +169,9 @@ class Alarms(Construct):
         )
 
     def _on_copies(self, backup: Backup) -> None:
-        """A bucket without versions, for one, is never copied, and the deployment does not know how an existing one is set."""
+        """A bucket without versions, for one, is never copied, and the deployment does not know how an
+        existing one is set.
+        """
         vault = {"BackupVaultName": backup.vault.backup_vault_name}
         failed = _metric("AWS/Backup", "NumberOfBackupJobsFailed", vault)
         self._alarm(

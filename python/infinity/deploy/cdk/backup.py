@@ -1,4 +1,6 @@
-"""Copies, once a day: of the cluster that has the truth, the table, and the bucket that the cluster refers to."""
+"""Copies, once a day: of the cluster that has the truth, the table, and the bucket that the cluster refers
+to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the agent's ``infinity.toml`` asks of the deployment: the variables that hold the tokens of its tool servers."""
+"""What the agent's ``infinity.toml`` asks of the deployment: the variables that hold the tokens of its tool
+servers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The variables of the functions: the table of docs/internals/cloud.md, secrets by reference, and the 4 KB that all of them may have."""
+"""The variables of the functions: the table of docs/internals/cloud.md, secrets by reference, and the 4 KB
+that all of them may have.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?")
 
 @dataclass(frozen=True)
 class Existing:
-    """See ``Stores.existing``. What is ``None`` is made anew. Nothing of it belongs to the stack: it is neither changed nor deleted."""
+    """See ``Stores.existing``. What is ``None`` is made anew. Nothing of it belongs to the stack: it is
+    neither changed nor deleted.
+    """
 
     cluster: Any = None
     table: Any = None

@@ -41,7 +41,9 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One function: its handler's name, time-out in seconds and memory in MiB; ``reserve``: invocations that are its own, 0 for none."""
+    """One function: its handler's name, time-out in seconds and memory in MiB; ``reserve``: invocations that
+    are its own, 0 for none.
+    """
 
     name: str
     timeout: int
@@ -141,7 +143,8 @@ class AgentFunction(Construct):
             reserved_concurrent_executions=duty.reserve or None,
             environment=self._variables,
             environment_encryption=options.key,
-            # A conversation goes round by queues for as long as it lasts; Lambda would take that for a loop and stop it after 16 turns.
+            # A conversation goes round by queues for as long as it lasts; Lambda would take that for a loop
+            # and stop it after 16 turns.
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap else None,
             **deployment.network,

@@ -20,7 +20,8 @@ __all__ = ["Options"]
 LONGEST = 900
 """Seconds that an invocation of Lambda may take."""
 FEWEST = 17
-"""Deliveries: more than twice as many as a thread spends on waiting for its dead letters (``order.WAITS``), so that no healthy message dies of that."""
+"""Deliveries: more than twice as many as a thread spends on waiting for its dead letters (``order.WAITS``),
+so that no healthy message dies of that."""
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,53}")
 """Room for ``_receiver``: a name in PostgreSQL has 63 bytes."""
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -81,25 +82,32 @@ def _store_problems(store: Any) -> list[tuple[bool, str]]:
 class Options:
     """``ConfigError`` if a value cannot be. Times in seconds, memory in MiB.
 
-    ``agent``: ``module:name`` of an ``infinity.Agent`` in the code; without it ``infinity.toml`` says everything.
-    ``environment``: further variables of the functions, in the clear; ``secrets``: variables of the agent function that are read from Secrets
-    Manager or SSM when its process starts: an ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``.
-    ``store``: a PostgreSQL database of one's own in place of a cluster of Aurora DSQL: a secret that holds its URL, or the URL if no password is in it.
-    ``timeout``: of one slice. A completion that takes longer never ends. The messages of a process that ended are back within a minute, whatever it is.
-    ``receives``: deliveries of a message before it goes to the dead-letter queue; the rest between them grows to 15 minutes.
-    ``concurrency``: slices and batches of them that run at once; what is above that waits in the queue and counts no receive.
-    ``reserve``: invocations that only callbacks may take, and as many as they may; as many for the API if it has a token in place of IAM, and 10 for the relay. All of them are part of the
-    account's concurrency, of which AWS leaves 100 (10 in a new account) to others. 0: no reserve for either. ``None``: a parameter of the stack (``AgentReserve``) says how many, and by default none.
-    ``vpc``: an ``IVpc`` that the functions are in, in its ``subnets`` (``SubnetSelection``) and with ``security_groups`` of one's own or one that is made for all of them.
-    ``backup``: days for which AWS Backup keeps a daily copy of the cluster, the table and the bucket; 0: none.
-    ``api_token``: guards the API with a bearer token in place of IAM.
-    ``public_url``: a domain of one's own in front of the receiver's function URL.
-    ``key``: a KMS key for everything that is stored; without it the services' own.
-    ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
-    ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that hears them, once it has confirmed that (their topic is an output); ``oldest``: age of a message in the inbox queue that is an alarm.
-    ``started``: the event sources are deployed switched on; else ``infinity cloud migrate`` starts them, after every deployment that changes them.
-    ``restored``: a name for the last time that the database was put back to an earlier time; with a new one the table and the output queue, which were ahead of it, are made anew.
-    ``keep``: the cluster, the table, the bucket, the inbox queue and its dead letters outlive the stack.
+    ``agent``: ``module:name`` of an ``infinity.Agent`` in the code; without it ``infinity.toml`` says
+    everything. ``environment``: further variables of the functions, in the clear; ``secrets``: variables
+    of the agent function that are read from Secrets Manager or SSM when its process starts: an
+    ``ISecret``, a pair of one and the key in its JSON, or an ``IStringParameter``. ``store``: a PostgreSQL
+    database of one's own in place of a cluster of Aurora DSQL: a secret that holds its URL, or the URL if
+    no password is in it. ``timeout``: of one slice. A completion that takes longer never ends. The
+    messages of a process that ended are back within a minute, whatever it is. ``receives``: deliveries of
+    a message before it goes to the dead-letter queue; the rest between them grows to 15 minutes.
+    ``concurrency``: slices and batches of them that run at once; what is above that waits in the queue and
+    counts no receive. ``reserve``: invocations that only callbacks may take, and as many as they may; as
+    many for the API if it has a token in place of IAM, and 10 for the relay. All of them are part of the
+    account's concurrency, of which AWS leaves 100 (10 in a new account) to others. 0: no reserve for
+    either. ``None``: a parameter of the stack (``AgentReserve``) says how many, and by default none.
+    ``vpc``: an ``IVpc`` that the functions are in, in its ``subnets`` (``SubnetSelection``) and with
+    ``security_groups`` of one's own or one that is made for all of them. ``backup``: days for which AWS
+    Backup keeps a daily copy of the cluster, the table and the bucket; 0: none. ``api_token``: guards the
+    API with a bearer token in place of IAM. ``public_url``: a domain of one's own in front of the
+    receiver's function URL. ``key``: a KMS key for everything that is stored; without it the services'
+    own. ``snap_start``: the agent function starts from a snapshot; deploys take minutes longer.
+    ``alarm_actions``: what alarms do (``IAlarmAction``); ``alarm_email``: an address that hears them, once
+    it has confirmed that (their topic is an output); ``oldest``: age of a message in the inbox queue that
+    is an alarm. ``started``: the event sources are deployed switched on; else ``infinity cloud migrate``
+    starts them, after every deployment that changes them. ``restored``: a name for the last time that the
+    database was put back to an earlier time; with a new one the table and the output queue, which were
+    ahead of it, are made anew. ``keep``: the cluster, the table, the bucket, the inbox queue and its dead
+    letters outlive the stack.
     """
 
     agent: str = ""

@@ -44,7 +44,8 @@ _READ = {
     "receiver": ("records",),
     "dead_letters": ("claims", "records"),
 }
-"""Bodies that were too large for a queue or an item (``claims``), and for a column (``records``), by function."""
+"""Bodies that were too large for a queue or an item (``claims``), and for a column (``records``), by
+function."""
 _WRITTEN = {
     "agent": ("claims", "records"),
     "api": ("claims", "records"),
@@ -132,7 +133,9 @@ def use_key(role: iam.Role, key: Any) -> None:
 
 
 def be_in_network(role: iam.Role) -> None:
-    """Lambda makes and deletes the function's network interfaces with its role; these actions know no narrower resources."""
+    """Lambda makes and deletes the function's network interfaces with its role; these actions know no
+    narrower resources.
+    """
     actions = (
         "CreateNetworkInterface",
         "DescribeNetworkInterfaces",

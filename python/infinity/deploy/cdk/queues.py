@@ -22,7 +22,8 @@ from .permissions import use_key
 __all__ = ["RELAY_TIMEOUT", "SIX", "Queues"]
 
 SIX = 6
-"""Visibility time-outs are so many times the function's: AWS's advice, so that a throttled batch is not delivered twice."""
+"""Visibility time-outs are so many times the function's: AWS's advice, so that a throttled batch is not
+delivered twice."""
 RELAY_TIMEOUT = 30
 _RETENTION = Duration.days(14)
 
@@ -72,7 +73,9 @@ class Queues(Construct):
     def _fifo(
         self, id: str, visibility: int, dead: sqs.DeadLetterQueue | None = None, *, kept: bool = False
     ) -> sqs.Queue:
-        """High throughput: limits count per group. Deduplication ids come from the cause, never from the content."""
+        """High throughput: limits count per group. Deduplication ids come from the cause, never from the
+        content.
+        """
         return sqs.Queue(
             self,
             id,

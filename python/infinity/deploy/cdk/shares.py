@@ -1,4 +1,6 @@
-"""Whose share of the account's concurrency is kept for whom: a parameter of the stack, for the code does not know how much the account has."""
+"""Whose share of the account's concurrency is kept for whom: a parameter of the stack, for the code does not
+know how much the account has.
+"""
 
 from __future__ import annotations
 

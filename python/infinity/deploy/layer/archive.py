@@ -46,13 +46,17 @@ def unpack_wheel(wheel: Path, target: Path) -> None:
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file of the wheel belongs to a package that is not in the layer. ``name``: its path in the wheel."""
+    """Whether a file of the wheel belongs to a package that is not in the layer. ``name``: its path in the
+    wheel.
+    """
     package, _, rest = name.partition("/")
     return package == "infinity" and rest.partition("/")[0] in LEFT_OUT
 
 
 def prune(python: Path) -> None:
-    """Of the dependencies: their tests, scripts, sources in C and notes of the installer. Licences and metadata stay."""
+    """Of the dependencies: their tests, scripts, sources in C and notes of the installer. Licences and
+    metadata stay.
+    """
     # Scripts of dependencies name this machine's interpreter in their first line.
     shutil.rmtree(python / "bin", ignore_errors=True)
     for folder in sorted(python.rglob("*"), reverse=True):

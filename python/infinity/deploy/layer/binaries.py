@@ -1,6 +1,8 @@
-"""Programs and libraries of a layer: for which processor they are, which glibc they need, and what of them nobody needs.
+"""Programs and libraries of a layer: for which processor they are, which glibc they need, and what of them
+nobody needs.
 
-A wheel's name says what its maker meant; the files say what the loader will find. They are read here as the loader reads them, by their segments.
+A wheel's name says what its maker meant; the files say what the loader will find. They are read here as
+the loader reads them, by their segments.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _PAIR = struct.Struct("<qQ")
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """``glibc``: the highest version that it asks for, ``None`` if it asks for none; ``needs``: libraries by name; ``sound``: its segments can be mapped."""
+    """``glibc``: the highest version that it asks for, ``None`` if it asks for none; ``needs``: libraries by
+    name; ``sound``: its segments can be mapped.
+    """
 
     machine: str
     glibc: tuple[int, int] | None
@@ -55,7 +59,9 @@ class Stripped(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """``binaries``: how many there are that Lambda can run, and ``glibc`` the highest version that one of them needs; ``ignored``: what it could not run and never loads, each with why."""
+    """``binaries``: how many there are that Lambda can run, and ``glibc`` the highest version that one of
+    them needs; ``ignored``: what it could not run and never loads, each with why.
+    """
 
     binaries: int
     glibc: tuple[int, int]
@@ -137,11 +143,14 @@ def examine(root: Path, architecture: str, python: PythonVersion) -> Examined:
 
 
 def _loaded(seen: Sequence[_Seen], architecture: str, python: PythonVersion) -> set[Path]:
-    """What Python would import, and the libraries that it needs, by their names, as the loader looks for them."""
+    """What Python would import, and the libraries that it needs, by their names, as the loader looks for
+    them.
+    """
     suffixes = (f".cpython-{python.major}{python.minor}-{architecture}-linux-gnu.so", ".abi3.so", ".so")
     modules = {each.name: _module(each.name, suffixes) for each in seen}
     there = set(modules.values())
-    # A module of this version for another kind of Linux, and for this one there is none: a wheel that says what it is not.
+    # A module of this version for another kind of Linux, and for this one there is none: a wheel that says
+    # what it is not.
     tagged = re.compile(rf"(?P<stem>\w+)\.cpython-{python.major}{python.minor}-[\w-]*linux[\w-]*\.so")
     for each in seen:
         found = tagged.fullmatch(each.name.name)

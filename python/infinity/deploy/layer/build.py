@@ -57,8 +57,11 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the biggest first; ``stripped``: what was done about
-    debug symbols; ``binaries``: how many there are, and ``glibc`` the highest version that one of them needs; ``ignored``: what Lambda could not run, and never loads."""
+    """``zipped`` and ``unpacked`` are bytes; ``largest`` the top folders of ``python/`` with their bytes, the
+    biggest first; ``stripped``: what was done about debug symbols; ``binaries``: how many there are, and
+    ``glibc`` the highest version that one of them needs; ``ignored``: what Lambda could not run, and never
+    loads.
+    """
 
     path: Path
     zipped: int

@@ -1,6 +1,8 @@
-"""``infinity layer check``: the layer unpacked as Lambda does it, a handler run by Lambda's own client in a Python that sees nothing else.
+"""``infinity layer check``: the layer unpacked as Lambda does it, a handler run by Lambda's own client in a
+Python that sees nothing else.
 
-What is checked: that the files of the wheel are in it unchanged, that the handler is imported and answers, and what that costs.
+What is checked: that the files of the wheel are in it unchanged, that the handler is imported and answers,
+and what that costs.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ _NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``code``: the function's own folder; ``environment``: its variables; ``runtime``: a folder with ``awslambdaric``, else one is made."""
+    """``code``: the function's own folder; ``environment``: its variables; ``runtime``: a folder with
+    ``awslambdaric``, else one is made.
+    """
 
     layer: Path
     handler: str = HANDLER
@@ -78,10 +82,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Times in ms: ``init_wall`` from the start of the process to its first question for work, ``first_wall`` the first event's.
+    """Times in ms: ``init_wall`` from the start of the process to its first question for work, ``first_wall``
+    the first event's.
 
-    ``packages``: modules of each package that were imported beyond the runtime client; ``uncompiled``: those of the layer that had no bytecode;
-    ``binaries``: how many, ``glibc``: the highest version that one of them needs; ``answer`` to the event, or the error with its type in ``problem``; ``peak`` bytes of memory.
+    ``packages``: modules of each package that were imported beyond the runtime client; ``uncompiled``:
+    those of the layer that had no bytecode; ``binaries``: how many, ``glibc``: the highest version that
+    one of them needs; ``answer`` to the event, or the error with its type in ``problem``; ``peak`` bytes
+    of memory.
     """
 
     manifest: Manifest

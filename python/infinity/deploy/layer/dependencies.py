@@ -23,7 +23,8 @@ from .wheel import Wheel
 __all__ = ["LEFT_OUT", "Wanted", "bring", "requirements"]
 
 LEFT_OUT = ("anthropic", "click", "httpx")
-"""What the wheel asks for and no handler imports: the models are spoken to directly, the command line is not there."""
+"""What the wheel asks for and no handler imports: the models are spoken to directly, the command line is not
+there."""
 ADDED = ("asyncpg",)
 """Of the wheel's extras."""
 _NEWER_GLIBC = (34, 31, 28, 27, 26, 24)
@@ -32,7 +33,9 @@ _REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<rest>[^;]*)(;(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``more``: names or requirements besides; ``files``: pip's requirements files; ``boto3``: do not leave it to the runtime."""
+    """``more``: names or requirements besides; ``files``: pip's requirements files; ``boto3``: do not leave
+    it to the runtime.
+    """
 
     more: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()

@@ -34,7 +34,9 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A command that runs the runtime client; ``environment`` lacks the Runtime API's address only; ``log``: where its output goes."""
+    """A command that runs the runtime client; ``environment`` lacks the Runtime API's address only; ``log``:
+    where its output goes.
+    """
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -43,7 +45,9 @@ class Started:
 
 
 class Ran(NamedTuple):
-    """Seconds from the start of the process to its first question for work (``init``), and of each event. ``broken``: how the start failed."""
+    """Seconds from the start of the process to its first question for work (``init``), and of each event.
+    ``broken``: how the start failed.
+    """
 
     init: float
     events: list[float]

@@ -1,6 +1,7 @@
 """The language of DynamoDB's expressions: tokens, names and values by placeholder, paths into an item.
 
-What the grammar of conditions and of updates share. Every refusal says which expression it is about, in the service's words.
+What the grammar of conditions and of updates share. Every refusal says which expression it is about, in
+the service's words.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Faults of DynamoDB's writes: answered and lost, answered and made later, made twice.
 
-For what may lag behind the truth without harm: a cache, a mark, a view. Use with ``faults.add("dynamodb", "PutItem", lost())``.
+For what may lag behind the truth without harm: a cache, a mark, a view. Use with ``faults.add("dynamodb",
+"PutItem", lost())``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def lost() -> Fault:
 
 
 def delayed(seconds: float) -> Fault:
-    """The answer is success; the write is made so much later by the emulator's clock, if its conditions hold then."""
+    """The answer is success; the write is made so much later by the emulator's clock, if its conditions hold
+    then.
+    """
 
     async def fault(attempt: Attempt) -> Reply:
         with _service(attempt).dry():

@@ -30,7 +30,9 @@ _EVERY_RETURN = ("NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW")
 
 
 class DynamoDb(JsonService):
-    """``create``, ``table``, ``expire`` and ``staleness`` are for tests. ``units`` counts what is paid for: ``read`` and ``write`` units."""
+    """``create``, ``table``, ``expire`` and ``staleness`` are for tests. ``units`` counts what is paid for:
+    ``read`` and ``write`` units.
+    """
 
     name = "dynamodb"
     target = "DynamoDB_20120810"

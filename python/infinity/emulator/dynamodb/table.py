@@ -28,7 +28,9 @@ class _Version:
 
 @dataclass
 class Table:
-    """``keys``: the key's names, partition first. ``types``: their kinds. ``staleness``: how old a read may be that is not consistent, in ms."""
+    """``keys``: the key's names, partition first. ``types``: their kinds. ``staleness``: how old a read may
+    be that is not consistent, in ms.
+    """
 
     name: str
     arn: str

@@ -165,7 +165,9 @@ def equal(one: Value, other: Value) -> bool:
 
 
 def ordered(value: Value) -> Any:
-    """What values of one kind sort by: text by its UTF-8, numbers by size, binaries by their bytes. ``None``: it has no order."""
+    """What values of one kind sort by: text by its UTF-8, numbers by size, binaries by their bytes. ``None``:
+    it has no order.
+    """
     match value:
         case {"S": str(text)}:
             return text.encode()

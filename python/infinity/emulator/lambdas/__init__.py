@@ -1,4 +1,6 @@
-"""AWS Lambda: functions in processes or in this one, their event source mappings and URLs, and the operations on them."""
+"""AWS Lambda: functions in processes or in this one, their event source mappings and URLs, and the operations
+on them.
+"""
 
 from .context import Context
 from .function import Function

@@ -1,6 +1,8 @@
-"""An environment that is a callable in this process: fast, on the emulator's clock, and killed only as far as Python allows.
+"""An environment that is a callable in this process: fast, on the emulator's clock, and killed only as far as
+Python allows.
 
-A coroutine is cancelled where it waits. A plain function runs in a thread, which cannot be stopped: its result is dropped.
+A coroutine is cancelled where it waits. A plain function runs in a thread, which cannot be stopped: its
+result is dropped.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``error`` is ``None`` or ``"Unhandled"``, as the header ``X-Amz-Function-Error`` says it; the payload then describes the error."""
+    """``error`` is ``None`` or ``"Unhandled"``, as the header ``X-Amz-Function-Error`` says it; the payload
+    then describes the error.
+    """
 
     payload: bytes
     error: str | None = None

@@ -1,7 +1,8 @@
 """An event source mapping: batches of an SQS queue to a function.
 
-As many batches run at once as the queue gives: on a FIFO queue that is the number of groups with something to do, because a group is
-locked while it is in flight. What the function handled is deleted; what it did not comes back when its visibility time-out ends, not before.
+As many batches run at once as the queue gives: on a FIFO queue that is the number of groups with something
+to do, because a group is locked while it is in flight. What the function handled is deleted; what it did
+not comes back when its visibility time-out ends, not before.
 """
 
 from __future__ import annotations

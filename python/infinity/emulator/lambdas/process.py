@@ -1,7 +1,8 @@
 """An environment that is a process of its own, running AWS's runtime client ``awslambdaric``.
 
-It lives by the system's time, whatever the emulator's clock says: its deadline is compared with the system's clock in the process. Between
-invocations it is stopped, as Lambda freezes an environment, so that work left behind in the background does not go on.
+It lives by the system's time, whatever the emulator's clock says: its deadline is compared with the
+system's clock in the process. Between invocations it is stopped, as Lambda freezes an environment, so that
+work left behind in the background does not go on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Lambda's Runtime API for one environment: the runtime client asks here for the next invocation and posts what became of it.
+"""Lambda's Runtime API for one environment: the runtime client asks here for the next invocation and posts
+what became of it.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """

@@ -30,7 +30,9 @@ __all__ = ["Lambdas"]
 
 
 class Lambdas(RestJsonService):
-    """``variables`` are set in every function's environment, beneath its own: the emulator's address and credentials."""
+    """``variables`` are set in every function's environment, beneath its own: the emulator's address and
+    credentials.
+    """
 
     name = "lambda"
 

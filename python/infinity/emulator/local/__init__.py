@@ -1,4 +1,6 @@
-"""``infinity cloud local``: a whole deployment on one machine, from a directory like the one that would be deployed."""
+"""``infinity cloud local``: a whole deployment on one machine, from a directory like the one that would be
+deployed.
+"""
 
 from .deployment import Deployment
 from .folder import Folder

@@ -71,7 +71,8 @@ class Database:
                 stderr=output,
                 cwd="/",
                 user=self._user,
-                # Ctrl-C at the terminal is for the emulator, which stops this one when the functions have ended.
+                # Ctrl-C at the terminal is for the emulator, which stops this one when the functions have
+                # ended.
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
@@ -107,7 +108,9 @@ class Database:
             shutil.chown(path, self._user)
 
     def _socket_directory(self) -> Path:
-        """Elsewhere, because a socket's path is short and a project's may be long. Always the same, so that one that a crash left is found."""
+        """Elsewhere, because a socket's path is short and a project's may be long. Always the same, so that
+        one that a crash left is found.
+        """
         name = hashlib.sha256(str(self._directory).encode()).hexdigest()[:16]
         made = Path("/tmp") / f"infinity-{name}"  # noqa: S108 - checked, below
         if made.exists():

@@ -1,7 +1,8 @@
-"""A deployment on this machine: the queues, the table, the bucket and the six functions that ``infinity.deploy.cdk`` makes on AWS.
+"""A deployment on this machine: the queues, the table, the bucket and the six functions that
+``infinity.deploy.cdk`` makes on AWS.
 
-The functions are processes with Lambda's own runtime client; PostgreSQL is a real one. What stands for AWS are the stand-ins of
-``infinity.emulator``.
+The functions are processes with Lambda's own runtime client; PostgreSQL is a real one. What stands for AWS
+are the stand-ins of ``infinity.emulator``.
 """
 
 from __future__ import annotations
@@ -222,7 +223,9 @@ class Deployment:
 
 
 def _without_what_was_ahead(kept: dict[str, Any]) -> dict[str, Any]:
-    """Of a database that was put back: the table remembers messages that are not applied any more, and the output queue what it was sent."""
+    """Of a database that was put back: the table remembers messages that are not applied any more, and the
+    output queue what it was sent.
+    """
     tables = [table for table in kept["tables"] if table["described"]["TableName"] != TABLE]
     queues = [queue for queue in kept["queues"] if queue["name"] != OUTPUT]
     return {**kept, "tables": tables, "queues": queues}

@@ -12,7 +12,9 @@ __all__ = ["Plan", "ToolFunction"]
 
 @dataclass(frozen=True)
 class ToolFunction:
-    """A toolset of ``infinity.rap`` that would be a function: ``handler`` is ``module.name`` in the directory ``code``."""
+    """A toolset of ``infinity.rap`` that would be a function: ``handler`` is ``module.name`` in the directory
+    ``code``.
+    """
 
     code: Path
     handler: str
@@ -20,12 +22,15 @@ class ToolFunction:
 
 @dataclass(frozen=True)
 class Plan:
-    """``code``: the directory with ``infinity.toml`` and the agent's modules. ``state``: where everything is kept.
+    """``code``: the directory with ``infinity.toml`` and the agent's modules. ``state``: where everything is
+    kept.
 
-    ``store``: the database; without it a PostgreSQL server is started in ``state``. ``agent``: ``module:name`` of an ``infinity.Agent``.
-    ``environment``: further variables of the functions. ``toolsets``: tools that are functions too, by name; calls to them are signed. ``timeout``: seconds of a slice; ``receives``: deliveries before a message is a
-    dead letter; ``concurrency``: threads that run at once. ``ports``: of AWS, the receiver and the API; those that are not given stay the
-    same from run to run, because callback URLs contain them. ``restored``: the database was put back to an earlier time.
+    ``store``: the database; without it a PostgreSQL server is started in ``state``. ``agent``:
+    ``module:name`` of an ``infinity.Agent``. ``environment``: further variables of the functions.
+    ``toolsets``: tools that are functions too, by name; calls to them are signed. ``timeout``: seconds of
+    a slice; ``receives``: deliveries before a message is a dead letter; ``concurrency``: threads that run
+    at once. ``ports``: of AWS, the receiver and the API; those that are not given stay the same from run
+    to run, because callback URLs contain them. ``restored``: the database was put back to an earlier time.
     """
 
     code: Path

@@ -1,7 +1,8 @@
 """One queue: what may be received now, and in which order.
 
-A FIFO queue keeps the order of each group and hands out nothing of a group while any message of it is in flight. A standard queue is the
-same with every message a group of its own. Nothing here ticks: who was received and not deleted becomes visible by being looked at.
+A FIFO queue keeps the order of each group and hands out nothing of a group while any message of it is in
+flight. A standard queue is the same with every message a group of its own. Nothing here ticks: who was
+received and not deleted becomes visible by being looked at.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _FIRST_SEQUENCE = 18_849_496_460_467_696_128
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """Times are in ms since the epoch. ``serial`` counts how often it was handed out; a receipt handle names the serial."""
+    """Times are in ms since the epoch. ``serial`` counts how often it was handed out; a receipt handle names
+    the serial.
+    """
 
     body: str
     group: str
@@ -85,7 +88,8 @@ class Queue:
         self.created_at = self.modified_at = now()
         self.scanned = SCANNED
         self.repeats = 0
-        """So many deletions a standard queue will forget: the messages come once more, as at-least-once delivery allows."""
+        """So many deletions a standard queue will forget: the messages come once more, as at-least-once
+        delivery allows."""
         self._now = now
         self._find = find
         self._listeners: list[Callable[[], None]] = []
