@@ -206,16 +206,15 @@ async def _pages(thread: str | None, url: str) -> AsyncIterator[list[str]]:
     if thread is not None:
         yield [thread]
         return
+    from infinity.abc import pages
     from infinity.stores.postgres.opening import open_store
 
     store = await open_store(url)
     try:
         # Closed threads have nothing to wake for.
         for status in ("waiting", "stopped", "idle"):
-            after = ""
-            while rows := await store.threads(status=status, after=after, limit=_PAGE):
+            async for rows in pages(store, status=status, limit=_PAGE):
                 yield [row.id for row in rows]
-                after = f"{rows[-1].updated_at}:{rows[-1].id}"
     finally:
         await store.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Sequence
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -23,16 +24,30 @@ from infinity.errors import InvalidModelRequest, ModelAuthentication, ModelError
 from infinity.message import Kind, Timer, TimerPurpose
 from infinity.supervision import spawn
 
-__all__ = ["Cause", "Probes"]
+__all__ = ["Cause", "CauseKind", "Probes"]
 
 META = "model_causes"
-AUTHENTICATION = "authentication "
 FIRST, FIRST_OUTAGE, LONGEST = 60.0, 900.0, 3_600.0
 """Seconds between probes of one cause: doubling. An outage was tried for long before it counts as one."""
 AFTER_A_START = 5.0
 """Seconds between the last probe and the one that a start makes."""
 AT_ONCE, PAUSE = 20, 2.0
 """Threads that are woken together, and the seconds between two such groups."""
+
+
+class CauseKind(StrEnum):
+    """What stands in the way of a model. The key of a cause names its kind, and the provider or model that it is about."""
+
+    AUTHENTICATION = "authentication"
+    MODEL = "model"
+    CONFIGURATION = "configuration"
+    OUTAGE = "outage"
+
+    def key(self, about: str) -> str:
+        return f"{self} {about}"
+
+    def is_of(self, key: str) -> bool:
+        return key.partition(" ")[0] == self
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
@@ -103,7 +118,7 @@ class Probes:
     @property
     def keys_refused(self) -> bool:
         """Whether a provider refuses its key, as far as this process knows."""
-        return any(key.startswith(AUTHENTICATION) for key in self._causes)
+        return any(CauseKind.AUTHENTICATION.is_of(key) for key in self._causes)
 
     async def take(self, cause: Cause) -> bool:
         """Whether the caller is the probe that is due; its time is on record before it asks. ``StoreError``: it must not."""
@@ -137,7 +152,7 @@ class Probes:
     def outage(self, info: ModelInfo, since: int) -> str | None:
         """The same for a provider that fails everybody: nobody has had a turn of it since ``since``."""
         works = self._successes.get(info.provider, 0) >= since
-        return None if works else f"outage {info.provider}"
+        return None if works else CauseKind.OUTAGE.key(info.provider)
 
     def succeeded(self, info: ModelInfo) -> bool:
         """A turn was bought. Whether any cause stands, which may have passed with it: then ``passed`` is to be called."""
@@ -201,8 +216,13 @@ class Probes:
 
 def _keys(info: ModelInfo | None, name: str) -> tuple[str, str, str, str]:
     provider = info.provider if info is not None else ""
-    return (f"{AUTHENTICATION}{provider}", f"model {name}", f"configuration {name}", f"outage {provider}")
+    return (
+        CauseKind.AUTHENTICATION.key(provider),
+        CauseKind.MODEL.key(name),
+        CauseKind.CONFIGURATION.key(name),
+        CauseKind.OUTAGE.key(provider),
+    )
 
 
 def _first(key: str) -> float:
-    return FIRST_OUTAGE if key.startswith("outage ") else FIRST
+    return FIRST_OUTAGE if CauseKind.OUTAGE.is_of(key) else FIRST

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infinity.engine.memo import glance, recall, remember
+from infinity.engine.probes import CauseKind
 from infinity.engine.slice.state import Slice, Why
 from infinity.errors import (
     ConfigError,
@@ -74,7 +75,7 @@ async def takes_over(current: Slice, error: ModelError | ConfigError) -> bool:
     if switched or not own:
         cause = probes.cause_of(error, model, failed)
         if cause is None and isinstance(error, ModelError) and error.retryable:
-            cause = f"model {failed}"
+            cause = CauseKind.MODEL.key(failed)
         if cause is not None:
             await probes.failed(cause, error.code, str(error), probe=True)
     if not switched and not own:
