@@ -1,4 +1,9 @@
-"""Bedrock's ``invoke-with-response-stream`` on a loopback port: signed requests in, an AWS event stream out, driven by a script."""
+"""Bedrock's ``invoke-with-response-stream`` on a loopback port: signed requests in, an AWS event stream
+out, driven by a script.
+
+Signatures and frames are made here anew from AWS's description, and not with the code under test, so
+that a mistake in one is no mistake of the other.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ _STRING = 7
 
 
 class BedrockServer(ScriptedServer):
-    """``secret_key``: when given, requests must carry a SigV4 signature made with it; ``api_key``: or this bearer token."""
+    """The server; see ``ScriptedServer`` for how to use it."""
 
     def __init__(
         self,
@@ -50,6 +55,13 @@ class BedrockServer(ScriptedServer):
         api_key: str | None = None,
         secret_key: str | None = None,
     ) -> None:
+        """Take what it answers.
+
+        Args:
+            respond: from a request to the reply.
+            api_key: a bearer token that requests may carry instead of a signature.
+            secret_key: requests must carry a SigV4 signature made with it.
+        """
         super().__init__(respond, api_key=api_key)
         self.secret_key = secret_key
         self.models: list[str] = []
@@ -105,7 +117,16 @@ class BedrockServer(ScriptedServer):
 
 
 def signature(request: web.Request, content: bytes, secret: str, scope: dict[str, str]) -> str:
-    """The SigV4 signature of a request, from AWS's description: canonical request, string to sign, derived key."""
+    """The SigV4 signature of a request, from AWS's description: canonical request, string to sign, derived
+    key.
+
+    Args:
+        request: as it arrived.
+        content: its body.
+        secret: the secret key.
+        scope: ``date``, ``region``, ``service`` and ``headers`` (names joined by semicolons) of its
+            authorisation.
+    """
     names = scope["headers"].split(";")
     lines = "".join(f"{name}:{' '.join(request.headers[name].split())}\n" for name in names)
     path = quote(request.rel_url.raw_path, safe="/~")
@@ -123,7 +144,13 @@ def signature(request: web.Request, content: bytes, secret: str, scope: dict[str
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message of ``application/vnd.amazon.eventstream``: lengths, their checksum, headers, payload, checksum of all."""
+    """One message of ``application/vnd.amazon.eventstream``: lengths, their checksum, headers, payload,
+    checksum of all.
+
+    Args:
+        headers: of the message, all texts.
+        payload: any bytes.
+    """
     head = b"".join(
         pack("!B", len(name)) + name.encode() + pack("!BH", _STRING, len(value)) + value.encode()
         for name, value in headers.items()

@@ -211,6 +211,7 @@ def _named_results(body: Message) -> Refusal | None:
 
 
 def _silent(body: Message) -> Refusal | None:
+    # Several demands at once and not a word about any: the hardest endpoint to learn.
     refused = _bad_ids(body) or _user_after_tool(body) or _deepseek(body) or _no_usage(body)
     return (400, _error("Bad Request")) if refused else None
 

@@ -1,4 +1,8 @@
-"""A virtual clock: time passes when the test says so, a three-day sleep in milliseconds."""
+"""A virtual clock: time passes when the test says so, a three-day sleep in milliseconds.
+
+Everything that takes an ``abc.Clock`` runs with it. A test advances it; nothing in it ever waits for
+real time.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,11 @@ class VirtualClock:
     """``abc.Clock``. Nothing is due until ``advance``; then everything is, in order."""
 
     def __init__(self, now: int = START) -> None:
+        """Stop at a time.
+
+        Args:
+            now: ms since the epoch.
+        """
         self._now = now
         self._alarm: tuple[int, Callable[[], None]] | None = None
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -29,11 +38,16 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # The order of their going to sleep decides between two that are due at once; futures do not compare.
         heapq.heappush(self._sleepers, (self._now + int(seconds * 1000), next(self._order), done))
         await done
 
     def advance(self, seconds: float) -> None:
-        """Let time pass. Whoever is due runs as soon as the event loop does."""
+        """Let time pass. Whoever is due runs as soon as the event loop does.
+
+        Args:
+            seconds: how much; rounded down to ms.
+        """
         self._now += int(seconds * 1000)
         self._ring()
 
@@ -58,4 +72,5 @@ class VirtualClock:
         if self._alarm is not None and self._alarm[0] <= self._now:
             due = self._alarm[1]
             self._alarm = None
+            # Not here: the alarm may be armed anew by whoever it wakes.
             asyncio.get_running_loop().call_soon(due)

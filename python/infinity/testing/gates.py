@@ -1,7 +1,10 @@
-"""Crash gates: pull the plug at a step of the engine, for real, so that recovery is tested and not believed.
+"""Crash gates: pull the plug at a step of the engine, for real, so that recovery is tested and not
+believed.
 
-``INFINITY_CRASH_GATE=committed:2`` kills the process with SIGKILL when the second commit is through; see ``abc.Observer.gate`` for the steps.
-``INFINITY_CRASH_AFTER_MS=137`` kills it that long after its parts are put together, wherever it is. ``infinity daemon run`` honours both.
+``INFINITY_CRASH_GATE=committed:2`` kills the process with SIGKILL when the second commit is through;
+see ``abc.Observer.gate`` for the steps. ``INFINITY_CRASH_AFTER_MS=137`` kills it that long after its
+parts are put together, wherever it is. ``infinity daemon run`` honours both. Nothing here may clean up:
+a crash does not.
 """
 
 from __future__ import annotations
@@ -31,19 +34,35 @@ STEPS = (
     "woken",
     "yielded",
 )
-"""``delivered``, ``notified`` and ``woken`` are passed on the cloud host only, which flushes the effects of a commit before it yields."""
+"""Steps of a slice or delivery.
+
+``delivered``, ``notified`` and ``woken`` are passed on the cloud host only, which flushes the effects
+of a commit before it yields.
+"""
 
 DELETING = ("marked", "warned", "erased", "compacted")
 """Steps of a deletion."""
 
 GATE = "INFINITY_CRASH_GATE"
+"""The variable with a step and the time that it is passed."""
 AFTER = "INFINITY_CRASH_AFTER_MS"
+"""The variable with a number of milliseconds."""
 
 
 class CrashGates:
     """An observer in front of another one, which dies at the given gate."""
 
     def __init__(self, behind: Observer, step: str, times: int) -> None:
+        """Stand in front of an observer.
+
+        Args:
+            behind: hears everything first, also of the step that kills.
+            step: one of ``STEPS`` or ``DELETING``.
+            times: which time that it is passed kills; at least 1.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
         if step not in STEPS + DELETING:
             raise ConfigError(
                 f"{GATE}: there is no step {step!r}; the steps are {', '.join(STEPS + DELETING)}"
@@ -67,10 +86,18 @@ class CrashGates:
 
 
 def armed(observer: Observer) -> Observer:
-    """The observer, behind the gate that the environment asks for, if it asks for one. ``ConfigError`` if it asks for nonsense."""
+    """The observer, behind the gate that the environment asks for, if it asks for one.
+
+    Args:
+        observer: of the host.
+
+    Raises:
+        ConfigError: the environment asks for nonsense.
+    """
     after = os.environ.get(AFTER)
     if after:
         timer = threading.Timer(_number(AFTER, after) / 1000, os.kill, (os.getpid(), signal.SIGKILL))
+        # A process that ends before its time must not wait for it.
         timer.daemon = True
         timer.start()
     asked = os.environ.get(GATE)

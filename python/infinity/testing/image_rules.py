@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 
 TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 MOST_BYTES = 5 << 20
+"""Of one image."""
 MOST_PIXELS = 8_000
 """Width or height; of a request with more than ``MANY`` images ``MOST_PIXELS_OF_MANY``."""
 MOST_PIXELS_OF_MANY = 2_000
+"""Width or height in a request with many images."""
 MANY = 20
+"""From so many images on, the lower limit of pixels holds for each."""
 MOST_IMAGES = 100
+"""In one request."""
 TOKENS_OF_AN_IMAGE = 1_600
+"""About what an image costs, for estimates."""
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of a JPEG that say its size."""
 
 
 class Image(NamedTuple):
@@ -28,7 +34,13 @@ class Image(NamedTuple):
 
 
 def image_problems(source: Any, path: str, *, many: bool) -> Iterator[str]:
-    """``path``: of the block; ``many``: whether the request has more than ``MANY`` images."""
+    """What the API refuses of an image.
+
+    Args:
+        source: of the block.
+        path: of the block, for the problem.
+        many: whether the request has more than ``MANY`` images.
+    """
     kind = source.get("type") if isinstance(source, dict) else None
     if not isinstance(source, dict) or kind not in ("base64", "url", "file"):
         yield f"{path}.source: must be of type base64, url or file"
@@ -58,6 +70,12 @@ def image_problems(source: Any, path: str, *, many: bool) -> Iterator[str]:
 
 
 def document_problems(source: Any, path: str) -> Iterator[str]:
+    """What the API refuses of a document.
+
+    Args:
+        source: of the block.
+        path: of the block, for the problem.
+    """
     if not isinstance(source, dict):
         yield f"{path}.source: field required"
     elif source.get("type") == "base64":
@@ -90,7 +108,11 @@ def _decoded(data: Any) -> bytes:
 
 
 def look_at(data: bytes) -> Image:
-    """The type that the first bytes show, and the size in pixels."""
+    """The type that the first bytes show, and the size in pixels.
+
+    Args:
+        data: any bytes.
+    """
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         size = struct.unpack(">II", data[16:24]) if data[12:16] == b"IHDR" and len(data) >= 24 else None
         return Image("image/png", size)

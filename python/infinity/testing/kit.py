@@ -1,12 +1,14 @@
-"""A whole agent in a test: the real runtime and journal, a scripted model, tool servers if need be, and time that passes when the test says so.
+"""A whole agent in a test: the real runtime and journal, a scripted model, tool servers if need be, and
+time that passes when the test says so.
 
 ::
 
     async with Kit(tmp_path / "agent.db", Agent(tools=[parcels]), script) as kit:
-        chat = await kit.conversation()
-        assert await chat.ask("How many parcels left on Monday?") == "12 parcels left on Monday."
-        await kit.advance(days=3)
-        await kit.crash()
+        chat = await kit.conversation() assert await chat.ask("How many parcels left on Monday?") == "12
+        parcels left on Monday." await kit.advance(days=3) await kit.crash()
+
+It is put together like every host on this machine (``local/assembly.py``). Tests wait for conditions,
+never for moments: ``rest``, ``until`` and ``hears`` return as soon as what they wait for is there.
 """
 
 from __future__ import annotations
@@ -52,9 +54,17 @@ Entry = dict[str, Any]
 
 
 class CheckedModel(Models):
-    """Any model, under every name. Keeps the requests, and in ``violations`` what the real API would have refused (I4)."""
+    """Any model, under every name.
+
+    It keeps the requests, and in ``violations`` what the real API would have refused (I4).
+    """
 
     def __init__(self, model: Model) -> None:
+        """Stand in front of a model.
+
+        Args:
+            model: answers.
+        """
         self.requests: list[dict[str, Any]] = []
         self.violations: list[str] = []
         self._model = model
@@ -78,9 +88,10 @@ class CheckedModel(Models):
 
 
 class Kit:
-    """``path``: the journal's file. ``model``: a ``Script`` or any model; without one the default script. ``servers``: fake tool servers.
+    """An agent on a journal of its own. Everything is real but the model and the clock.
 
-    Everything is real but the model and the clock. Leaving the block raises ``AssertionError`` if the real API would have refused a request.
+    Use it as an asynchronous context manager. Leaving the block raises ``AssertionError`` if the real
+    API would have refused a request.
     """
 
     def __init__(
@@ -91,6 +102,14 @@ class Kit:
         *,
         servers: Sequence[ToolServer] = (),
     ) -> None:
+        """Take the parts; entering the block starts them.
+
+        Args:
+            path: the journal's file; one that is there is gone on with.
+            agent: instructions, tools, limits; the default agent if not given.
+            model: a ``Script`` or any model; without one the default script.
+            servers: fake tool servers, started by the caller.
+        """
         self.clock = VirtualClock()
         self.runtime: Runtime
         self.path = Path(path)
@@ -158,7 +177,12 @@ class Kit:
     # talking
 
     async def conversation(self, text: str | None = None, *, id: str | None = None) -> Conversation:  # noqa: A002  what users write by name
-        """A new root thread; with ``text``, its first message is accepted already. An ``id`` that is there already is that thread."""
+        """A new root thread. An ``id`` that is there already is that thread.
+
+        Args:
+            text: its first message, accepted when this returns.
+            id: of the thread; made up if not given.
+        """
         made = Conversation(self, await self.runtime.create(id=id))
         if text is not None:
             await made.say(text)
@@ -169,10 +193,19 @@ class Kit:
     async def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> None:
-        """Let time pass, from one thing that is due to the next, and everything happen that happens meanwhile."""
+        """Let time pass, from one thing that is due to the next, and everything happen that happens
+        meanwhile.
+
+        Args:
+            days: 24 hours each.
+            hours: added to them.
+            minutes: added to them.
+            seconds: added to them.
+        """
         span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         until = self.clock.now() + int(span.total_seconds() * 1000)
         await self.rest()
+        # Step by step, so that what wakes at one moment may set a timer for the next.
         while (due := self.clock.next_due()) is not None and due <= until:
             self.clock.advance(max(0, due - self.clock.now()) / 1000)
             await self.rest()
@@ -186,7 +219,15 @@ class Kit:
     async def until(
         self, condition: Callable[[], bool | Awaitable[bool]], what: str = "sign of what was waited for"
     ) -> None:
-        """Wait for a condition; ``AssertionError`` after 30 s of real time names ``what`` did not come."""
+        """Wait for a condition, in real time.
+
+        Args:
+            condition: a function, plain or async.
+            what: did not come, for the failure.
+
+        Raises:
+            AssertionError: it did not come within 30 s.
+        """
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
@@ -206,6 +247,7 @@ class Kit:
         next_timer = await store.next_timer()
         if next_timer is not None and next_timer <= self.clock.now():
             return False
+        # Before the last line: a delivery that backs off is running, and would never come to rest by itself.
         if self.clock.sleeping():
             return True  # a back-off waits for time, and time is the test's
         return not (self.runtime.running or len(self.runtime.outbox) or await store.inbox())
@@ -219,15 +261,34 @@ class Conversation:
     """One thread, as someone who talks to it sees it."""
 
     def __init__(self, kit: Kit, thread: str) -> None:
+        """Look at a thread.
+
+        Args:
+            kit: that it lives in.
+            thread: its id.
+        """
         self.id = thread
         self._kit = kit
 
     async def say(self, text: str, *, key: str | None = None, user_id: str | None = None) -> None:
-        """User text; durable when this returns. The same ``key`` again counts once."""
+        """User text; durable when this returns.
+
+        Args:
+            text: what is said.
+            key: the same key again counts once.
+            user_id: on whose behalf (S11).
+        """
         await self._kit.runtime.send(self.id, text, key=key, user_id=user_id)
 
     async def ask(self, text: str) -> str:
-        """User text, and what the agent said last when the thread rests again, its tool calls included."""
+        """User text, and what the agent said last when the thread rests again, its tool calls included.
+
+        Args:
+            text: what is said.
+
+        Raises:
+            AssertionError: it did not rest within 30 s; the text says what it waits for.
+        """
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._kit.runtime.ask(self.id, text)
@@ -238,7 +299,14 @@ class Conversation:
             ) from None
 
     async def hears(self, text: str) -> str:
-        """Wait until the agent has said this; the whole of what it said then."""
+        """Wait until the agent has said this.
+
+        Args:
+            text: a part of a turn.
+
+        Returns:
+            The whole of that turn's text.
+        """
         found: list[str] = []
 
         async def said() -> bool:
@@ -278,7 +346,11 @@ class Conversation:
         return [{"id": row.id, **msgspec.json.decode(row.body)} for row in rows]
 
     async def choose(self, selected: int | None) -> None:
-        """Answer the open question; ``None`` dismisses it. Waits for the question."""
+        """Answer the open question. Waits for the question.
+
+        Args:
+            selected: the index of the choice; ``None`` dismisses the question.
+        """
         open_prompts: list[dict[str, Any]] = []
 
         async def asked() -> bool:
@@ -289,6 +361,7 @@ class Conversation:
         await self._kit.runtime.choose(self.id, open_prompts[0]["id"], selected)
 
     async def interrupt(self) -> None:
+        """End what the agent is doing, as a user does."""
         await self._kit.runtime.control(self.id, Action.INTERRUPT)
 
     async def children(self) -> list[Conversation]:

@@ -1,6 +1,10 @@
-"""What the Messages API refuses (I4): checked as strictly as the API does, and where it is lenient more strictly.
+"""What the Messages API refuses (I4): checked as strictly as the API does, and where it is lenient more
+strictly.
 
-Stricter than the API: roles must alternate (the API merges neighbours of one role), results must come first in their message in any case.
+Stricter than the API: roles must alternate (the API merges neighbours of one role), results must come
+first in their message in any case. The test kit, the strict servers and the simulator hold every
+request to it; a rule that the real API turns out to have is added here, so that it holds for all of
+them.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ _REASONING = frozenset({"thinking", "redacted_thinking"})
 _REMOVED = ("temperature", "top_p", "top_k")
 _LEAST_BUDGET = 1024
 MOST_BREAKPOINTS = 4
+"""Marks of the cache in one request."""
 MOST_BYTES = 32 << 20
 """Of a request."""
 
@@ -30,10 +35,15 @@ Block = dict[str, Any]
 
 
 def check(request: Any, *, window: int | None = None, paused: Sequence[Block] = ()) -> list[str]:
-    """Every violation in a request's JSON, each with its path (``messages.N.content.M…``); empty if the API would take it.
+    """Every violation in a request's JSON, each with its path (``messages.N.content.M…``).
 
-    ``window``: tokens of the model's context, if it is to be enforced. ``paused``: assistant messages that may stand last, because the API
-    ended them with ``pause_turn``.
+    Args:
+        request: decoded JSON, of any shape.
+        window: tokens of the model's context, if it is to be enforced.
+        paused: assistant messages that may stand last, because the API ended them with ``pause_turn``.
+
+    Returns:
+        Empty if the API would take it.
     """
     if not isinstance(request, dict):
         return ["the request must be a JSON object"]
@@ -42,6 +52,7 @@ def check(request: Any, *, window: int | None = None, paused: Sequence[Block] = 
     if not isinstance(messages, list) or not messages:
         return [*problems, "messages: at least one message is required"]
     shape = [*_roles(messages, paused), *_contents(messages)]
+    # Only then are there blocks to look into.
     if not shape:
         shape = [*_pairs(messages), *_lengths(request, window)]
     return [*problems, *shape, *_breakpoints(request)]

@@ -24,15 +24,23 @@ __all__ = ["Effects", "ModelServer", "Recorded", "Respond", "whole_message"]
 
 
 class ModelServer(ScriptedServer):
-    """``async with ModelServer(script) as server: …  server.url``; requests go to ``{url}/v1/messages``.
+    """The Messages API.
 
-    ``models``: what ``GET /v1/models`` lists, as the API's objects, in pages of two. ``window``: tokens of every model's context; by default that
-    of each model, as the built-in table has it.
+    ``async with ModelServer(script) as server: …  server.url``; requests go to ``{url}/v1/messages``.
+    ``models`` is what ``GET /v1/models`` lists, as the API's objects, in pages of two.
     """
 
     def __init__(
         self, respond: Script | Respond, *, api_key: str | None = None, window: int | None = None
     ) -> None:
+        """Take what it answers.
+
+        Args:
+            respond: a script, or a function from a request to the reply.
+            api_key: when given, every other key is refused.
+            window: tokens of every model's context; by default that of each model, as the built-in
+                table has it.
+        """
         super().__init__(respond, api_key=api_key)
         self.window = window
         self._paused: deque[dict[str, Any]] = deque(maxlen=_KEPT_PAUSES)
@@ -126,7 +134,11 @@ class ModelServer(ScriptedServer):
 
 
 def whole_message(events: list[StreamEvent]) -> dict[str, Any]:
-    """The message that a whole stream adds up to, as the API gives it without streaming."""
+    """The message that a whole stream adds up to, as the API gives it without streaming.
+
+    Args:
+        events: of the stream, in order.
+    """
     message: dict[str, Any] = {}
     block: dict[str, Any] = {}
     arguments = ""

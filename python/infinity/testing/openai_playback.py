@@ -13,6 +13,7 @@ from infinity.models.script import Break, CallTool, Fail, Pause, Redacted, Reply
 
 Event = dict[str, Any]
 Played = Event | Pause | Break | Fail
+"""An event, or where the stream waits, breaks or fails."""
 
 _ARGUMENTS_PIECE = 24
 
@@ -52,11 +53,20 @@ class _Playback:
 
 
 class ChatPlayback(_Playback):
-    """Chunks of Chat Completions. ``thoughts``: the field that reasoning comes in; ``parts``: in parts of the content; empty: it is not told."""
+    """Chunks of Chat Completions."""
 
     def __init__(
         self, reply: Reply, request: bytes, *, model: str, thoughts: str = "reasoning_content"
     ) -> None:
+        """Play nothing yet.
+
+        Args:
+            reply: what is said.
+            request: its bytes, from which ids and counts are made.
+            model: the name that the answer gives.
+            thoughts: the field that reasoning comes in; ``parts``: in parts of the content; empty: it
+                is not told.
+        """
         super().__init__(reply, request, model=model)
         self._thoughts = thoughts
 
@@ -66,6 +76,7 @@ class ChatPlayback(_Playback):
         return [{self._thoughts: piece}] if self._thoughts else []
 
     def events(self) -> Iterator[Played]:
+        """The chunks, and between them where the stream waits, breaks or fails."""
         yield self._chunk({"role": "assistant", "content": ""})
         calls = 0
         for step in self._steps():
@@ -131,12 +142,20 @@ class ResponsesPlayback(_Playback):
     """Events of the Responses API. ``issued``: the encrypted reasoning of this reply."""
 
     def __init__(self, reply: Reply, request: bytes, *, model: str) -> None:
+        """Play nothing yet.
+
+        Args:
+            reply: what is said.
+            request: its bytes, from which ids and counts are made.
+            model: the name that the answer gives.
+        """
         super().__init__(reply, request, model=model)
         self._items: list[Event] = []
         self._number = -1
         self.issued: list[str] = []
 
     def events(self) -> Iterator[Played]:
+        """The events, and between them where the stream waits, breaks or fails."""
         yield self._event("response.created", response=self._response("in_progress"))
         steps = list(self._steps())
         for step in steps:

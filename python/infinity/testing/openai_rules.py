@@ -1,4 +1,7 @@
-"""What OpenAI's two APIs refuse, checked as strictly as they do."""
+"""What OpenAI's two APIs refuse, checked as strictly as they do.
+
+What their documentation leaves open is refused here, too: an endpoint somewhere refuses it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from .tool_rules import openai_schema_problems
 
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _MOST_ID_CHAT = 40
+"""Characters of a call's id in Chat Completions."""
 _MOST_ID = 64
+"""Characters of a call's id in the Responses API."""
 _LEAST_OUTPUT = 16
 _CHAT_PARAMETERS = frozenset(
     (
@@ -61,7 +66,14 @@ _FOLLOWERS = ("reasoning", "message", "function_call")
 
 
 def check_chat(request: Any) -> list[str]:
-    """Every violation in a request to Chat Completions, each with its path; empty if the API would take it."""
+    """Every violation in a request to Chat Completions, each with its path.
+
+    Args:
+        request: decoded JSON, of any shape.
+
+    Returns:
+        Empty if the API would take it.
+    """
     if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
         return ["messages: is required"]
     problems = [*_envelope(request, _CHAT_PARAMETERS)]
@@ -75,7 +87,12 @@ def check_chat(request: Any) -> list[str]:
 
 
 def check_responses(request: Any, issued: Collection[str] = ()) -> list[str]:
-    """The same for the Responses API. ``issued``: the encrypted reasoning that it knows as its own."""
+    """The same for the Responses API.
+
+    Args:
+        request: decoded JSON, of any shape.
+        issued: the encrypted reasoning that it knows as its own.
+    """
     if not isinstance(request, dict) or not isinstance(request.get("input"), list) or not request["input"]:
         return ["input: is required"]
     problems = [*_envelope(request, _RESPONSES_PARAMETERS)]

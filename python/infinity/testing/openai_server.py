@@ -28,11 +28,10 @@ _CODES = {
 
 
 class OpenAIServer(ScriptedServer):
-    """``async with OpenAIServer(respond) as server: …  server.url``, which ends in ``/v1``.
+    """Both of OpenAI's APIs.
 
-    ``respond`` gets the request's JSON in OpenAI's shape and gives a ``Reply``. A reply's ``fail(…, type=…)`` is the error's ``code``.
-    ``dialect``: a name of ``chat_dialects.STRICT``, whose demands on Chat Completions are enforced as well; ``effects.refused`` counts.
-    ``models``: the ids that ``GET /v1/models`` lists. ``thoughts``: where Chat Completions puts reasoning, if not where the dialect does.
+    ``async with OpenAIServer(respond) as server: …  server.url``, which ends in ``/v1``. A reply's
+    ``fail(…, type=…)`` is the error's ``code``. ``models`` are the ids that ``GET /v1/models`` lists.
     """
 
     path = "/v1"
@@ -45,6 +44,15 @@ class OpenAIServer(ScriptedServer):
         thoughts: str | None = None,
         dialect: str = "openrouter",
     ) -> None:
+        """Take what it answers.
+
+        Args:
+            respond: from the request's JSON, in OpenAI's shape, to a ``Reply``.
+            api_key: when given, every other key is refused.
+            thoughts: where Chat Completions puts reasoning, if not where the dialect does.
+            dialect: a name of ``chat_dialects.STRICT``, whose demands on Chat Completions are enforced
+                as well; ``effects.refused`` counts.
+        """
         super().__init__(respond, api_key=api_key)
         self.models: tuple[str, ...] = ("gpt-5.5", "gpt-5.4-mini")
         self.sizes: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""Fixtures for pytest: ``infinity_kit``, ``infinity_recorded``. Installed with the package; nothing is imported before one is used.
+"""Fixtures for pytest: ``infinity_kit``, ``infinity_recorded``. Installed with the package; nothing is
+imported before one is used.
 
 They are plain functions that give asynchronous context managers, so they work under any asyncio plugin.
 """
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["infinity_kit", "infinity_recorded", "pytest_addoption"]
 
 RECORDINGS = "recordings"
+"""The folder beside a test's file in which recordings are."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--infinity-record``.
+
+    Args:
+        parser: of pytest.
+    """
     parser.getgroup("infinity").addoption(
         "--infinity-record",
         metavar="MODEL",
@@ -33,7 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def infinity_kit(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Kit]]:
-    """``async with infinity_kit(agent, script) as kit``: a ``Kit`` on a journal in the test's own directory; the same one if opened again."""
+    """``async with infinity_kit(agent, script) as kit``: a ``Kit`` on a journal in the test's own
+    directory.
+
+    Opened again in the same test, it goes on with the same journal.
+
+    Args:
+        tmp_path: of pytest.
+    """
 
     def make(agent: Any = None, model: Any = None, **how: Any) -> Kit:
         from .kit import Kit
@@ -45,7 +59,13 @@ def infinity_kit(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Ki
 
 @pytest.fixture
 def infinity_recorded(request: pytest.FixtureRequest) -> Model:
-    """What a real model answered in this test when it was last run with ``--infinity-record``; from ``recordings/`` beside the test's file."""
+    """What a real model answered in this test when it was last run with ``--infinity-record``.
+
+    Recordings are in ``recordings/`` beside the test's file.
+
+    Args:
+        request: of pytest.
+    """
     name = re.sub(r"[^\w.-]+", "_", request.node.name).strip("_")
     path = Path(request.node.path).parent / RECORDINGS / f"{Path(request.node.path).stem}.{name}.jsonl"
     from .record import Recorder, Replay

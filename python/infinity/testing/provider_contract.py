@@ -57,7 +57,10 @@ RICH = (
 
 @dataclass
 class Subject:
-    """A provider under test. ``answer``: sets what it will be answered; ``server``: what it talks to, ``None`` if to nobody."""
+    """A provider under test.
+
+    ``answer``: sets what it will be answered; ``server``: what it talks to, ``None`` if to nobody.
+    """
 
     model: Model
     info: ModelInfo
@@ -65,21 +68,45 @@ class Subject:
     server: ScriptedServer | None = None
 
     def request(self, messages: list[Message] | None = None) -> ModelRequest:
+        """A request to the model under test.
+
+        Args:
+            messages: of the Messages API; a greeting if not given.
+        """
         encode = msgspec.json.encode
         return ModelRequest(self.info, "Be brief.", encode(TOOLS), encode(messages or HELLO), 1000)
 
     async def parts(self, reply: Reply, messages: list[Message] | None = None) -> list[Part]:
+        """Everything that a completion gives.
+
+        Args:
+            reply: what is answered.
+            messages: as for ``request``.
+        """
         self.answer(reply)
         return [part async for part in self.model.stream(self.request(messages))]
 
     async def turn(self, reply: Reply, messages: list[Message] | None = None) -> Turn:
+        """The turn of a completion.
+
+        Args:
+            reply: what is answered.
+            messages: as for ``request``.
+        """
         last = (await self.parts(reply, messages))[-1]
         assert isinstance(last, Turn)
         return last
 
 
 def answered(turn: Turn, *content: dict[str, Any], error: bool = False) -> list[Message]:
-    """The conversation after a turn whose calls were answered, the calls under ids of Infinity's own as in history."""
+    """The conversation after a turn whose calls were answered, the calls under ids of Infinity's own as in
+    history.
+
+    Args:
+        turn: with calls.
+        *content: blocks beside the text of each result.
+        error: whether the results are errors.
+    """
     ours = {call.id: f"call_{index:030x}" for index, call in enumerate(turn.calls)}
     blocks = [
         {**block, "id": ours[block["id"]]} if block["type"] == "tool_use" else block for block in turn.blocks

@@ -1,12 +1,15 @@
-"""Real conversations, recorded once and replayed without key or network; keys and personal data do not get into the file.
+"""Real conversations, recorded once and replayed without key or network; keys and personal data do not get
+into the file.
 
 ::
 
-    Kit(path, agent, Recorder(real_model, "answers.jsonl"))     # once
-    Kit(path, agent, Replay("answers.jsonl"))                   # from then on
+    Kit(path, agent, Recorder(real_model, "answers.jsonl"))     # once Kit(path, agent,
+    Replay("answers.jsonl"))                   # from then on
 
-A request is known by its messages. Ids, keys and personal data in them are numbered in the order in which they appear, so that a test with
-other ids, or another person's address, finds its answer; in the answer the numbers become what the request at hand has in their place.
+A request is known by its messages. Ids, keys and personal data in them are numbered in the order in
+which they appear, so that a test with other ids, or another person's address, finds its answer; in the
+answer the numbers become what the request at hand has in their place. A file is meant to be committed:
+whatever is added here must not write what a rule hides.
 """
 
 from __future__ import annotations
@@ -30,10 +33,15 @@ from infinity.errors import ConfigError, InvalidModelRequest, ModelError
 __all__ = ["DEFAULT_RULES", "Recorder", "Replay", "Rule"]
 
 FORMAT = 1
+"""Of a recording; another one is refused."""
 
 
 class Rule(NamedTuple):
-    """What to replace, and by the number of what: ``[email 1]``. ``pattern`` meets JSON text, in which line breaks are written ``\\\\n``."""
+    r"""What to replace, and by the number of what: ``[email 1]``.
+
+    ``pattern`` meets JSON text, in which line breaks are written ``\\n``; its group ``value``, if it
+    has one, is what is replaced.
+    """
 
     name: str
     pattern: re.Pattern[str]
@@ -76,18 +84,33 @@ class Names:
     """What stands for what in one exchange: numbered by first appearance, so that the same request always gets the same numbers."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
+        """Begin an exchange.
+
+        Args:
+            rules: what is hidden; ids are hidden besides.
+        """
         self._rules = [*rules, _IDS]
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = defaultdict(int)
 
     def hide(self, text: str) -> str:
-        """The text with everything that a rule finds replaced."""
+        """The text with everything that a rule finds replaced.
+
+        Args:
+            text: JSON.
+        """
         for name, pattern in self._rules:
             text = pattern.sub(partial(self._hidden, name), text)
         return text
 
     def show(self, text: str) -> str:
-        """The other way round. An id that this exchange does not know is a new one; anything else unknown stays hidden."""
+        """The other way round.
+
+        An id that this exchange does not know is a new one; anything else unknown stays hidden.
+
+        Args:
+            text: JSON with numbers in it.
+        """
         back = {number: value for (_, value), number in self._given.items()}
 
         def shown(found: re.Match[str]) -> str:
@@ -98,6 +121,7 @@ class Names:
 
     def _hidden(self, name: str, found: re.Match[str]) -> str:
         group = "value" if "value" in found.re.groupindex else 0
+        # An earlier rule has hidden it.
         if _HIDDEN.fullmatch(found[group]):
             return found[0]
         start, end = (place - found.start() for place in found.span(group))
@@ -112,7 +136,11 @@ class Names:
 
 
 class Exchange(msgspec.Struct, omit_defaults=True):
-    """One line of a recording. ``asked``: the end of the request's last message, for people; ``turn`` or ``error``: what came of it."""
+    """One line of a recording.
+
+    ``asked``: the end of the request's last message, for people; ``turn`` or ``error``: what came of
+    it.
+    """
 
     key: str
     asked: str
@@ -126,10 +154,7 @@ class _Header(msgspec.Struct):
 
 
 class Recorder:
-    """A model that passes everything on to a real one, and keeps what it answered in ``path``; an earlier recording there is replaced.
-
-    ``info``: which of the real one's models to ask, whatever the request names.
-    """
+    """A model that passes everything on to a real one, and keeps what it answered."""
 
     def __init__(
         self,
@@ -139,6 +164,14 @@ class Recorder:
         info: ModelInfo | None = None,
         rules: Sequence[Rule] = DEFAULT_RULES,
     ) -> None:
+        """Begin a recording; an earlier one of this name is replaced.
+
+        Args:
+            model: the real one.
+            path: of the recording.
+            info: which of the real one's models to ask, whatever the request names.
+            rules: what is hidden in it.
+        """
         self._model = model
         self._info = info
         self._path = Path(path)
@@ -148,6 +181,7 @@ class Recorder:
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
         names = Names(self._rules)
         key, asked = _identify(request, names)
+        # After the key was made: a replay knows nothing of the real model.
         if self._info is not None:
             request = replace(request, model=self._info, max_tokens=self._info.output_limit)
         try:
@@ -173,12 +207,22 @@ class Recorder:
 
 
 class Replay:
-    """A model that answers from a recording. The same request asked again gets its recorded answers in turn, then the last one again.
+    """A model that answers from a recording.
 
-    ``ConfigError`` if the file is no recording. A request that is not in it fails like one that the API refuses, and says what to do.
+    The same request asked again gets its recorded answers in turn, then the last one again. A request
+    that is not in it fails like one that the API refuses, and says what to do.
     """
 
     def __init__(self, path: Path | str, *, rules: Sequence[Rule] = DEFAULT_RULES) -> None:
+        """Read a recording.
+
+        Args:
+            path: of the recording.
+            rules: those with which it was made.
+
+        Raises:
+            ConfigError: the file is no recording.
+        """
         self._path = Path(path)
         self._rules = rules
         self._answers: dict[str, list[Exchange]] = defaultdict(list)

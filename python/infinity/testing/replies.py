@@ -1,6 +1,8 @@
-"""Models that answer with whole turns, for tests that decide what a model does and not how it says it: of the simulator and of the project's own tests.
+"""Models that answer with whole turns, for tests that decide what a model does and not how it says it: of
+the simulator and of the project's own tests.
 
-``Script`` is for conversations that read like one; here a reply is a turn, an error, or a stream of one's own. Requests are never sent anywhere.
+``Script`` is for conversations that read like one; here a reply is a turn, an error, or a stream of
+one's own. Requests are never sent anywhere.
 """
 
 from __future__ import annotations
@@ -23,11 +25,22 @@ Reply = Turn | Exception | Callable[[Json], AsyncIterator[Part]]
 
 
 def say(text: str) -> Turn:
+    """A turn that says a text.
+
+    Args:
+        text: what is said.
+    """
     return Turn([{"type": "text", "text": text}], usage=Usage(10, 5))
 
 
 def call(*calls: tuple[str, Json], text: str = "", ids: Sequence[str] = ()) -> Turn:
-    """A turn that calls tools. The provider's ids repeat from turn to turn, as some providers' do (L9)."""
+    """A turn that calls tools.
+
+    Args:
+        *calls: tool and arguments of each.
+        text: said before them.
+        ids: the provider's; they repeat from turn to turn if not given, as some providers' do (L9).
+    """
     made = [
         ModelCall(ids[number] if ids else f"toolu_{number}", tool, arguments)
         for number, (tool, arguments) in enumerate(calls)
@@ -40,7 +53,11 @@ def call(*calls: tuple[str, Json], text: str = "", ids: Sequence[str] = ()) -> T
 
 
 def texts(message: Json) -> str:
-    """All text of a request's message, results included, without the times."""
+    """All text of a request's message, results included, without the times.
+
+    Args:
+        message: of the Messages API.
+    """
     found: list[str] = []
     for block in message["content"]:
         if block["type"] == "text" and not is_stamp(block):
@@ -51,7 +68,11 @@ def texts(message: Json) -> str:
 
 
 def body_of(request: ModelRequest) -> Json:
-    """The request as the Messages API would get it."""
+    """The request as the Messages API would get it.
+
+    Args:
+        request: of the engine.
+    """
     return {
         "model": request.model.id,
         "max_tokens": request.max_tokens,
@@ -67,10 +88,20 @@ class OneModel(Models):
     info: ModelInfo = ModelInfo("test/model", "test", "model")
 
     async def reply_to(self, request: ModelRequest, body: Json) -> Reply:
+        """What is answered. To be written by a subclass.
+
+        Args:
+            request: of the engine.
+            body: the same as JSON.
+        """
         raise NotImplementedError
 
     def said(self, turn: Turn) -> None:
-        """The turn has come to its end and is handed over."""
+        """The turn has come to its end and is handed over. For subclasses that count.
+
+        Args:
+            turn: that was replied.
+        """
 
     def resolve(self, name: str) -> tuple[Self, ModelInfo]:
         if name not in ("", self.info.name):

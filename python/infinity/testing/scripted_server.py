@@ -1,4 +1,9 @@
-"""What all scripted model servers share: a loopback port, the requests that arrived, how the answers ended."""
+"""What all scripted model servers share: a loopback port, the requests that arrived, how the answers
+ended.
+
+They are real HTTP servers, so that a provider under test runs unchanged. Tests wait with ``wait_for``
+and ``wait_for_requests``; there is nothing to sleep for.
+"""
 
 from __future__ import annotations
 
@@ -64,16 +69,23 @@ class _Arrivals:
 
 
 class ScriptedServer:
-    """``async with …Server(respond) as server: …  server.url``. A subclass says which wire format it speaks.
+    """A server in a test. ``async with …Server(respond) as server: …  server.url``.
 
-    ``respond``: a function (plain or async) from the request's JSON to a ``Reply``; where requests have the shape of the Messages API, a
-    ``Script`` will do. ``api_key``: when given, every other key is refused. What the real API would refuse is refused and stays in ``violations``.
+    A subclass says which wire format it speaks. What the real API would refuse is refused and stays in
+    ``violations``.
     """
 
     path = ""
     """What comes after the host in ``url``."""
 
     def __init__(self, respond: Script | Respond, *, api_key: str | None = None) -> None:
+        """Take what it answers.
+
+        Args:
+            respond: a function (plain or async) from the request's JSON to a ``Reply``; where requests
+                have the shape of the Messages API, a ``Script`` will do.
+            api_key: when given, every other key is refused.
+        """
         self.respond = respond
         self.api_key = api_key
         self.requests: list[Recorded] = []
@@ -89,6 +101,7 @@ class ScriptedServer:
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
+        """The JSON of all requests, in order of arrival."""
         return [request.body for request in self.requests]
 
     @property
@@ -97,14 +110,35 @@ class ScriptedServer:
         return [problem for request in self.requests for problem in request.violations]
 
     async def wait_for_requests(self, count: int, within: float = 60.0) -> None:
-        """Return when so many requests have arrived in all. ``TimeoutError`` after ``within`` seconds."""
+        """Return when so many requests have arrived in all.
+
+        Args:
+            count: how many.
+            within: seconds of real time.
+
+        Raises:
+            TimeoutError: they have not.
+        """
         await self._arrivals.until(lambda: len(self.requests) >= count, within)
 
     async def wait_for(self, reached: Callable[[Effects], bool], within: float = 60.0) -> None:
-        """Return when the effects are as wanted. ``TimeoutError`` after ``within`` seconds."""
+        """Return when the effects are as wanted.
+
+        Args:
+            reached: whether they are.
+            within: seconds of real time.
+
+        Raises:
+            TimeoutError: they are not.
+        """
         await self._arrivals.until(lambda: reached(self.effects), within)
 
     async def start(self, port: int = 0) -> None:
+        """Listen on the loopback.
+
+        Args:
+            port: 0 takes a free one.
+        """
         app = web.Application(client_max_size=_MOST_BYTES)
         app.router.add_routes(self.routes())
         self._runner = web.AppRunner(
@@ -116,6 +150,7 @@ class ScriptedServer:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        """Stop listening; answers that are under way are cut off."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -135,14 +170,23 @@ class ScriptedServer:
     # what a subclass says
 
     def routes(self) -> Iterable[web.RouteDef]:
+        """Paths and handlers. To be written by a subclass."""
         raise NotImplementedError
 
     def refusal(self, fail: Fail) -> web.Response:
-        """An error as the answer to a request."""
+        """An error as the answer to a request. To be written by a subclass.
+
+        Args:
+            fail: from the reply, or for a rule that was broken.
+        """
         raise NotImplementedError
 
     def late_error(self, fail: Fail) -> bytes:
-        """An error in the middle of a stream."""
+        """An error in the middle of a stream. To be written by a subclass.
+
+        Args:
+            fail: from the reply.
+        """
         raise NotImplementedError
 
     # what a subclass calls
@@ -152,7 +196,13 @@ class ScriptedServer:
         await self._arrivals.announce()
 
     def record(self, request: web.Request, content: bytes, check: Callable[[Any], list[str]]) -> Recorded:
-        """Keep a request with what ``check`` finds wrong with its JSON."""
+        """Keep a request with what is wrong with its JSON.
+
+        Args:
+            request: as it arrived.
+            content: its body.
+            check: finds what is wrong.
+        """
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             body = msgspec.json.decode(content)
@@ -167,13 +217,21 @@ class ScriptedServer:
         return recorded
 
     async def refuse(self, fail: Fail) -> web.Response:
-        """The answer to a request that the API would not take."""
+        """The answer to a request that the API would not take.
+
+        Args:
+            fail: says why.
+        """
         self.effects.refused += 1
         await self.announce()
         return self.refusal(fail)
 
     async def reply_to(self, body: dict[str, Any]) -> Reply:
-        """What ``respond`` says to a request."""
+        """What ``respond`` says to a request.
+
+        Args:
+            body: its JSON.
+        """
         if isinstance(self.respond, Script):
             return self.respond.reply_to(read_prompt(body))
         reply = self.respond(body)
@@ -182,7 +240,14 @@ class ScriptedServer:
     async def send(
         self, request: web.Request, reply: Reply, pieces: Iterator[bytes | Pause | Break | Fail], kind: str
     ) -> web.StreamResponse:
-        """Send the pieces; where the reply breaks, waits or fails, so does the stream."""
+        """Send the pieces; where the reply breaks, waits or fails, so does the stream.
+
+        Args:
+            request: that is answered.
+            reply: a failure at its beginning is the HTTP answer.
+            pieces: bytes of the stream, and between them where it waits, breaks or fails.
+            kind: the content type.
+        """
         try:
             response = await self._play(request, reply, pieces, kind)
         except (asyncio.CancelledError, ConnectionError):
@@ -219,11 +284,19 @@ class ScriptedServer:
 
     def announce_soon(self) -> None:
         """For handlers that are being cancelled and may not wait."""
+        # Its outcome is looked at, so that nothing is logged of a loop that ends.
         task = asyncio.ensure_future(self.announce())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """JSON as the APIs answer it.
+
+    Args:
+        value: any JSON.
+        status: of the answer.
+        headers: besides the usual ones.
+    """
     return web.Response(
         body=msgspec.json.encode(value),
         status=status,

@@ -11,12 +11,18 @@ import jsonschema_rs
 import msgspec
 
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+"""What the Messages API takes as a tool's name."""
 PROPERTY_KEY = r"^[a-zA-Z0-9_.-]{1,64}$"
+"""What it takes as the name of an argument."""
 _PROPERTY_KEY = re.compile(PROPERTY_KEY)
 
 
 def tool_problems(tools: Any) -> Iterator[str]:
-    """Of the Messages API."""
+    """What the Messages API refuses of a request's tools.
+
+    Args:
+        tools: as the request has them; any JSON.
+    """
     if tools is None:
         return
     if not isinstance(tools, list):
@@ -43,7 +49,12 @@ def tool_problems(tools: Any) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def schema_problems(encoded: bytes) -> tuple[str, ...]:
-    """Of one schema, as JSON: tools are the same in request after request."""
+    """What it refuses of one schema.
+
+    Args:
+        encoded: the schema as JSON, because tools are the same in request after request and answers are
+            remembered.
+    """
     schema = msgspec.json.decode(encoded)
     if not isinstance(schema, dict):
         return (": must be a JSON Schema of type object",)
@@ -62,7 +73,11 @@ def _schema_problems(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def openai_schema_problems(schema: Any) -> Iterator[str]:
-    """What OpenAI's two APIs refuse of a function's parameters."""
+    """What OpenAI's two APIs refuse of a function's parameters.
+
+    Args:
+        schema: any JSON.
+    """
     if not isinstance(schema, dict) or schema.get("type") != "object":
         yield "must be a JSON Schema of type object"
         return

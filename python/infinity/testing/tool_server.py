@@ -27,7 +27,10 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One ``POST /invoke`` as it arrived. ``body`` is the whole JSON object; ``key`` the ``Idempotency-Key`` header."""
+    """One ``POST /invoke`` as it arrived.
+
+    ``body`` is the whole JSON object; ``key`` the ``Idempotency-Key`` header.
+    """
 
     id: str
     operation: str
@@ -41,9 +44,11 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What happens to an invocation: ``status`` is answered (0: the connection is closed instead), then ``text`` is called back, ``times`` times.
+    """What happens to an invocation.
 
-    ``text`` may be a function of the invocation; ``None`` answers nothing until the test does. ``hang``: never acknowledge.
+    ``status`` is answered (0: the connection is closed instead), then ``text`` is called back,
+    ``times`` times. ``text`` may be a function of the invocation; ``None`` answers nothing until the
+    test does. ``hang``: never acknowledge.
     """
 
     status: int = 200
@@ -54,17 +59,30 @@ class Behaviour:
 
 
 ON_COMMAND = Behaviour()
+"""Acknowledge; the test answers."""
 HANG = Behaviour(hang=True)
+"""Never acknowledge."""
 CLOSE = Behaviour(status=0)
+"""Close the connection without an answer."""
 
 
 def answering(text: str | Callable[[Invocation], str] = "done", *, times: int = 1) -> Behaviour:
-    """Acknowledge, then answer at once; ``times`` > 1 sends duplicates."""
+    """Acknowledge, then answer at once.
+
+    Args:
+        text: of the result, or a function of the invocation.
+        times: more than 1 sends duplicates.
+    """
     return Behaviour(text=text, times=times)
 
 
 def failing(status: int, **headers: str) -> Behaviour:
-    """Refuse with this HTTP status."""
+    """Refuse every invocation.
+
+    Args:
+        status: the HTTP status.
+        **headers: of the answer.
+    """
     return Behaviour(status=status, headers=headers)
 
 
@@ -74,14 +92,21 @@ def tool(
     schema: dict[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """A manifest's entry; ``more``: ``annotations``, ``displayScript``."""
+    """A manifest's entry.
+
+    Args:
+        name: of the tool.
+        description: for the model.
+        schema: of its arguments; any object if not given.
+        **more: ``annotations``, ``displayScript``.
+    """
     return {"name": name, "description": description, "inputSchema": schema or {"type": "object"}, **more}
 
 
 class ToolServer:
-    """``tools``: manifest entries (default: one tool ``echo``). ``manifest`` replaces the whole document: an object to serve as JSON, or raw bytes.
+    """A tool server on the loopback. Use it as an asynchronous context manager.
 
-    Callback methods return the HTTP status that the runtime answered with. A fixed ``port`` lets a server come back at its old address.
+    Callback methods return the HTTP status that the runtime answered with, 0 if nobody did.
     """
 
     def __init__(
@@ -93,6 +118,15 @@ class ToolServer:
         behaviour: Behaviour = ON_COMMAND,
         port: int = 0,
     ) -> None:
+        """Take what it offers.
+
+        Args:
+            tools: manifest entries (default: one tool ``echo``).
+            name: of the toolset.
+            manifest: replaces the whole document: an object to serve as JSON, or raw bytes.
+            behaviour: of tools that have none of their own in ``behaviours``.
+            port: a fixed one lets a server come back at its old address; 0 takes a free one.
+        """
         self.name = name
         self.tools = list(tools) if tools is not None else [tool("echo")]
         self.manifest = manifest
@@ -120,6 +154,7 @@ class ToolServer:
     # life
 
     async def start(self) -> Self:
+        """Listen."""
         application = web.Application(client_max_size=1 << 26)
         application.router.add_get("/.well-known/rap-toolset", self._discover)
         application.router.add_post("/invoke", self._invoke)
@@ -136,6 +171,7 @@ class ToolServer:
         return self
 
     async def close(self) -> None:
+        """Stop listening; invocations that hang end."""
         self._closing.set()
         for task in list(self._tasks):
             task.cancel()
@@ -153,21 +189,35 @@ class ToolServer:
 
     @property
     def port(self) -> int:
+        """Known once the server has started."""
         return self._port
 
     @property
     def base_url(self) -> str:
+        """What a runtime is configured with."""
         return f"http://127.0.0.1:{self._port}"
 
     # what arrived
 
     async def invoked(self, count: int = 1) -> Invocation:
-        """The ``count``-th invocation; waits for it."""
+        """An invocation; waits for it.
+
+        Args:
+            count: the first is 1.
+        """
         await self.until(lambda: len(self.invocations) >= count, f"invocation {count}")
         return self.invocations[count - 1]
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something that arrives here makes the condition true; ``AssertionError`` after 10 s."""
+        """Wait until something that arrives here makes a condition true.
+
+        Args:
+            condition: looked at whenever something arrives.
+            what: did not come, for the failure.
+
+        Raises:
+            AssertionError: it did not come within ``PATIENCE`` seconds.
+        """
         try:
             async with asyncio.timeout(PATIENCE), self._changed:
                 await self._changed.wait_for(condition)
@@ -187,7 +237,15 @@ class ToolServer:
         display_as: list[dict[str, Any]] | None = None,
         subscription: bool | None = None,
     ) -> int:
-        """Send the call's ``tool_result``."""
+        """Send the call's ``tool_result``.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            text: what the model reads.
+            content: in place of the text.
+            display_as: for people.
+            subscription: whether the call becomes a subscription.
+        """
         more = {"text": text, "content": content, "display_as": display_as, "subscription": subscription}
         return await self.say(call_id, "tool_result", id=call_id, **_given(more))
 
@@ -201,17 +259,40 @@ class ToolServer:
         event_id: str | None = None,
         seq: int | None = None,
     ) -> int:
-        """Send a ``subscription_event``."""
+        """Send a ``subscription_event``.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            text: what happened.
+            associative: for the subscribing thread itself.
+            final: the last one.
+            event_id: its identity.
+            seq: its number.
+        """
         more = {"associative": associative, "final": final, "event_id": event_id, "seq": seq}
         return await self.say(call_id, "subscription_event", tool_call_id=call_id, text=text, **_given(more))
 
     async def oauth(self, call_id: str, auth_url: str = "https://login.example/authorize") -> int:
+        """Ask the user to sign in.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            auth_url: the page.
+        """
         return await self.say(call_id, "oauth", id=call_id, auth_url=auth_url)
 
     async def choice(
         self, call_id: str, prompt: str, choices: list[str], default: int = 0, response_url: str | None = None
     ) -> int:
-        """Ask the user. Answers arrive in ``choices``."""
+        """Ask the user. Answers arrive in ``choices``.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            prompt: the question.
+            choices: to choose from.
+            default: the index for a dismissal.
+            response_url: where the answer goes; to this server if not given.
+        """
         return await self.say(
             call_id,
             "user_choice",
@@ -223,16 +304,38 @@ class ToolServer:
         )
 
     async def view(self, call_id: str, view_type: str, content: Any) -> int:
+        """Send the content of a view.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            view_type: which view.
+            content: any JSON.
+        """
         return await self.say(call_id, "view_update", view_type=view_type, content=content)
 
     async def say(self, call_id: str, kind: str, **fields: Any) -> int:
-        """Any callback for a call that arrived here, with its thread filled in unless given."""
+        """Any callback for a call that arrived here, with its thread filled in unless given.
+
+        Args:
+            call_id: of an invocation that arrived here.
+            kind: the ``type`` of the callback.
+            **fields: of the callback, right or wrong.
+        """
         invocation = self.invocation(call_id)
         body = {"type": kind, "group_id": invocation.group_id, **fields}
         return await self.send(invocation.callback_url, json.dumps(body).encode())
 
     async def send(self, url: str, body: bytes, content_type: str = "application/json") -> int:
-        """Raw bytes to a callback URL, once. The status, or 0 if nobody answered."""
+        """Raw bytes to a callback URL, once.
+
+        Args:
+            url: of the callback.
+            body: anything.
+            content_type: of it.
+
+        Returns:
+            The status, or 0 if nobody answered.
+        """
         assert self._session is not None, "the tool server is not started"
         try:
             async with self._session.post(
@@ -251,6 +354,14 @@ class ToolServer:
         return status
 
     def invocation(self, call_id: str) -> Invocation:
+        """The first invocation of a call.
+
+        Args:
+            call_id: the call.
+
+        Raises:
+            AssertionError: none arrived.
+        """
         for invocation in self.invocations:
             if invocation.id == call_id:
                 return invocation
@@ -291,6 +402,7 @@ class ToolServer:
         behaviour = self.behaviours.get(invocation.operation, self.behaviour)
         if behaviour.hang:
             await self._closing.wait()
+        # From here nobody waits for an answer: the connection is cut.
         if behaviour.status == 0 or behaviour.hang:
             if request.transport is not None:
                 request.transport.close()
