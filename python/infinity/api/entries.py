@@ -1,4 +1,8 @@
-"""Entries: a thread's own history, as it was stored."""
+"""Entries: a thread's own history, as it was stored.
+
+The content is passed on as stored JSON and is never decoded, because a page may have megabytes. An entry that is damaged or missing must never be left out in silence (I8):
+the page is then the error ``damaged``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from infinity.abc import ThreadRow, entry_members, read_header
 from infinity.errors import DamagedStore, NewerStore
 
 from .backend import Backend
-from .requests import Request, page
+from .requests import Request, number, page_size
 from .responses import DamagedEntries, DamagedEntry, Entries, Entry, ErrorDetail, Response, respond, stored
 from .threads import known
 
@@ -25,7 +29,8 @@ async def list_entries(backend: Backend, request: Request) -> Response:
     the page beside it, and the thread is shown as damaged from then on.
     """
     thread = request.id()
-    after, limit = page(request.query)
+    after = number(request.query, "after", -1, least=-1, most=1 << 62)
+    limit = page_size(request.query)
     # Read first: whatever it speaks of was committed before.
     start, end, damaged = _bounds(await known(backend.store, thread))
     rows = await backend.store.entries(thread, after, limit)

@@ -7,7 +7,7 @@ from infinity.errors import BadRequest
 from infinity.feed import event_data
 
 from .backend import Backend
-from .requests import LONGEST_PAGE, PAGE, Request, number
+from .requests import Request, page_size
 from .responses import Event, Events, Response, View, Views, respond, stored
 from .threads import known
 
@@ -38,7 +38,7 @@ async def list_events(backend: Backend, request: Request) -> Response:
     Live events (pieces of text, states of a slice) are not kept, and so not here.
     """
     thread = request.id()
-    limit = number(request.query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = page_size(request.query)
     found = cursor(asked_cursor(request), await known(backend.store, thread))
     position = -1 if found is None else found
     events: list[Event] = []

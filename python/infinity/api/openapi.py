@@ -1,4 +1,8 @@
-"""``GET /openapi.json``: the description of the interface, made from the same table that serves it."""
+"""``GET /openapi.json``: the description of the interface, made from the same table that serves it.
+
+The schemas are those of ``requests.py`` and ``responses.py``. Nothing may be described here by hand that a type can describe. Two tests hold both hosts to the document:
+``tests/boundary/test_openapi_described.py`` sends what it allows and what it does not, ``test_generated_client.py`` makes a client from it.
+"""
 
 from __future__ import annotations
 

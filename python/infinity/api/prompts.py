@@ -11,7 +11,7 @@ from infinity.abc import PromptRow, Store, ThreadRow
 
 from .backend import Backend
 from .errors import Refused
-from .requests import LONGEST_PAGE, PAGE, Request, number, path_id
+from .requests import Request, page_size, path_id
 from .responses import Prompt, Prompts, Response, respond
 
 __all__ = ["asked_at", "counted", "list_prompts", "public"]
@@ -20,7 +20,7 @@ __all__ = ["asked_at", "counted", "list_prompts", "public"]
 async def list_prompts(backend: Backend, request: Request) -> Response:
     """Of one thread (``thread``), of the whole tree of a root (``root``), or all."""
     store, query = backend.store, request.query
-    limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = page_size(query)
     thread, root = query.get("thread"), query.get("root")
     if thread is not None and root is not None:
         raise Refused(400, "bad_request", "give 'thread' or 'root', not both")

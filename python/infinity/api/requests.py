@@ -36,9 +36,10 @@ __all__ = [
     "Request",
     "Resuming",
     "Selection",
+    "check_cursor",
     "check_token",
     "number",
-    "page",
+    "page_size",
     "path_id",
     "too_large",
 ]
@@ -219,11 +220,16 @@ def path_id(text: str, name: str = "id") -> str:
     return text
 
 
-def page(query: Mapping[str, str]) -> tuple[int, int]:
-    """``after`` and ``limit`` of a listing by position."""
-    return number(query, "after", -1, least=-1, most=1 << 62), number(
-        query, "limit", PAGE, least=1, most=LONGEST_PAGE
-    )
+def page_size(query: Mapping[str, str]) -> int:
+    """``limit``: items of a page at most."""
+    return number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+
+
+def check_cursor(after: str) -> None:
+    """``after`` of a listing of threads: ``ThreadRow.cursor`` of the last one."""
+    updated_at, _, thread = after.partition(":")
+    if not (updated_at.isascii() and updated_at.isdigit() and len(updated_at) <= 18 and is_id(thread)):
+        raise BadRequest("'after' must be the 'next' of an earlier response")
 
 
 def number(query: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:

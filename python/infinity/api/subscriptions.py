@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 
 from msgspec import UNSET
 
 from infinity.abc import Store, ThreadRow
 from infinity.engine.missing import missing
-from infinity.errors import BadRequest, DamagedStore, NewerStore
+from infinity.errors import DamagedStore, NewerStore
 from infinity.explanation import call_began
 from infinity.ids import is_id
 from infinity.message import Action
 
 from .backend import Backend
 from .errors import Refused, taken
-from .requests import LONGEST_PAGE, PAGE, Request, number
+from .requests import PAGE, Request, check_cursor, page_size
 from .responses import Finding, Response, Subscription, Subscriptions, respond, stored
 
 __all__ = ["end_subscription", "list_subscriptions"]
 
 _HOLDING = ("waiting", "stopped")
 """States in which a thread can have subscriptions."""
-_CURSOR = re.compile(rf"(?P<status>{'|'.join(_HOLDING)})/(?P<after>\d{{1,18}}:.{{1,128}})", re.ASCII)
 
 
 async def list_subscriptions(backend: Backend, request: Request) -> Response:
     """Those of ``thread``, the one of ``call_id``, or of all threads. A thread's own are never split."""
     store, query = backend.store, request.query
-    limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = page_size(query)
     if (thread := query.get("thread")) is not None:
         row = await store.thread(thread) if is_id(thread) else None
         if row is None:
@@ -63,10 +61,9 @@ async def end_subscription(backend: Backend, request: Request) -> Response:
 
 async def _holders(store: Store, cursor: str) -> AsyncIterator[ThreadRow]:
     """Threads that may have subscriptions, from the cursor on."""
-    place = _CURSOR.fullmatch(cursor)
-    if cursor and place is None:
-        raise BadRequest("'after' must be the 'next' of an earlier answer")
-    begin, after = (place["status"], place["after"]) if place else (_HOLDING[0], "")
+    begin, _, after = cursor.partition("/") if cursor else (_HOLDING[0], "", "")
+    if cursor:
+        check_cursor(after if begin in _HOLDING else "")
     for status in _HOLDING[_HOLDING.index(begin) :]:
         while rows := await store.threads(status=status, after=after, limit=PAGE):
             for row in rows:

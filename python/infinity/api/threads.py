@@ -21,7 +21,7 @@ from infinity.ids import ID_RULE, is_id
 from .backend import Backend, Runs
 from .errors import Refused, accepted
 from .prompts import asked_at, counted, public
-from .requests import LONGEST_PAGE, PAGE, STATUSES, NewThread, Request, number
+from .requests import STATUSES, NewThread, Request, check_cursor, page_size
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
 __all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
@@ -81,13 +81,13 @@ async def delete_thread(backend: Backend, request: Request) -> Response:
 async def list_threads(backend: Backend, request: Request) -> Response:
     """Newest activity first."""
     runtime, store, query = backend.runtime, backend.store, request.query
-    limit = number(query, "limit", PAGE, least=1, most=LONGEST_PAGE)
+    limit = page_size(query)
     status = query.get("status")
     if status is not None and status not in STATUSES:
         raise BadRequest(f"'status' must be one of {', '.join(STATUSES)}")
     after = query.get("after", "")
-    if after and not _is_cursor(after):
-        raise BadRequest("'after' must be the 'next' of an earlier answer")
+    if after:
+        check_cursor(after)
     rows = await store.threads(
         root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
     )
@@ -215,8 +215,3 @@ async def _spending(runtime: Runs, store: Store, root: str) -> tuple[Amount, Amo
         limits.tree_dollars and limits.tree_dollars + on_top.microdollars / 1_000_000,
     )
     return Amount(tokens, microdollars / 1_000_000), budget
-
-
-def _is_cursor(text: str) -> bool:
-    updated_at, _, thread_id = text.partition(":")
-    return updated_at.isascii() and updated_at.isdigit() and len(updated_at) <= 18 and is_id(thread_id)

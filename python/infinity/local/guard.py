@@ -1,4 +1,8 @@
-"""Who may talk to the daemon: token, Host and Origin (S4), before anything of the request is read."""
+"""Who may talk to the daemon: token, Host and Origin (S4), before anything of the request is read.
+
+The outermost middleware but for the count of connections (``local/connections.py``). A route that is added later needs the token without anything being done for it; only
+those named here are open. It also gives every failure its response and counts it, so that no handler needs to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Moving: a conversation to another daemon, to a file, and from one."""
+"""Moving: a conversation to another daemon, to a file, and from one, as the daemon's API offers it.
+
+These operations are the daemon's own (``local/app.py``), because they send and receive files of gigabytes: a file is never in memory as a whole. What happens to the conversation
+is decided in ``departures`` and ``arrivals``; here is only the way of the bytes.
+"""
 
 from __future__ import annotations
 
