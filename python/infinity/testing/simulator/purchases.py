@@ -37,8 +37,10 @@ class Purchases:
         self._resumed: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         """Of those resumes, the ones that wait in a mailbox."""
-        self._beyond: set[str] = set()
-        """Those of which a failure came behind a turn of its slice, when nobody could know that this turn would be lost: one more than the bound."""
+        self._behind: Counter[str] = Counter()
+        """Failures behind a turn that is not committed yet: nobody knows whether it will be lost."""
+        self._beyond: Counter[str] = Counter()
+        """The most of them behind a turn that was lost: so many more than the bound there may be."""
         self._waited: set[str] = set()
         """Those that have waited for the end of a cause outside them: what fails afterwards is another cause."""
 
@@ -62,7 +64,7 @@ class Purchases:
             self._undecided[thread] = reply
         elif current is None or not current.probing:
             if self._turns[thread]:
-                self._beyond.add(thread)
+                self._behind[thread] += 1
             self._failed(thread)
 
     def _decide(self, thread: str) -> None:
@@ -104,11 +106,12 @@ class Purchases:
             del self._vain[thread]
             self._resumed[thread] = self._unread[thread]
             self._waited.discard(thread)
-            self._beyond.discard(thread)
+            del self._behind[thread], self._beyond[thread]
 
     def lost(self, thread: str) -> None:
         """A slice has ended without a commit, or the process has."""
         if self._turns.pop(thread, 0):
+            self._beyond[thread] = max(self._beyond[thread], self._behind.pop(thread, 0))
             self._failed(thread)
 
     def all_lost(self) -> None:
@@ -118,7 +121,7 @@ class Purchases:
     def _failed(self, thread: str) -> None:
         self._vain[thread] += 1
         begun = 1 + self._resumed[thread] + (thread in self._waited)
-        most = bound(self._world.settings.retries) * begun + (thread in self._beyond)
+        most = bound(self._world.settings.retries) * begun + max(self._beyond[thread], self._behind[thread])
         if self._vain[thread] > most:
             self._world.violations.append(
                 f"{thread} was asked for {self._vain[thread]} times without a turn, not {most} (I12)"
