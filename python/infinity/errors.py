@@ -292,6 +292,7 @@ def from_core(error: BaseException) -> InfinityError:
         An error of the class that ``CORE_CODES`` has for the code. It is returned, not raised, so that
         the caller can chain it (``raise from_core(error) from error``).
     """
+    # A code that the table does not have is a mistake of ours, and a KeyError says so.
     code, text = error.args
     return CORE_CODES[code](text)
 

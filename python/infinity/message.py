@@ -286,6 +286,7 @@ def encode(body: Body) -> bytes:
     try:
         return _encode(body)
     except UnicodeEncodeError:
+        # Only now: nearly all bodies are whole, and this copies them.
         return _encode(whole_value(msgspec.to_builtins(body)))
 
 
@@ -300,6 +301,7 @@ def decode(kind: str, body: bytes) -> Body:
         ValueError: the kind is unknown, or the body is not one of that kind
             (``msgspec.ValidationError``). The message stays queued; it is never skipped (I8).
     """
+    # A kind of a later version: the caller keeps the message, and says so (I8).
     decoder = _decoders.get(kind)
     if decoder is None:
         raise ValueError(f"unknown message kind {kind!r}; this version knows {', '.join(sorted(_decoders))}")
@@ -316,6 +318,7 @@ def text_blocks(text: str) -> list[Block]:
         A list of exactly one block; an empty or blank text becomes the placeholder ``(empty)``.
     """
     text = whole(text)
+    # PostgreSQL and some APIs take no NUL in a text.
     if "\0" in text:
         text = text.replace("\0", "")
     return [{"type": "text", "text": text if text.strip() else "(empty)"}]

@@ -66,6 +66,7 @@ class Breaker:
         try:
             yield
         except AwsError as error:
+            # It has answered, if with a refusal: it is there.
             if not error.retryable or 0 < error.status < 500:
                 self._failures = 0
             elif self._failures == before:
@@ -82,6 +83,7 @@ class Breaker:
         """Whether this request is the one that finds out."""
         if not self._failures:
             return False
+        # By whichever clock it is over first: the process may have been frozen meanwhile.
         left = min(until - now for until, now in zip(self._until, (self._now(), self._wall()), strict=True))
         if left > 0 or self._probing:
             raise NotAsked(
@@ -94,4 +96,5 @@ class Breaker:
     def _failed(self) -> None:
         rest = self._rest.wait(self._failures)
         self._failures += 1
+        # Both clocks, because neither can be trusted alone on a machine that freezes processes.
         self._until = (self._now() + rest, self._wall() + rest)

@@ -167,6 +167,7 @@ class Aws:
             AwsError: AWS refused, or did not answer in time.
             ConfigError: there are no credentials.
         """
+        # One URL for all operations of a service; the header says which is meant.
         prefix, version = _TARGETS[service]
         headers = {
             "Content-Type": f"application/x-amz-json-{version}",
@@ -228,6 +229,7 @@ class Aws:
             url: a configured one, which the caller sees to (S7); escaped as it is sent.
             body: the exact bytes.
         """
+        # A function may live in another region than the one that calls it.
         scope = Scope("lambda", function_region(url) or self.region, self._now())
         return signed_headers(method, url, {}, body, await self._credentials.get(), scope)
 
@@ -271,6 +273,7 @@ class Aws:
                 failure = refused(request.service, request.operation, *answer)
                 again = failure.retryable and (request.idempotent or is_throttling(failure.service_code))
                 wait, cause = self._wait(policy, tried), None
+            # A wait that would end after the time is up is not begun.
             if not again or tried >= policy.tries or loop.time() + wait >= until:
                 raise failure from cause
             await self._sleep(wait)
@@ -288,6 +291,7 @@ class Aws:
         keys = await self._credentials.get()
         scope = Scope(request.service, self.region, self._now())
         signed = signed_headers(request.method, url, request.headers, request.body, keys, scope)
+        # Before it is sent: what gets no answer is paid for as well.
         self.counts[f"{request.service}.{request.operation}"] += 1
         try:
             async with self._session(fresh).request(
@@ -336,6 +340,7 @@ def _session(*, force_close: bool) -> aiohttp.ClientSession:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "infinity"},
+        # What is not signed must not be added on the way; and nothing comes compressed.
         skip_auto_headers=("Accept-Encoding", "Content-Type"),
         auto_decompress=False,
     )

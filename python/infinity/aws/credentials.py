@@ -67,6 +67,7 @@ class FoundCredentials:
             # One thread asks for all that wait; whoever gives up meanwhile does not take it away from the others.
             self._finding = shared(in_thread(_chained), "find AWS credentials")
             self._finding.add_done_callback(self._found)
+        # Whoever stops waiting must not end it for the others.
         return await asyncio.shield(self._finding)
 
     def load(self) -> Keys:
@@ -80,6 +81,7 @@ class FoundCredentials:
 def _given(environment: Mapping[str, str]) -> Keys | None:
     access_key = environment.get("AWS_ACCESS_KEY_ID", "")
     secret_key = environment.get("AWS_SECRET_ACCESS_KEY", "")
+    # One alone would be passed over in silence, and other credentials found.
     if bool(access_key) != bool(secret_key):
         present, absent = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")[:: 1 if access_key else -1]
         raise ConfigError(f"{present} is set and {absent} is not; set both or neither")
@@ -107,6 +109,7 @@ def _chained() -> Keys:
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
     try:
+        # Together, as of one moment: keys and token belong to each other.
         frozen = _chain().get_frozen_credentials()
     except BotoCoreError as error:
         raise ConfigError(f"the AWS credentials could not be read or renewed: {error}") from error

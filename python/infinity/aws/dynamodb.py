@@ -95,6 +95,7 @@ class Table:
         while True:
             answer = await self._ask("Query", query, policy)
             found += answer.get("Items", ())
+            # An empty page is not the last one; only this says so.
             if not (last := answer.get("LastEvaluatedKey")):
                 return found
             query["ExclusiveStartKey"] = last
@@ -128,6 +129,7 @@ class Table:
         Returns:
             The item after the change; ``None`` if the condition does not hold.
         """
+        # Under placeholders: a name may be a reserved word of DynamoDB.
         names = set(re.findall(r"#(\w+)", change + condition))
         payload = {
             "TableName": self._name,
@@ -142,6 +144,7 @@ class Table:
         try:
             answer = await self._ask("UpdateItem", payload, policy)
         except AwsError as error:
+            # No failure: the condition was there to be asked.
             if error.service_code == _FAILED:
                 return None
             raise
@@ -224,6 +227,7 @@ class Table:
             left = answer.get("UnprocessedItems")
             if not left:
                 return
+            # The table is busy, and says so by what it leaves.
             if tried < _TRIES:
                 await self._aws.pause(tried)
         count = len(left.get(self._name, ()))

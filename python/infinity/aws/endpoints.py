@@ -50,6 +50,7 @@ class Endpoints:
         given = self._given(service)
         if given:
             return given.rstrip("/") + path
+        # China is a partition of its own, with a domain of its own.
         suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
         host = f"{service}.{self.region}.{suffix}"
         if service == "s3":

@@ -93,6 +93,7 @@ def refused(service: str, operation: str, status: int, headers: Mapping[str, str
     code, message, item = _read(headers, body)
     code = code or f"HTTP {status}"
     retryable = status >= 500 or status == 429 or is_throttling(code) or code in _TRANSIENT
+    # Of a refused signature nothing is repeated: the message holds what was signed (S9).
     words = "" if _IDENTITY.search(code) else _line(message)
     text = f"{service} {operation} was refused: {code}{': ' if words else ''}{words}"
     advice = _advice(service, operation, code, retryable)
@@ -162,5 +163,6 @@ def _element(text: str, name: str) -> str:
 
 
 def _line(message: str) -> str:
+    # One line, and printable: it ends up in a terminal or a log.
     first = message.strip().partition("\n")[0][:MAX_WORDS].rstrip(".")
     return "".join(character if character.isprintable() else " " for character in first)

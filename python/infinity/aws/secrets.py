@@ -38,6 +38,7 @@ async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
     }
     if not sources:
         return dict(environment)
+    # Each secret once: every request is paid for.
     wanted = list(dict.fromkeys((service, name) for service, name, _ in sources.values()))
     answers = await asyncio.gather(*(_fetch(aws, *each) for each in wanted), return_exceptions=True)
     fetched = dict(zip(wanted, answers, strict=True))
@@ -49,6 +50,7 @@ async def resolve(environment: Mapping[str, str], aws: Aws) -> dict[str, str]:
                 raise found
             resolved[variable] = found if key is None else _member(found, key)
         except InfinityError as error:
+            # Only if all of them may be different in a moment is waiting worth it.
             away = away and isinstance(error, AwsError) and error.retryable
             problems.append(f"{variable} ({environment[variable]}): {error}")
     if problems:

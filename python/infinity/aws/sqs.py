@@ -154,11 +154,14 @@ class Queue:
         messages = [self._message(each) for each in outgoing]
         sent: dict[int, str] = {}
         broken: dict[str | None, AwsError] = {}
+        # One message of each group at a time, so that a failure leaves no gap in a group.
         for wave in _waves(outgoing):
+            # What comes behind one that failed waits with it: order first.
             still = [place for place in wave if outgoing[place].group not in broken]
             for batch in _batches(still, outgoing):
                 failures = await self._send_batch({place: messages[place] for place in batch}, sent)
                 broken.update({outgoing[place].group: failure for place, failure in failures.items()})
+        # The first of them speaks for all.
         for failure in broken.values():
             raise AwsError(
                 f"{len(outgoing) - len(sent)} of {len(outgoing)} messages were not sent: {failure}",
@@ -182,6 +185,7 @@ class Queue:
         try:
             await self._aws.json("sqs", "ChangeMessageVisibility", payload)
         except AwsError as error:
+            # Somebody else may have it by now; either way there is nothing left to change.
             if _NOT_HELD.search(error.service_code):
                 return False
             raise
@@ -237,6 +241,7 @@ class Queue:
         }
         if visibility is not None:
             payload["VisibilityTimeout"] = visibility
+        # The service itself waits; that is no silence.
         policy = RetryPolicy(once=10.0 + wait, total=25.0 + wait)
         answer = await self._aws.json("sqs", "ReceiveMessage", payload, policy=policy)
         return [

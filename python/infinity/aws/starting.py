@@ -72,6 +72,7 @@ async def _mapping(aws: Aws, mapping: str) -> int:
     path = f"{_PATH}{quote(mapping, safe='')}"
     found = await aws.rest("lambda", "GET", path, operation="GetEventSourceMapping")
     document: Any = msgspec.json.decode(found.body)
+    # Switched on again it would be changed for nothing, and refuse other changes meanwhile.
     if document.get("State") in _ON:
         return 0
     wanted = msgspec.json.encode({"Enabled": True})

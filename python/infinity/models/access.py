@@ -57,6 +57,7 @@ class Access:
     def __post_init__(self) -> None:
         for name in ("api_key", "auth_token"):
             secret = getattr(self, name)
+            # A line break in a key would end the header; a letter beyond ASCII cannot be sent.
             if secret is not None and (
                 not secret or not all("!" <= character <= "~" for character in secret)
             ):
@@ -97,6 +98,7 @@ class Access:
             text: of an error, from the provider or a library.
         """
         for secret in (self.api_key, self.auth_token):
+            # Wherever it stands in the text.
             if secret and len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, "[key]")
         return text

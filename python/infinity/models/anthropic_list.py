@@ -55,6 +55,7 @@ def _info(model: _Listed) -> ModelInfo:
     known = claude.info(model.id)
     return replace(
         known,
+        # What the API says itself wins over the table.
         context_window=model.max_input_tokens or known.context_window,
         output_limit=model.max_tokens or known.output_limit,
     )

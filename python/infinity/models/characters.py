@@ -30,6 +30,7 @@ class Joiner:
         Returns:
             What can be shown now; may be empty.
         """
+        # Nearly every piece.
         if not self.held and piece.isascii():
             return piece
         text, self.held = self.held + piece, ""

@@ -47,6 +47,7 @@ def default_script() -> Script:
 
 
 def _answer(prompt: PromptView) -> Reply:
+    # Nobody has said anything: results and events are told.
     if not prompt.text:
         return Reply().say(_report(prompt))
     reply = Reply()

@@ -71,6 +71,7 @@ class KeySource:
         if not command:
             raise ConfigError(f"{self._where} api_key_command: is empty")
         try:
+            # With arguments and without a shell: what is in them is never run.
             done = subprocess.run(  # noqa: S603  what the user configured
                 command, capture_output=True, timeout=COMMAND_SECONDS, check=True, stdin=subprocess.DEVNULL
             )

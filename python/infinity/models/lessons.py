@@ -119,7 +119,9 @@ class Lessons:
         """
         await self._refresh()
         lesson = Lesson(rule, model, " ".join(said.split())[:_SAID_CHARS], int(time.time() * 1000))
+        # A rule is known once; its latest value counts.
         kept = [each for each in self._known.get(endpoint, ()) if not _same(each, lesson)]
+        # An endpoint that refuses something new each time must not fill the store (G2).
         self._known[endpoint] = [*kept, lesson][-_MOST:]
         if self._store is not None:
             try:

@@ -45,6 +45,7 @@ class Conversation:
     def __post_init__(self) -> None:
         self.messages = _decode(self.request.messages)
         self.tools = _decode(self.request.tools or b"[]")
+        # Back from the short names that the endpoint is given.
         self._names = {short_name(tool["name"]): tool["name"] for tool in self.tools}
 
     def replayed(self, block: Block) -> Any | None:
@@ -119,6 +120,7 @@ def nine(call_id: str) -> str:
 def _short(text: str, most: int) -> str:
     if len(text) <= most:
         return text
+    # A digest at its end, so that two long names that begin alike stay apart.
     return f"{text[: most - 13]}_{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 

@@ -82,6 +82,7 @@ def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | Non
     headers = headers or {}
     error = failure.described(body)
     code, named = str(error.get("code") or ""), str(error.get("type") or error.get("status") or "")
+    # The more telling of the two, for people.
     described = Failure(code if code.lower() in _BY_CODE or not named else named, failure.words(error))
     kind = ModelUnavailable if error.get("failed_generation") else _BY_CODE.get(code.lower())
     # Routers give the status of the server behind them as the code of an error in a stream, or in an answer of 200.

@@ -35,6 +35,7 @@ def check(name: str, options: Options | None, takes: frozenset[str], provider: s
     """
     if options is None:
         return
+    # One at a time: the next one is told when this is removed.
     if foreign := sorted(options.asked_for() - takes):
         known = ", ".join(sorted(takes - {"reasons"}))
         raise ConfigError(
@@ -64,6 +65,7 @@ def for_chat(options: Options, dialect: Dialect, *, tools: bool) -> dict[str, An
         said["tool_choice"] = _chosen(
             options.tool_choice, lambda name: {"type": "function", "function": {"name": name}}
         )
+    # Each endpoint has its own way to turn it off; some have none.
     off = dict(dialect.thinking_off) if options.reasons is False else {}
     return _without_none(said) | off | dict(options.extra_body)
 

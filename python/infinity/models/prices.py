@@ -42,6 +42,7 @@ def price_of(model_id: str, url: str) -> tuple[float, float, float, float] | Non
     try:
         _, model = snapshot.find_provider_model(model_id, None, None, url)
         prices = model.get_prices(datetime.now(UTC))
+        # Both are needed; what the cache costs can be taken from the input.
         given, said = _dollars(prices, "input_mtok"), _dollars(prices, "output_mtok")
     except LookupError:
         return None

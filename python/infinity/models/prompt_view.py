@@ -73,6 +73,7 @@ def read_prompt(request: dict[str, Any]) -> PromptView:
     messages: list[dict[str, Any]] = request.get("messages") or []
     calls = {
         block["id"]: block
+        # Only the turn before: results answer no other.
         for message in messages[-2:-1]
         for block in blocks(message)
         if block.get("type") == "tool_use"

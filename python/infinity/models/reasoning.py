@@ -115,6 +115,7 @@ def without_foreign(messages: bytes) -> bytes:
     Args:
         messages: the request's, as bytes.
     """
+    # One search over the bytes; decoding a long history for each request would cost more than all else (G1).
     if TAG.encode() not in messages:
         return messages
     decoded: list[dict[str, Any]] = _decode(messages)

@@ -348,6 +348,7 @@ class Script:
             prompt: what the request says.
         """
         if self._queue is not None:
+            # Used up: the test asked for fewer completions than there were.
             return self._queue.pop(0) if self._queue else _no_answer("the scripted replies are used up")
         for rule in self._rules:
             if rule.matches(prompt):

@@ -38,6 +38,7 @@ class EventSplitter:
         if not chunk:
             return []
         self._size += len(chunk)
+        # No line ends in it: kept aside, so that a long line is joined once and not with each chunk.
         if b"\n" not in chunk and b"\r" not in chunk and not self._ends_in_return():
             self._pieces.append(chunk)
             self._check_size()

@@ -71,6 +71,7 @@ def is_context_too_long(message: str, *codes: str) -> bool:
         message: the refusal's text.
         *codes: its types and codes, as they came.
     """
+    # A code is definite; words are read only without one.
     if any(code.lower().replace("-", "_") in _CODES for code in codes):
         return True
     # Bounded: the patterns search a stranger's text (I15).

@@ -94,10 +94,12 @@ class Server:
             raise ConfigError(
                 f"tool server {shown(self.base_url)!r}: it is signed for or has a token, not both"
             )
+        # The loopback needs no encryption, and stand-ins in tests have none.
         if self.auth is not None and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
             raise ConfigError(
                 f"tool server {shown(self.base_url)!r}: what is signed carries a session token, so use https"
             )
+        # One spelling of each server: paths are put behind it, and copies are found by it.
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def signed_by(self, signer: Signer | None) -> Signer | None:
@@ -142,6 +144,7 @@ def origin(url: str) -> Origin:
 
 def _canonical(host: str) -> str:
     """One spelling of a host: lower case, without the dot of the DNS root, addresses in their shortest form, one name for the loopback."""
+    # DNS takes no notice of case, nor of the dot at the end.
     host = host.lower().removesuffix(".")
     try:
         address = ipaddress.ip_address(host)
@@ -182,6 +185,8 @@ def url_problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str |
     """
     if len(url) > MAX_URL:
         return f"longer than {MAX_URL} characters"
+    # Before anything is parsed: what a parser drops silently would be compared as one URL and called as
+    # another.
     if not url.isascii() or any(not 0x20 < ord(character) < 0x7F for character in url):
         return "has spaces, control or non-ASCII characters (escape them)"
     try:
@@ -195,6 +200,7 @@ def url_problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str |
 def _parts_problem(parts: SplitResult, port: int | None, schemes: tuple[str, ...]) -> str | None:
     if parts.scheme not in schemes:
         return f"must start with {' or '.join(scheme + '://' for scheme in schemes)}"
+    # Clients read a backslash in different ways, and might call another host than was checked.
     if not parts.hostname or port == 0 or "\\" in parts.netloc:
         return "has no valid host and port"
     if parts.username is not None or parts.password is not None:

@@ -50,6 +50,7 @@ def callback_type(body: bytes) -> str:
         elif not after_colon:
             key = token
         elif _text(key) == "type":
+            # The body is refused already; this decides only what ends with it.
             return found if (found := _text(token)) in _KNOWN else TOOL_RESULT
     return TOOL_RESULT
 

@@ -69,6 +69,7 @@ def parse(
         BadRequest: the body is malformed, or speaks of another thread or call; the error has the rule.
     """
     callback = wire.read_callback(body, max_bytes)
+    # The capability is for one thread: what the body says besides must agree with it (S6).
     if callback.group_id != thread:
         raise BadRequest("$.group_id: this callback URL belongs to another thread", "CB-2")
     match callback:
@@ -76,10 +77,12 @@ def parse(
             return ViewUpdate(thread, callback.view_type, bytes(callback.content))
         case wire.SubscriptionEvent():
             _same_call(callback.tool_call_id, call_id, "tool_call_id")
+            # Within the call: two subscriptions may number their events alike.
             identity = _id("", call_id, callback.event_id) if callback.event_id else fresh_id()
             return _incoming(thread, call_id, identity, _event(callback), Expect.EVENT)
         case wire.ToolResult():
             _same_call(callback.id, call_id, "id")
+            # Under the call's own id, so that a second result is a repeat, whatever it says.
             return _incoming(thread, call_id, call_id, _result(callback), Expect.CALL)
         case wire.OAuthRequest():
             _same_call(callback.id, call_id, "id")
@@ -152,6 +155,7 @@ def _prompt_id(kind: str, body: Body, callback: wire.OAuthRequest | wire.UserCho
 def _id(prefix: str, call_id: str, name: str) -> str:
     """``<prefix><call id>:<name>``, or with a digest in place of a name that does not fit into an id."""
     plain = f"{prefix}{call_id}:{name}"
+    # Readable where it can be: ids stand in logs and in the event stream.
     if is_id(plain):
         return plain
     digested = f"{prefix}{call_id}:sha256.{_digest(name.encode())}"

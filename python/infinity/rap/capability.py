@@ -65,6 +65,7 @@ class Capabilities:
                 f"the public URL for callbacks {problem}; write one such as http://127.0.0.1:8800"
             )
         self._base_url = base_url.rstrip("/") if base_url is not None else None
+        # Reversed, so that of two keys with one id the earlier wins.
         self._keys = {_key_id(key): key for key in reversed(keys)}
         self._signing = _key_id(keys[0])
         self._decoy = generate_key()
@@ -107,6 +108,7 @@ class Capabilities:
         Raises:
             BadRequest: we did not sign this, or its key is no longer accepted (CB-5).
         """
+        # Bounded before anything is computed from it (I15).
         if len(token) > MAX_TOKEN or not token.isascii():
             raise _refused()
         signed, _, mac = token.rpartition(".")
@@ -119,6 +121,7 @@ class Capabilities:
         if not genuine or key is None or version != _VERSION:
             raise _refused()
         try:
+            # Signed by us, and still it may be of a version that wrote something else.
             return _from_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         except (binascii.Error, ValueError, msgspec.DecodeError) as error:
             raise _refused() from error

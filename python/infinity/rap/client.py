@@ -156,6 +156,7 @@ class HttpTransport:
             if owner is not None and (signer := self._signers[owner]) is not None:
                 headers = {**headers, **await signer.sign("POST", url, body)}
                 # What was signed is what is sent, escapes included.
+                # As it was signed: re-escaped, it would have another signature.
                 address = URL(url, encoded=True)
         except InfinityError as error:
             return Delivery(Verdict.FAILED, f"{server} cannot be called: {error}", left=False)
@@ -172,6 +173,7 @@ class HttpTransport:
             ):
                 # The status decides; what follows is words for people.
                 verdict = _verdict(response.status, server)
+                # A bounded part, for people; the answer itself has been decided.
                 if reads and verdict.verdict is not Verdict.DELIVERED:
                     return verdict._replace(detail=verdict.detail + _said(await response.content.read(reads)))
                 return verdict
@@ -189,6 +191,7 @@ class HttpTransport:
     def _place(self, target: Origin) -> asyncio.Semaphore:
         place = self._places.get(target)
         if place is None:
+            # Made when it is needed, and gone with the last who holds it: addresses come and go.
             place = self._places[target] = asyncio.Semaphore(self._per_host)
         return place
 
@@ -207,6 +210,7 @@ class HttpTransport:
         if len(owners) <= 1:
             return owners[0] if owners else None
         path = urlsplit(url).path
+        # A token is for one server, also where several share an origin (S7).
         under = [server for server in owners if path.startswith(urlsplit(server.base_url).path + "/")]
         return max(under, key=lambda server: len(server.base_url), default=None)
 
@@ -215,6 +219,7 @@ class HttpTransport:
             import aiohttp
 
             self._session = aiohttp.ClientSession(
+                # No limit here: places are counted per origin, before a connection is asked for.
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Content-Type": "application/json", "User-Agent": "infinity"},

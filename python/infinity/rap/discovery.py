@@ -68,6 +68,7 @@ async def fetch(
     import aiohttp
     from yarl import URL
 
+    # Below the configured address and nowhere else (DISC-1).
     url = base_url.rstrip("/") + WELL_KNOWN
     server = shown(base_url)
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -90,6 +91,7 @@ async def fetch(
         ) as response:
             if response.status != 200:
                 reason = await _reason(response, server)
+                # A 503 says of itself that it passes.
                 kind = NotReady if response.status == 503 else ToolsetError
                 raise kind(_status_text(server, response.status, reason), "DISC-1")
             body = await _read(response, server)
@@ -109,6 +111,7 @@ async def _read(response: aiohttp.ClientResponse, server: str) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
+        # Counted while it comes: a length that is announced may be wrong, or missing.
         if len(body) > MAX_MANIFEST:
             raise ToolsetError(f"the toolset of {server} is larger than {MAX_MANIFEST} bytes", "DISC-2")
     return bytes(body)
@@ -220,6 +223,7 @@ class Toolsets:
                 toolsets.append(result)
                 fresh.add(server.base_url)
                 continue
+            # The end of the program is no problem of a server.
             if isinstance(result, KeyboardInterrupt | SystemExit) or (
                 isinstance(result, asyncio.CancelledError) and self._closed
             ):

@@ -66,6 +66,7 @@ class Node:
         except msgspec.DecodeError as defect:
             raise error(f"not JSON: {defect}", rule) from defect
         node = cls(value, "$", error)
+        # Every document of the protocol is an object; what follows may rely on it.
         node.object(rule)
         return node
 
@@ -141,6 +142,7 @@ class Node:
         """
         if not self.present:
             return False
+        # No other value is taken for true or false: 0, "" and "false" mean something else to each server.
         if not isinstance(self.value, bool):
             self.fail("a boolean", rule)
         return self.value

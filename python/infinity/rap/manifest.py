@@ -102,6 +102,7 @@ class Toolset:
             ToolsetError: it is no toolset (I8).
         """
         node = Node.parse(data, ToolsetError, "DISC-6")
+        # An error of its own: the copy is damaged, not the server's toolset.
         node["manifest"].object("DISC-6")
         return _toolset(node["manifest"], node["baseUrl"].text("DISC-6", 1))
 
@@ -119,6 +120,7 @@ def parse_manifest(body: bytes, base_url: str) -> Toolset:
     try:
         return _toolset(Node.parse(body, ToolsetError, "DISC-2"), base_url)
     except ToolsetError as error:
+        # Named after the server: people configured addresses, and know no JSON paths without them.
         raise ToolsetError(f"the toolset of {shown(base_url)} is refused: {error}", error.rule) from error
 
 
@@ -128,6 +130,7 @@ def _toolset(node: Node, base_url: str) -> Toolset:
     if not items:
         node["tools"].refuse("a toolset needs at least one tool", "DISC-2")
     tools = tuple(_tool(item) for item in items)
+    # Of two tools with one name none could be called reliably; the whole toolset is refused (DISC-3).
     first: dict[str, int] = {}
     for index, tool in enumerate(tools):
         if first.setdefault(tool.name, index) != index:
@@ -158,6 +161,7 @@ def _endpoint(node: Node, base_url: str) -> str:
 def _tool(node: Node) -> Tool:
     node.object("DISC-2")
     name = node["name"].text("DISC-2", 1, MAX_NAME)
+    # A name stands in lists and at prompts to people: nothing in it may be invisible (S12).
     if any(character.isspace() or not character.isprintable() for character in name):
         node["name"].refuse("a tool's name has no spaces or control characters", "DISC-2")
     description = node["description"].text("DISC-2", 1, MAX_DESCRIPTION)
@@ -183,6 +187,7 @@ def _schema(node: Node) -> dict[str, Any]:
     if types != "object" and not (isinstance(types, list) and "object" in types):
         node["type"].refuse('arguments are always an object; expected "object"', "DISC-2")
     try:
+        # Refuses a schema whose check would take too long, before it is compiled (B10).
         SchemaWork(schema)
         jsonschema_rs.validator_for(schema, retriever=_no_retrieval, pattern_options=PATTERNS)
     except jsonschema_rs.ValidationError as error:

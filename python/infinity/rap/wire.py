@@ -175,6 +175,7 @@ def read_callback(body: bytes, max_bytes: int) -> Callback:
     if len(body) > max_bytes:
         raise BadRequest(f"the body has {len(body)} bytes; at most {max_bytes} are accepted", "CB-6")
     body = sound(body)
+    # Decoded once into plain values; each reader checks the fields that it uses.
     node = Node.parse(body, BadRequest, "CB-6")
     tag = node["type"].text("CB-6")
     reader = _READERS.get(tag)
@@ -184,6 +185,7 @@ def read_callback(body: bytes, max_bytes: int) -> Callback:
 
 
 def _tool_result(node: Node, body: bytes) -> ToolResult:
+    # An empty text is a result, too; none at all is a mistake of the server.
     if not node["text"].present and not node["content"].present:
         node.refuse("a tool_result needs text or content", "RES-1")
     return ToolResult(
@@ -217,6 +219,7 @@ def _oauth(node: Node, body: bytes) -> OAuthRequest:
         group_id=_id(node["group_id"]),
         id=_id(node["id"]),
         call_id=node["call_id"].optional_text("CB-1", MAX_ID),
+        # People are sent there: nothing but https.
         auth_url=_url(node["auth_url"], "OAU-1", ("https",)),
         event_id=_optional_id(node["event_id"]),
     )
@@ -250,11 +253,13 @@ _view_content = msgspec.json.Decoder(_ViewContent)
 
 def _view_update(node: Node, body: bytes) -> View:
     view_type = node["view_type"].text("VIEW-1", 1, MAX_NAME)
+    # null is a content as well, and shows that there is nothing.
     if "content" not in node.value:
         node["content"].fail("any JSON value", "VIEW-1")
     return View(
         group_id=_id(node["group_id"]),
         view_type=view_type,
+        # From the bytes: decoded and encoded again, numbers and the order of keys might change (VIEW-1).
         content=_view_content.decode(body).content.copy(),
     )
 

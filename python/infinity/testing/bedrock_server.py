@@ -110,6 +110,7 @@ class BedrockServer(ScriptedServer):
             return "Missing Authentication Token"
         if found["service"] != "bedrock":
             return "Credential should be scoped to correct service: 'bedrock'."
+        # With the names that the request says it has signed.
         expected = signature(request, content, self.secret_key, found.groupdict())
         if not hmac.compare_digest(expected, found["signature"]):
             return "The request signature we calculated does not match the signature you provided."
@@ -167,6 +168,7 @@ def _framed(playback: Playback) -> Iterator[bytes | Pause | Break | Fail]:
             continue
         if event["type"] == "ping":
             continue
+        # Bedrock adds its own counts to the last event.
         if event["type"] == "message_stop":
             event = {
                 **event,
@@ -182,6 +184,7 @@ def _framed(playback: Playback) -> Iterator[bytes | Pause | Break | Fail]:
 def _problems(body: Any, model: str) -> list[str]:
     if not isinstance(body, dict):
         return ["the request must be a JSON object"]
+    # Bedrock takes both from the path, and refuses them in the body.
     problems = [f"{name}: Extra inputs are not permitted" for name in ("model", "stream") if name in body]
     if not body.get("anthropic_version"):
         problems.append("anthropic_version: Field required")

@@ -78,6 +78,7 @@ class CrashGates:
         self._behind.committed(change)
 
     def gate(self, step: str) -> None:
+        # First: what stands behind has seen the step when the plug is pulled.
         self._behind.gate(step)
         if step == self._step:
             self._left -= 1

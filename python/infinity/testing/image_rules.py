@@ -54,6 +54,7 @@ def image_problems(source: Any, path: str, *, many: bool) -> Iterator[str]:
     if not data:
         yield f"{where}.data: must be base64"
         return
+    # Of the decoded bytes, as the API counts them.
     if len(data) > MOST_BYTES:
         yield f"{where}: image exceeds 5 MB maximum: {len(data)} bytes > {MOST_BYTES} bytes"
         return
@@ -130,6 +131,7 @@ def _size_of_jpeg(data: bytes) -> tuple[int, int] | None:
     while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in _FRAMES:
+            # A JPEG says its height first.
             height, width = struct.unpack(">HH", data[place + 5 : place + 9])
             return width, height
         if marker == 0xFF or 0xD0 <= marker <= 0xD8:

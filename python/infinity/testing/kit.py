@@ -133,6 +133,7 @@ class Kit:
         await self.stop()
         await self.model.close()
         if error is None:
+            # The test's own failure, if it has one, says more than this.
             self._require_valid()
 
     async def stop(self, grace: float = GRACE) -> None:
@@ -245,6 +246,7 @@ class Kit:
     async def _rests(self) -> bool:
         store = self.runtime.store
         next_timer = await store.next_timer()
+        # Due and not fired yet: the runtime is about to.
         if next_timer is not None and next_timer <= self.clock.now():
             return False
         # Before the last line: a delivery that backs off is running, and would never come to rest by itself.

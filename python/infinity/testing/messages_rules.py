@@ -76,6 +76,7 @@ def _envelope(request: dict[str, Any]) -> Iterator[str]:
         budget = thinking.get("budget_tokens")
         if not isinstance(budget, int) or not _LEAST_BUDGET <= budget < most:
             yield f"thinking.budget_tokens: must be at least {_LEAST_BUDGET} and less than max_tokens"
+        # Only with a budget: adaptive reasoning has no such rule.
         yield from _continued_turn(request.get("messages"))
     elif kind not in ("adaptive", "disabled", "between_tools"):
         yield f"thinking.type: unknown value {kind!r}"
@@ -113,6 +114,7 @@ def _roles(messages: list[Any], paused: Sequence[Block]) -> Iterator[str]:
         if role not in ("user", "assistant"):
             yield f"messages.{index}.role: must be user or assistant"
             return
+        # The first one that is out of order; those behind it would only repeat it.
         if role != expected:
             yield f"messages.{index}: roles must alternate, starting with user; this is {role!r} again"
             return
@@ -210,6 +212,7 @@ def _tool_result(block: Block, path: str, many: bool) -> Iterator[str]:
 
 def _pairs(messages: list[dict[str, Any]]) -> Iterator[str]:
     """Every tool_use has exactly one tool_result, first in the next message, and no tool_result is without one."""
+    # Over the whole conversation: ids are unique in all of it.
     used: set[str] = set()
     waiting: list[str] = []
     for index, message in enumerate(messages):
@@ -258,6 +261,7 @@ def _lengths(request: dict[str, Any], window: int | None) -> Iterator[str]:
     """Bytes and tokens, these as an estimate: four characters each."""
     sources = [block.get("source") for block in _images(request["messages"])]
     data = sum(len(str(source.get("data", ""))) for source in sources if isinstance(source, dict))
+    # Encoding every request would slow down all tests for the few that are large.
     if window is None and data < MOST_BYTES // 2:
         return
     size = len(msgspec.json.encode(request))

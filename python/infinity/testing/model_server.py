@@ -71,6 +71,7 @@ class ModelServer(ScriptedServer):
         # Whatever the order of its keys, the same request gets the same ids.
         seed = msgspec.json.encode(body, order="sorted")
         playback = Playback(reply, read_prompt(body), seed, model=body["model"])
+        # Remembered, because only what the API itself has paused may come back as the last message.
         if reply.stop_reason == "pause_turn":
             self._paused.append(_said(body, Playback(reply, read_prompt(body), seed, model=body["model"])))
         if body.get("stream") is True:
@@ -84,6 +85,7 @@ class ModelServer(ScriptedServer):
             return Fail(401, "authentication_error", "invalid x-api-key", None)
         if not recorded.headers.get("anthropic-version"):
             recorded.violations.append("anthropic-version: header is required")
+        # The API does not look into a request of this size.
         if len(content) > MOST_BYTES:
             return Fail(413, "request_too_large", "Request exceeds the maximum size", None)
         if recorded.violations:

@@ -104,6 +104,7 @@ class ChatPlayback(_Playback):
             "total_tokens": total + output,
             "prompt_tokens_details": details,
         }
+        # Behind the end and without a choice, as OpenAI sends it.
         yield {**self._envelope(), "choices": [], "usage": usage}
 
     def _call(self, step: CallTool, index: int) -> Iterator[Event]:

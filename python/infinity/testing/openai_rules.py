@@ -83,6 +83,7 @@ def check_chat(request: Any) -> list[str]:
         problems += _function(tool.get("function"), "parameters", f"tools[{index}].function")
     for index, message in enumerate(request["messages"]):
         problems += _message(message, f"messages[{index}]")
+    # Pairs are looked at only where every message has the right shape.
     return problems or [*_answered(request["messages"])]
 
 
@@ -241,6 +242,7 @@ def _item(item: dict[str, Any], request: dict[str, Any], issued: Collection[str]
             if not encrypted and not request.get("store", True):
                 yield f"{path}: Item with id {item.get('id')!r} not found. Items are not persisted when `store` is set to false."
             elif encrypted not in issued:
+                # Reasoning of another account, or of another model.
                 yield f"{path}: invalid_encrypted_content: The encrypted content could not be verified."
         case kind:
             yield f"{path}.type: unknown value {kind!r}"

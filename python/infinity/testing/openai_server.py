@@ -108,6 +108,7 @@ class OpenAIServer(ScriptedServer):
         if recorded.violations:
             text = "; ".join(recorded.violations)
             return await self.refuse(Fail(400, _UNREADABLE if _UNREADABLE in text else "", text, None))
+        # Behind the API's own rules: a dialect only ever wants more.
         if "messages" in recorded.body and (refusal := self._dialect(recorded.body)) is not None:
             self.effects.refused += 1
             await self.announce()
@@ -120,6 +121,7 @@ class OpenAIServer(ScriptedServer):
     def _events(self, playback: ResponsesPlayback) -> Iterator[bytes | Pause | Break | Fail]:
         for event in playback.events():
             if isinstance(event, dict):
+                # Before the event leaves: the client may send it back at once.
                 self.issued.update(playback.issued)
                 yield b"event: %s\n%s" % (event["type"].encode(), _wire(event))
             else:

@@ -100,6 +100,7 @@ class Names:
             text: JSON.
         """
         for name, pattern in self._rules:
+            # In the order of the rules: a key is hidden before what merely looks like a number.
             text = pattern.sub(partial(self._hidden, name), text)
         return text
 
@@ -114,6 +115,7 @@ class Names:
         back = {number: value for (_, value), number in self._given.items()}
 
         def shown(found: re.Match[str]) -> str:
+            # A call that the model makes anew needs an id that no other has.
             made_up = f"toolu_replayed_{found['number']}" if found["name"] == "id" else found[0]
             return back.get(found[0], made_up)
 
@@ -176,6 +178,7 @@ class Recorder:
         self._info = info
         self._path = Path(path)
         self._rules = rules
+        # Begun anew: answers of an earlier run would be replayed before those of this one.
         self._path.write_bytes(msgspec.json.encode(_Header(FORMAT)) + b"\n")
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Part]:
@@ -189,6 +192,8 @@ class Recorder:
                 async for part in parts:
                     if isinstance(part, Turn):
                         turn = msgspec.json.decode(names.hide(msgspec.json.encode(part).decode()))
+                        # As soon as it is there: a test that fails later has still recorded what was paid
+                        # for.
                         self._keep(Exchange(key, asked, turn=turn))
                     yield part
         except ModelError as error:
@@ -237,6 +242,7 @@ class Replay:
             raise InvalidModelRequest(
                 f"{self._path} has no answer to a request that ends in {asked!r}; if the conversation was meant to change, record it again"
             )
+        # The last one stays, for requests that are repeated more often than they were recorded.
         exchange = answers.pop(0) if len(answers) > 1 else answers[0]
         if exchange.error is not None:
             raise _error(exchange)

@@ -104,6 +104,7 @@ class OneModel(Models):
         """
 
     def resolve(self, name: str) -> tuple[Self, ModelInfo]:
+        # As strict as a configured registry, so that a wrong name is found.
         if name not in ("", self.info.name):
             raise ConfigError(f"there is no model {name!r}; configured: {self.info.name}")
         return self, self.info

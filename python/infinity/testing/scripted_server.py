@@ -251,6 +251,7 @@ class ScriptedServer:
         try:
             response = await self._play(request, reply, pieces, kind)
         except (asyncio.CancelledError, ConnectionError):
+            # The client has gone; that is what some tests wait for.
             self.effects.abandoned += 1
             self.announce_soon()
             raise
@@ -260,6 +261,7 @@ class ScriptedServer:
     async def _play(
         self, request: web.Request, reply: Reply, pieces: Iterator[bytes | Pause | Break | Fail], kind: str
     ) -> web.StreamResponse:
+        # Nothing was said: the error is the answer to the request.
         if reply.steps and isinstance(first := reply.steps[0], Fail):
             self.effects.failed += 1
             return self.refusal(first)

@@ -64,6 +64,7 @@ def schema_problems(encoded: bytes) -> tuple[str, ...]:
 def _schema_problems(schema: dict[str, Any]) -> Iterator[str]:
     if schema.get("type") != "object":
         yield ".type: must be a JSON Schema of type object"
+    # At the top only; within properties they are fine.
     if {"anyOf", "oneOf", "allOf"} & schema.keys():
         yield ": input_schema does not support oneOf, allOf, or anyOf at the top level"
     if not jsonschema_rs.meta.is_valid({**schema, "$schema": "https://json-schema.org/draft/2020-12/schema"}):

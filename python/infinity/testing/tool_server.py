@@ -397,9 +397,11 @@ class ToolServer:
         )
         async with self._changed:
             self.invocations.append(invocation)
+            # Counted here, outside of the runtime: the witness of how often a call really left.
             self.counts[invocation.id] += 1
             self._changed.notify_all()
         behaviour = self.behaviours.get(invocation.operation, self.behaviour)
+        # Until the test ends: a server that never answers (B1).
         if behaviour.hang:
             await self._closing.wait()
         # From here nobody waits for an answer: the connection is cut.
@@ -422,6 +424,7 @@ class ToolServer:
         for _ in range(behaviour.times):
             while True:
                 status = await self.answer(invocation.id, text)
+                # Taken, or refused for good.
                 if 0 < status < 500:
                     break
                 await asyncio.sleep(0.05)

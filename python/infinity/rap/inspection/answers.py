@@ -52,10 +52,12 @@ def read(report: Report, probe: Probe, received: Received, check: str) -> wire.C
     )
     if named != probe.id:
         report.failed("CB-2", check, "the callback's id is not the invocation's; no runtime will take it")
+    # These two have no call_id in the protocol.
     if not isinstance(callback, (wire.SubscriptionEvent, wire.View)) and callback.call_id != probe.call_id:
         report.failed(
             "INV-3", check, f"call_id was {_kind(callback.call_id)}; expected the one of the invocation"
         )
+    # A callback with a fault is not looked into any further: one mistake, one finding.
     return callback if len(report.findings) == before else None
 
 

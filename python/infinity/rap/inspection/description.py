@@ -36,6 +36,7 @@ async def discover(visit: Visit, reserved: frozenset[str] = frozenset()) -> Tool
     """
     report = visit.report
     reply = await visit.get(visit.base_url + WELL_KNOWN)
+    # Any answer at all: what is wrong with it is another matter.
     report.reachable = reply.status != 0
     if reply.status != 200:
         report.failed("DISC-1" if reply.status else "DISC-6", "discovery", _missing(reply), refused=True)
@@ -103,6 +104,7 @@ def _all_defects(body: bytes, base_url: str, report: Report, first: ToolsetError
                 found.append(
                     ToolsetError(str(error).replace("$.tools[0]", f"$.tools[{index - 1}]"), error.rule)
                 )
+    # Each defect once, in the order in which it was found.
     for text, rule in dict.fromkeys((_plain(str(error)), error.rule or "DISC-2") for error in found):
         report.failed(rule, CHECK, text, refused=True)
 

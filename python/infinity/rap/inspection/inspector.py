@@ -73,6 +73,7 @@ async def inspect_server(
             await _probe(visit, toolset)
             if trial is not None:
                 await _try(visit, toolset, trial)
+            # Last: closing the thread ends the calls of the other probes.
             await probes.answers_notices(visit)
             if receiver.strays:
                 text = "callbacks came to addresses that no call was given; use the callback_url as it is"

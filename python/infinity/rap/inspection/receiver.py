@@ -62,6 +62,7 @@ class Line:
             received: the request, as it came.
         """
         async with self._changed:
+            # A server that never stops must not fill the memory.
             if len(self.received) < MAX_KEPT:
                 self.received.append(received)
             self._changed.notify_all()
@@ -90,6 +91,7 @@ class Receiver:
         """A new address for the callbacks of one call."""
         token = secrets.token_urlsafe(18)
         host = f"[{self._host}]" if ":" in self._host else self._host
+        # With a query, so that a server that drops or rewrites it is found out.
         line = Line(f"http://{host}:{self._port}/callback/{token}?of=inspection")
         self._lines[token] = line
         return line

@@ -125,6 +125,7 @@ class Visit:
                     method, url, data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
+                # A bounded part: the server under inspection may send without end.
                 content = await response.content.read(4 << 20)
                 return Reply(response.status, time.monotonic() - began, content, response.content_type)
         except TimeoutError:

@@ -91,6 +91,7 @@ class Guard:
         Args:
             headers: of the request, names in lower case.
         """
+        # Compared in constant time, so that a token cannot be guessed piece by piece.
         given = headers.get("authorization", "").encode(errors="surrogateescape")
         if self._expected is None or hmac.compare_digest(given, self._expected):
             return None
@@ -140,6 +141,7 @@ class Application:
             StoreLocked: another process holds the state.
             StoreError: the state cannot be opened or read.
         """
+        # A toolset without tools is refused now, not at the first discovery.
         self.toolset.manifest("")
         await self._store.open()
         try:
@@ -153,6 +155,7 @@ class Application:
         """Stop the functions; what they still owe is on record. May be called after a ``start`` that
         failed.
         """
+        # First: webhooks that come now find no subscriptions of a store that is closing.
         self.toolset.registry = None
         await self._work.stop()
         await self._store.close()
@@ -176,6 +179,7 @@ class Application:
         if request.method == "POST" and request.path.startswith("/choice/"):
             return await self._choice(request)
         found = self._routes().get(request.path)
+        # Without asking for the token: that there is nothing gives nothing away.
         if found is None:
             return error_reply(404, f"nothing is here; tools are described at {WELL_KNOWN}")
         method, handler = found
@@ -199,6 +203,7 @@ class Application:
         return Reply(body=self.toolset.manifest(f"{self._base(request)}/invoke"))
 
     async def _invoke(self, request: Request) -> Reply:
+        # Before the body is read: a server that is full does as little as it can.
         if self._work.full:
             return error_reply(503, "too many calls wait already; send it again later")
         try:
@@ -206,6 +211,8 @@ class Application:
         except BadRequest as error:
             return error_reply(400, str(error), error.rule)
         try:
+            # Durable before it is acknowledged (SRV-1); one that is known is acknowledged and not run
+            # (SRV-6).
             new = await self._store.accept(invocation)
         except StoreError as error:
             log.error("call %s could not be recorded: %s", invocation.id, error)

@@ -179,6 +179,7 @@ class Call:
         """
         if not prompt or not choices or not all(isinstance(choice, str) and choice for choice in choices):
             raise ValueError("a question needs a prompt and choices, each of them a text (CHO-2)")
+        # Checked here, where the author's mistake is in the traceback; the runtime would only refuse it.
         if not 0 <= default < len(choices):
             raise ValueError(f"the default must be an index of the choices, 0 to {len(choices) - 1} (CHO-2)")
         return await self._backend.ask(

@@ -77,6 +77,7 @@ class Deliveries:
     async def stop(self) -> None:
         """Let what is being sent arrive; abandon the rest, which is on record and goes on at the next start."""
         self._stopping = True
+        # Those that only wait for the next try have nothing in flight that could be lost.
         for key in self._waiting & self._tasks.keys():
             self._tasks[key].cancel()
         tasks = list(self._tasks.values())
@@ -95,6 +96,7 @@ class Deliveries:
             callback: as the store returned it.
         """
         self._queues.setdefault(callback.key, deque()).append(callback)
+        # One task for each call: its callbacks leave one after the other, in order (SUB-9).
         if callback.key not in self._tasks:
             self._tasks[callback.key] = spawn(self._run(callback.key), f"callbacks of {callback.key[1]}")
 
@@ -113,9 +115,11 @@ class Deliveries:
         queue = self._queues[key]
         try:
             while queue and not self._stopping:
+                # It stays at the head until it is over: what comes after it must not overtake it.
                 await self._deliver(queue[0])
                 queue.popleft()
         finally:
+            # ``drop`` may have put a new queue in its place meanwhile.
             if self._queues.get(key) is queue:
                 del self._queues[key]
                 self._tasks.pop(key, None)
@@ -151,6 +155,7 @@ class Deliveries:
             tries += 1
 
     async def _settle(self, callback: PendingCallback, status: int) -> None:
+        # A refusal is final; what it means for the call is decided where calls are known.
         if not 200 <= status < 300:
             log.warning("callback of %s refused by %s: HTTP %d", callback.key[1], shown(callback.url), status)
             await self._refused(callback, status)
@@ -166,6 +171,7 @@ def session() -> aiohttp.ClientSession:
     import aiohttp
 
     return aiohttp.ClientSession(
+        # Many callbacks may wait for one runtime that is slow; none of them waits for another host.
         connector=aiohttp.TCPConnector(limit=0, limit_per_host=64),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Content-Type": "application/json", "User-Agent": "infinity-tool-server"},

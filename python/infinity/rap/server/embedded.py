@@ -26,6 +26,7 @@ class Embedded(NamedTuple):
         """
         line = b'{"port": %d}\n' % port
         try:
+            # A pipe may take a part of it only.
             while line:
                 line = line[os.write(self.output, line) :]
         except BrokenPipeError:
@@ -43,6 +44,7 @@ def embedded() -> Embedded | None:
     """
     if not _found and os.environ.get(VARIABLE) == "1":
         output = os.dup(1)  # not inherited: the end of this process is the end of the stream
+        # Below Python: also what a library or a subprocess prints goes to the log.
         os.dup2(2, 1)
         _found.append(Embedded(output))
     return _found[0] if _found else None

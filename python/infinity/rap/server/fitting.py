@@ -36,6 +36,7 @@ def fitting(message: dict[str, Any], most: int) -> bytes:
     Raises:
         ToolError: even that does not fit, or the message has no JSON form.
     """
+    # A runtime takes less of an event than of a result (SUB-9).
     if message["type"] == "subscription_event":
         most = min(most, EVENT_BYTES)
     body = encode(message)
@@ -56,11 +57,13 @@ def _lessen(message: dict[str, Any], over: int) -> bool:
     """Take away about so many bytes; false if nothing is left to take."""
     if message["type"] not in ("tool_result", "subscription_event"):
         return False
+    # First what the model does not read.
     if message.pop("display_as", None) is not None:
         return True
     content = [dict(item) for item in message.get("content") or []]
     images = [item for item in content if item["type"] == "image"]
     if images:
+        # The fewest images that make it fit.
         largest = max(images, key=lambda item: len(item["data"]))
         text = _IMAGE.format(size=len(largest["data"]) * 3 // 4)
         message["content"] = [{"type": "text", "text": text} if item is largest else item for item in content]
@@ -69,6 +72,7 @@ def _lessen(message: dict[str, Any], over: int) -> bool:
     if message.get("text"):
         texts.append(message)
     longest = max(texts, key=lambda item: len(item["text"]), default=None)
+    # Shortening what is short gains nothing.
     if longest is None or len(longest["text"]) < 1_000:
         return False
     longest["text"] = _shortened(longest["text"], over)
@@ -80,6 +84,7 @@ def _lessen(message: dict[str, Any], over: int) -> bool:
 def _shortened(text: str, over: int) -> str:
     """Head and tail of a text, about ``over`` bytes of JSON less, or the half of it."""
     size = len(encode({"type": "text", "text": text}))
+    # In proportion, because one character may take one byte or six; 200 for the words in between.
     kept = max(int(len(text) * (size - over) / size) - 200, 0) if size > 2 * over else len(text) // 2
     head, tail = kept * 2 // 3, kept // 3
     return text[:head] + _LEFT_OUT.format(count=len(text) - head - tail) + text[len(text) - tail :]

@@ -78,6 +78,7 @@ class Questions:
         """
         what = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:32]
         counts = self._counts.get(invocation.key)
+        # Only functions that begin anew ask by number; a generator goes on where it was.
         if counts is not None:
             counts[what] += 1
             what = f"{what}.{counts[what]}"
@@ -86,6 +87,7 @@ class Questions:
         body = encode({**fields, "response_url": f"{url}/{name}", "event_id": name})
 
         def write(database: sqlite3.Connection) -> Asked | None:
+            # A call that is over asks nobody: its answer would find no one.
             if state_of(database, invocation.key) not in ("accepted", "active"):
                 return None
             found = database.execute(
@@ -148,7 +150,9 @@ class Questions:
             if found is None or found[0] != call_id or not 0 <= selected < found[1]:
                 return False
             database.execute(
-                "UPDATE questions SET answer = coalesce(answer, ?) WHERE name = ?", (selected, name)
+                # The first answer stays (CHO-3).
+                "UPDATE questions SET answer = coalesce(answer, ?) WHERE name = ?",
+                (selected, name),
             )
             return found[2] is None or bool(found[2] == selected)
 
@@ -165,6 +169,7 @@ class Questions:
             name: of the question.
             status: with which the runtime refused it.
         """
+        # One that was answered all the same keeps its answer.
         await self._use("DELETE FROM questions WHERE name = ? AND answer IS NULL", name)
         waiting = self._waiting.get(name)
         if waiting is not None and not waiting.done():

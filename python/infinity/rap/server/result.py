@@ -61,6 +61,7 @@ def _fields(result: Result) -> dict[str, Any]:
         fields["content"] = [_item(item) for item in result.content]
     if result.display_as:
         fields["display_as"] = list(result.display_as)
+    # The protocol wants one of them, and the model something to read (RES-1).
     return fields if "text" in fields or "content" in fields else {**fields, "text": NOTHING}
 
 

@@ -82,6 +82,7 @@ class ToolsetServer:
             StoreError: the state cannot be opened; ``StoreLocked`` if another server has it.
             ConfigError: the toolset has no tools.
         """
+        # The state first: whoever is refused it must not answer requests.
         await self._application.start()
         try:
             await self._listen()
@@ -99,11 +100,13 @@ class ToolsetServer:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
+        # The system chose it, if it was 0.
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop listening, stop the functions; what they still owe is on record."""
         if self._runner is not None:
+            # Listening ends first, so that no call is accepted that nobody would run.
             await self._runner.cleanup()
             self._runner = None
         await self._application.stop()

@@ -143,6 +143,7 @@ class ServerStore:
         if self._database is not None:
             await self._run(self._database.close)
             self._database = None
+        # Its last work is done; waiting would block the event loop.
         self._thread.shutdown(wait=False)
 
     async def accept(self, invocation: Invocation) -> bool:
@@ -163,6 +164,7 @@ class ServerStore:
 
         def write(database: sqlite3.Connection) -> bool:
             self._accepted += 1
+            # Now and then, so that nothing needs a clock of its own (I9).
             if self._accepted % PRUNE_EVERY == 0:
                 _prune(database)
             added = database.execute(
@@ -207,6 +209,7 @@ class ServerStore:
         """
 
         def write(database: sqlite3.Connection) -> list[PendingCallback]:
+            # A result that comes after a cancellation is nobody's any more.
             if state_of(database, invocation.key) != "accepted":
                 return []
             _set_state(database, invocation.key, "active" if active else "done")
@@ -271,6 +274,7 @@ class ServerStore:
 
         def write(database: sqlite3.Connection) -> None:
             _cancel(database, key)
+            # Notices name anything; only ids that an invocation could have are worth a row (G2).
             if max(map(len, key)) <= MAX_ID:
                 database.execute(
                     "INSERT OR IGNORE INTO invocations (thread, id, operation, state, body, accepted_at) VALUES (?, ?, '', 'cancelled', '', ?)",
@@ -337,6 +341,7 @@ class ServerStore:
             self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
         )
         version = database.execute("PRAGMA user_version").fetchone()[0]
+        # What this version does not know it would damage (I8).
         if version > VERSION:
             raise NewerStore(
                 f"{self._path} was written by a newer version of Infinity; upgrade, or use another file"
@@ -344,6 +349,7 @@ class ServerStore:
         # A second server on this file would run everything twice.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
+        # An acknowledgement promises that the call is on record, also after a power cut (SRV-1).
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {version or VERSION}; COMMIT;"
@@ -428,6 +434,7 @@ def _emit(
     key = invocation.key
     if state_of(database, key) != "active":
         return False, None
+    # Numbers count what was recorded, in the transaction that records it: no gaps, none twice.
     (told,) = database.execute("SELECT events FROM invocations WHERE thread = ? AND id = ?", key).fetchone()
     count = told + 1
     identity = event.id or f"event-{count}"
@@ -443,6 +450,7 @@ def _emit(
         (*key, *key, KEEP_EVENT_IDS),
     )
     callback = add_callback(database, invocation, event.body(identity, count))
+    # In the same transaction as the event: it is over exactly when that is on record.
     if event.final:
         _set_state(database, key, "done")
     return True, callback

@@ -84,6 +84,7 @@ class Operation:
         Returns:
             ``None``: as long as it likes.
         """
+        # A time of its own wins over the annotation.
         if self.timeout is None and self.annotations.get("longRunning"):
             return None
         return default if self.timeout is None else self.timeout
@@ -336,6 +337,7 @@ class Toolset:
         display_script: str | None,
         timeout: float | None,
     ) -> None:
+        # Everything is checked now: a tool that cannot work must not be offered.
         name = name or function.__name__
         description = inspect.getdoc(function)
         if not description:

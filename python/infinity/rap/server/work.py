@@ -86,14 +86,17 @@ class Work:
     async def start(self) -> None:
         """Go on where the last process ended: unsent callbacks, subscriptions, interrupted calls (SRV-4)."""
         self._deliveries.start()
+        # What was said before the restart goes first, in its order.
         for callback in await self._store.callbacks():
             self._deliveries.add(callback)
         for invocation in await self._store.open_invocations("active"):
             operation = self._toolset.operations.get(invocation.operation)
+            # Subscriptions of webhooks need no task; they are found on record.
             if operation is not None and operation.generates:
                 self._spawn(invocation, self._generate(operation, invocation, resumed=True))
         for invocation in await self._store.open_invocations("accepted"):
             operation = self._toolset.operations.get(invocation.operation)
+            # One whose tool is gone is begun as well: it ends with an error that says so.
             if operation is None or operation.repeatable or operation.generates:
                 self.begin(invocation)
             else:
@@ -131,6 +134,7 @@ class Work:
         Args:
             key: of the call, also of an unknown one.
         """
+        # On record first: a crash in between must not bring the call back.
         await self._store.cancel(key)
         self._stop(key)
 
@@ -226,6 +230,7 @@ class Work:
                 raise ToolError(
                     f"there is no tool {invocation.operation!r} here; there are: {', '.join(self._toolset.operations)}"
                 )
+            # Before a place is taken: wrong arguments need none.
             arguments = operation.signature.check(invocation.arguments)
             if operation.generates:
                 if await self._answer(invocation, {"text": SUBSCRIBED}, active=True):
@@ -307,6 +312,7 @@ class Work:
         if active:
             fields = {**_confirming(fields, invocation.id), "subscription": True}
         body = self._fitting({**message, "call_id": invocation.call_id, **fields})
+        # Recorded with the confirmation, in one transaction and behind it.
         events = self._early.pop(invocation.key, []) if active else []
         callbacks = await self._recorded(
             partial(self._store.finish, invocation, body, active=active, events=events)
