@@ -64,7 +64,7 @@ class Burst(Run):
         watching.cancel()
         left = resident(self.daemon.pid)
         print(f"{answered / 2**20:.0f} MiB resident then, {left / 2**20:.0f} MiB {rest:g} s later")
-        # Only now: whoever counts collects garbage first.
+        # Only now: anyone who counts collects garbage first.
         return [*held, await self._held()]
 
     async def _burst(self) -> None:

@@ -32,7 +32,7 @@ for name in json.loads(os.environ["BENCH_MODULES"]):
         try:
             importlib.import_module(name)
         except ImportError:
-            # A name that its package gives to something that is no module of its own.
+            # A name that its package gives to something that is not a module of its own.
             continue
         package = name.partition(".")[0]
         spent[package] = spent.get(package, 0.0) + time.process_time() - begun

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 
 def serve(address: str, supervise: Callable[[socket.socket], int]) -> None:
-    """Until stdin ends, which is when whoever started it has ended. ``supervise`` runs in a process of its own for each connection."""
+    """Until stdin ends, which is when anyone who started it has ended. ``supervise`` runs in a process of its own for each connection."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(64)

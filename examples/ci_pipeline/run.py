@@ -1,6 +1,6 @@
 """One run of a command, in a folder: ``output``, ``status`` once it has ended, ``told``: where each event ended.
 
-The command belongs to no process of ours: it has a session of its own, prints into a file and leaves its exit status in another. Whoever
+The command belongs to no process of ours: it has a session of its own, prints into a file and leaves its exit status in another. Anyone who
 crashes meanwhile reads on when they come back.
 """
 

@@ -61,7 +61,7 @@ class Message:
 
 @final
 class StopGuard:
-    """Ends the process with ``128 + signal`` if whoever holds the event loop keeps it from stopping (L17). A thread that blocks until the first signal."""
+    """Ends the process with ``128 + signal`` if anyone who holds the event loop keeps it from stopping (L17). A thread that blocks until the first signal."""
 
     def __new__(cls, signals: list[int], unheard: float, unfinished: float) -> StopGuard:
         """``unheard``: seconds from a signal to ``heard``; ``unfinished``: from there to ``finished``. Handlers that are installed already are called as
@@ -386,7 +386,7 @@ class Thread:
         """The widest ``[start, end)`` that a summary may cover while at least the last ``keep`` entries stay; ``None`` if there is none.
         Never separates a turn from its results."""
     def add_summary(self, start: int, end: int, blocks: bytes, *, now: int, meta: bytes = b"{}") -> None:
-        """Replace ``[start, end)`` in what is rendered. ``conflict`` if ``start`` is not where the live entries begin or ``end`` is no valid border."""
+        """Replace ``[start, end)`` in what is rendered. ``conflict`` if ``start`` is not where the live entries begin or ``end`` is not a valid border."""
 
     def set_timer(self, id: str, due_at: int, kind: str, body: bytes) -> None: ...
     def cancel_timer(self, id: str) -> None: ...
@@ -588,7 +588,7 @@ class Journal:
     def mark_deleted(self, root: str, at: int) -> int:
         """Delete a whole tree for good: from now on ``accept`` answers ``deleted``, ``commit`` and ``load`` are the error ``deleted``, and no listing has it.
         Value: ``([(thread, whether it was open)], [(thread, call)])`` of all threads, and of open calls and subscriptions; while it is being erased, of what is left.
-        Errors: ``not_found``, ``deleted`` if nothing is left to be done, ``bad_request`` for a thread that is no root."""
+        Errors: ``not_found``, ``deleted`` if nothing is left to be done, ``bad_request`` for a thread that is not a root."""
     def erase(self, root: str, limit: int = 250) -> int:
         """Remove about so many rows of a tree that was marked. Value: true while there may be more."""
     def compact(self, sparse_only: bool = False) -> int:

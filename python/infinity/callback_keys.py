@@ -1,6 +1,6 @@
 """The keys that sign callback URLs: made at the first start, kept in the store, renewed now and then (L19).
 
-Whatever opens a store for itself takes its keys here, so that callback URLs stay good whoever opens it
+Whatever opens a store for itself takes its keys here, so that callback URLs stay good no matter who opens it
 next. A callback URL outlives its daemon, so a key is accepted long after it stopped signing. A record that
 cannot be read is never replaced by a new one: every callback on its way would be refused (I8).
 """

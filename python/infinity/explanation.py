@@ -250,7 +250,7 @@ _ENDS = {
     "choice": "; if nobody answers, the default is sent then",
     "oauth": "; if nobody does, the call fails then",
 }
-_TIMERS = {"retry": "the model is asked again by itself"}
+_TIMERS = {"retry": "the model will be retried automatically"}
 
 
 def _state(status: str, reasons: list[Reason], pending: bool) -> str:

@@ -305,7 +305,7 @@ class Feed:
                     watcher.close()
 
     def enter(self, thread: str, after: int | None = None) -> Watcher:
-        """Watch a thread from now on. Whoever enters must ``leave``, whatever happens.
+        """Watch a thread from now on. Anyone who enters must ``leave``, whatever happens.
 
         Args:
             thread: Its id; that it exists is not checked.
@@ -411,7 +411,7 @@ def asked_in_children(prompts: Iterable[PromptRow], root: str) -> list[FeedEvent
     for row in prompts:
         if row.thread != root:
             body = msgspec.json.decode(row.body)
-            # Addresses to sign in at are for whoever asks for the prompt itself, and in no stream (OAU-1).
+            # Addresses to sign in at are for anyone who asks for the prompt itself, and in no stream (OAU-1).
             shown = {key: value for key, value in body.items() if not key.endswith("_url")}
             data = {"id": row.id, "prompt_kind": row.kind, **shown, "thread": row.thread}
             found.append(FeedEvent(None, "prompt", _encode(data)))

@@ -253,7 +253,7 @@ class Runtime:
     async def ask(self, thread: str, content: str | list[Block], *, user_id: str | None = None) -> str:
         """Send user text and wait until the thread rests; what the agent said last.
 
-        Tools may take as long as they take, and a prompt waits for whoever answers it. A thread that subscribed to events rests, too.
+        Tools may take as long as they take, and a prompt waits until somebody answers it. A thread that subscribed to events rests, too.
 
         Raises:
             InfinityError: the thread cannot answer: it has a problem, or waits for the end of a cause outside it (a key, an outage), or is

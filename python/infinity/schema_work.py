@@ -343,7 +343,7 @@ def _weight(pattern: str) -> int:
         else:
             part = _ATOM.match(pattern, place)
             if letter == "[" and part is None:
-                break  # It is no pattern; the validator says so.
+                break  # It is not a pattern; the validator says so.
             text = part.group() if part is not None else letter
             length = len(text)
             atom = _LARGE if text == "." or text[0] == "[" or text[:2] in _CLASSES else 1

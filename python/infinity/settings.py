@@ -39,9 +39,9 @@ class Limits:
     view_bytes: int = 1 << 20
     """Body of a callback that is a view."""
     result_chars: int = 100_000
-    """Text of one result that the model gets; of a longer one head and tail."""
+    """Text of one result that the model gets; a longer one is cut to its head and tail."""
     turn_share: float = 0.5
-    """Share of the model's window for what one turn is told for the first time: results, events and user text together. Of more, head and tail."""
+    """Share of the model's window for what one turn is told for the first time: results, events and user text together. What is larger is cut to its head and tail."""
     tree_tokens: int = 0
     """Tokens that a root thread and all its descendants may use; 0: no limit."""
     tree_dollars: float = 0.0
@@ -63,7 +63,7 @@ class Limits:
     view_types: int = 100
     """Views that one thread keeps, one of each type."""
     kept_view_bytes: int = 4 << 20
-    """Of all views of one thread together; each client that connects gets them."""
+    """All views of one thread together; each client that connects gets them."""
     slice_bytes: int = 192 << 20
     """Memory for slices that run at once: their histories and the requests made of them. Large threads wait for room, small ones never."""
     event_streams: int = 1_000
@@ -109,7 +109,7 @@ class Retention:
     """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of days: data could be deleted that is to be kept, or kept for ever.
+        """Refuse what is not a number of days: data could be deleted that is to be kept, or kept for ever.
 
         Raises:
             ValueError: ``closed_days`` is negative, infinite, NaN or no number.

@@ -60,6 +60,6 @@ def check_zone(zone: str) -> str:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ConfigError(
-                f"{zone!r} is no IANA time zone; write for instance Europe/Berlin or UTC"
+                f"{zone!r} is not an IANA time zone; write for instance Europe/Berlin or UTC"
             ) from None
     return zone

@@ -1,4 +1,4 @@
-//! The end of a process that is asked to stop and cannot: whoever holds the event loop, in Python or below it, holds its signal handlers, too.
+//! The end of a process that is asked to stop and cannot: anyone who holds the event loop, in Python or below it, holds its signal handlers, too.
 //!
 //! A thread of its own blocks until the first signal, so that nothing ticks (I9). It needs neither the loop nor the interpreter.
 

@@ -45,7 +45,7 @@ impl Wake {
         self.bell.arm(due_at).map_err(unavailable)
     }
 
-    /// Readable now. What the caller published before is seen by whoever drains after.
+    /// Readable now. What the caller published before is seen by anyone who drains after.
     pub fn signal(&self) {
         if !self.signalled.swap(true, Ordering::AcqRel) {
             self.bell.ring();

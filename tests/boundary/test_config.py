@@ -83,8 +83,8 @@ def test_a_full_file_is_read(path: Path) -> None:
 
 
 WRONG = [
-    ("[daemon]\nprot = 1", ":2: [daemon] prot is no setting; did you mean [daemon] port?"),
-    ("[deamon]\nport = 1", ":1: [deamon] is no setting; did you mean [daemon]?"),
+    ("[daemon]\nprot = 1", ":2: unknown setting [daemon] prot; did you mean [daemon] port?"),
+    ("[deamon]\nport = 1", ":1: unknown setting [deamon]; did you mean [daemon]?"),
     ("[daemon]\nport = '1'", ':2: [daemon] port is "1", but must be a whole number; for example port = 7345'),
     ("[daemon]\nport = 70000", ":2: [daemon] port is 70000, but must be less than or equal to 65535"),
     ("[daemon]\nport = true", ":2: [daemon] port is true"),
@@ -110,9 +110,9 @@ WRONG = [
     ),
     (
         "[toolsets.x]\ncommand = 'a'\ncomand = 'b'",
-        ":3: [toolsets.x] comand is no setting; did you mean [toolsets.x] command?",
+        ":3: unknown setting [toolsets.x] comand; did you mean [toolsets.x] command?",
     ),
-    ("[toolsets.'../x']\nurl = 'http://a'", "is no name for a toolset"),
+    ("[toolsets.'../x']\nurl = 'http://a'", "is not a name for a toolset"),
     ("[toolsets.x]\ncommand = 'a'\nenv = { A = 1 }", "[toolsets.x.env] A is 1, but must be text in quotes"),
     ("[daemon", "is not valid TOML"),
     ("a = 1\na = 2", "is not valid TOML"),
@@ -201,7 +201,7 @@ def test_retention_is_a_number_of_days(path: Path) -> None:
         (
             "INFINITY_LIMITS_ROUND",
             "1",
-            "INFINITY_LIMITS_ROUND: [limits] round is no setting; did you mean [limits] rounds?",
+            "INFINITY_LIMITS_ROUND: unknown setting [limits] round; did you mean [limits] rounds?",
         ),
         ("INFINITY_POLICY_DEFAULT", "perhaps", "INFINITY_POLICY_DEFAULT: [policy] default is"),
         ("INFINITY_TOOLSETS_PRICES", "https://prices.example", "INFINITY_TOOLSETS_PRICES: "),
@@ -271,7 +271,7 @@ def test_even_a_trusted_project_sets_nothing_that_concerns_the_daemon(
     home: Home, project: Path, section: str
 ) -> None:
     file = ProjectFile(project / "infinity.toml", f"[{section}]\n".encode())
-    with pytest.raises(ConfigError, match=rf"\[{section}\] belongs into {home.config}"):
+    with pytest.raises(ConfigError, match=rf"\[{section}\] belongs in {home.config}"):
         read_config(home.config, {}, file)
 
 

@@ -53,7 +53,7 @@ def alarms(resources: Resources) -> Iterator[str]:
     yield from (f"{name}: an alarm that nobody hears" for name in silent)
     watched = {(alarm["Namespace"], alarm["MetricName"]) for alarm in found.values()}
     if ("AWS/Lambda", "Url5xxCount") not in watched:
-        yield "no alarm on a door that answers 503: it is no error of the function"
+        yield "no alarm on a door that answers 503: it is not an error of the function"
     if of(resources, "DSQL::Cluster") and not any(space == "AWS/AuroraDSQL" for space, _ in watched):
         yield "no alarm on the database"
 

@@ -28,12 +28,12 @@ from infinity.errors import ConfigError
         ({"secrets": {"a-b": None}}, "no name of a variable"),
         (
             {"secrets": {"INFINITY_STORE": None}},
-            r"INFINITY_STORE does not belong into secrets: Options\(store=",
+            r"INFINITY_STORE does not belong in secrets: Options\(store=",
         ),
         ({"environment": {"INFINITY_STORE": "postgresql://a"}}, r"into environment: Options\(store="),
         ({"environment": {"INFINITY_TABLE": "t"}}, r"Stores\.existing\(table=…\)"),
         ({"environment": {"INFINITY_TOOLSETS_WEB": "{}"}}, "call add_toolset"),
-        ({"secrets": {"INFINITY_LIMITS_DEPTH": None}}, "does not belong into secrets"),
+        ({"secrets": {"INFINITY_LIMITS_DEPTH": None}}, "does not belong in secrets"),
         ({"store": "mysql://a"}, "must begin with postgresql://"),
         ({"store": "postgresql://a:word@b/c"}, "put the URL into a secret"),
         ({"subnets": object()}, "of a vpc; give it too"),
@@ -56,7 +56,7 @@ def test_settings_of_the_configuration_may_be_in_the_environment() -> None:
     [
         ({"inbox": "Old.fifo"}, "give dead_letters too"),
         ({"cluster": "postgresql://x"}, "no identifier of a cluster"),
-        ({"inbox": "Old", "dead_letters": "Dead.fifo"}, "'Old' is no FIFO queue"),
+        ({"inbox": "Old", "dead_letters": "Dead.fifo"}, "'Old' is not a FIFO queue"),
         ({"delay": "Old.fifo"}, "is a FIFO queue"),
         ({"delay": "a b"}, "neither the name nor the URL nor the ARN"),
     ],
@@ -117,7 +117,7 @@ def test_variables_that_do_not_fit_fail_the_synthesis(stack: Stack, layer: Path)
 
 
 def test_a_secret_is_not_taken_in_the_clear(stack: Stack, layer: Path) -> None:
-    with pytest.raises(ConfigError, match="is no secret"):
+    with pytest.raises(ConfigError, match="is not a secret"):
         agent(stack, layer, Options(secrets={"ANTHROPIC_API_KEY": "sk-in-the-clear"}))
 
 

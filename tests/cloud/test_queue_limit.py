@@ -1,4 +1,4 @@
-"""``limits.queued_messages`` on this host: whoever says too much to a thread is told to wait; other threads, controls and results are not concerned (G2)."""
+"""``limits.queued_messages`` on this host: anyone who says too much to a thread is told to wait; other threads, controls and results are not concerned (G2)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from infinity.testing.clock import VirtualClock
 
 
 class MinuteClock(VirtualClock):
-    """Whoever waits for long waits a minute longer here: schedules are no more exact than that."""
+    """Anyone who waits for long waits a minute longer here: schedules are no more exact than that."""
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds + 60 if seconds > LONGEST_DELAY else seconds)

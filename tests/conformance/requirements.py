@@ -137,7 +137,7 @@ RULES = [
     _rule("RES-4", "should", "A result that says so makes its call an active subscription of its thread."),
     _rule("RES-5", "should", "An error is an ordinary result whose text says so."),
     # subscriptions
-    _rule("SUB-1", "must", "An event for what is no active subscription of the thread is discarded."),
+    _rule("SUB-1", "must", "An event for what is not an active subscription of the thread is discarded."),
     _rule(
         "SUB-2",
         "must",
@@ -375,7 +375,7 @@ TRAPS = [
     _trap("S8", "Webhooks are taken without a signature."),
     _trap("S9", "Prompts, results or secrets end up in logs."),
     _trap("S10", "Manifests are not checked."),
-    _trap("S11", "Whoever spoke last is taken for everybody."),
+    _trap("S11", "The last speaker is taken for everybody."),
     _trap("S12", "A question shows less than what is sent."),
     _trap("S13", "Untrusted files are printed raw at a trust prompt."),
     _trap("S14", "An import sends pending calls past the policy of this host."),

@@ -158,7 +158,7 @@ async def test_a_destructive_tool_that_the_user_refuses_is_not_called(make_agent
     [
         ('"PR #" + args.number', "PR #42"),
         ("args.number", 'echo({"number":42})'),
-        ("this is no script", 'echo({"number":42})'),
+        ("this is not a script", 'echo({"number":42})'),
         ("args.missing.field", 'echo({"number":42})'),
         ("loop {}", 'echo({"number":42})'),
         ('let x = "x"; loop { x += x; }', 'echo({"number":42})'),

@@ -109,7 +109,7 @@ async def _played(
     histories: list[tuple[Any, ...]] = []
 
     class Watched(kind):  # type: ignore[misc, valid-type]
-        """Tells its histories before it closes, whoever closes it."""
+        """Tells its histories before it closes, anyone who closes it."""
 
         async def close(self) -> None:
             if not histories:

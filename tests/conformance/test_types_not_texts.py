@@ -27,7 +27,7 @@ NOT_OURS = ("testing", "demo")
     ],
 )
 def test_it_is_read_in_one_place(text: str, readers: set[str]) -> None:
-    """Whoever inspects a tool server from outside has its texts only."""
+    """Anyone who inspects a tool server from outside has its texts only."""
     found = {
         path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")

@@ -58,7 +58,7 @@ _VERSION = f"INSERT INTO infinity_schema VALUES ('infinity', {schema.VERSION})"
 
 
 async def _emptied(connection: Any, name: str) -> bool:
-    """Whether there was a schema that nobody needs any more; it has the name now, so that whoever still knows the old one finds nothing."""
+    """Whether there was a schema that nobody needs any more; it has the name now, so that anyone who still knows the old one finds nothing."""
     for old in [old for old, directory in _BELONGS.items() if not directory.exists()]:
         del _BELONGS[old]
         if {await connection.fetchval(_SHAPE, old)} != _shapes:
@@ -66,7 +66,7 @@ async def _emptied(connection: Any, name: str) -> bool:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", old)
         names = [f"{name}.{table}" for (table,) in tables]
         try:
-            # Whoever is in the middle of a transaction there keeps the schema for itself.
+            # Anyone who is in the middle of a transaction there keeps the schema for itself.
             await connection.execute(
                 f"BEGIN; SET LOCAL lock_timeout = '50ms'; ALTER SCHEMA {old} RENAME TO {name}; LOCK TABLE {','.join(names)};"
                 + "".join(f"DELETE FROM {table};" for table in names)

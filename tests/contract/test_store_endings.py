@@ -188,7 +188,7 @@ async def test_a_call_that_ends_takes_everything_with_it_that_has_not_left(store
     await commit(store, thread)
     thread = Thread.load(await snapshot(store, "t"))
     ENDINGS[ending](thread)
-    # Whoever plans for it in the same slice plans in vain.
+    # Anyone who plans for it in the same slice plans in vain.
     thread.plan_outbox("cancel.c", "cancel", "", b"{}", "c")
     thread.plan_outbox("choice.too late", "choice", "http://tool", b"{}", "c")
     thread.set_timer("deadline.c", NOW + 2, "timer", b"{}")

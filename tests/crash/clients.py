@@ -1,4 +1,4 @@
-"""Whoever lives through crashes: the model, the tools and the clients of a host, all in the test's process.
+"""Anyone who lives through crashes: the model, the tools and the clients of a host, all in the test's process.
 
 Model server and tool server count what reaches them; clients do not give up when nobody answers. So what is checked in the end is what happened
 in the world, not what the runtime believes.
@@ -26,7 +26,7 @@ AGAIN = 0.02
 """Seconds between two tries of a client whose server is away."""
 
 KEPT = 100
-"""Requests to the model that a long run keeps for whoever has to explain a failure."""
+"""Requests to the model that a long run keeps for anyone who has to explain a failure."""
 
 KEY = "key-for-tests"
 
@@ -122,7 +122,7 @@ dispatch_longest = 0.2
         return self.watches[thread]
 
     def new_watch(self, thread: str, *, after: int = -1) -> Watch:
-        """One more, behind a cursor; whoever asks for it closes it."""
+        """One more, behind a cursor; anyone who asks for it closes it."""
         assert self._session is not None
         return Watch(self._session, thread, after=after)
 

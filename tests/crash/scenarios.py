@@ -1,6 +1,6 @@
 """What a user may live through, from the first word to the last. Each ends the same way however often the daemon dies on the way.
 
-A script answers by what it reads alone, so it says the same again when it is asked again. Whoever acts from outside waits for what it
+A script answers by what it reads alone, so it says the same again when it is asked again. Anyone who acts from outside waits for what it
 reacts to, and does not give up when nobody answers.
 """
 
@@ -220,7 +220,7 @@ SLEEP = Scenario(
 async def _interrupt(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
-    # Its acknowledgement is recorded as well; an end in between is no step of this scenario.
+    # Its acknowledgement is recorded as well; an end in between is not a step of this scenario.
     await host.settled()
     await host.request("POST", f"/v1/threads/{ROOT}/interrupt", key="interrupt-1")
     await root.noted("call_ended", id=call, state="cancelled")
@@ -336,7 +336,7 @@ CONSENT = Scenario(
 async def _stop(host: Clients, root: Watch) -> None:
     await host.say(ROOT, "begin")
     call = (await host.tools.invoked()).id
-    # Its acknowledgement is recorded as well; an end in between is no step of this scenario.
+    # Its acknowledgement is recorded as well; an end in between is not a step of this scenario.
     await host.settled()
     await host.request("POST", f"/v1/threads/{ROOT}/stop", key="stop-1")
     await root.noted("status", status="stopped")
@@ -422,7 +422,7 @@ PARENT = Scenario(
 
 
 class _Overloaded:
-    """A model that has no time for the first few requests, whoever asks."""
+    """A model that has no time for the first few requests, anyone who asks."""
 
     def __init__(self) -> None:
         self._left = 3

@@ -1,4 +1,4 @@
-"""A completion is bought a bounded number of times, whoever fails: the daemon behind its turn, the model, the store, or one after the other (I12).
+"""A completion is bought a bounded number of times, anyone who fails: the daemon behind its turn, the model, the store, or one after the other (I12).
 
 Counted at the model server, by real processes that die by SIGKILL.
 """

@@ -1,4 +1,4 @@
-"""One home, one daemon: whoever starts a second one is told who holds the home, and the first does not notice."""
+"""One home, one daemon: anyone who starts a second one is told who holds the home, and the first does not notice."""
 
 from __future__ import annotations
 

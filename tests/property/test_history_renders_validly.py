@@ -152,7 +152,7 @@ class Conversations(RuleBasedStateMachine):
         ]
         uses = [{"type": "tool_use", "id": id, "name": "t", "input": {}} for id in ids]
         if refused(lambda: thread.add_turn(encode([*before, *uses, *after]), calls, now=NOW)):
-            assert not pending, "whoever is pending may have its turn"
+            assert not pending, "anyone who is pending may have its turn"
             return
         assert [call.id for call in thread.attached()] == ids
         assert not thread.pending

@@ -196,7 +196,7 @@ class ThreadMachine(RuleBasedStateMachine):
 
     @rule(trouble=st.sampled_from(sorted(TROUBLES)), times=st.integers(1, 9))
     def the_model_fails(self, trouble: str, times: int) -> None:
-        """Whoever asks next, in this way."""
+        """Anyone who asks next, in this way."""
         self.world.model.troubles.extend([trouble] * times)
 
     @rule(times=st.integers(1, 3))

@@ -20,7 +20,7 @@ from infinity.errors import ConfigError, StoreError
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, failing
 
-# What infinity.stores.postgres.failure.translate makes of SQLSTATE 28P01/28000 (login refused), 42501, 3D000, 42P01: a ConfigError, which is no StoreError.
+# What infinity.stores.postgres.failure.translate makes of SQLSTATE 28P01/28000 (login refused), 42501, 3D000, 42P01: a ConfigError, which is not a StoreError.
 REFUSED = ConfigError("the database db.example refused the login; check the user and its password")
 
 

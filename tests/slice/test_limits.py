@@ -1,4 +1,4 @@
-"""Limits hold, say what was hit, and can be lifted by whoever set them; nothing loops and nothing is lost (G2)."""
+"""Limits hold, say what was hit, and can be lifted by anyone who set them; nothing loops and nothing is lost (G2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long results: the model gets head and tail, whoever reads the history gets all of it."""
+"""Long results: the model gets head and tail, anyone who reads the history gets all of it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ async def closed(world: World) -> str:
 
 
 async def pass_days(world: World, days: int) -> None:
-    """One after the other; whoever is due has done its work before the next begins."""
+    """One after the other; anyone who is due has done its work before the next begins."""
     for _ in range(days):
         await world.until(lambda: world.clock.sleeping() == 1)
         world.clock.advance(DAY)

@@ -24,7 +24,7 @@ async def test_a_completion_that_does_not_fit_is_taken_back_and_asked_for_again(
     await cut.started.wait()
     world.runtime.slices.expire(thread)
     await world.said(thread, "all of it")
-    assert await world.kinds(thread) == ["user", "user", "turn"], "half a turn is no entry (L8)"
+    assert await world.kinds(thread) == ["user", "user", "turn"], "half a turn is not an entry (L8)"
     assert (await world.model.request(2))["messages"] == (await world.model.request(1))["messages"]
 
 

@@ -48,7 +48,7 @@ def test_a_stamp_names_day_time_and_zone(zone: str, text: str) -> None:
 def test_what_is_no_zone_is_refused() -> None:
     assert check_zone("") == "" and check_zone("Europe/Berlin") == "Europe/Berlin"
     for zone in ("Middle/Earth", "../etc/passwd", "/etc/localtime"):
-        with pytest.raises(ConfigError, match="is no IANA time zone"):
+        with pytest.raises(ConfigError, match="is not an IANA time zone"):
             check_zone(zone)
 
 

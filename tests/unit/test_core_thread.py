@@ -367,7 +367,7 @@ def test_the_actor_is_whoever_spoke_last() -> None:
     say(thread, actor="bob")
     assert thread.actor == "bob"
     say(thread)
-    assert thread.actor is None, "whoever speaks without a name does not speak for bob (S11)"
+    assert thread.actor is None, "anyone who speaks without a name does not speak for bob (S11)"
     thread.set_actor("ada")
     assert thread.actor == "ada"
 

@@ -60,7 +60,7 @@ class Mailbox(Protocol):
             thread: the id of a thread that the caller has taken.
 
         Returns:
-            A count; 0 where the service cannot tell, so that 0 is no proof that nothing waits.
+            A count; 0 where the service cannot tell, so that 0 is not a proof that nothing waits.
         """
         ...
 

@@ -40,7 +40,7 @@ class Status(StrEnum):
     CB-9).
     """
     NOT_SUBSCRIBED = "not_subscribed"
-    """The call is no active subscription, and cannot become one (SUB-1)."""
+    """The call is not an active subscription, and cannot become one (SUB-1)."""
     FULL = "full"
     """As many early events of the call wait for its confirmation as may: nothing was written, it is to be sent again later (SUB-9)."""
     MOVED = "moved"
@@ -318,7 +318,7 @@ class Store(Protocol):
         """The row has left; or, with ``failure``, it never will. The row is removed.
 
         Args:
-            key: of the row; one that is gone already is no error.
+            key: of the row; one that is gone already is not an error.
             sent_call: the call that it invoked, which is ``sent`` from now on.
             failure: a message that tells the row's thread, accepted in the same transaction (INV-7).
 
@@ -398,7 +398,7 @@ class Store(Protocol):
                 others there are.
 
         Raises:
-            RuleBroken: ``after`` is no cursor.
+            RuleBroken: ``after`` is not a cursor.
         """
         ...
 

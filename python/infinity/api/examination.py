@@ -126,7 +126,7 @@ class _Examination:
         """Conversations that are deleted, of which something could not be removed."""
         for root in await self._store.deletions():
             if (why := self._runtime.removing(root)) is not None:
-                text = f"it is deleted, but not everything of it could be removed yet: {why}. That is tried again by itself"
+                text = f"it is deleted, but not everything of it could be removed yet: {why}. It will be retried automatically"
                 self._found(root, "deletion", text)
 
     async def prompts(self) -> None:

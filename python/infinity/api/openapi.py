@@ -104,7 +104,7 @@ def _json(shape: type) -> dict[str, Any]:
 
 
 def _binary(media_type: str) -> dict[str, Any]:
-    """What is no JSON of ours; this document itself is an object without a schema of its own."""
+    """What is not JSON of ours; this document itself is an object without a schema of its own."""
     if media_type == "application/json":
         return {media_type: {"schema": {"type": "object"}}}
     return {

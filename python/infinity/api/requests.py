@@ -1,7 +1,7 @@
 """Requests as handlers see them on every host, the shapes of their bodies, and the checks of ids, keys and numbers.
 
 An adapter (``local/http.py``, ``cloud/function_url.py``) makes a ``Request`` of what its server received; handlers read it here and nowhere else, so that
-both hosts refuse the same input in the same words. Nothing of a body may be read before a handler asks for it: whoever checks a credential first has
+both hosts refuse the same input in the same words. Nothing of a body may be read before a handler asks for it: anyone who checks a credential first has
 looked at nothing else (CB-5).
 """
 

@@ -62,7 +62,7 @@ DELETION: tuple[Refusal, ...] = (
     (410, "It was deleted before, and nothing is left of it.", shapes.Error),
     (
         503,
-        "Nothing happened; or it is deleted and not everything of it is removed yet, which goes on by itself. The message says which.",
+        "Nothing happened; or it is deleted and not everything of it is removed yet; the removal continues automatically. The message says which.",
         shapes.Error,
     ),
 )

@@ -56,7 +56,7 @@ class Breaker:
     def request(self) -> Iterator[None]:
         """Around one request, all its tries included.
 
-        Only what gives no answer, or one of the service's own failures, counts as a failure: whoever
+        Only what gives no answer, or one of the service's own failures, counts as a failure: anyone who
         throttles or refuses does so at once.
 
         Raises:

@@ -74,7 +74,7 @@ def function_region(url: str) -> str | None:
         url: of a request.
 
     Returns:
-        ``None`` if this is no function URL (a domain of one's own in front of it, or a stand-in).
+        ``None`` if this is not a function URL (a domain of one's own in front of it, or a stand-in).
     """
     found = _FUNCTION.fullmatch(urlsplit(url).hostname or "")
     return found["region"] if found else None

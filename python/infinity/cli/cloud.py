@@ -17,9 +17,11 @@ _COMMANDS = {
         f"{_HERE}.cloud_database", "migrate", "Make the tables, the roles and the keys; start."
     ),
     "send": LazyCommand(f"{_HERE}.cloud_queues", "send", "Send a message to a thread, by the inbox queue."),
-    "replies": LazyCommand(f"{_HERE}.cloud_queues", "replies", "What agents say, from the output queue."),
+    "replies": LazyCommand(f"{_HERE}.cloud_queues", "replies", "Print replies from the output queue."),
     "wake": LazyCommand(f"{_HERE}.cloud_queues", "wake", "Wake a thread, or all of them."),
-    "config": LazyCommand(f"{_HERE}.cloud_config", "config", "Whether the functions' settings are complete."),
+    "config": LazyCommand(
+        f"{_HERE}.cloud_config", "config", "Check that the settings of the functions are complete."
+    ),
 }
 
 

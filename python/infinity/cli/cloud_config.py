@@ -54,7 +54,7 @@ Exit code 1 if anything is missing or wrong."""
     envvar="INFINITY_CODE",
     show_envvar=True,
     metavar="DIR",
-    help="What is deployed: infinity.toml and your modules.",
+    help="The folder that is deployed: infinity.toml and your modules.",
 )
 @as_json
 def check(code: Path, as_json: bool) -> None:

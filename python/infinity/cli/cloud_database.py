@@ -40,36 +40,34 @@ Harmless if there is nothing to do."""
     "--outputs",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Of 'cdk deploy --outputs-file FILE': the database, its roles, and what is to be started.",
+    help="File that 'cdk deploy --outputs-file FILE' wrote: the database, its roles, and what to start.",
 )
-@click.option(
-    "--agent", metavar="STACK.NAME", help="With --outputs: which, if there are several in the file."
-)
+@click.option("--agent", metavar="STACK.NAME", help="With --outputs: which agent, if the file has several.")
 @click.option(
     "--store",
     envvar="INFINITY_STORE",
     show_envvar=True,
     metavar="URL",
-    help="The database, with a user that may make tables. [default: of --outputs, which must not name another]",
+    help="The database, with a user that may create tables. [default: the one in --outputs; both must agree]",
 )
 @click.option(
     "--role-sql",
     "role",
     metavar="NAME",
-    help="Then print the SQL that makes a role for the functions, which may read and write rows and nothing else.",
+    help="Also print the SQL that creates a role for the functions, which may only read and write rows.",
 )
 @click.option(
     "--role-for",
     "duty",
     type=click.Choice(["receiver", "sweep"]),
-    help="With --role-sql, on Aurora DSQL: the function that alone logs in as it, and what it does is all that the role may do.",
+    help="With --role-sql, on Aurora DSQL: the only function that logs in with the role; the role may do what this function does.",
 )
 @click.option(
     "--role-arn",
     "arns",
     multiple=True,
     metavar="ARN",
-    help="With --role-sql: an IAM role that may log in as it, on Aurora DSQL; again for more.",
+    help="With --role-sql: an IAM role that may log in with it, on Aurora DSQL. Repeat for more.",
 )
 @as_json
 def migrate(
@@ -109,7 +107,7 @@ def migrate(
     if as_json:
         print_json({**done, "role_sql": statements})
         return
-    # Beside SQL, which may go into a pipe, words are for whoever watches.
+    # Beside SQL, which may go into a pipe, words are for anyone who watches.
     for line in _words(done):
         click.echo(dim(line) if statements else line, err=bool(statements))
     for statement in statements:
@@ -210,4 +208,4 @@ def _check_role(name: str, arns: Iterable[str]) -> None:
         raise click.UsageError(f"a role's name is of a-z, 0-9 and _, at most 63 of them, not {name!r}")
     for arn in arns:
         if not _ARN.fullmatch(arn):
-            raise click.UsageError(f"{arn!r} is no ARN")
+            raise click.UsageError(f"{arn!r} is not an ARN")

@@ -53,7 +53,7 @@ permissions or prices. Code that changed is seen after a restart."""
     default=".",
     show_default=True,
     metavar="DIR",
-    help="What would be deployed: infinity.toml and your modules.",
+    help="The folder to deploy: infinity.toml and your modules.",
 )
 @click.option(
     "--state",
@@ -61,27 +61,27 @@ permissions or prices. Code that changed is seen after a restart."""
     default=".infinity-cloud",
     show_default=True,
     metavar="DIR",
-    help="Where everything is kept from run to run.",
+    help="The folder that keeps everything between runs.",
 )
 @click.option(
     "--store",
     metavar="URL",
-    help="A PostgreSQL database. [default: a server of its own, in the state's directory]",
+    help="A PostgreSQL database. [default: a private server in the state directory]",
 )
-@click.option("--agent", metavar="MODULE:NAME", help="An infinity.Agent with functions of its own.")
+@click.option("--agent", metavar="MODULE:NAME", help="An infinity.Agent with functions.")
 @click.option(
     "--env",
     "variables",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="A variable of the functions; again for more. Keys of Anthropic and OpenAI are passed on by themselves.",
+    help="A variable of the functions. Repeat for more. The keys of Anthropic and OpenAI are passed on automatically.",
 )
 @click.option(
     "--toolset",
     "toolsets",
     multiple=True,
     metavar="NAME=DIR:MODULE.HANDLER",
-    help="Tools that are a function too; calls to it are signed. Again for more.",
+    help="Tools that run as a function; calls to it are signed. Repeat for more.",
 )
 @click.option(
     "--layer",
@@ -95,7 +95,7 @@ permissions or prices. Code that changed is seen after a restart."""
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Of a slice.",
+    help="Time limit of a slice.",
 )
 @click.option(
     "--concurrency",
@@ -109,11 +109,19 @@ permissions or prices. Code that changed is seen after a restart."""
     is_flag=True,
     help="The database was put back to an earlier time: begin with an empty table and an empty output queue.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="Of AWS. [default: a free one, then the same]")
 @click.option(
-    "--receiver-port", type=click.IntRange(1, 65535), help="Where tool servers call back; likewise."
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port of the AWS stand-ins. [default: a free one, then the same]",
 )
-@click.option("--api-port", type=click.IntRange(1, 65535), help="Of the API; likewise.")
+@click.option(
+    "--receiver-port",
+    type=click.IntRange(1, 65535),
+    help="Port for callbacks of tool servers. [default: a free one, then the same]",
+)
+@click.option(
+    "--api-port", type=click.IntRange(1, 65535), help="Port of the API. [default: a free one, then the same]"
+)
 @as_json
 def local(
     code: Path,

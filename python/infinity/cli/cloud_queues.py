@@ -94,7 +94,7 @@ async def _send(url: str, thread: str, body: str, key: str | None) -> str:
     default=1,
     show_default=True,
     metavar="SECONDS",
-    help="For the first of them.",
+    help="How long to wait for the first reply.",
 )
 @click.option(
     "--queue",
@@ -125,7 +125,7 @@ async def _print_all(url: str, wait: int, follow: bool, words: Callable[[str], s
                 sys.stdout.flush()
                 await queue.delete(record["receiptHandle"])
             if not follow:
-                wait = 0  # Whoever waits, waits for the first.
+                wait = 0  # Anyone who waits, waits for the first.
 
 
 def _as_it_is(body: str) -> str:
@@ -239,5 +239,5 @@ def _run(work: Callable[[], Awaitable[T]]) -> T:
         return asyncio.run(main())
     except BrokenPipeError:
         raise Failure(
-            "whoever read this has gone; what was not printed is still in the queue", FAILED
+            "the reader of this output has gone; what was not printed is still in the queue", FAILED
         ) from None

@@ -44,7 +44,7 @@ compact = _command("compact", "Summarise the history of THREAD in the background
 @click.option(
     "--problem",
     metavar="CODE",
-    help="With --all: only those with this problem, such as model_authentication.",
+    help="With --all: only threads with this problem, such as model_authentication.",
 )
 @as_json
 @home_option

@@ -1,6 +1,6 @@
 """How commands end: exit codes that scripts can rely on, and one line that says what happened and what to do.
 
-0 done · 1 failed · 2 wrong usage · 3 no daemon is running · 4 there is no such thing · 5 refused
+0 done · 1 failed · 2 wrong usage · 3 no daemon is running · 4 not found · 5 refused
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def kept_terminal() -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGSTOP)
             termios.tcsetattr(0, termios.TCSANOW, editing)
 
-    # Only while the conversation runs; whoever called this gets its own handler back.
+    # Only while the conversation runs; anyone who called this gets its own handler back.
     suspended = signal.signal(signal.SIGTSTP, suspend)
     try:
         yield

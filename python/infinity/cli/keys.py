@@ -1,4 +1,4 @@
-"""Keys that whoever types has and the daemon lacks: the one reason for a wrong answer that only the command
+"""Keys that anyone who types has and the daemon lacks: the one reason for a wrong answer that only the command
 line can see (I14).
 """
 

@@ -53,7 +53,9 @@ One zip for each wheel. Binary wheels only; pip fetches them for Lambda's Python
     help="The abi3 manylinux wheel of Infinity, x86_64 or aarch64; again for the other. [default: the newest in dist/]",
 )
 @click.option(
-    "--python-version", metavar="X.Y", help="Of the Lambda runtime. [default: this one's, at least 3.12]"
+    "--python-version",
+    metavar="X.Y",
+    help="Python version of the Lambda runtime. [default: this one's, at least 3.12]",
 )
 @click.option(
     "--python",
@@ -83,7 +85,7 @@ One zip for each wheel. Binary wheels only; pip fetches them for Lambda's Python
     type=click.Path(file_okay=False, path_type=Path),
     default="dist",
     show_default=True,
-    help="Where the zips go.",
+    help="Folder for the zips.",
 )
 @as_json
 def build(
@@ -249,7 +251,7 @@ def _symbols(made: Layer) -> str:
     tool, saved, kept = made.stripped
     if not tool:
         return warn(
-            "of dependencies are left in, for there is no strip here for this processor (binutils has one, and llvm): about a quarter of the size"
+            "the debug symbols of dependencies are left in (about a quarter of the size): no strip for this processor was found; install binutils or LLVM"
         )
     left = f"; {kept} files were left as they are" if kept else ""
     return f"{_size(made.unpacked + saved)} before {tool} took {_size(saved)} of debug symbols out of the dependencies{left}"

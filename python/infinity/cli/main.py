@@ -28,13 +28,15 @@ _COMMANDS = {
     "close": LazyCommand(f"{_HERE}.control", "close", "Close a thread for good."),
     "delete": LazyCommand(f"{_HERE}.deletion", "delete", "Delete a conversation for good."),
     "subscriptions": LazyCommand(
-        f"{_HERE}.subscriptions", "subscriptions", "What wakes threads from outside, and how to end it."
+        f"{_HERE}.subscriptions", "subscriptions", "List or end subscriptions to events."
     ),
     "export": LazyCommand(f"{_HERE}.moving", "export", "Write a conversation to a file, to live elsewhere."),
     "import": LazyCommand(f"{_HERE}.moving", "import_", "Take in a conversation from a file."),
     "migrate": LazyCommand(f"{_HERE}.moving", "migrate", "Move a conversation to another daemon."),
     "tools": LazyCommand(f"{_HERE}.tools", "tools", "Configured tool servers and their tools."),
-    "doctor": LazyCommand(f"{_HERE}.doctor", "doctor", "What is wrong, and what every thread waits for."),
+    "doctor": LazyCommand(
+        f"{_HERE}.doctor", "doctor", "Find problems, and show what every thread waits for."
+    ),
     "trust": LazyCommand(f"{_HERE}.trust", "trust", "Trust a project's infinity.toml."),
     "rap": LazyCommand(f"{_HERE}.rap", "rap", "Serve or inspect tool servers."),
     "cloud": LazyCommand(f"{_HERE}.cloud", "cloud", "Agents on AWS: tables, messages, replies, settings."),
@@ -46,7 +48,7 @@ _COMMANDS = {
     cls=LazyGroup,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon is running, 4 there is no such thing, 5 refused.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon is running, 4 not found, 5 refused.",
 )
 @click.version_option(package_name="infinity-runtime", prog_name="infinity")
 @home_option

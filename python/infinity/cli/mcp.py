@@ -33,12 +33,14 @@ An agent uses it with [toolsets.NAME] url = "http://127.0.0.1:PORT". A daemon ru
     "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with each request to --url."
 )
 @click.option("--env", "env", multiple=True, metavar="NAME=VALUE", help="A variable for the command.")
-@click.option("--cwd", type=click.Path(exists=True, file_okay=False), help="Where the command runs.")
+@click.option(
+    "--cwd", type=click.Path(exists=True, file_okay=False), help="Working directory of the command."
+)
 @click.option("--prefix", default="", help="Put before the names of its tools.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="Where the tools are offered; 0 takes a free one. [default: 8810; with RAP_EMBEDDED=1 a free one, told on standard output]",
+    help="Port to listen on; 0 takes a free one. [default: 8810; with RAP_EMBEDDED=1 a free one, printed on standard output]",
 )
 @click.option(
     "--state", type=click.Path(dir_okay=False), help="The file of calls in progress; NAME.db here by default."

@@ -133,7 +133,7 @@ def import_(file: Path, as_json: bool) -> None:
     "--token",
     envvar="INFINITY_DESTINATION_TOKEN",
     show_envvar=True,
-    help="Of the other daemon: the file 'token' in its home.",
+    help="Token of the other daemon, from the file 'token' in its home.",
 )
 @click.option(
     "--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with it."

@@ -31,7 +31,7 @@ class _Thread(click.ParamType):  # type: ignore[type-arg]  # generic from click 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not is_id(value):
             # The same answer as for an id that nobody has: to a script both are "there is no such thread".
-            raise Failure(f"there is no thread {value}; 'infinity threads' lists those there are", NOT_FOUND)
+            raise Failure(f"thread {value} not found; run 'infinity threads' to list threads", NOT_FOUND)
         return value
 
 

@@ -47,13 +47,13 @@ rap.add_command(mcp)
     type=click.IntRange(0, 65535),
     envvar="PORT",
     show_envvar=True,
-    help="The port to listen on; 0 takes a free one. [default: 8801; with RAP_EMBEDDED=1 a free one, told on standard output]",
+    help="The port to listen on; 0 takes a free one. [default: 8801; with RAP_EMBEDDED=1 a free one, printed on standard output]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="What was promised is kept here. [default: MODULE.db]",
+    help="File for the state of calls and subscriptions. [default: MODULE.db]",
 )
 @click.option(
     "--public-url", metavar="URL", help="The base URL that runtimes use, if a proxy stands in between."
@@ -116,14 +116,14 @@ def serve(
     "--probe/--no-probe", default=True, show_default=True, help="Call it, or read its description only."
 )
 @click.option("--call", metavar="TOOL", help="Call this tool, too. It may have effects.")
-@click.option("--arguments", metavar="JSON", default="{}", show_default=True, help="For --call.")
+@click.option("--arguments", metavar="JSON", default="{}", show_default=True, help="Arguments for --call.")
 @click.option(
     "--wait",
     metavar="SECONDS",
     type=click.FloatRange(1),
     default=60.0,
     show_default=True,
-    help="For the result of --call.",
+    help="How long to wait for the result of --call.",
 )
 @click.option("--strict", is_flag=True, help="Rules that a server should keep count like those that it must.")
 @click.option(
@@ -132,7 +132,7 @@ def serve(
     type=click.FloatRange(0.1),
     default=10.0,
     show_default=True,
-    help="For callbacks that are due.",
+    help="How long to wait for a callback that is due.",
 )
 @click.option(
     "--callback-host",
@@ -293,7 +293,7 @@ def _file(path: Path) -> Mapping[str, Any]:
         raise Failure(f"there is no file {path}")
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise Failure(f"{path} is no Python file")
+        raise Failure(f"{path} is not a Python file")
     module = module_from_spec(spec)
     # Before it runs: its own functions look for their module by this name.
     sys.modules[path.stem] = module

@@ -25,8 +25,8 @@ __all__ = ["choose", "send"]
 @click.argument("thread", required=False)
 @click.argument("text", required=False)
 @click.option("--new", is_flag=True, help="Begin a new thread with this message.")
-@click.option("--model", help="Of the new thread.")
-@click.option("--title", default="", help="Of the new thread.")
+@click.option("--model", help="Model of the new thread.")
+@click.option("--title", default="", help="Title of the new thread.")
 @click.option("--key", metavar="KEY", help="Sending again under the same key is harmless.")
 @click.option("--user", metavar="ID", help="Whose message it is.")
 @as_json

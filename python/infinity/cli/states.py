@@ -20,13 +20,13 @@ _STATES = {
 }
 _WAITING = {
     "held_back": "its slice held the whole daemon until that was ended; it runs nothing until you resume it",
-    "pace": "its next request to the model waits for its turn; it goes on by itself at the time below",
-    "failing": "the last step failed and is tried again by itself. Nothing is lost",
+    "pace": "its next request to the model waits for its turn; it continues automatically at the time below",
+    "failing": "the last step failed and will be retried automatically. Nothing is lost",
     "prompt": "it needs an answer from you",
     "call": "a tool is at work; its result wakes the agent. Nothing runs and nothing is charged meanwhile",
     "sleep": "the agent sleeps; a message wakes it earlier. Nothing runs and nothing is charged meanwhile",
-    "child": "a child of it waits for the end of something outside, and goes on by itself then",
-    "timer": "it goes on by itself at the time below",
+    "child": "a child of it waits for the end of something outside, and continues automatically then",
+    "timer": "it continues automatically at the time below",
     "compaction": "its history has become too long for the model; it goes on when the older part is summarised",
     "subscription": "it listens for events; each one wakes it. Nothing runs and nothing is charged meanwhile",
 }
@@ -42,7 +42,9 @@ def state_line(explanation: dict[str, Any]) -> str:
     state = explanation["state"]
     kinds = {reason["kind"] for reason in explanation["reasons"]}
     if state == "waiting":
-        meaning = next((text for kind, text in _WAITING.items() if kind in kinds), "it goes on by itself")
+        meaning = next(
+            (text for kind, text in _WAITING.items() if kind in kinds), "it continues automatically"
+        )
         # With a timer or a summary under way it goes on by itself, and the problem is being dealt with.
         if "problem" in kinds and not kinds & {"timer", "compaction"}:
             meaning = f"it could not go on, the reason is below. Meanwhile, {meaning}"

@@ -57,7 +57,7 @@ def _cancel(call_id: str, as_json: bool) -> None:
     found = connection.get("/v1/subscriptions", call_id=call_id)["subscriptions"]
     if not found:
         raise Failure(
-            f"{call_id} is no active subscription; 'infinity subscriptions' lists those there are", NOT_FOUND
+            f"{call_id} is not an active subscription; run 'infinity subscriptions' to list them", NOT_FOUND
         )
     thread, tool = found[0]["thread"], found[0]["tool"]
     outcome = connection.delete(f"/v1/threads/{thread}/subscriptions/{call_id}")

@@ -26,7 +26,7 @@ __all__ = ["tail"]
     show_default=True,
     help="Begin behind this cursor; -1 is the beginning.",
 )
-@click.option("--durable", is_flag=True, help="Only what is recorded, nothing live.")
+@click.option("--durable", is_flag=True, help="Only recorded events, no live ones.")
 @click.option("--count", type=click.IntRange(1), help="End after so many events.")
 @as_json
 @home_option

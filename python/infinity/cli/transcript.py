@@ -41,7 +41,7 @@ class Transcript:
         self.thread: str | None = None
         """Whose conversation it is."""
         self.sent: set[str] = set()
-        """Ids of messages that this client sent: shown by whoever typed them."""
+        """Ids of messages that this client sent: shown by anyone who typed them."""
         self.calls: dict[str, str] = {}
         """Open calls: id → what it looks like."""
         self.prompts: dict[str, dict[str, Any]] = {}
@@ -200,7 +200,7 @@ class Transcript:
         if again:
             return  # what children ask is said again whenever the stream begins
         if data.get("prompt_kind") == "oauth":
-            if data.get("auth_url"):  # not in the stream: whoever follows it fetches the prompt itself
+            if data.get("auth_url"):  # not in the stream: anyone who follows it fetches the prompt itself
                 self._ask(data)
         elif self.asked is None:
             self._ask_next()
@@ -232,7 +232,7 @@ class Transcript:
                 and nothing else: whatever else is typed is said to the agent.
 
         Returns:
-            The question's id and the index of the choice; ``None`` if the line is no answer.
+            The question's id and the index of the choice; ``None`` if the line is not an answer.
         """
         prompt = self.prompts.get(self.asked or "")
         if prompt is None:

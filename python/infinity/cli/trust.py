@@ -34,7 +34,7 @@ def trust(path: Path, withdraw: bool, yes: bool) -> None:
         return
     file = find_project_file(directory, home)
     if file is None or (path.name != "infinity.toml" and not path.is_dir()):
-        raise Failure(f"there is no infinity.toml at {path}", NOT_FOUND)
+        raise Failure(f"{path} has no infinity.toml", NOT_FOUND)
     if not yes and not decisions.holds(file):
         click.echo(f"{exact(str(file.path))} says:\n")
         click.echo("\n".join(f"  {line}" for line in _shown(file.data)))

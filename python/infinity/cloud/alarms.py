@@ -10,7 +10,7 @@ An id that is made of thread and timer, or thread and due time, would be dropped
   a due time is none. Sending it again for that same occurrence (a retry, a redelivery right after) may be
   dropped: the first one is in the queue, or was consumed after the fact was on record, since nothing wakes
   before it is committed (I5).
-* Whoever cannot know that takes a cause that was never used: a redelivered batch, which sees to everything again, and the sweep.
+* Anyone who cannot know that takes a cause that was never used: a redelivered batch, which sees to everything again, and the sweep.
 * A wake by the delay queue gets its id when the relay forwards it, from the message in the delay queue: setting the timer again makes a new
   message there, the relay's own retry does not.
 * A schedule is one occurrence by itself: thread and due time make its id. Set again after it came too early, the timer is near, and goes by the delay queue.
@@ -183,7 +183,7 @@ class Alarms:
             )
         except AwsError as error:
             if error.service_code != "ResourceNotFoundException":
-                log.warning("a schedule of %s stays, and wakes nobody: %s", thread, error)
+                log.warning("a schedule of %s could not be deleted; it wakes nothing: %s", thread, error)
 
     # -- schedules
 

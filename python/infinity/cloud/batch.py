@@ -439,7 +439,7 @@ async def _flush_later(host: Host, thread: str, error: BaseException, failed_bef
     try:
         await host.failing(thread, reason, 0)
     except (InfinityError, OSError) as unheard:
-        log.warning("nobody could be told that %s waits: %s", thread, unheard)
+        log.warning("the notification that %s waits could not be sent: %s", thread, unheard)
 
 
 def _alarms(host: Host, effects: Effects) -> list[tuple[str, int]]:
@@ -497,4 +497,4 @@ async def _rest(
         await host.failing(group.thread, reason, group.receives, outage=outage)
     except (InfinityError, OSError) as error:
         # The messages come back all the same, and the API says why.
-        log.warning("nobody could be told that %s fails: %s", group.thread, error)
+        log.warning("the notification that %s fails could not be sent: %s", group.thread, error)

@@ -2,7 +2,7 @@
 
 The store uses it for messages that a queue cannot take and for columns that the database cannot, the hints
 for views. A reference is written only after its body is durable. Nothing may be read by a key that was not
-checked: whoever may send to a queue may write any key into a message (S6).
+checked: anyone who may send to a queue may write any key into a message (S6).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What travels in the inbox and delay queues: whole messages, references to large ones, wakes, deletions; and
 what a person wrote with the AWS CLI.
 
-``seal`` and ``wake`` write, ``open`` reads. Whoever may send to a queue may write anything, so ``open``
+``seal`` and ``wake`` write, ``open`` reads. Anyone who may send to a queue may write anything, so ``open``
 raises for nothing: what it cannot make sense of is ``Unreadable``, for good, and what a newer version
 wrote is ``Newer``. A new kind of message or a changed body is a new version.
 """
@@ -221,7 +221,7 @@ def woken(body: str) -> str | None:
         body: Of the message; anything may be in it.
 
     Returns:
-        ``None`` if it is no wake.
+        ``None`` if it is not a wake.
     """
     opened = open({"body": body, "messageId": ""})
     return opened.thread if isinstance(opened, Wake) else None

@@ -28,7 +28,7 @@ async def erase(host: Host, root: str, remaining: Callable[[], float]) -> None:
 
     Args:
         host: The process's host.
-        root: Id of the root thread. A tree that is removed already, or was never known, is no error.
+        root: Id of the root thread. A tree that is removed already, or was never known, is not an error.
         remaining: Seconds until the function's time limit.
 
     Raises:

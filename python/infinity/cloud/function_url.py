@@ -2,7 +2,7 @@
 responses become what Lambda sends back.
 
 Called by ``cloud/handlers.py``: ``receive`` for tool servers, ``serve`` for clients. Nothing of an event
-may be trusted to be there or to be of the right type, because whoever may invoke the function directly may
+may be trusted to be there or to be of the right type, because anyone who may invoke the function directly may
 send anything; and whatever happens there must be a response, because Lambda would answer for a function
 that fails, in words of its own. What a request has put on record besides its message leaves before it is
 answered (I5).
@@ -110,7 +110,7 @@ def _match(route: Route, path: str) -> dict[str, str] | None:
 
 def _check_access(host: Host, request: Request) -> None:
     """``Refused`` (401). A function that is reachable without IAM and has no token lets nobody in (S1)."""
-    # A token that is set always decides, even behind IAM: whoever set it wants it to be asked for.
+    # A token that is set always decides, even behind IAM: anyone who set it wants it to be asked for.
     if host.resources.api_token:
         check_token(request.headers, host.resources.api_token, "that the function has as INFINITY_API_TOKEN")
     elif not request.by_iam:
@@ -142,8 +142,8 @@ class EventBody(Body):
     async def read_up_to(self, most: int, rule: str | None = None) -> tuple[bytes, bool]:
         """The body, as far as it is not larger than allowed.
 
-        What is larger is not decoded but for its beginning; what is no Unicode is left as it is, to be
-        refused as bad UTF-8 by whoever parses it.
+        What is larger is not decoded but for its beginning; what is not Unicode is left as it is, to be
+        refused as bad UTF-8 by anyone who parses it.
 
         Args:
             most: Bytes that are allowed.
@@ -168,7 +168,7 @@ class EventBody(Body):
         return data[:most], len(data) <= most
 
     def _beginning(self, size: int) -> bytes:
-        """Of what is not read whole; what is no base64 has none."""
+        """Of what is not read whole; what is not base64 has none."""
         if not self._encoded:
             return self._text[:size].encode(errors="surrogatepass")[:size]
         try:
@@ -191,11 +191,11 @@ def open_event(event: Any) -> Request:
     method, path = http.get("method"), _mapping(event).get("rawPath", http.get("path"))
     if not isinstance(method, str) or not isinstance(path, str):
         raise BadRequest(
-            "this is no event of a Lambda Function URL (payload 2.0): it names no method and path"
+            "this is not an event of a Lambda Function URL (payload 2.0): it names no method and path"
         )
     body = event.get("body")
     if body is not None and not isinstance(body, str):
-        raise BadRequest("the event's body is no text")
+        raise BadRequest("the event's body is not text")
     return Request(
         method=method.upper(),
         path=path,

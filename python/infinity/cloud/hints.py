@@ -216,7 +216,7 @@ class HintTable:
 
         Args:
             thread: Whose view it is.
-            view_type: Any text; one that is no key becomes a digest.
+            view_type: Any text; one that is not a key becomes a digest.
             content: The view as JSON bytes.
 
         Raises:
@@ -479,7 +479,7 @@ class HintTable:
             How many items were deleted.
 
         Raises:
-            AwsError: if that fails. This is no hint: the items hold what was said.
+            AwsError: if that fails. This is not a hint: the items hold what was said.
         """
         pk = _pk(thread)
         keys = [(pk, sk) for sk in await self._table.keys(pk)]

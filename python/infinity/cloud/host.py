@@ -286,7 +286,7 @@ class Host:
             await self.problem(thread, f"failing.{secrets.token_hex(8)}", "failing", reason)
 
     async def problem(self, thread: str, message_id: str, code: str, text: str) -> None:
-        """Tell people of a problem that is no part of the thread's event stream.
+        """Tell people of a problem that is not a part of the thread's event stream.
 
         Args:
             thread: The thread concerned.

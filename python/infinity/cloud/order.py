@@ -1,6 +1,6 @@
 """Dead letters keep their place: what its queue gave up comes before what its thread was told later (THR-1).
 
-A FIFO queue that moves a message to its dead letters goes on with the next one of the group. So whoever
+A FIFO queue that moves a message to its dead letters goes on with the next one of the group. So anyone who
 gets the messages of a thread again puts on record in which order they stand (``order`` in DynamoDB, which
 answers while the database is away). A batch begins with the first message of its group that is left: those
 that stand before it are through, or dead. Dead ones are kept in the database, and the slice takes them

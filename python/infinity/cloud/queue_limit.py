@@ -1,8 +1,8 @@
-"""``limits.queued_messages`` where a queue holds the messages: whoever says more to a thread is told to wait
+"""``limits.queued_messages`` where a queue holds the messages: anyone who says more to a thread is told to wait
 (429, G2).
 
 SQS does not tell how many messages one thread has. So what people say is counted where it comes in, in
-DynamoDB, up to a bound. Whoever reaches the bound asks the database how far the thread has come: of every
+DynamoDB, up to a bound. Anyone who reaches the bound asks the database how far the thread has come: of every
 tenth part of the limit one message is known by its id. What that leaves of the count is queued. The count
 is never too strict by more than a tenth, and never for long; without DynamoDB nobody is refused. Results
 and events are bounded by the calls that they belong to.

@@ -50,7 +50,7 @@ async def _forward(queue: Queue, record: Mapping[str, Any]) -> bool:
     thread = envelope.woken(record["body"])
     # It would be delivered a hundred times and end among the late wakes, for an alarm that nobody could use.
     if thread is None:
-        log.error("message %s of the delay queue is no wake; it is dropped", record["messageId"])
+        log.error("message %s of the delay queue is not a wake; it is dropped", record["messageId"])
         return True
     # From the message that waited, which is the same however often it is delivered.
     deduplication = deduplication_id(thread, f"relay.{record['messageId']}")

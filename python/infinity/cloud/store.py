@@ -81,7 +81,7 @@ class CloudStore(PostgresStore):
         """Take a message in through the queue (I2).
 
         Args:
-            message: Whoever sent it hears "accepted" only after this returns.
+            message: Anyone who sent it hears "accepted" only after this returns.
             expect: What must be true of its thread.
             call_id: The call that it answers, if it does.
 
@@ -253,7 +253,7 @@ class CloudStore(PostgresStore):
         """Threads that should have been woken and were not.
 
         Args:
-            since: Milliseconds since the epoch; whoever waits since before that is overdue.
+            since: Milliseconds since the epoch; anyone who waits since before that is overdue.
             after: The last thread of the page before.
             most: Threads of a page.
 

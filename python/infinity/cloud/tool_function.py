@@ -372,7 +372,7 @@ class _Backend:
 
 
 def _request(event: Mapping[str, Any]) -> Request:
-    """A Function URL's event, payload version 2.0. Whoever may invoke the function may send anything: what is
+    """A Function URL's event, payload version 2.0. Anyone who may invoke the function may send anything: what is
     not of its type is not there.
     """
     context = _table(event.get("requestContext"))

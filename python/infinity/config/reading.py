@@ -79,7 +79,7 @@ def read_table(path: Path) -> dict[str, Any]:
     """The parsed file; empty if there is none.
 
     Raises:
-        ConfigError: if it is no UTF-8 or no TOML.
+        ConfigError: if it is not UTF-8, or not TOML.
         StoreError: if it is there and cannot be read.
     """
     try:
@@ -106,7 +106,7 @@ def _with_project(table: dict[str, Any], path: Path, project: ProjectFile) -> di
         if section not in PROJECT_SECTIONS:
             allowed = ", ".join(f"[{name}]" for name in PROJECT_SECTIONS)
             raise ConfigError(
-                f"{_at(project.path, (section,))}: a project may set {allowed}; [{section}] belongs into {path}"
+                f"{_at(project.path, (section,))}: a project may set {allowed}; [{section}] belongs in {path}"
             )
     merged = dict(table)
     for section, values in own.items():
@@ -130,7 +130,7 @@ def _override(table: dict[str, Any], environment: Mapping[str, str]) -> dict[tup
         place = _place(name)
         if place is not None:
             section, key = place
-            # A section that is no table is left alone: the validation says so, in its place.
+            # A section that is not a table is left alone: the validation says so, in its place.
             values = table.setdefault(section, {})
             if isinstance(values, dict):
                 values[key] = _value(section, key, text)
@@ -180,12 +180,12 @@ def _problem(keys: tuple[str, ...], problem: Any) -> str:
     shown = _shown(keys)
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{shown} is no setting{_suggestion(keys)}"
+        return f"unknown setting {shown}{_suggestion(keys)}"
     if kind == "value_error":
         return f"{shown} {context['error']}" if keys else str(context["error"])
     field = _fields(keys[:-1]).get(keys[-1]) if keys else None
     example = f"; for example {keys[-1]} = {_toml(field.examples[0])}" if field and field.examples else ""
-    # pydantic speaks of "input" and "value"; whoever reads this edits a file.
+    # pydantic speaks of "input" and "value"; anyone who reads this edits a file.
     said = problem["msg"]
     for pydantic, plain in _PLAIN:
         said = said.replace(pydantic, plain)

@@ -263,7 +263,7 @@ class Config(Section):
         for name in value:
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name!r} is no name for a toolset; use 1 to 64 letters, digits, '-' and '_'"
+                    f"{name!r} is not a name for a toolset; use 1 to 64 letters, digits, '-' and '_'"
                 )
         return value
 

@@ -32,7 +32,7 @@ class Daemon:
         config: The text of its ``infinity.toml`` but for ``[daemon]``.
         port: ``None`` takes a free one; it stays the same over restarts.
         public_url: Where tool servers call back, if not at the daemon itself.
-        program: What Python runs in place of ``infinity``, for whoever wants to look inside.
+        program: What Python runs in place of ``infinity``, for anyone who wants to look inside.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class JsonService(ABC):
         """Make an operation, and write its result.
 
         Raises:
-            AwsError: if the body is no JSON object, or the operation refuses.
+            AwsError: if the body is not a JSON object, or the operation refuses.
         """
         try:
             arguments = json.loads(request.body or b"{}")

@@ -35,7 +35,7 @@ class Scheduler(RestJsonService):
 
     The documentation does not say what becomes of a one-time schedule whose time is past when it is
     created. Here it is taken and does not fire (``missed`` counts those), or with ``refuses_past`` it is
-    refused: whoever creates one late can count on neither.
+    refused: anyone who creates one late can count on neither.
     """
 
     name = "scheduler"

@@ -87,7 +87,7 @@ def _queue(queue: Queue) -> dict[str, Any]:
     messages = []
     for message in queue.messages():
         kept = asdict(message)
-        # Whoever had it is gone with the process.
+        # Anyone who had it is gone with the process.
         flying = kept.pop("in_flight")
         messages.append(kept | ({"visible_at": 0} if flying else {}))
     # A message that was sent within five minutes before the stop is still a repeat after the start.

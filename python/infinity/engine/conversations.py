@@ -128,7 +128,7 @@ class Conversations:
         return resumed
 
     def _check_queue(self, thread: str) -> None:
-        """``limits.queued_messages``: whoever says more is told to wait. What tools and threads send is bounded by calls."""
+        """``limits.queued_messages``: a person who says more is told to wait. What tools and threads send is bounded by calls."""
         most = self._services.settings.limits.queued_messages
         waiting = self._loop.waiting.get(thread, 0) + self._held_back.queued[thread]
         queued = self._services.mailbox.queued(thread) + waiting

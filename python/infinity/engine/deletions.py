@@ -3,7 +3,7 @@
     mark → tell → erase → compact
 
 Once it is marked nobody reaches it any more, and everything after that may be repeated: a start goes on with what the last process left. A failure is
-told to whoever waits, and the work is tried again after a back-off.
+told to anyone who waits, and the work is tried again after a back-off.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Deletions:
         if not self._stopped:
             self._resting[root] = spawn(again(), f"rest of the deletion of {root}")
         return StoreError(
-            f"{root} is deleted and cannot be reached any more, but not everything of it is removed yet: {error}. That is tried again by itself"
+            f"{root} is deleted and cannot be reached any more, but not everything of it is removed yet: {error}. It will be retried automatically"
         )
 
     async def _compact_after(self, root: str) -> None:

@@ -12,7 +12,7 @@ async def missing(store: Store, thread: str) -> UnknownThread:
     """The error to raise when ``store.thread`` has found nothing."""
     stone = await store.tombstone(thread)
     if stone is None:
-        return UnknownThread(f"there is no thread {thread}; `infinity threads` lists those there are")
+        return UnknownThread(f"thread {thread} not found; run `infinity threads` to list threads")
     return ThreadDeleted(f"thread {thread} was deleted; its id is not used again")
 
 

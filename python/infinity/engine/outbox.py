@@ -168,7 +168,7 @@ class Outbox:
         return len(self._leaving)
 
     def _take_up(self, row: OutboxRow) -> None:
-        """A row that is on record: whoever had it before may have sent it."""
+        """A row that is on record: anyone who had it before may have sent it."""
         if row.key not in self._leaving:
             self._attempted.add(row.key)
             self._add(row)

@@ -1,4 +1,4 @@
-"""Threads of a tree that wait for the end of a cause outside it: a key, an outage, a model that is gone. Their parents are not told, since it passes; whoever looks at the
+"""Threads of a tree that wait for the end of a cause outside it: a key, an outage, a model that is gone. Their parents are not told, since it passes; anyone who looks at the
 root is (I14)."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def waiting_children(store: Store, root: str) -> list[Waiting]:
         try:
             header = read_header(row)
         except StoreError:
-            continue  # Whoever looks at the thread itself is told that.
+            continue  # Anyone who looks at the thread itself is told that.
         if row.parent is not None and header.problem and noted(header).cause is not None:
             found.append(Waiting(row.id, header.problem))
     return found

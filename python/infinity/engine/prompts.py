@@ -35,14 +35,14 @@ def root_seed(thread: str) -> str:
 
 def spawned_seed(child: str, parent: str, instructions: str) -> str:
     return (
-        f"You are now in the child thread {child}, created by this call. Its parent is {parent}, which goes on by itself with everything else. "
+        f"You are now in the child thread {child}, created by this call. Its parent is {parent}, which continues with everything else. "
         f"Do only the following, do not carry on with earlier plans, then report with report_to_parent or close_thread.\n\n{instructions}"
     )
 
 
 def event_seed(child: str, parent: str) -> str:
     return (
-        f"You are in the child thread {child}, created for the event above. Its parent {parent} goes on by itself and has not seen the event. "
+        f"You are in the child thread {child}, created for the event above. Its parent {parent} continues on its own and has not seen the event. "
         "Handle this event only, do not carry on with earlier plans. If the parent should know, use report_to_parent; when nothing is left to do, close_thread."
     )
 
@@ -52,8 +52,8 @@ def inherited_call(parent: str) -> str:
 
 
 PENDING = {
-    "oauth": " It waits for the user's authorisation, who was asked for it.",
-    "choice": " It waits for the user's answer to a question of the tool.",
+    "oauth": " Waiting for the user to authorise access; they have been asked.",
+    "choice": " Waiting for the user to answer a question of the tool.",
     "consent": " It was not sent yet: the user was asked to allow it.",
 }
 

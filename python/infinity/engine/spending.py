@@ -225,7 +225,7 @@ def try_again_at(current: Slice, due_at: int, *, rounds: int = 0, cause: str | N
     )
     current.thread.set_timer(timer_id, due_at, Kind.TIMER, encode(timer))
     memo.retry, memo.cause = timer_id, cause
-    # A wait for a cause outside the thread is no slice of its own.
+    # A wait for a cause outside the thread is not a slice of its own.
     memo.retries += cause is None
     remember(current.thread, memo)
 

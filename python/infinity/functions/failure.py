@@ -1,6 +1,6 @@
 """How a function says no, and what the model reads of an exception.
 
-Raised by tools' authors and by this package; read by whoever turns an outcome into a result: the
+Raised by tools' authors and by this package; read by anyone who turns an outcome into a result: the
 functions of a host (``tools/functions.py``) and the tool server (``rap/server``). No stack trace and no
 secret of the process goes into these texts, because they reach the model and with it the conversation.
 """

@@ -27,7 +27,7 @@ class Signature:
     """The parameters of a tool's function, as a JSON schema and as a check.
 
     ``context`` is the name of the parameter whose type is ``of`` or below, if the function has one; it
-    gets the call and is no part of the schema.
+    gets the call and is not a part of the schema.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """A host on this machine, put together: store, mailbox, clock, callback keys, runtime, HTTP; opened in one order and closed in the reverse one.
 
 The daemon, a program with the runtime inside (``embedded``), the test kit and the simulator all go through here, so that a journal can go from
-one to the other: the keys that sign callback URLs come from the store (``callback_keys``), whoever opens it. The order carries guarantees:
+one to the other: the keys that sign callback URLs come from the store (``callback_keys``), no matter who opens it. The order carries guarantees:
 
 * The store is told of a wake-up before the mailbox, so that what it finished is visible to those that wait for messages.
 * The runtime has read what was queued before the first connection is accepted: nothing from outside overtakes it (THR-1).

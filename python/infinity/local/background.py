@@ -110,7 +110,7 @@ def _stopped(
 
 
 def _end_of(pid: int) -> int | None:
-    """A descriptor that is readable once the process has ended, whoever its parent is; ``None`` where there is no such thing."""
+    """A descriptor that is readable once the process has ended, no matter who its parent is; ``None`` where there is no such thing."""
     if sys.platform != "linux":
         return None
     try:

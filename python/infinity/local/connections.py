@@ -158,7 +158,7 @@ class Connections:
         self._resume()
 
     def stop(self) -> None:
-        """Accept nothing more, and turn away at once whoever comes, so that senders try again later; connections that are open stay."""
+        """Accept nothing more, and turn away at once anyone who comes, so that senders try again later; connections that are open stay."""
         self._stopped = True
         self._hold()
         self._listener.close()

@@ -169,7 +169,7 @@ class Daemon:
 
     def _signalled(self, number: int) -> None:
         if self._stopping.is_set():
-            # Whoever asks twice does not want to wait. Everything accepted is on disk.
+            # Anyone who asks twice does not want to wait. Everything accepted is on disk.
             os._exit(128 + number)
         if self._guard is not None:
             self._guard.heard()

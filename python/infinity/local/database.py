@@ -72,7 +72,7 @@ def learned(home: Home) -> list[str]:
         ) as database:
             row = database.execute("SELECT value FROM meta WHERE key = ?", (META,)).fetchone()
     except sqlite3.Error:
-        return []  # The examination says what is wrong with the database; this is no part of it.
+        return []  # The examination says what is wrong with the database; this is not a part of it.
     return told(bytes(row[0])) if row is not None else []
 
 

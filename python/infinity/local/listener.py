@@ -20,7 +20,9 @@ async def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
-        raise ConfigError(f"[daemon] host {host!r} is no address of this machine: {error.strerror}") from None
+        raise ConfigError(
+            f"[daemon] host {host!r} is not an address of this machine: {error.strerror}"
+        ) from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:

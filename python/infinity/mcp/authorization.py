@@ -91,7 +91,7 @@ class Authorization:
         Returns:
             ``False`` if nobody waits for this ``state``.
         """
-        # The state is used up at once: a second request with it finds nobody, whoever sends it.
+        # The state is used up at once: a second request with it finds nobody, no matter who sends it.
         waiting = self._waiting.pop(query.get("state", ""), None)
         if waiting is None or waiting.done():
             return False

@@ -103,13 +103,13 @@ class Bridge:
             # The places only: the values are the server's answer, which may not be logged (S9).
             places = {".".join(map(str, each["loc"])) for each in error.errors(include_input=False)}
             log.warning(
-                "MCP server %s answered %s with something that is no MCP result: wrong at %s",
+                "MCP server %s answered %s with something that is not an MCP result: wrong at %s",
                 name,
                 operation,
                 ", ".join(sorted(places))[:500],
             )
             raise ToolError(
-                f"MCP server {name} answered {operation} with something that is no MCP result; its operator has to look"
+                f"MCP server {name} answered {operation} with something that is not an MCP result; its operator has to look"
             ) from error
 
     async def stop(self) -> None:

@@ -146,7 +146,7 @@ class Catalogue:
         """The list that is being fetched. One that has ended is of the past, whether anybody waited for it or
         not.
         """
-        # Shared, and not cancelled with whoever began it: a caller that lost patience leaves the fetch to the
+        # Shared, and not cancelled with anyone who began it: a caller that lost patience leaves the fetch to the
         # next one.
         if self._listing is None or self._listing.done():
             self._began = asyncio.get_running_loop().time()
@@ -166,7 +166,7 @@ class Catalogue:
             try:
                 found = await self._fetch(connection)
             except ToolsetError:
-                # A grant that was taken back is no failure of the server; the next user's may still be good.
+                # A grant that was taken back is not a failure of the server; the next user's may still be good.
                 if not connection.access_needed:
                     raise
             else:

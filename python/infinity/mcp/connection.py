@@ -211,7 +211,7 @@ class Connection:
         # One future for one start. It is settled in ``_run``, however the start ends, so that nobody waits
         # for ever.
         self._settled = asyncio.get_running_loop().create_future()
-        # A context of its own, or what the server asks later would be put to whoever made the connection.
+        # A context of its own, or what the server asks later would be put to anyone who made the connection.
         context = contextvars.copy_context() if self._web is not None else contextvars.Context()
         session = Session(self._specification, self._web, self.left_out)
         # Two processes of a server may not run at once: they may share files, and each believes that it is
@@ -249,7 +249,7 @@ class Connection:
             else:
                 self._fail(told(error))
             if isinstance(cause(error), AccessNeeded):
-                # Not the server's failure: whoever can grant it need not wait.
+                # Not the server's failure: anyone who can grant it need not wait.
                 self.access_needed, self._not_before, self._failures = True, -math.inf, 0
         finally:
             # A session that lived for long was no failed attempt: the next one is tried at once.

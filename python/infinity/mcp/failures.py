@@ -12,7 +12,7 @@ from .authorization import AccessNeeded
 
 
 def cause(error: BaseException) -> BaseException:
-    """The first error that is no group, out of groups of any depth: the SDK's task groups wrap what they
+    """The first error that is not a group, out of groups of any depth: the SDK's task groups wrap what they
     raise.
     """
     while isinstance(error, BaseExceptionGroup):

@@ -113,7 +113,7 @@ def keep_good(result: dict[str, Any], version: str, left_out: MutableMapping[str
 
 def _usable(result: dict[str, Any], key: str, item: Any, version: str) -> tuple[dict[str, Any] | None, str]:
     if not isinstance(item, dict):
-        return None, "it is no JSON object"
+        return None, "it is not a JSON object"
     method, kind = _ITEMS[key]
     item = _with_type(item) if kind is Tool else item
     problem = ""

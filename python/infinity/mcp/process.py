@@ -194,7 +194,7 @@ class ServerProcess:
         await self._gone(PATIENCE[1])
         self._signal(signal.SIGKILL)
         await self._gone(PATIENCE[1])
-        # Whoever inherited the pipes may hold them open; this end lets go.
+        # Anyone who inherited the pipes may hold them open; this end lets go.
         transport: Any = getattr(self._process, "_transport", None)
         if transport is not None:
             transport.close()
@@ -211,7 +211,7 @@ class ServerProcess:
 
 
 def glued(line: bytes) -> list[JSONRPCMessage]:
-    """Find answers in a line that is no message as a whole.
+    """Find answers in a line that is not a message as a whole.
 
     A server printed something before or behind one, without a line break between. Answers only: a request
     in such a line is one that the server logs, not one that it makes.

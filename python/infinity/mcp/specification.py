@@ -55,7 +55,7 @@ def read_specification(text: str) -> ServerSpecification:
     """Read what ``encode`` wrote.
 
     Raises:
-        ConfigError: if it is no specification, or has both or neither of ``command`` and ``url``.
+        ConfigError: if it is not a specification, or has both or neither of ``command`` and ``url``.
     """
     try:
         found = msgspec.json.decode(text, type=ServerSpecification)

@@ -37,7 +37,7 @@ async def listed(get: Callable[[str], Awaitable[bytes]]) -> list[ModelInfo]:
         get: the body behind a path and query.
 
     Raises:
-        msgspec.DecodeError: the answer is no list of models.
+        msgspec.DecodeError: the answer is not a list of models.
         ModelError: whatever ``get`` raises.
     """
     models: list[ModelInfo] = []

@@ -62,7 +62,7 @@ def _answer(prompt: PromptView) -> Reply:
 
 
 def _line(line: str, prompt: PromptView, reply: Reply) -> Reply | None:
-    """The reply with what this line asks for; ``None`` if it is no command."""
+    """The reply with what this line asks for; ``None`` if it is not a command."""
     if (sleep := _SLEEP.match(line)) and (call := _sleep_call(prompt, float(sleep["seconds"]))):
         return reply.call_raw(*call)
     if (words := _WORDS.match(line)) and (schema := prompt.tools.get(words["name"])) is not None:

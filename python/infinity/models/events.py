@@ -89,7 +89,7 @@ def decode(data: bytes) -> Event | None:
         ``None`` for types that this version does not know.
 
     Raises:
-        msgspec.DecodeError: it is no event at all.
+        msgspec.DecodeError: it is not an event at all.
     """
     try:
         event = _event(data)

@@ -253,7 +253,7 @@ class Learner:
             )
 
     async def answered(self, model: str, fields: set[str]) -> None:
-        """Learn from an answer with calls: whoever sends reasoning with its own calls wants it with all of
+        """Learn from an answer with calls: anyone who sends reasoning with its own calls wants it with all of
         them.
 
         Args:

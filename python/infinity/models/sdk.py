@@ -57,7 +57,7 @@ class SdkCalls:
         """
         import httpx2
 
-        # Imported already, by whoever made the client.
+        # Imported already, by anyone who made the client.
         sdk = importlib.import_module(self._package)
         try:
             async with asyncio.timeout_at(deadline):

@@ -267,7 +267,7 @@ def count(value: Any) -> int:
     """A number of tokens as some endpoint gives it.
 
     Args:
-        value: fractional, as text, negative, null. What is no number counts as 0.
+        value: fractional, as text, negative, null. What is not a number counts as 0.
     """
     try:
         return max(0, min(int(float(value)), MOST_TOKENS))

@@ -35,7 +35,7 @@ Origin = tuple[str, str, int]
 
 
 class Signer(Protocol):
-    """Whoever can sign requests to servers that want it; on AWS ``infinity.aws.signing``."""
+    """Anyone who can sign requests to servers that want it; on AWS ``infinity.aws.signing``."""
 
     async def sign(self, method: str, url: str, body: bytes = b"") -> Mapping[str, str]:
         """Sign one request, which must leave exactly as it was signed.
@@ -103,10 +103,10 @@ class Server:
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def signed_by(self, signer: Signer | None) -> Signer | None:
-        """Who signs what is sent here: ``None`` for servers that want no signature, whoever could (S7).
+        """Who signs what is sent here: ``None`` for servers that want no signature, even if one could be made (S7).
 
         Args:
-            signer: whoever can sign on this host, if anybody can.
+            signer: anyone who can sign on this host, if anybody can.
 
         Raises:
             ConfigError: the server wants a signature and nobody here signs.
@@ -193,7 +193,7 @@ def url_problem(url: str, schemes: tuple[str, ...] = ("http", "https")) -> str |
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        return f"is no URL ({error})"
+        return f"is not a URL ({error})"
     return _parts_problem(parts, port, schemes)
 
 
@@ -215,7 +215,7 @@ def shown(url: str) -> str:
     """A URL fit for logs and errors (S9).
 
     Args:
-        url: any text; one that is no URL becomes ``(no URL)``.
+        url: any text; one that is not a URL becomes ``(no URL)``.
 
     Returns:
         At most 200 characters, without user, query and fragment, and without long parts of the path,

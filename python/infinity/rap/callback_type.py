@@ -2,7 +2,7 @@
 is (CB-7).
 
 A refused result ends its call with an error, whereas a refused event or view leaves the call as it is;
-so the type has to be known although the body could not be read. This is no JSON parser: it finds one
+so the type has to be known although the body could not be read. This is not JSON parser: it finds one
 key and bounds its work, and nothing of what it finds is used for anything else.
 """
 

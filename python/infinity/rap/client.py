@@ -90,7 +90,7 @@ class HttpTransport:
         """POST JSON once (INV-4).
 
         Args:
-            url: the whole address; checked by whoever recorded it.
+            url: the whole address; checked by anyone who recorded it.
             body: UTF-8 JSON.
             key: sent as ``Idempotency-Key``.
             reason: read what a refusal says, for the detail; otherwise no body is ever read.

@@ -99,7 +99,7 @@ class Toolset:
             data: what ``to_json`` made, of this version or an earlier one.
 
         Raises:
-            ToolsetError: it is no toolset (I8).
+            ToolsetError: it is not a toolset (I8).
         """
         node = Node.parse(data, ToolsetError, "DISC-6")
         # An error of its own: the copy is damaged, not the server's toolset.

@@ -43,7 +43,7 @@ class VirtualClock:
         await done
 
     def advance(self, seconds: float) -> None:
-        """Let time pass. Whoever is due runs as soon as the event loop does.
+        """Let time pass. What is due runs as soon as the event loop does.
 
         Args:
             seconds: how much; rounded down to ms.
@@ -72,5 +72,5 @@ class VirtualClock:
         if self._alarm is not None and self._alarm[0] <= self._now:
             due = self._alarm[1]
             self._alarm = None
-            # Not here: the alarm may be armed anew by whoever it wakes.
+            # Not here: the alarm may be armed anew by anyone who it wakes.
             asyncio.get_running_loop().call_soon(due)

@@ -226,7 +226,7 @@ class Replay:
             rules: those with which it was made.
 
         Raises:
-            ConfigError: the file is no recording.
+            ConfigError: the file is not a recording.
         """
         self._path = Path(path)
         self._rules = rules

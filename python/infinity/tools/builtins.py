@@ -194,7 +194,7 @@ BUILTINS: tuple[BuiltinTool, ...] = (
     ),
     BuiltinTool(
         SPAWN,
-        "Create a child thread that knows this conversation and works on the instructions by itself, in parallel. Its reports reach you as events.",
+        "Create a child thread that knows this conversation and works on the instructions independently, in parallel. Its reports reach you as events.",
         _schema({"instructions": _text("What the child is to do and what to report.")}),
         _spawn_thread,
     ),

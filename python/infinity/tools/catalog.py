@@ -304,7 +304,7 @@ class TreeCatalogs:
             try:
                 found = await source.definitions()
             except StoreError:
-                # The store's own failure is no source's: the message that met it stays queued (L10).
+                # The store's own failure is not a source's: the message that met it stays queued (L10).
                 raise
             except Exception as error:
                 # A source that fails costs its own tools; the conversation begins without them (B13).

@@ -320,7 +320,7 @@ class Functions:
             task.cancel()
 
     async def _result(self, tool: Tool[..., Any], call_id: str, arguments: dict[str, Any]) -> Result:
-        """Of the function's one run, whoever asked for it first."""
+        """Of the function's one run, no matter who asked for it first."""
         if (kept := self._results.get(call_id)) is not None:
             return kept
         task = self._running.get(call_id)
@@ -329,7 +329,7 @@ class Functions:
             self._running[call_id] = task
             task.add_done_callback(functools.partial(self._ended, call_id))
         try:
-            # Whoever waits may be cancelled; the run itself goes on for the next one who asks.
+            # Anyone who waits may be cancelled; the run itself goes on for the next one who asks.
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if is_async(tool.function):

@@ -29,7 +29,7 @@ def local_instant(date: str, time: str, timezone: str) -> int:
         local = datetime.fromisoformat(f"{date}T{time}")
     except ValueError as error:
         raise BadTime(
-            f"{date!r} {time!r} is no date and time ({error}); write YYYY-MM-DD and HH:MM"
+            f"{date!r} {time!r} is not a date and time ({error}); write YYYY-MM-DD and HH:MM"
         ) from None
     if local.tzinfo is not None:
         raise BadTime(f"the time {time!r} names an offset; give the zone in timezone only")
@@ -56,4 +56,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadTime(f"{name!r} is no IANA time zone; write for instance Europe/Berlin or UTC") from None
+        raise BadTime(f"{name!r} is not an IANA time zone; write for instance Europe/Berlin or UTC") from None

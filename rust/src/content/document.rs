@@ -14,7 +14,7 @@ const MARGIN: usize = 1024;
 pub fn examine(bytes: &[u8]) -> Result<(), String> {
     let head = &bytes[..bytes.len().min(MARGIN)];
     if memmem::find(head, b"%PDF-").is_none() {
-        return Err("a document that is no PDF; send text as text".into());
+        return Err("a document that is not a PDF; send text as text".into());
     }
     if bytes.len() > MOST_BYTES {
         return Err(format!("a PDF of {} bytes; at most {MOST_BYTES} can be read", bytes.len()));

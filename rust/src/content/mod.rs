@@ -48,7 +48,7 @@ type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 type Verdict = Result<Option<String>, String>;
 
 /// # Errors
-/// `BadRequest` if this is no array of blocks, or a person sent what cannot be used.
+/// `BadRequest` if this is not an array of blocks, or a person sent what cannot be used.
 pub fn admit(json: &[u8], sender: Sender) -> Result<Admitted> {
     let json = repaired(json);
     let mut door = Door { sender, out: Vec::with_capacity(json.len()), notes: Vec::new() };

@@ -1,5 +1,5 @@
 //! JSON with halves of characters. A lone half of a surrogate pair can be written in JSON (`"\ud83d"`) and held by some languages'
-//! strings, but it is no character: decoders refuse the whole document, and model APIs refuse the request.
+//! strings, but it is not a character: decoders refuse the whole document, and model APIs refuse the request.
 
 use memchr::memchr2;
 use std::borrow::Cow;

@@ -86,7 +86,7 @@ impl Blocks {
         while blocks.pop_if(|(_, shape)| shape.is_unsigned_reasoning()).is_some() {}
         for (_, shape) in blocks.iter().filter(|(_, shape)| shape.kind == "tool_use") {
             if shape.id.is_none() || !shape.input.is_some_and(|input| input.get().starts_with('{')) {
-                return Err(Error::Rule("a tool_use block lacks its id or its input is no object".into()));
+                return Err(Error::Rule("a tool_use block lacks its id or its input is not an object".into()));
             }
         }
         Ok(Self::join(&blocks))

@@ -57,7 +57,7 @@ impl Thread {
         Ok(())
     }
 
-    /// About how much the next delta changes: rows and bytes, children included. For whoever must end before a store's transaction is full.
+    /// About how much the next delta changes: rows and bytes, children included. For anyone who must end before a store's transaction is full.
     ///
     /// # Errors
     /// `Rule` if an operation on a child broke off midway.

@@ -76,7 +76,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Everything of the calls that ended goes with this delta, whoever ended them and whatever was planned for them since.
+    /// Everything of the calls that ended goes with this delta, no matter what ended them and what was planned for them since.
     pub(super) fn end_completely(&self, delta: &mut Delta) {
         let ended = self.calls.ended();
         if ended.is_empty() {

@@ -17,7 +17,7 @@ struct Held {
 static HELD: LazyLock<Mutex<Held>> =
     LazyLock::new(|| Mutex::new(Held { records: HashMap::new(), sweep_at: FIRST_SWEEP }));
 
-/// The bytes of a record, shared with whoever holds the same already.
+/// The bytes of a record, shared with anyone who holds the same already.
 pub fn share(record: &[u8]) -> Arc<[u8]> {
     let Some(key) = key(record) else { return record.into() };
     let held = with(|held| held.records.get(&key).and_then(Weak::upgrade));

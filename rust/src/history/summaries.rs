@@ -20,7 +20,7 @@ impl Thread {
     /// Replace `[start, end)` in what is rendered.
     ///
     /// # Errors
-    /// `Conflict` if `start` is not where the live entries begin or `end` is no valid border: summarize again.
+    /// `Conflict` if `start` is not where the live entries begin or `end` is not a valid border: summarize again.
     pub fn add_summary(&mut self, start: i64, end: i64, blocks: &[u8], now: i64, meta: &[u8]) -> Result<()> {
         self.check_not_closed()?;
         check_object(meta, "meta")?;

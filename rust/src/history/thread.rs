@@ -297,7 +297,7 @@ impl Thread {
         Ok(())
     }
 
-    /// An entry that is no result may follow.
+    /// An entry that is not a result may follow.
     pub(super) fn check_free(&self, what: &str) -> Result<()> {
         self.check_not_closed()?;
         match self.calls.attached().next() {

@@ -364,7 +364,7 @@ fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mu
     target.close().map_err(|(_, error)| error)
 }
 
-/// In place of items of a stream that were lost: the first of each gap says so to whoever follows the stream, the others keep their places.
+/// In place of items of a stream that were lost: the first of each gap says so to anyone who follows the stream, the others keep their places.
 fn stand_in(target: &Connection, hole: &examine::Hole) -> rusqlite::Result<()> {
     let mut insert = target.prepare_cached("INSERT INTO feed (place, kind, body, crc) VALUES (?1, ?2, ?3, ?4)")?;
     for gap in hole.missing.chunk_by(|one, next| one + 1 == *next) {

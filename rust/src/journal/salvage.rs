@@ -192,7 +192,7 @@ impl<'t> Sink<'t> {
             return Ok(());
         };
         if let Err(error) = self.table.check(&values) {
-            // Kept: whoever reads it is told, while a record that is gone might not be missed (I8).
+            // Kept: anyone who reads it is told, while a record that is gone might not be missed (I8).
             let named = self.table.named(source, row);
             self.lost.push(format!("{}: {named} cannot be read: {}", self.table.name, error.text()));
         }

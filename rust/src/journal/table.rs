@@ -156,7 +156,7 @@ pub fn cover_queues(journal: &Connection) -> rusqlite::Result<()> {
         let narrow: Vec<_> = narrow.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
         let mut put = journal.prepare(&table.write("REPLACE"))?;
         for (values, whose) in narrow {
-            // What is torn stays so: whoever reads it is told.
+            // What is torn stays so: anyone who reads it is told.
             let Ok(mut values) = values else { continue };
             if table.is_narrow(&values) && whose.is_some() {
                 table.cover(&mut values, whose.as_deref());

@@ -194,7 +194,7 @@ fn a_log_that_is_missing_is_named_with_both_explanations_until_the_stop_was_orde
         assert!(error.text().contains(word), "{error}");
     }
     fs::write(beside(&path, "-wal"), "").unwrap();
-    assert_eq!(refusal(&path).code(), "damaged", "a log that is empty is no log");
+    assert_eq!(refusal(&path).code(), "damaged", "a log that is empty is not a log");
 
     let desk = Desk::new();
     desk.commit(created("t")).unwrap();

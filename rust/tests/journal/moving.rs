@@ -207,7 +207,7 @@ fn what_is_no_exported_tree_is_refused_with_a_reason() {
         world.path(name)
     };
     let empty = write("empty", b"");
-    let foreign = write("foreign", &b"hello, this is no database at all".repeat(400));
+    let foreign = write("foreign", &b"hello, this is not a database at all".repeat(400));
     let other = world.path("other");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
     let whole = world.path("whole.db");

@@ -122,7 +122,7 @@ fn a_failure_of_a_retired_tree_is_told_where_it_lives() {
     unretire(&desk, "t");
     assert_eq!(outbox_keys(&desk), ["out of t", "out of u"], "the row is gone and nobody was told");
     retire(&desk, "t");
-    // It has left, whoever asks.
+    // It has left, anyone who asks.
     desk.write(done("out of t", None)).unwrap();
     assert_eq!(desk.count("outbox"), 1);
 }

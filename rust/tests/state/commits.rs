@@ -39,7 +39,7 @@ fn a_commit_starts_afresh() {
     assert!(!thread.changed());
     assert_eq!(thread.header().version, 1);
     thread.set_title("later").unwrap();
-    assert!(!thread.changed(), "the same title is no change");
+    assert!(!thread.changed(), "the same title is not a change");
     answer(&mut thread, "a", "one").unwrap();
     let delta = thread.delta(NOW).unwrap();
     assert_eq!((delta.expected_version, delta.new_version), (1, 2));

@@ -235,7 +235,7 @@ fn a_document_is_words_or_a_whole_pdf() {
     assert_eq!(admitted(&paper(&pdf()))[0]["type"], "document");
     let cut = &pdf()[..60];
     assert!(said(&admitted(&paper(cut))).contains("cut off"));
-    assert!(said(&admitted(&paper(b"hello"))).contains("no PDF"));
+    assert!(said(&admitted(&paper(b"hello"))).contains("not a PDF"));
     let locked = [&b"%PDF-1.7\n"[..], b"/Encrypt 5 0 R", &pdf()].concat();
     assert!(said(&admitted(&paper(&locked))).contains("password"));
     let long = [&b"%PDF-1.7\n"[..], &b"<</Type /Page>>".repeat(101), &pdf()].concat();

@@ -54,7 +54,7 @@ fn check_assistant(blocks: &[Value], ids: &mut HashSet<String>) -> Vec<String> {
                 let id = block["id"].as_str().expect("an id").to_owned();
                 let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
                 assert!(!id.is_empty() && id.chars().all(plain), "id {id}");
-                assert!(block["input"].is_object(), "input is no object: {block}");
+                assert!(block["input"].is_object(), "input is not an object: {block}");
                 assert!(block["name"].as_str().is_some_and(|name| !name.is_empty()));
                 assert!(ids.insert(id.clone()), "id {id} comes twice");
                 calls.push(id);

@@ -31,7 +31,7 @@ class LeapingClock:
                 continue
 
     def leap(self, seconds: float) -> None:
-        """So much time passes now. Whoever is due runs as soon as the event loop does."""
+        """So much time passes now. Anyone who is due runs as soon as the event loop does."""
         self.leapt += max(seconds, 0)
         self._leaps.append((self.now(), self.leapt))
         waiting, self._put_forward = self._put_forward, asyncio.Event()

@@ -1,4 +1,4 @@
-"""One run of a scenario from the first word to the last, and everything that must hold at its end, whoever has died on the way."""
+"""One run of a scenario from the first word to the last, and everything that must hold at its end, anyone who has died on the way."""
 
 from __future__ import annotations
 

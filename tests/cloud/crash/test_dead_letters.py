@@ -1,4 +1,4 @@
-"""Dead letters keep their place: what the queue gave up is folded in before what its thread was told later, whoever comes first (THR-1)."""
+"""Dead letters keep their place: what the queue gave up is folded in before what its thread was told later, anyone who comes first (THR-1)."""
 
 from __future__ import annotations
 

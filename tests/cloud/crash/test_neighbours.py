@@ -29,7 +29,7 @@ INNOCENT = ["good1", "good2", "good3", "good4"]
 
 
 class Poisoned:
-    """Whoever runs the slice of the thread that hears ``poison`` dies of it; the others are in the middle of their answers when that happens first."""
+    """Anyone who runs the slice of the thread that hears ``poison`` dies of it; the others are in the middle of their answers when that happens first."""
 
     def __init__(self) -> None:
         self.bought = 0

@@ -45,7 +45,7 @@ def _expired(host: CloudHost) -> int:
 
 
 async def _once(host: CloudHost, root: Watch, *, failures: bool = False, twins: bool = False) -> None:
-    """One call, one result, two turns, whoever has tried how often. ``failures``: a slice has failed; else a lost claim is none (I1).
+    """One call, one result, two turns, anyone who has tried how often. ``failures``: a slice has failed; else a lost claim is none (I1).
 
     ``twins``: two processes were at it at once, and both may have sent the call, under one id (I5).
     """

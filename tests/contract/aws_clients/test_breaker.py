@@ -1,4 +1,4 @@
-"""A service that gives no answer costs one slow try, whoever asks for it: counted at the stand-in."""
+"""A service that gives no answer costs one slow try, anyone who asks for it: counted at the stand-in."""
 
 from __future__ import annotations
 

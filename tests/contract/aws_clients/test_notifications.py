@@ -28,7 +28,7 @@ async def test_rows_are_sent_in_order_and_keyed_by_thread_and_position(inbox: Qu
     received = await drain(inbox)
     assert [json.loads(record["body"])["id"] for record in received] == ["t.3", "t.4", "t.7", "u.1"]
     assert received[1]["attributes"]["MessageDeduplicationId"] == deduplication_id("t", "4")
-    assert aws.counts["sqs.SendMessage"] == 1, "a single row is no batch"
+    assert aws.counts["sqs.SendMessage"] == 1, "a single row is not a batch"
 
 
 async def test_rows_sent_again_after_a_crash_are_told_once(cloud: Emulator, inbox: Queue) -> None:

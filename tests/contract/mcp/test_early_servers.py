@@ -99,9 +99,9 @@ async def test_an_answer_that_is_no_result_is_told_and_the_next_call_works(
     bridged, _ = await early()
     nonsense = await bridged.call("nonsense", "c1")
     assert nonsense["text"] == (
-        "Error: MCP server scripted answered nonsense with something that is no MCP result; its operator has to look"
+        "Error: MCP server scripted answered nonsense with something that is not an MCP result; its operator has to look"
     )
-    assert "nonsense with something that is no MCP result: wrong at content" in caplog.text
+    assert "nonsense with something that is not an MCP result: wrong at content" in caplog.text
     assert "oops" not in caplog.text
     assert (await bridged.call("sample", "c2"))["text"].startswith("sampling:")
 

@@ -1,6 +1,6 @@
 """Scripted MCP servers, forked from a process that has made the imports already, which cost a second of work each time.
 
-``python -m tests.contract.mcp.warm ADDRESS`` is that process. For whoever starts a server, the command is ``warm_start.py``: it hands its
+``python -m tests.contract.mcp.warm ADDRESS`` is that process. For anyone who starts a server, the command is ``warm_start.py``: it hands its
 arguments, its environment and its standard files over, passes signals on, and ends as the server ends. When it is killed, so is the server.
 """
 

@@ -15,7 +15,7 @@ answers = connection.makefile("rb")
 pid = int(answers.readline())
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, lambda which, _: os.kill(pid, which))
-# Only the server holds them now, so that whoever reads sees their end.
+# Only the server holds them now, so that anyone who reads sees their end.
 for file in range(3):
     os.close(file)
 status = int(answers.read() or -signal.SIGKILL)

@@ -69,7 +69,7 @@ class BrokenServer:
                 return web.Response(status=500)
             case "discovery hangs":
                 await self._closing.wait()
-            case "discovery is no JSON":
+            case "discovery is not JSON":
                 return web.Response(body=b"<html>", content_type="application/json")
             case "discovery is huge":
                 return web.json_response({"name": "x" * (2 << 20)})
@@ -146,7 +146,7 @@ class BrokenServer:
                 message["type"] = "result"
             case "the result is empty":
                 del message["text"]
-            case "an image is no base64":
+            case "an image is not base64":
                 message["content"] = [{"type": "image", "data": "?", "mediaType": "image/png"}]
             case "a question has no choices":
                 message |= {
@@ -160,7 +160,7 @@ class BrokenServer:
                 message |= {"type": "oauth", "auth_url": "http://login.example"}
             case "a view comes instead of a result":
                 message |= {"type": "view_update", "view_type": "x", "content": 1}
-        data = b"text" if self._fault == "the callback is no JSON" else json.dumps(message).encode()
+        data = b"text" if self._fault == "the callback is not JSON" else json.dumps(message).encode()
         await self._deliver(url, data)
 
     async def _deliver(self, url: str, data: bytes) -> None:

@@ -152,7 +152,7 @@ async def test_it_describes_itself_at_its_function_url() -> None:
     "name", ["headers", "requestContext", "body", "rawPath", "rawQueryString", "isBase64Encoded"]
 )
 async def test_an_event_with_anything_in_it_is_answered(name: str, wrong: Any) -> None:
-    """Whoever may invoke the function directly sends what they like."""
+    """Anyone who may invoke the function directly sends what they like."""
     reply = await called(made(FakeAws()), {**request("/invoke", {}), name: wrong})
     assert 400 <= reply["statusCode"] < 500
     missing = {key: value for key, value in request("/invoke", {}).items() if key != name}

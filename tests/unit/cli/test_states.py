@@ -29,7 +29,7 @@ SENTENCES = [
     (("waiting", "prompt", "call"), "needs an answer from you"),
     (("waiting", "subscription"), "listens for events"),
     (("waiting", "subscription", "problem"), "could not go on"),
-    (("waiting", "timer", "problem"), "goes on by itself"),
+    (("waiting", "timer", "problem"), "continues automatically"),
     (("waiting", "compaction"), "is summarised"),
     (("waiting", "failing"), "Nothing is lost"),
 ]

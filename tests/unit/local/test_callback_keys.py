@@ -1,4 +1,4 @@
-"""Keys of callback URLs: one place makes them, so that a journal's URLs stay good whoever opens it next."""
+"""Keys of callback URLs: one place makes them, so that a journal's URLs stay good no matter who opens it next."""
 
 from __future__ import annotations
 

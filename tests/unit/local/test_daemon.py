@@ -91,7 +91,7 @@ async def test_a_port_in_use_is_named_with_the_key_to_change(home: Home) -> None
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"), [("no-such-host.invalid", "is no address"), ("192.0.2.1", "cannot listen")]
+    ("host", "expected"), [("no-such-host.invalid", "is not an address"), ("192.0.2.1", "cannot listen")]
 )
 async def test_an_address_that_is_not_ours_is_named(home: Home, host: str, expected: str) -> None:
     home.prepare()

@@ -88,7 +88,7 @@ def test_a_variable_that_is_not_set_is_named(settings: dict[str, Any]) -> None:
         ('[mcp_servers.a]\nurl = "https://x.example"\nargs = []\n', "'args' does not go with 'url'"),
         ('[mcp_servers.a]\ntype = "http"\ncommand = "x"\n', "type \"http\" does not go with 'command'"),
         ('[mcp_servers.a]\ncomand = "x"\n', "did you mean [mcp_servers.a] command?"),
-        ('[mcp_servers."a b"]\ncommand = "x"\n', "'a b' is no name"),
+        ('[mcp_servers."a b"]\ncommand = "x"\n', "'a b' is not a name"),
         (
             '[mcp_servers.a]\ncommand = "x"\n[toolsets.a]\ncommand = "x"\n',
             "[mcp_servers.a] has the name of [toolsets.a]",

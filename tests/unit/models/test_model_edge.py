@@ -85,7 +85,7 @@ def said(text: str, **fields: Any) -> Turn:
 
 
 class PanicException(BaseException):
-    """As PyO3's, which is no ``Exception``."""
+    """As PyO3's, which is not an ``Exception``."""
 
 
 class Unspeakable(Exception):

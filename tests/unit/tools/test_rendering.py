@@ -86,7 +86,7 @@ SCHEMAS: dict[str, Case] = {
         },
         [{"a": "x"}, {"b": 1}],
     ),
-    "an alternative that is no object": ({"anyOf": [A, obj(properties={"a": A})]}, [{"a": "x"}, {}]),
+    "an alternative that is not an object": ({"anyOf": [A, obj(properties={"a": A})]}, [{"a": "x"}, {}]),
     "boolean alternatives": ({"anyOf": [True, False]}, [{}, {"x": 1}]),
     "root reference": ({"$ref": "#/$defs/Args", **DEFS}, [{"a": "x"}]),
     "reference in anyOf": (

@@ -150,7 +150,7 @@ class InfinityAgent(Construct):
         """The two function URLs: one that anybody may call who has a callback's capability, one for clients."""
         kind = lambda_.FunctionUrlAuthType
         receiver = self.functions["receiver"].entry.add_function_url(auth_type=kind.NONE)
-        # A token in place of IAM: the function itself refuses whoever has none (S1).
+        # A token in place of IAM: the function itself refuses anyone who has none (S1).
         auth = kind.NONE if self.options.api_token else kind.AWS_IAM
         self._api = self.functions["api"].entry.add_function_url(auth_type=auth)
         # Without the slash at its end: paths are put behind it. A function cannot refer to its own address,

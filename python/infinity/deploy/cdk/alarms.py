@@ -144,7 +144,7 @@ class Alarms(Construct):
                 f"The function {name} is throttled; raise the account's concurrency",
             )
         for name in ("receiver", "api"):
-            # An answer of 503 is no error of the function.
+            # An answer of 503 is not an error of the function.
             answers = functions[name].function.metric("Url5xxCount", statistic="Sum", period=_EVERY)
             self._alarm(
                 f"{name.title()}5xx",

@@ -24,7 +24,7 @@ def token_variables(code: Path, given: Collection[str]) -> set[str]:
         Their names.
 
     Raises:
-        ConfigError: for one that is not given, or a file that is no TOML. The functions check the rest of
+        ConfigError: for one that is not given, or a file that is not TOML. The functions check the rest of
             it.
     """
     file = code / "infinity.toml"

@@ -40,7 +40,7 @@ def reference(secret: Any) -> str:
         case _ if hasattr(secret, "parameter_name"):
             return f"ssm:{secret.parameter_name}"
     raise ConfigError(
-        f"{secret!r} is no secret: give an ISecret of aws_secretsmanager, a pair of one and a key of its JSON, or an IStringParameter of aws_ssm"
+        f"{secret!r} is not a secret: give an ISecret of aws_secretsmanager, a pair of one and a key of its JSON, or an IStringParameter of aws_ssm"
     )
 
 

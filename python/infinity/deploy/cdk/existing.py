@@ -45,7 +45,7 @@ class Existing:
             )
         if isinstance(self.cluster, str) and not _CLUSTER.fullmatch(self.cluster):
             raise ConfigError(
-                f"{self.cluster!r} is no identifier of a cluster of Aurora DSQL: it has 26 small letters and digits (the output …Cluster)"
+                f"{self.cluster!r} is not an identifier of a cluster of Aurora DSQL: it has 26 small letters and digits (the output …Cluster)"
             )
 
     def refuse_restored(self, name: str) -> None:
@@ -89,7 +89,7 @@ class Existing:
             fifo: Whether it must be a FIFO queue.
 
         Raises:
-            ConfigError: for another kind of queue, or what is no name of one.
+            ConfigError: for another kind of queue, or what is not a name of one.
         """
         if not isinstance(given, str):
             return given

@@ -52,12 +52,12 @@ def _taken(environment: Mapping[str, str], secrets: Mapping[str, Any]) -> list[s
     for where, names in (("environment", environment), ("secrets", secrets)):
         for name in names:
             if name in _SAID_ELSEWHERE:
-                found.append(f"{name} does not belong into {where}: {_SAID_ELSEWHERE[name]}")
+                found.append(f"{name} does not belong in {where}: {_SAID_ELSEWHERE[name]}")
             elif name.startswith("INFINITY_TOOLSETS_"):
-                found.append(f"{name} does not belong into {where}: call add_toolset(…)")
+                found.append(f"{name} does not belong in {where}: call add_toolset(…)")
             elif where == "secrets" and name.startswith("INFINITY_"):
                 found.append(
-                    f"{name} does not belong into secrets, which the agent function alone reads: settings of infinity.toml may be in environment"
+                    f"{name} does not belong in secrets, which the agent function alone reads: settings of infinity.toml may be in environment"
                 )
     return found
 
@@ -182,7 +182,10 @@ class Options:
         ]
         names = [*self.environment, *self.secrets]
         problems += [
-            (not _VARIABLE.fullmatch(name), f"{name!r} is no name of a variable: write A to Z, 0 to 9 and _")
+            (
+                not _VARIABLE.fullmatch(name),
+                f"{name!r} is not a name of a variable: write A to Z, 0 to 9 and _",
+            )
             for name in names
         ]
         problems += [(True, text) for text in _taken(self.environment, self.secrets)]

@@ -76,7 +76,7 @@ def compile_all(root: Path, interpreter: Path) -> None:
     source's time.
 
     Without it each cold start compiles everything anew, for the layer is read-only. What a package ships
-    that is no Python of this version stays source.
+    that is not a Python of this version stays source.
 
     Args:
         root: The folder that becomes ``/opt``.

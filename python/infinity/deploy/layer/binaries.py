@@ -81,7 +81,7 @@ def read_binary(data: bytes) -> Binary | None:
         data: The whole file.
 
     Returns:
-        ``None`` if this is no ELF file.
+        ``None`` if this is not an ELF file.
 
     Raises:
         ValueError: if it is a damaged one.

@@ -129,7 +129,7 @@ def read_manifest(layer: Path) -> Manifest:
             f"{layer} cannot be read: {error.strerror}; make one: infinity layer build"
         ) from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise ConfigError(f"{layer} is no layer of Infinity; make one: infinity layer build") from error
+        raise ConfigError(f"{layer} is not a layer of Infinity; make one: infinity layer build") from error
 
 
 def _manifest(wheel: Wheel, order: Order, python: Path) -> Manifest:

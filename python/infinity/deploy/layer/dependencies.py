@@ -50,7 +50,7 @@ def requirements(wheel: Wheel, wanted: Wanted) -> list[str]:
         wanted: What is asked for besides. A bare name that the wheel knows gets the wheel's own bounds.
 
     Raises:
-        ConfigError: if a line of the wheel is no requirement.
+        ConfigError: if a line of the wheel is not a requirement.
     """
     known: dict[str, str] = {}
     lines = []
@@ -58,7 +58,7 @@ def requirements(wheel: Wheel, wanted: Wanted) -> list[str]:
     for line in wheel.requires:
         found = _REQUIREMENT.match(line)
         if found is None:
-            raise ConfigError(f"{wheel.path.name} asks for {line!r}, which is no requirement")
+            raise ConfigError(f"{wheel.path.name} asks for {line!r}, which is not a requirement")
         name, marker = _normal(found["name"]), found["marker"] or ""
         plain = f"{found['name']}{found['rest'].strip()}"
         known.setdefault(name, plain)

@@ -85,7 +85,7 @@ class Events:
                     outcome = await function.invoke(payload)
                     break
                 except AwsError:
-                    # Throttled: that is no attempt, and is tried again for up to six hours.
+                    # Throttled: that is not an attempt, and is tried again for up to six hours.
                     wait = int(_BACKOFF.wait(throttled) * 1000)
                     throttled += 1
                     if self._timeline.now() + wait > accepted_at + OLDEST_MS:

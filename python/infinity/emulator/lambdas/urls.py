@@ -169,7 +169,7 @@ def _response(outcome: Outcome) -> web.Response:
         value = outcome.value()
     except ValueError:
         return _error(502, "Internal Server Error")
-    # Whatever is no response by its form is the body of one, with status 200.
+    # Whatever is not a response by its form is the body of one, with status 200.
     if not isinstance(value, dict) or "statusCode" not in value:
         return web.Response(body=outcome.payload or b"null", content_type="application/json")
     try:

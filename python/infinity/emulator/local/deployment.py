@@ -213,7 +213,7 @@ class Deployment:
                 await lambdas.url(name, "NONE" if name in FUNCTIONS else "AWS_IAM", port=ports[name])
             except OSError as error:
                 raise ConfigError(
-                    f"port {ports[name]} on {HOST} cannot be used for the {name} ({error.strerror}); whoever has it must give it up, or use another directory with --state"
+                    f"port {ports[name]} on {HOST} cannot be used for the {name} ({error.strerror}); stop the process that has it, or use another directory with --state"
                 ) from None
         # Last: from here on messages of an earlier run are processed, and everything must be there.
         lambdas.map("infinity-inbox.fifo", "agent", concurrency=self._plan.concurrency)

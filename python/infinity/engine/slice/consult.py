@@ -29,7 +29,7 @@ async def _summariser(current: Slice, child: str, batch: Sequence[Message]) -> N
     """Whether the summary that the thread waits for can still come."""
     row = await current.services.store.thread(child)
     gone = row is None or row.status == "stopped"
-    # What has closed has sent its summary, which may be on its way; whoever asks for another one does not wait for that.
+    # What has closed has sent its summary, which may be on its way; anyone who asks for another one does not wait for that.
     if gone or (row is not None and row.status == "closed" and any(map(_asks_to_compact, batch))):
         compaction.forsake(current)
 

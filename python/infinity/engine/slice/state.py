@@ -135,7 +135,7 @@ class Slice:
         memo = glance(self.thread)
         if memo.ending is not None and memo.ending.closing:
             return False
-        # What is no input asks no model that said wait, and none whose context is being compacted (R8).
+        # What is not input asks no model that said wait, and none whose context is being compacted (R8).
         return memo.retry is None and (not memo.blocked or bool(self.why & (Why.INPUT | Why.PERSON)))
 
     @property
@@ -217,7 +217,7 @@ class Slice:
         return cost
 
     def live(self, kind: str, data: dict[str, Any]) -> None:
-        """Show something to whoever watches; nobody's watching fails a slice."""
+        """Show something to anyone who watches; nobody's watching fails a slice."""
         thread = self.thread.id
         try:
             self.services.observer.live(thread, kind, data)

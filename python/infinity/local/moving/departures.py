@@ -133,7 +133,7 @@ class Departures:
             calls = await other.put(root, file)
         self.gate("handed over")
         left = Departed(root=root, to=other.url, at=self._clock.now(), threads=threads, calls=calls)
-        # The decision: from here on the tree belongs to the destination, whoever crashes.
+        # The decision: from here on the tree belongs to the destination, no matter which side crashes.
         await write_departed(self._store, left)
         await self._departed.add(root)
         self._know(left)

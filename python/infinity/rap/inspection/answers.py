@@ -76,7 +76,7 @@ def check_error(report: Report, probe: Probe, received: Received, check: str) ->
         return
     if not isinstance(callback, wire.ToolResult):
         report.failed(
-            "SRV-2", check, "the first callback is no tool_result; expected one that says what is wrong"
+            "SRV-2", check, "the first callback is not a tool_result; expected one that says what is wrong"
         )
         return
     text = text_of(callback)

@@ -84,7 +84,7 @@ def examine(
 
 
 def _all_defects(body: bytes, base_url: str, report: Report, first: ToolsetError) -> None:
-    """A runtime refuses the whole for its first defect (DISC-3); whoever repairs it wants all of them."""
+    """A runtime refuses the whole for its first defect (DISC-3); anyone who repairs it wants all of them."""
     found = [first]
     try:
         document = json.loads(body)

@@ -159,7 +159,7 @@ async def survives_nonsense(visit: Visit, toolset: Toolset) -> None:
     bad = [reply for reply in replies if reply.status == 0 or reply.status >= 500]
     if bad:
         # No runtime sends this, and the protocol does not say what is to come of it.
-        visit.report.advised("SRV-2", check, f"{bad[0]}; expected a 4xx for what is no invocation")
+        visit.report.advised("SRV-2", check, f"{bad[0]}; expected a 4xx for what is not an invocation")
     else:
         visit.report.passed("SRV-2", check, "refused")
 

@@ -79,7 +79,7 @@ class Guard:
             token: what callers must send as ``Authorization: Bearer``; ``None`` lets everybody in.
 
         Raises:
-            ConfigError: it is empty, which would let in whoever sends an empty one.
+            ConfigError: it is empty, which would let in anyone who sends an empty one.
         """
         if token is not None and not token.strip():
             raise ConfigError("the token of a tool server is empty; set one, or none at all")

@@ -165,7 +165,7 @@ class Call:
 
         Raises:
             ToolError: the runtime does not take the question, or the call is over.
-            ValueError: it is no question (CHO-2).
+            ValueError: it is not a question (CHO-2).
         """
         return choices[await self.choose(prompt, choices, default)]
 

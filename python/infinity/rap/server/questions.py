@@ -1,7 +1,7 @@
 """Questions that functions have asked users (CHO-1): on record with their answers, so that a restart
 neither asks twice nor loses an answer.
 
-Each has a secret name that is part of its ``response_url``; whoever knows the name may answer. A
+Each has a secret name that is part of its ``response_url``; anyone who knows the name may answer. A
 function that runs again after a crash asks the same again, and finds the question, or its answer, that
 it had before: the n-th time that a run asks the same question is one place on record.
 """
@@ -138,7 +138,7 @@ class Questions:
             selected: as the body has it; any JSON.
 
         Returns:
-            False if nobody asked that, it is no answer to it, or another answer came first (CHO-3). The
+            False if nobody asked that, it is not an answer to it, or another answer came first (CHO-3). The
             same answer again is fine.
         """
         if isinstance(selected, bool) or not isinstance(selected, int):

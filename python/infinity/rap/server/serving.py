@@ -49,7 +49,7 @@ class ToolsetServer:
             toolset: the tools.
             state_path: the SQLite file that keeps what was acknowledged; one server per file.
             port: 0 takes a free one.
-            host: the address to listen at; whoever reaches it needs the token.
+            host: the address to listen at; anyone who reaches it needs the token.
             token: what callers must send as ``Authorization: Bearer``, where the runtime is configured
                 with it.
             backoff: between tries to deliver a callback.

@@ -134,7 +134,7 @@ class ServerStore:
         Raises:
             StoreLocked: another process has it.
             NewerStore: a newer version wrote it.
-            DamagedStore: it is no readable state file.
+            DamagedStore: it is not a readable state file.
         """
         await self._run(self._open)
 

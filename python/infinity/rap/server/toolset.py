@@ -213,7 +213,7 @@ class Toolset:
         """Make a function a tool that subscribes (RES-4). There are two kinds.
 
         A coroutine sets the subscription up and returns the confirmation for the model; an exception
-        refuses it. Events are sent by whoever has the subscription in hand (``subscriptions()``), say a
+        refuses it. Events are sent by the code that has the subscription in hand (``subscriptions()``), say a
         webhook.
 
         An async generator yields the events, as texts or ``Event``; when it ends, so does the
@@ -267,7 +267,7 @@ class Toolset:
             operation: the tool's name or its function.
 
         Raises:
-            ConfigError: the function is no tool of this toolset.
+            ConfigError: the function is not a tool of this toolset.
         """
         name = operation if isinstance(operation, str) else self._name_of(operation)
         return await self.registry.active(name) if self.registry is not None else []

@@ -52,7 +52,7 @@ async def record(
     row = await connection.fetchrow(sql, text(thread))
     if row is None:
         await deletion.check(connection, thread)
-        raise UnknownThread(f"there is no thread {thread}")
+        raise UnknownThread(f"thread {thread} not found")
     root, count, last_code, last_at = row
     if uncertain and (last_code, last_at) == (text(code), at):
         return int(count)

@@ -72,14 +72,14 @@ async def condemn(connection: Connection, root: str, at: int) -> None:
     Raises:
         UnknownThread: there is no such thread.
         ThreadDeleted: its deletion is over.
-        BadRequest: it is no root.
+        BadRequest: it is not a root.
     """
     found = await connection.fetchval("SELECT root FROM threads WHERE id = $1", text(root))
     if found is None:
         if root in await under_way(connection):
             return
         await check(connection, root)
-        raise UnknownThread(f"there is no thread {root}")
+        raise UnknownThread(f"thread {root} not found")
     if found != root:
         raise BadRequest(f"{root} is a child thread; a conversation is deleted as a whole: delete {found}")
     sql = """INSERT INTO tombstones (id, root, at, discarded)

@@ -1,4 +1,4 @@
-"""The number that says which owner may write: compared by every transaction of the owner, raised by whoever becomes the next one (R12)."""
+"""The number that says which owner may write: compared by every transaction of the owner, raised by each next owner (R12)."""
 
 from __future__ import annotations
 

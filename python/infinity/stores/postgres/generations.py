@@ -51,7 +51,7 @@ async def lift(connection: Connection, root: str, mark: bytes) -> None:
         mark: eight random bytes.
 
     Raises:
-        RuleBroken: it is no mark.
+        RuleBroken: it is not a mark.
     """
     if len(mark) != MARK:
         raise RuleBroken(f"a mark has {MARK} bytes, not {len(mark)}")

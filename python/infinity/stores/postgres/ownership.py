@@ -4,7 +4,7 @@ docs/decisions/0021-one-owner.md).
 Two things together: a lock of the server, which says at once when the owner's connection ends, and the
 epoch, which every transaction of the owner compares. The lock alone would not be enough, because an
 owner may lose it without noticing; the epoch alone would leave an owner sending until its next
-transaction. Whoever is in doubt sends nothing (``watch``).
+transaction. Anyone who is in doubt sends nothing (``watch``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Claim:
     """How a process wants to own a database.
 
     ``home``: a digest of the claimant's home, which it holds alone; ``name``: how others are told of
-    it; ``wait``: seconds to wait for the present owner to stop; ``take_over``: from whoever owns the
+    it; ``wait``: seconds to wait for the present owner to stop; ``take_over``: from anyone who owns the
     database now.
     """
 

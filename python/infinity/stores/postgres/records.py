@@ -150,7 +150,7 @@ async def threads(
         **filters: a value by column (``root``, ``parent``, ``status``), ``None`` for any.
 
     Raises:
-        RuleBroken: ``after`` is no cursor.
+        RuleBroken: ``after`` is not a cursor.
     """
     values: list[Any] = [*_cursor(after), limit]
     conditions = ["(updated_at, id) < ($1, $2)", LIVING]
@@ -174,5 +174,5 @@ def _cursor(after: str) -> tuple[int, str]:
     except ValueError:
         colon, place = "", 0
     if not colon or not -(1 << 63) <= place < 1 << 63:
-        raise RuleBroken(f"{after!r} is no cursor; give back the one that came with the last page")
+        raise RuleBroken(f"{after!r} is not a cursor; give back the one that came with the last page")
     return place, text(thread_id)

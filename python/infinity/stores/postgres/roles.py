@@ -84,7 +84,7 @@ def refuse_duties(address: Address) -> None:
     """
     if address.platform is not DSQL:
         raise ConfigError(
-            f"{address.where} is no cluster of Aurora DSQL, and elsewhere a role that is for the receiver or the sweep alone cannot do their work; "
+            f"{address.where} is not a cluster of Aurora DSQL, and elsewhere a role that is for the receiver or the sweep alone cannot do their work; "
             "make one role for all functions, without --role-for"
         )
 
@@ -105,12 +105,12 @@ async def make_roles(
         signer: makes the password of a login at a DSQL cluster.
 
     Raises:
-        ConfigError: the database is no DSQL cluster, and has no IAM roles or duties.
+        ConfigError: the database is not a DSQL cluster, and has no IAM roles or duties.
     """
     address = open_address(url)
     if address.platform is not DSQL and any(roles.values()):
         raise ConfigError(
-            f"{address.where} is no cluster of Aurora DSQL, which alone lets IAM roles log in; leave out their ARNs"
+            f"{address.where} is not a cluster of Aurora DSQL, which alone lets IAM roles log in; leave out their ARNs"
         )
     if duties:
         refuse_duties(address)

@@ -86,7 +86,7 @@ async def load(
     if row is None:
         if await deletion.tombstone(connection, thread) is not None:
             raise deletion.gone(thread)
-        raise UnknownThread(f"there is no thread {thread}")
+        raise UnknownThread(f"thread {thread} not found")
     version, created_at, attempts, kept = row
     # Two statements for the usual case, so that an unchanged thread never sends its header.
     if version == known_version and attempts is None:

@@ -42,7 +42,7 @@ TABLES = {
 
 
 def no_tree(root: str) -> UnknownThread:
-    """The error for an id that is no root.
+    """The error for an id that is not a root.
 
     Args:
         root: as the caller gave it.

@@ -288,7 +288,7 @@ class JournalStore:
         return future
 
     def _collect(self) -> None:
-        # All of them, whoever still waits: the descriptor does not signal them again.
+        # All of them, anyone who still waits: the descriptor does not signal them again.
         for ticket, value, error in self._journal.finished():
             future, carries_messages = self._pending.pop(ticket)
             # Its caller has gone.

@@ -219,7 +219,7 @@ class Account:
         assert not orphans, f"{orphans} are open, and their parents are closed (THR-2)"
 
     async def parents_have_heard(self) -> None:
-        """I14: whoever gave a child something to do has heard of it once it rests, by a report or from the runtime."""
+        """I14: anyone who gave a child something to do has heard of it once it rests, by a report or from the runtime."""
         rows = {row.id: row for row in await self._world.store.threads(limit=1_000)}
         for row in rows.values():
             parent = rows.get(row.parent or "")

@@ -101,7 +101,7 @@ class _Run:
         await self._end()
 
     async def _pass(self, seconds: float) -> None:
-        """What waits costs nothing: whoever looks again and again meanwhile is found."""
+        """What waits costs nothing: anyone who looks again and again meanwhile is found."""
         before = self.host.faults.used
         await asyncio.sleep(seconds)
         used = self.host.faults.used - before

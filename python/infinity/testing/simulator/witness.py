@@ -36,7 +36,7 @@ class Witness:
         self.violations.append(what)
 
     def submitted(self, delta: Delta) -> None:
-        """What a commit keeps, whoever hears of its end."""
+        """What a commit keeps, no matter who hears of its end."""
         self.kept.update({(delta.thread, message.id): about for about, message in delta.kept})
 
     def committed(self, delta: Delta) -> None:

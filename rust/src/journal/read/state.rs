@@ -35,7 +35,7 @@ pub fn load(
             {
                 damaged(picture.path, &format!("the index of threads lacks thread {thread}"))
             }
-            None => Error::NotFound(format!("there is no thread {thread}")),
+            None => Error::NotFound(format!("thread {thread} not found")),
         }));
     };
     if version == known_version && attempts.is_none() {

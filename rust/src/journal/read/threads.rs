@@ -130,7 +130,9 @@ fn cursor(after: &str) -> Result<(i64, &str), Failure> {
     }
     let parts = after.split_once(':').and_then(|(updated_at, id)| Some((updated_at.parse().ok()?, id)));
     parts.ok_or_else(|| {
-        Failure::Refused(Error::Rule(format!("{after:?} is no cursor; give back the one that came with the last page")))
+        Failure::Refused(Error::Rule(format!(
+            "{after:?} is not a cursor; give back the one that came with the last page"
+        )))
     })
 }
 

@@ -32,7 +32,7 @@ pub fn record(group: &Group<'_>, attempt: &Attempt) -> Result<i64, Failure> {
     let found = group.find(sql, [thread], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     let Some((key, root)) = found else {
         deletion::check(group, thread)?;
-        return Err(Failure::Refused(Error::NotFound(format!("there is no thread {thread}"))));
+        return Err(Failure::Refused(Error::NotFound(format!("thread {thread} not found"))));
     };
     trees::check_in_service(group, &root)?;
     group.execute(COUNT, params![key, code, at])?;

@@ -17,14 +17,14 @@ const NOTE: &str = "it was deleted";
 /// From now on nobody reaches the tree, and nothing of it leaves. Asked again while it is being erased, the same answer.
 ///
 /// # Errors
-/// `not_found`; `deleted` once nothing is left to be done; `bad_request` for a thread that is no root.
+/// `not_found`; `deleted` once nothing is left to be done; `bad_request` for a thread that is not a root.
 pub fn mark(group: &Group<'_>, root: &str, at: i64) -> Result<Condemned, Failure> {
     let found: Option<String> = group.find("SELECT root FROM threads WHERE id = ?1", [root], |row| row.get(0))?;
     match found {
         None if under_way(group, root)? => {}
         None => {
             check(group, root)?;
-            return Err(Failure::Refused(Error::NotFound(format!("there is no thread {root}"))));
+            return Err(Failure::Refused(Error::NotFound(format!("thread {root} not found"))));
         }
         Some(parent) if parent != root => {
             return Err(Failure::Refused(Error::BadRequest(format!(

@@ -184,7 +184,7 @@ fn label(source: &Source<'_>) -> Result<(String, Fingerprint)> {
             .map_err(|error| source.describe(error))?
             .ok_or_else(|| spoiled(source.path, "it is a journal, but no exported tree"))
     };
-    let broken = || spoiled(source.path, "what it says of itself is no root and fingerprint");
+    let broken = || spoiled(source.path, "what it says of itself is not a root and fingerprint");
     let root = String::from_utf8(note(ROOT)?).map_err(|_| broken())?;
     Ok((root, note(FINGERPRINT)?.try_into().map_err(|_| broken())?))
 }
