@@ -208,7 +208,7 @@ def test_retention_is_a_number_of_days(path: Path) -> None:
         (
             "INFINITY_TOOLSETS_PRICES",
             '{ urls = "" }',
-            "INFINITY_TOOLSETS_PRICES: [toolsets.prices] urls is no",
+            "INFINITY_TOOLSETS_PRICES: unknown setting [toolsets.prices] urls",
         ),
     ],
 )

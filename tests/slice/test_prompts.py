@@ -130,4 +130,4 @@ async def test_the_model_is_told_what_a_call_waits_for_when_the_user_talks_meanw
     await tooled.noted(thread, "prompt", id=f"oauth.{invocation.id}")
     await tooled.runtime.send(thread, "well?")
     await tooled.said(thread, "please sign in")
-    assert "authorisation" in texts(tooled.model.requests[-1]["messages"][-1])
+    assert "authorise access" in texts(tooled.model.requests[-1]["messages"][-1])

@@ -163,7 +163,7 @@ def test_a_wake_is_sent_each_time(within: Run, deployed: Threaded) -> None:
         (("migrate", "--role-sql", "a; DROP"), "role's name"),
         (("migrate", "--role-arn", "arn:aws:iam::1:role/x"), "--role-sql"),
         (("migrate", "--role-for", "sweep"), "--role-for is for --role-sql"),
-        (("migrate", "--role-sql", "r", "--role-arn", "x'; --"), "no ARN"),
+        (("migrate", "--role-sql", "r", "--role-arn", "x'; --"), "not an ARN"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_sent(
@@ -278,7 +278,7 @@ def test_the_role_may_do_what_the_functions_do_and_make_no_tables(run: Run, empt
 def test_a_role_for_one_function_is_of_aurora_dsql_only(run: Run, empty: str, duty: str) -> None:
     """PostgreSQL lets nobody lock a row who may not change it, so the receiver could not look up a call."""
     found = run("migrate", "--store", empty, "--role-sql", "r", "--role-for", duty, "--json")
-    assert found.exit_code == 1 and "no cluster of Aurora DSQL" in found.output
+    assert found.exit_code == 1 and "not a cluster of Aurora DSQL" in found.output
     assert "without --role-for" in found.output and "CREATE ROLE" not in found.output
     tables = parsed(run("migrate", "--store", empty, "--json"))["tables"]
     assert tables["before"] == 0, "nothing was done"

@@ -119,13 +119,13 @@ def test_the_roles_of_the_outputs_are_made_and_may_do_what_the_functions_do(
 
 def test_only_a_cluster_lets_iam_roles_log_in(off: dict[str, str], migrate: Migrate) -> None:
     found = migrate({**off, "AgentDatabaseRoles": "infinity=arn:aws:iam::111122223333:role/Agent"})
-    assert found.exit_code == 1 and "no cluster of Aurora DSQL" in found.output
+    assert found.exit_code == 1 and "not a cluster of Aurora DSQL" in found.output
 
 
 def test_only_on_a_cluster_a_role_is_for_one_function(off: dict[str, str], migrate: Migrate) -> None:
     role = f"r{uuid.uuid4().hex[:12]}"
     found = migrate({**off, "AgentDatabaseRoles": f"{role} {role}_sweep:sweep"})
-    assert found.exit_code == 1 and "no cluster of Aurora DSQL" in found.output
+    assert found.exit_code == 1 and "not a cluster of Aurora DSQL" in found.output
     made = json.loads(migrate({**off, "AgentDatabaseRoles": role}, "--json").stdout)["roles"]["made"]
     assert made == [role], "nothing was done before"
 

@@ -226,7 +226,12 @@ def test_the_doctor_works_without_a_daemon(run: Run, away: Path, monkeypatch: py
         text.write("nonsense = 1\n")
     away.chmod(0o755)
     found = run("doctor")
-    assert found.exit_code == 1 and "chmod 700" in found.output and "unknown setting nonsense" in found.output
+    assert (
+        found.exit_code == 1
+        and "chmod 700" in found.output
+        and "unknown setting [" in found.output
+        and "] nonsense" in found.output
+    )
     away.chmod(0o700)
 
 
