@@ -18,6 +18,7 @@ from infinity.abc import (
     Observer,
     Store,
     Tombstone,
+    queued,
 )
 from infinity.asking import ask
 from infinity.engine.attempts import Attempts
@@ -151,12 +152,10 @@ class Runtime:
         """
         await self.store.begin(self._clock.now())
         await self._hold_back(suspect)
-        after = 0
-        while messages := await self.store.inbox(after):
+        async for messages in queued(self.store):
             self._mailbox.put(messages)
             for message in messages:
                 self._held_back.waits(message.thread)
-            after = messages[-1].seq
         self.loop.start()
         await self.timers.start()
         await self.outbox.start()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from infinity._core import Call, CoreError, Thread, entry_json, header_json
+from infinity._core import Call, CoreError, Message, Thread, entry_json, header_json
 from infinity.errors import from_core
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "Range",
     "entry_members",
     "pages",
+    "queued",
     "read_call",
     "read_entry",
     "read_header",
@@ -222,3 +223,11 @@ async def pages(
     ):
         yield rows
         after = rows[-1].cursor
+
+
+async def queued(store: Store) -> AsyncIterator[list[Message]]:
+    """All messages that rest in the durable inbox, in order, a page at a time (``Store.inbox``)."""
+    after = 0
+    while messages := await store.inbox(after):
+        yield messages
+        after = messages[-1].seq

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from infinity._core import Call, CoreError, Thread
-from infinity.abc import Header, Store, ThreadRow, pages, read_header
+from infinity.abc import Header, Store, ThreadRow, pages, queued, read_header
 from infinity.errors import DamagedStore, InfinityError, NewerStore, from_core
 from infinity.explanation import call_began
 from infinity.models import planning
@@ -105,11 +105,10 @@ class _Examination:
 
     async def queued(self) -> None:
         """Threads with queued messages, and failed attempts on record: a slice of theirs fails, in this process or in one before."""
-        after, threads = 0, set[str]()
-        while messages := await self._store.inbox(after):
+        threads = set[str]()
+        async for messages in queued(self._store):
             self.looked["queued"] += len(messages)
             threads.update(message.thread for message in messages)
-            after = messages[-1].seq
         named = {found.thread for found in self.problems}
         for thread in sorted(threads - named):
             try:

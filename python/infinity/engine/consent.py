@@ -5,17 +5,13 @@ A call that came with a conversation from another host passes this host's policy
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from infinity._core import Call
 from infinity.abc import Offer, OutboxRow
 from infinity.engine import prompts, questions
+from infinity.engine.services import Services
 from infinity.engine.slice.state import Slice
 from infinity.message import Action, Control, Result, text_blocks
 from infinity.settings import Policy
-
-if TYPE_CHECKING:
-    from infinity.engine.services import Services
 
 __all__ = ["admit", "ask", "review", "verdict"]
 

@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 
 from infinity._core import Message
-from infinity.abc import Store, read_entry, read_header
+from infinity.abc import Store, queued, read_entry, read_header
 from infinity.message import Body, UserText, decode, encode
 
 __all__ = ["Keys", "fingerprint"]
@@ -48,12 +48,10 @@ class Keys:
         return await self._queued(thread, message_id) or await self._in_history(thread, message_id)
 
     async def _queued(self, thread: str, message_id: str) -> str | None:
-        after = 0
-        while messages := await self._store.inbox(after):
+        async for messages in queued(self._store):
             for message in messages:
                 if (message.thread, message.id) == (thread, message_id):
                     return _print_of(message)
-            after = messages[-1].seq
         return None
 
     async def _in_history(self, thread: str, message_id: str) -> str | None:

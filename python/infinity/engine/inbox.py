@@ -6,10 +6,10 @@ the store has not accepted.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from infinity._core import Message
-from infinity.abc import Accepted, Expect, Status
+from infinity.abc import Accepted, Expect, Status, Store
 from infinity.engine.held_back import HeldBack
 from infinity.engine.idempotency import Keys, fingerprint
 from infinity.engine.missing import missing
@@ -18,7 +18,7 @@ from infinity.errors import BadRequest
 from infinity.ids import is_id
 from infinity.message import Body, Control, UserText, encode
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "still_queued"]
 
 _NOT_TAKEN = {
     Status.DISCARDED: "the call was cancelled, or the thread is closed",
@@ -91,3 +91,16 @@ class Inbox:
     def forget(self, threads: Collection[str]) -> None:
         for thread in threads:
             self._held.pop(thread, None)
+
+
+async def still_queued(store: Store, messages: Sequence[Message]) -> list[Message]:
+    """Those of a mailbox in memory that rest in the durable inbox under their id and place, in their order: after a lost claim somebody else may have
+    consumed some (R11). Reads the inbox between the first and the last of them.
+    """
+    places = {message.seq for message in messages}
+    found: set[tuple[str, str, int]] = set()
+    after, last = min(places, default=0) - 1, max(places, default=0)
+    while after < last and (page := await store.inbox(after)):
+        found.update((one.thread, one.id, one.seq) for one in page if one.seq in places)
+        after = page[-1].seq
+    return [message for message in messages if (message.thread, message.id, message.seq) in found]

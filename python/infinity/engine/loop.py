@@ -9,7 +9,7 @@ from collections.abc import Collection
 from infinity._core import Batch, CoreError
 from infinity.abc import Problem
 from infinity.backoff import Backoff
-from infinity.engine.gone import still_queued
+from infinity.engine.inbox import still_queued
 from infinity.engine.optional import optional
 from infinity.engine.services import Services
 from infinity.engine.slices import Failing, Slices

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from infinity._core import weight
@@ -11,9 +9,7 @@ from infinity.abc import ModelInfo, ModelRequest
 from infinity.engine import compaction, prompts
 from infinity.engine.content import CHARS_PER_TOKEN, fits
 from infinity.engine.memo import Simpler, glance
-
-if TYPE_CHECKING:
-    from infinity.engine.slice.state import Slice
+from infinity.engine.slice.state import Slice
 
 LEAST_ANSWER = 256
 """Tokens that are asked for however full the window seems: the estimate may be wrong, and the API says when it is not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from infinity._core import Message
-from infinity.abc import pages
+from infinity.abc import pages, queued
 from infinity.engine.held_back import HeldBack
 from infinity.engine.inbox import Inbox
 from infinity.engine.loop import Loop
@@ -62,15 +62,13 @@ class Trees:
     async def let_go_on(self, threads: Collection[str]) -> None:
         """Read again what these threads have queued; what is accepted meanwhile comes behind that."""
         self._inbox.hold(threads)
-        queued: list[Message] = []
+        found: list[Message] = []
         try:
-            after = 0
-            while messages := await self._services.store.inbox(after):
-                queued += [message for message in messages if message.thread in threads]
-                after = messages[-1].seq
+            async for messages in queued(self._services.store):
+                found += [message for message in messages if message.thread in threads]
         finally:
             self._loop.resume(threads)
-            self._services.mailbox.put(queued)
+            self._services.mailbox.put(found)
             self._inbox.let_in(threads)
 
     async def threads(self, root: str) -> list[str]:
