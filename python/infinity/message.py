@@ -199,7 +199,10 @@ class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):
     rounds: int = 0
     """Completions that the slices before have made in a row, where one goes on what another could not end."""
     version: int = 0
-    """Of the commit that set a retry, of 0.1.0: a retry is stale once the thread has another version. Later versions know it by its id."""
+    """Of the commit that set a retry, of 0.1.0: a retry is stale once the thread has another version.
+
+    Later versions know it by its id.
+    """
     choice: Choice | None = None
     """The question that a ``prompt`` timer ends, with its default."""
     message_id: str = ""
@@ -218,7 +221,9 @@ class Control(Body, frozen=True, omit_defaults=True, kw_only=True):
     kind = Kind.CONTROL
     action: Action
     argument: str | None = None
-    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe`` and ``review``; ``KEEP_CALLS`` of ``interrupt``."""
+    """The new model of ``model``; the report of ``close``; the call id of ``unsubscribe`` and ``review``;
+    ``KEEP_CALLS`` of ``interrupt``.
+    """
 
 
 class Summary(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -25,7 +25,10 @@ class Limits:
     children: int = 1_000
     """Children of one thread that are not closed."""
     tree_threads: int = 1_000
-    """Threads below one root that are not closed. Slices of one tree that run at the same moment count each for itself."""
+    """Threads below one root that are not closed.
+
+    Slices of one tree that run at the same moment count each for itself.
+    """
     subscriptions: int = 100
     """Active subscriptions of one thread."""
     calls_per_turn: int = 64
@@ -33,7 +36,10 @@ class Limits:
     message_bytes: int = 1 << 20
     """Body of one message or API call."""
     callback_bytes: int = 8 << 20
-    """Body of one callback; on AWS Lambda not more than the platform passes, about 6 MB. What the model sees of a result is ``result_chars``."""
+    """Body of one callback; on AWS Lambda not more than the platform passes, about 6 MB.
+
+    What the model sees of a result is ``result_chars``.
+    """
     event_bytes: int = 1 << 20
     """Body of a callback that is a subscription event."""
     view_bytes: int = 1 << 20
@@ -41,13 +47,17 @@ class Limits:
     result_chars: int = 100_000
     """Text of one result that the model gets; a longer one is cut to its head and tail."""
     turn_share: float = 0.5
-    """Share of the model's window for what one turn is told for the first time: results, events and user text together. What is larger is cut to its head and tail."""
+    """Share of the model's window for what one turn is told for the first time: results, events and user
+    text together. What is larger is cut to its head and tail.
+    """
     tree_tokens: int = 0
     """Tokens that a root thread and all its descendants may use; 0: no limit."""
     tree_dollars: float = 0.0
     """The same in dollars, by the prices configured for the models; 0: no limit."""
     functions: int = 64
-    """Plain functions of this process (``@tool``) that run at once, each in a thread of its own; one that takes long makes room."""
+    """Plain functions of this process (``@tool``) that run at once, each in a thread of its own; one that
+    takes long makes room.
+    """
     slow_functions: int = 256
     """Those that run beside them: annotated ``longRunning``, or at it for some seconds."""
     requests_per_minute: int = 0
@@ -65,7 +75,10 @@ class Limits:
     kept_view_bytes: int = 4 << 20
     """All views of one thread together; each client that connects gets them."""
     slice_bytes: int = 192 << 20
-    """Memory for slices that run at once: their histories and the requests made of them. Large threads wait for room, small ones never."""
+    """Memory for slices that run at once: their histories and the requests made of them.
+
+    Large threads wait for room, small ones never.
+    """
     event_streams: int = 1_000
     """Event streams that one host serves at once; further clients are told to come back later."""
 
@@ -75,10 +88,15 @@ class Timeouts:
     """How long the runtime waits, in seconds."""
 
     call: float = 3_600.0
-    """A tool call's deadline; tools annotated ``longRunning`` have none. It stands still while a question or sign-in of the call is open."""
+    """A tool call's deadline; tools annotated ``longRunning`` have none.
+
+    It stands still while a question or sign-in of the call is open.
+    """
     prompt: float = 604_800.0
-    """How long a question or sign-in of a tool waits for the user; then a question sends its default, and a sign-in fails its call. 0: for ever.
-    The runtime's own question, whether a call may leave, has no limit."""
+    """How long a question or sign-in of a tool waits for the user; then a question sends its default, and
+    a sign-in fails its call. 0: for ever. The runtime's own question, whether a call may leave, has no
+    limit.
+    """
     completion: float = 1_800.0
     """One completion in all, retries included."""
     short_wait: float = 20.0
@@ -106,7 +124,9 @@ class Retention:
     """How long what is closed is kept."""
 
     closed_days: float = 0.0
-    """Days after which a closed conversation is deleted for good, counted from its last change; at the latest a day later. 0: never."""
+    """Days after which a closed conversation is deleted for good, counted from its last change; at the
+    latest a day later. 0: never.
+    """
 
     def __post_init__(self) -> None:
         """Refuse what is not a number of days: data could be deleted that is to be kept, or kept for ever.
@@ -150,4 +170,7 @@ class Settings:
     default_model: str = ""
     """The name of the model of new threads; empty takes the default of the configured models."""
     timezone: str = "UTC"
-    """The zone in which the agent is told the time: with each text of a user, event and wake. Empty: it is told nothing."""
+    """The zone in which the agent is told the time: with each text of a user, event and wake.
+
+    Empty: it is told nothing.
+    """

@@ -10,7 +10,9 @@ from typing import Protocol
 
 
 class Alarm(Protocol):
-    """Told of what is durable already: losing what it holds loses nothing, because the store has the timers (L14)."""
+    """Told of what is durable already: losing what it holds loses nothing, because the store has the
+    timers (L14).
+    """
 
     def arm(self, thread: str, timers: Iterable[tuple[str, int]], cancelled: Iterable[str] = ()) -> None:
         """Hear of timers that a commit set or took back. Called after the commit, never before it.

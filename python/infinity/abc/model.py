@@ -82,7 +82,10 @@ class ModelInfo:
     thinking: int = 0
     """Budget for reasoning tokens; 0 turns it off."""
     price: tuple[float, float, float, float] | None = None
-    """Input, output, cache read, cache write; ``None`` if it is not known. Four zeros say that the model is free."""
+    """Input, output, cache read, cache write; ``None`` if it is not known.
+
+    Four zeros say that the model is free.
+    """
     options: Options | None = None
     """What the user has set for it."""
     sized: bool = True

@@ -190,7 +190,10 @@ def read_call(record: bytes) -> Call:
 
 
 def entry_members(record: bytes) -> bytes:
-    """The members of an entry's JSON, for clients: its content is passed on as it is stored. Raises ``DamagedStore`` or ``NewerStore``."""
+    """The members of an entry's JSON, for clients: its content is passed on as it is stored.
+
+    Raises ``DamagedStore`` or ``NewerStore``.
+    """
     try:
         return entry_json(record).strip()[1:-1]
     except CoreError as error:

@@ -42,7 +42,9 @@ class Status(StrEnum):
     NOT_SUBSCRIBED = "not_subscribed"
     """The call is not an active subscription, and cannot become one (SUB-1)."""
     FULL = "full"
-    """As many early events of the call wait for its confirmation as may: nothing was written, it is to be sent again later (SUB-9)."""
+    """As many early events of the call wait for its confirmation as may: nothing was written, it is to be
+    sent again later (SUB-9).
+    """
     MOVED = "moved"
     """The thread's tree was retired here: nothing was written; ``Store.retired`` says where it went."""
     DELETED = "deleted"

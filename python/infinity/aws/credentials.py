@@ -64,7 +64,8 @@ class FoundCredentials:
         if self._keys is not None:
             return self._keys
         if self._finding is None:
-            # One thread asks for all that wait; anyone who gives up meanwhile does not take it away from the others.
+            # One thread asks for all that wait; anyone who gives up meanwhile does not take it away from the
+            # others.
             self._finding = shared(in_thread(_chained), "find AWS credentials")
             self._finding.add_done_callback(self._found)
         # Whoever stops waiting must not end it for the others.

@@ -1,7 +1,8 @@
-"""What AWS refused or did not answer, in words: which service, which operation, its own name for it, and what to do now.
+"""What AWS refused or did not answer, in words: which service, which operation, its own name for it, and
+what to do now.
 
-A service's message may repeat what it was sent, so only its first line is passed on, and nothing of it where the signature was refused: then it
-holds the session token (S9).
+A service's message may repeat what it was sent, so only its first line is passed on, and nothing of it
+where the signature was refused: then it holds the session token (S9).
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ _HINTS = {
 
 
 class AwsError(StoreError):
-    """``service_code``: the service's own name of the error, such as ``QueueDoesNotExist``; empty if it gave no answer. ``status``: of HTTP, 0 without an answer.
+    """``service_code``: the service's own name of the error, such as ``QueueDoesNotExist``; empty if it
+    gave no answer. ``status``: of HTTP, 0 without an answer.
 
-    ``retryable``: the service was busy or could not be reached. It was tried several times already; later it may work.
-    ``item``: what DynamoDB had in place of what was to be written, where the request asked for it (``ReturnValuesOnConditionCheckFailure``).
+    ``retryable``: the service was busy or could not be reached. It was tried several times already;
+    later it may work. ``item``: what DynamoDB had in place of what was to be written, where the request
+    asked for it (``ReturnValuesOnConditionCheckFailure``).
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Settings that name a secret instead of holding it: ``secretsmanager:NAME``, ``secretsmanager:NAME#key``, ``ssm:NAME``."""
+"""Settings that name a secret instead of holding it: ``secretsmanager:NAME``, ``secretsmanager:NAME#key``,
+``ssm:NAME``.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a signature is good for: one service in one region, around one time (``at``: seconds since the epoch)."""
+    """What a signature is good for: one service in one region, around one time (``at``: seconds since the
+    epoch).
+    """
 
     service: str
     region: str

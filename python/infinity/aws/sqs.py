@@ -41,7 +41,9 @@ _LONGEST_VISIBILITY = 43_200
 _BRIEF = RetryPolicy(tries=3, connect=1.0, once=1.5, total=3.0)
 """For what a slice does not wait for."""
 _NOT_HELD = re.compile(r"MessageNotInflight|ReceiptHandleIsInvalid|InvalidParameterValue")
-"""What SQS says of a handle that has expired; the last of them has other meanings, which do not apply here."""
+"""What SQS says of a handle that has expired; the last of them has other meanings, which do not apply
+here.
+"""
 
 
 def deduplication_id(thread: str, message_id: str) -> str:
@@ -280,7 +282,10 @@ class Queue:
     async def _send_batch(
         self, messages: dict[int, dict[str, Any]], sent: dict[int, str]
     ) -> dict[int, AwsError]:
-        """Notes in ``sent`` what was; what was not, by place. Messages that SQS failed to take through no fault of theirs are tried again."""
+        """Notes in ``sent`` what was; what was not, by place.
+
+        Messages that SQS failed to take through no fault of theirs are tried again.
+        """
         failures: dict[int, AwsError] = {}
         left = dict(messages)
         for tried in range(1, _TRIES + 1):

@@ -16,7 +16,9 @@ MAX_ERROR = 2_000
 
 
 class ToolError(Exception):
-    """Raise it to answer ``Error: <text>``; the model reads the text, so say what to do instead (RES-5, M2)."""
+    """Raise it to answer ``Error: <text>``; the model reads the text, so say what to do instead (RES-5,
+    M2).
+    """
 
 
 def error_text(operation: str, error: BaseException) -> str:

@@ -73,7 +73,9 @@ def text_of(value: Any) -> str:
 
 
 def _check(value: Any) -> None:
-    """Bounded, before the work begins: an endless iterator would never be written, and hold everybody up (I15)."""
+    """Bounded, before the work begins: an endless iterator would never be written, and hold everybody up
+    (I15).
+    """
     seen, layer = 0, [value]
     # Layer by layer and not by recursion: the native stack has no limit that could be caught.
     for _ in range(MAX_DEPTH):

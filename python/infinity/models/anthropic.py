@@ -38,7 +38,9 @@ _DRAIN_SECONDS = 0.25
 GRACE = 3.0
 """Seconds after the announced end of a turn in which the last frame may still come."""
 MOST_SILENCES = 3
-"""Pings and comments keep a stream alive for so many stall time-outs in which nothing is said, not for ever."""
+"""Pings and comments keep a stream alive for so many stall time-outs in which nothing is said, not for
+ever.
+"""
 
 
 class AnthropicModel:
@@ -80,11 +82,15 @@ class AnthropicModel:
             await _drain(response)
             yield result
         finally:
-            # After a whole answer the connection is back in the pool already; else this ends the request at once.
+            # After a whole answer the connection is back in the pool already; else this ends the request at
+            # once.
             response.close()
 
     async def list(self) -> builtins.list[ModelInfo]:
-        """What the API says it has. Gateways often have no list: for them, and when nobody answers, the built-in table."""
+        """What the API says it has.
+
+        Gateways often have no list: for them, and when nobody answers, the built-in table.
+        """
         try:
             return await listed(self._get)
         except (InvalidModelRequest, ModelUnavailable, msgspec.DecodeError):
@@ -158,7 +164,10 @@ class AnthropicModel:
         self._fail(failure.from_response(response.status, content, response.headers))
 
     async def _read(self, response: ClientResponse, turn: OpenTurn) -> bytes:
-        """The next piece of the answer, ``b""`` at its end. Behind the announced end little is waited for, and nothing can fail."""
+        """The next piece of the answer, ``b""`` at its end.
+
+        Behind the announced end little is waited for, and nothing can fail.
+        """
         import aiohttp
 
         try:

@@ -1,4 +1,6 @@
-"""The models that a Messages API says it has (``GET /v1/models``), each with what the built-in table knows of it."""
+"""The models that a Messages API says it has (``GET /v1/models``), each with what the built-in table knows
+of it.
+"""
 
 from __future__ import annotations
 

@@ -119,7 +119,8 @@ class AnthropicSdkModel:
     def _open(self) -> AsyncAnthropic | AsyncAnthropicBedrock:
         import anthropic
 
-        # One credential is always named: given none, the SDK would look for its own in the environment and in profiles.
+        # One credential is always named: given none, the SDK would look for its own in the environment and in
+        # profiles.
         credential = {"auth_token": self._access.auth_token or "none"}
         if self._access.api_key is not None:
             credential = {"api_key": self._access.api_key}
@@ -144,7 +145,9 @@ class AnthropicSdkModel:
         }
 
     def _translate(self, error: Any) -> ModelError:
-        """The SDK raises an error event in the middle of a stream as a status error, too, with the stream's own status 200."""
+        """The SDK raises an error event in the middle of a stream as a status error, too, with the
+        stream's own status 200.
+        """
         content = msgspec.json.encode(error.body) if error.body else b""
         if error.status_code != 200:
             return failure.from_response(error.status_code, content, error.response.headers)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 PROVIDER = "bedrock"
 
-# The exceptions of InvokeModelWithResponseStream, without "Exception": over HTTP they begin in upper case, in a stream in lower case.
+# The exceptions of InvokeModelWithResponseStream, without "Exception": over HTTP they begin in upper case, in
+# a stream in lower case.
 _BY_NAME: dict[str, type[ModelError]] = {
     "accessdenied": ModelAuthentication,
     "expiredtoken": ModelAuthentication,

@@ -45,7 +45,10 @@ _STOP_REASONS = {
     "tool_call": "tool_use",
     "tool_use": "tool_use",
 }
-"""The good ends, in lower case. Any other ("error", "abort", "insufficient_system_resource", …) is a failure that is tried again (M8)."""
+"""The good ends, in lower case.
+
+Any other ("error", "abort", "insufficient_system_resource", …) is a failure that is tried again (M8).
+"""
 _REASONING_TEXTS = ("reasoning_content", "reasoning")
 """Where endpoints put reasoning: DeepSeek and its followers, OpenRouter and its followers."""
 THINKING_PARTS = "thinking_parts"

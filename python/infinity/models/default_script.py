@@ -97,7 +97,10 @@ def _call(rest: str, prompt: PromptView, reply: Reply) -> Reply:
 
 
 def _arguments(pairs: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """``key=value`` pairs as arguments. A value is text unless the tool's schema says that it is something else."""
+    """``key=value`` pairs as arguments.
+
+    A value is text unless the tool's schema says that it is something else.
+    """
     properties = schema.get("properties", {})
     arguments: dict[str, Any] = {}
     for pair in _PAIR.finditer(pairs):

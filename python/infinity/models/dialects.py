@@ -1,7 +1,9 @@
-"""Dialects of Chat Completions: what endpoints want other than OpenAI does, keyed by the endpoint's address.
+"""Dialects of Chat Completions: what endpoints want other than OpenAI does, keyed by the endpoint's
+address.
 
-A row says what the endpoint's documentation or its users say; ``docs/guides/models.md`` has the table and which of it was tested. An endpoint that is
-not in the table starts with ``PLAIN``, the form that all known servers take. What it wants besides is learned (``lessons``), and ``dialect`` in
+A row says what the endpoint's documentation or its users say; ``docs/guides/models.md`` has the table
+and which of it was tested. An endpoint that is not in the table starts with ``PLAIN``, the form that
+all known servers take. What it wants besides is learned (``lessons``), and ``dialect`` in
 ``[models.providers.NAME]`` says it outright.
 """
 
@@ -24,23 +26,35 @@ class Dialect:
     call_ids: str = "any"
     """Ids of calls: ``any``, or ``nine`` letters and digits."""
     user_after_result: bool = True
-    """Whether a user's message may stand right behind a result; else a short assistant's message goes between."""
+    """Whether a user's message may stand right behind a result; else a short assistant's message goes
+    between.
+    """
     result_names: bool = False
     """Whether a result says the name of its tool."""
     single_calls: bool = False
-    """Whether an assistant's message may hold one call only; several become messages of their own, each with its result."""
+    """Whether an assistant's message may hold one call only; several become messages of their own, each
+    with its result.
+    """
     instructions: str = "system"
-    """The role of the instructions: ``system``, ``developer``, or ``user``, where they are put before the user's first words."""
+    """The role of the instructions: ``system``, ``developer``, or ``user``, where they are put before the
+    user's first words.
+    """
     limit: str = "max_tokens"
     """The name of the most tokens that the model may say; empty: it is not sent."""
     usage: bool = True
-    """Whether usage is asked for (``stream_options``); endpoints without it send it by themselves, or not at all."""
+    """Whether usage is asked for (``stream_options``); endpoints without it send it by themselves, or not
+    at all.
+    """
     content: str = "parts"
-    """Content of a user's message: ``text`` is always one string, without images; ``parts`` is a list where there are images."""
+    """Content of a user's message: ``text`` is always one string, without images; ``parts`` is a list
+    where there are images.
+    """
     empty_content: bool = False
     """Whether the content of an assistant's message that has only calls is ``""``, not ``null``."""
     reasoning: str = "optional"
-    """The field of reasoning that every assistant's message with calls must carry; ``optional``: what is there goes back; ``none``: nothing does."""
+    """The field of reasoning that every assistant's message with calls must carry; ``optional``: what is
+    there goes back; ``none``: nothing does.
+    """
     reasoning_kept: str = "always"
     """How long reasoning goes back: ``always``, or with the messages that have ``calls``."""
     parts_of_thinking: bool = False
@@ -48,7 +62,9 @@ class Dialect:
     signatures: bool = False
     """Whether every assistant's message with calls must carry Gemini's thought signature."""
     learns_from_answers: bool = False
-    """Whether an endpoint that sends ``reasoning_content`` with calls is taken to want it back with every call."""
+    """Whether an endpoint that sends ``reasoning_content`` with calls is taken to want it back with every
+    call.
+    """
     thinking_off: tuple[tuple[str, Any], ...] = ()
     """What turns reasoning off, put into the request."""
     without: frozenset[str] = frozenset()

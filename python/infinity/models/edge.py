@@ -83,7 +83,8 @@ async def completion(model: Model, request: ModelRequest, show: Callable[[Part],
         # The end of the program, or of this coroutine: neither is the provider's.
         raise
     except BaseException as error:  # noqa: BLE001
-        # Whatever class it is: SystemExit, a panic of an extension and a stray cancellation are no reason to end the program.
+        # Whatever class it is: SystemExit, a panic of an extension and a stray cancellation are no reason to
+        # end the program.
         _translate(error)
 
 
@@ -107,7 +108,9 @@ def answers_a_call(messages: bytes) -> bool:
 
 
 def _continued(request: ModelRequest, turn: Turn) -> ModelRequest:
-    """The request that goes on after ``pause_turn``: what was said so far stands at the end of its messages."""
+    """The request that goes on after ``pause_turn``: what was said so far stands at the end of its
+    messages.
+    """
     # Appended to the bytes as they are: what was cached before stays cached.
     said = _encode({"role": "assistant", "content": turn.blocks})
     messages = request.messages.rstrip().removesuffix(b"]") + b"," + said + b"]"
@@ -130,7 +133,9 @@ def _sum(before: Usage, after: Usage) -> Usage:
 
 
 def _charged(request: ModelRequest, before: Turn) -> ModelRequest:
-    """The same, with what the turn before it has used counted in: a completion that breaks off is charged by both (I12)."""
+    """The same, with what the turn before it has used counted in: a completion that breaks off is charged
+    by both (I12).
+    """
     request.counted(before.usage)
     return replace(request, counted=lambda usage: request.counted(_sum(before.usage, usage)))
 
@@ -193,7 +198,10 @@ async def _stream(model: Model, request: ModelRequest, show: Callable[[Part], No
 
 
 async def _close(parts: AsyncIterator[Part]) -> None:
-    """End the request. What goes wrong here changes nothing about the turn, which may be there and is paid for."""
+    """End the request.
+
+    What goes wrong here changes nothing about the turn, which may be there and is paid for.
+    """
     close = getattr(parts, "aclose", None)
     if close is None:
         return

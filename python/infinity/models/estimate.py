@@ -17,7 +17,10 @@ __all__ = ["least_tokens", "likely_tokens", "overfull"]
 _MOST_CHARS_PER_TOKEN = 4
 """Of English; other texts have fewer."""
 _FULL = 0.9
-"""Share of the window from which on a refusal may be one for its length. What is taken for that by mistake costs a compaction, which is due soon anyway."""
+"""Share of the window from which on a refusal may be one for its length.
+
+What is taken for that by mistake costs a compaction, which is due soon anyway.
+"""
 _LEAST_CHARS_PER_TOKEN = 3
 _MARGIN = 64
 """Tokens of a request beside its texts."""

@@ -106,7 +106,9 @@ def decode(data: bytes) -> Event | None:
 
 
 def _lenient(data: bytes, error: msgspec.DecodeError) -> Event:
-    """An event as gateways write them: null for what is absent, fractional counts, an error that is a string, half of a surrogate pair."""
+    """An event as gateways write them: null for what is absent, fractional counts, an error that is a
+    string, half of a surrogate pair.
+    """
     try:
         fields = json.loads(data)
         if not isinstance(fields, dict):

@@ -22,7 +22,9 @@ from .sse import EventSplitter
 __all__ = ["GRACE", "Frames"]
 
 GRACE = 3.0
-"""Seconds after the announced end of a turn in which usage, the last frame and the end of the connection may still come."""
+"""Seconds after the announced end of a turn in which usage, the last frame and the end of the connection
+may still come.
+"""
 GRACE_COUNTED = 0.5
 """The same once usage has come."""
 MOST_SILENCES = 3

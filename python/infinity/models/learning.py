@@ -354,7 +354,9 @@ class Learner:
         return None
 
     def _candidates(self, refusal: ModelError, body: dict[str, Any]) -> Iterator[Rule]:
-        """Those that the refusal speaks of, the most definite first; then, unless that was in vain before, those that may be its cause."""
+        """Those that the refusal speaks of, the most definite first; then, unless that was in vain before,
+        those that may be its cause.
+        """
         text = str(refusal)
         yield from _of_numbers(text, body)
         yield from _of_parameters(text, body)
@@ -364,7 +366,9 @@ class Learner:
             yield from self._together()
 
     def _together(self) -> Iterator[Rule]:
-        """Several demands of an endpoint that says nothing: everything that can be wanted, first with reasoning, then without."""
+        """Several demands of an endpoint that says nothing: everything that can be wanted, first with
+        reasoning, then without.
+        """
         for reasoning in ("reasoning_content", "none"):
             rules = [
                 rule
@@ -391,7 +395,10 @@ class Learner:
 
 
 def _may_be_of_form(error: ModelError) -> bool:
-    """Whether another form of the request may be taken. Servers that fill in templates fail with 500 where those refuse a conversation."""
+    """Whether another form of the request may be taken.
+
+    Servers that fill in templates fail with 500 where those refuse a conversation.
+    """
     if isinstance(error, InvalidModelRequest):
         return error.status in (None, 400, 422)
     return error.status in (500, 501) and _TEMPLATES.search(str(error)) is not None
@@ -415,7 +422,9 @@ _NOT_FOR_THIS = re.compile(_NOT_TAKEN.pattern + r"|only|does not|doesn't|cannot|
 
 
 def _of_numbers(text: str, body: dict[str, Any]) -> Iterator[Rule]:
-    """ "At most 4096 completion tokens": a smaller number than was sent, in a refusal that speaks of the answer."""
+    """ "At most 4096 completion tokens": a smaller number than was sent, in a refusal that speaks of the
+    answer.
+    """
     sent = next(
         (body[name] for name in ("max_tokens", "max_completion_tokens", "max_output_tokens") if name in body),
         0,

@@ -68,7 +68,10 @@ def _number(model: dict[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _price(pricing: Any) -> tuple[float, float, float, float] | None:
-    """Dollars per token, as text. Reads of the cache that are not priced cost what the input costs, writes too."""
+    """Dollars per token, as text.
+
+    Reads of the cache that are not priced cost what the input costs, writes too.
+    """
     if not isinstance(pricing, dict):
         return None
     try:

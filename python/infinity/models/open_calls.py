@@ -1,8 +1,10 @@
-"""The tool calls of an answer in Chat Completions that is being streamed, told apart as servers number them.
+"""The tool calls of an answer in Chat Completions that is being streamed, told apart as servers number
+them.
 
-The API's own form is an index in every piece, and id and name in the first. Servers number all calls 0, or none; give one id to two calls, a new
-one to each piece, or none; send the name late; send arguments as an object. A piece begins another call when its id and index say so; where they
-say nothing, when the call before it is complete. Ids are made unique here: what they are is nobody's concern but ours.
+The API's own form is an index in every piece, and id and name in the first. Servers number all calls 0,
+or none; give one id to two calls, a new one to each piece, or none; send the name late; send arguments
+as an object. A piece begins another call when its id and index say so; where they say nothing, when the
+call before it is complete. Ids are made unique here: what they are is nobody's concern but ours.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class OpenCall:
         self.extra: Any = None
         """What came with the call and is to go back with it."""
         self.again = ""
-        """The name, where it came once more behind complete arguments: of a call that is still to begin, or said for nothing."""
+        """The name, where it came once more behind complete arguments: of a call that is still to begin,
+        or said for nothing.
+        """
 
     def begun(self) -> ToolUse:
         """What can be shown of it.
@@ -189,7 +193,10 @@ def _begins(arguments: Any) -> bool:
 
 
 def _repeats(call: OpenCall, arguments: Any) -> bool:
-    """Whether a piece says again what was said: some servers end a call with all of it. ``{}`` held a place."""
+    """Whether a piece says again what was said: some servers end a call with all of it.
+
+    ``{}`` held a place.
+    """
     said = "".join(call.pieces)
     again = arguments if isinstance(arguments, str) else _encode(arguments).decode()
     return said in ("{}", again)

@@ -214,7 +214,9 @@ class OpenAIModel:
         return await self._learner.ask(model, lambda dialect: self._body(conversation, dialect), send)
 
     async def _fits_after_all(self, conversation: Conversation, refusal: str) -> bool:
-        """Whether the refusal names a window that was not known, and the conversation fits it with a shorter answer."""
+        """Whether the refusal names a window that was not known, and the conversation fits it with a
+        shorter answer.
+        """
         request, window = conversation.request, window_in(refusal)
         if window is None or window >= request.model.context_window:
             return False
@@ -224,7 +226,10 @@ class OpenAIModel:
         return fits and conversation.request.max_tokens < request.max_tokens
 
     async def _ask_for_sizes(self, model_id: str) -> None:
-        """Once: what the endpoint's list says of a model whose sizes nobody has told. Not to be had for long, or at all, at many servers."""
+        """Once: what the endpoint's list says of a model whose sizes nobody has told.
+
+        Not to be had for long, or at all, at many servers.
+        """
         self._listed.add(model_id)
         await self._learner.lessons.load()
         if self._learner.told(model_id).window is not None:
@@ -287,7 +292,9 @@ class OpenAIModel:
         return openai_responses.body(conversation, dialect, effort=effort, summary=summary)
 
     async def _post(self, body: dict[str, Any], headers: dict[str, str]) -> Any:
-        """The SDK's stream, of which only the bytes are used: typed events would cost a model each, and lose what compatible endpoints add."""
+        """The SDK's stream, of which only the bytes are used: typed events would cost a model each, and
+        lose what compatible endpoints add.
+        """
         import openai
 
         path = "/chat/completions" if self._api is Api.CHAT else "/responses"
@@ -334,7 +341,9 @@ class OpenAIModel:
 
 
 def _within(request: ModelRequest, window: int | None) -> ModelRequest:
-    """The same with an answer that a window leaves room for, where it is smaller than was known when the request was made."""
+    """The same with an answer that a window leaves room for, where it is smaller than was known when the
+    request was made.
+    """
     if window is None or window >= request.model.context_window:
         return request
     left = max(window - likely_tokens(request), _LEAST_ANSWER)
@@ -351,7 +360,9 @@ class _Answer:
 
 
 class _Patience:
-    """How long what follows the end of a turn is waited for: from the end, or from the last that was said behind it."""
+    """How long what follows the end of a turn is waited for: from the end, or from the last that was said
+    behind it.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None

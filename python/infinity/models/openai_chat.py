@@ -74,7 +74,10 @@ def body(
 
 
 def _one_call_each(messages: list[dict[str, Any]], nothing: str | None) -> Iterator[dict[str, Any]]:
-    """Messages with several calls as several messages, each with its result behind it. ``nothing``: the content of those without words."""
+    """Messages with several calls as several messages, each with its result behind it.
+
+    ``nothing``: the content of those without words.
+    """
     results = {message["tool_call_id"]: message for message in messages if message["role"] == "tool"}
     moved: set[str] = set()
     for message in messages:

@@ -85,7 +85,8 @@ def of(body: Any, *, status: int | None = None, headers: Mapping[str, str] | Non
     # The more telling of the two, for people.
     described = Failure(code if code.lower() in _BY_CODE or not named else named, failure.words(error))
     kind = ModelUnavailable if error.get("failed_generation") else _BY_CODE.get(code.lower())
-    # Routers give the status of the server behind them as the code of an error in a stream, or in an answer of 200.
+    # Routers give the status of the server behind them as the code of an error in a stream, or in an answer
+    # of 200.
     number = status or failure.number_in(code)
     if kind is None and number >= 400:
         kind = Overloaded if status == 503 else failure.by_status(number)

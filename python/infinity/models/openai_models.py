@@ -16,7 +16,8 @@ BASE_URL = "https://api.openai.com/v1"
 _REASONS = 8_192
 """Any budget above 0 means that the model reasons; the number is not sent."""
 
-# Family, context window, output limit, reasons. Where a family has several sizes the smallest: it only makes compaction come earlier.
+# Family, context window, output limit, reasons. Where a family has several sizes the smallest: it only makes
+# compaction come earlier.
 _FAMILIES: tuple[tuple[re.Pattern[str], int, int, bool], ...] = (
     (re.compile(r"gpt-5[.\d]*-chat"), 128_000, 16_384, False),
     (re.compile(r"gpt-(?:[5-9]|\d\d)"), 400_000, 128_000, True),

@@ -229,7 +229,8 @@ class ResponsesTurn:
         said: Said = []
         refused = False
         for item in items:
-            # What was cut off: a call was never made, encrypted reasoning is not whole. Text was shown and stays.
+            # What was cut off: a call was never made, encrypted reasoning is not whole. Text was shown and
+            # stays.
             if item.get("status") == "incomplete" and item.get("type") != "message":
                 continue
             match item.get("type"):

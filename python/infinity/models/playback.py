@@ -1,4 +1,6 @@
-"""A scripted reply as the events of a Messages stream, so that scripts and the real API meet the same code."""
+"""A scripted reply as the events of a Messages stream, so that scripts and the real API meet the same
+code.
+"""
 
 from __future__ import annotations
 

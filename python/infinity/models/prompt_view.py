@@ -16,7 +16,9 @@ EVENT_TOOL = "receive_event__injected"
 
 @dataclass(frozen=True, slots=True)
 class ResultView:
-    """A tool's result: ``tool`` and ``arguments`` of its call, its ``text``, and whether it is an ``error``."""
+    """A tool's result: ``tool`` and ``arguments`` of its call, its ``text``, and whether it is an
+    ``error``.
+    """
 
     tool: str
     arguments: dict[str, Any]

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 Table = Mapping[str, Any]
 Environment = Mapping[str, str]
 Factory = Callable[[Table, Environment], Model]
-"""What an entry point of the group ``infinity.models`` names: settings table and environment in, provider out."""
+"""What an entry point of the group ``infinity.models`` names: settings table and environment in, provider
+out.
+"""
 
 
 def anthropic(table: Table, environment: Environment) -> Model:
@@ -51,7 +53,9 @@ def anthropic(table: Table, environment: Environment) -> Model:
 
 
 def _rekeyed(table: Table, environment: Environment, make: Callable[[Access, ModelTimeouts], Model]) -> Model:
-    """The provider; where its key comes from a file or a command, one that reads it again when it is refused."""
+    """The provider; where its key comes from a file or a command, one that reads it again when it is
+    refused.
+    """
     settings = read(AnthropicSettings, table, "models.providers.anthropic")
     source = _source(settings, "[models.providers.anthropic]")
     if source is None:

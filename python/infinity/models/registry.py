@@ -134,7 +134,10 @@ class Models:
             raise errors[0]
 
     def _choose(self) -> str:
-        """Claude where there is a key, else the script (and ``notice`` says so). A single ready-made provider is meant to be used."""
+        """Claude where there is a key, else the script (and ``notice`` says so).
+
+        A single ready-made provider is meant to be used.
+        """
         if len(self._made) == 1:
             return f"{next(iter(self._made))}/default"
         if has_anthropic_key(self._section.providers.get("anthropic", {}), self._environment):
@@ -177,7 +180,9 @@ class Models:
         return self._as_told(replace(known, name=full, provider=provider))
 
     def _as_told(self, info: ModelInfo) -> ModelInfo:
-        """The same with what the model's endpoint has told of it: smaller sizes than were known, a price where there was none."""
+        """The same with what the model's endpoint has told of it: smaller sizes than were known, a price
+        where there was none.
+        """
         # Only of a provider that is there: nobody is asked, or imported, to answer this.
         told_of = getattr(self._made.get(info.provider), "told", None)
         if told_of is None:
@@ -193,7 +198,9 @@ class Models:
         return replace(info, **changes) if changes else info
 
     def _default_of(self, provider: str) -> str | None:
-        """A bare provider's name means its default: the model that is its own, or the only one that is named."""
+        """A bare provider's name means its default: the model that is its own, or the only one that is
+        named.
+        """
         if "/" in provider:
             return None
         if provider in self._made and provider not in BUILT_IN:

@@ -172,7 +172,10 @@ _ONE_HOUR = b'"cache_control":{"type":"ephemeral","ttl":"1h"}'
 
 
 def _with_options(parts: list[bytes], request: ModelRequest) -> list[bytes]:
-    """What the user has set for this model. A mark of the cache cannot stand in text: JSON escapes its quotes."""
+    """What the user has set for this model.
+
+    A mark of the cache cannot stand in text: JSON escapes its quotes.
+    """
     from .options import for_messages
 
     assert request.model.options is not None

@@ -111,7 +111,10 @@ ERROR_TYPES: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, as steps of its stream. Every method returns a new reply. Texts said in a row are one block."""
+    """One answer, as steps of its stream.
+
+    Every method returns a new reply. Texts said in a row are one block.
+    """
 
     steps: tuple[Step, ...] = ()
     stop_reason: str | None = None
@@ -229,7 +232,10 @@ class _Rule:
 
 
 class Script:
-    """Rules, tried in order; the first that matches the last user message answers. Methods change the script and return it."""
+    """Rules, tried in order; the first that matches the last user message answers.
+
+    Methods change the script and return it.
+    """
 
     def __init__(self) -> None:
         self._rules: list[_Rule] = []

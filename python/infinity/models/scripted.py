@@ -29,7 +29,10 @@ DEFAULT = ModelInfo(f"{PROVIDER}/default", PROVIDER, "default")
 
 
 class ScriptedModel:
-    """``script``: what it answers; without one, the default script, which explains itself. ``pace``: seconds between the pieces of an answer."""
+    """``script``: what it answers; without one, the default script, which explains itself.
+
+    ``pace``: seconds between the pieces of an answer.
+    """
 
     def __init__(self, script: Script | None = None, *, pace: float = 0.0) -> None:
         """Take the script.

@@ -100,7 +100,8 @@ class Named(Section):
             if (value := getattr(self, field)) is not None
         }
         if self.cache == "1h" and self.price is None and info.price is not None:
-            # Entries that live for an hour cost twice the input to write; prices in tables are of five minutes.
+            # Entries that live for an hour cost twice the input to write; prices in tables are of five
+            # minutes.
             changes["price"] = (*info.price[:3], max(info.price[3], 2 * info.price[0]))
         reasons = None if self.thinking is None else self.thinking > 0
         options = Options(**{field: getattr(self, field) for field in _OPTIONS}, reasons=reasons)
@@ -119,7 +120,10 @@ class ModelsSection(Section):
     default: str = ""
     """The model of new threads: ``provider/model``, or one of ``named``."""
     providers: dict[str, dict[str, Any]] = {}
-    """Each provider's own settings; the provider reads them. ``kind`` in one names the provider that it is another of."""
+    """Each provider's own settings; the provider reads them.
+
+    ``kind`` in one names the provider that it is another of.
+    """
     named: dict[str, Named] = {}
     """Models under names of your choice: ``[models.named.NAME]``."""
 
@@ -150,7 +154,10 @@ class AnthropicSettings(Section):
 
 
 class DialectSettings(Section):
-    """``dialect`` as a table: what an endpoint wants other than its row in the table of dialects says. What stands here is never learned otherwise."""
+    """``dialect`` as a table: what an endpoint wants other than its row in the table of dialects says.
+
+    What stands here is never learned otherwise.
+    """
 
     row: str = ""
     call_ids: Literal["any", "nine"] | None = None
@@ -179,7 +186,8 @@ class DialectSettings(Section):
 class OpenAISettings(Section):
     """``[models.providers.openai]``, and any provider with ``kind = "openai"``.
 
-    The key from ``OPENAI_API_KEY`` goes to OpenAI, or to the address in ``OPENAI_BASE_URL``. A ``base_url`` in a file names its own key.
+    The key from ``OPENAI_API_KEY`` goes to OpenAI, or to the address in ``OPENAI_BASE_URL``. A
+    ``base_url`` in a file names its own key.
     """
 
     api_key: str | None = None

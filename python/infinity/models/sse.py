@@ -11,9 +11,11 @@ class EventTooLong(ValueError):
 
 
 class EventSplitter:
-    """Turns chunks, cut anywhere, into the ``data`` of each complete event (WHATWG server-sent events, without ``id`` and ``retry``).
+    """Turns chunks, cut anywhere, into the ``data`` of each complete event (WHATWG server-sent events,
+    without ``id`` and ``retry``).
 
-    Event names are not returned: the Messages API repeats them as ``type`` in the data. An event that the stream ends in is dropped.
+    Event names are not returned: the Messages API repeats them as ``type`` in the data. An event that
+    the stream ends in is dropped.
     """
 
     __slots__ = ("_data", "_pieces", "_size")

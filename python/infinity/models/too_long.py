@@ -1,8 +1,11 @@
-"""Whether a refused request was too long for the model's context: by code, then by the numbers in the text, last by its words.
+"""Whether a refused request was too long for the model's context: by code, then by the numbers in the
+text, last by its words.
 
-Every server has a wording of its own, and some have two. Codes are the most stable and the fewest; numbers are next: a text about tokens that names
-a larger and a smaller number says what was asked for and what the limit is. What is taken for too long by mistake costs one compaction, what is
-missed stops the conversation; so the words are read generously, but never those about a single field, an image, a tool or the output.
+Every server has a wording of its own, and some have two. Codes are the most stable and the fewest;
+numbers are next: a text about tokens that names a larger and a smaller number says what was asked for
+and what the limit is. What is taken for too long by mistake costs one compaction, what is missed stops
+the conversation; so the words are read generously, but never those about a single field, an image, a
+tool or the output.
 """
 
 from __future__ import annotations
@@ -82,7 +85,9 @@ def is_context_too_long(message: str, *codes: str) -> bool:
 
 
 def _by_numbers(text: str) -> bool:
-    """A text about the tokens of a request that names a larger and a smaller number: what was asked for, and the limit."""
+    """A text about the tokens of a request that names a larger and a smaller number: what was asked for,
+    and the limit.
+    """
     if not (_TOKENS.search(text) and _INPUT.search(text)):
         return False
     numbers = {int(digits) for each in _NUMBER.findall(text) if len(digits := re.sub("[,_]", "", each)) <= 9}

@@ -31,7 +31,10 @@ GOOD_ENDS = frozenset(
         "tool_use",
     }
 )
-"""Stop reasons after which there is a turn. Whatever else an endpoint says ("error", "abort", …) is a failure (M8)."""
+"""Stop reasons after which there is a turn.
+
+Whatever else an endpoint says ("error", "abort", …) is a failure (M8).
+"""
 
 CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
 """Stop reasons that may leave the last block half said."""
@@ -41,7 +44,9 @@ REASONING = frozenset({"thinking", "redacted_thinking"})
 
 
 class _OpenBlock:
-    """A content block that is being streamed: the block as it began, and the pieces that belong to its end."""
+    """A content block that is being streamed: the block as it began, and the pieces that belong to its
+    end.
+    """
 
     __slots__ = ("arguments", "block", "thinking", "words")
 
@@ -76,7 +81,8 @@ class _OpenBlock:
             block["thinking"] = block.get("thinking", "") + "".join(self.thinking)
         problem = ""
         if block["type"] == "thinking" and not block.get("signature"):
-            # No Messages API takes unsigned reasoning back; marked as nobody's it stays for people to read (I4).
+            # No Messages API takes unsigned reasoning back; marked as nobody's it stays for people to read
+            # (I4).
             return reasoning.block(block.get("thinking", ""), reasoning.NOBODY, None), None
         if self.arguments:
             arguments, problem = parse_arguments(whole("".join(self.arguments)))
@@ -156,7 +162,9 @@ class OpenTurn:
 
     @property
     def announced(self) -> bool:
-        """Whether the end was told and nothing is open: then the turn counts, whether or not the last frame follows."""
+        """Whether the end was told and nothing is open: then the turn counts, whether or not the last
+        frame follows.
+        """
         return self.stop_reason is not None and not self._open
 
     @property
@@ -249,7 +257,9 @@ _TEXTS = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
 
 
 def _fill(block: dict[str, Any], kind: str) -> None:
-    """What a gateway left out of a block, or filled with null, is empty; what it filled with something else makes the block unreadable."""
+    """What a gateway left out of a block, or filled with null, is empty; what it filled with something
+    else makes the block unreadable.
+    """
     name = _TEXTS.get(kind)
     if name is not None and not isinstance(block.get(name), str):
         if block.get(name) is not None:

@@ -20,7 +20,9 @@ from infinity.errors import ConfigError
 MAX_URL = 8192
 """Characters of a URL that we would call."""
 LONG_PART = 20
-"""Characters from which a part of a path is taken for a secret: callback addresses and questions have such parts."""
+"""Characters from which a part of a path is taken for a secret: callback addresses and questions have such
+parts.
+"""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -103,7 +105,8 @@ class Server:
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
 
     def signed_by(self, signer: Signer | None) -> Signer | None:
-        """Who signs what is sent here: ``None`` for servers that want no signature, even if one could be made (S7).
+        """Who signs what is sent here: ``None`` for servers that want no signature, even if one could be
+        made (S7).
 
         Args:
             signer: anyone who can sign on this host, if anybody can.
@@ -143,7 +146,9 @@ def origin(url: str) -> Origin:
 
 
 def _canonical(host: str) -> str:
-    """One spelling of a host: lower case, without the dot of the DNS root, addresses in their shortest form, one name for the loopback."""
+    """One spelling of a host: lower case, without the dot of the DNS root, addresses in their shortest
+    form, one name for the loopback.
+    """
     # DNS takes no notice of case, nor of the dot at the end.
     host = host.lower().removesuffix(".")
     try:

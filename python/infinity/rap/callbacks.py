@@ -31,7 +31,9 @@ EMPTY = "(empty)"
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message for the inbox, and what must be there for it to be accepted: an open call, or a subscription (CB-2, SUB-1)."""
+    """A message for the inbox, and what must be there for it to be accepted: an open call, or a
+    subscription (CB-2, SUB-1).
+    """
 
     message: Message
     expect: Expect
@@ -40,7 +42,10 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class ViewUpdate:
-    """The latest content of a view: stored and broadcast, never a message. ``content``: JSON, byte for byte as it came (VIEW-1)."""
+    """The latest content of a view: stored and broadcast, never a message.
+
+    ``content``: JSON, byte for byte as it came (VIEW-1).
+    """
 
     thread: str
     view_type: str

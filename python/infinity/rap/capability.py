@@ -1,12 +1,14 @@
 """Callback URLs: each carries an unguessable token bound to one thread and one call (CB-5, S1).
 
-A token is ``v1.<key id>.<payload>.<mac>``: the payload names thread and call, the mac is HMAC-SHA256 over everything before it.
+A token is ``v1.<key id>.<payload>.<mac>``: the payload names thread and call, the mac is HMAC-SHA256
+over everything before it.
 
-Scope: anyone who holds the URL may send callbacks of that call into that thread, and nothing else; thread and call in the body must
-agree with it. Lifetime: the token has no clock. It is worth something exactly as long as the call is open or is an active
-subscription, because the registry of calls decides what is accepted (CB-2, SUB-1); and no longer than its key is accepted.
-Keys persist across restarts (L19) and rotate: the first key signs, all keys are accepted; put a new one first, drop the old one when no
-call that it signed is left.
+Scope: anyone who holds the URL may send callbacks of that call into that thread, and nothing else;
+thread and call in the body must agree with it. Lifetime: the token has no clock. It is worth something
+exactly as long as the call is open or is an active subscription, because the registry of calls decides
+what is accepted (CB-2, SUB-1); and no longer than its key is accepted. Keys persist across restarts
+(L19) and rotate: the first key signs, all keys are accepted; put a new one first, drop the old one when
+no call that it signed is left.
 """
 
 from __future__ import annotations

@@ -126,7 +126,9 @@ class HttpTransport:
     async def _post(
         self, url: str, body: bytes, headers: dict[str, str], within: float, reads: int = 0
     ) -> Delivery:
-        """One verdict, whatever happens: a request that cannot even be built ends its call and nothing else (B13)."""
+        """One verdict, whatever happens: a request that cannot even be built ends its call and nothing
+        else (B13).
+        """
         try:
             return await self._exchange(url, body, headers, within, reads)
         except (ValueError, TypeError, LookupError) as error:
@@ -205,7 +207,9 @@ class HttpTransport:
         return made
 
     def _owner(self, url: str, target: Origin) -> Server | None:
-        """The server that the URL belongs to; of several on one origin the one with the longest matching path."""
+        """The server that the URL belongs to; of several on one origin the one with the longest matching
+        path.
+        """
         owners = self._servers.get(target, ())
         if len(owners) <= 1:
             return owners[0] if owners else None

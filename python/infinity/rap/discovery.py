@@ -118,7 +118,9 @@ async def _read(response: aiohttp.ClientResponse, server: str) -> bytes:
 
 
 async def _reason(response: aiohttp.ClientResponse, server: str) -> str:
-    """What a server says of its own accord, in the form that the kit uses; a stranger's text, so little of it and on one line."""
+    """What a server says of its own accord, in the form that the kit uses; a stranger's text, so little of
+    it and on one line.
+    """
     try:
         said = msgspec.json.decode(await _read(response, server), type=_Refusal).error.text
     except (msgspec.DecodeError, UnicodeDecodeError, ToolsetError):

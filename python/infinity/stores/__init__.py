@@ -1,1 +1,3 @@
-"""Where threads are kept: one SQLite file beside the daemon, or PostgreSQL and Aurora DSQL; one contract, ``infinity.abc.Store``."""
+"""Where threads are kept: one SQLite file beside the daemon, or PostgreSQL and Aurora DSQL; one contract,
+``infinity.abc.Store``.
+"""

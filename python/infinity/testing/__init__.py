@@ -1,8 +1,9 @@
 """The test kit: users test their agents offline with the same parts that Infinity's own tests use.
 
-``Kit``: a whole agent in a test. ``Script``, ``Reply``: what a scripted model answers. ``ToolServer``: one that answers on command.
-``VirtualClock``: time that passes when the test says so. ``Recorder``, ``Replay``: real conversations, once recorded, without a network.
-Names only; each is imported when it is first used.
+``Kit``: a whole agent in a test. ``Script``, ``Reply``: what a scripted model answers. ``ToolServer``:
+one that answers on command. ``VirtualClock``: time that passes when the test says so. ``Recorder``,
+``Replay``: real conversations, once recorded, without a network. Names only; each is imported when it
+is first used.
 """
 
 from __future__ import annotations

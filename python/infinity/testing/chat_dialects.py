@@ -1,6 +1,8 @@
-"""What endpoints refuse that copy Chat Completions, each in its own words: for ``OpenAIServer(..., dialect=NAME)``.
+"""What endpoints refuse that copy Chat Completions, each in its own words: for ``OpenAIServer(...,
+dialect=NAME)``.
 
-Taken from what their users report, not checked against the live services. ``silent`` refuses what several do and never says why.
+Taken from what their users report, not checked against the live services. ``silent`` refuses what
+several do and never says why.
 """
 
 from __future__ import annotations

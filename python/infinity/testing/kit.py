@@ -114,7 +114,9 @@ class Kit:
         self.runtime: Runtime
         self.path = Path(path)
         self.agent = agent or Agent()
-        """Another one counts from the next start on, as ``servers`` do: what a new version makes of an old journal."""
+        """Another one counts from the next start on, as ``servers`` do: what a new version makes of an old
+        journal.
+        """
         self.servers = list(servers)
         self.model: CheckedModel = CheckedModel(
             ScriptedModel(model) if isinstance(model, Script | None) else model
@@ -137,11 +139,16 @@ class Kit:
             self._require_valid()
 
     async def stop(self, grace: float = GRACE) -> None:
-        """As a process ends: slices in progress get ``grace`` seconds. Time may pass and files may change until ``start``."""
+        """As a process ends: slices in progress get ``grace`` seconds.
+
+        Time may pass and files may change until ``start``.
+        """
         await self._assembly.close(grace)
 
     async def crash(self) -> None:
-        """Lose everything that is in memory, slices and deliveries in progress included, and start again on the same journal."""
+        """Lose everything that is in memory, slices and deliveries in progress included, and start again
+        on the same journal.
+        """
         await self.stop(0)
         await self.start()
 

@@ -211,7 +211,9 @@ def _tool_result(block: Block, path: str, many: bool) -> Iterator[str]:
 
 
 def _pairs(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Every tool_use has exactly one tool_result, first in the next message, and no tool_result is without one."""
+    """Every tool_use has exactly one tool_result, first in the next message, and no tool_result is without
+    one.
+    """
     # Over the whole conversation: ids are unique in all of it.
     used: set[str] = set()
     waiting: list[str] = []

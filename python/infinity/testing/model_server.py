@@ -1,4 +1,6 @@
-"""The Messages API on a loopback port: answers from a script, over real HTTP, and refuses what the real API would refuse."""
+"""The Messages API on a loopback port: answers from a script, over real HTTP, and refuses what the real
+API would refuse.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,9 @@ def whole_message(events: list[StreamEvent]) -> dict[str, Any]:
 
 
 def _said(body: dict[str, Any], playback: Playback) -> dict[str, Any]:
-    """The message that a client gives back so that the turn goes on; a turn that was paused before goes on in it."""
+    """The message that a client gives back so that the turn goes on; a turn that was paused before goes on
+    in it.
+    """
     content = whole_message([event for event in playback.events() if isinstance(event, dict)])["content"]
     last = body["messages"][-1]
     before = last["content"] if last["role"] == "assistant" else []

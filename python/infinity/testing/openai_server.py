@@ -1,4 +1,6 @@
-"""OpenAI's Chat Completions and Responses on a loopback port, over real HTTP; refuses what the real API would refuse."""
+"""OpenAI's Chat Completions and Responses on a loopback port, over real HTTP; refuses what the real API
+would refuse.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,10 @@ DEFAULT_RULES = (
     _rule("phone", r"(?<![\w.])\+\d{1,3}[ ()./-]?(?:\d[ ()./-]?){7,12}\d\b"),
     _rule("address", r"\b(?:\d{1,3}\.){3}\d{1,3}\b"),
 )
-"""Keys of the usual services, and what names or reaches a person. Names of people have no shape: bring rules of your own for them."""
+"""Keys of the usual services, and what names or reaches a person.
+
+Names of people have no shape: bring rules of your own for them.
+"""
 
 _IDS = _rule("id", r"\b(?:(?:call|thread|event|message|control)_(?:[0-9a-f]{30}|\d+)|(?:toolu|msg)_\w+)\b")
 """Ids of the runtime and of providers, which differ from run to run."""
@@ -81,7 +84,9 @@ _HIDDEN = re.compile(r"\[?[a-z]+ \d+\]?|\[[a-z]+")
 
 
 class Names:
-    """What stands for what in one exchange: numbered by first appearance, so that the same request always gets the same numbers."""
+    """What stands for what in one exchange: numbered by first appearance, so that the same request always
+    gets the same numbers.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         """Begin an exchange.

@@ -1,11 +1,12 @@
-"""A tool server for tests: a real HTTP server on a loopback port that records what reaches it and does as it is told.
+"""A tool server for tests: a real HTTP server on a loopback port that records what reaches it and does as
+it is told.
 
-What it counts, it counts from outside the runtime, so that "how often did the effect happen" has an honest witness.
+What it counts, it counts from outside the runtime, so that "how often did the effect happen" has an
+honest witness.
 
     async with ToolServer() as server:            # tools: echo
-        …configure a runtime with server.base_url…
-        invocation = await server.invoked()
-        await server.answer(invocation.id, text="done")
+        …configure a runtime with server.base_url… invocation = await server.invoked() await
+        server.answer(invocation.id, text="done")
 """
 
 from __future__ import annotations
@@ -419,7 +420,9 @@ class ToolServer:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer_until_heard(self, invocation: Invocation, behaviour: Behaviour) -> None:
-        """As a tool server must (SRV-3): again on 5xx and when nobody listens, until it is taken or refused."""
+        """As a tool server must (SRV-3): again on 5xx and when nobody listens, until it is taken or
+        refused.
+        """
         text = behaviour.text(invocation) if callable(behaviour.text) else behaviour.text
         for _ in range(behaviour.times):
             while True:

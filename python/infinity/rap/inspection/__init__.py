@@ -1,4 +1,5 @@
-"""Does a tool server, in whatever language, keep the protocol? Reads its description, then calls it as a runtime would.
+"""Does a tool server, in whatever language, keep the protocol? Reads its description, then calls it as a
+runtime would.
 
 report = await inspect_server("http://127.0.0.1:8801")
 """

@@ -27,7 +27,9 @@ def unknown() -> str:
 
 
 async def acknowledges(visit: Visit, toolset: Toolset) -> bool:
-    """First acknowledged, then answered: the callback is not taken before the acknowledgement is here (SRV-1)."""
+    """First acknowledged, then answered: the callback is not taken before the acknowledgement is here
+    (SRV-1).
+    """
     check, probe = "unknown operation", visit.probe()
     probe.line.hold = asyncio.Event()
     reply = asyncio.create_task(visit.post(toolset.endpoint, probe.body(unknown(), {})))
@@ -165,7 +167,9 @@ async def survives_nonsense(visit: Visit, toolset: Toolset) -> None:
 
 
 async def answers_notices(visit: Visit) -> None:
-    """``/cancel_tool_call`` and ``/close_thread`` answer 200 always: they come unasked for, to every server, about other servers' calls."""
+    """``/cancel_tool_call`` and ``/close_thread`` answer 200 always: they come unasked for, to every
+    server, about other servers' calls.
+    """
     thread = visit.thread
     odd: list[Any] = [
         {},

@@ -30,7 +30,10 @@ class Received:
 
 @dataclass(slots=True)
 class Line:
-    """One call's callbacks. ``statuses``: answers to the next ones, then 200; ``hold``: none is answered before it is set."""
+    """One call's callbacks.
+
+    ``statuses``: answers to the next ones, then 200; ``hold``: none is answered before it is set.
+    """
 
     url: str
     statuses: deque[int] = field(default_factory=deque)

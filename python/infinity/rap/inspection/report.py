@@ -1,4 +1,6 @@
-"""What an inspection found: one finding for each check, with the id of the protocol's rule that it is about."""
+"""What an inspection found: one finding for each check, with the id of the protocol's rule that it is
+about.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``check``: what was looked at, in a few words; ``text``: what was seen, and what was expected instead."""
+    """``check``: what was looked at, in a few words; ``text``: what was seen, and what was expected
+    instead.
+    """
 
     rule: str
     outcome: Outcome
@@ -45,7 +49,9 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """``toolset``: name, endpoint and tools as the server told them, if it did; ``answer``: of the call that was asked for, if any."""
+    """``toolset``: name, endpoint and tools as the server told them, if it did; ``answer``: of the call
+    that was asked for, if any.
+    """
 
     url: str
     reachable: bool = False

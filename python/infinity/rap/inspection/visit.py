@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds. ``acknowledge``: for an answer over HTTP; ``patience``: for a callback that is due, retries included; ``settle``: how long
-    one listens for a callback that must not come."""
+    """Seconds. ``acknowledge``: for an answer over HTTP; ``patience``: for a callback that is due, retries
+    included; ``settle``: how long one listens for a callback that must not come.
+    """
 
     acknowledge: float = 3.0
     patience: float = 10.0

@@ -23,7 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class AsgiApplication:
-    """Starts with the server's lifespan, or with the first request where there is none (mounted applications get none)."""
+    """Starts with the server's lifespan, or with the first request where there is none (mounted
+    applications get none).
+    """
 
     def __init__(self, application: Application) -> None:
         """Wrap the application.

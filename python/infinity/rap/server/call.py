@@ -28,7 +28,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A result in full. ``content``: texts and images for the model, in order; ``display_as``: segments for people only (RES-3)."""
+    """A result in full.
+
+    ``content``: texts and images for the model, in order; ``display_as``: segments for people only
+    (RES-3).
+    """
 
     text: str | None = None
     content: Sequence[str | Image] = ()
@@ -37,9 +41,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a subscription. ``id``: its identity; an event sent again under the same id is the same event (R3).
+    """One event of a subscription.
 
-    ``associative``: for the subscribing conversation itself, not for a child of its own (SUB-4). ``final``: the last one (SUB-6).
+    ``id``: its identity; an event sent again under the same id is the same event (R3).
+
+    ``associative``: for the subscribing conversation itself, not for a child of its own (SUB-4).
+    ``final``: the last one (SUB-6).
     """
 
     text: str
@@ -50,7 +57,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the runtime asked for. ``origin``: scheme and address under which it reached this server; ``problem``: why it cannot be done."""
+    """What the runtime asked for.
+
+    ``origin``: scheme and address under which it reached this server; ``problem``: why it cannot be
+    done.
+    """
 
     operation: str
     arguments: Mapping[str, Any]
@@ -117,7 +128,10 @@ class CallBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call in progress: annotate a parameter with it to get it. ``id`` is the idempotency key; the same one never runs twice (SRV-6)."""
+    """One call in progress: annotate a parameter with it to get it.
+
+    ``id`` is the idempotency key; the same one never runs twice (SRV-6).
+    """
 
     invocation: Invocation = field(repr=False)
     _backend: CallBackend = field(repr=False)
@@ -125,7 +139,10 @@ class Call:
 
     @property
     def cancelled(self) -> bool:
-        """For functions in threads: nobody waits for the result any more. A coroutine gets ``asyncio.CancelledError`` instead."""
+        """For functions in threads: nobody waits for the result any more.
+
+        A coroutine gets ``asyncio.CancelledError`` instead.
+        """
         return self._cancelled is not None and self._cancelled.is_set()
 
     @property

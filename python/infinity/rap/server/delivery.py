@@ -75,7 +75,9 @@ class Deliveries:
         self._session = session()
 
     async def stop(self) -> None:
-        """Let what is being sent arrive; abandon the rest, which is on record and goes on at the next start."""
+        """Let what is being sent arrive; abandon the rest, which is on record and goes on at the next
+        start.
+        """
         self._stopping = True
         # Those that only wait for the next try have nothing in flight that could be lost.
         for key in self._waiting & self._tasks.keys():
@@ -141,7 +143,8 @@ class Deliveries:
             except (Exception, asyncio.CancelledError) as error:
                 if not survivable(error):
                     raise
-                # Whatever it was: the call's other callbacks wait behind this one (B11). Sent again is harmless: results are known by
+                # Whatever it was: the call's other callbacks wait behind this one (B11). Sent again is
+                # harmless: results are known by
                 # their call, events by their id.
                 cause = None if isinstance(error, StoreError) else error
                 log.error("callback of %s: %s", callback.key[1], error, exc_info=cause)

@@ -37,10 +37,12 @@ _found: list[Embedded] = []
 
 
 def embedded() -> Embedded | None:
-    """Whether a runtime started this process and waits for its port. Call it before any code of tools is loaded.
+    """Whether a runtime started this process and waits for its port.
 
-    From the first call on standard output is standard error, for this process and those that it starts: a tool that prints
-    something writes into the log and not into the protocol.
+    Call it before any code of tools is loaded.
+
+    From the first call on standard output is standard error, for this process and those that it starts:
+    a tool that prints something writes into the log and not into the protocol.
     """
     if not _found and os.environ.get(VARIABLE) == "1":
         output = os.dup(1)  # not inherited: the end of this process is the end of the stream

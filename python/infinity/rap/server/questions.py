@@ -125,7 +125,8 @@ class Questions:
             finally:
                 self._waiting.pop(asked.name, None)
         if key not in self._counts:
-            # A generator goes on where it was instead of beginning again: an answer is for one question of it.
+            # A generator goes on where it was instead of beginning again: an answer is for one question of
+            # it.
             await self._use("UPDATE questions SET used = 1 WHERE name = ?", asked.name)
         return answer
 

@@ -76,7 +76,9 @@ def _item(item: str | Image) -> dict[str, str]:
 
 
 def _sound(value: Any) -> Any:
-    """Without lone surrogates, which JSON readers refuse: a callback that nobody can read leaves the call unanswered."""
+    """Without lone surrogates, which JSON readers refuse: a callback that nobody can read leaves the call
+    unanswered.
+    """
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, dict):

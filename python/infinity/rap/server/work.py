@@ -116,7 +116,10 @@ class Work:
 
     @property
     def full(self) -> bool:
-        """Whether no more calls are taken; the runtime comes back later (INV-5). Generators of subscriptions do not count."""
+        """Whether no more calls are taken; the runtime comes back later (INV-5).
+
+        Generators of subscriptions do not count.
+        """
         calls = len(self._tasks) - len(self._generating)
         return calls >= self._limits.concurrent + self._limits.waiting
 
@@ -338,7 +341,9 @@ class Work:
         return fitting(message, self._limits.result_bytes)
 
     async def _refused(self, callback: PendingCallback, status: int) -> None:
-        """A result that the runtime would not read (too large, say) must not leave the call unanswered (SRV-2)."""
+        """A result that the runtime would not read (too large, say) must not leave the call unanswered
+        (SRV-2).
+        """
         message = json.loads(callback.body)
         # The runtime knows nothing of the subscription any more, so that further events are in vain.
         if message["type"] == "subscription_event" and status in _GONE:
@@ -382,7 +387,9 @@ def _cancelled() -> bool:
 
 
 def _confirming(fields: dict[str, Any], call_id: str) -> dict[str, Any]:
-    """A confirmation names its subscription: by that id the model cancels it, and not every runtime says it."""
+    """A confirmation names its subscription: by that id the model cancels it, and not every runtime says
+    it.
+    """
     said = json.dumps([fields.get("text"), fields.get("content")])
     if call_id in said:
         return fields

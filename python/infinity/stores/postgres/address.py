@@ -35,7 +35,10 @@ _TOKEN_LIFETIME = 900
 """Seconds for which a login token is good."""
 
 Signer = Callable[[str, str, str], str]
-"""Host, region and user → a token that is the password of the next login. Made offline; reads the credentials of the environment."""
+"""Host, region and user → a token that is the password of the next login.
+
+Made offline; reads the credentials of the environment.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,9 @@ def _sends(delta: Delta) -> Iterator[Message]:
 
 
 async def _happened(connection: Connection, delta: Delta, stamp: str) -> bool:
-    """Did an earlier try of this very commit become durable? Later commits cannot have come between: the slice still runs."""
+    """Did an earlier try of this very commit become durable? Later commits cannot have come between: the
+    slice still runs.
+    """
     found = await connection.fetchval("SELECT stamp FROM threads WHERE id = $1", delta.thread)
     return bool(found == stamp)
 
@@ -253,7 +255,9 @@ async def _consume_queued(connection: Connection, thread: str, expected: set[tup
 
 
 async def _consume_brought(connection: Connection, thread: str, keys: set[bytes]) -> bool:
-    """Messages that a queue outside of this database has brought: nothing is known of them, or they rest in the inbox too."""
+    """Messages that a queue outside of this database has brought: nothing is known of them, or they rest
+    in the inbox too.
+    """
     sql = """INSERT INTO known (thread, digest, consumed) SELECT $1, each, 1 FROM unnest($2::bytea[]) AS each
              ON CONFLICT (thread, digest) DO UPDATE SET consumed = 1 WHERE known.consumed = 0"""
     tag = await connection.execute(sql, thread, list(keys))

@@ -1,7 +1,10 @@
-"""A few connections, used again and again; none is older than the server allows. Nothing ticks while they rest (I9).
+"""A few connections, used again and again; none is older than the server allows.
 
-A process that was frozen, or a machine that slept, finds its connections dead, and nobody has told it: what stands in between drops them without a word.
-So one that has rested for long is tried before it is used, and when one is found dead, those that rested beside it go too.
+Nothing ticks while they rest (I9).
+
+A process that was frozen, or a machine that slept, finds its connections dead, and nobody has told it:
+what stands in between drops them without a word. So one that has rested for long is tried before it is
+used, and when one is found dead, those that rested beside it go too.
 """
 
 from __future__ import annotations

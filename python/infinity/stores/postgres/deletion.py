@@ -1,11 +1,16 @@
-"""A tree that is deleted for good. Marked in one transaction, which is the deletion for everybody outside; then its rows go in bounded ones. A
-tombstone stays for every thread: its id, the time, nothing that it held.
+"""A tree that is deleted for good.
 
-While a deletion is under way its root is also in ``retired``, which is what keeps everything of the tree at rest, and what a start finds.
+Marked in one transaction, which is the deletion for everybody outside; then its rows go in bounded
+ones. A tombstone stays for every thread: its id, the time, nothing that it held.
 
-A transaction of another process that began before the mark may put a message into the inbox while the threads go. So the threads go first and
-leave their tombstones, and the other tables are cleared by those; an ``accept`` keeps its thread until it ends (``Platform.keep_row``), so that it
-is before all that, or begins anew and finds the tombstone. Where there is no such lock it looks for the tombstone once more afterwards.
+While a deletion is under way its root is also in ``retired``, which is what keeps everything of the
+tree at rest, and what a start finds.
+
+A transaction of another process that began before the mark may put a message into the inbox while the
+threads go. So the threads go first and leave their tombstones, and the other tables are cleared by
+those; an ``accept`` keeps its thread until it ends (``Platform.keep_row``), so that it is before all
+that, or begins anew and finds the tombstone. Where there is no such lock it looks for the tombstone
+once more afterwards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The number that says which owner may write: compared by every transaction of the owner, raised by each next owner (R12)."""
+"""The number that says which owner may write: compared by every transaction of the owner, raised by each
+next owner (R12).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from .platform import Platform
 __all__ = ["Epoch", "Owner", "raise_epoch", "read_owner", "write_owner"]
 
 _ROWS = 64
-"""All hold the same number. Transactions take turns in them, so that those of one moment do not meet in a row."""
+"""All hold the same number.
+
+Transactions take turns in them, so that those of one moment do not meet in a row.
+"""
 _KEYS = [f"owner.{row:02}" for row in range(_ROWS)]
 _OWNER = "owner"
 

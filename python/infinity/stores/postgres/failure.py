@@ -16,8 +16,9 @@ MIGRATE = "infinity daemon migrate --store URL"
 """The command that makes the tables."""
 
 _MET_ANOTHER = {"40001", "40P01", "23505"}
-"""Serialization failure (OC000 and OC001 of DSQL carry it), deadlock, and a key that another transaction was faster to take: the next try
-sees what that one wrote."""
+"""Serialization failure (OC000 and OC001 of DSQL carry it), deadlock, and a key that another transaction
+was faster to take: the next try sees what that one wrote.
+"""
 _SERVER_GOES = {"57P01", "57P02", "57P03", "53300", "25P03"}
 """Shut down, crashed, starting, too many connections, session idle for too long."""
 _NO_TABLES = {"42P01", "42703", "3F000"}

@@ -1,6 +1,8 @@
-"""Which of several copies of a tree is the newer one. A tree that leaves, and one that is taken back, raises its generation by one and gets the
-mark of that: so a copy is newer than another exactly if it has its last mark, and all marks before. The record stays when the tree's rows go to
-live elsewhere.
+"""Which of several copies of a tree is the newer one.
+
+A tree that leaves, and one that is taken back, raises its generation by one and gets the mark of that:
+so a copy is newer than another exactly if it has its last mark, and all marks before. The record stays
+when the tree's rows go to live elsewhere.
 """
 
 from __future__ import annotations

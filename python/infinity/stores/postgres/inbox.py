@@ -51,7 +51,10 @@ WHERE t.id = $1"""
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The thread a message is for, and what is known of the message. ``consumed``: ``None`` if it was never accepted."""
+    """The thread a message is for, and what is known of the message.
+
+    ``consumed``: ``None`` if it was never accepted.
+    """
 
     closed: bool
     retired: bool
@@ -61,7 +64,9 @@ class _Target:
     subscription: int | None
 
     def given_up(self, message: Message, expect: Expect, call_id: str | None) -> bool:
-        """What is known under the call's id is that the runtime gave it up: a result that comes after all is no repeat (CB-9)."""
+        """What is known under the call's id is that the runtime gave it up: a result that comes after all
+        is no repeat (CB-9).
+        """
         return expect is Expect.CALL and message.id == call_id and self.call_state == "failed"
 
     def may_become(self, expect: Expect) -> bool:

@@ -1,7 +1,9 @@
-"""Values too large for a column are kept elsewhere, and a reference stands in their place (the claim check).
+"""Values too large for a column are kept elsewhere, and a reference stands in their place (the claim
+check).
 
-A record begins with its version and a body with JSON, so that neither is ever taken for a reference. What is referred to is durable before the
-transaction that refers to it; a transaction that does not commit leaves something behind that nobody refers to.
+A record begins with its version and a body with JSON, so that neither is ever taken for a reference.
+What is referred to is durable before the transaction that refers to it; a transaction that does not
+commit leaves something behind that nobody refers to.
 """
 
 from __future__ import annotations

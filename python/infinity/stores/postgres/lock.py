@@ -1,4 +1,7 @@
-"""The session advisory lock of the owner, on a connection of its own. It ends with that connection and with nothing else."""
+"""The session advisory lock of the owner, on a connection of its own.
+
+It ends with that connection and with nothing else.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ __all__ = ["Lock"]
 _CLASS = 0x1F1417
 """Of our locks among those of a database; the other half of the key is the schema's."""
 _IDLE, _INTERVAL, _COUNT = 30, 10, 3
-"""Seconds of silence before the other machine is asked, seconds between questions, and how many before it is gone."""
+"""Seconds of silence before the other machine is asked, seconds between questions, and how many before it
+is gone.
+"""
 _HOLDERS = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = $1::bigint::oid AND objid = $2::bigint::oid
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"""
 _NOT_ALLOWED = "42501"

@@ -1,8 +1,13 @@
-"""Order numbers of queued messages. They count within a thread; no sequence is shared, which every transaction of a cluster would have to ask.
+"""Order numbers of queued messages.
 
-A number begins with the time, so that it is unlike those of other threads, and is greater than any that its thread has queued. A collision costs a second try.
-Tables that used a sequence before hold smaller numbers: what they queued is first. While both versions run side by side, for the minutes of one deployment,
-messages that the old one numbers by its sequence may come before earlier ones of their thread that the new one has queued.
+They count within a thread; no sequence is shared, which every transaction of a cluster would have to
+ask.
+
+A number begins with the time, so that it is unlike those of other threads, and is greater than any that
+its thread has queued. A collision costs a second try. Tables that used a sequence before hold smaller
+numbers: what they queued is first. While both versions run side by side, for the minutes of one
+deployment, messages that the old one numbers by its sequence may come before earlier ones of their
+thread that the new one has queued.
 """
 
 from __future__ import annotations

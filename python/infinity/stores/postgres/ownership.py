@@ -144,7 +144,8 @@ class Ownership:
         await lock.open()
         if not await lock.take(0):
             if self._claim.take_over:
-                # First of all nothing of the other one is written or taken any more, whether or not it hears of it.
+                # First of all nothing of the other one is written or taken any more, whether or not it hears
+                # of it.
                 await self._raise()
                 await lock.end_others()
             within = max(self._claim.wait, _ENDING) if self._claim.take_over else self._claim.wait
@@ -155,7 +156,9 @@ class Ownership:
         return await self._raise()
 
     async def _claim_by_record(self) -> int:
-        """Where the server has no locks: an owner that stopped in order is free, and so is one of our own home, which we hold."""
+        """Where the server has no locks: an owner that stopped in order is free, and so is one of our own
+        home, which we hold.
+        """
         loop = asyncio.get_running_loop()
         deadline, tries = loop.time() + self._claim.wait, 0
         while True:

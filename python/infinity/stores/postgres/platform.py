@@ -30,14 +30,17 @@ class Platform:
     lock_row: str = "FOR SHARE"
     """Keeps a row as it is until the transaction ends."""
     keep_row: str = "FOR KEY SHARE"
-    """Keeps a row from being deleted until the transaction ends, and nobody from changing it; empty if there is no such lock."""
+    """Keeps a row from being deleted until the transaction ends, and nobody from changing it; empty if
+    there is no such lock.
+    """
     pause: float = 0.005
     """Seconds before the second try of a transaction that met another one; doubles."""
 
 
 POSTGRESQL = Platform(
     "PostgreSQL",
-    # What DSQL always does: a transaction sees one picture, and of two that change a row only the first commits.
+    # What DSQL always does: a transaction sees one picture, and of two that change a row only the first
+    # commits.
     settings={"default_transaction_isolation": "repeatable read", "application_name": "infinity"},
 )
 

@@ -218,7 +218,8 @@ def _offered(rows: Rows) -> Copy:
 def _arrive(
     rows: Rows, parts: list[dict[str, list[Row]]], resting: str | None, *, departed: bool = False
 ) -> Callable[[Connection, bool], Awaitable[bool]]:
-    """A transaction that inserts these parts, if nobody has the threads yet, or in the place of a copy that has left: whether there was one.
+    """A transaction that inserts these parts, if nobody has the threads yet, or in the place of a copy
+    that has left: whether there was one.
 
     ``resting``: why they are out of service; ``departed``: another import may take their place.
     """
@@ -256,8 +257,11 @@ async def _in_parts(
     resting: str | None,
     delete_tree: Callable[[str], Awaitable[int]],
 ) -> bool:
-    """Where transactions are bounded. Of several, the tree is out of service until its last row is there, under a note that says that it is not
-    complete. If that fails, all of it goes again; then the copy in whose place it came is gone, too, and the file can be imported once more.
+    """Where transactions are bounded.
+
+    Of several, the tree is out of service until its last row is there, under a note that says that it
+    is not complete. If that fails, all of it goes again; then the copy in whose place it came is gone,
+    too, and the file can be imported once more.
     """
     root = rows.threads[0][0]
 

@@ -1,5 +1,7 @@
-"""What waits: messages, outgoing rows, timers, prompts. Read in full by a start, without reading any thread (L15). What a retired tree has
-queued rests: it is not taken up here.
+"""What waits: messages, outgoing rows, timers, prompts.
+
+Read in full by a start, without reading any thread (L15). What a retired tree has queued rests: it is
+not taken up here.
 """
 
 from __future__ import annotations

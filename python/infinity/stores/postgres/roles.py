@@ -34,7 +34,11 @@ DUTIES: Mapping[str, Mapping[str, str]] = {
         "UPDATE": "threads, retired, sweeps",
     },
 }
-"""Privileges on tables, by what a role is for. On Aurora DSQL: PostgreSQL asks for UPDATE where a row is only to stay as it is while something is decided."""
+"""Privileges on tables, by what a role is for.
+
+On Aurora DSQL: PostgreSQL asks for UPDATE where a row is only to stay as it is while something is
+decided.
+"""
 
 _NOT_GIVEN = "SELECT NOT EXISTS (SELECT 1 FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1 AND arn = $2)"
 

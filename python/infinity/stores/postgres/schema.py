@@ -1,8 +1,9 @@
-"""The tables, for PostgreSQL and DSQL alike: TEXT, BYTEA and BIGINT, no foreign keys, triggers, partial or expression indexes, no arrays.
+"""The tables, for PostgreSQL and DSQL alike: TEXT, BYTEA and BIGINT, no foreign keys, triggers, partial or
+expression indexes, no arrays.
 
-Threads are known by their ids. Whether a message id was ever accepted is remembered for good in ``known`` (I3): its key is never freed, so
-that two transactions that take the same message collide, whatever each of them sees. Records carry checksums of their own; the server has
-its own for the rest.
+Threads are known by their ids. Whether a message id was ever accepted is remembered for good in
+``known`` (I3): its key is never freed, so that two transactions that take the same message collide,
+whatever each of them sees. Records carry checksums of their own; the server has its own for the rest.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ _FIRST_INDEXES = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From one version of the tables to the next. Each statement is a transaction of its own and harmless if it has happened before.
+    """From one version of the tables to the next.
 
-    ``tables``: DDL; a column is added with its name and type only, which is all that DSQL takes. ``indexes``: name and columns. ``fill``: DML for
-    rows that an earlier version wrote, said again until it changes nothing; its last words limit the rows of one transaction.
+    Each statement is a transaction of its own and harmless if it has happened before.
+
+    ``tables``: DDL; a column is added with its name and type only, which is all that DSQL takes.
+    ``indexes``: name and columns. ``fill``: DML for rows that an earlier version wrote, said again
+    until it changes nothing; its last words limit the rows of one transaction.
     """
 
     tables: tuple[str, ...]
@@ -121,7 +125,8 @@ STEPS = (
                  SELECT root FROM retired WHERE departed IS NULL AND note LIKE 'it was exported to a file%' LIMIT 2500)""",
         ),
     ),
-    # 5: which threads rest with a problem, and how many of a tree live. What an earlier version wrote did not say the first, and is looked at
+    # 5: which threads rest with a problem, and how many of a tree live. What an earlier version wrote did not
+    # say the first, and is looked at
     # until its next commit says it.
     Step(
         ("ALTER TABLE threads ADD COLUMN IF NOT EXISTS troubled BIGINT",),
@@ -134,7 +139,8 @@ STEPS = (
                WHERE id IN (SELECT id FROM threads WHERE troubled IS NULL LIMIT 2500)""",
         ),
     ),
-    # 6: where the next sweep begins, which was in ``meta`` with the keys that sign: the sweep's role writes this and may not read those.
+    # 6: where the next sweep begins, which was in ``meta`` with the keys that sign: the sweep's role writes
+    # this and may not read those.
     Step(("CREATE TABLE IF NOT EXISTS sweeps (name TEXT PRIMARY KEY, place TEXT NOT NULL)",)),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""

@@ -27,7 +27,9 @@ Row = tuple[Any, ...]
 
 
 class Rows(NamedTuple):
-    """A tree, table by table, as PostgreSQL holds it, without what a place alone decides (keys, seqs, stamps). Threads: root first."""
+    """A tree, table by table, as PostgreSQL holds it, without what a place alone decides (keys, seqs,
+    stamps). Threads: root first.
+    """
 
     meta: list[Row]
     """key, value"""

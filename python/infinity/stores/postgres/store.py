@@ -112,7 +112,11 @@ class PostgresStore:
         return accepted
 
     async def _taken_back(self, message: Message) -> bool:
-        """Whether the thread was deleted meanwhile. Where that cannot be looked up any more, the message is accepted: nothing says otherwise of what has happened."""
+        """Whether the thread was deleted meanwhile.
+
+        Where that cannot be looked up any more, the message is accepted: nothing says otherwise of what
+        has happened.
+        """
         try:
             return await self._change(inbox.take_back, message)
         except (StoreError, Stopped):
@@ -120,7 +124,8 @@ class PostgresStore:
 
     async def commit(self, delta: Delta) -> list[Message]:
         check_delta(self._platform, delta, blobs=self._transactions.blobs is not None)
-        # A kept turn comes again as the very same change: its earlier try may have become durable unheard, and says so by its stamp.
+        # A kept turn comes again as the very same change: its earlier try may have become durable unheard,
+        # and says so by its stamp.
         before, stamp = self._unheard.pop(delta.thread, (None, ""))
         again = before is delta
         stamp = stamp if again else secrets.token_hex(8)
@@ -281,7 +286,8 @@ class PostgresStore:
         await self._meet_commits(root)
 
     async def _meet_commits(self, root: str) -> None:
-        # Whatever began before and did not see it: of this process it is waited for, of others every commit is met.
+        # Whatever began before and did not see it: of this process it is waited for, of others every commit
+        # is met.
         if writing := set(self._writing):
             await asyncio.wait(writing)
         threads = await self._look(trees.members, root)
@@ -292,7 +298,9 @@ class PostgresStore:
         await self._change(trees.unretire, root, mark)
 
     async def delete_tree(self, root: str) -> int:
-        """In several transactions, for any number of rows: out of service first, and to be called again if it was broken off."""
+        """In several transactions, for any number of rows: out of service first, and to be called again if
+        it was broken off.
+        """
         threads = await self._look(trees.members, root)
         if not threads:
             return 0
@@ -314,7 +322,8 @@ class PostgresStore:
     async def erase(self, root: str) -> bool:
         if root not in await self._look(deletion.under_way):
             return False
-        # While they are known to belong to the tree: nobody must send or fire what is of a thread that is gone.
+        # While they are known to belong to the tree: nobody must send or fire what is of a thread that is
+        # gone.
         for table in ("outbox", "timers", "inbox"):
             if await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
                 return True
@@ -327,7 +336,9 @@ class PostgresStore:
         return False
 
     async def compact(self) -> None:
-        """The server gives space back by itself (autovacuum); what its log and backups hold is in its operator's hands."""
+        """The server gives space back by itself (autovacuum); what its log and backups hold is in its
+        operator's hands.
+        """
 
     async def deletions(self) -> list[str]:
         return await self._look(deletion.under_way)
@@ -421,7 +432,9 @@ class PostgresStore:
         work: Callable[[Connection, bool], Awaitable[T]],
         messages: Callable[[Any], list[Message]],
     ) -> T:
-        """In a task of its own, so that it happens whether or not the caller waits for it; ``messages`` are those of its outcome."""
+        """In a task of its own, so that it happens whether or not the caller waits for it; ``messages``
+        are those of its outcome.
+        """
         self._check_open()
         task = shared(self._transactions.write(work), "transaction")
         # Retiring a tree and closing the store wait for what is under way here.

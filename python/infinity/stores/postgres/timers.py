@@ -1,4 +1,6 @@
-"""A due timer becomes a message under the timer's id, in one transaction: it can neither be lost nor fire twice (L14)."""
+"""A due timer becomes a message under the timer's id, in one transaction: it can neither be lost nor fire
+twice (L14).
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,10 @@ LONGEST_PAUSE = 10.0
 """Seconds between two tries."""
 
 Work = Callable[[Connection, bool], Awaitable[T]]
-"""What a transaction does. The flag: an earlier try may have become durable, because the connection broke during its COMMIT."""
+"""What a transaction does.
+
+The flag: an earlier try may have become durable, because the connection broke during its COMMIT.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,13 @@ log = logging.getLogger("infinity.store")
 
 
 class JournalStore:
-    """Implements ``abc.Store`` over a ``Journal``. Every method submits at once and waits for the journal's threads; nothing polls.
+    """Implements ``abc.Store`` over a ``Journal``.
 
-    A caller that stops waiting (is cancelled) takes nothing back: what was submitted still happens, and its outcome goes to nobody
-    else. Messages that became durable that way would rest in their inbox until the next start; ``orphaned`` gets them instead.
+    Every method submits at once and waits for the journal's threads; nothing polls.
+
+    A caller that stops waiting (is cancelled) takes nothing back: what was submitted still happens, and
+    its outcome goes to nobody else. Messages that became durable that way would rest in their inbox
+    until the next start; ``orphaned`` gets them instead.
     """
 
     def __init__(self, journal: Journal, wakeup: Wakeup) -> None:

@@ -1,6 +1,7 @@
 """The one reason why a resting daemon wakes: a single file descriptor in the event loop.
 
-The core signals it for finished store work, for a thread that became ready and for the alarm. Nothing here ticks (I9).
+The core signals it for finished store work, for a thread that became ready and for the alarm. Nothing
+here ticks (I9).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ log = logging.getLogger("infinity.local")
 class Wakeup:
     """Watches a ``Wake`` and tells who is interested.
 
-    Listeners run in the event loop in the order of their registration: the store first, so that what it finished is visible to the
-    mailbox and the clock that are told after it.
+    Listeners run in the event loop in the order of their registration: the store first, so that what it
+    finished is visible to the mailbox and the clock that are told after it.
     """
 
     def __init__(self, wake: Wake) -> None:
@@ -63,11 +64,13 @@ class Wakeup:
             self._loop = None
 
     def _readable(self) -> None:
-        # Drained before the listeners look: what finishes while they look makes the descriptor readable again.
+        # Drained before the listeners look: what finishes while they look makes the descriptor readable
+        # again.
         alarm = self.wake.drain()
         for listener in [*self._listeners, *(self._alarms if alarm else ())]:
             try:
                 listener()
             except Exception:
-                # The others must hear of it all the same: an alarm that nobody heard does not ring again (B11).
+                # The others must hear of it all the same: an alarm that nobody heard does not ring again
+                # (B11).
                 log.exception("a listener of the wake-up descriptor failed")
