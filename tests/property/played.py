@@ -15,10 +15,25 @@ from infinity.abc import Delivery, Store, Verdict
 from infinity.errors import StoreError
 from infinity.settings import Retries
 from infinity.stores.sqlite.wakeup import Wakeup
-from infinity.testing.replies import Json
+from infinity.testing.replies import Json, Reply, call, texts
+from infinity.testing.simulator import model as simulated
 from infinity.testing.simulator.faults import FULL, UNREADABLE
 from infinity.testing.simulator.witness import Witness
 from infinity.tools.catalog import Definitions, ToolDefinition
+
+TROUBLES = [name for name in simulated.TROUBLES if name != "it hangs"]
+"""Here nobody waits for what hangs."""
+
+
+class AnyModel(simulated.AnyModel):
+    """What it is told first has it call both tools."""
+
+    violations = ()
+    """The world keeps them."""
+
+    def _turn(self, body: Json) -> Reply:
+        begins = "begin" in texts(body["messages"][-1]).splitlines()
+        return call(("slow", {}), ("watch", {})) if begins else super()._turn(body)
 
 
 class SlowTools:

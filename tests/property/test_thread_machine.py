@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from tests.patience import PATIENCE
-from tests.property.any_model import TROUBLES, AnyModel
-from tests.property.played import Json, PlayedWorld
+from tests.property.played import TROUBLES, AnyModel, Json, PlayedWorld
 
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import Action

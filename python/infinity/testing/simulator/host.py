@@ -43,8 +43,6 @@ _AGENT = Agent(
     limits=Limits(rounds=8, queued_messages=1_000, tree_tokens=200_000, callback_bytes=_LARGEST),
     retries=Retries(completion=2, slices=2),
 )
-_WORDS = 50
-"""Tokens of what a completion says before it breaks off."""
 _FILES = ("", "-wal", ".mark")
 _STARTS = 50
 """How often a supervisor starts a host that cannot be started, a second apart."""
@@ -81,10 +79,6 @@ class SimulatedHost(Witness):
         self.model = AnyModel(seed, self)
         self.faults = Faults(self.kill)
         self.lives = 0
-        self.tokens = 0
-        """Of all completions that came to their end."""
-        self.attempted = 0
-        """The most that completions have cost which came to no end."""
         self.store: PumpedStore
         self._process = _Process()
         self._supervisor = asyncio.Lock()
@@ -94,15 +88,6 @@ class SimulatedHost(Witness):
     @property
     def calls(self) -> list[tuple[str, str]]:
         return self.tools.calls
-
-    def asked(self, reply: Any) -> None:
-        self.purchases.asked(reply)
-
-    def bought(self, usage: Any) -> None:
-        self.tokens += usage.input + usage.output
-
-    def attempted_for(self, tokens: int) -> None:
-        self.attempted += tokens + _WORDS
 
     # life
 

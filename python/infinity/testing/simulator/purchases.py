@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from infinity.abc import Turn
 from infinity.engine.attempts import bound
 from infinity.engine.memo import glance
-from infinity.runtime import Runtime
-from infinity.settings import Settings
 from infinity.testing.simulator.model import RUNNING, hanging
 
-__all__ = ["Buyer", "Purchases"]
+if TYPE_CHECKING:
+    from .witness import Witness
 
-
-class Buyer(Protocol):
-    """Whose purchases are counted."""
-
-    runtime: Runtime
-    settings: Settings
-    violations: list[str]
+__all__ = ["Purchases"]
 
 
 class Purchases:
     """What each thread has asked for since the last turn that is on record. Probes come on top; a person who resumes begins anew."""
 
-    def __init__(self, world: Buyer) -> None:
+    def __init__(self, world: Witness) -> None:
         self._world = world
         self._vain: Counter[str] = Counter()
         self._turns: Counter[str] = Counter()

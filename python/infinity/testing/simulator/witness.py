@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from infinity._core import Delta, Message, Thread
+from infinity.abc import Usage
 from infinity.runtime import Runtime
 from infinity.settings import Settings
+from infinity.testing.replies import Reply
 
 from .model import RUNNING
 from .purchases import Purchases
 
 __all__ = ["Witness"]
 
+_WORDS = 50
+"""Tokens of what a completion says before it breaks off."""
 _LOST = 2
 """Attempts that a slice may leave behind unrecorded: a turn and a failure."""
 
 
 class Witness:
-    """Base of a host that is watched. ``violations``: what was seen to break an invariant while it happened."""
+    """Base of a host that is watched; ``Judge`` of its model. ``violations``: what was seen to break an invariant while it happened."""
 
     runtime: Runtime
     settings: Settings
@@ -31,9 +35,22 @@ class Witness:
         self.kept: dict[tuple[str, str], str] = {}
         """Calls of the early events that are kept, by thread and id."""
         self.slices = 0
+        self.tokens = 0
+        """Of all completions that came to their end."""
+        self.attempted = 0
+        """The most that completions have cost which came to no end."""
 
     def violated(self, what: str) -> None:
         self.violations.append(what)
+
+    def asked(self, reply: Reply) -> None:
+        self.purchases.asked(reply)
+
+    def bought(self, usage: Usage) -> None:
+        self.tokens += usage.input + usage.output
+
+    def attempted_for(self, tokens: int) -> None:
+        self.attempted += tokens + _WORDS
 
     def submitted(self, delta: Delta) -> None:
         """What a commit keeps, no matter who hears of its end."""
