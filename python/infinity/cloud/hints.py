@@ -141,26 +141,16 @@ class HintTable:
     # -- ids already applied
 
     async def seen(self, thread: str, message_id: str) -> bool:
-        """Whether a message is known to be applied.
-
-        Args:
-            thread: Whose message it is.
-            message_id: The message's id.
-
-        Returns:
-            ``True``: it was applied, for certain. ``False``: it is not known here; **ask the database**,
-            because an id that is missing is not a new one (R1).
+        """True: the message ``id`` of ``thread`` was applied, for certain. False: it is not known here; **ask
+        the database**, because an id that is missing is not a new one (R1).
         """
         return (
             await self._hint("seen", thread, self._get(_pk(thread), f"seen#{_part(message_id)}")) is not None
         )
 
     async def remember(self, thread: str, ids: Iterable[str]) -> None:
-        """Note ids that a commit has applied. Call it after the commit, never before.
-
-        Args:
-            thread: Whose messages they are.
-            ids: Message ids. Lost, or late: the database is asked once more. Repeated: nothing.
+        """Note ``ids`` of messages of ``thread`` that a commit has applied; call it after the commit, never
+        before. Lost, or late: the database is asked once more. Repeated: nothing.
         """
         pk, expires = _pk(thread), self._expiry(SEEN_SECONDS)
         puts = {(pk, f"seen#{_part(message_id)}"): expires for message_id in ids}
@@ -169,16 +159,10 @@ class HintTable:
     # -- what was said under a key
 
     async def claim_key(self, thread: str, message_id: str, fingerprint: str) -> bool:
-        """Claim an idempotency key for a content.
+        """Claim the idempotency key ``id`` of ``thread`` for a content, of which ``print`` is a digest.
 
-        Args:
-            thread: The thread that the message is for.
-            message_id: The message's id, which is the key that the client gave.
-            fingerprint: A digest of the content.
-
-        Returns:
-            ``False`` only if other content is known to have come under this key. Lost: the key counts as
-            new, and the queue drops what has its id.
+        False only if other content is known to have come under this key. Lost: the key counts as new, and
+        the queue drops what has its id.
         """
         return (
             await self._hint("claim_key", thread, self._claim_key(thread, message_id, fingerprint))
@@ -216,7 +200,7 @@ class HintTable:
 
         Args:
             thread: Whose view it is.
-            view_type: Any text; one that is not a key becomes a digest.
+            view_type: Any text; one that is no key becomes a digest.
             content: The view as JSON bytes.
 
         Raises:
@@ -234,23 +218,14 @@ class HintTable:
     # -- toolsets
 
     async def toolset(self, base_url: str) -> bytes | None:
-        """The last copy of a server's definitions, for when it cannot be reached (DISC-6).
-
-        Args:
-            base_url: Of the server, as configured.
-
-        Returns:
-            What ``put_toolset`` was given; ``None`` if there is none, or it cannot be had.
+        """The last copy of the definitions of the server at ``base_url``, for when it cannot be reached
+        (DISC-6); ``None`` if there is none, or it cannot be had.
         """
         return await self._hint("toolset", base_url, self._toolset(base_url))
 
     async def put_toolset(self, base_url: str, copy: bytes) -> None:
-        """Keep a copy of a server's definitions.
-
-        Args:
-            base_url: Of the server, as configured.
-            copy: ``Toolset.to_json``. Lost: an older copy serves on bad days. Late: a newer one is
-                overwritten, until the next change or process. Repeated: nothing.
+        """Keep ``copy``, the JSON bytes of what the server at ``base_url`` offers. Lost: an older copy serves
+        on bad days. Late: a newer one is overwritten, until the next change or process. Repeated: nothing.
         """
         await self._hint("put_toolset", base_url, self._put_toolset(base_url, copy))
 
@@ -313,11 +288,9 @@ class HintTable:
         return await self._hint("trouble", thread, self._trouble(thread))
 
     async def put_trouble(self, troubles: Mapping[str, Trouble]) -> None:
-        """Put on record why threads fail.
-
-        Args:
-            troubles: By thread. Lost: the API says that messages are queued, and not why; receives count as
-                the thread's own failures. Late: it shows for up to an hour after the thread has recovered.
+        """Record why threads fail: ``troubles`` by thread. Lost: the API says that messages are queued, and
+        not why; receives count as the thread's own failures. Late: it shows for up to an hour after the
+        thread has recovered.
         """
         items = {(_pk(thread), "failing"): self._item(trouble) for thread, trouble in troubles.items()}
         await self._hint("put_trouble", ", ".join(troubles), self._table.write(items, policy=_HINT))
@@ -355,11 +328,8 @@ class HintTable:
         return await self._hint("order", thread, self._order(thread))
 
     async def put_order(self, orders: Mapping[str, Order]) -> None:
-        """Put on record in which order a thread's messages stand.
-
-        Args:
-            orders: By thread. Lost: dead letters may come behind what was said later. Late, or repeated
-                after it was forgotten: the database says that all of it is processed.
+        """Put on record how messages stand: ``orders`` by thread. Lost: dead letters may come behind what was
+        said later. Late, or repeated after it was forgotten: the database says that all of it is processed.
         """
         items = {
             (_pk(thread), "order"): {
@@ -386,15 +356,13 @@ class HintTable:
     # -- how much was said
 
     async def count_said(self, thread: str, message_id: str, most: int) -> Said | None:
-        """Count one more message that a person sends.
+        """Count one more message that a person sends; ``None`` if the bound is reached, and nothing was
+        counted.
 
         Args:
             thread: The thread that it is for.
-            message_id: The message's id, which becomes ``last``.
+            id: The message's id, which becomes ``last``.
             most: The bound while the item has none of its own.
-
-        Returns:
-            What is counted now; ``None`` if the bound is reached and nothing was counted.
 
         Raises:
             AwsError: what DynamoDB says; ``queue_limit.py`` decides what that means.
@@ -426,24 +394,14 @@ class HintTable:
         return None if found is None else _said(found)
 
     async def mark_said(self, thread: str, marks: tuple[tuple[int, str], ...]) -> None:
-        """Keep the ids of some counted messages, by which the database can tell how far the thread has come.
-
-        Args:
-            thread: Whose count it is.
-            marks: Numbers with the ids of their messages, the latest last. Of two writers at once one is
-                lost, and the next mark is as good.
+        """Keep ``marks``: numbers of messages of ``thread`` with their ids, the latest last. Of two writers at
+        once one is lost; the next mark is as good.
         """
         values = {"marks": text(msgspec.json.encode(marks).decode())}
         await self._table.update(_pk(thread), "said", "SET #marks = :marks", "", values, _HINT)
 
     async def bound_said(self, thread: str, bound: int) -> None:
-        """Move the bound of a thread, to the last processed message's number and the limit. Raises what
-        DynamoDB says.
-
-        Args:
-            thread: Whose count it is.
-            bound: The number that the count may reach.
-        """
+        """Move the ``bound`` that the count of ``thread`` may reach. Raises what DynamoDB says."""
         values = {"bound": number(bound)}
         await self._table.update(_pk(thread), "said", "SET #bound = :bound", "", values, _HINT)
 
@@ -456,12 +414,8 @@ class HintTable:
         return await self._hint("schedule", thread, self._schedule(thread))
 
     async def put_schedule(self, thread: str, due_at: int) -> None:
-        """Note that a schedule exists. Call it after the schedule was made.
-
-        Args:
-            thread: Whose schedule it is.
-            due_at: Milliseconds since the epoch. Lost: another one is made. Late: the sweep finds the timer
-                that has none.
+        """Note that a schedule of ``thread`` exists for ``due_at``, in milliseconds since the epoch; call it
+        after it was made. Lost: another one is made. Late: the sweep finds the timer that has none.
         """
         item = {"at": number(due_at), "expires": number(due_at // 1000 + _DAY)}
         await self._hint("put_schedule", thread, self._table.put(_pk(thread), "schedule", item, _HINT))
@@ -473,13 +427,8 @@ class HintTable:
     # -- a thread that is deleted
 
     async def forget_thread(self, thread: str) -> int:
-        """Delete all items of a deleted thread. Repeated, it finds nothing.
-
-        Returns:
-            How many items were deleted.
-
-        Raises:
-            AwsError: if that fails. This is not a hint: the items hold what was said.
+        """Delete all items of ``thread``, which is deleted; gives their number. Raises ``AwsError`` if that
+        fails: this is no hint, because the items hold what was said. Repeated: nothing.
         """
         pk = _pk(thread)
         keys = [(pk, sk) for sk in await self._table.keys(pk)]
