@@ -182,7 +182,15 @@ def read_entry(record: bytes) -> Entry:
 
 
 def read_call(record: bytes) -> Call:
-    """Raises ``DamagedStore`` or ``NewerStore``."""
+    """One call as the store keeps it.
+
+    Args:
+        record: the bytes of the record.
+
+    Raises:
+        DamagedStore: the bytes are no call.
+        NewerStore: a newer version wrote it.
+    """
     try:
         return Call.decode(record)
     except CoreError as error:
@@ -192,7 +200,15 @@ def read_call(record: bytes) -> Call:
 def entry_members(record: bytes) -> bytes:
     """The members of an entry's JSON, for clients: its content is passed on as it is stored.
 
-    Raises ``DamagedStore`` or ``NewerStore``.
+    Args:
+        record: the bytes of the record.
+
+    Returns:
+        UTF-8 JSON without the outer braces, so that the caller can add members of its own.
+
+    Raises:
+        DamagedStore: the bytes are no entry.
+        NewerStore: a newer version wrote it.
     """
     try:
         return entry_json(record).strip()[1:-1]
@@ -229,7 +245,11 @@ async def pages(
 
 
 async def queued(store: Store) -> AsyncIterator[list[Message]]:
-    """All messages that rest in the durable inbox, in order, a page at a time (``Store.inbox``)."""
+    """All messages that rest in the durable inbox, in order, a page at a time.
+
+    Args:
+        store: read between pages only; what is accepted meanwhile may or may not be among them.
+    """
     after = 0
     while messages := await store.inbox(after):
         yield messages

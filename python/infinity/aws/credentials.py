@@ -68,7 +68,7 @@ class FoundCredentials:
             # others.
             self._finding = shared(in_thread(_chained), "find AWS credentials")
             self._finding.add_done_callback(self._found)
-        # Whoever stops waiting must not end it for the others.
+        # One caller that stops waiting must not end it for the others.
         return await asyncio.shield(self._finding)
 
     def load(self) -> Keys:

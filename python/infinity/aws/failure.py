@@ -56,12 +56,17 @@ _HINTS = {
 
 
 class AwsError(StoreError):
-    """``service_code``: the service's own name of the error, such as ``QueueDoesNotExist``; empty if it
-    gave no answer. ``status``: of HTTP, 0 without an answer.
+    """AWS refused, or gave no answer.
 
-    ``retryable``: the service was busy or could not be reached. It was tried several times already;
-    later it may work. ``item``: what DynamoDB had in place of what was to be written, where the request
-    asked for it (``ReturnValuesOnConditionCheckFailure``).
+    Args:
+        text: what happened and what to do, without secrets.
+        service_code: the service's own name of the error, such as ``QueueDoesNotExist``; empty if it
+            gave no answer.
+        status: of HTTP; 0 without an answer.
+        retryable: the service was busy or could not be reached. It was tried several times already;
+            later it may work.
+        item: what DynamoDB had in place of what was to be written, where the request asked for it
+            (``ReturnValuesOnConditionCheckFailure``).
     """
 
     def __init__(

@@ -312,12 +312,29 @@ class Script:
     # what to answer
 
     def say(self, text: Words) -> Script:
+        """Say a text, in the reply of the last rule.
+
+        Args:
+            text: or a function that makes it of the prompt.
+        """
         return self._reply(self._rule.reply.say(text))
 
     def think(self, text: str, signature: str | None = None) -> Script:
+        """Reason, in the reply of the last rule.
+
+        Args:
+            text: of the reasoning.
+            signature: ``None``: made up; empty: none.
+        """
         return self._reply(self._rule.reply.think(text, signature))
 
     def call(self, tool: str, /, **arguments: Any) -> Script:
+        """Call a tool, in the reply of the last rule.
+
+        Args:
+            tool: its name.
+            **arguments: of the call.
+        """
         return self._reply(self._rule.reply.call(tool, **arguments))
 
     def fail(
@@ -328,6 +345,14 @@ class Script:
         message: str = "scripted",
         retry_after: float | None = None,
     ) -> Script:
+        """Fail as a provider does, in the reply of the last rule.
+
+        Args:
+            status: the HTTP status.
+            type: the API's name of the error; that of the status if not given.
+            message: what the error says.
+            retry_after: seconds that the answer asks to wait.
+        """
         return self._reply(self._rule.reply.fail(status, type=type, message=message, retry_after=retry_after))
 
     def reply(self, reply: Reply) -> Script:

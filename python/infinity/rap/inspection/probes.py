@@ -29,6 +29,13 @@ def unknown() -> str:
 async def acknowledges(visit: Visit, toolset: Toolset) -> bool:
     """First acknowledged, then answered: the callback is not taken before the acknowledgement is here
     (SRV-1).
+
+    Args:
+        visit: the server; findings go to its report.
+        toolset: where calls are sent.
+
+    Returns:
+        Whether the other probes make sense: a server that acknowledges nothing is not asked any more.
     """
     check, probe = "unknown operation", visit.probe()
     probe.line.hold = asyncio.Event()

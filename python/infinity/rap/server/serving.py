@@ -82,7 +82,7 @@ class ToolsetServer:
             StoreError: the state cannot be opened; ``StoreLocked`` if another server has it.
             ConfigError: the toolset has no tools.
         """
-        # The state first: whoever is refused it must not answer requests.
+        # The state first: a server that is refused it must not answer requests.
         await self._application.start()
         try:
             await self._listen()

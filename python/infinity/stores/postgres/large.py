@@ -90,7 +90,9 @@ class LargeValues:
         self._written = 0
 
     async def execute(self, sql: str, *arguments: Any) -> str:
-        """As the connection's: the command tag."""
+        """As the connection's: the command tag. Values of ``arguments`` that are too large are kept
+        elsewhere first.
+        """
         return str(await self._connection.execute(sql, *await self._stowed(arguments)))
 
     async def fetch(self, sql: str, *arguments: Any) -> list[Any]:
