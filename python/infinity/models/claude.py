@@ -27,7 +27,12 @@ class Thinking(Enum):
 
 
 def _model(
-    model_id: str, *, window: int, output: int, price: tuple[float, float, float, float], thinking: int = 0
+    model_id: str,
+    *,
+    window: int,
+    output: int,
+    price: tuple[float, float, float, float] | None,
+    thinking: int = 0,
 ) -> ModelInfo:
     return ModelInfo(
         f"{PROVIDER}/{model_id}",
@@ -127,12 +132,12 @@ def _known(model_id: str) -> ModelInfo:
     _, version = _version(model_id)
     # Older models, and ids of which nothing is known.
     if version < (4, 6):
-        return _model(model_id, window=200_000, output=8_192, price=(0, 0, 0, 0))
+        return _model(model_id, window=200_000, output=8_192, price=None)
     return _model(
         model_id,
         window=_MILLION,
         output=64_000,
-        price=(0, 0, 0, 0),
+        price=None,
         thinking=_ON if version >= (5, 0) else 0,
     )
 

@@ -119,7 +119,13 @@ def test_a_dated_snapshot_is_known_as_its_model() -> None:
         "claude-haiku-4-5-20251001",
         "anthropic/claude-haiku-4-5-20251001",
     )
-    assert snapshot.price == claude.info("claude-haiku-4-5").price != (0, 0, 0, 0)
+    assert snapshot.price == claude.info("claude-haiku-4-5").price is not None
+
+
+@pytest.mark.parametrize("id", ["claude-opus-6", "claude-3-haiku-20240307", "something-else"])
+def test_a_model_that_the_table_does_not_know_has_no_price_which_is_not_free(id: str) -> None:
+    """A limit in money refuses a model without a price; one that costs nothing would never reach it (L18)."""
+    assert claude.info(id).price is None
 
 
 def test_an_unknown_model_gets_what_its_generation_has() -> None:
