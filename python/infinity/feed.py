@@ -130,6 +130,7 @@ class Watcher:
         else: it is level.
         """
         found = list(self._views.values())
+        views = len(found)
         self._views.clear()
         while self._queue:
             position = self._queue[0].position
@@ -143,6 +144,9 @@ class Watcher:
             elif position > self.cursor:
                 self.cursor = position
                 found.append(event)
+            else:
+                # Read from the store before it was announced: what was live before it is over.
+                del found[views:]
         if self._gap:
             self._gap, self.reading = False, True
         return found

@@ -14,7 +14,7 @@ from tests.patience import PATIENCE as SOON
 from infinity._core import Delta
 from infinity.abc import FeedRow, PromptRow, Store
 from infinity.errors import StoreError
-from infinity.feed import Feed, FeedEvent
+from infinity.feed import Feed, FeedEvent, Watcher
 
 
 class Change(NamedTuple):
@@ -237,3 +237,13 @@ async def test_without_watchers_nothing_is_kept(rows: Rows) -> None:
         feed.live("t", "text", {"text": "unheard"})
         feed.committed(rows.add("t"))
     assert feed.watching() == 0 and rows.reads == 0
+
+
+def test_live_events_are_dropped_when_the_rows_behind_them_were_read_before_they_were_announced() -> None:
+    watcher = Watcher("t", None, 100)
+    rows = [FeedEvent(position, "entry", b"{}") for position in (0, 1)]
+    watcher.read(rows)
+    before, after = FeedEvent(None, "text", b"{}"), FeedEvent(None, "queued", b"{}")
+    for event in (before, *rows, after):
+        watcher.offer(event, None)
+    assert watcher.take() == [after], "what happened before a row that was handed over is over"
