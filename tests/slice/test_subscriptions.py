@@ -9,6 +9,8 @@ import pytest
 from tests.slice.scenes import World
 
 from infinity import Agent
+from infinity._core import Delta
+from infinity.errors import Conflict
 from infinity.settings import Limits
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
@@ -67,6 +69,32 @@ async def test_an_event_gets_a_child_that_knows_the_history_and_the_parent_sees_
     assert "watch it" in str(by_child["messages"]) and "push to main" in texts(by_child["messages"][-1])
     assert child in texts(by_child["messages"][-1])
     assert "push to main" not in str(tooled.model.requests[-1]["messages"])
+
+
+@pytest.mark.trap("R6")
+async def test_the_child_of_an_event_is_the_same_one_when_its_slice_is_repeated_later(
+    tooled: World, server: ToolServer, monkeypatch: Any
+) -> None:
+    thread, call_id = await subscribed(tooled, server)
+    genuine = tooled.store.commit
+    made: list[list[str]] = []
+
+    async def conflicting(delta: Delta) -> Any:
+        if delta.children:
+            made.append([child.thread for child in delta.children])
+            if len(made) == 1:
+                raise Conflict("another commit came first")
+        return await genuine(delta)
+
+    monkeypatch.setattr(tooled.store, "commit", conflicting)
+    tooled.model.when("created for the event", call(("close_thread", {"report": "main was pushed"})))
+    tooled.model.when("main was pushed", say("good to know"))
+    await server.event(call_id, text="push to main")
+    await tooled.until(lambda: tooled.runtime.failing(thread) is not None)
+    await tooled.until(lambda: tooled.clock.sleeping() > 0)
+    tooled.clock.advance(2)
+    await tooled.said(thread, "good to know")
+    assert made[0] == made[1] == await _children(tooled, thread)
 
 
 @pytest.mark.trap("R3")
