@@ -123,7 +123,7 @@ async def test_a_tool_tells_the_time(world: World) -> None:
         block["content"][0]["text"] for block in world.model.requests[-1]["messages"][-1]["content"]
     ]
     assert right.startswith("It is 20") and "IST" in right
-    assert wrong.startswith("Error: ") and "no IANA time zone" in wrong
+    assert wrong.startswith("Error: ") and "is not an IANA time zone" in wrong
 
 
 async def test_every_row_of_the_event_stream_says_when(tooled: World, server: ToolServer) -> None:

@@ -289,7 +289,7 @@ def test_the_file_for_the_shell_keeps_every_value(tmp_path: Path) -> None:
         (["--store", "mysql://x"], "postgresql://"),
         (["--toolset", "office"], "office.handler"),
         (["--toolset", "office=nowhere:office.handler"], "no directory nowhere"),
-        (["--layer", "infinity.toml"], "no layer of Infinity"),
+        (["--layer", "infinity.toml"], "not a layer of Infinity"),
         (["--code", "broken"], "nonsense"),
     ],
 )
