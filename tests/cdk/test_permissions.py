@@ -53,13 +53,10 @@ def test_each_function_has_a_role_of_its_own_with_what_it_needs(template: Templa
 
 def operations() -> set[str]:
     """Every operation of AWS that the host's sources name, as the action that allows it."""
-    folder = ROOT / "python" / "infinity" / "cloud"
-    # ``starting.py`` is of the command line, with the credentials of a person.
-    files = [
-        file
-        for file in folder.rglob("*.py")
-        if not {"emulator", "cdk"} & set(file.parts) and file.name != "starting.py"
-    ]
+    # ``starting.py`` is of the command line, with the credentials of a person; ``tool_function.py`` of functions that are tools.
+    others = {"starting.py", "tool_function.py"}
+    folders = [ROOT / "python" / "infinity" / name for name in ("aws", "cloud")]
+    files = [file for folder in folders for file in folder.rglob("*.py") if file.name not in others]
     source = "\n".join(file.read_text() for file in files)
     found = re.findall(r'json\(\s*"([a-z0-9]+)",\s*"([A-Za-z]+)"', source)
     found += [("dynamodb", name) for name in re.findall(r'self\._(?:ask|conditionally)\("(\w+)"', source)]

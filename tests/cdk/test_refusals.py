@@ -25,12 +25,12 @@ from infinity.errors import ConfigError
         ({"database_role": "a; DROP TABLE"}, "must be a name"),
         ({"agent": "module"}, "must be module:name"),
         ({"log_level": "loud"}, "must be debug, info, warning or error"),
-        ({"secrets": {"a-b": None}}, "no name of a variable"),
+        ({"secrets": {"a-b": None}}, "not a name of a variable"),
         (
             {"secrets": {"INFINITY_STORE": None}},
             r"INFINITY_STORE does not belong in secrets: Options\(store=",
         ),
-        ({"environment": {"INFINITY_STORE": "postgresql://a"}}, r"into environment: Options\(store="),
+        ({"environment": {"INFINITY_STORE": "postgresql://a"}}, r"in environment: Options\(store="),
         ({"environment": {"INFINITY_TABLE": "t"}}, r"Stores\.existing\(table=…\)"),
         ({"environment": {"INFINITY_TOOLSETS_WEB": "{}"}}, "call add_toolset"),
         ({"secrets": {"INFINITY_LIMITS_DEPTH": None}}, "does not belong in secrets"),
@@ -55,7 +55,7 @@ def test_settings_of_the_configuration_may_be_in_the_environment() -> None:
     ("found", "said"),
     [
         ({"inbox": "Old.fifo"}, "give dead_letters too"),
-        ({"cluster": "postgresql://x"}, "no identifier of a cluster"),
+        ({"cluster": "postgresql://x"}, "not an identifier of a cluster"),
         ({"inbox": "Old", "dead_letters": "Dead.fifo"}, "'Old' is not a FIFO queue"),
         ({"delay": "Old.fifo"}, "is a FIFO queue"),
         ({"delay": "a b"}, "neither the name nor the URL nor the ARN"),

@@ -98,7 +98,7 @@ class Existing:
             raise ConfigError(f"{given!r} is neither the name nor the URL nor the ARN of a queue")
         if name.endswith(".fifo") != fifo:
             raise ConfigError(
-                f"{given!r} is {'no FIFO queue' if fifo else 'a FIFO queue'}, but this one must be {'one' if fifo else 'none'}"
+                f"{given!r} is {'not a FIFO queue' if fifo else 'a FIFO queue'}, but this one must {'' if fifo else 'not '}be one"
             )
         arn = given if given.startswith("arn:") else Stack.of(scope).format_arn(service="sqs", resource=name)
         return sqs.Queue.from_queue_attributes(scope, id, queue_arn=arn, fifo=fifo or None)
