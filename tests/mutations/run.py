@@ -46,15 +46,18 @@ def _noticed_by_tests(patch: Path, tests: tuple[str, ...]) -> str | None:
     """A test that fails counts if it fails once more by itself, and passes without the patch: a busy machine notices nothing."""
     files = [str(path.relative_to(ROOT)) for pattern in tests for path in sorted(ROOT.glob(pattern))]
     with changed(patch) as folder:
-        for test in _failures(folder, patch, *files):
-            if _failures(folder, patch, test) and not _failures(ROOT / "python", patch, test):
-                return test[:140]
+        for _ in range(3):
+            failed = _first_failure(folder, patch, *files)
+            if failed is None:
+                return None
+            if _first_failure(folder, patch, failed) and not _first_failure(ROOT / "python", patch, failed):
+                return failed[:140]
+            files += ["--deselect", failed]
     return None
 
 
-def _failures(package: Path, patch: Path, *tests: str) -> list[str]:
-    """The tests that fail, up to the first few."""
-    command = [sys.executable, "-m", "pytest", "--maxfail", "3", "-q", "-n", "2", "--dist", "loadgroup"]
+def _first_failure(package: Path, patch: Path, *tests: str) -> str | None:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--dist", "loadgroup"]
     command += ["--timeout", "240", "-p", "no:schemathesis", *tests]
     environment = {**os.environ, "PYTHONPATH": str(package)}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -62,7 +65,7 @@ def _failures(package: Path, patch: Path, *tests: str) -> list[str]:
     lines = [line for line in summary.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     if broken := [line for line in lines if "::" not in line]:
         raise DoesNotApply(f"{patch.name}: the tests cannot be collected: {broken[0][:140]}")
-    return [line.partition(" ")[2].partition(" - ")[0] for line in lines]
+    return lines[0].partition(" ")[2].partition(" - ")[0] if lines else None
 
 
 def _noticed_in_the_core(patch: Path) -> str | None:
