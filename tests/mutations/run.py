@@ -59,7 +59,7 @@ def _noticed_by_tests(patch: Path, tests: tuple[str, ...]) -> str | None:
 def _first_failure(package: Path, patch: Path, *tests: str) -> str | None:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--dist", "loadgroup"]
     command += ["--timeout", "240", "-p", "no:schemathesis", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(package)}
+    environment = {"INFINITY_PATIENCE": "15", **os.environ, "PYTHONPATH": str(package)}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     _, _, summary = done.stdout.rpartition("short test summary info")
     lines = [line for line in summary.splitlines() if line.startswith(("FAILED ", "ERROR "))]
