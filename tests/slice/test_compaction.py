@@ -9,9 +9,10 @@ import pytest
 from tests.slice.scenes import Streaming, World
 from tests.slice.test_subscriptions import subscribed
 
+from infinity._core import Message
 from infinity.abc import Turn, Usage
 from infinity.errors import ContextTooLong, ModelAuthentication
-from infinity.message import Action
+from infinity.message import Action, Kind, Summary, encode
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
 
@@ -73,6 +74,35 @@ async def test_the_thread_answers_while_it_is_compacted(world: World) -> None:
     await world.said(thread, "going on")
     last = str(world.model.requests[-1])
     assert "the summary" in last and "question 1." in last
+
+
+@pytest.mark.trap("B9")
+async def test_only_the_child_that_was_asked_gives_the_summary(world: World) -> None:
+    thread = await world.thread()
+    await talk(world, thread, 6)
+    slow = Streaming("the sum", say("the summary"))
+    world.model.when(ASKED, slow)
+    await world.runtime.control(thread, Action.COMPACT)
+    await slow.started.wait()
+    started = await world.noted(thread, "compaction", state="started")
+    other = Summary(child="thread_other", start=started["start"], end=started["end"], text="of another one")
+    await tell(world, thread, "summary.thread_other", other)
+    await world.until(lambda: _discarded(world, thread, "summary.thread_other"))
+    slow.go_on.set()
+    applied = await world.noted(thread, "compaction", state="applied")
+    assert applied["child"] == started["child"]
+
+
+async def tell(world: World, thread: str, id: str, body: Summary) -> None:
+    """A message that the store has, as one thread sends it to another."""
+    message = Message(thread, id, Kind.SUMMARY, encode(body), accepted_at=world.clock.now())
+    accepted = await world.store.accept(message)
+    assert accepted.message is not None
+    world.mailbox.put([accepted.message])
+
+
+async def _discarded(world: World, thread: str, id: str) -> bool:
+    return id in {found for found, _, _ in await world.store.discards(thread)}
 
 
 @pytest.mark.trap("B9")
