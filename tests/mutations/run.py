@@ -65,6 +65,9 @@ def _first_failure(package: Path, patch: Path, *tests: str) -> str | None:
     lines = [line for line in summary.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     if broken := [line for line in lines if "::" not in line]:
         raise DoesNotApply(f"{patch.name}: the tests cannot be collected: {broken[0][:140]}")
+    if done.returncode and not lines:
+        # Neither a pass nor a failure: pytest itself has ended badly, and that says nothing of the patch.
+        raise DoesNotApply(f"{patch.name}: pytest ended with {done.returncode} and named no test")
     return lines[0].partition(" ")[2].partition(" - ")[0] if lines else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from tests.slice.scenes import World
@@ -31,6 +32,15 @@ class Undecided(ToolServer):
         return web.Response(status=self._status or 200)
 
 
+async def _visited(server: ToolServer) -> None:
+    """Requests that come after everything that was sent before have been answered."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(5):
+            async with session.get(f"{server.base_url}/.well-known/rap-toolset") as response:
+                assert response.status == 200
+                await response.read()
+
+
 @pytest.mark.rap("CAN-1", "INV-5", "INV-7")
 @pytest.mark.parametrize("status", [503, 404, 0], ids=["unavailable", "refused", "connection lost"])
 async def test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeated_nor_told(
@@ -44,6 +54,7 @@ async def test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeat
         await world.runtime.control(thread, Action.INTERRUPT)
         await world.noted(thread, "call_ended", state="cancelled")
         await world.settled(thread)
+        await _visited(server)
         assert server.notices == [], "the notice does not overtake what it takes back"
         server.decided.set()
         await server.until(lambda: bool(server.notices), "the cancel notice")
