@@ -26,6 +26,7 @@ __all__ = [
     "interrupted",
     "may_buy",
     "park",
+    "promises_a_try",
     "quiet",
     "recovered",
     "started_anew",
@@ -41,7 +42,7 @@ ADVICE_LONGEST = 3_600.0
 """Seconds that a provider's advice (retry-after) is followed for; it never makes a wait shorter than our own."""
 RESUME = "resume the thread to try again"
 _NEXT_TRY = "; next try in "
-PROBED = "; the model is probed again by itself"
+_PROBED = "; the model is probed again by itself"
 
 
 def wait_before(attempt: int, error: ModelError) -> float:
@@ -91,7 +92,7 @@ async def may_buy(current: Slice) -> bool:
 def _used_up(current: Slice) -> Problem:
     """The problem that stands; one that promises a next try is told without that, since there is none any more."""
     problem = Problem.read(current.thread.problem) or Problem("attempts", f"the model was asked{_NEXT_TRY}")
-    why, promised, _ = problem.text.partition(PROBED if PROBED in problem.text else _NEXT_TRY)
+    why, promised, _ = problem.text.partition(_PROBED if _PROBED in problem.text else _NEXT_TRY)
     return Problem(problem.code, f"{why}; {_tried(current)}. {RESUME.capitalize()}") if promised else problem
 
 
@@ -196,7 +197,7 @@ async def hold(current: Slice, cause: str, code: str, text: str, *, probe: bool 
         memo.tried = used(current)
         remember(current.thread, memo)
     try_again_at(current, due_at, cause=cause)
-    said = f"{text}{PROBED}, at least once an hour. To try at once, resume the thread"
+    said = f"{text}{_PROBED}, at least once an hour. To try at once, resume the thread"
     if current.thread.problem != f"{code}: {said}":
         current.problem(code, said)
 
@@ -245,9 +246,14 @@ def quiet(current: Slice) -> None:
 
 def interrupted(current: Slice) -> None:
     """A person interrupts a thread: it is not tried again, so a problem that promises another try is over as well."""
-    if glance(current.thread).retry is not None:
+    if promises_a_try(current.thread.problem):
         current.thread.set_problem(None)
     quiet(current)
+
+
+def promises_a_try(problem: str | None) -> bool:
+    """Whether the problem says that the model will be asked again without anybody's doing, which takes a retry timer (R8)."""
+    return problem is not None and (_PROBED in problem or _NEXT_TRY in problem)
 
 
 def unhold(current: Slice, *, person: bool) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from infinity._core import entry_json, header_json
 from infinity.abc import ThreadRow
-from infinity.engine.spending import PROBED
+from infinity.engine.spending import promises_a_try
 from infinity.runtime import Runtime
 from infinity.testing.simulator.faults import FULL, UNREADABLE
 
@@ -203,7 +203,7 @@ class Account:
             # A message that is queued or taken, and a slice that is tried again, are reasons too.
             woken = reasons & {"timer", "call", "queued", "running", "failing"}
             assert woken or compacting, f"{row.id} should speak and nothing wakes it: {explanation}"
-        promised = PROBED in (header["problem"] or "") and row.status not in ("stopped", "closed")
+        promised = promises_a_try(header["problem"]) and row.status not in ("stopped", "closed")
         assert not promised or header["memo"].get("retry"), f"{row.id} is promised a try that no timer brings"
         late = [one for one in explanation.reasons if one.until is not None and one.until <= self._now]
         assert not late, f"{row.id} waits for what is over: {late}"
