@@ -33,7 +33,7 @@ from .records import (
     read_entry,
     read_header,
 )
-from .store import (
+from .rows import (
     INCOMPLETE,
     Accepted,
     Condemned,
@@ -44,11 +44,11 @@ from .store import (
     OutboxRow,
     PromptRow,
     Status,
-    Store,
     ThreadRow,
     TimerRow,
     Tombstone,
 )
+from .store import Store
 from .tools import Builtin, BuiltinContext, BuiltinError, Catalog, Catalogs, Checker, Offer, Wire
 from .transport import Delivery, Transport, Verdict
 

@@ -16,7 +16,8 @@ from infinity._core import Call, CoreError, Message, Thread, entry_json, header_
 from infinity.errors import from_core
 
 if TYPE_CHECKING:
-    from infinity.abc.store import Store, ThreadRow
+    from infinity.abc.rows import ThreadRow
+    from infinity.abc.store import Store
 
 __all__ = [
     "BUDGET",
