@@ -39,6 +39,8 @@ Scenario = Callable[..., Awaitable[None]]
 
 DIFFERENT = {
     "test_only_the_child_that_was_asked_gives_the_summary": "it gives a daemon's own mailbox its messages",
+    "test_requests_beyond_the_pace_wait_their_turn": "the pace is that of one process, and each of these threads may run in another",
+    "test_an_interrupt_ends_the_wait_for_the_pace": "the pace is that of one process, and each of these threads may run in another",
     "test_what_a_thread_owes_goes_on_record_with_a_slice_that_buys_nothing": "what is owed is in the memory of the process that ran the slice",
     "test_an_answer_that_comes_together_with_the_limit_is_one_answer": "a week passes while a slice runs, which a function's time limit ends",
     "test_a_thread_that_is_held_back_says_so_and_until_when": "which process holds a thread back is known to that process alone",
