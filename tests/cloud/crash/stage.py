@@ -230,9 +230,11 @@ class Stage:
         functions = self.aws.lambdas.functions()
         return any(function.running for function in functions if function.name != "api")
 
-    def queued(self) -> int:
-        queues = (self.inbox, self.delay, self.dead)
-        return sum(len(self.aws.sqs.queue(url).messages()) for url in queues)
+    def queued(self, thread: str | None = None) -> int:
+        """Messages in all queues; ``thread``: in the inbox, for this one."""
+        queues = (self.inbox, self.delay, self.dead) if thread is None else (self.inbox,)
+        messages = [message for url in queues for message in self.aws.sqs.queue(url).messages()]
+        return sum(thread in (None, message.group_id) for message in messages)
 
     def next_visible(self) -> int | None:
         """When a message becomes visible next, in ms since the epoch."""

@@ -149,8 +149,9 @@ class CloudWorkload(Workload):
         self.interrupts += 1
 
     async def _rested(self, thread: str) -> None:
+        """Nothing accepted is left in the queue, where no answer about the thread can see it, and nothing is open."""
         async with asyncio.timeout(clients.PATIENCE):
-            while (await self._state(thread))["state"] != "idle":
+            while self.host.stage.queued(thread) or (await self._state(thread))["state"] != "idle":
                 await asyncio.sleep(SELDOM)
 
     async def _state(self, thread: str) -> dict[str, Any]:
