@@ -67,7 +67,8 @@ async def test_a_wrong_token_is_refused_whatever_the_body(
     token = invocation.callback_url.rpartition("/")[2]
     path = "/callback/" + wrong.format(token=token, cut=token[:-1])
     answer = await tooled.ask("POST", path, data=b"\xff", headers={"Content-Type": "text/plain"})
-    assert answer.status in (403, 404)
+    # A client that resolves ".." posts to the console's page.
+    assert answer.status in (403, 404, 405)
     if answer.status == 403:
         assert answer.body["error"]["rule"] == "CB-5"
 

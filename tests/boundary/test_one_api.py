@@ -74,7 +74,9 @@ def test_there_is_one_map_of_errors() -> None:
 
 def test_the_daemon_brings_exactly_the_operations_that_only_it_can_perform() -> None:
     assert {route.id for route in ROUTES if isinstance(route.handler, str)} == set(OWN)
-    assert all(route.parts is Part.DAEMON for route in ROUTES if isinstance(route.handler, str))
+    assert all(
+        route.parts in (Part.DAEMON, Part.CONSOLE) for route in ROUTES if isinstance(route.handler, str)
+    )
 
 
 @pytest.mark.parametrize("part", [Part.DAEMON, Part.API, Part.RECEIVER])

@@ -325,7 +325,7 @@ def http_page() -> str:
         f"The requests that the daemon and the functions on AWS answer. `GET /openapi.json` has the same for programs. {_MADE}\n",
         'A refusal is `{"error": {"code": …, "message": …}}`. After a 4xx, do not repeat the request as it is; after a 5xx, try again later.\n',
     ]
-    for route in ROUTES:
+    for route in filter(lambda each: each.described, ROUTES):
         hosts = ", ".join(name for part, name in names.items() if part in route.parts)
         operation = document["paths"][route.path][route.method.lower()]
         parts += [f"## {route.method} {route.path}\n", f"{route.summary}. Served by: {hosts}.\n"]

@@ -20,12 +20,14 @@ __all__ = ["Backend", "Part", "Runs"]
 
 
 class Part(Flag):
-    """Who serves a route: a daemon, the cloud's function for clients, its function for callbacks, and a runtime embedded in another program."""
+    """Who serves a route: a daemon, the cloud's function for clients, its function for callbacks, a runtime embedded in another program, and a daemon that has its
+    console enabled."""
 
     DAEMON = auto()
     API = auto()
     RECEIVER = auto()
     EMBEDDED = auto()
+    CONSOLE = auto()
 
 
 class Runs(Protocol):

@@ -46,6 +46,7 @@ _REFERENCE = "#/components/schemas/{name}"
 
 def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """An OpenAPI 3.1 document. Every body is described by a named schema."""
+    routes = [route for route in routes if route.described]
     shapes: list[type] = [Error]
     for route in routes:
         shapes += [shape for shape in (route.body, route.returns) if shape is not None]

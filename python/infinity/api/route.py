@@ -41,6 +41,8 @@ class Route:
     """Other statuses of success, and what they mean."""
     refusals: tuple[Refusal, ...] = ()
     """What statuses of 400 and above mean here, where that is not plain."""
+    described: bool = True
+    """A page is no operation, and ``/openapi.json`` leaves it out."""
 
     @property
     def id(self) -> str:

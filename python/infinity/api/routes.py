@@ -85,8 +85,12 @@ def _description(part: Part, version: str) -> Response:
 
 
 def routes_of(part: Part) -> tuple[Route, ...]:
-    """In the order of the table."""
-    return tuple(route for route in ROUTES if part in route.parts)
+    """In the order of the table. ``part``: one, or what several of them serve together."""
+    return tuple(route for route in ROUTES if part & route.parts)
+
+
+def _page(path: str) -> Route:
+    return Route("GET", path, "get_page", "A page of the console", None, Part.CONSOLE, described=False)
 
 
 def _control(action: str, handler: Handler, summary: str, body: type[Struct] = Nothing) -> Route:
@@ -155,5 +159,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/healthz", get_health, "Check that the host works", Health, ALL),
     Route("GET", "/metrics", "get_metrics", "Counters and gauges for Prometheus", None, Part.DAEMON, produces="text/plain"),
     Route("GET", "/openapi.json", get_openapi, "This document", None),
+    # The console
+    *map(_page, ("/", "/t/{id}", "/inbox", "/costs", "/tools", "/waits", "/compare/{a}/{b}")),
+    Route("GET", "/assets/{digest}/{name:.+}", "get_asset", "A file of the console", None, Part.CONSOLE, described=False),
 )
 # fmt: on

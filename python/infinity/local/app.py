@@ -11,6 +11,7 @@ from infinity.api.routes import routes_of
 
 from .backend import BACKEND, DaemonBackend
 from .connections import serving
+from .console.pages import add_headers, get_asset, get_page
 from .event_stream import stream_events
 from .guard import guard
 from .http import received, response
@@ -33,6 +34,8 @@ OWN: Mapping[str, OwnHandler] = {
     for handler in (
         stream_events,
         get_metrics,
+        get_page,
+        get_asset,
         moving.migrate_thread,
         moving.export_thread,
         moving.undo_export,
@@ -49,6 +52,7 @@ def make_app(backend: DaemonBackend) -> web.Application:
     limit = backend.runtime.settings.limits.message_bytes
     app = web.Application(middlewares=[serving, guard], client_max_size=limit)
     app[BACKEND] = backend
+    app.on_response_prepare.append(add_headers)
     app.on_cleanup.append(_forget)
     for route in routes_of(backend.part):
         handler = OWN[route.handler] if isinstance(route.handler, str) else _served(route.handler)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from infinity._core import HeldLoop, StopGuard, __version__
 from infinity.abc import Observer
+from infinity.api.backend import Part
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
 from infinity.errors import InfinityError
@@ -265,6 +266,7 @@ class Daemon:
             address=address,
             home=self.home.path,
             servers=toolsets.describe,
+            part=Part.DAEMON | Part.CONSOLE,
             version=__version__,
             metrics=self.metrics,
             moves=moves,

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from infinity.api.backend import Part
 from infinity.api.errors import Refused
 from infinity.api.requests import check_token
+from infinity.api.routes import routes_of
 
 from .backend import BACKEND, Address, DaemonBackend
 from .http import error_response, response
@@ -27,7 +29,9 @@ CALLBACKS = "/callback/{token}"
 
 METRICS = "/metrics"
 _OPEN = frozenset({CALLBACKS, "/healthz", "/openapi.json", None})
-"""Everything else needs the token, routes of later versions included; ``METRICS`` where it can be reached from elsewhere."""
+"""Everything else but ``_SHELL`` needs the token, routes of later versions included; ``METRICS`` where it can be reached from elsewhere."""
+_SHELL = frozenset(route.path.replace(":.+", "") for route in routes_of(Part.CONSOLE) if not route.described)
+"""The console's pages and files: they hold no data."""
 
 _WHERE = "from the file 'token' in the daemon's home"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -42,8 +46,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         route = _route(request)
         if route != CALLBACKS:
-            _check_origin(request, backend.address)
-        if route not in _OPEN and not (route == METRICS and _on_loopback(request, backend.address)):
+            _check_host(request, backend.address)
+            if route not in _SHELL or not _navigates(request):
+                _check_origin(request, backend.address)
+        if route not in _OPEN | _SHELL and not (route == METRICS and _on_loopback(request, backend.address)):
             check_token(request.headers, backend.token, _WHERE)
         answered = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
@@ -63,8 +69,8 @@ async def _moved(request: web.Request, backend: DaemonBackend) -> web.Response |
     return response(backend.moved(absent.text, for_good=absent.for_good)) if absent is not None else None
 
 
-def _check_origin(request: web.Request, address: Address) -> None:
-    """A web page in a browser on this machine must not reach the daemon, by its own name or by one that it points here."""
+def _check_host(request: web.Request, address: Address) -> None:
+    """A web page must not reach the daemon by a name that it points here."""
     host = _name(request.headers.get("Host", ""))
     if host is None or not _is_ours(host, address):
         raise Refused(
@@ -72,11 +78,25 @@ def _check_origin(request: web.Request, address: Address) -> None:
             "host",
             "this daemon does not answer to that Host; use its own address, or add the name to [daemon] hosts",
         )
+
+
+def _check_origin(request: web.Request, address: Address) -> None:
+    """A web page in a browser on this machine must not reach the daemon by its own name."""
     origin = request.headers.get("Origin")
     if origin is not None and not _same_site(origin, address):
         raise Refused(403, "origin", "requests from web pages of other origins are refused")
     if origin is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise Refused(403, "origin", "requests from web pages of other origins are refused")
+
+
+def _navigates(request: web.Request) -> bool:
+    """Whether a browser opens a page in a window of its own, from wherever somebody followed a link."""
+    headers = request.headers
+    return (
+        headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+        and "Origin" not in headers
+    )
 
 
 def _on_loopback(request: web.Request, address: Address) -> bool:

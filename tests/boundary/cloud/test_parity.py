@@ -136,7 +136,7 @@ async def test_controls(both: Both) -> None:
 async def test_paths_and_methods(both: Both) -> None:
     await both.thread("t")
     asked = [
-        ("GET", "/"),
+        ("GET", "/nothing"),
         ("GET", "/v1"),
         ("GET", "/v1/"),
         ("GET", "/v1/nothing"),
