@@ -29,6 +29,7 @@ __all__ = [
     "exported_root",
     "header_json",
     "live_ranges",
+    "needs_a_person",
     "repair_journal",
     "repaired",
     "weight",
@@ -456,6 +457,9 @@ class Delta:
     def troubled(self) -> bool:
         """It is not closed, and rests with a problem."""
     @property
+    def needs_a_person(self) -> bool:
+        """It rests with a problem that only a person ends."""
+    @property
     def title(self) -> str: ...
     @property
     def created_at(self) -> int: ...
@@ -518,6 +522,9 @@ class Delta:
 
 def live_ranges(header: bytes) -> list[tuple[str, int, int]]:
     """``(thread, start, end)`` of every range of entries that loading this thread must read, ascending; a summary's own entry included."""
+
+def needs_a_person(header: bytes) -> bool:
+    """Whether a header says that its thread rests with a problem that only a person ends. ``damaged``, ``too_new``."""
 
 def entry_json(record: bytes) -> bytes:
     """``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients; a summary also has
@@ -643,6 +650,11 @@ class Journal:
         """Value: ``(record, state)`` or ``None``."""
     def prompts(self, thread: str | None = None, root: str | None = None) -> int:
         """Value: list of ``(id, thread, kind, body)`` that are pending: of one thread, of a whole tree, or all."""
+    def attention(
+        self, root: str | None = None, after: tuple[int, str, str] | None = None, limit: int = 100
+    ) -> int:
+        """Value: list of ``(thread, root, reason, since)``: threads that need a person, those that have for longest first; ``after``: since, thread and
+        reason of the last row seen."""
     def timers(self, thread: str | None = None) -> int:
         """Value: list of ``(id, thread, due_at, kind, body)``."""
     def views(self, thread: str) -> int:

@@ -17,6 +17,8 @@ pub struct Delta {
     pub status: String,
     /// It is not closed, and its header has a problem.
     pub troubled: bool,
+    /// It rests with a problem that only a person ends.
+    pub needs_a_person: bool,
     pub title: String,
     pub created_at: i64,
     pub updated_at: i64,

@@ -89,6 +89,10 @@ async def test_what_a_database_of_version_1_held_is_there_and_goes_on(old: str) 
         ]
         assert [item.id for item in await store.inbox()] == ["start.root.child", "queued", "event"]
         assert [row.key for row in await store.outbox()] == ["choice.m9", "invoke.open"]
+        assert [(row.thread, row.reason) for row in await store.attention()] == [
+            ("root", "prompt"),
+            ("root.child", "prompt"),
+        ]
         # What version 1 did not say is to be looked at until the thread's next commit.
         assert [row.id for row in await store.threads(troubled=True)] == ["root.child", "root"]
         assert await store.living("root") == 1

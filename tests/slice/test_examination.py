@@ -41,6 +41,7 @@ async def test_an_old_thread_with_a_problem_is_found_among_many(world: World) ->
         await world.runtime.create()
     found = await _examined(world)
     assert [problem["thread"] for problem in found["problems"]] == [bad]
+    assert [(needed["thread"], needed["reason"]) for needed in found["attention"]] == [(bad, "problem")]
     assert found["looked_at"]["threads"] == PAGE + 2
 
 

@@ -36,6 +36,7 @@ from .records import (
 from .rows import (
     INCOMPLETE,
     Accepted,
+    AttentionRow,
     Condemned,
     Expect,
     FeedRow,
@@ -59,6 +60,7 @@ __all__ = [
     "SPAWN",
     "Accepted",
     "Alarm",
+    "AttentionRow",
     "Builtin",
     "BuiltinContext",
     "BuiltinError",

@@ -112,6 +112,24 @@ class FeedRow(NamedTuple):
     record: bytes | None = None
 
 
+class AttentionRow(NamedTuple):
+    """A thread that needs a person, and since when (ms since the epoch).
+
+    ``reason``: ``prompt`` while it asks something, ``problem`` while it rests with a problem that does not
+    end by itself. One that is tried again without anybody's doing needs nobody.
+    """
+
+    thread: str
+    root: str
+    reason: str
+    since: int
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """Where ``Store.attention`` goes on behind this row."""
+        return self.since, self.thread, self.reason
+
+
 class PromptRow(NamedTuple):
     """A question or sign-in that is open. ``body``: the JSON of the message that asked."""
 

@@ -19,6 +19,7 @@ from infinity._core import Call, Delta, Message, Snapshot
 
 from .rows import (
     Accepted,
+    AttentionRow,
     Condemned,
     Expect,
     FeedRow,
@@ -311,6 +312,22 @@ class Store(Protocol):
         Args:
             thread: questions of this thread only.
             root: questions of the whole tree of this root.
+        """
+        ...
+
+    async def attention(
+        self, *, root: str | None = None, after: tuple[int, str, str] | None = None, limit: int = 100
+    ) -> list[AttentionRow]:
+        """Threads that need a person, those that have for longest first, by an index of their own.
+
+        A row is there exactly while its thread asks something, or rests with a problem that only a person
+        ends: the commit that begins it writes it, the one that ends it removes it. A move, a file and a
+        repair keep it true.
+
+        Args:
+            root: threads of this tree only.
+            after: the ``place`` of the last row of the page before; ``None``: from the first.
+            limit: the most rows.
         """
         ...
 

@@ -22,7 +22,7 @@ from infinity.stores.sqlite.store import JournalStore
 
 from .backend import Backend, Runs
 from .requests import Request
-from .responses import Examination, Finding, ModelState, OpenCall, Response, respond
+from .responses import Examination, Finding, ModelState, Needed, OpenCall, Response, respond
 
 __all__ = ["examine", "get_examination", "get_models"]
 
@@ -30,6 +30,8 @@ PAGE = 500
 """Threads that are read at once."""
 OLDEST = 20
 """Waiting calls that are named."""
+NEEDED = 1000
+"""Threads that need a person and are named, one for each reason."""
 AT_ONCE = 50
 """Look-ups that run at the same time."""
 _OWN = "python"
@@ -161,6 +163,7 @@ async def examine(
     await examination.deletions()
     return Examination(
         problems=examination.problems,
+        attention=[Needed(*row) for row in await store.attention(limit=NEEDED)],
         store=list(kept or ()),
         store_read=kept is not None,
         repaired=repaired,

@@ -334,11 +334,22 @@ class OpenCall(Struct):
     since: int | None
 
 
+class Needed(Struct):
+    """A thread that needs a person, and since when (ms since the epoch). ``reason``: ``prompt``, it asks something; ``problem``, it rests with one that does not
+    end by itself."""
+
+    thread: str
+    root: str
+    reason: str
+    since: int
+
+
 class Examination(Struct):
-    """``problems``: of threads; ``store``: what the store has found in itself, ``store_read``: whether it has read itself for that; ``repaired``: its last repair;
+    """``problems``: of threads; ``attention``: those that have needed a person for longest; ``store``: what the store has found in itself, ``store_read``: whether it has read itself for that; ``repaired``: its last repair;
     ``start``: what the plan of the start has found; ``calls``: the oldest that wait; ``looked_at``: how many of what; ``learned``: what model endpoints have taught."""
 
     problems: list[Finding]
+    attention: list[Needed]
     store: list[str]
     store_read: bool
     repaired: dict[str, Any] | None

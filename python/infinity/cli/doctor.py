@@ -161,15 +161,13 @@ def _examine_daemon(connection: Connection, found: Examination, limit: int) -> N
         offered = connection.get("/v1/toolsets")
         found.servers = offered["toolsets"]
         found.problems += offered["problems"]
-        damaged = _examine_records(connection, found)
-        for status in ("waiting", "stopped", "idle"):
-            for row in connection.get("/v1/threads", status=status, limit=limit)["threads"]:
-                if (
-                    row["id"] not in damaged
-                    and row["status"] != "damaged"
-                    and (status != "idle" or row["problem"] or row.get("prompts"))
-                ):
-                    found.threads.append(connection.get(f"/v1/threads/{row['id']}"))
+        damaged, needed = _examine_records(connection, found)
+        # Whoever needs a person first, however many others there are; a thread may do so for two reasons.
+        asked = list(dict.fromkeys(needed))[:limit]
+        for status in ("waiting", "stopped"):
+            rows = connection.get("/v1/threads", status=status, limit=limit)["threads"]
+            asked += [row["id"] for row in rows if row["id"] not in needed and row["status"] != "damaged"]
+        found.threads += [connection.get(f"/v1/threads/{each}") for each in asked if each not in damaged]
     except Failure as failure:
         found.problems.append(failure.message)
     for thread in found.threads:
@@ -182,8 +180,10 @@ def _examine_daemon(connection: Connection, found: Examination, limit: int) -> N
             found.problems.append(f"thread {thread['id']}: {thread['out_of_service']}")
 
 
-def _examine_records(connection: Connection, found: Examination) -> set[str]:
-    """What the daemon finds in every thread; the ids of those that cannot be read."""
+def _examine_records(connection: Connection, found: Examination) -> tuple[set[str], list[str]]:
+    """What the daemon finds in every thread; the ids of those that cannot be read, and of those that need a
+    person.
+    """
     examined = connection.get("/v1/examination")
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in examined["looked_at"].items())
     found.facts.append(f"looked at the record of every thread and at the configured models: {counts}")
@@ -200,7 +200,8 @@ def _examine_records(connection: Connection, found: Examination) -> set[str]:
         )
     found.facts += examined.get("learned", ())
     found.waiting = examined["calls"]
-    return {problem["thread"] for problem in examined["problems"] if problem["kind"] == "damaged"}
+    damaged = {problem["thread"] for problem in examined["problems"] if problem["kind"] == "damaged"}
+    return damaged, [needed["thread"] for needed in examined.get("attention", ())]
 
 
 def _report(found: Examination, as_json: bool) -> None:

@@ -84,6 +84,7 @@ impl Thread {
             new_version: header.version,
             status: self.status().name().into(),
             troubled: header.problem.is_some() && !header.closed,
+            needs_a_person: header.needs_a_person(),
             title: header.title.clone(),
             created_at: header.created_at,
             updated_at: now,

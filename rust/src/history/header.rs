@@ -75,6 +75,11 @@ impl Header {
         self.ancestors.first().unwrap_or(&self.id)
     }
 
+    /// It rests with a problem, and nothing but a person makes it go on: a thread that is tried again by itself, now or by a timer, is pending.
+    pub fn needs_a_person(&self) -> bool {
+        self.problem.is_some() && !self.closed && (self.stopped || !self.pending)
+    }
+
     pub fn parent(&self) -> Option<&ThreadId> {
         self.ancestors.last()
     }
@@ -197,6 +202,14 @@ impl Header {
 pub fn live_ranges(header: &[u8]) -> Result<Vec<(String, i64, i64)>> {
     let ranges = Header::decode(header)?.live_ranges();
     Ok(ranges.into_iter().map(|range| (range.thread.to_string(), range.start, range.end)).collect())
+}
+
+/// See [`Header::needs_a_person`].
+///
+/// # Errors
+/// `Damaged` or `TooNew`.
+pub fn needs_a_person(header: &[u8]) -> Result<bool> {
+    Ok(Header::decode(header)?.needs_a_person())
 }
 
 /// A header record as JSON.

@@ -40,7 +40,7 @@ pub use call::{Call, CallState};
 pub use entry::{Entry, EntryKind, entry_json};
 pub use events::Event;
 pub use forks::Fork;
-pub use header::{Header, Spending, Usage, header_json, live_ranges};
+pub use header::{Header, Spending, Usage, header_json, live_ranges, needs_a_person};
 pub use lineage::Segment;
 pub use loading::Snapshot;
 pub use mending::{Mended, bounds, inherited, mend};

@@ -1,6 +1,7 @@
 //! One transaction for many operations: they share its fsync, and live or die with it.
 
-use super::schema;
+use super::write::attention;
+use super::{Needs, schema};
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
@@ -25,6 +26,11 @@ impl<'c> Group<'c> {
     /// Run statements without parameters.
     pub fn batch(&self, sql: &str) -> rusqlite::Result<()> {
         self.transaction.execute_batch(sql)
+    }
+
+    /// See [`attention::settle`].
+    pub fn settle_attention(&self, needs: Needs) -> rusqlite::Result<()> {
+        attention::settle(&self.transaction, needs)
     }
 
     /// The first row, if there is one.

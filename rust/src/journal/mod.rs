@@ -66,6 +66,16 @@ use writer::Writer;
 /// Which entries a thread's header says must be read: thread, start, end; ascending. The journal does not read headers itself.
 pub type LiveRanges = fn(&[u8]) -> Result<Vec<(String, i64, i64)>>;
 
+/// Whether a header says that its thread rests with a problem that only a person ends.
+pub type Needs = fn(&[u8]) -> Result<bool>;
+
+/// What an open journal has to know of headers.
+#[derive(Clone, Copy)]
+pub struct Headers {
+    pub live_ranges: LiveRanges,
+    pub needs_a_person: Needs,
+}
+
 /// Positions of a thread's own entries and the end of its feed: start, end, end of the feed.
 pub type Bounds = (i64, i64, i64);
 
@@ -76,6 +86,7 @@ pub struct Histories {
     pub bounds: fn(&[u8]) -> Result<Option<Bounds>>,
     /// Where the entries come from that precede a thread's own: thread, start, end; of a header.
     pub inherited: LiveRanges,
+    pub needs_a_person: Needs,
     pub mend: fn(&Wounded) -> Result<Option<Mended>>,
 }
 
@@ -102,7 +113,7 @@ pub struct Journal {
     writes: Lane<Write>,
     reads: Lane<Read>,
     exports: Lane<Export>,
-    live_ranges: LiveRanges,
+    headers: Headers,
     /// Held for its lock.
     owner: Mutex<Option<File>>,
 }
@@ -112,23 +123,27 @@ impl Journal {
     ///
     /// # Errors
     /// `damaged`, `too_new`, `locked` or `storage`; the text says what to do.
-    pub fn open(path: &Path, wake: Arc<Wake>, live_ranges: LiveRanges) -> Result<Self> {
+    pub fn open(path: &Path, wake: Arc<Wake>, headers: Headers) -> Result<Self> {
         let owner = open::lock(path)?;
         let finished = Arc::new(Finished::new(wake));
         let writer = Writer {
-            connection: open::writer(path)?,
+            connection: open::writer(path, headers.needs_a_person)?,
             path: path.into(),
             finished: Arc::clone(&finished),
             begun: false,
         };
-        let reader =
-            Reader { connection: open::reader(path)?, path: path.into(), live_ranges, finished: Arc::clone(&finished) };
+        let reader = Reader {
+            connection: open::reader(path)?,
+            path: path.into(),
+            live_ranges: headers.live_ranges,
+            finished: Arc::clone(&finished),
+        };
         let exporter = Exporter { journal: path.into(), finished: Arc::clone(&finished) };
         Ok(Self {
             writes: Lane::start("infinity-writer", Arc::clone(&finished), |jobs| writer.run(jobs))?,
             reads: Lane::start("infinity-reader", Arc::clone(&finished), |jobs| reader.run(jobs))?,
             exports: Lane::start("infinity-export", Arc::clone(&finished), |jobs| exporter.run(jobs))?,
-            live_ranges,
+            headers,
             finished,
             owner: Mutex::new(Some(owner)),
         })
@@ -155,7 +170,7 @@ impl Journal {
 
     /// Take in a tree from a file that an export wrote: into service at once, or out of service, by the one transaction that brings it.
     pub fn import_tree(&self, path: PathBuf, arrival: Arrival) -> Ticket {
-        self.write(Write::ImportTree { path, arrival, live_ranges: self.live_ranges })
+        self.write(Write::ImportTree { path, arrival, headers: self.headers })
     }
 
     /// The outcomes of all that finished since the last call.

@@ -3,7 +3,8 @@
 use super::failure::{damaged, describe};
 use super::mark::{self, Mark};
 use super::table::{QUEUES, cover_queues};
-use super::{checksum, schema, verify};
+use super::write::attention;
+use super::{Needs, checksum, schema, verify};
 use crate::error::{Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -59,7 +60,7 @@ pub fn held(path: &Path, lock: &mut File) -> String {
 ///
 /// # Errors
 /// `damaged`, `too_new`, `locked` or `storage`; the text says what to do.
-pub fn writer(path: &Path) -> Result<Connection> {
+pub fn writer(path: &Path, needs: Needs) -> Result<Connection> {
     if !exists(path)? {
         create(path)?;
     }
@@ -68,7 +69,7 @@ pub fn writer(path: &Path) -> Result<Connection> {
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let version = check(path, &connection)?;
-    migrate(&mut connection, version).map_err(|error| describe(path, &error))?;
+    migrate(&mut connection, version, needs).map_err(|error| describe(path, &error))?;
     begin_log(path, &connection)?;
     Ok(connection)
 }
@@ -128,7 +129,7 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
 }
 
 /// Bring the tables of an older version up to date, all of it or nothing. The caller holds the lock.
-fn migrate(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
+fn migrate(connection: &mut Connection, version: i32, needs: Needs) -> rusqlite::Result<()> {
     if version == schema::VERSION {
         return Ok(());
     }
@@ -139,6 +140,9 @@ fn migrate(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
         transaction.execute_batch(step.rows)?;
     }
     cover_queues(&transaction)?;
+    if version < schema::ATTENTION {
+        attention::settle(&transaction, needs)?;
+    }
     transaction.pragma_update(None, "user_version", schema::VERSION)?;
     transaction.commit()
 }

@@ -53,6 +53,12 @@ pub enum Read {
         thread: Option<String>,
         root: Option<String>,
     },
+    /// Threads that need a person, those that have for longest first.
+    Attention {
+        root: Option<String>,
+        after: Option<(i64, String, String)>,
+        limit: i64,
+    },
     Timers {
         thread: Option<String>,
     },
@@ -97,6 +103,10 @@ impl Read {
             Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
             Read::FindCall(id) => Value::Call(records::find_call(on, id)?),
             Read::Prompts { thread, root } => Value::Prompts(queues::prompts(on, thread.as_deref(), root.as_deref())?),
+            Read::Attention { root, after, limit } => {
+                let after = after.as_ref().map(|(since, thread, reason)| (*since, &**thread, &**reason));
+                Value::Attention(queues::attention(on, root.as_deref(), after, *limit)?)
+            }
             Read::Timers { thread } => Value::Timers(queues::timers(on, thread.as_deref())?),
             Read::Views { thread } => Value::Views(facts::views(on, thread)?),
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),

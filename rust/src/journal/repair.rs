@@ -9,6 +9,7 @@ use super::mark::{self, Mark};
 use super::open::{beside, exists, lock, make, make_as, outline, outline_of, sync_directory};
 use super::table::{Table, cover_queues};
 use super::wal::{Index, Log};
+use super::write::attention;
 use super::{Histories, Wounded, examine, schema, verify};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
@@ -357,6 +358,7 @@ fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mu
         let entries = amount(done.entries.len() as i64, "entry", "entries");
         mended.push(format!("thread {id} goes on: a note stands in place of {entries}"));
     }
+    attention::settle(&transaction, histories.needs_a_person)?;
     transaction
         .execute("UPDATE tallies SET rows = (SELECT count(*) FROM entries) WHERE name = 'entries'", [])
         .map(drop)?;

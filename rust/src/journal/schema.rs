@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 5] = [
+pub const STEPS: [Step; 6] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -93,7 +93,21 @@ UPDATE threads SET troubled = (status <> 'closed') WHERE troubled IS NULL;
     },
     // 6: checksums cover rows, not bodies alone. The tables are the same; an earlier version would take the new checksums for damage.
     Step { tables: "", rows: "" },
+    // 7: whom a person is waited for by: threads that ask something, or rest with a problem that only a person ends. Which problems do, their
+    // headers say: `attention::settle` fills it.
+    Step {
+        tables: "
+CREATE TABLE attention (
+  thread INTEGER NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (thread, reason)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attention_by_since ON attention (since);
+",
+        rows: "",
+    },
 ];
+
+/// The first version whose rows say who needs a person.
+pub const ATTENTION: i32 = 7;
 
 /// The definitions of one version.
 pub fn tables(version: i32) -> String {

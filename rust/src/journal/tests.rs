@@ -24,7 +24,8 @@ impl Desk {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let wake = Arc::new(Wake::new().unwrap());
-        let journal = Journal::open(&directory.path().join("infinity.db"), wake, |_| Ok(Vec::new())).unwrap();
+        let headers = Headers { live_ranges: |_| Ok(Vec::new()), needs_a_person: |_| Ok(false) };
+        let journal = Journal::open(&directory.path().join("infinity.db"), wake, headers).unwrap();
         let desk = Self { journal, directory };
         let delta = Delta { thread: "t".into(), new_version: 1, status: "idle".into(), ..Delta::default() };
         desk.wait([desk.journal.write(Write::Commit(delta.into()))]).remove(0).unwrap();

@@ -26,6 +26,7 @@ pub enum Value {
     Calls(Vec<(Vec<u8>, String)>),
     Prompts(Vec<PromptRow>),
     Timers(Vec<TimerRow>),
+    Attention(Vec<AttentionRow>),
     /// View type and content.
     Views(Vec<(String, Vec<u8>)>),
     /// Message id, reason, time.
@@ -192,6 +193,17 @@ pub struct PromptRow {
     pub thread: String,
     pub kind: String,
     pub body: Vec<u8>,
+}
+
+/// A thread that needs a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionRow {
+    pub thread: String,
+    pub root: String,
+    /// `prompt`, `problem`.
+    pub reason: String,
+    /// Milliseconds since the Unix epoch.
+    pub since: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! Everything that changes the journal. Each operation runs inside a group's transaction.
 
 pub mod attempts;
+pub mod attention;
 pub mod commit;
 pub mod deletion;
 pub mod generations;
@@ -10,7 +11,7 @@ pub mod outbox;
 pub mod timers;
 pub mod trees;
 
-use super::LiveRanges;
+use super::Headers;
 use super::checksum;
 use super::failure::Failure;
 use super::group::Group;
@@ -81,7 +82,7 @@ pub enum Write {
     ImportTree {
         path: PathBuf,
         arrival: Arrival,
-        live_ranges: LiveRanges,
+        headers: Headers,
     },
     /// Faults that a test injects.
     #[cfg(test)]
@@ -127,8 +128,8 @@ impl Write {
             Write::MarkDeleted { root, at } => Value::Condemned(deletion::mark(group, root, *at)?),
             Write::Erase { root, limit } => Value::Flag(deletion::erase(group, root, *limit)?),
             Write::Compact { .. } => Value::Nothing,
-            Write::ImportTree { path, arrival, live_ranges } => {
-                Value::Imported(import::import(group, path, arrival, *live_ranges)?)
+            Write::ImportTree { path, arrival, headers } => {
+                Value::Imported(import::import(group, path, arrival, *headers)?)
             }
             #[cfg(test)]
             Write::Inject(fault) => fault(group)?,

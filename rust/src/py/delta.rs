@@ -49,6 +49,12 @@ impl PyDelta {
         self.0.troubled
     }
 
+    /// It rests with a problem that only a person ends.
+    #[getter]
+    fn needs_a_person(&self) -> bool {
+        self.0.needs_a_person
+    }
+
     #[getter]
     fn title(&self) -> &str {
         &self.0.title

@@ -3,9 +3,10 @@ use super::message::PyMessage;
 use super::outcome;
 use super::wake::PyWake;
 use crate::delta::Spent;
-use crate::history::{self, live_ranges};
+use crate::history::{self, live_ranges, needs_a_person};
 use crate::journal::{
-    self, Arrival, Attempt, Examination, Expect, Filter, Histories, Journal, Mended, Read, Report, Ticket, Write,
+    self, Arrival, Attempt, Examination, Expect, Filter, Headers, Histories, Journal, Mended, Read, Report, Ticket,
+    Write,
 };
 use crate::message::Message;
 use pyo3::prelude::*;
@@ -22,7 +23,7 @@ impl PyJournal {
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf, wake: &Bound<'_, PyWake>) -> PyResult<Self> {
         let wake = Arc::clone(&wake.get().0);
-        Ok(Self(py.detach(|| Journal::open(&path, wake, live_ranges))?))
+        Ok(Self(py.detach(|| Journal::open(&path, wake, Headers { live_ranges, needs_a_person }))?))
     }
 
     /// Finish what is queued, checkpoint, release the file.
@@ -219,6 +220,12 @@ impl PyJournal {
         self.0.read(Read::Prompts { thread, root })
     }
 
+    /// Who needs a person, those that have for longest first.
+    #[pyo3(signature = (root = None, after = None, limit = 100))]
+    fn attention(&self, root: Option<String>, after: Option<(i64, String, String)>, limit: i64) -> Ticket {
+        self.0.read(Read::Attention { root, after, limit })
+    }
+
     #[pyo3(signature = (thread = None))]
     fn timers(&self, thread: Option<String>) -> Ticket {
         self.0.read(Read::Timers { thread })
@@ -284,6 +291,7 @@ impl PyJournal {
 const HISTORIES: Histories = Histories {
     bounds: |header| history::bounds(header).map(Some),
     inherited: history::inherited,
+    needs_a_person,
     mend: |wounded| {
         let done = history::mend(&wounded.header, &wounded.before, &wounded.own, &wounded.calls)?;
         Ok(done.map(|done| Mended { header: done.header, entries: done.entries }))

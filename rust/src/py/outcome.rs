@@ -6,7 +6,8 @@ use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{
-    Accepted, Condemned, FeedRow, Generation, Imported, Loaded, OutboxRow, PromptRow, ThreadRow, TimerRow, Tombstone,
+    Accepted, AttentionRow, Condemned, FeedRow, Generation, Imported, Loaded, OutboxRow, PromptRow, ThreadRow,
+    TimerRow, Tombstone,
 };
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
@@ -49,6 +50,9 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Call(row) => row.map(|(record, state)| (bytes(&record), state)).into_py_any(py),
         Value::Calls(rows) => each(py, rows, |(record, state)| (bytes(&record), state)),
         Value::Prompts(rows) => each(py, rows, |PromptRow { id, thread, kind, body }| (id, thread, kind, bytes(&body))),
+        Value::Attention(rows) => {
+            each(py, rows, |AttentionRow { thread, root, reason, since }| (thread, root, reason, since))
+        }
         Value::Timers(rows) => {
             each(py, rows, |TimerRow { id, thread, due_at, kind, body }| (id, thread, due_at, kind, bytes(&body)))
         }

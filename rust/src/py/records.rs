@@ -4,6 +4,12 @@ use crate::history;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+/// Whether a header says that its thread rests with a problem that only a person ends.
+#[pyfunction]
+fn needs_a_person(header: &[u8]) -> PyResult<bool> {
+    Ok(history::needs_a_person(header)?)
+}
+
 /// ``(thread, start, end)`` of every range of entries that loading this thread must read, ascending.
 #[pyfunction]
 fn live_ranges(header: &[u8]) -> PyResult<Vec<(String, i64, i64)>> {
@@ -24,6 +30,7 @@ fn header_json<'py>(py: Python<'py>, header: &[u8]) -> PyResult<Bound<'py, PyByt
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(live_ranges, module)?)?;
+    module.add_function(wrap_pyfunction!(needs_a_person, module)?)?;
     module.add_function(wrap_pyfunction!(entry_json, module)?)?;
     module.add_function(wrap_pyfunction!(header_json, module)?)
 }

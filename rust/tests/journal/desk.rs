@@ -4,7 +4,7 @@ use _core::delta::{CallRow, Consumed, Delta, OutboxRow, SendRow, TimerRow};
 use _core::error::{Error, Result};
 use _core::id::{CallId, MessageId, ThreadId};
 use _core::journal::value::Accepted;
-use _core::journal::{Expect, Histories, Journal, LiveRanges, Mended, Read, Ticket, Value, Write};
+use _core::journal::{Expect, Headers, Histories, Journal, Mended, Read, Ticket, Value, Write};
 use _core::message::Message;
 use _core::wake::Wake;
 use std::collections::HashMap;
@@ -37,14 +37,22 @@ pub fn live_ranges(header: &[u8]) -> Result<Vec<(String, i64, i64)>> {
     text.split_whitespace().map(|word| range(word).ok_or_else(damaged)).collect()
 }
 
+/// Of the tests' headers: none of them needs a person.
+pub const HEADERS: Headers = Headers { live_ranges, needs_a_person: |_| Ok(false) };
+
 /// Nothing is known of records.
-pub const NO_HISTORIES: Histories =
-    Histories { bounds: |_| Ok(None), inherited: |_| Ok(Vec::new()), mend: |_| Ok(None) };
+pub const NO_HISTORIES: Histories = Histories {
+    bounds: |_| Ok(None),
+    inherited: |_| Ok(Vec::new()),
+    needs_a_person: |_| Ok(false),
+    mend: |_| Ok(None),
+};
 
 /// Those of real threads.
 pub const HISTORIES: Histories = Histories {
     bounds: |header| _core::history::bounds(header).map(Some),
     inherited: _core::history::inherited,
+    needs_a_person: _core::history::needs_a_person,
     mend: |wounded| {
         let done = _core::history::mend(&wounded.header, &wounded.before, &wounded.own, &wounded.calls)?;
         Ok(done.map(|done| Mended { header: done.header, entries: done.entries }))
@@ -52,12 +60,12 @@ pub const HISTORIES: Histories = Histories {
 };
 
 pub fn open(path: &Path) -> Result<(Journal, Arc<Wake>)> {
-    open_with(path, live_ranges)
+    open_with(path, HEADERS)
 }
 
-fn open_with(path: &Path, live_ranges: LiveRanges) -> Result<(Journal, Arc<Wake>)> {
+fn open_with(path: &Path, headers: Headers) -> Result<(Journal, Arc<Wake>)> {
     let wake = Arc::new(Wake::new()?);
-    Ok((Journal::open(path, Arc::clone(&wake), live_ranges)?, wake))
+    Ok((Journal::open(path, Arc::clone(&wake), headers)?, wake))
 }
 
 /// In memory where the system has such a place: for tests that open hundreds of journals.
@@ -91,16 +99,16 @@ impl Desk {
     }
 
     pub fn at(path: &Path) -> Self {
-        Self::with(path, live_ranges)
+        Self::with(path, HEADERS)
     }
 
     /// A journal of real threads.
     pub fn of_threads(path: &Path) -> Self {
-        Self::with(path, _core::history::live_ranges)
+        Self::with(path, Headers { live_ranges: _core::history::live_ranges, needs_a_person: HISTORIES.needs_a_person })
     }
 
-    fn with(path: &Path, live_ranges: LiveRanges) -> Self {
-        let (journal, wake) = open_with(path, live_ranges).unwrap();
+    fn with(path: &Path, headers: Headers) -> Self {
+        let (journal, wake) = open_with(path, headers).unwrap();
         Self { journal, wake, outcomes: Mutex::default(), directory: None, path: path.into() }
     }
 

@@ -224,6 +224,51 @@ fn prompts_of_an_older_format_are_found_by_their_root() {
     }
 }
 
+/// Thread and reason.
+fn attention(desk: &Desk) -> Vec<(String, String)> {
+    let Value::Attention(rows) = desk.read(Read::Attention { root: None, after: None, limit: 9 }).unwrap() else {
+        panic!()
+    };
+    assert!(rows.iter().all(|row| row.since == NOW));
+    rows.into_iter().map(|row| (row.thread, row.reason)).collect()
+}
+
+fn needed(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+    rows.iter().map(|(thread, reason)| ((*thread).to_owned(), (*reason).to_owned())).collect()
+}
+
+#[test]
+fn who_needs_a_person_is_known_of_an_older_format() {
+    let home = scratch();
+    let path = thaw(&home, "journal-1.hex");
+    let expected = needed(&[("a", "prompt"), ("compacted", "problem"), ("moved", "prompt")]);
+    for _ in 0..2 {
+        let desk = Desk::of_threads(&path);
+        assert_eq!(attention(&desk), expected);
+    }
+    let desk = Desk::of_threads(&path);
+    let mut thread = loaded(&desk, "compacted");
+    thread.set_problem(None).unwrap();
+    commit(&desk, &mut thread);
+    drop(desk);
+    assert_eq!(attention(&repaired(&path)), needed(&[("a", "prompt"), ("moved", "prompt")]));
+    let imported = Desk::of_threads(&home.path().join("new.db"));
+    imported.outcome(imported.journal.import_tree(thaw(&home, "tree-1.hex"), Arrival::default())).unwrap();
+    assert_eq!(attention(&imported), needed(&[("a", "prompt")]));
+}
+
+#[test]
+fn a_repair_says_who_needs_a_person_although_its_table_is_gone_or_wrong() {
+    for spoil in ["DELETE FROM attention", "UPDATE attention SET thread = 2, reason = 'problem' WHERE thread = 1"] {
+        let home = scratch();
+        let path = thaw(&home, "journal-1.hex");
+        let expected = attention(&Desk::of_threads(&path));
+        rusqlite::Connection::open(&path).unwrap().execute_batch(spoil).unwrap();
+        assert_ne!(attention(&Desk::of_threads(&path)), expected);
+        assert_eq!(attention(&repaired(&path)), expected, "{spoil}");
+    }
+}
+
 /// What a repair makes of a journal whose first page is gone.
 fn repaired(path: &Path) -> Desk {
     let mut bytes = fs::read(path).unwrap();

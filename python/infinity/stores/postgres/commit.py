@@ -14,6 +14,7 @@ from infinity._core import Delta, Message
 from infinity.errors import Conflict, LimitReached, RuleBroken, ThreadDeleted
 from infinity.message import Kind
 
+from . import attention
 from .attempts import clear
 from .connections import Connection
 from .inbox import check_size, deliver, discard, drop_kept, keep, queued, release
@@ -92,11 +93,11 @@ async def commit(
     if uncertain and await _happened(connection, delta, stamp):
         return await _sent_before(connection, delta)
     await check_in_service(connection, delta.root)
-    await _claim(connection, delta)
+    troubled = await _claim(connection, delta)
     released: list[Message] = []
     with owned_by(delta.thread):
         for each in family(delta):
-            await _write(connection, each, stamp)
+            await _write(connection, each, stamp, each.thread in troubled)
             released += await _keep(connection, each)
         if notifications:
             await _record_notifications(connection, notifications)
@@ -138,7 +139,17 @@ def _rows(delta: Delta) -> int:
     ended = len(delta.ended) * (2 + 1 + 2 - _NAMED)
     kept = 2 * len(delta.kept) + _MOST_KEPT * (len(delta.released) + 3 * len(delta.dropped))
     # A consumed message changes two rows, in inbox and known; one that is sent adds two there.
-    return 1 + sum(map(len, once)) + 2 * len(delta.consumed) + discarded + 2 * len(delta.sends) + ended + kept
+    # Two: whether a person is needed.
+    return (
+        1
+        + 2
+        + sum(map(len, once))
+        + 2 * len(delta.consumed)
+        + discarded
+        + 2 * len(delta.sends)
+        + ended
+        + kept
+    )
 
 
 def _sends(delta: Delta) -> Iterator[Message]:
@@ -166,14 +177,14 @@ async def _sent_before(connection: Connection, delta: Delta) -> list[Message]:
     return [*ours, *sent]
 
 
-async def _claim(connection: Connection, delta: Delta) -> None:
-    """Compare the stored versions with those that the slice loaded."""
+async def _claim(connection: Connection, delta: Delta) -> set[str]:
+    """Compare the stored versions with those that the slice loaded. Threads that had a problem until now."""
     versions = {each.thread: each.expected_version for each in family(delta)}
     rows = await connection.fetch(
-        "SELECT id, version FROM threads WHERE id = ANY($1::text[])", list(versions)
+        "SELECT id, version, troubled FROM threads WHERE id = ANY($1::text[])", list(versions)
     )
     # A thread that is not there counts as version 0, which is what the delta that makes it expects.
-    stored = dict(map(tuple, rows))
+    stored = {thread: version for thread, version, _ in rows}
     new = [thread for thread in versions if thread not in stored]
     if new:
         sql = "SELECT id FROM tombstones WHERE id = ANY($1::text[]) LIMIT 1"
@@ -185,9 +196,10 @@ async def _claim(connection: Connection, delta: Delta) -> None:
             raise Conflict(
                 f"thread {thread} is at version {found}, not {expected}: another slice committed first; load it again"
             )
+    return {thread for thread, _, troubled in rows if troubled}
 
 
-async def _write(connection: Connection, delta: Delta, stamp: str) -> None:
+async def _write(connection: Connection, delta: Delta, stamp: str, troubled: bool) -> None:
     # The thread's row first: it is the fence, at which a second committer waits or fails.
     await (_update if delta.expected_version else _insert)(connection, delta, stamp)
     if delta.consumed:
@@ -198,6 +210,8 @@ async def _write(connection: Connection, delta: Delta, stamp: str) -> None:
     await _put_timers(connection, delta)
     await _put_outbox(connection, delta)
     await _put_prompts(connection, delta)
+    if delta.needs_a_person or troubled:
+        await attention.of_problem(connection, delta)
     if delta.attempts_cleared:
         await clear(connection, delta.thread, delta.attempts_cleared)
 
@@ -344,10 +358,13 @@ async def _put_outbox(connection: Connection, delta: Delta) -> None:
 async def _put_prompts(connection: Connection, delta: Delta) -> None:
     if delta.prompts_closed:
         sql = "DELETE FROM prompts WHERE thread = $1 AND id = ANY($2::text[])"
-        await connection.execute(sql, delta.thread, delta.prompts_closed)
+        tag = await connection.execute(sql, delta.thread, delta.prompts_closed)
+        if affected(tag) and not delta.prompts:
+            await attention.answered(connection, delta.thread)
     if delta.prompts:
         sql = """INSERT INTO prompts (thread, root, id, kind, body) SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bytea[])
                  ON CONFLICT (thread, id) DO UPDATE SET kind = excluded.kind, body = excluded.body"""
         # As for timers: the last one counts.
         latest = {row[0]: row for row in delta.prompts}
         await connection.execute(sql, delta.thread, delta.root, *zip(*latest.values(), strict=True))
+        await attention.asked(connection, delta)

@@ -43,6 +43,7 @@ _TABLES = {
     "outbox": "thread text, key text, kind text, target text, body bytea, call text, attempts bigint, due_at bigint",
     "timers": "thread text, id text, due_at bigint, kind text, body bytea",
     "prompts": "thread text, id text, kind text, body bytea, root text",
+    "attention": "thread text, reason text, since bigint",
     "views": "thread text, view_type bytea, content bytea, digest bytea",
     "attempts": "thread text, count bigint, code text, at bigint",
     "discards": "thread text, digest bytea, message bytea, reason text, at bigint, number bigint",
@@ -149,6 +150,7 @@ async def _read(connection: Connection, root: str) -> Rows:
         timers=await all_of("timers", "thread, id, due_at, kind, body", "thread, id"),
         prompts=await all_of("prompts", "thread, id, kind, body, root", "thread, id"),
         attempts=await all_of("attempts", "thread, count, code, at", "thread"),
+        attention=await all_of("attention", "thread, reason, since", "thread, reason"),
         views=[(thread, view_type.decode(), content) for thread, view_type, content in views],
         discards=[(thread, key, message.decode(), *rest) for thread, key, message, *rest in discards],
         feed=await all_of("feed", "thread, position, kind, body", "thread, position"),
@@ -180,7 +182,17 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
     for row in rows.threads:
         # What the tree has spent is kept per thread, and was told in one sum.
         yield "threads", (*row[:4], text(row[4]), *row[5:], *(rows.spent if row[0] == root else (0, 0)), "")
-    for table in ("meta", "generations", "entries", "outbox", "timers", "prompts", "attempts", "feed"):
+    for table in (
+        "meta",
+        "generations",
+        "entries",
+        "outbox",
+        "timers",
+        "prompts",
+        "attempts",
+        "attention",
+        "feed",
+    ):
         for row in getattr(rows, table):
             yield table, row
     for number, row in enumerate(rows.calls):

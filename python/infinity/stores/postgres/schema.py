@@ -8,10 +8,12 @@ whatever each of them sees. Records carry checksums of their own; the server has
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from infinity.errors import ConfigError, NewerStore
 
+from . import attention
 from .connections import Connection, Connections
 from .failure import MIGRATE, translate
 from .platform import Platform
@@ -74,12 +76,14 @@ class Step:
 
     ``tables``: DDL; a column is added with its name and type only, which is all that DSQL takes.
     ``indexes``: name and columns. ``fill``: DML for rows that an earlier version wrote, said again
-    until it changes nothing; its last words limit the rows of one transaction.
+    until it changes nothing; its last words limit the rows of one transaction. ``work``: what SQL
+    alone cannot tell.
     """
 
     tables: tuple[str, ...]
     indexes: tuple[tuple[str, str], ...] = ()
     fill: tuple[str, ...] = ()
+    work: tuple[Callable[[Transactions], Awaitable[None]], ...] = ()
 
 
 STEPS = (
@@ -142,6 +146,20 @@ STEPS = (
     # 6: where the next sweep begins, which was in ``meta`` with the keys that sign: the sweep's role writes
     # this and may not read those.
     Step(("CREATE TABLE IF NOT EXISTS sweeps (name TEXT PRIMARY KEY, place TEXT NOT NULL)",)),
+    # 7: threads that ask something, or rest with a problem that only a person ends.
+    Step(
+        (
+            """CREATE TABLE IF NOT EXISTS attention (
+  thread TEXT NOT NULL, reason TEXT NOT NULL, since BIGINT NOT NULL, PRIMARY KEY (thread, reason))""",
+        ),
+        (("attention_by_since", "attention (since, thread)"),),
+        (
+            """INSERT INTO attention (thread, reason, since)
+               SELECT DISTINCT p.thread, 'prompt', t.updated_at FROM prompts p JOIN threads t ON t.id = p.thread
+               WHERE NOT EXISTS (SELECT 1 FROM attention a WHERE a.thread = p.thread AND a.reason = 'prompt') LIMIT 2500""",
+        ),
+        (attention.fill,),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 
@@ -199,6 +217,8 @@ async def migrate(connections: Connections, platform: Platform, where: str) -> i
         for step in STEPS[before:]:
             for statement in step.fill:
                 await _fill(transactions, statement)
+            for work in step.work:
+                await work(transactions)
         # Last: a migration that was broken off is not taken for a finished one.
         await transactions.write(record)
     return before

@@ -52,6 +52,8 @@ class Rows(NamedTuple):
     """thread, id, kind, body, root"""
     attempts: list[Row]
     """thread, count, code, at"""
+    attention: list[Row]
+    """thread, reason, since"""
     views: list[Row]
     """thread, view_type, content"""
     discards: list[Row]
@@ -72,6 +74,7 @@ _KEYED = {
     "timers": "thread, id, due_at, kind, body",
     "prompts": "thread, id, kind, body, root",
     "attempts": "thread, count, code, at",
+    "attention": "thread, reason, since",
     "views": "thread, view_type, content",
     "discards": "thread, digest, message, reason, at",
 }

@@ -18,6 +18,7 @@ from infinity._core import Call, Delta, Message, Snapshot
 from infinity.abc import (
     INCOMPLETE,
     Accepted,
+    AttentionRow,
     Condemned,
     Expect,
     FeedRow,
@@ -35,6 +36,7 @@ from infinity.supervision import shared
 
 from . import (
     attempts,
+    attention,
     deletion,
     facts,
     generations,
@@ -251,6 +253,11 @@ class PostgresStore:
 
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         return await self._look(queues.prompts, thread, root)
+
+    async def attention(
+        self, *, root: str | None = None, after: tuple[int, str, str] | None = None, limit: int = 100
+    ) -> list[AttentionRow]:
+        return await self._look(attention.page, root, after, limit)
 
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return await self._look(queues.timers, thread)

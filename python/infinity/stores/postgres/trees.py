@@ -37,6 +37,7 @@ TABLES = {
     "prompts": "thread, id",
     "views": "thread, digest",
     "attempts": "thread",
+    "attention": "thread, reason",
 }
 """Every table with rows of threads, and its key."""
 

@@ -18,6 +18,7 @@ import msgspec
 from infinity._core import Call, CoreError, Delta, Journal, Message, Snapshot
 from infinity.abc import (
     Accepted,
+    AttentionRow,
     Condemned,
     Expect,
     FeedRow,
@@ -222,6 +223,12 @@ class JournalStore:
 
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread, root)]
+
+    async def attention(
+        self, *, root: str | None = None, after: tuple[int, str, str] | None = None, limit: int = 100
+    ) -> list[AttentionRow]:
+        rows = await self._outcome(self._journal.attention, root, after, limit)
+        return [AttentionRow(*row) for row in rows]
 
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return [TimerRow(*row) for row in await self._outcome(self._journal.timers, thread)]

@@ -3,11 +3,11 @@
 //!
 //! A row whose thread is gone is damage, not a row to leave out (I8): hence subqueries, where a join would drop it.
 
-use super::Picture;
+use super::{LIVING, Picture};
 use crate::id::{MessageId, ThreadId};
 use crate::journal::checksum::checked_row;
 use crate::journal::failure::Failure;
-use crate::journal::value::{OutboxRow, PromptRow, TimerRow};
+use crate::journal::value::{AttentionRow, OutboxRow, PromptRow, TimerRow};
 use crate::message::Message;
 use rusqlite::{Row, params};
 
@@ -93,4 +93,24 @@ pub fn prompts(picture: &Picture<'_>, thread: Option<&str>, root: Option<&str>) 
             picture.all(&sql, params![key, root], read)?
         }
     })
+}
+
+/// Who needs a person, behind one row of it (since, thread, reason). There are few, whatever the number of threads.
+pub fn attention(
+    picture: &Picture<'_>,
+    root: Option<&str>,
+    after: Option<(i64, &str, &str)>,
+    limit: i64,
+) -> Result<Vec<AttentionRow>, Failure> {
+    let read = |row: &Row<'_>| {
+        Ok(AttentionRow { thread: row.get(0)?, root: row.get(1)?, reason: row.get(2)?, since: row.get(3)? })
+    };
+    let (since, thread, reason) = after.unwrap_or((i64::MIN, "", ""));
+    let tree = if root.is_some() { "threads.root = ?5" } else { "?5 IS NULL" };
+    let sql = format!(
+        "SELECT id, root, reason, since FROM attention INDEXED BY attention_by_since CROSS JOIN threads ON threads.key = attention.thread
+         WHERE since >= ?1 AND (since, id, reason) > (?1, ?2, ?3) AND {tree} AND {LIVING}
+         ORDER BY since, id, reason LIMIT ?4"
+    );
+    Ok(picture.all(&sql, params![since, thread, reason, limit, root], read)?)
 }

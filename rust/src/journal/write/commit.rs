@@ -1,6 +1,6 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::{attempts, deletion, inbox, trees};
+use super::{attempts, attention, deletion, inbox, trees};
 use crate::delta::{CallRow, Consumed, Delta, Kept, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
@@ -64,7 +64,10 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Mess
     }
     put_timers(group, delta, key)?;
     put_outbox(group, delta, key)?;
-    put_prompts(group, delta, key)?;
+    if put_prompts(group, delta, key)? {
+        attention::of_prompts(group, key, delta.updated_at)?;
+    }
+    attention::of_problem(group, delta, key)?;
     tally(group, &delta.root, delta.spent)?;
     if delta.attempts_cleared > 0 {
         attempts::clear(group, key, delta.attempts_cleared)?;
@@ -207,8 +210,10 @@ fn put_outbox(group: &Group<'_>, delta: &Delta, thread: i64) -> Result<(), Failu
     Ok(())
 }
 
-fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure> {
-    if !delta.prompts_closed.is_empty() && asks(group, key)? {
+/// Whether any may have come or gone.
+fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<bool, Failure> {
+    let asked = !delta.prompts_closed.is_empty() && attention::asks(group, key)?;
+    if asked {
         for id in &delta.prompts_closed {
             group.execute("DELETE FROM prompts WHERE thread = ?1 AND id = ?2", params![key, id])?;
         }
@@ -218,13 +223,7 @@ fn put_prompts(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
         let parts = [delta.thread.as_str().into(), (&**id).into(), (&**kind).into(), (&**body).into()];
         group.execute(sql, params![key, id, kind, body, checksum::of_row(&parts), delta.root])?;
     }
-    Ok(())
-}
-
-/// Whether anybody is asked anything in the thread. Nearly every call ends without a question, and has three names for one to be closed.
-fn asks(group: &Group<'_>, key: i64) -> Result<bool, Failure> {
-    let sql = "SELECT 1 FROM prompts WHERE thread = ?1 LIMIT 1";
-    Ok(group.find(sql, [key], |row| row.get::<_, i64>(0))?.is_some())
+    Ok(asked || !delta.prompts.is_empty())
 }
 
 /// What the whole tree has spent, so that a limit is checked with one look-up.

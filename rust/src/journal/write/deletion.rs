@@ -75,7 +75,7 @@ pub fn discard(group: &Group<'_>, thread: &str) -> rusqlite::Result<bool> {
 }
 
 /// Tables with rows of a thread, and their keys.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("seen", "thread, digest"),
     ("discards", "key"),
     ("calls", "key"),
@@ -84,6 +84,7 @@ const TABLES: [(&str, &str); 8] = [
     ("prompts", "thread, id"),
     ("views", "thread, view_type"),
     ("attempts", "thread"),
+    ("attention", "thread, reason"),
 ];
 
 /// Remove about so many rows of a tree that is being deleted; true while there may be more. With its last row a thread leaves its tombstone.

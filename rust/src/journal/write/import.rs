@@ -2,7 +2,6 @@
 
 use super::deletion;
 use crate::error::{Error, Result};
-use crate::journal::LiveRanges;
 use crate::journal::checksum::{checked, checked_row};
 use crate::journal::failure::{Failure, describe};
 use crate::journal::group::Group;
@@ -13,6 +12,7 @@ use crate::journal::table::Table;
 use crate::journal::tree::{COPY, FINGERPRINT, Fingerprint, ROOT, Source};
 use crate::journal::value::{Arrival, Generation, Imported};
 use crate::journal::write::{generations, trees};
+use crate::journal::{Headers, LiveRanges};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ use std::path::Path;
 /// # Errors
 /// `damaged` or `too_new` for a file that is not whole, not ours or from a newer version; `bad_request` if it holds another tree than the expected
 /// one; `conflict` if a thread of it is here already; `deleted` if one was deleted here.
-pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: LiveRanges) -> Result<Imported, Failure> {
+pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, headers: Headers) -> Result<Imported, Failure> {
     let (mut connection, version) = open(path).map_err(Failure::Refused)?;
     let picture = connection.transaction().map_err(|error| Failure::Refused(unreadable(path, &error)))?;
     let source = Source { picture, path, describe: unreadable, damaged: spoiled };
@@ -41,13 +41,21 @@ pub fn import(group: &Group<'_>, path: &Path, arrival: &Arrival, live_ranges: Li
     }
     let copy = is_copy(&source).map_err(Failure::Refused)?;
     let replaced = make_room(group, &source, &root, &threads)?;
-    let mut arriving =
-        Arriving { group, path, live_ranges, threads: threads.into_iter().collect(), keys: HashMap::new() };
+    let mut arriving = Arriving {
+        group,
+        path,
+        live_ranges: headers.live_ranges,
+        threads: threads.into_iter().collect(),
+        keys: HashMap::new(),
+    };
     let found = source.read(&root, |table, values| arriving.take(table, values))?;
     if found != expected {
         return Err(Failure::broken(spoiled(path, "its contents are not those that were exported")));
     }
     group.batch(&schema::fill(version))?;
+    if version < schema::ATTENTION {
+        group.settle_attention(headers.needs_a_person)?;
+    }
     match &arrival.resting {
         None => imported(group, root, replaced, copy),
         Some(note) => {

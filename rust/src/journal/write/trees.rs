@@ -88,7 +88,7 @@ fn remove_rows(group: &Group<'_>, key: i64) -> Result<(), Failure> {
     group.execute("DELETE FROM feed WHERE place >= ?1 AND place < ?2", places)?;
     group.shrank("seen", group.execute("DELETE FROM seen WHERE thread = ?1", [key])?);
     group.shrank("discards", group.execute("DELETE FROM discards WHERE thread = ?1", [key])?);
-    for table in ["calls", "inbox", "timers", "prompts", "views", "attempts"] {
+    for table in ["calls", "inbox", "timers", "prompts", "views", "attempts", "attention"] {
         group.execute(&format!("DELETE FROM {table} WHERE thread = ?1"), [key])?;
     }
     Ok(())
