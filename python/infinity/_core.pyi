@@ -644,6 +644,9 @@ class Journal:
         """Value: list of ``(position, record)`` of the thread's own entries."""
     def feed(self, thread: str, after: int = -1, limit: int = 1000) -> int:
         """Value: list of ``(position, kind, json, entry_record | None)``; rows of kind ``entry`` carry the record they refer to."""
+    def log(self, after: int = 0, limit: int = 1000) -> int:
+        """Value: ``(oldest, newest, rows)``: the oldest and the newest number of the log, 0 if it is empty, and ``(seq, thread, root, first, last, at)`` of each
+        row behind ``after``: what a commit has added to the stream of one thread, in the order of commits."""
     def calls(self, thread: str, open_only: bool = True) -> int:
         """Value: list of ``(record, state)`` where state may be ``sent``."""
     def find_call(self, call_id: str) -> int:

@@ -112,6 +112,31 @@ class FeedRow(NamedTuple):
     record: bytes | None = None
 
 
+class LogRow(NamedTuple):
+    """What one commit has added to the stream of one thread: positions ``first`` to ``last``.
+
+    ``seq`` orders all commits; a commit that makes children has one for each of its threads. ``at``: ms
+    since the epoch.
+    """
+
+    seq: int
+    thread: str
+    root: str
+    first: int
+    last: int
+    at: int
+
+
+class Log(NamedTuple):
+    """A page of the log of all commits. ``oldest`` and ``newest``: the ends of what there is of it; 0 if
+    there is nothing.
+    """
+
+    oldest: int
+    newest: int
+    rows: list[LogRow]
+
+
 class AttentionRow(NamedTuple):
     """A thread that needs a person, and since when (ms since the epoch).
 

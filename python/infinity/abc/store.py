@@ -25,6 +25,7 @@ from .rows import (
     FeedRow,
     Generation,
     Imported,
+    Log,
     OutboxRow,
     PromptRow,
     ThreadRow,
@@ -285,6 +286,21 @@ class Store(Protocol):
 
         Raises:
             DamagedStore: a row speaks of an entry that is not there.
+        """
+        ...
+
+    async def log(self, after: int = 0, limit: int = 1000) -> Log:
+        """What commits have added to the streams of all threads, in the order of commits.
+
+        For a host that is the only one at its store: a daemon. Rows older than it keeps them
+        (``daemon.events_kept``) go with later commits; the newest always stays, so that no number is given
+        twice. What threads brought from elsewhere is not in it, and of a tree that is deleted nothing is.
+        A store that many processes share keeps none and answers with an empty one: an order of all commits
+        would be one row that all of them wait for (decision 0008).
+
+        Args:
+            after: the ``seq`` behind which to begin.
+            limit: the most rows. Fewer are all that there are up to ``newest``.
         """
         ...
 

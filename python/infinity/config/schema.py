@@ -76,6 +76,9 @@ class DaemonConfig(Section):
     store: str | None = Field(default=None, examples=["postgresql://infinity@db.example/infinity"])
     """A PostgreSQL database that keeps everything, in place of the home's. Make its tables with ``infinity daemon migrate``."""
 
+    events_kept: float = Field(default=7.0, gt=0, allow_inf_nan=False, examples=[30.0])
+    """Days for which the order of all events is kept. For so long a client that follows all conversations (``GET /v1/events``) may be away and go on where it was."""
+
     @field_validator("store")
     @classmethod
     def _store(cls, value: str | None) -> str | None:

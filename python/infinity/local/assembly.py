@@ -65,8 +65,10 @@ class Ownership(Protocol):
 
 
 class HostedStore(Store, Protocol):
-    """``orphaned`` gets the messages of those who did not wait for them; ``ownership`` ends with the store."""
+    """``orphaned`` gets the messages of those who did not wait for them; ``ownership`` ends with the store; ``events_kept``: for how many milliseconds the log
+    of commits keeps its rows, ``None`` where there is no log."""
 
+    events_kept: int | None
     orphaned: Callable[[Sequence[Message]], None]
 
     @property

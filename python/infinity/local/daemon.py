@@ -185,6 +185,7 @@ class Daemon:
         await self._assembly.open(
             journal_at(self.home.database) if elsewhere is None else lambda _: elsewhere()
         )
+        self._assembly.store.events_kept = int(self.config.daemon.events_kept * 86_400_000)
         self.runtime, backend = await self._assemble(self._address(listener))
         ownership = self._assembly.store.ownership
         if ownership is not None:

@@ -44,6 +44,10 @@ pub enum Read {
         after: i64,
         limit: i64,
     },
+    Log {
+        after: i64,
+        limit: i64,
+    },
     Calls {
         thread: String,
         open_only: bool,
@@ -100,6 +104,7 @@ impl Read {
             Read::Living(root) => Value::Integer(Some(threads::living(on, root)?)),
             Read::Entries { thread, after, limit } => Value::Entries(records::entries(on, thread, *after, *limit)?),
             Read::Feed { thread, after, limit } => Value::Feed(records::feed(on, thread, *after, *limit)?),
+            Read::Log { after, limit } => Value::Log(records::log(on, *after, *limit)?),
             Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
             Read::FindCall(id) => Value::Call(records::find_call(on, id)?),
             Read::Prompts { thread, root } => Value::Prompts(queues::prompts(on, thread.as_deref(), root.as_deref())?),

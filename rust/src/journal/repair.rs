@@ -9,7 +9,7 @@ use super::mark::{self, Mark};
 use super::open::{beside, exists, lock, make, make_as, outline, outline_of, sync_directory};
 use super::table::{Table, cover_queues};
 use super::wal::{Index, Log};
-use super::write::attention;
+use super::write::{attention, log};
 use super::{Histories, Wounded, examine, schema, verify};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
@@ -280,7 +280,7 @@ fn transfer(source: &Connection, version: i32, draft: &Path, lost: &mut Vec<Stri
     // A new thread would get the key of one that is gone, and its rows with it.
     for table in Table::all(&transaction)? {
         let orphans = match table.name.as_str() {
-            "meta" | "threads" | "tombstones" | "generations" => 0,
+            "meta" | "threads" | "tombstones" | "generations" | "log" => 0,
             "entries" | "feed" => transaction.execute(
                 &format!("DELETE FROM {} WHERE place >> 32 NOT IN (SELECT key FROM threads)", table.name),
                 [],
@@ -358,6 +358,7 @@ fn mend(draft: &Path, histories: &Histories, lost: &mut Vec<String>, mended: &mu
         let entries = amount(done.entries.len() as i64, "entry", "entries");
         mended.push(format!("thread {id} goes on: a note stands in place of {entries}"));
     }
+    log::restart(&transaction)?;
     attention::settle(&transaction, histories.needs_a_person)?;
     transaction
         .execute("UPDATE tallies SET rows = (SELECT count(*) FROM entries) WHERE name = 'entries'", [])

@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 6] = [
+pub const STEPS: [Step; 7] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -101,6 +101,15 @@ CREATE TABLE attention (
   thread INTEGER NOT NULL, reason TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (thread, reason)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attention_by_since ON attention (since);
+",
+        rows: "",
+    },
+    // 8: commits that added to streams, in their order.
+    Step {
+        tables: "
+CREATE TABLE log (
+  seq INTEGER PRIMARY KEY, thread INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, at INTEGER NOT NULL
+) STRICT;
 ",
         rows: "",
     },

@@ -28,7 +28,7 @@ impl Desk {
         let journal = Journal::open(&directory.path().join("infinity.db"), wake, headers).unwrap();
         let desk = Self { journal, directory };
         let delta = Delta { thread: "t".into(), new_version: 1, status: "idle".into(), ..Delta::default() };
-        desk.wait([desk.journal.write(Write::Commit(delta.into()))]).remove(0).unwrap();
+        desk.wait([desk.journal.write(Write::Commit { delta: delta.into(), events_kept: 0 })]).remove(0).unwrap();
         desk
     }
 

@@ -70,8 +70,8 @@ impl<'c> Source<'c> {
             self.column("SELECT key FROM threads WHERE root = ?1 ORDER BY key", root).map_err(Failure::broken)?;
         let mut hash = Sha256::new();
         for table in Table::all(&self.picture).map_err(broken)? {
-            // Whether a tree is in service, and what was deleted, are facts about this place, not about the tree.
-            if matches!(&*table.name, "retired" | "tombstones") {
+            // Whether a tree is in service, what was deleted, and when what came, are facts about this place, not about the tree.
+            if matches!(&*table.name, "retired" | "tombstones" | "log") {
                 continue;
             }
             hash.update(table.name.as_bytes());

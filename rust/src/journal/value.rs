@@ -27,6 +27,7 @@ pub enum Value {
     Prompts(Vec<PromptRow>),
     Timers(Vec<TimerRow>),
     Attention(Vec<AttentionRow>),
+    Log(Log),
     /// View type and content.
     Views(Vec<(String, Vec<u8>)>),
     /// Message id, reason, time.
@@ -193,6 +194,28 @@ pub struct PromptRow {
     pub thread: String,
     pub kind: String,
     pub body: Vec<u8>,
+}
+
+/// The order of commits, behind one of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Log {
+    /// The oldest and the newest number that there is; 0 if there is none.
+    pub oldest: i64,
+    pub newest: i64,
+    pub rows: Vec<LogRow>,
+}
+
+/// What one commit has added to the stream of one thread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    pub seq: i64,
+    pub thread: String,
+    pub root: String,
+    /// Positions, both included.
+    pub first: i64,
+    pub last: i64,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
 }
 
 /// A thread that needs a person.

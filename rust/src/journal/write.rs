@@ -7,6 +7,7 @@ pub mod deletion;
 pub mod generations;
 pub mod import;
 pub mod inbox;
+pub mod log;
 pub mod outbox;
 pub mod timers;
 pub mod trees;
@@ -28,7 +29,11 @@ pub enum Write {
         message: Message,
         expect: Expect,
     },
-    Commit(Arc<Delta>),
+    Commit {
+        delta: Arc<Delta>,
+        /// For how many milliseconds the log keeps its rows.
+        events_kept: i64,
+    },
     RecordAttempt(attempts::Attempt),
     Begin {
         now: i64,
@@ -96,7 +101,7 @@ impl Write {
     pub fn apply(&self, group: &Group<'_>) -> Result<Value, Failure> {
         Ok(match self {
             Write::Accept { message, expect } => Value::Accepted(inbox::accept(group, message, expect)?),
-            Write::Commit(delta) => Value::Messages(commit::commit(group, delta)?),
+            Write::Commit { delta, events_kept } => Value::Messages(commit::commit(group, delta, *events_kept)?),
             Write::RecordAttempt(attempt) => Value::Integer(Some(attempts::record(group, attempt)?)),
             Write::Begin { now } => Value::Integer(Some(attempts::begin(group, *now)?)),
             Write::FireTimers { now, limit } => Value::Messages(timers::fire(group, *now, *limit)?),

@@ -44,8 +44,10 @@ impl PyJournal {
     }
 
     /// One atomic commit (I6).
-    fn commit(&self, delta: &Bound<'_, PyDelta>) -> Ticket {
-        self.0.write(Write::Commit(Arc::clone(&delta.get().0)))
+    #[pyo3(signature = (delta, events_kept = 604_800_000))]
+    #[pyo3(text_signature = "(self, /, delta, events_kept=604800000)")]
+    fn commit(&self, delta: &Bound<'_, PyDelta>, events_kept: i64) -> Ticket {
+        self.0.write(Write::Commit { delta: Arc::clone(&delta.get().0), events_kept })
     }
 
     /// A failed attempt, beside the thread's commits.
@@ -202,6 +204,12 @@ impl PyJournal {
     #[pyo3(text_signature = "(self, /, thread, after=-1, limit=1000)")]
     fn feed(&self, thread: String, after: i64, limit: i64) -> Ticket {
         self.0.read(Read::Feed { thread, after, limit })
+    }
+
+    /// The order of commits.
+    #[pyo3(signature = (after = 0, limit = 1000))]
+    fn log(&self, after: i64, limit: i64) -> Ticket {
+        self.0.read(Read::Log { after, limit })
     }
 
     /// The thread's calls with their state, which may be ``sent``.

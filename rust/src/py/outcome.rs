@@ -6,8 +6,8 @@ use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{
-    Accepted, AttentionRow, Condemned, FeedRow, Generation, Imported, Loaded, OutboxRow, PromptRow, ThreadRow,
-    TimerRow, Tombstone,
+    Accepted, AttentionRow, Condemned, FeedRow, Generation, Imported, Loaded, Log, LogRow, OutboxRow, PromptRow,
+    ThreadRow, TimerRow, Tombstone,
 };
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
@@ -52,6 +52,10 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Prompts(rows) => each(py, rows, |PromptRow { id, thread, kind, body }| (id, thread, kind, bytes(&body))),
         Value::Attention(rows) => {
             each(py, rows, |AttentionRow { thread, root, reason, since }| (thread, root, reason, since))
+        }
+        Value::Log(Log { oldest, newest, rows }) => {
+            let row = |LogRow { seq, thread, root, first, last, at }| (seq, thread, root, first, last, at);
+            (oldest, newest, rows.into_iter().map(row).collect::<Vec<_>>()).into_py_any(py)
         }
         Value::Timers(rows) => {
             each(py, rows, |TimerRow { id, thread, due_at, kind, body }| (id, thread, due_at, kind, bytes(&body)))

@@ -83,7 +83,8 @@ fn a_commit_that_breaks_takes_no_other_of_its_group_down() {
         delta.entries = vec![(0, b"good".to_vec())];
         delta
     };
-    let submit = |delta: Delta| desk.journal.write(_core::journal::Write::Commit(delta.into()));
+    let submit =
+        |delta: Delta| desk.journal.write(_core::journal::Write::Commit { delta: delta.into(), events_kept: 0 });
     let tickets = [submit(good("t")), submit(broken("u")), submit(good("v"))];
     let [first, second, third] = tickets.map(|ticket| desk.outcome(ticket));
     assert!(first.is_ok() && third.is_ok());

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// Far more than any operation needs; only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// In milliseconds.
+pub const EVENTS_KEPT: i64 = 1_000_000;
+
 pub struct Desk {
     pub journal: Journal,
     pub wake: Arc<Wake>,
@@ -141,7 +144,7 @@ impl Desk {
     }
 
     pub fn commit(&self, delta: Delta) -> Result<Vec<Message>> {
-        match self.write(Write::Commit(Arc::new(delta)))? {
+        match self.write(Write::Commit { delta: Arc::new(delta), events_kept: EVENTS_KEPT })? {
             Value::Messages(messages) => Ok(messages),
             other => panic!("a commit answered {other:?}"),
         }

@@ -8,7 +8,7 @@ as arrays: their number does not grow with the delta.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 
 from infinity._core import Delta, Message
 from infinity.errors import Conflict, LimitReached, RuleBroken, ThreadDeleted
@@ -70,6 +70,7 @@ async def commit(
     stamp: str,
     uncertain: bool = False,
     notifications: Sequence[Notification] = (),
+    record: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> list[Message]:
     """Write a delta.
 
@@ -80,6 +81,7 @@ async def commit(
             else.
         uncertain: an earlier try may have become durable.
         notifications: what leaves by the output queue, written with the commit.
+        record: writes the commit down in the log of all commits, where there is one.
 
     Returns:
         The messages that entered inboxes.
@@ -101,6 +103,8 @@ async def commit(
             released += await _keep(connection, each)
         if notifications:
             await _record_notifications(connection, notifications)
+    if record is not None:
+        await record(connection)
     # After everything else: a message may go to a thread of this very commit.
     sent = [await deliver(connection, message) for message in _sends(delta)]
     return [*released, *(message for message in sent if message is not None)]

@@ -160,6 +160,13 @@ STEPS = (
         ),
         (attention.fill,),
     ),
+    # 8: commits that added to streams, in their order; written where one process makes them all.
+    Step(
+        (
+            """CREATE TABLE IF NOT EXISTS log (
+  seq BIGINT PRIMARY KEY, thread TEXT NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, at BIGINT NOT NULL)""",
+        ),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

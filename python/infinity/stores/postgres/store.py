@@ -24,6 +24,7 @@ from infinity.abc import (
     FeedRow,
     Generation,
     Imported,
+    Log,
     OutboxRow,
     PromptRow,
     Status,
@@ -49,8 +50,9 @@ from . import (
     timers,
     trees,
 )
-from .commit import Notification, check_delta, commit
+from .commit import Notification, check_delta, commit, family
 from .connections import Connection
+from .log import CommitLog, forget
 from .ownership import Ownership
 from .transactions import Transactions
 
@@ -87,6 +89,8 @@ class PostgresStore:
         """
         self._transactions = transactions
         self.ownership = ownership
+        self.events_kept: int | None = None
+        self._log = CommitLog()
         self._platform = transactions.platform
         self._writing: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -132,12 +136,13 @@ class PostgresStore:
         again = before is delta
         stamp = stamp if again else secrets.token_hex(8)
         notifications = self._notifications(delta)
+        record, numbers = await self._recording(delta)
 
         async def work(connection: Connection, uncertain: bool) -> list[Message]:
-            return await commit(connection, delta, stamp, uncertain or again, notifications)
+            return await commit(connection, delta, stamp, uncertain or again, notifications, record)
 
         try:
-            messages = await self._write(work, list)
+            messages = await self._write(work, list, lambda: self._log.ended(numbers))
         except Conflict:
             # This one is certain: nothing was written, and the slice is made anew from a fresh load.
             raise
@@ -151,6 +156,17 @@ class PostgresStore:
             raise
         self._committed(notifications)
         return messages
+
+    async def _recording(
+        self, delta: Delta
+    ) -> tuple[Callable[[Connection], Awaitable[None]] | None, list[int]]:
+        """What writes a commit down in the log, if there is one, and where its numbers are found."""
+        numbers: list[int] = []
+        if self.events_kept is None:
+            return None, numbers
+        await self._log.begin(self._look)
+        kept, threads = self.events_kept, list(family(delta))
+        return partial(self._log.add, family=threads, kept=kept, numbers=numbers), numbers
 
     async def record_attempt(
         self, thread: str, code: str, at: int, *, tokens: int = 0, microdollars: int = 0
@@ -245,6 +261,12 @@ class PostgresStore:
     async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]:
         return await self._see(records.feed, thread, after, limit)
 
+    async def log(self, after: int = 0, limit: int = 1000) -> Log:
+        if self.events_kept is None:
+            return Log(0, 0, [])
+        await self._log.begin(self._look)
+        return await self._see(self._log.page, after, limit, self._log.whole)
+
     async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
         return await self._look(records.calls, thread, open_only)
 
@@ -313,6 +335,7 @@ class PostgresStore:
             return 0
         if await self.retired(root) != INCOMPLETE:
             await self.retire_tree(root, "it is being deleted; delete it again if that was broken off")
+        await self._change(forget, root)
         # The threads go last: by them a deletion that was broken off finds the other rows again.
         for table in trees.TABLES:
             while await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
@@ -324,6 +347,7 @@ class PostgresStore:
     async def mark_deleted(self, root: str, at: int) -> Condemned:
         await self._change(deletion.condemn, root, at)
         await self._meet_commits(root)
+        await self._change(forget, root)
         return await self._see(deletion.condemned, root)
 
     async def erase(self, root: str) -> bool:
@@ -438,15 +462,17 @@ class PostgresStore:
         self,
         work: Callable[[Connection, bool], Awaitable[T]],
         messages: Callable[[Any], list[Message]],
+        ended: Callable[[], None] = lambda: None,
     ) -> T:
         """In a task of its own, so that it happens whether or not the caller waits for it; ``messages``
-        are those of its outcome.
+        are those of its outcome; ``ended`` is called when it is known.
         """
         self._check_open()
         task = shared(self._transactions.write(work), "transaction")
         # Retiring a tree and closing the store wait for what is under way here.
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+        task.add_done_callback(lambda _: ended())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -24,6 +24,8 @@ from infinity.abc import (
     FeedRow,
     Generation,
     Imported,
+    Log,
+    LogRow,
     OutboxRow,
     PromptRow,
     Status,
@@ -39,6 +41,9 @@ from infinity.supervision import in_thread
 __all__ = ["JournalStore"]
 
 log = logging.getLogger("infinity.store")
+
+WEEK = 7 * 24 * 3_600_000
+"""For how long the log of commits is kept, unless a host says otherwise: in ms."""
 
 
 class JournalStore:
@@ -62,6 +67,7 @@ class JournalStore:
         self._journal = journal
         self._pending: dict[int, tuple[asyncio.Future[Any], bool]] = {}
         self._closing = False
+        self.events_kept: int | None = WEEK
         self.ownership = None
         """The lock of the home is enough."""
         # Gets messages that became durable for a caller who has gone; the runtime puts them into mailboxes.
@@ -86,7 +92,8 @@ class JournalStore:
         return _accepted(await self._messages(self._journal.accept, message, expect.value, call_id))
 
     async def commit(self, delta: Delta) -> list[Message]:
-        return cast("list[Message]", await self._messages(self._journal.commit, delta))
+        kept = WEEK if self.events_kept is None else self.events_kept
+        return cast("list[Message]", await self._messages(self._journal.commit, delta, kept))
 
     async def record_attempt(
         self, thread: str, code: str, at: int, *, tokens: int = 0, microdollars: int = 0
@@ -212,6 +219,10 @@ class JournalStore:
 
     async def feed(self, thread: str, after: int = -1, limit: int = 1000) -> list[FeedRow]:
         return [FeedRow(*row) for row in await self._outcome(self._journal.feed, thread, after, limit)]
+
+    async def log(self, after: int = 0, limit: int = 1000) -> Log:
+        oldest, newest, rows = await self._outcome(self._journal.log, after, limit)
+        return Log(oldest, newest, [LogRow(*row) for row in rows])
 
     async def calls(self, thread: str, open_only: bool = True) -> list[tuple[Call, str]]:
         rows = await self._outcome(self._journal.calls, thread, open_only)

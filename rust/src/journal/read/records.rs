@@ -4,8 +4,8 @@ use super::Picture;
 use crate::journal::checksum::checked_row;
 use crate::journal::failure::{Failure, damaged, is_damage};
 use crate::journal::schema::{POSITIONS, place, position};
-use crate::journal::value::FeedRow;
-use rusqlite::params;
+use crate::journal::value::{FeedRow, Log, LogRow};
+use rusqlite::{Row, params};
 use serde::Deserialize;
 
 /// Places of a thread beyond `after`, as a half-open range.
@@ -84,4 +84,18 @@ pub fn calls(picture: &Picture<'_>, thread: &str, open_only: bool) -> Result<Vec
 
 pub fn find_call(picture: &Picture<'_>, id: &str) -> Result<Option<(Vec<u8>, String)>, Failure> {
     Ok(picture.find("SELECT record, state FROM calls WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// What commits have added to streams, behind the commit of this number. Rows of threads that are gone are left out.
+pub fn log(picture: &Picture<'_>, after: i64, limit: i64) -> Result<Log, Failure> {
+    // Each by itself, which is a look at one end of the table.
+    let sql = "SELECT ifnull((SELECT min(seq) FROM log), 0), ifnull((SELECT max(seq) FROM log), 0)";
+    let (oldest, newest) = picture.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "SELECT seq, id, root, first, last, at FROM log CROSS JOIN threads ON threads.key = log.thread
+               WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let read = |row: &Row<'_>| {
+        let (seq, thread, root) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(LogRow { seq, thread, root, first: row.get(3)?, last: row.get(4)?, at: row.get(5)? })
+    };
+    Ok(Log { oldest, newest, rows: picture.all(sql, params![after, limit], read)? })
 }

@@ -1,6 +1,6 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::{attempts, attention, deletion, inbox, trees};
+use super::{attempts, attention, deletion, inbox, log, trees};
 use crate::delta::{CallRow, Consumed, Delta, Kept, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
@@ -17,14 +17,14 @@ use rusqlite::types::ValueRef::Integer;
 /// # Errors
 /// `conflict` if a stored version, or a message that the slice applied or discarded, is not what the slice saw, or the tree was retired;
 /// `deleted` if it is gone for good.
-pub fn commit(group: &Group<'_>, delta: &Delta) -> Result<Vec<Message>, Failure> {
+pub fn commit(group: &Group<'_>, delta: &Delta, events_kept: i64) -> Result<Vec<Message>, Failure> {
     trees::check_in_service(group, &delta.root)?;
     let key = claim(group, delta)?;
     for child in &delta.children {
         claim_all(group, child)?;
     }
     let mut sent = Vec::new();
-    write(group, delta, key, &mut sent)?;
+    write(group, delta, key, events_kept, &mut sent)?;
     send(group, delta, &mut sent)?;
     Ok(sent)
 }
@@ -51,7 +51,13 @@ fn claim_all(group: &Group<'_>, delta: &Delta) -> Result<(), Failure> {
     delta.children.iter().try_for_each(|child| claim_all(group, child))
 }
 
-fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Message>) -> Result<(), Failure> {
+fn write(
+    group: &Group<'_>,
+    delta: &Delta,
+    key: Option<i64>,
+    events_kept: i64,
+    sent: &mut Vec<Message>,
+) -> Result<(), Failure> {
     let key = match key {
         Some(key) => update(group, delta, key)?,
         None => insert(group, delta)?,
@@ -59,6 +65,7 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Mess
     consume(group, delta, key)?;
     keep(group, delta, key, sent)?;
     add_records(group, delta, key)?;
+    log::add(group, delta, key, events_kept)?;
     for call in &delta.calls {
         put_call(group, key, call)?;
     }
@@ -73,7 +80,7 @@ fn write(group: &Group<'_>, delta: &Delta, key: Option<i64>, sent: &mut Vec<Mess
         attempts::clear(group, key, delta.attempts_cleared)?;
     }
     // A child that exists already was refused by `claim_all`, or breaks on the unique id here.
-    delta.children.iter().try_for_each(|child| write(group, child, None, sent))
+    delta.children.iter().try_for_each(|child| write(group, child, None, events_kept, sent))
 }
 
 fn insert(group: &Group<'_>, delta: &Delta) -> Result<i64, Failure> {
