@@ -109,6 +109,8 @@ def test_the_functions_serve_what_the_daemon_serves_but_for_what_only_one_of_the
     assert theirs - ours == moving | {
         ("POST", "/callback/{token}"),
         ("GET", "/metrics"),
+        # The order of all commits would be one row that all functions wait for (decision 0008).
+        ("GET", "/v1/events"),
         # What `infinity doctor` asks a daemon; a deployment is examined by `infinity cloud`.
         ("GET", "/v1/examination"),
         ("GET", "/v1/models"),

@@ -31,7 +31,11 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "root": ("Only threads of this tree.", _TEXT),
     "parent": ("Only children of this thread.", _TEXT),
-    "thread": ("Only those of this thread.", _TEXT),
+    "thread": (
+        "Only those of this thread; in the stream of all events: what happens live in this one, too.",
+        _TEXT,
+    ),
+    "kinds": ("Only events of these kinds, separated by commas.", _TEXT),
     "call_id": ("Only that of this call.", _TEXT),
     "status": (
         f"Only threads in one of these states: {', '.join(STATUSES)}.",

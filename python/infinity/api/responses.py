@@ -51,6 +51,13 @@ class Error(Struct):
     error: ErrorDetail
 
 
+class Gone(Struct):
+    """Events are not kept in order any more back to where a client would go on. ``oldest``: an ``after`` from which they are."""
+
+    error: ErrorDetail
+    oldest: str
+
+
 class Health(Struct):
     status: str
     version: str

@@ -9,6 +9,7 @@ from aiohttp import web, web_app
 from infinity.api.route import Handler
 from infinity.api.routes import routes_of
 
+from .all_events import stream_all_events
 from .backend import BACKEND, DaemonBackend
 from .connections import serving
 from .console.pages import add_headers, get_asset, get_page
@@ -25,7 +26,7 @@ OwnHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 async def get_metrics(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    text = backend.metrics.render(await backend.store.counts(), watching=backend.feed.watching())
+    text = backend.metrics.render(await backend.store.counts(), watching=backend.watching())
     return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -33,6 +34,7 @@ OWN: Mapping[str, OwnHandler] = {
     handler.__name__: handler
     for handler in (
         stream_events,
+        stream_all_events,
         get_metrics,
         get_page,
         get_asset,

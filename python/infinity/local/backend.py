@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from infinity.abc import Store, ThreadRow
+from infinity.all_events import AllEvents
 from infinity.api.backend import Part, Runs
 from infinity.api.errors import refusal
 from infinity.api.responses import Deleted, Response, ToolServer
@@ -59,6 +60,12 @@ class DaemonBackend:
     moves: Moves | None = None
     """Conversations that leave and arrive; ``None`` for a host that moves none."""
     page_bytes: int | None = None
+    all_events: AllEvents | None = None
+    """``None`` for a host that serves no stream of them."""
+
+    def watching(self) -> int:
+        """Event streams that are open."""
+        return self.feed.watching() + (self.all_events.watching() if self.all_events is not None else 0)
 
     async def check(self) -> None:
         """The store takes a row and gives it back."""

@@ -262,6 +262,7 @@ class Daemon:
             runtime=runtime,
             store=store,
             feed=feed,
+            all_events=feed.all_events,
             capabilities=runtime.capabilities,
             token=self.home.make_token(),
             address=address,

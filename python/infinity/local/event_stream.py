@@ -24,7 +24,7 @@ from .backend import BACKEND, DaemonBackend
 from .connections import Connection, connection_of
 from .http import received
 
-__all__ = ["stream_events"]
+__all__ = ["HEADERS", "KEEP_ALIVE", "check_room", "ended", "stream_events", "write"]
 
 logger = logging.getLogger("infinity.api")
 
@@ -37,7 +37,7 @@ PIECE = 64 << 10
 
 _NOTHING = 10**18
 
-_HEADERS = {
+HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
@@ -53,8 +53,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     backend = request.app[BACKEND]
     asked = received(request)
     thread = asked.id()
-    _check_room(backend)
-    response = web.StreamResponse(headers=_HEADERS)
+    check_room(backend)
+    response = web.StreamResponse(headers=HEADERS)
     # Watching begins before anything is read, so that nothing falls between the two.
     text = asked_cursor(asked)
     watcher = backend.feed.enter(thread, _position(text))
@@ -78,7 +78,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         begin = [b"retry: 1000\n\n", *(_view(view_type, content) for view_type, content in views)]
         begin += map(frame, asked_in_children(prompts, thread))
-        await _write(response, [*begin, *map(frame, events)], connection)
+        await write(response, [*begin, *map(frame, events)], connection)
         await _serve(request, response, backend.feed, watcher)
     except ConnectionError:
         logger.debug("a client of the event stream of %s has hung up", thread)
@@ -89,7 +89,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         told = from_core(error) if isinstance(error, CoreError) else error
         logger.warning("the event stream of %s ended: %s", thread, told)
         with contextlib.suppress(ConnectionError):
-            await response.write(_ended(told))
+            await response.write(ended(told.code, str(told)))
     finally:
         backend.feed.leave(watcher)
     return response
@@ -102,9 +102,10 @@ def _position(text: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else _NOTHING
 
 
-def _check_room(backend: DaemonBackend) -> None:
+def check_room(backend: DaemonBackend) -> None:
+    """Refuse one event stream too many."""
     most = backend.runtime.settings.limits.event_streams
-    if backend.feed.watching() >= most:
+    if backend.watching() >= most:
         raise Refused(
             503,
             "streams",
@@ -127,7 +128,7 @@ async def _serve(request: web.Request, response: web.StreamResponse, feed: Feed,
     while not watcher.closed:
         events = await feed.ready(watcher)
         if events:
-            await _write(response, [frame(event) for event in events], connection)
+            await write(response, [frame(event) for event in events], connection)
             continue
         watcher.push = push
         try:
@@ -137,7 +138,7 @@ async def _serve(request: web.Request, response: web.StreamResponse, feed: Feed,
             await response.write(b": waiting\n\n")
 
 
-async def _write(response: web.StreamResponse, frames: list[bytes], connection: Connection | None) -> None:
+async def write(response: web.StreamResponse, frames: list[bytes], connection: Connection | None) -> None:
     """As fast as the client reads."""
     piece: list[bytes] = []
     size = 0
@@ -151,8 +152,9 @@ async def _write(response: web.StreamResponse, frames: list[bytes], connection: 
             piece, size = [], 0
 
 
-def _ended(error: InfinityError) -> bytes:
-    data = msgspec.json.encode({"code": error.code, "message": str(error)})
+def ended(code: str, message: str) -> bytes:
+    """The last frame of a stream that ends early, and why."""
+    data = msgspec.json.encode({"code": code, "message": message})
     return frame(FeedEvent(None, "ended", data))
 
 

@@ -13,6 +13,7 @@ mod family;
 mod files;
 mod frozen;
 mod growing;
+mod logging;
 mod moving;
 mod opening;
 mod reading;
