@@ -62,10 +62,10 @@ fn tree(desk: &Desk, root: &str) {
     desk.queue(root, &format!("queued for {root}"));
 }
 
-/// Rows of every table but the tombstones.
+/// Of what goes. The newest row of the log stays, and so does what was used, which is nobody's then.
 fn rows(path: &Path) -> Vec<(String, i64)> {
     let journal = Connection::open(path).unwrap();
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'tombstones' ORDER BY name";
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('tombstones', 'log', 'usage') ORDER BY name";
     let names: Vec<String> =
         journal.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(|name| name.unwrap()).collect();
     let count =
