@@ -565,8 +565,8 @@ class Journal:
         ``unknown_call``, ``not_pending`` (recorded if the call had failed), ``not_subscribed``, ``discarded`` (recorded: thread closed or call cancelled), ``moved`` (its
         tree was retired here; nothing was written), ``deleted`` (its tombstone has counted it), ``full`` (too many early events of the call wait). ``expect``: ``any``; ``call`` (``call_id`` is an open call of
         this thread); ``event`` (``call_id`` is a subscription of this thread, or an open call that may become one)."""
-    def commit(self, delta: Delta) -> int:
-        """Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match, or the tree
+    def commit(self, delta: Delta, events_kept: int = 604800000) -> int:
+        """``events_kept``: for how many milliseconds the log of commits keeps its rows. Value: the list of messages that entered inboxes (``sends``). Error ``conflict`` if a version or a consumed id did not match, or the tree
         was retired (``retired`` tells); ``deleted`` if the tree was deleted, or a new thread has the id of one that was."""
     def record_attempt(self, thread: str, code: str, at: int, tokens: int = 0, microdollars: int = 0) -> int:
         """A failed attempt, beside the thread's commits; what it cost counts for its tree. Value: how many are on record. Errors ``not_found``, ``deleted``, ``conflict``
