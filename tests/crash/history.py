@@ -17,6 +17,8 @@ Entry = dict[str, Any]
 
 _MINTED = re.compile(r"\b(call|thread|event|message|control|choice|sqs)[_.][0-9a-f-]{30,36}\b")
 _EVENT = "receive_event__injected"
+_TIMES = frozenset({"asked_at", "first_ms", "ms", "started_at", "queued_ms"})
+"""What completions and slices took, which differs from run to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ def _plain(entry: Entry) -> str:
 
 
 def undated(value: Any) -> Any:
-    """The same, where each block that says when something came says only that it does."""
+    """The same without times of completions and slices, where each block that says when something came says only that it does."""
     if isinstance(value, dict):
         if is_stamp(value):
             return {**value, "text": "(time: #)"}
-        return {name: undated(each) for name, each in value.items()}
+        return {name: undated(each) for name, each in value.items() if name not in _TIMES}
     return [undated(each) for each in value] if isinstance(value, list) else value
 
 

@@ -136,17 +136,15 @@ def finish(current: Slice, turn: Turn | None) -> None:
         failed=cut or not text,
     )
     if turn is not None:
-        usage = turn.usage
+        usage, cost = turn.usage, current.spend(turn.usage)
         spent = (usage.input, usage.output, usage.cache_read, usage.cache_write)
         current.thread.add_turn(
             msgspec.json.encode(text_blocks(body.text)),
             [],
             now=current.now,
             usage=spent,
-            cost=current.spend(usage),
-            meta=msgspec.json.encode(
-                {"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}
-            ),
+            cost=cost,
+            meta=current.figures(turn, cost),
         )
     current.thread.send(current.thread.parent, f"summary.{current.thread.id}", Kind.SUMMARY, encode(body))
     current.thread.close()

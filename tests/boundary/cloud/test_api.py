@@ -93,7 +93,7 @@ def without_times(value: Any) -> Any:
         return {
             key: without_times(each)
             for key, each in value.items()
-            if key not in ("at", "timings", "milliseconds", "ms", "message_id")
+            if key not in ("at", "timings", "milliseconds", "deadline", "message_id")
         }
     if isinstance(value, list):
         return [without_times(each) for each in value if not (isinstance(each, dict) and is_stamp(each))]

@@ -28,7 +28,17 @@ async def commit(current: Slice) -> Committed | None:
             return None
         tell_parent(current)
         usage = Usage(*current.thread.usage)
-        current.note("slice", rounds=current.rounds, timings=current.timings, usage=usage)
+        waited = max(0, current.started_at - current.queued_at) if current.queued_at else None
+        current.note(
+            "slice",
+            rounds=current.rounds,
+            timings=current.timings,
+            usage=usage,
+            started_at=current.started_at,
+            queued_ms=waited,
+            messages=current.folded,
+            spent=current.spent_microdollars,
+        )
         current.delta = current.thread.delta(current.now)
     delta = current.delta
     messages = await current.services.store.commit(delta)

@@ -17,7 +17,7 @@ from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
 from infinity.engine.memo import glance
 from infinity.engine.request import request_of
-from infinity.engine.slice.state import Progress, Slice
+from infinity.engine.slice.state import Asked, Progress, Slice
 from infinity.engine.watched import watched
 from infinity.errors import (
     ConfigError,
@@ -39,9 +39,11 @@ CHARS_PER_TOKEN = 4
 async def complete(current: Slice) -> Turn | None:
     """The turn, or ``None`` when there is none: interrupted before any text, or given up (then the thread says why)."""
     started_at = current.now
+    asked = current.asked = Asked(started_at)
     turn: Turn | None = None
     try:
         turn = await _answered(current)
+        asked.whole = current.now - started_at
     except (ModelError, ConfigError) as error:
         if isinstance(error, InvalidModelRequest):
             error.args = (f"{error}{_blame(current, error)}",)
@@ -97,6 +99,9 @@ async def _tries(current: Slice) -> Turn | None:
             raise
         except (ModelError, ConfigError) as error:
             shown.retract()
+            if current.asked is not None:
+                current.asked.errors.append(error.code)
+                current.asked.first = None
             await spending.failed(current, error.code, shown.used())
             fallback = fallback or Fallback(current, current.model)
             simpler = (
@@ -188,6 +193,9 @@ class _Shown:
                 self._slice.held_until = None
 
     def part(self, part: Part) -> None:
+        asked = self._slice.asked
+        if asked is not None and asked.first is None:
+            asked.first = self._slice.now - asked.at
         match part:
             case Text(text):
                 self._text.append(text)

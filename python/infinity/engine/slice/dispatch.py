@@ -80,14 +80,14 @@ def _record(current: Slice, turn: Turn) -> list[Call]:
     calls = [_plan(current, model_call) for model_call in turn.calls]
     ids = iter(calls)
     blocks = [_with_our_id(block, ids) if block["type"] == "tool_use" else block for block in turn.blocks]
-    usage = turn.usage
+    usage, cost = turn.usage, current.spend(turn.usage)
     current.thread.add_turn(
         msgspec.json.encode(blocks),
         calls,
         now=current.now,
         usage=(usage.input, usage.output, usage.cache_read, usage.cache_write),
-        cost=current.spend(usage),
-        meta=msgspec.json.encode({"model": current.asks, "stop_reason": turn.stop_reason, "usage": usage}),
+        cost=cost,
+        meta=current.figures(turn, cost),
     )
     if (problem := _ENDS.get(turn.stop_reason)) is not None:
         current.problem(*problem)
@@ -164,9 +164,12 @@ def _send(current: Slice, offer: Offer, call: Call) -> None:
         id=call.id,
         tool=call.tool,
         toolset=call.toolset,
+        position=call.position,
+        deadline=call.deadline,
+        verdict=(verdict := consent.verdict(current.services.settings.policy, offer)),
         display=optional("the display of a call", current.thread.id, lambda: offer.display(call.arguments)),
     )
-    match consent.verdict(current.services.settings.policy, offer):
+    match verdict:
         case "deny":
             calls.fail(current, call, prompts.denied(call.tool))
         case "ask":

@@ -57,6 +57,7 @@ def prepare(current: Slice, batch: Sequence[Message]) -> None:
                 _fold(current, message, body)
             else:
                 current.left.append(message)
+                current.folded -= 1
     endings.go_on(current)
     if current.thread.position != position:
         current.why |= Why.INPUT
@@ -75,6 +76,9 @@ def _open(current: Slice, message: Message) -> tuple[Message, Body] | None:
     if current.thread.seen(message.id):
         current.thread.consume(message, "duplicate")
         return None
+    current.folded += 1
+    if message.accepted_at:
+        current.queued_at = min(current.queued_at or message.accepted_at, message.accepted_at)
     try:
         return message, decode(message.kind, message.body)
     except ValueError as error:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Delta, Message, Thread
-from infinity.abc import Catalog, Model, ModelInfo, Offer, Problem, Usage
+from infinity.abc import Catalog, Model, ModelInfo, Offer, Problem, Turn, Usage
 from infinity.engine.memo import glance
 from infinity.engine.optional import left_out
 from infinity.engine.prompts import Sending
@@ -54,6 +54,23 @@ class Why(Flag):
 
 
 @dataclass(slots=True)
+class Asked:
+    """One completion that was asked for, for those who look at the turn later. Times in ms.
+
+    Args:
+        at: When it was asked for first, since the epoch.
+        first: After how long the first part of the answer came; ``None``: before any did.
+        whole: How long it took, with the waits between its tries.
+        errors: The codes of the tries that brought nothing, in order.
+    """
+
+    at: int
+    first: int | None = None
+    whole: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Living:
     """Threads that are not closed: children, and all below the root of the thread's tree. Until ``counted``, those that this slice made only."""
 
@@ -78,6 +95,8 @@ class Slice:
     """The name of the model that is asked in place of the thread's own (``engine/stand_ins.py``)."""
     rounds: int = 0
     """Completions in a row; those of slices that this one goes on for count too."""
+    asked: Asked | None = None
+    """The completion that brought the last turn, or is under way."""
     bought: bool = False
     """A turn was bought that is not committed yet."""
     spent_tokens: int = 0
@@ -105,6 +124,10 @@ class Slice:
     """Calls that this slice lets go; until its commit nothing of them has left."""
     living: Living = field(default_factory=Living)
     spawned: set[str] = field(default_factory=set)
+    folded: int = 0
+    """Messages that it has folded in."""
+    queued_at: int = 0
+    """When the oldest of them was accepted, in ms since the epoch; 0: not on record."""
     came_at: int = 0
     """When the message that is being folded in was accepted, in ms since the epoch; 0: not on record."""
     last_words: str = ""
@@ -215,6 +238,23 @@ class Slice:
         self.spent_tokens += tokens
         self.spent_microdollars += cost
         return cost
+
+    def figures(self, turn: Turn, cost: int) -> bytes:
+        """What the turn's entry says of its completion: who answered, how it ended, what it took (ms) and cost (microdollars). JSON."""
+        model = self.model
+        figures: dict[str, Any] = {
+            "model": model.name if model is not None else self.asks,
+            "stop_reason": turn.stop_reason,
+            "usage": turn.usage,
+            "cost": cost,
+        }
+        if model is not None:
+            figures["model_id"] = model.id
+        if (asked := self.asked) is not None:
+            figures |= {"asked_at": asked.at, "first_ms": asked.first, "ms": asked.whole}
+            if asked.errors:
+                figures["errors"] = asked.errors
+        return msgspec.json.encode(figures)
 
     def live(self, kind: str, data: dict[str, Any]) -> None:
         """Show something to anyone who watches; nobody's watching fails a slice."""
