@@ -22,6 +22,8 @@ from infinity.engine.missing import known
 from infinity.engine.outside import waiting_children
 from infinity.errors import DamagedStore, NewerStore
 
+ANSWER, INTERRUPT, RESUME = ("answer",), ("interrupt",), ("resume",)
+
 OWN = "python"
 """The toolset of functions of this process."""
 
@@ -43,6 +45,14 @@ class Reason:
     """Where it is on record."""
     thread: str = ""
     """The child that it is about; empty: the thread itself."""
+    tool: str = ""
+    """Of calls, subscriptions and prompts."""
+    server: str = ""
+    """The toolset that the call went to; empty for functions of this process and built-ins."""
+    actions: tuple[str, ...] = ()
+    """What a person can do about it: ``answer`` (the prompt ``id``), ``interrupt``, ``resume``,
+    ``end_subscription`` (the call ``id``).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +102,10 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
         reasons.append(Reason("failing", text, since=here.failing_since))
     elif here.held is not None:
         text = "the next request to its model waits for its turn (limits.requests_per_minute)"
-        reasons.append(Reason("pace", text, until=here.held, since=here.running))
+        reasons.append(Reason("pace", text, until=here.held, since=here.running, actions=INTERRUPT))
     elif here.running is not None:
-        reasons.append(Reason("running", "the agent is working: a slice runs now", since=here.running))
+        text = "the agent is working: a slice runs now"
+        reasons.append(Reason("running", text, since=here.running, actions=INTERRUPT))
     if here.queued:
         text = f"{here.queued} message{'s' * (here.queued > 1)} in its mailbox"
         reasons.append(Reason("queued", text))
@@ -105,7 +116,7 @@ async def explain(store: Store, thread: str, here: Here) -> Explanation:
         reasons.append(Reason("compaction", "its history is being summarised", memo.compaction))
     if (problem := Problem.read(header.problem)) is not None:
         kind = HELD_BACK if problem.code == HELD_BACK else "problem"
-        reasons.append(Reason(kind, str(problem)))
+        reasons.append(Reason(kind, str(problem), actions=RESUME))
     return Explanation(thread, _state(row.status, reasons, header.pending), reasons)
 
 
@@ -142,7 +153,8 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
     for (call, state), since in zip(calls, began, strict=True):
         sleep, deadline = (of_calls.get((purpose, call.id)) for purpose in ("sleep", "deadline"))
         if sleep is not None:
-            reasons.append(Reason("sleep", "the agent sleeps", call.id, sleep.due_at, since))
+            text = "the agent sleeps"
+            reasons.append(Reason("sleep", text, call.id, sleep.due_at, since, actions=INTERRUPT))
         elif ("consent", call.id) not in asked:
             waits = any((kind, call.id) in asked for kind in ("choice", "oauth"))
             reason = _call(call, state, deadline.due_at if deadline else None, waits)
@@ -156,7 +168,11 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
         limit = of_calls.get(("prompt", prompt.id.partition(".")[2])) if prompt.kind != "consent" else None
         ends = _ENDS.get(prompt.kind, "") if limit is not None else ""
         until = limit.due_at if limit else None
-        reasons.append(Reason("prompt", text + ends, prompt.id, until, _asked_at(prompt)))
+        reasons.append(
+            Reason(
+                "prompt", text + ends, prompt.id, until, _asked_at(prompt), tool=_tool(prompt), actions=ANSWER
+            )
+        )
     # A timer of a call that is listed is in that call's line already.
     ids = {call.id for call, _ in calls}
     for timer in timers:
@@ -197,7 +213,9 @@ async def _of_children(store: Store, root: str) -> list[Reason]:
     of a cause outside.
     """
     waiting = [
-        Reason("child", f"its child {child.thread} waits: {child.problem}", thread=child.thread)
+        Reason(
+            "child", f"its child {child.thread} waits: {child.problem}", thread=child.thread, actions=RESUME
+        )
         for child in await waiting_children(store, root)
     ]
     return waiting + [
@@ -208,6 +226,8 @@ async def _of_children(store: Store, root: str) -> list[Reason]:
             None,
             _asked_at(prompt),
             prompt.thread,
+            _tool(prompt),
+            actions=ANSWER,
         )
         for prompt in await store.prompts(root=root)
         if prompt.thread != root
@@ -215,8 +235,13 @@ async def _of_children(store: Store, root: str) -> list[Reason]:
 
 
 def _asks(prompt: PromptRow) -> str:
-    tool = msgspec.json.decode(prompt.body).get("tool", "a tool")
+    tool = _tool(prompt) or "a tool"
     return _PROMPTS.get(prompt.kind, "{tool} asks the user something").format(tool=tool)
+
+
+def _tool(prompt: PromptRow) -> str:
+    tool: str = msgspec.json.decode(prompt.body).get("tool", "")
+    return tool
 
 
 def _about(timer: str) -> tuple[str, str]:
@@ -229,16 +254,22 @@ def _about(timer: str) -> tuple[str, str]:
 
 def _call(call: Call, state: str, until: int | None, asks: bool) -> Reason:
     if call.subscription:
-        return Reason("subscription", f"it listens for events of {call.tool} ({call.toolset})", call.id)
+        text = f"it listens for events of {call.tool} ({call.toolset})"
+        return _of_call("subscription", text, call, None, ("end_subscription",))
     if not call.toolset:
-        return Reason("sleep", "the agent sleeps until something arrives", call.id)
+        text = "the agent sleeps until something arrives"
+        return Reason("sleep", text, call.id, actions=INTERRUPT)
     if call.toolset == OWN:
-        return Reason(
-            "call", f"{call.tool} is a function of the agent's own process, and runs there", call.id, until
-        )
+        text = f"{call.tool} is a function of the agent's own process, and runs there"
+        return Reason("call", text, call.id, until, tool=call.tool, actions=INTERRUPT)
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
     stands_still = "; its deadline stands still while the user is asked" if asks else ""
-    return Reason("call", f"{call.tool} is {where} ({call.toolset}){stands_still}", call.id, until)
+    text = f"{call.tool} is {where} ({call.toolset}){stands_still}"
+    return _of_call("call", text, call, until, INTERRUPT)
+
+
+def _of_call(kind: str, text: str, call: Call, until: int | None, actions: tuple[str, ...]) -> Reason:
+    return Reason(kind, text, call.id, until, tool=call.tool, server=call.toolset, actions=actions)
 
 
 _PROMPTS = {

@@ -173,6 +173,10 @@ class Choice(Body, frozen=True, omit_defaults=True, kw_only=True):
     response_url: str
 
 
+ALLOW = 0
+"""The index that lets a call leave, of the runtime's own question about it."""
+
+
 class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
     """A user's answer to a prompt.
 
@@ -187,6 +191,8 @@ class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
     selected: int
     response_url: str = ""
     user_id: str | None = None
+    reason: str = ""
+    """Why a call was not allowed, for the model."""
 
 
 class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):

@@ -243,11 +243,22 @@ class Runtime:
         return await self._conversations.resume_all(problem)
 
     async def choose(
-        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
+        self,
+        thread: str,
+        choice_id: str,
+        selected: int | None,
+        *,
+        user_id: str | None = None,
+        reason: str | None = None,
     ) -> Accepted:
         """Answer a pending prompt of the thread, or of any thread of its tree if it is a root (CHO-4); ``None`` dismisses it, which selects its
-        default (CHO-1)."""
-        return await self._choices.choose(thread, choice_id, selected, user_id=user_id)
+        default (CHO-1). ``reason``: why a call is not allowed, for the model.
+
+        Raises:
+            BadRequest: there is no such prompt or choice, or a reason where none is due.
+            AlreadyAnswered: it has another answer already.
+        """
+        return await self._choices.choose(thread, choice_id, selected, user_id=user_id, reason=reason)
 
     async def ask(self, thread: str, content: str | list[Block], *, user_id: str | None = None) -> str:
         """Send user text and wait until the thread rests; what the agent said last.

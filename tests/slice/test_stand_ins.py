@@ -154,7 +154,7 @@ async def test_the_thread_returns_to_its_own_model_when_the_probe_succeeds(sever
     await several.said(thread, "myself")
     told = await several.noted(thread, "fallback", text="it answers again")
     assert told["instead_of"] == "second"
-    assert await made_by(several, thread) == ["second", "second", "second", ""]
+    assert await made_by(several, thread) == ["second", "second", "second", "test/model"]
 
 
 async def test_budgets_count_both(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Header(msgspec.Struct, frozen=True):
 
     ``position`` counts entries and ``feed`` rows of the event stream; ``own_start`` is the first
     position that is the thread's own and not inherited from its parent. ``memo`` is the engine's JSON
-    (``engine/memo.py``).
+    (``engine/memo.py``); ``cost`` is in microdollars.
     """
 
     root: str
@@ -126,6 +126,7 @@ class Header(msgspec.Struct, frozen=True):
     children: int
     context_tokens: int
     usage: tuple[int, int, int, int]
+    cost: int
     problem: str | None = None
 
 

@@ -48,7 +48,13 @@ class Runs(Protocol):
     async def delete(self, root: str) -> Tombstone: ...
 
     async def choose(
-        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
+        self,
+        thread: str,
+        choice_id: str,
+        selected: int | None,
+        *,
+        user_id: str | None = None,
+        reason: str | None = None,
     ) -> Accepted: ...
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted: ...

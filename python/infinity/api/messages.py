@@ -84,7 +84,9 @@ async def answer_prompt(backend: Backend, request: Request) -> Response:
     selection = await request.json(Selection)
     _check_user(selection.user_id)
     try:
-        outcome = await backend.runtime.choose(thread, choice, selection.selected, user_id=selection.user_id)
+        outcome = await backend.runtime.choose(
+            thread, choice, selection.selected, user_id=selection.user_id, reason=selection.reason
+        )
     except AlreadyAnswered as error:
         raise Refused(409, error.code, str(error)) from None
     except BadRequest:

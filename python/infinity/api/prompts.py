@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from infinity.abc import PromptRow, Store, ThreadRow
+from infinity.abc import PromptRow, Store, ThreadRow, read_header
+from infinity.engine.memo import Face, noted
+from infinity.errors import DamagedStore, NewerStore
 
 from .backend import Backend
 from .errors import Refused
 from .requests import Request, page_size, path_id
-from .responses import Prompt, Prompts, Response, respond
+from .responses import Prompt, Prompts, Response, Words, respond
 
-__all__ = ["asked_at", "counted", "list_prompts", "public"]
+__all__ = ["asked_at", "counted", "list_prompts", "public", "words"]
 
 
 async def list_prompts(backend: Backend, request: Request) -> Response:
@@ -28,14 +31,60 @@ async def list_prompts(backend: Backend, request: Request) -> Response:
         path_id(thread) if thread is not None else None, root=path_id(root) if root is not None else None
     )
     shown = rows[:limit]
-    threads = sorted({row.thread for row in shown})
-    found = await asyncio.gather(*(store.thread(each) for each in threads))
-    roots = {row.id: row.root for row in found if row is not None}
-    listed = [public(row, root=roots.get(row.thread, row.thread)) for row in shown]
-    return respond(Prompts(listed, len(rows) - len(shown)))
+    named = await _threads_of(store, shown)
+    listed = await asyncio.gather(*(_with_context(store, row, named) for row in shown))
+    return respond(Prompts(list(listed), len(rows) - len(shown)))
 
 
-def public(row: PromptRow, **more: str) -> Prompt:
+async def _threads_of(store: Store, rows: Sequence[PromptRow]) -> dict[str, ThreadRow]:
+    """The threads that ask, and their roots."""
+    asking = await asyncio.gather(*(store.thread(each) for each in sorted({row.thread for row in rows})))
+    found = {row.id: row for row in asking if row is not None}
+    missing = sorted({row.root for row in found.values()} - found.keys())
+    roots = await asyncio.gather(*(store.thread(each) for each in missing))
+    return found | {row.id: row for row in roots if row is not None}
+
+
+async def _with_context(store: Store, prompt: PromptRow, named: Mapping[str, ThreadRow]) -> Prompt:
+    """What a person must know who sees the question and nothing else of its conversation."""
+    row = named.get(prompt.thread)
+    root = named.get(row.root) if row is not None else None
+    more: dict[str, Any] = {"root": row.root if row is not None else prompt.thread}
+    if row is not None:
+        title, said = _face(row)
+        more |= {"title": title, "root_title": _face(root)[0] if root is not None else ""}
+        more |= {"said": said} if said is not None else {}
+    call_id = prompt.id.partition(".")[2]
+    if (found := await store.find_call(call_id)) is not None:
+        more["arguments"] = msgspec.json.decode(found[0].arguments)
+    if (limit := await _limit(store, prompt, call_id)) is not None:
+        more["until"] = limit
+    return public(prompt, **more)
+
+
+def _face(row: ThreadRow) -> tuple[str, Words | None]:
+    """Its title, or its first words, and the last ones."""
+    try:
+        face = noted(read_header(row)).face
+    except (DamagedStore, NewerStore):
+        return row.title, None
+    return row.title or face.opening, words(face)
+
+
+async def _limit(store: Store, prompt: PromptRow, call_id: str) -> int | None:
+    """When the question ends by itself, in ms since the epoch. The runtime's own has no end."""
+    if prompt.kind == "consent":
+        return None
+    timers = await store.timers(prompt.thread)
+    return next((timer.due_at for timer in timers if timer.id.split(".")[:2] == ["prompt", call_id]), None)
+
+
+def words(face: Face) -> Words | None:
+    """The last words of a conversation, as responses have them."""
+    return Words("person" if face.by_person else "model", face.said, face.at) if face.at else None
+
+
+def public(row: PromptRow, **more: Any) -> Prompt:
     """With the link to follow, which is nowhere else (OAU-1); without the address that the answer goes to, which is ours to call."""
     body = {**msgspec.json.decode(row.body), "id": row.id, "thread": row.thread, "kind": row.kind, **more}
     return msgspec.convert(body, Prompt)

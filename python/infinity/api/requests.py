@@ -11,7 +11,7 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -143,10 +143,11 @@ class NewMessage(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
-    """``selected``: index of the choice; null dismisses the prompt, which stands for its default."""
+    """``selected``: index of the choice; null dismisses the prompt, which stands for its default; ``reason``: why a call is not allowed, which the model is told."""
 
     selected: int | None
     user_id: str | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from infinity.abc import Usage
-from infinity.explanation import Explanation
+from infinity.explanation import Explanation, Reason
 
 __all__ = ["Response", "respond", "stored"]
 
@@ -87,13 +87,34 @@ class Thread(Struct, kw_only=True):
     updated_at: int
 
 
+class Words(Struct):
+    """The last words of a conversation, cut; ``who``: ``person`` or ``model``."""
+
+    who: str
+    text: str
+    at: int
+
+
 class ListedThread(Thread, kw_only=True):
     """``prompts``: open questions, at a root those of its whole tree; ``out_of_service``: why nothing happens here in its tree, null while it is in service;
-    ``child_waits``: at a root, the problem of a thread of its tree that waits for the end of a cause outside."""
+    ``child_waits``: at a root, the problem of a thread of its tree that waits for the end of a cause outside; ``opening``: its first words, for a title where
+    there is none; ``cost``: in dollars, of the thread alone. What only its record knows is left out where that cannot be read. With ``explain=1`` also
+    ``state`` and the first ``reason`` of its explanation, and how many ``more`` there are."""
 
     prompts: int
     out_of_service: str | None
     child_waits: str | None
+    model: str | UnsetType = UNSET
+    usage: Usage | UnsetType = UNSET
+    cost: float | UnsetType = UNSET
+    context_tokens: int | UnsetType = UNSET
+    children: int | UnsetType = UNSET
+    cursor: int | UnsetType = UNSET
+    opening: str | UnsetType = UNSET
+    last: Words | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    reason: Reason | UnsetType | None = UNSET
+    more: int | UnsetType = UNSET
 
 
 class Threads(Struct):
@@ -105,13 +126,17 @@ class Threads(Struct):
 
 class Prompt(Struct, kw_only=True):
     """A question to a person. ``kind``: ``consent``, ``choice`` or ``oauth``, which has ``auth_url`` in place of choices; ``default``: index of the choice that
-    stands for a dismissal; ``root``: in listings."""
+    stands for a dismissal; ``toolset``: where the call goes, empty for a function of the agent's own process; ``annotations``: the tool's. In listings also
+    ``root``, the titles of the thread and its root (their first words where they have none), ``arguments`` of the call, ``until`` when the question ends by itself,
+    and what was ``said`` last in the thread."""
 
     id: str
     thread: str
     kind: str
     call_id: str | UnsetType = UNSET
     tool: str | UnsetType = UNSET
+    toolset: str | UnsetType = UNSET
+    annotations: dict[str, Any] | UnsetType = UNSET
     asked_at: int | UnsetType = UNSET
     message_id: str | UnsetType = UNSET
     prompt: str | UnsetType = UNSET
@@ -119,6 +144,11 @@ class Prompt(Struct, kw_only=True):
     default: int | UnsetType = UNSET
     auth_url: str | UnsetType = UNSET
     root: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    root_title: str | UnsetType = UNSET
+    arguments: Any | UnsetType = UNSET
+    until: int | UnsetType = UNSET
+    said: Words | UnsetType = UNSET
 
 
 class Prompts(Struct):

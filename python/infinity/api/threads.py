@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import msgspec
 
 from infinity.abc import Accepted, Models, Status, Store, ThreadRow, Usage, read_header
 from infinity.engine.budget import Allowance, allowed_on_top
+from infinity.engine.memo import noted
 from infinity.engine.missing import missing
 from infinity.engine.outside import waiting_children
 from infinity.errors import BadRequest, ConfigError, DamagedStore, NewerStore, ThreadDeleted, UnknownThread
@@ -20,7 +22,7 @@ from infinity.ids import ID_RULE, is_id
 
 from .backend import Backend, Runs
 from .errors import Refused, accepted
-from .prompts import asked_at, counted, public
+from .prompts import asked_at, counted, public, words
 from .requests import STATUSES, NewThread, Request, check_cursor, page_size
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
@@ -95,16 +97,51 @@ async def list_threads(backend: Backend, request: Request) -> Response:
     asked = await counted(store, rows)
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
+    explained = await asyncio.gather(*(_why(backend, row, query.get("explain") == "1") for row in rows))
     listed = [
         ListedThread(
             **msgspec.structs.asdict(_summary(runtime, row)),
             prompts=count,
             out_of_service=absent(row.root, notes.get(row.root)),
             child_waits=child,
+            **_of_record(row),
+            **why,
         )
-        for row, count, child in zip(rows, asked, waiting, strict=True)
+        for row, count, child, why in zip(rows, asked, waiting, explained, strict=True)
     ]
     return respond(Threads(listed, cursor))
+
+
+def _of_record(row: ThreadRow) -> dict[str, Any]:
+    """What a thread's header says of it; nothing of one that cannot be read."""
+    try:
+        header = read_header(row)
+        face = noted(header).face
+    except (DamagedStore, NewerStore, msgspec.DecodeError):
+        return {}
+    found = {
+        "model": header.model,
+        "usage": Usage(*header.usage),
+        "cost": header.cost / 1_000_000,
+        "context_tokens": header.context_tokens,
+        "children": header.children,
+        "cursor": header.feed - 1,
+        "opening": face.opening,
+    }
+    last = words(face)
+    return found | ({"last": last} if last is not None else {})
+
+
+async def _why(backend: Backend, row: ThreadRow, wanted: bool) -> dict[str, Any]:
+    """The state and the first reason of its explanation, which is the authority for both."""
+    if not wanted:
+        return {}
+    try:
+        found = await backend.explain(row.id)
+    except (DamagedStore, NewerStore, UnknownThread):
+        return {}
+    reasons = found.reasons
+    return {"state": found.state, "reason": reasons[0] if reasons else None, "more": max(0, len(reasons) - 1)}
 
 
 async def known(store: Store, thread_id: str) -> ThreadRow:

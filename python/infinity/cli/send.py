@@ -72,9 +72,17 @@ def send(
 @click.argument("choice", nargs=-1)
 @click.option("--dismiss", is_flag=True, help="Do not answer: the question's default stands.")
 @click.option("--user", metavar="ID", help="Whose answer it is.")
+@click.option("--reason", metavar="TEXT", help="Why a call is not allowed; the model is told.")
 @as_json
 @home_option
-def choose(thread: str, choice: tuple[str, ...], dismiss: bool, user: str | None, as_json: bool) -> None:
+def choose(
+    thread: str,
+    choice: tuple[str, ...],
+    dismiss: bool,
+    user: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Answer a question of THREAD: [PROMPT] INDEX. PROMPT can be left out while there is one question only."""
     if len(choice) > (1 if dismiss else 2) or not (choice or dismiss):
         raise click.UsageError("say: infinity choose THREAD [PROMPT] INDEX, or THREAD [PROMPT] --dismiss")
@@ -84,7 +92,8 @@ def choose(thread: str, choice: tuple[str, ...], dismiss: bool, user: str | None
     # Asked for now: another question may have come meanwhile, and then the user has to say which one is
     # meant.
     prompt = named or _only(connection.get(f"/v1/threads/{thread}")["prompts"])
-    body = {"selected": selected} if user is None else {"selected": selected, "user_id": user}
+    given = {"user_id": user, "reason": reason}
+    body = {"selected": selected, **{name: value for name, value in given.items() if value is not None}}
     outcome = connection.post(f"/v1/threads/{thread}/choices/{quote(prompt, safe='')}", body)
     if as_json:
         print_json({"thread": thread, "prompt": prompt, **outcome})

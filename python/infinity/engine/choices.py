@@ -9,7 +9,7 @@ import msgspec
 from infinity.abc import Accepted, PromptRow, Status, Store, read_header
 from infinity.engine.inbox import Inbox
 from infinity.errors import AlreadyAnswered, BadRequest
-from infinity.message import Chosen
+from infinity.message import ALLOW, Chosen
 
 __all__ = ["Choices"]
 
@@ -26,7 +26,13 @@ class Choices:
         """Answers that were accepted lately, which no slice may have folded in yet."""
 
     async def choose(
-        self, thread: str, choice_id: str, selected: int | None, *, user_id: str | None = None
+        self,
+        thread: str,
+        choice_id: str,
+        selected: int | None,
+        *,
+        user_id: str | None = None,
+        reason: str | None = None,
     ) -> Accepted:
         row = await self._prompt(thread, choice_id)
         thread = row.thread
@@ -37,6 +43,8 @@ class Choices:
         index = prompt["default"] if selected is None else selected
         if not 0 <= index < len(choices):
             raise BadRequest(f"selected must be 0 to {len(choices) - 1}, the index of a choice")
+        if reason and (row.kind != "consent" or index == ALLOW):
+            raise BadRequest("'reason' says why a call is not allowed; leave it out for any other answer")
         body = Chosen(
             choice_id=choice_id,
             call_id=prompt["call_id"],
@@ -44,6 +52,7 @@ class Choices:
             selected=index,
             response_url=prompt.get("response_url", ""),
             user_id=user_id,
+            reason=reason or "",
         )
         accepted = await self._inbox.tell(thread, f"chosen.{prompt['message_id']}", body)
         if accepted.status is Status.DUPLICATE:

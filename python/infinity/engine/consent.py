@@ -29,11 +29,13 @@ def verdict(policy: Policy, offer: Offer) -> str:
 
 def ask(current: Slice, call: Call) -> None:
     """The runtime's own question before a call leaves: durable, answered like any other prompt."""
+    offer = current.offer(call.tool)
     questions.open_prompt(
         current,
         "consent",
         call,
         {
+            "annotations": offer.annotations if offer is not None else {},
             "message_id": call.id,
             "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
             "choices": ["Allow", "Deny"],

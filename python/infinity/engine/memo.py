@@ -58,6 +58,19 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True):
     report: str | None = None
 
 
+class Face(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What listings show of a conversation, so that they need no entry of it. Texts as they were said, cut."""
+
+    opening: str = ""
+    """The first words of a person."""
+    said: str = ""
+    """The last words."""
+    by_person: bool = False
+    """Whether a person said them; else the model did."""
+    at: int = 0
+    """When, in milliseconds since the epoch."""
+
+
 class Memo(msgspec.Struct, omit_defaults=True):
     compaction: str | None = None
     """The child of the compaction that is running."""
@@ -100,6 +113,7 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """The model that answered last in place of the thread's own (``engine/stand_ins.py``)."""
     simpler: Simpler = Simpler()
     """The form in which requests are made; children inherit it."""
+    face: Face = Face()
 
 
 class Glimpse(Memo, frozen=True):  # type: ignore[misc]  # mypy knows dataclasses, where that is not allowed

@@ -159,8 +159,9 @@ def too_many_calls(limit: int) -> str:
     return f"Error: not called; one turn may make {limit} calls (limits.calls_per_turn). Make the rest in a later turn."
 
 
-def declined(tool: str) -> str:
-    return f"Error: the user declined {tool}. Do not try it again unless the user asks for it."
+def declined(tool: str, reason: str) -> str:
+    why = f" The user's reason: {reason}" if reason.strip() else ""
+    return f"Error: the user declined {tool}. Do not try it again unless the user asks for it.{why}"
 
 
 def denied(tool: str) -> str:

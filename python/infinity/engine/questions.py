@@ -23,7 +23,8 @@ LEAST_LEFT_MS = 60_000
 def open_prompt(current: Slice, kind: str, call: Call, prompt: dict[str, Any]) -> None:
     """A question to the user, pending until it is answered or the call ends (OAU-1, CHO-1)."""
     prompt_id = f"{kind}.{call.id}"
-    prompt = {"call_id": call.id, "tool": call.tool, "asked_at": current.now, **_spelled_out(prompt)}
+    about = {"call_id": call.id, "tool": call.tool, "toolset": call.toolset, "asked_at": current.now}
+    prompt = {**about, **_spelled_out(prompt)}
     current.thread.open_prompt(prompt_id, kind, msgspec.json.encode(prompt))
     if kind == "consent":
         memo = recall(current.thread)

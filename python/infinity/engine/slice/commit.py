@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from infinity._core import Delta, Message
 from infinity.abc import Usage
+from infinity.engine import face
 from infinity.engine.children import tell_parent
 from infinity.engine.slice.state import Slice
 
@@ -27,6 +28,7 @@ async def commit(current: Slice) -> Committed | None:
         if not current.thread.changed():
             return None
         tell_parent(current)
+        face.keep(current)
         usage = Usage(*current.thread.usage)
         waited = max(0, current.started_at - current.queued_at) if current.queued_at else None
         current.note(

@@ -42,6 +42,7 @@ async def dispatch(current: Slice, turn: Turn) -> None:
     turn = _in_real_names(current, turn)
     planned = _record(current, turn)
     current.last_words = "".join(block["text"] for block in turn.blocks if block["type"] == "text")
+    current.said(current.last_words, by_person=False)
     answered_at_once = False
     for index, (model_call, call) in enumerate(zip(turn.calls, planned, strict=True)):
         if index < current.limits.calls_per_turn:

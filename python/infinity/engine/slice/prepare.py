@@ -16,6 +16,7 @@ from infinity.engine.memo import recall, remember
 from infinity.engine.slice.state import Slice, Why
 from infinity.errors import LimitReached
 from infinity.message import (
+    ALLOW,
     KEEP_CALLS,
     Action,
     Body,
@@ -105,6 +106,7 @@ def _user(current: Slice, message: Message, body: UserText) -> None:
     if current.thread.status == "stopped":
         _resume(current)
     content, kept = entering(current, body.content)
+    current.said(" ".join(block["text"] for block in content if block["type"] == "text"), by_person=True)
     current.thread.add_user(
         msgspec.json.encode(stamped(current, content)),
         now=current.now,
@@ -309,10 +311,10 @@ def _chosen(current: Slice, message: Message, body: Chosen) -> None:
         "prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id, at=current.now
     )
     if body.prompt_kind == "consent":
-        if body.selected == 0:
+        if body.selected == ALLOW:
             _allow(current, call)
         else:
-            calls.fail(current, call, prompts.declined(call.tool))
+            calls.fail(current, call, prompts.declined(call.tool, body.reason))
     else:
         answer = current.services.wire.choice(body.call_id, body.selected)
         current.thread.plan_outbox(f"choice.{message.id}", "choice", body.response_url, answer, body.call_id)

@@ -29,6 +29,10 @@ FULL_ROWS, FULL_BYTES = 1_000, 4 << 20
 one more step may change as much again."""
 
 
+_LOOKED_AT = 2_000
+"""Characters of a text that may become last words."""
+
+
 class Progress(Enum):
     """Whether a slice may ask its model once more."""
 
@@ -132,6 +136,10 @@ class Slice:
     """When the message that is being folded in was accepted, in ms since the epoch; 0: not on record."""
     last_words: str = ""
     """The text of the last turn of this slice."""
+    words: tuple[str, bool] | None = None
+    """The last words that this slice brought, on one line, and whether a person said them."""
+    opening: str = ""
+    """The first words of a person that it brought."""
     closing: tuple[str | None] | None = None
     """Set by ``close_thread``: the last report."""
     left: list[Message] = field(default_factory=list)
@@ -238,6 +246,13 @@ class Slice:
         self.spent_tokens += tokens
         self.spent_microdollars += cost
         return cost
+
+    def said(self, text: str, *, by_person: bool) -> None:
+        """The last words of the conversation, for listings."""
+        if words := " ".join(text[:_LOOKED_AT].split()):
+            self.words = (words, by_person)
+            if by_person and not self.opening:
+                self.opening = words
 
     def figures(self, turn: Turn, cost: int) -> bytes:
         """What the turn's entry says of its completion: who answered, how it ended, what it took (ms) and cost (microdollars). JSON."""
