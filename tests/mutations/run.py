@@ -1,13 +1,17 @@
 """``make mutants``: the heart is broken on purpose, one patch at a time, and somebody has to notice: the simulator, or else the tests.
 
 ``MUTANTS``: a part of a name, to try only those; a number: so many of all, spread evenly. ``INFINITY_SEEDS``: how many scripts the simulator runs for each.
+``noticed.toml`` says which test noticed a patch last: that one is asked first, and all others only if it notices nothing. A whole run writes it anew.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from tests.simulator.changes import ROOT, DoesNotApply, changed, changed_core, is_of_the_core
@@ -29,12 +33,19 @@ STORE_TESTS = (
     "tests/cloud",
 )
 CORE = ROOT / "target" / "mutants"
+NOTICED = Path(__file__).parent / "noticed.toml"
 
 
 def noticed(patch: Path) -> str | None:
     """Who notices, and how; ``None``: it survives."""
     if is_of_the_core(patch):
         return _noticed_in_the_core(patch)
+    last = tomllib.loads(NOTICED.read_text()).get(patch.stem)
+    if last is not None and (ROOT / last.partition("::")[0]).exists():
+        # A test of another name now is looked for among all of them.
+        with suppress(DoesNotApply):
+            if (by := _noticed_by_tests(patch, (), last)) is not None:
+                return by
     if "/stores/postgres/" in patch.read_text():
         return _noticed_by_tests(patch, STORE_TESTS)
     if (found := found_after(patch, SEEDS)) is not None:
@@ -42,16 +53,17 @@ def noticed(patch: Path) -> str | None:
     return _noticed_by_tests(patch, ENGINE_TESTS)
 
 
-def _noticed_by_tests(patch: Path, tests: tuple[str, ...]) -> str | None:
+def _noticed_by_tests(patch: Path, patterns: tuple[str, ...], *tests: str) -> str | None:
     """A test that fails counts if it fails once more by itself, and passes without the patch: a busy machine notices nothing."""
-    files = [str(path.relative_to(ROOT)) for pattern in tests for path in sorted(ROOT.glob(pattern))]
+    files = [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    files += tests
     with changed(patch) as folder:
         for _ in range(3):
             failed = _first_failure(folder, patch, *files)
             if failed is None:
                 return None
             if _first_failure(folder, patch, failed) and not _first_failure(ROOT / "python", patch, failed):
-                return failed[:140]
+                return failed
             files += ["--deselect", failed]
     return None
 
@@ -94,7 +106,7 @@ def chosen() -> list[Path]:
 
 
 def main() -> int:
-    survivors = []
+    survivors, tests = [], {}
     for patch in chosen():
         try:
             by = noticed(patch)
@@ -102,7 +114,11 @@ def main() -> int:
             by, _ = None, print(f"DOES NOT APPLY {error}")
         if by is None:
             survivors.append(patch.stem)
+        elif "::" in by:
+            tests[patch.stem] = by
         print(f"{patch.stem:36} {by or 'SURVIVES'}", flush=True)
+    if not CHOSEN:
+        NOTICED.write_text("".join(f"{name} = {json.dumps(test)}\n" for name, test in sorted(tests.items())))
     print(f"{len(survivors)} survive: {', '.join(survivors)}" if survivors else "none survives")
     return 1 if survivors else 0
 

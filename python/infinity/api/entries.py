@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from infinity.abc import ThreadRow, entry_members, read_header
-from infinity.errors import DamagedStore, NewerStore
+from infinity.errors import BadRequest, DamagedStore, NewerStore
 
 from .backend import Backend
 from .requests import Request, number, page_size
@@ -23,42 +23,78 @@ _NAMED = 20
 
 
 async def list_entries(backend: Backend, request: Request) -> Response:
-    """By position, from ``after`` on. A child's positions go on from where it left its parent.
+    """By position, from ``after`` on, or the last ones before ``before``. A child's positions go on from where it left its parent.
 
     Where entries are damaged or missing it is not a history: the response is the error ``damaged``, which names them, with the intact ones of
     the page beside it, and the thread is shown as damaged from then on.
     """
-    thread = request.id()
-    after = number(request.query, "after", -1, least=-1, most=1 << 62)
-    limit = page_size(request.query)
+    thread, limit = request.id(), page_size(request.query)
+    backwards = "before" in request.query
+    if backwards and "after" in request.query:
+        raise BadRequest("give 'after' or 'before', not both")
     # Read first: whatever it speaks of was committed before.
-    start, end, damaged = _bounds(await known(backend.store, thread))
-    rows = await backend.store.entries(thread, after, limit)
-    entries: list[Entry] = []
-    size, position, taken, expected = 0, after, 0, max(after + 1, start)
+    bounds = _bounds(await known(backend.store, thread))
+    if backwards:
+        before = min(number(request.query, "before", 0, least=0, most=1 << 62), bounds.end)
+        after = max(bounds.start, before - limit) - 1
+        limit = max(0, before - after - 1)
+    else:
+        after = number(request.query, "after", -1, least=-1, most=1 << 62)
+    rows = await backend.store.entries(thread, after, limit) if limit else []
+    damaged = list(bounds.damaged)
+    found: list[tuple[int, bytes]] = []
+    expected = max(after + 1, bounds.start)
     for position, record in rows:
         damaged += [_missing(lost) for lost in range(expected, position)]
         expected = position + 1
-        taken += 1
         try:
-            text = b'{"position":%d,%s}' % (position, entry_members(record))
+            found.append((position, b'{"position":%d,%s}' % (position, entry_members(record))))
         except (DamagedStore, NewerStore) as error:
             damaged.append(DamagedEntry(position, str(error)))
-            continue
-        entries.append(stored(text, Entry))
-        size += len(text)
-        if backend.page_bytes is not None and size > backend.page_bytes:
-            break
-    whole = taken == len(rows) < limit
-    if whole:
-        damaged += [_missing(lost) for lost in range(expected, min(end, expected + limit))]
-    following = None if whole else position
+    if backwards or len(rows) < limit:
+        damaged += [_missing(lost) for lost in range(expected, min(bounds.end, expected + limit))]
+    kept, cut = _fitting(found, backend.page_bytes, backwards=backwards)
+    if cut is not None:
+        damaged = [each for each in damaged if _is_of(each, cut, backwards=backwards)]
+    following = _following(bounds, after, limit, [position for position, _ in rows], cut, backwards=backwards)
+    entries = [stored(text, Entry) for _, text in kept]
     if not damaged:
         return respond(Entries(entries, following))
     described = _described(thread, damaged)
     backend.runtime.damage[thread] = described
-    found = DamagedEntries(ErrorDetail("damaged", described), damaged, entries, following)
-    return respond(found, status=503, headers={"Retry-After": "1"})
+    answer = DamagedEntries(ErrorDetail("damaged", described), damaged, entries, following)
+    return respond(answer, status=503, headers={"Retry-After": "1"})
+
+
+def _fitting(
+    found: list[tuple[int, bytes]], most: int | None, *, backwards: bool
+) -> tuple[list[tuple[int, bytes]], int | None]:
+    """As many entries as a page may be large, one at least, from the end that is asked for; and the position of the last one where the others do not fit."""
+    size = 0
+    ordered = found[::-1] if backwards else found
+    for count, (position, text) in enumerate(ordered, start=1):
+        size += len(text)
+        if most is not None and size > most and count < len(ordered):
+            kept = ordered[:count]
+            return (kept[::-1] if backwards else kept), position
+    return found, None
+
+
+def _is_of(damage: DamagedEntry, cut: int, *, backwards: bool) -> bool:
+    """Whether it belongs to a page that ends at ``cut``."""
+    at = damage.position
+    return at is None or (at >= cut if backwards else at <= cut)
+
+
+def _following(
+    bounds: _Bounds, after: int, limit: int, positions: list[int], cut: int | None, *, backwards: bool
+) -> int | None:
+    """Where the next page begins, as ``after`` or ``before``; ``None`` at the end."""
+    if cut is not None:
+        return cut
+    if backwards:
+        return after + 1 if after + 1 > bounds.start else None
+    return positions[-1] if limit and len(positions) == limit else None
 
 
 class _Bounds(NamedTuple):

@@ -29,6 +29,14 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         f"At most so many items, up to {LONGEST_PAGE}.",
         {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": PAGE},
     ),
+    "before": (
+        "Only what comes before this position: the last of it, so that a page of the end is read first.",
+        _TEXT,
+    ),
+    "explain": (
+        "1: with the state and the first reason of each thread's explanation.",
+        {"type": "string", "enum": ["1"]},
+    ),
     "root": ("Only threads of this tree.", _TEXT),
     "parent": ("Only children of this thread.", _TEXT),
     "thread": (

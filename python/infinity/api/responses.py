@@ -192,6 +192,28 @@ class Resumed(Struct):
     resumed: list[str]
 
 
+class KnownModel(Struct):
+    """``price``: dollars per million tokens of input, output, cache read and cache write; null where it is not known."""
+
+    name: str
+    context_window: int
+    price: list[float] | None
+
+
+class About(Struct, kw_only=True):
+    """``host``: ``local`` or ``cloud``; ``stream``: whether events can be streamed; ``now``: the host's time; ``policy``: what happens to a call that nothing
+    more exact is said of; ``budget``: of each conversation, 0 for no limit."""
+
+    version: str
+    host: str
+    stream: bool
+    now: int
+    default_model: str
+    models: list[KnownModel]
+    policy: str
+    budget: Amount
+
+
 # -- history, events
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from . import responses as shapes
+from .about import get_about
 from .backend import Backend, Part
 from .callbacks import receive_callback
 from .entries import list_entries
@@ -109,7 +110,8 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/threads/{id}", delete_thread, "Delete a conversation for good: a root thread and its whole tree", shapes.Deleted,
           also=((202, "It is deleted for everybody; what is left of it is removed in the background."),), refusals=DELETION),
     # History and events
-    Route("GET", "/v1/threads/{id}/entries", list_entries, "List the entries of a thread's own history", shapes.Entries, query=PAGED, refusals=DAMAGE),
+    Route("GET", "/v1/threads/{id}/entries", list_entries, "List the entries of a thread's own history", shapes.Entries, query=("before", *PAGED),
+          refusals=DAMAGE),
     Route("GET", "/v1/threads/{id}/events", "stream_events", "A thread's event stream; resumes by cursor without gap or repeat", None,
           Part.DAEMON, query=("after",), headers=("Last-Event-ID",), produces="text/event-stream"),
     Route("GET", "/v1/threads/{id}/events", list_events, "A thread's events, to be polled; resumes by cursor without gap or repeat",
@@ -158,6 +160,7 @@ ROUTES: tuple[Route, ...] = (
     # Diagnosis
     Route("GET", "/v1/examination", get_examination, "Examine everything that is stored: problems that need attention", shapes.Examination,
           Part.DAEMON),
+    Route("GET", "/v1/about", get_about, "The host: its version, models, policy and limits", shapes.About),
     Route("GET", "/v1/models", get_models, "Show the default model and whether it can be used", shapes.ModelState, Part.DAEMON),
     Route("GET", "/healthz", get_health, "Check that the host works", Health, ALL),
     Route("GET", "/metrics", "get_metrics", "Counters and gauges for Prometheus", None, Part.DAEMON, produces="text/plain"),

@@ -1,0 +1,120 @@
+"""Listings for people: a row says what its thread is about, what it has cost and why it waits; a history is read from its end; a question says what it is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.asking import asked
+from tests.slice.scenes import World
+
+from infinity import Agent
+from infinity.api.about import get_about
+from infinity.api.entries import list_entries
+from infinity.api.prompts import list_prompts
+from infinity.api.threads import list_threads
+from infinity.errors import BadRequest
+from infinity.settings import Limits, Policy
+from infinity.testing.replies import call, say, texts
+from infinity.testing.tool_server import ToolServer, tool
+
+DESTRUCTIVE = {"destructive": True}
+
+
+async def _rows(world: World, **query: str) -> dict[str, Any]:
+    _, listed = await asked(world.runtime, list_threads, query)
+    return {row["id"]: row for row in listed["threads"]}
+
+
+async def test_a_row_says_how_it_began_what_was_said_last_and_what_it_cost(world: World) -> None:
+    world.model.then(say("It   leaves at nine."), say("x" * 500))
+    thread = await world.thread("When does the train to Bergen leave? " + "y" * 100)
+    await world.said(thread, "It   leaves at nine.")
+    await world.settled(thread)
+    row = (await _rows(world))[thread]
+    assert row["opening"].startswith("When does the train to Bergen leave? y") and len(row["opening"]) == 80
+    assert (row["last"]["who"], row["last"]["text"]) == ("model", "It leaves at nine.")
+    assert row["usage"]["input"] == 10 and row["cost"] >= 0 and row["model"] == ""
+    assert "state" not in row and "reason" not in row
+    await world.runtime.send(thread, "And then?")
+    await world.said(thread, "x" * 500)
+    await world.settled(thread)
+    row = (await _rows(world))[thread]
+    assert row["opening"].startswith("When does") and row["last"]["text"] == "x" * 159 + "…"
+
+
+async def test_a_row_gives_the_first_reason_of_the_explanation_and_what_can_be_done(
+    tooled: World, server: ToolServer
+) -> None:
+    tooled.model.then(call(("a", {}), ("b", {})), say("done"))
+    thread = await tooled.thread("go")
+    await server.invoked(2)
+    await tooled.settled(thread)
+    row = (await _rows(tooled, explain="1"))[thread]
+    explained = await tooled.runtime.explain(thread)
+    assert (row["state"], row["more"]) == (explained.state, len(explained.reasons) - 1) == ("waiting", 1)
+    assert (
+        row["reason"]["tool"] in ("a", "b") and row["reason"]["server"] == explained.reasons[0].server != ""
+    )
+    assert row["reason"]["actions"] == ["interrupt"] and row["reason"]["text"] == explained.reasons[0].text
+
+
+async def test_a_question_says_who_asks_in_which_conversation_and_with_what(open_world: Any) -> None:
+    async with ToolServer([tool("drop", annotations=DESTRUCTIVE)]) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("drop", {"name": "release"}), text="I would drop it."), say("as you like"))
+        thread = await world.thread("tidy up")
+        await world.noted(thread, "prompt")
+        await world.settled(thread)
+        _, listed = await asked(world.runtime, list_prompts)
+        (prompt,) = listed["prompts"]
+        assert (prompt["tool"], prompt["arguments"], prompt["annotations"]) == (
+            "drop",
+            {"name": "release"},
+            DESTRUCTIVE,
+        )
+        assert prompt["toolset"] and (prompt["title"], prompt["root_title"]) == ("tidy up", "tidy up")
+        assert (prompt["said"]["who"], prompt["said"]["text"]) == ("model", "I would drop it.")
+        assert "until" not in prompt
+        with pytest.raises(BadRequest, match="reason"):
+            await world.runtime.choose(thread, prompt["id"], 0, reason="why not")
+        await world.runtime.choose(thread, prompt["id"], 1, reason="The release is still in use.")
+        await world.said(thread, "as you like")
+        assert "The release is still in use." in texts(world.model.requests[-1]["messages"][-1])
+        assert server.invocations == []
+        await world.close()
+
+
+async def test_a_history_is_read_from_its_end_and_backwards(world: World) -> None:
+    world.model.then(*(say(f"answer {number}") for number in range(4)))
+    thread = await world.thread("begin")
+    for number in range(4):
+        await world.said(thread, f"answer {number}")
+        await world.settled(thread)
+        if number < 3:
+            await world.runtime.send(thread, f"question {number}")
+    forwards = [entry["position"] for entry in (await _page(world, thread))["entries"]]
+    found: list[int] = []
+    before: int | None = 1 << 40
+    while before is not None:
+        page = await _page(world, thread, before=str(before), limit="3")
+        found = [entry["position"] for entry in page["entries"]] + found
+        assert len(page["entries"]) <= 3 and page["entries"]
+        before = page["next"]
+    assert found == forwards and len(found) > 6
+    assert (await _page(world, thread, before="0"))["entries"] == []
+    with pytest.raises(BadRequest, match="not both"):
+        await _page(world, thread, before="3", after="1")
+
+
+async def _page(world: World, thread: str, **query: str) -> Any:
+    _, page = await asked(world.runtime, list_entries, query, id=thread)
+    return page
+
+
+async def test_the_host_says_what_it_is_and_what_is_allowed(open_world: Any) -> None:
+    agent = Agent(policy=Policy(default="ask"), limits=Limits(tree_dollars=5.0))
+    world: World = await open_world(agent=agent).start()
+    _, about = await asked(world.runtime, get_about)
+    assert about["policy"] == "ask" and about["budget"] == {"tokens": 0, "dollars": 5.0}
+    await world.close()
