@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.cloud.world import CloudWorld, impatient
+from tests.crash.history import undated
 from tests.slice import (
     test_budgets,
     test_calls,
@@ -162,4 +163,4 @@ def _plain(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _kept(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in ("at", "position")}
+    return {name: undated(value) for name, value in entry.items() if name not in ("at", "position")}
