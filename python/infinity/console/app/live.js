@@ -1,0 +1,120 @@
+// What happens in all threads, in one place: pages are told which thread changed, or that they have to read again.
+import { effect, signal } from "./lib.js";
+import { away, get, session } from "./api.js";
+import { follow } from "./stream.js";
+
+const EVERY = 4000;
+const listeners = new Set();
+const TELLING = new Set(["row", "prompt", "prompt_closed", "problem", "status", "child", "slice"]);
+let stop = null;
+let timer = 0;
+let soon = 0;
+
+/** The time, for what ticks: seconds while the page is visible, nothing while it is not. */
+export const now = signal(Date.now());
+
+/**
+ * Be told what happens. `told` gets `{again: true}` or `{thread, kind, data}`.
+ * @returns a function that ends it
+ */
+export function watch(told) {
+  listeners.add(told);
+  return () => listeners.delete(told);
+}
+
+function tell(news) {
+  for (const told of listeners) told(news);
+}
+
+/** Together, however many changes there are: lists are read again at most every half second. */
+export function again() {
+  soon ||= setTimeout(() => {
+    soon = 0;
+    if (!document.hidden) tell({ again: true });
+  }, 500);
+}
+
+/** What the host is and can, asked for once a session; `null` until it is known. */
+export const about = signal(null);
+
+async function begin() {
+  end();
+  const mine = session.peek();
+  try {
+    about.value = await get("/v1/about");
+  } catch (error) {
+    // Hosts of earlier versions do not say it, and stream nothing.
+    if (error.status === 401) return;
+    about.value = { stream: error.status === 0, models: [] };
+  }
+  if (mine !== session.peek() || stop || timer) return;
+  if (about.value.stream) listen();
+  else poll();
+}
+
+function listen() {
+  end();
+  stop = follow({
+    path: "/v1/events?rows=1",
+    after: "latest",
+    opened: again,
+    event: (kind, data) => {
+      if (kind === "hello") return;
+      if (data.many) again();
+      else if (TELLING.has(kind)) tell({ thread: data.thread, kind, data });
+    },
+    ended: (error) => {
+      if (error.status === 410) {
+        queueMicrotask(listen);
+        return true;
+      }
+      if (![400, 404, 405, 501].includes(error.status)) return false;
+      poll();
+      return true;
+    },
+  });
+}
+
+function end() {
+  stop?.();
+  stop = null;
+  clearInterval(timer);
+  timer = 0;
+}
+
+/** Where the host has no stream of all threads. */
+function poll() {
+  clearInterval(timer);
+  timer = setInterval(() => {
+    if (!document.hidden && session.peek()) tell({ again: true });
+  }, EVERY);
+}
+
+let ticking = 0;
+function tick() {
+  clearInterval(ticking);
+  if (document.hidden) {
+    clearInterval(timer);
+    return;
+  }
+  now.value = Date.now();
+  ticking = setInterval(() => (now.value = Date.now()), 1000);
+  if (timer) {
+    clearInterval(timer);
+    poll();
+    tell({ again: true });
+  }
+}
+
+/** To be called once. */
+export function start() {
+  document.addEventListener("visibilitychange", tick);
+  tick();
+  effect(() => (session.value ? begin() : end()));
+  let before = 0;
+  effect(() => {
+    // What was read before the daemon went away may be old.
+    if (before && !away.value) again();
+    before = away.value;
+  });
+}

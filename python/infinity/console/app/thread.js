@@ -1,0 +1,197 @@
+// The page of one thread: the conversation, why it waits, and what can be done with it.
+import { html, useEffect, useMemo, useState } from "./lib.js";
+import { get, path, post, remove } from "./api.js";
+import { Conversation } from "./conversation.js";
+import { source } from "./json.js";
+import { bind } from "./keys.js";
+import { useNarrow } from "./list.js";
+import { about } from "./live.js";
+import { go, route, thread as address } from "./router.js";
+import { dollars, line, Long, moment, plain, Shown, tokens } from "./text.js";
+import { Model } from "./thread_model.js";
+import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
+import { Why } from "./why.js";
+import { stateOf, stateOfThread } from "./words.js";
+
+const VIEWS = { talk: "Conversation", tree: "Tree", raw: "Raw" };
+
+export default function Thread() {
+  const { id } = route.value;
+  return html`<${Of} key=${id} id=${id} />`;
+}
+
+function Of({ id }) {
+  const model = useMemo(() => new Model(id), [id]);
+  const narrow = useNarrow();
+  const [side, setSide] = useState(false);
+  useEffect(() => {
+    model.start();
+    return () => model.close();
+  }, [model]);
+  useEffect(() => bind({ i: () => document.getElementById("say")?.focus(), Escape: () => go("/"), "[": () => message(-1), "]": () => message(1), e: fold }), []);
+  const thread = model.thread.value;
+  const failure = model.failure.value;
+  const view = VIEWS[route.value.query.get("view")] ? route.value.query.get("view") : "talk";
+  useEffect(() => {
+    if (thread) document.title = `${document.title.match(/^\(\d+\) /)?.[0] ?? ""}${plain(thread.title) || thread.id} · Infinity`;
+  }, [thread?.title]);
+  if (failure && !thread) return html`<div class="lone"><h1>Thread <span class="id"><${Shown} text=${id} exact /></span></h1><p role="alert">${failure.message}</p><p><a href="/">All threads</a></p></div>`;
+  if (!thread) return null;
+  const waits = (thread.prompts ?? []).length + (thread.explanation?.reasons ?? []).filter((reason) => reason.kind !== "prompt").length;
+  const tabs = [...Object.entries(VIEWS).map(([name, words]) => ({ name, words, href: address(id, name === "talk" ? "" : `?view=${name}`) }))];
+  const aside = !narrow || side;
+  return html`<div class=${`page thread ${side ? "side" : ""}`}><div class="top"><${Head} thread=${thread} />
+    <nav class="tabs" aria-label="Views">${tabs.map(({ name, words, href }) => html`<a key=${name} href=${href} aria-current=${view === name && !(narrow && side) ? "page" : undefined} onClick=${() => setSide(false)}>${words}</a>`)}
+      ${narrow && html`<button aria-pressed=${side ? "true" : "false"} onClick=${() => setSide(!side)}>Waits${waits ? ` ${waits}` : ""}</button>`}</nav></div>
+    ${failure && html`<p class="refused" role="alert">${failure.message}</p>`}
+    <div class="columns"><div class="main" hidden=${narrow && side}>${view === "talk" ? html`<${Conversation} model=${model} />` : view === "tree" ? html`<${Tree} thread=${thread} />` : html`<${Raw} model=${model} />`}
+        ${narrow && !side && asksHere(thread) && html`<button class="pill asks-you" onClick=${() => setSide(true)}>◆ It asks you something: answer</button>`}
+        ${view === "talk" && html`<div class="foot"><${Notes} model=${model} />${thread.status === "closed" ? html`<p class="muted">This thread is closed.</p>` : html`<${Say} id=${id} label="Say something" placeholder=${working(thread) ? "Say something (it is working) …" : "Say something …"} send=${(text, wish) => say(model, text, wish)} />`}</div>`}</div>
+      ${aside && html`<aside><${Why} thread=${thread} /><${Facts} thread=${thread} /></aside>`}</div></div>`;
+}
+
+function asksHere(thread) {
+  return (thread.prompts ?? []).length > 0;
+}
+
+function working(thread) {
+  return ["running", "queued"].includes(thread.explanation?.state);
+}
+
+async function say(model, text, wish) {
+  const taken = await post(path("threads", model.id, "messages"), { content: text }, wish);
+  if (taken.status === "discarded") throw new Error("It was not taken: the thread is closed.");
+  const there = model.entries.peek().some((entry) => entry.meta?.message_id === taken.id);
+  if (taken.id && !there) model.pending.value = [...model.pending.peek(), { id: taken.id, text }];
+}
+
+/** The message of a person before or after what is on the screen. */
+function message(step) {
+  const found = [...document.querySelectorAll('[data-kind="said"]')];
+  const top = (element) => element.getBoundingClientRect().top;
+  const wanted = step < 0 ? found.reverse().find((each) => top(each) < 90) : found.find((each) => top(each) > 130);
+  wanted?.scrollIntoView({ block: "start" });
+  if (wanted) wanted.focus({ preventScroll: true });
+}
+
+function fold() {
+  const details = document.activeElement?.closest("details");
+  if (details) details.open = !details.open;
+}
+
+function Head({ thread }) {
+  const [dialog, setDialog] = useState("");
+  const state = stateOfThread(thread);
+  const of = (action) => path("threads", thread.id, action);
+  const since = thread.explanation?.reasons?.find((reason) => reason.since)?.since;
+  const { spent = {}, budget = {} } = thread;
+  const cost = spent.dollars || budget.dollars ? `${dollars(spent.dollars) || "$0"}${budget.dollars ? ` of $${budget.dollars.toFixed(2)}` : ""}` : spent.tokens ? tokens(spent.tokens) : "";
+  const simple = (words, action, body, done) => html`<button onClick=${() => act(() => post(of(action), body), done)}>${words}</button>`;
+  const ended = thread.status === "closed";
+  return html`<header class="head"><a class="back" href=${thread.parent ? address(thread.parent) : "/"} aria-label=${thread.parent ? "To the parent thread" : "To all threads"}>‹</a>
+    <h1>${line(thread.title, 120) || thread.id}</h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
+    <button class="quiet only-wide" onClick=${() => setDialog("model")} disabled=${ended} title="Change the model">${line(thread.model ?? "default model", 40)}</button>
+    <span class="muted cost" title="of the whole conversation, children included">${cost}</span>
+    ${working(thread) && html`<button onClick=${() => act(() => post(of("interrupt"), {}), "Interrupted.")}>Interrupt</button>`}
+    <${Menu} label="⋯" title="What can be done with this thread">
+      ${!ended && simple("Interrupt: end the answer and open calls", "interrupt", {}, "Interrupted.")}
+      ${!ended && thread.status !== "stopped" && simple("Stop until it is resumed", "stop", {}, "Stopped.")}
+      ${!ended && simple("Resume", "resume", {}, "It goes on.")}
+      ${!ended && simple("Summarise the history", "compact", {}, "The history is being summarised.")}
+      ${!ended && html`<button onClick=${() => setDialog("model")}>Change the model</button>`}
+      <button onClick=${() => act(() => navigator.clipboard.writeText(thread.id), "The id is copied.")}>Copy the id</button>
+      ${!ended && html`<button onClick=${() => setDialog("close")}>Close for good</button>`}
+      ${!thread.parent && html`<button class="danger" onClick=${() => setDialog("delete")}>Delete the conversation</button>`}</${Menu}>
+    <${ModelDialog} open=${dialog === "model"} close=${() => setDialog("")} thread=${thread} />
+    <${Sure} open=${dialog === "close"} close=${() => setDialog("")} title="Close this thread for good" words="It takes no more messages. What was said stays readable." verb="Close it" doing=${() => act(() => post(of("close"), {}), "Closed.")} />
+    <${Sure} open=${dialog === "delete"} close=${() => setDialog("")} title="Delete the whole conversation" words="The thread and all of its children are deleted for good: what was said, calls, questions and events. This cannot be undone." verb="Delete it" typed="delete"
+      doing=${() => act(async () => (await remove(path("threads", thread.id)), go("/")), "Deleted.")} /></header>`;
+}
+
+function Sure({ open, close, title, words, verb, typed, doing }) {
+  const [text, setText] = useState("");
+  const submit = (event) => {
+    event.preventDefault();
+    close();
+    setText("");
+    doing();
+  };
+  return html`<${Dialog} open=${open} close=${close} title=${title}><form onSubmit=${submit}><p>${words}</p>
+    ${typed && html`<label>Type “${typed}” <input value=${text} onInput=${(event) => setText(event.target.value)} autocomplete="off" /></label>`}
+    <div class="answers"><button type="button" onClick=${close}>Keep it</button><button class="danger" disabled=${typed && text.trim() !== typed}>${verb}</button></div></form></${Dialog}>`;
+}
+
+function ModelDialog({ open, close, thread }) {
+  const [name, setName] = useState(thread.model ?? "");
+  const known = (about.value?.models ?? []).map((each) => each.name);
+  const submit = async (event) => {
+    event.preventDefault();
+    if (await act(() => post(path("threads", thread.id, "model"), { model: name.trim() }), "The model is changed; the next answer comes from it.")) close();
+  };
+  return html`<${Dialog} open=${open} close=${close} title="Change the model"><form onSubmit=${submit}><label>Model <input value=${name} list="models" onInput=${(event) => setName(event.target.value)} required spellcheck=${false} placeholder="anthropic/claude-haiku-5-5" /></label>
+    <datalist id="models">${known.map((each) => html`<option value=${each} key=${each} />`)}</datalist><div class="answers"><button class="main">Change it</button></div></form></${Dialog}>`;
+}
+
+function Notes({ model }) {
+  const notes = model.notes.value;
+  if (!notes.length) return null;
+  const note = notes[notes.length - 1];
+  return html`<p class="note" role="status"><${Shown} text=${note.text ?? note.reason ?? note.kind} /> <button class="quiet" aria-label="Take the note away" onClick=${() => (model.notes.value = [])}>✕</button></p>`;
+}
+
+function Facts({ thread }) {
+  const { usage = {} } = thread;
+  const rows = [
+    ["Id", html`<span class="id">${thread.id}</span>`],
+    thread.parent && ["Parent", html`<a href=${address(thread.parent)}>${thread.parent}</a>`],
+    ["Made", thread.created_at ? moment(thread.created_at) : ""],
+    thread.model && ["Model", line(thread.model, 60)],
+    thread.context_tokens && ["Context", tokens(thread.context_tokens)],
+    usage.input !== undefined && ["Used", `${tokens(usage.input + usage.cache_read + usage.cache_write)} in, ${tokens(usage.output)} out`],
+    usage.cache_read > 0 && ["From cache", `${Math.round((100 * usage.cache_read) / (usage.input + usage.cache_read + usage.cache_write))} %`],
+    thread.children > 0 && ["Children", html`<a href=${address(thread.id, "?view=tree")}>${thread.children}</a>`],
+  ].filter((row) => row && row[1]);
+  return html`<section class="facts"><h2>Facts</h2><dl>${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`;
+}
+
+/** All threads of the conversation, each under the one that made it. */
+function Tree({ thread }) {
+  const [rows, setRows] = useState(null);
+  useEffect(() => {
+    get(`/v1/threads?root=${encodeURIComponent(thread.root)}&limit=1000`).then((page) => setRows(page.threads), (error) => tell(error.message));
+  }, [thread.root, thread.version]);
+  if (!rows) return null;
+  return html`<ul class="tree" aria-label="Threads of this conversation">${indented(rows).map(({ row, depth }) => html`<li key=${row.id} style=${{ paddingInlineStart: `${Math.min(depth, 12) * 1.25}rem` }}>
+    <a class=${`row ${stateOf(row)}`} href=${address(row.id)} aria-current=${row.id === thread.id ? "true" : undefined}><${State} state=${stateOf(row)} /><span class="title">${line(row.title, 120) || row.id}</span><span class="why">${line(row.problem ?? row.reason?.text ?? "", 160)}</span><span class="age"><${Since} at=${row.updated_at} /></span></a></li>`)}</ul>`;
+}
+
+/** Parents before their children, by creation, each with its depth. */
+export function indented(rows) {
+  const ids = new Set(rows.map((row) => row.id));
+  const children = new Map();
+  for (const row of [...rows].sort((one, other) => one.created_at - other.created_at)) {
+    const parent = ids.has(row.parent) ? row.parent : null;
+    children.set(parent, [...(children.get(parent) ?? []), row]);
+  }
+  const out = [];
+  const stack = (children.get(null) ?? []).map((row) => ({ row, depth: 0 })).reverse();
+  while (stack.length) {
+    const found = stack.pop();
+    out.push(found);
+    for (const row of [...(children.get(found.row.id) ?? [])].reverse()) stack.push({ row, depth: found.depth + 1 });
+  }
+  return out;
+}
+
+/** What is on record, entry by entry. */
+function Raw({ model }) {
+  const entries = model.entries.value.slice(-200);
+  return html`<div class="raw">${model.entries.value.length > 200 && html`<p class="muted">the last 200 entries</p>`}${entries.map((entry) => html`<${RawEntry} key=${entry.position} entry=${entry} />`)}</div>`;
+}
+
+function RawEntry({ entry }) {
+  const [open, setOpen] = useState(false);
+  const text = open ? source(entry) : "";
+  return html`<details class="tool" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary><span class="name"><strong>${entry.position}</strong> ${entry.kind}</span><span class="gist">${line(Object.keys(entry.meta ?? {}).join(", "), 100)}</span><time>${moment(entry.at)}</time></summary>
+    ${open && html`<div class="inside"><button class="quiet" onClick=${() => act(() => navigator.clipboard.writeText(text), "Copied.")}>Copy</button><${Long} text=${text} /></div>`}</details>`;
+}

@@ -1,0 +1,216 @@
+// All conversations: who works, who waits for whom, and who needs a person.
+import { batch, computed, html, signal, useEffect } from "./lib.js";
+import { get } from "./api.js";
+import { bind } from "./keys.js";
+import { Rows, useNarrow } from "./list.js";
+import { now, watch } from "./live.js";
+import { go, route, thread as address } from "./router.js";
+import { count, dollars, line } from "./text.js";
+import { converse, Say, Since, State } from "./ui.js";
+import { stateOf } from "./words.js";
+
+const PAGE = 100;
+const CHIPS = {
+  needs: { words: "Needs you", query: "attention=prompt", holds: (state) => state === "asks" },
+  working: { words: "Working", query: "state=running", holds: (state) => state === "working" || state === "waits" },
+  stuck: { words: "Stuck", query: "attention=problem", holds: (state) => state === "stuck" || state === "damaged" },
+  all: { words: "All", query: "", holds: () => true },
+  closed: { words: "Closed", query: "status=closed", holds: (state) => state === "closed" },
+};
+
+const rows = signal(null);
+const chip = signal("all");
+const words = signal("");
+const selected = signal(-1);
+const failed = signal("");
+/** A page that was read and is not shown yet, so that nothing moves under a pointer. */
+const newer = signal(null);
+const next = signal(null);
+let generation = 0;
+let reading = false;
+
+const shown = computed(() => {
+  const found = (rows.value ?? []).filter((row) => CHIPS[chip.value].holds(stateOf(row)));
+  const wanted = words.value.trim().toLowerCase();
+  const kept = wanted ? found.filter((row) => row.id.startsWith(wanted) || (row.title || row.opening || "").toLowerCase().includes(wanted)) : found;
+  return nested(kept);
+});
+const counts = computed(() => {
+  const states = (rows.value ?? []).map(stateOf);
+  return Object.fromEntries(Object.entries(CHIPS).map(([name, { holds }]) => [name, states.filter(holds).length]));
+});
+const fresh = computed(() => {
+  const known = new Map((rows.value ?? []).map((row) => [row.id, row]));
+  return (newer.value ?? []).filter((row) => !known.has(row.id)).length;
+});
+
+/** Children under their root, where that is in the list; everything else keeps its place. */
+export function nested(list) {
+  const ids = new Set(list.map((row) => row.id));
+  const under = new Map();
+  const out = [];
+  for (const row of list) if (row.parent && ids.has(row.root)) under.set(row.root, [...(under.get(row.root) ?? []), row]);
+  for (const row of list) {
+    if (row.parent && ids.has(row.root)) continue;
+    out.push(row, ...(under.get(row.id) ?? []).map((child) => ({ ...child, nested: true })));
+  }
+  return out;
+}
+
+function query(after) {
+  const parts = [`limit=${PAGE}`, "explain=1", CHIPS[chip.peek()].query];
+  if (after) parts.push(`after=${encodeURIComponent(after)}`);
+  if (words.peek().trim()) parts.push(`q=${encodeURIComponent(words.peek().trim())}`);
+  return `/v1/threads?${parts.filter(Boolean).join("&")}`;
+}
+
+/** Read the first page anew; what was read before it stays where it is. */
+async function read({ quietly = false } = {}) {
+  const mine = quietly ? generation : (generation += 1);
+  reading = true;
+  try {
+    const page = await get(query());
+    if (mine !== generation) return;
+    failed.value = "";
+    if (quietly && rows.peek()) return merge(page.threads);
+    batch(() => ((rows.value = page.threads), (next.value = page.next), (newer.value = null), (selected.value = -1)));
+    queueMicrotask(() => fill(mine));
+  } catch (error) {
+    if (mine === generation && error.status) failed.value = error.message;
+  } finally {
+    if (mine === generation) reading = false;
+  }
+}
+
+/** Rows change in their places; those that are new wait behind the pill. */
+function merge(page) {
+  const found = new Map(page.map((row) => [row.id, row]));
+  const known = new Set(rows.peek().map((row) => row.id));
+  batch(() => {
+    rows.value = rows.peek().map((row) => found.get(row.id) ?? row);
+    if (page.some((row) => !known.has(row.id))) newer.value = page;
+    if (!rows.peek().length && page.length) show();
+  });
+}
+
+function show() {
+  if (!newer.peek()) return;
+  const ids = new Set(newer.peek().map((row) => row.id));
+  batch(() => ((rows.value = [...newer.peek(), ...rows.peek().filter((row) => !ids.has(row.id))]), (newer.value = null)));
+  scrollTo(0, 0);
+}
+
+/** A filter may leave little of a page: read on until the window is full, within reason. */
+async function fill(mine, pages = 10) {
+  for (let page = 0; page < pages && mine === generation && next.peek() && shown.peek().length < 30; page += 1) await more();
+}
+
+async function more() {
+  if (reading || !next.peek()) return;
+  const mine = generation;
+  reading = true;
+  try {
+    const page = await get(query(next.peek()));
+    if (mine !== generation) return;
+    const known = new Set(rows.peek().map((row) => row.id));
+    batch(() => ((rows.value = [...rows.peek(), ...page.threads.filter((row) => !known.has(row.id))]), (next.value = page.next)));
+  } catch (error) {
+    failed.value = error.message;
+    next.value = null;
+  } finally {
+    reading = false;
+  }
+}
+
+function heard({ again, kind, thread, data }) {
+  if (again) return void read({ quietly: true });
+  if (kind !== "row" || !rows.peek()) return undefined;
+  const row = data.row ?? data;
+  if (row.id !== (thread ?? row.id) || !row.status) return undefined;
+  if (rows.peek().some((each) => each.id === row.id)) rows.value = rows.peek().map((each) => (each.id === row.id ? row : each));
+  else newer.value = [row, ...(newer.peek() ?? []).filter((each) => each.id !== row.id)];
+  return undefined;
+}
+
+let typed = 0;
+function search(text) {
+  words.value = text;
+  clearTimeout(typed);
+  typed = setTimeout(() => read(), 200);
+}
+
+function choose(name) {
+  if (chip.peek() === name) return;
+  chip.value = name;
+  history.replaceState(null, "", name === "all" ? "/" : `/?show=${name}`);
+  read();
+}
+
+function move(step) {
+  const last = shown.peek().length - 1;
+  selected.value = Math.min(last, Math.max(0, selected.peek() + step));
+}
+
+export function Threads() {
+  const narrow = useNarrow();
+  useEffect(() => {
+    const wanted = route.peek().query.get("show");
+    chip.value = CHIPS[wanted] ? wanted : "all";
+    read();
+    const unwatch = watch(heard);
+    const unbind = bind({
+      j: () => move(1),
+      k: () => move(-1),
+      Enter: (event) => {
+        const row = shown.peek()[selected.peek()];
+        if (row && !(event.target instanceof HTMLButtonElement)) go(address(row.id));
+        else event.target.click?.();
+      },
+      "/": () => document.getElementById("search")?.focus(),
+      ".": show,
+      i: () => document.getElementById("say")?.focus(),
+    });
+    return () => (unwatch(), unbind());
+  }, []);
+  const list = shown.value;
+  return html`<div class="page threads"><h1 class="hidden">Threads</h1>
+    <div class="filters"><div class="chips" role="group" aria-label="Which threads">${Object.entries(CHIPS).map(([name, { words: label }]) => html`<button key=${name} class="chip"
+      aria-pressed=${chip.value === name ? "true" : "false"} onClick=${() => choose(name)}>${label}${chip.value === "all" && name !== "all" && counts.value[name] > 0 && html` <span class="number">${count(counts.value[name])}</span>`}</button>`)}</div>
+      <input id="search" type="search" placeholder="Search titles and ids  ( / )" aria-label="Search titles and ids" value=${words.value} onInput=${(event) => search(event.target.value)} /></div>
+    ${fresh.value > 0 && html`<button class="pill" onClick=${show}>${fresh.value} newer · press . to show</button>`}
+    ${failed.value && html`<p class="refused" role="alert">${failed.value}</p>`}
+    ${rows.value === null ? null : list.length ? html`<${Rows} items=${list} height=${narrow ? 76 : 44} label="Threads" more=${more} selected=${selected.value} draw=${(row, index) => html`<${Row} row=${row} selected=${selected.value === index} />`} />` : html`<${Nothing} />`}
+    ${list.length > 12 && html`<p class="muted end">${count(list.length)} shown${next.value ? "; more follow as you scroll" : ""}</p>`}
+    <div class="foot"><${Say} id="new" label="Start a conversation" placeholder="Start a conversation …" send=${(text) => converse(text)} /></div></div>`;
+}
+
+function Nothing() {
+  const told = {
+    needs: "Nobody needs you.",
+    working: "Nothing is at work.",
+    stuck: "Nothing is stuck.",
+    closed: "No thread is closed.",
+  }[chip.value];
+  if (words.value.trim()) return html`<div class="empty"><p>No title or id contains “${words.value}”.</p></div>`;
+  return html`<div class="empty"><p>${told ?? html`No threads yet. Say something below, or run <code>infinity demo --console</code>.`}</p></div>`;
+}
+
+function Row({ row, selected: chosen }) {
+  const state = stateOf(row);
+  const reason = row.reason;
+  const why = row.out_of_service ?? row.problem ?? reason?.text ?? row.child_waits ?? last(row);
+  const cost = row.cost ?? 0;
+  return html`<a class=${`row ${state}${chosen ? " chosen" : ""}${row.nested ? " child" : ""}`} href=${address(row.id)} aria-current=${chosen ? "true" : undefined}>
+    <${State} state=${state} /><span class="title">${row.nested && html`<span aria-hidden="true">└ </span>`}${line(row.title || row.opening, 120) || html`<span class="id">${row.id}</span>`}</span>
+    <span class="why">${line(why, 160)}${row.more > 0 && ` and ${row.more} more`}${reason?.until && reason.until > now.value ? html` <${Until} at=${reason.until} />` : ""}</span>
+    <span class="cost">${dollars(cost)}</span><span class="age"><${Since} at=${reason?.since ?? row.updated_at} /></span></a>`;
+}
+
+function last(row) {
+  if (row.last?.text) return row.last.who === "person" ? `you: “${row.last.text}”` : `“${row.last.text}”`;
+  return row.prompts > 0 ? `${row.prompts} ${row.prompts === 1 ? "question" : "questions"}` : "";
+}
+
+function Until({ at }) {
+  return html`until ${new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })}`;
+}

@@ -1,0 +1,52 @@
+// States and reasons in words. Colour is never alone: each state has a shape and a word.
+
+export const STATES = {
+  working: { shape: "●", word: "working" },
+  waits: { shape: "◌", word: "waits" },
+  asks: { shape: "◆", word: "asks you" },
+  stuck: { shape: "▲", word: "stuck" },
+  stopped: { shape: "■", word: "stopped" },
+  idle: { shape: "○", word: "idle" },
+  closed: { shape: "–", word: "closed" },
+  damaged: { shape: "▲", word: "damaged" },
+};
+
+/** The state of a row of a list. What a person is needed for comes first. */
+export function stateOf(row) {
+  if (row.status === "damaged" || row.damaged) return "damaged";
+  if (row.status === "closed" || row.status === "stopped") return row.status;
+  const wanted = new Set((row.attention ?? []).map((each) => each.kind));
+  if (row.prompts > 0 || wanted.has("prompt")) return "asks";
+  if ((row.problem && row.state !== "running") || wanted.has("problem") || wanted.has("budget")) return "stuck";
+  if (row.state === "running" || row.state === "queued") return "working";
+  if (row.status === "waiting" || row.state === "waiting") return "waits";
+  return "idle";
+}
+
+/** The state of a thread with its explanation. */
+export function stateOfThread(thread) {
+  const { state, reasons = [] } = thread.explanation ?? {};
+  const kinds = new Set(reasons.map((reason) => reason.kind));
+  if (thread.status === "damaged") return "damaged";
+  if (state === "closed" || state === "stopped") return state;
+  if (kinds.has("prompt")) return "asks";
+  if (state === "running" || state === "queued") return "working";
+  if ((kinds.has("problem") && !kinds.has("timer") && !kinds.has("compaction")) || kinds.has("held_back")) return "stuck";
+  return state === "waiting" ? "waits" : "idle";
+}
+
+export const REASONS = {
+  running: "working",
+  queued: "working",
+  prompt: "asks",
+  problem: "stuck",
+  held_back: "stuck",
+  failing: "stuck",
+};
+
+/** Built-in tools, as a person would say what they do. */
+export const BUILT_IN = {
+  sleep: "sleeps",
+  sleep_until_event_or_input: "waits for an event or for you",
+  spawn_child: "starts a child",
+};
