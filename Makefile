@@ -18,13 +18,14 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 BASE := $(VENV)/.stamp-base
 DEPS := $(VENV)/.stamp-deps
+BROWSER := $(VENV)/.stamp-browser
 CORE := $(VENV)/.stamp-core
 MCP_SERVERS := target/mcp-servers/.stamp
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := $(shell find python -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python sweep simulate simulate-check mutants conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
+.PHONY: help demo test test-rust test-python console sweep simulate simulate-check mutants conformance contract-java check check-rust check-python check-types check-layers check-docs loom fuzz bench cdk node wheel layer sdist format clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,6 +40,9 @@ test-rust: $(BASE)
 
 test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+console: $(DEPS) $(CORE) $(BROWSER) ## the web console in Chromium against a real daemon; needs chromium (INFINITY_SCREENSHOTS=1: the guide's pictures)
+	INFINITY_CONSOLE=1 $(BIN)/python -m pytest tests/console -p no:xdist $(ARGS)
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \
@@ -171,6 +175,11 @@ $(BASE): pyproject.toml
 $(DEPS): $(BASE)
 	@echo "Installing the development tools into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# What drives the browser, which is the system's own: no browser is downloaded.
+$(BROWSER): $(BASE)
+	@$(BIN)/python -m pip install --quiet --group console
 	@touch $@
 
 # MCP servers that the bridge is tried with and that cannot be in the same environment: older SDKs, and Node's where there is Node.

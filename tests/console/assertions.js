@@ -1,0 +1,102 @@
+// A page of assertions over the console's modules. Answers with what does not hold.
+async (base) => {
+  const { render, html } = await import(`${base}/lib.js`);
+  const { pieces, plain, line, span, dollars, tokens } = await import(`${base}/text.js`);
+  const { blocks, Markdown } = await import(`${base}/markdown.js`);
+  const { fold, settled, isStamp, pictureType } = await import(`${base}/history.js`);
+  const { inSight } = await import(`${base}/list.js`);
+  const { nested } = await import(`${base}/threads.js`);
+  const { indented } = await import(`${base}/thread.js`);
+  const { argumentsOf, hidden } = await import(`${base}/card.js`);
+  const { punycode, source, deep } = await import(`${base}/json.js`);
+  const { stateOf, stateOfThread } = await import(`${base}/words.js`);
+  const failures = [];
+  const same = (found, wanted, what) => {
+    if (JSON.stringify(found) !== JSON.stringify(wanted)) failures.push(`${what}: ${JSON.stringify(found)} and not ${JSON.stringify(wanted)}`);
+  };
+  const drawn = (text) => {
+    const box = document.createElement("div");
+    render(html`<${Markdown} text=${text} />`, box);
+    return box;
+  };
+
+  // Texts
+  same(pieces("plain"), ["plain"], "a plain text is one piece");
+  same(plain("a\u202eb"), "a⟨U+202E⟩b", "bidi");
+  same(plain("a\u{e0041}b"), "a⟨U+E0041⟩b", "tags");
+  same(plain("a\u200db"), "a\u200db", "joiners stay in prose");
+  same(plain("a\u200db", true), "a⟨U+200D⟩b", "joiners are seen where somebody decides");
+  same(plain("a\u00a0b", true), "a⟨U+00A0⟩b", "unusual spaces too");
+  same(plain("a b\u0007"), "a b⟨U+0007⟩", "control characters");
+  same(plain("line\nline", true), "line\nline", "line breaks are seen as they are");
+  same(plain("\ud800"), "⟨U+D800⟩", "halves of characters");
+  same(line("a\n\tb  c"), "a b c", "one line");
+  same([span(812), span(1900), span(125_000), span(86_400_000 * 3)], ["812 ms", "1.9 s", "2 m", "3 d"], "spans");
+  same([dollars(0), dollars(0.012), dollars(1.8), dollars(0.0000001)], ["", "$0.012", "$1.80", "< $0.001"], "dollars");
+  same([tokens(41_200), tokens(999), tokens(1_500)], ["41 k tokens", "999 tokens", "1.5 k tokens"], "tokens");
+
+  // Markdown
+  same(blocks("a\n\nb").map((each) => each.kind), ["paragraph", "paragraph"], "paragraphs");
+  same(blocks("# T\n- a\n- b\n\n> q\n\n```js\nx\n```\n---\n|a|b|\n|-|-|\n|1|2|").map((each) => each.kind), ["heading", "list", "quote", "code", "rule", "table"], "blocks");
+  same(blocks("- a\n  - b\n    - c")[0].items[0][1].kind, "list", "lists in lists");
+  same(blocks("3. a\n4. b")[0].from, 3, "numbers of lists");
+  same(drawn("**a** _b_ `c` ~~d~~ snake_case_name").innerText.trim(), "a b c d snake_case_name", "marks");
+  same(drawn("**a** `c`").querySelectorAll("strong, code").length, 2, "marks are elements");
+  same(drawn("<b>x</b><script>alert(1)</script>").querySelectorAll("b, script").length, 0, "no HTML");
+  same(drawn("[x](javascript:alert(1)) [y](data:text/html,z) ![i](https://e.example/i.png)").querySelectorAll("img").length, 0, "no remote pictures");
+  same([...drawn("[x](javascript:alert(1)) [y](https://a.example/p)").querySelectorAll("a")].map((each) => each.href), ["https://a.example/p"], "links");
+  same(drawn("[https://bank.example](https://evil.example/)").innerText.includes("(evil.example)"), true, "the real host is beside the label");
+  same(drawn("see https://a.example/x.").querySelector("a").href, "https://a.example/x", "addresses in texts");
+  same(drawn("[x](https://xn--pple-43d.example) [y](https://аpple.example/)").innerText.split("xn--pple-43d.example").length - 1, 2, "punycode");
+  for (const each of drawn("[x](https://a.example)").querySelectorAll("a")) same([each.rel, each.target], ["noopener noreferrer", "_blank"], "links open elsewhere");
+  for (const hostile of ["*a ".repeat(30_000), "[".repeat(60_000), "`".repeat(60_000), "> ".repeat(20_000), "- ".repeat(20_000), "![](".repeat(20_000), "**".repeat(40_000), "|".repeat(60_000) + "\n" + "-|".repeat(30_000), "_a_".repeat(30_000)]) {
+    const begin = performance.now();
+    drawn(hostile);
+    if (performance.now() - begin > 8_000) failures.push(`Markdown took ${Math.round(performance.now() - begin)} ms over ${hostile.slice(0, 8)}`);
+  }
+  same(settled("a\n\nb"), ["a\n\n", "b"], "whole blocks");
+  same(settled("```\na\n\nb"), ["", "```\na\n\nb"], "code is whole at its end");
+  same(settled(""), ["", ""], "nothing");
+
+  // Histories
+  const turn = { position: 1, kind: "turn", at: 5, assistant: [{ type: "text", text: "I look." }, { type: "tool_use", id: "c1", name: "price", input: {} }], user: [], meta: {} };
+  const result = (meta, text, position = 2) => ({ position, kind: "result", at: 9, assistant: [], user: [{ type: "tool_result", tool_use_id: "c1", content: [{ type: "text", text }] }], meta });
+  same(fold([turn, result({ call_id: "c1" }, "4.20")]).length, 1, "a result belongs to its call");
+  same(fold([turn, result({ call_id: "c1" }, "4.20")])[0].blocks[1].result.pending, false, "a result");
+  same(fold([turn, result({ call_id: "c1" }, "Error: no")])[0].blocks[1].result.failed, true, "a failure");
+  same(fold([turn, result({}, "still running")])[0].blocks[1].result.pending, true, "a placeholder");
+  same(fold([result({ call_id: "c1" }, "4.20")])[0].kind, "result", "a result whose call is not read yet");
+  const late = { position: 3, kind: "event", at: 12, assistant: [{ type: "tool_use", id: "e", name: "receive_event", input: {} }], user: [], meta: { call_id: "c1" } };
+  same(fold([turn, result({}, "still running"), late])[0].blocks[1].later.position, 3, "a result that comes later");
+  same(fold([{ position: 0, kind: "user", at: 1, assistant: [], user: [{ type: "text", text: "hello" }], meta: { message_id: "m" } }])[0].kind, "said", "what a person says");
+  same(isStamp({ type: "text", text: "(time: Mon 2026-11-30 20:08:04 UTC)" }), true, "stamps");
+  same([pictureType([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a]), pictureType([0x3c, 0x73, 0x76, 0x67])], ["image/png", null], "pictures by their bytes");
+
+  // Lists
+  same(inSight(0, 800, 40, 100_000), [0, 26], "the beginning");
+  same(inSight(4_000_000, 800, 40, 100_000)[1], 100_000, "the end");
+  same(nested([{ id: "b", parent: "a", root: "a" }, { id: "c" }, { id: "a" }]).map((row) => row.id), ["c", "a", "b"], "children are under their root");
+  same(nested([{ id: "b", parent: "a", root: "a" }]).map((row) => row.id), ["b"], "a child without its root");
+  same(indented([{ id: "c", parent: "b", created_at: 3 }, { id: "b", parent: "a", created_at: 2 }, { id: "a", created_at: 1 }]).map(({ depth }) => depth), [0, 1, 2], "trees");
+  let chain = [{ id: "0", created_at: 0 }];
+  for (let index = 1; index < 2000; index += 1) chain.push({ id: `${index}`, parent: `${index - 1}`, created_at: index });
+  same(indented(chain).length, 2000, "deep trees");
+
+  // Questions
+  same(argumentsOf({ kind: "consent", tool: "t", prompt: 'Allow t with {"a":"b"}?' }), { a: "b" }, "arguments in words");
+  same(argumentsOf({ kind: "consent", tool: "t", prompt: "Allow t with {?" }), undefined, "words alone");
+  same(hidden({ a: "x".repeat(5000), b: 1 }), 1000, "what is cut is counted");
+  same([punycode("https://аpple.example/x"), punycode("https://apple.example/x")], ["xn--pple-43d.example", ""], "hosts");
+  const nest = JSON.parse("[".repeat(10_000) + "]".repeat(10_000));
+  same([deep(nest), deep({ a: [1, { b: 2 }] })], [true, false], "depth");
+  source(nest);
+
+  // States
+  same(stateOf({ status: "idle", prompts: 1 }), "asks", "a question");
+  same(stateOf({ status: "idle", problem: "x", prompts: 0 }), "stuck", "a problem");
+  same(stateOf({ status: "waiting", prompts: 0, state: "running" }), "working", "work");
+  same(stateOf({ status: "damaged", prompts: 3 }), "damaged", "damage");
+  same(stateOfThread({ status: "waiting", explanation: { state: "waiting", reasons: [{ kind: "problem" }, { kind: "timer" }] } }), "waits", "a problem that tries again");
+  same(stateOfThread({ status: "idle", explanation: { state: "idle", reasons: [{ kind: "problem" }] } }), "stuck", "a problem that waits for a person");
+  return failures;
+}

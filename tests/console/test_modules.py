@@ -1,0 +1,20 @@
+"""Modules without a page of their own, tried in the browser that will run them: Markdown, texts, histories, lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.console.stage import Pages
+
+from infinity.console import console
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ASSERTIONS = Path(__file__).with_name("assertions.js").read_text()
+
+
+async def test_modules_do_what_they_say(pages: Pages) -> None:
+    page = await pages.open("/")
+    failures = await page.evaluate(ASSERTIONS, f"/assets/{console().digest}/app")
+    assert failures == []
