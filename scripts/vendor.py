@@ -31,10 +31,14 @@ _SOURCE_MAP = re.compile(r"\n?//# sourceMappingURL=\S+\s*\Z")
 def main() -> int:
     """Write the modules, or with ``--check`` compare them. The exit status is 1 where one differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a module is not what its tarball gives")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a module is not what its tarball gives"
+    )
     check = parser.parse_args().check
     packages: list[dict[str, Any]] = tomllib.loads((VENDOR / "VENDOR.toml").read_text())["package"]
-    modules = {member["module"]: (package, member["file"]) for package in packages for member in package["modules"]}
+    modules = {
+        member["module"]: (package, member["file"]) for package in packages for member in package["modules"]
+    }
     names = {member["import"]: member["module"] for package in packages for member in package["modules"]}
     differ = []
     for module, (package, file) in modules.items():
@@ -56,7 +60,9 @@ def _module(package: dict[str, Any], file: str, names: dict[str, str]) -> str:
         if found is None:
             raise SystemExit(f"{package['name']} {package['version']} has no file {file}")
         source = found.read().decode()
-    source = _IMPORT.sub(lambda match: f'{match[1]}"./{names[match[2]]}"', _SOURCE_MAP.sub("", source).rstrip())
+    source = _IMPORT.sub(
+        lambda match: f'{match[1]}"./{names[match[2]]}"', _SOURCE_MAP.sub("", source).rstrip()
+    )
     return f"/* {package['name']} {package['version']}, {package['licence']}; see VENDOR.toml */\n{source}\n"
 
 

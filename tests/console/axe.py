@@ -26,9 +26,16 @@ def source() -> str:
         if shutil.which("npm") is None:
             pytest.skip("axe-core comes from the npm registry, and npm was not found")
         TARBALL.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", f"axe-core@{VERSION}"], cwd=TARBALL.parent, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", "--silent", f"axe-core@{VERSION}"],
+            cwd=TARBALL.parent,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     body = TARBALL.read_bytes()
-    assert base64.b64encode(hashlib.sha512(body).digest()).decode() == SHA512, f"{TARBALL} is not the pinned one"
+    assert base64.b64encode(hashlib.sha512(body).digest()).decode() == SHA512, (
+        f"{TARBALL} is not the pinned one"
+    )
     with tarfile.open(TARBALL) as archive:
         found = archive.extractfile("package/axe.min.js")
         assert found is not None
@@ -39,4 +46,8 @@ async def violations(page: Page) -> list[str]:
     """What axe finds, one line each. The page must have been opened past the policy, which lets no other script in."""
     await page.evaluate(source())
     found: dict[str, Any] = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found["violations"] for node in each["nodes"]]
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]

@@ -67,11 +67,15 @@ async def test_a_draft_is_kept_and_a_page_goes_on_when_the_daemon_is_back(pages:
     assert (await asyncio.to_thread(stage.history, thread)).count("'text': 'a draft'") == 1
 
 
-async def test_what_others_say_appears_and_new_threads_wait_behind_the_pill(pages: Pages, stage: Stage) -> None:
+async def test_what_others_say_appears_and_new_threads_wait_behind_the_pill(
+    pages: Pages, stage: Stage
+) -> None:
     page = await pages.open("/")
     await expect(page.get_by_label("Start a conversation")).to_be_visible()
     await asyncio.to_thread(stage.begin, "First of all", "hello")
-    await expect(page.get_by_text("First of all").or_(page.get_by_role("button", name="newer"))).to_be_visible()
+    await expect(
+        page.get_by_text("First of all").or_(page.get_by_role("button", name="newer"))
+    ).to_be_visible()
     await page.keyboard.press(".")
     await expect(page.get_by_role("link", name="First of all").first).to_be_visible()
     await asyncio.to_thread(stage.begin, "Quite new", "hello")
@@ -95,7 +99,9 @@ async def test_a_hidden_page_asks_for_nothing(pages: Pages, stage: Stage) -> Non
     # Something happens that a page in sight would ask about, and later things than that are over.
     thread = await asyncio.to_thread(stage.begin, "Unseen", "hello")
     await asyncio.to_thread(stage.rests, thread)
-    await asyncio.to_thread(stage.asked, await asyncio.to_thread(stage.begin, "Unseen, too", '/call order {"article":"salt"}'))
+    await asyncio.to_thread(
+        stage.asked, await asyncio.to_thread(stage.begin, "Unseen, too", '/call order {"article":"salt"}')
+    )
     assert len(pages.of(page).requests) == before
     await see("false")
     await expect(page.get_by_role("button", name="newer")).to_be_visible()
@@ -115,16 +121,32 @@ async def test_a_conversation_is_deleted_only_by_the_word(pages: Pages, stage: S
     await page.get_by_label("Type").fill("delete")
     await page.get_by_role("button", name="Delete it").click()
     await expect(page.get_by_label("Start a conversation")).to_be_visible()
-    await asyncio.to_thread(until, lambda: all(row["id"] != thread for row in stage.daemon.get("/v1/threads", limit=1000)["threads"]), "the deletion")
+    await asyncio.to_thread(
+        until,
+        lambda: all(row["id"] != thread for row in stage.daemon.get("/v1/threads", limit=1000)["threads"]),
+        "the deletion",
+    )
 
 
-async def test_a_long_history_is_read_in_pieces_and_few_of_it_are_in_the_page(pages: Pages, stage: Stage) -> None:
+async def test_a_long_history_is_read_in_pieces_and_few_of_it_are_in_the_page(
+    pages: Pages, stage: Stage
+) -> None:
     thread = await asyncio.to_thread(stage.begin, "Long")
 
     def fill() -> None:
         for number in range(120):
             stage.say(thread, f"message {number}")
-            until(lambda number=number: f"You said: message {number}" in str(stage.daemon.get(f"/v1/threads/{thread}/entries", after=max(-1, 2 * number - 6), limit=20)), f"answer {number}")
+            until(
+                lambda number=number: (
+                    f"You said: message {number}"
+                    in str(
+                        stage.daemon.get(
+                            f"/v1/threads/{thread}/entries", after=max(-1, 2 * number - 6), limit=20
+                        )
+                    )
+                ),
+                f"answer {number}",
+            )
 
     await asyncio.to_thread(fill)
     page = await pages.open(f"/t/{thread}")

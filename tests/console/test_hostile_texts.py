@@ -49,7 +49,9 @@ async def test_a_hostile_text_is_a_text_wherever_it_stands(pages: Pages, stage: 
         await each.locator("summary").first.click()
     await page.goto(stage.address)
     await expect(page.locator("a.row").first).to_be_visible()
-    foreign = await page.evaluate("document.querySelectorAll('main img, main iframe, main svg, main script, main b').length")
+    foreign = await page.evaluate(
+        "document.querySelectorAll('main img, main iframe, main svg, main script, main b').length"
+    )
     assert (foreign, await page.evaluate("window.bitten ?? 0")) == (0, 0)
 
 

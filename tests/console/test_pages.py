@@ -15,8 +15,25 @@ from tests.console.stage import Pages, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAGES = ["/", "/?show=needs", "/t/parcels", "/t/parcels?view=tree", "/t/parcels?view=raw", "/inbox", "/costs", "/tools", "/waits", "/compare/parcels/oven", "/t/nobody"]
-LOOKS = {"light": ("light", 1280), "dark": ("dark", 1280), "narrow": ("light", 360), "narrow-dark": ("dark", 360)}
+PAGES = [
+    "/",
+    "/?show=needs",
+    "/t/parcels",
+    "/t/parcels?view=tree",
+    "/t/parcels?view=raw",
+    "/inbox",
+    "/costs",
+    "/tools",
+    "/waits",
+    "/compare/parcels/oven",
+    "/t/nobody",
+]
+LOOKS = {
+    "light": ("light", 1280),
+    "dark": ("dark", 1280),
+    "narrow": ("light", 360),
+    "narrow-dark": ("dark", 360),
+}
 IMAGES = Path(__file__).parents[2] / "docs" / "guides" / "images"
 
 
@@ -25,7 +42,13 @@ def _fill(stage: Stage) -> None:
     if any(row["id"] == "parcels" for row in stage.daemon.get("/v1/threads", limit=1000)["threads"]):
         return
     told = {
-        "parcels": ("Parcel report for Monday", ["How many parcels left on Monday, and what does A-7 cost?", '/think The price comes first.\n/call price {"sku":"A-7"}\n/call bake {"loaves":3}\n/call order {"article":"flour"}']),
+        "parcels": (
+            "Parcel report for Monday",
+            [
+                "How many parcels left on Monday, and what does A-7 cost?",
+                '/think The price comes first.\n/call price {"sku":"A-7"}\n/call bake {"loaves":3}\n/call order {"article":"flour"}',
+            ],
+        ),
         "oven": ("Clean up the pantry", ['/call throw_away {"article":"old bread","shelf":"3"}']),
         "night": ("Nightly build", ["/fail 401"]),
         "nap": ("Wait for the bakery", ["sleep 86400"]),
@@ -100,7 +123,7 @@ async def test_the_first_page_is_few_files_and_small(pages: Pages) -> None:
     loaded: list[Any] = await page.evaluate(
         "performance.getEntriesByType('resource').filter((each) => each.name.includes('/assets/')).map((each) => each.decodedBodySize)"
     )
-    assert len(loaded) <= 22
+    assert len(loaded) <= 20
     assert sum(loaded) <= 150_000
 
 

@@ -77,13 +77,17 @@ async def test_a_choice_is_made_by_its_number(pages: Pages, stage: Stage) -> Non
     await _says(stage, thread, "The answer was 2.")
 
 
-async def test_what_was_decided_elsewhere_stays_greyed_and_takes_no_answer(pages: Pages, stage: Stage) -> None:
+async def test_what_was_decided_elsewhere_stays_greyed_and_takes_no_answer(
+    pages: Pages, stage: Stage
+) -> None:
     thread = await _asks(stage, "Elsewhere", "order", {"article": "other-flour"})
     page = await pages.open("/inbox")
     card = _card(page, "other-flour")
     await expect(card).to_be_visible()
     prompt = (await asyncio.to_thread(stage.prompts, thread))[0]
-    await asyncio.to_thread(stage.daemon.post, f"/v1/threads/{thread}/choices/{prompt['id']}", {"selected": 0, "user_id": "ida"})
+    await asyncio.to_thread(
+        stage.daemon.post, f"/v1/threads/{thread}/choices/{prompt['id']}", {"selected": 0, "user_id": "ida"}
+    )
     await expect(card).to_have_class("card choice over")
     await expect(card.get_by_role("button")).to_have_count(0)
 
@@ -99,7 +103,12 @@ async def test_the_number_of_questions_is_in_the_title_and_the_bar(pages: Pages,
 
 async def test_nothing_is_hidden_in_what_somebody_decides_by(pages: Pages, stage: Stage) -> None:
     hostile = "keep\u202etxt.exe\u200b\u2066x\u2069\u00ad\u0007\U000e0041"
-    await _asks(stage, "Hostile", "throw_away", {"article": f"hostile {hostile}", "shelf": "https://\u0430pple.example/x"})
+    await _asks(
+        stage,
+        "Hostile",
+        "throw_away",
+        {"article": f"hostile {hostile}", "shelf": "https://\u0430pple.example/x"},
+    )
     page = await pages.open("/inbox")
     card = _card(page, "hostile keep")
     for code in ("202E", "200B", "2066", "2069", "AD", "7", "E0041"):
@@ -110,4 +119,6 @@ async def test_nothing_is_hidden_in_what_somebody_decides_by(pages: Pages, stage
 async def test_what_is_cut_is_counted_on_the_button(pages: Pages, stage: Stage) -> None:
     await _asks(stage, "Cut", "throw_away", {"article": "cut-bread " + "x" * 9_990, "shelf": "1"})
     page = await pages.open("/inbox")
-    await expect(_card(page, "cut-bread").get_by_role("button", name="Allow (6,000 characters not shown)")).to_be_visible()
+    await expect(
+        _card(page, "cut-bread").get_by_role("button", name="Allow (6,000 characters not shown)")
+    ).to_be_visible()

@@ -27,7 +27,9 @@ async def test_a_session_outlives_the_page_and_is_shared_by_its_tabs(pages: Page
     await expect(other.get_by_role("heading", name="Tools")).to_be_visible()
 
 
-async def test_without_a_session_the_page_says_how_to_get_one_and_takes_a_code(pages: Pages, stage: Stage) -> None:
+async def test_without_a_session_the_page_says_how_to_get_one_and_takes_a_code(
+    pages: Pages, stage: Stage
+) -> None:
     pages.refusals = True
     page = await pages.open("/")
     await page.get_by_role("button", name="Sign out").click()
@@ -39,7 +41,9 @@ async def test_without_a_session_the_page_says_how_to_get_one_and_takes_a_code(p
     await expect(page.get_by_role("link", name="Inbox")).to_be_visible()
 
 
-async def test_a_code_that_was_used_ends_the_first_session_and_both_pages_say_so(pages: Pages, stage: Stage) -> None:
+async def test_a_code_that_was_used_ends_the_first_session_and_both_pages_say_so(
+    pages: Pages, stage: Stage
+) -> None:
     pages.refusals = True
     page = await pages.open("/")
     await page.get_by_role("button", name="Sign out").click()

@@ -28,6 +28,9 @@ export function Conversation({ model }) {
   const last = end ?? items.length;
   const first = Math.max(0, start ?? last - WINDOW);
   const shown = items.slice(first, last);
+  // The listener is registered once and sees what is on the screen now.
+  const view = useRef(null);
+  view.current = { first, last, end, length: items.length };
 
   // What is read keeps its place while more is put before it.
   const hold = () => {
@@ -46,6 +49,7 @@ export function Conversation({ model }) {
   }, [items.length]);
   useEffect(() => {
     const scrolled = () => {
+      const { first, last, end, length } = view.current;
       const { scrollHeight } = document.documentElement;
       const bottom = scrollHeight - innerHeight - scrollY;
       follow.current = bottom < 60 && end === null;
@@ -58,14 +62,14 @@ export function Conversation({ model }) {
         } else if (model.earlier()) hold();
       } else if (bottom < 400 && end !== null) {
         hold();
-        const until = Math.min(items.length, last + STEP);
-        setEnd(until >= items.length ? null : until);
+        const until = Math.min(length, last + STEP);
+        setEnd(until >= length ? null : until);
         setStart(Math.max(first, until - WINDOW - STEP));
       }
     };
     addEventListener("scroll", scrolled, { passive: true });
     return () => removeEventListener("scroll", scrolled);
-  });
+  }, [model]);
   useLayoutEffect(() => {
     // Items that came in front push those in the page on by as many.
     const before = model.prepended;
@@ -78,7 +82,7 @@ export function Conversation({ model }) {
     setStart(null);
     setMissed(0);
     follow.current = true;
-    requestAnimationFrame(() => scrollTo(0, document.documentElement.scrollHeight));
+    view.current = { ...view.current, end: null, first: 0 };
   };
   return html`<div class="conversation" ref=${box}>
     ${model.more.value && first === 0 && html`<p class="muted end">earlier messages are being read</p>`}

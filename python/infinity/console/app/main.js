@@ -6,7 +6,7 @@ import * as live from "./live.js";
 import * as prompts from "./prompts.js";
 import * as router from "./router.js";
 import { Shell } from "./shell.js";
-import { theme } from "./theme.js";
+import { theme } from "./ui.js";
 
 const code = /^#code=(.+)$/.exec(location.hash)?.[1];
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);

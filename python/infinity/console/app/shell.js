@@ -3,13 +3,12 @@ import { html, useEffect, useState } from "./lib.js";
 import { away, session, signOut } from "./api.js";
 import * as prompts from "./prompts.js";
 import { route } from "./router.js";
-import { SignIn } from "./signin.js";
 import { moment } from "./text.js";
-import { chosen, turn } from "./theme.js";
 import { Threads } from "./threads.js";
-import { act, Dialog, help, said } from "./ui.js";
+import { act, chosen, Dialog, help, said, turn } from "./ui.js";
 
 const PAGES = {
+  signin: () => import("./signin.js"),
   thread: () => import("./thread.js"),
   inbox: () => import("./inbox.js"),
   costs: () => import("./costs.js"),
@@ -27,7 +26,7 @@ const LINKS = [
 
 export function Shell() {
   if (session.value === undefined) return html`<${Bar} bare /><main class="lone"><p>Signing in …</p></main>`;
-  if (session.value === null) return html`<${Bar} bare /><${SignIn} />`;
+  if (session.value === null) return html`<${Bar} bare /><${Loaded} page="signin" />`;
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <${Bar} /><${Away} /><main id="main" tabindex="-1"><${Page} /></main><${Said} /><${Help} />`;
 }
@@ -62,13 +61,18 @@ function Said() {
 
 function Page() {
   const { page } = route.value;
-  const [loaded, setLoaded] = useState({ threads: Threads });
-  const [failed, setFailed] = useState("");
   const number = prompts.total.value;
   useEffect(() => {
     const name = page === "thread" ? "Thread" : page[0].toUpperCase() + page.slice(1);
     document.title = `${number ? `(${number}) ` : ""}${name} · Infinity`;
   }, [page, number]);
+  return html`<${Loaded} page=${page} />`;
+}
+
+/** A page, whose module is loaded when it is first shown. */
+function Loaded({ page }) {
+  const [loaded, setLoaded] = useState({ threads: Threads });
+  const [failed, setFailed] = useState("");
   useEffect(() => {
     if (loaded[page]) return;
     PAGES[page]().then(

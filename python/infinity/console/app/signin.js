@@ -2,7 +2,7 @@
 import { html, useState } from "./lib.js";
 import { refused, signIn } from "./api.js";
 
-export function SignIn() {
+export default function SignIn() {
   const [code, setCode] = useState("");
   const [busy, setBusy] = useState(false);
   const send = async (event) => {

@@ -2,7 +2,7 @@
 import { batch, signal } from "./lib.js";
 import { get, path } from "./api.js";
 import { fold } from "./history.js";
-import { follow } from "./stream.js";
+import { follow } from "./live.js";
 
 const PAGE = 100;
 const DESCRIBED = new Set(["entry", "call", "call_ended", "prompt", "prompt_closed", "subscription", "child", "problem", "status", "slice", "queued", "compaction", "fallback", "row"]);

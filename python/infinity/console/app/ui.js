@@ -6,6 +6,23 @@ import { go } from "./router.js";
 import { ago, exactly, plain } from "./text.js";
 import { STATES } from "./words.js";
 
+const THEME = "infinity.theme";
+const THEMES = ["system", "light", "dark"];
+
+/** Light, dark, or as the system has it. */
+export const chosen = signal(localStorage.getItem(THEME) ?? "system");
+
+export function theme() {
+  document.documentElement.dataset.theme = chosen.value;
+}
+
+/** The next of the three. */
+export function turn() {
+  chosen.value = THEMES[(THEMES.indexOf(chosen.value) + 1) % THEMES.length];
+  localStorage.setItem(THEME, chosen.value);
+  theme();
+}
+
 /** Whether the list of keys is open. */
 export const help = signal(false);
 
