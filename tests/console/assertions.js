@@ -7,6 +7,7 @@ async (base) => {
   const { inSight } = await import(`${base}/list.js`);
   const { nested } = await import(`${base}/threads.js`);
   const { indented } = await import(`${base}/thread.js`);
+  const { axis, bars } = await import(`${base}/timeline.js`);
   const { argumentsOf, hidden } = await import(`${base}/card.js`);
   const { punycode, source, deep } = await import(`${base}/json.js`);
   const { stateOf, stateOfThread } = await import(`${base}/words.js`);
@@ -81,6 +82,16 @@ async (base) => {
   let chain = [{ id: "0", created_at: 0 }];
   for (let index = 1; index < 2000; index += 1) chain.push({ id: `${index}`, parent: `${index - 1}`, created_at: index });
   same(indented(chain).length, 2000, "deep trees");
+
+  // Times
+  const scale = axis([0, 1000, 2000, 3000, 10_000_000]);
+  same([scale.at(0), scale.at(10_000_000), scale.cuts.length], [0, 1, 1], "an axis");
+  same(scale.at(1000) > 0.02 && scale.at(500) < scale.at(1000), true, "a long stretch leaves room for the short ones");
+  same(axis([]).at(5), 0, "an axis of nothing");
+  const done = bars(fold([{ ...turn, meta: { asked_at: 100, ms: 50, first_ms: 20 } }, result({ call_id: "c1" }, "4.20")]), new Map(), [], 1000);
+  same(done.map(({ lane, start, end }) => [lane, start, end]), [["model", 100, 150], ["call", 150, 150]], "bars end no earlier than they begin");
+  const under = bars(fold([turn]), new Map([["c1", { id: "c1", until: 5000 }]]), [{ id: "p", tool: "t", asked_at: 400 }], 1000);
+  same(under.map(({ lane, end, known }) => [lane, end, known]), [["model", 5, false], ["call", 1000, true], ["question", 1000, true]], "what is open ends now");
 
   // Questions
   same(argumentsOf({ kind: "consent", tool: "t", prompt: 'Allow t with {"a":"b"}?' }), { a: "b" }, "arguments in words");

@@ -56,7 +56,7 @@ function Away() {
 }
 
 function Said() {
-  return html`<p class=${said.value ? "said" : "said nothing"} role="status" aria-live="polite">${said.value}</p>`;
+  return html`<p class=${said.value ? "toast" : "toast nothing"} role="status" aria-live="polite">${said.value}</p>`;
 }
 
 function Page() {

@@ -9,11 +9,12 @@ import { about } from "./live.js";
 import { go, route, thread as address } from "./router.js";
 import { dollars, line, Long, moment, plain, Shown, tokens } from "./text.js";
 import { Model } from "./thread_model.js";
+import Timeline from "./timeline.js";
 import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
 import { Why } from "./why.js";
 import { stateOf, stateOfThread } from "./words.js";
 
-const VIEWS = { talk: "Conversation", tree: "Tree", raw: "Raw" };
+const VIEWS = { talk: "Conversation", timeline: "Timeline", tree: "Tree", raw: "Raw" };
 
 export default function Thread() {
   const { id } = route.value;
@@ -44,7 +45,7 @@ function Of({ id }) {
     <nav class="tabs" aria-label="Views">${tabs.map(({ name, words, href }) => html`<a key=${name} href=${href} aria-current=${view === name && !(narrow && side) ? "page" : undefined} onClick=${() => setSide(false)}>${words}</a>`)}
       ${narrow && html`<button aria-pressed=${side ? "true" : "false"} onClick=${() => setSide(!side)}>Waits${waits ? ` ${waits}` : ""}</button>`}</nav></div>
     ${failure && html`<p class="refused" role="alert">${failure.message}</p>`}
-    <div class="columns"><div class="main" hidden=${narrow && side}>${view === "talk" ? html`<${Conversation} model=${model} />` : view === "tree" ? html`<${Tree} thread=${thread} />` : html`<${Raw} model=${model} />`}
+    <div class="columns"><div class="main" hidden=${narrow && side}>${view === "talk" ? html`<${Conversation} model=${model} />` : view === "timeline" ? html`<${Timeline} model=${model} />` : view === "tree" ? html`<${Tree} thread=${thread} />` : html`<${Raw} model=${model} />`}
         ${narrow && !side && asksHere(thread) && html`<button class="pill asks-you" onClick=${() => setSide(true)}>◆ It asks you something: answer</button>`}
         ${view === "talk" && html`<div class="foot"><${Notes} model=${model} />${thread.status === "closed" ? html`<p class="muted">This thread is closed.</p>` : html`<${Say} id=${id} label="Say something" placeholder=${working(thread) ? "Say something (it is working) …" : "Say something …"} send=${(text, wish) => say(model, text, wish)} />`}</div>`}</div>
       ${aside && html`<aside><${Why} thread=${thread} /><${Facts} thread=${thread} /></aside>`}</div></div>`;
