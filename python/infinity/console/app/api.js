@@ -88,7 +88,7 @@ export async function failure(answer, where) {
   } catch {
     // Not every answer is ours; its status says enough.
   }
-  if (answer.status === 401 && where !== "/v1/console/session") forget(session.peek() ? "The session has ended." : "");
+  if (answer.status === 401 && where !== "/v1/console/session") forget(!session.peek() ? "" : told.code === "unauthorized" || !told.message ? "The session has ended." : told.message);
   return new Failure(answer.status, told.code ?? String(answer.status), told.message ?? `The daemon answered ${answer.status}.`);
 }
 

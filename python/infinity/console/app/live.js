@@ -3,12 +3,15 @@ import { effect, signal } from "./lib.js";
 import { away, failure, get, gone, headers, here, session } from "./api.js";
 
 const EVERY = 4000;
+const SLOWLY = 5;
 const SILENT = 40_000;
 const listeners = new Set();
 const TELLING = new Set(["row", "prompt", "prompt_closed", "problem", "status", "child", "slice"]);
 let stop = null;
 let timer = 0;
 let soon = 0;
+/** Whether the stream says how rows change; else lists are read again now and then, because work that begins is no event of the stream. */
+let rows = false;
 
 /** The time, for what ticks: seconds while the page is visible, nothing while it is not. */
 export const now = signal(Date.now());
@@ -55,11 +58,11 @@ async function begin() {
 function listen() {
   end();
   stop = follow({
-    path: "/v1/events?rows=1",
+    path: `/v1/events?rows=1&kinds=${[...TELLING].join()}`,
     after: "latest",
     opened: again,
     event: (kind, data) => {
-      if (kind === "hello") return;
+      if (kind === "row") rows = true;
       if (data.many) again();
       else if (TELLING.has(kind)) tell({ thread: data.thread, kind, data });
     },
@@ -98,7 +101,12 @@ function tick() {
     return;
   }
   now.value = Date.now();
-  ticking = setInterval(() => (now.value = Date.now()), 1000);
+  let seconds = 0;
+  ticking = setInterval(() => {
+    now.value = Date.now();
+    seconds += 1;
+    if (stop && !rows && seconds % SLOWLY === 0 && !away.peek()) tell({ again: true, slowly: true });
+  }, 1000);
   if (timer) {
     clearInterval(timer);
     poll();
@@ -187,7 +195,10 @@ export function follow({ path, after, event, opened, ended }) {
       else if (line.startsWith("id: ")) id = line.slice(4);
     }
     if (!data || stopped) return;
-    event(kind, JSON.parse(data), id);
+    const value = JSON.parse(data);
+    event(kind, value, id);
+    // The place of the stream that is known before anything happens.
+    if (kind === "hello" && value.latest !== undefined) last = value.latest;
     if (id !== undefined) last = id;
   };
 

@@ -82,7 +82,7 @@ export function start() {
     else batch(() => ((open.value = null), (total.value = 0), (decided.value = {})));
   });
   watch((news) => {
-    if (news.again || news.kind === "prompt" || news.kind === "prompt_closed") {
+    if ((news.again && !news.slowly) || news.kind === "prompt" || news.kind === "prompt_closed") {
       if (news.kind === "prompt_closed") closed(news);
       if (!away.peek()) read();
     }
