@@ -27,6 +27,11 @@ export class Failure extends Error {
   }
 }
 
+// A session that begins or ends in one tab does so in all.
+addEventListener("storage", (event) => {
+  if (event.key === STORED) session.value = read();
+});
+
 /** Exchange a one-time code for a session. */
 export async function signIn(code) {
   refused.value = "";
