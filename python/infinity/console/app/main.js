@@ -8,17 +8,23 @@ import * as router from "./router.js";
 import { Shell } from "./shell.js";
 import { theme } from "./ui.js";
 
-const code = /^#code=(.+)$/.exec(location.hash)?.[1];
-if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-theme();
-router.start();
-if (code) {
+/** Take the code of a sign-in out of the address, and use it. */
+function arrive() {
+  const code = /^#code=(.+)$/.exec(location.hash)?.[1];
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (!code) return;
   session.value = undefined;
-  signIn(decodeURIComponent(code)).catch((error) => {
+  signIn(code).catch((error) => {
     refused.value = error.message;
     session.value = null;
   });
 }
+
+arrive();
+// The address may also be opened in a tab that shows the console already.
+addEventListener("hashchange", arrive);
+theme();
+router.start();
 live.start();
 prompts.start();
 keys.start();
