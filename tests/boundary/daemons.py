@@ -14,6 +14,7 @@ import aiohttp
 from tests.patience import PATIENCE as SOON
 from tests.ports import free_port
 
+from infinity.local.clock import now
 from infinity.local.daemon import Daemon, plan
 from infinity.local.home import Home
 from infinity.stores.postgres.opening import open_store
@@ -40,9 +41,16 @@ class Event(NamedTuple):
 class Running:
     """One daemon and its home; ``restart`` stops it and starts it again, at the same port."""
 
-    def __init__(self, home: Home, config: str = "", store: str | None = None) -> None:
-        """``store``: the URL of a database in place of the home's."""
+    def __init__(
+        self,
+        home: Home,
+        config: str = "",
+        store: str | None = None,
+        now: Callable[[], int] = now,
+    ) -> None:
+        """``store``: the URL of a database in place of the home's; ``now``: the time by which the console signs in."""
         self.home = home
+        self._now = now
         self._open = (
             None if store is None else partial(open_store, store, claim=Claim(str(home.path), "a test"))
         )
@@ -57,7 +65,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Running:
-        self.daemon = Daemon(plan(self.home, {}), open_store=self._open)
+        self.daemon = Daemon(plan(self.home, {}), open_store=self._open, now=self._now)
         self.state = await self.daemon.start()
         self.http = aiohttp.ClientSession(
             self.url,
@@ -132,8 +140,10 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
 
 
 @asynccontextmanager
-async def running(path: Path, config: str = "", store: str | None = None) -> AsyncIterator[Running]:
-    made = await Running(Home(path), config, store).start()
+async def running(
+    path: Path, config: str = "", store: str | None = None, now: Callable[[], int] = now
+) -> AsyncIterator[Running]:
+    made = await Running(Home(path), config, store, now).start()
     try:
         yield made
     finally:

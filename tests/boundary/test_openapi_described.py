@@ -27,7 +27,8 @@ from tests.unit.cli.conftest import prepared, process
 from infinity.api.backend import Part
 from infinity.api.routes import routes_of
 
-EXAMPLES = {Part.DAEMON: 20, Part.API: 15}
+DAEMON = Part.DAEMON | Part.CONSOLE
+EXAMPLES = {DAEMON: 20, Part.API: 15}
 AS_DESCRIBED = [
     not_a_server_error,
     status_code_conformance,
@@ -47,6 +48,7 @@ CASES = [
     (part, route.path, route.method, mode)
     for part in EXAMPLES
     for route in routes_of(part)
+    if route.described
     for mode in GenerationMode
     if mode is GenerationMode.POSITIVE or route.path not in NOTHING_TO_GET_WRONG
 ]
@@ -97,7 +99,7 @@ def functions(directory: Path) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    start: Callable[[Path], Any] = daemon if request.param is Part.DAEMON else functions
+    start: Callable[[Path], Any] = daemon if request.param == DAEMON else functions
     with start(tmp_path_factory.mktemp("described")) as made:
         yield made
 

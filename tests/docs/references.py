@@ -98,6 +98,7 @@ def settings_page() -> str:
         ("retries", schema.RetriesConfig, settings.Retries),
         ("retention", schema.RetentionConfig, settings.Retention),
         ("policy", schema.PolicyConfig, None),
+        ("console", schema.ConsoleConfig, None),
         ("log", schema.LogConfig, None),
     ):
         about = attribute_docs(source or kind)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from infinity.abc import Store
 from infinity.engine.missing import missing
 from infinity.errors import AlreadyAnswered, BadRequest
-from infinity.ids import USER_RULE, is_user
 from infinity.message import KEEP_CALLS, Action
 
 from .backend import Backend
@@ -37,8 +36,8 @@ async def send_message(backend: Backend, request: Request) -> Response:
     message = await request.json(NewMessage)
     if not message.content or (isinstance(message.content, str) and not message.content.strip()):
         raise BadRequest("'content' is empty")
-    _check_user(message.user_id)
-    return taken(await backend.runtime.send(thread, message.content, key=key, user_id=message.user_id))
+    user = request.acting(message.user_id)
+    return taken(await backend.runtime.send(thread, message.content, key=key, user_id=user))
 
 
 async def interrupt_thread(backend: Backend, request: Request) -> Response:
@@ -82,10 +81,10 @@ async def answer_prompt(backend: Backend, request: Request) -> Response:
     """409 where the question is over, with what was chosen; 400 where there never was one, 404 where there is no such thread."""
     thread, choice = request.id(), request.id("choice_id")
     selection = await request.json(Selection)
-    _check_user(selection.user_id)
+    user = request.acting(selection.user_id)
     try:
         outcome = await backend.runtime.choose(
-            thread, choice, selection.selected, user_id=selection.user_id, reason=selection.reason
+            thread, choice, selection.selected, user_id=user, reason=selection.reason
         )
     except AlreadyAnswered as error:
         raise Refused(409, error.code, str(error)) from None
@@ -102,11 +101,6 @@ async def _control(
     backend: Backend, request: Request, action: Action, argument: str | None = None
 ) -> Response:
     return taken(await backend.runtime.control(request.id(), action, argument, key=request.key()))
-
-
-def _check_user(user_id: str | None) -> None:
-    if user_id is not None and not is_user(user_id):
-        raise BadRequest(f"'user_id' must be {USER_RULE}")
 
 
 async def _is_over(store: Store, thread: str, choice: str) -> bool:

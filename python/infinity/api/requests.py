@@ -18,7 +18,7 @@ import msgspec
 from infinity._core import repaired
 from infinity.api.errors import Refused
 from infinity.errors import BadRequest
-from infinity.ids import ID_RULE, is_id
+from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
 __all__ = [
     "LONGEST_PAGE",
@@ -36,6 +36,7 @@ __all__ = [
     "Request",
     "Resuming",
     "Selection",
+    "SignIn",
     "check_cursor",
     "check_token",
     "number",
@@ -79,8 +80,8 @@ class Body(ABC):
 class Request:
     """One request. ``query``: of a name that comes twice, the first; ``headers``: looked up in lower case; ``parameters``: from the path, decoded.
 
-    ``limit``: bytes of a JSON body (``limits.message_bytes``); ``by_iam``: the platform has checked a signature of IAM. ``repr`` leaves out what is
-    confidential (S9).
+    ``limit``: bytes of a JSON body (``limits.message_bytes``); ``by_iam``: the platform has checked a signature of IAM; ``user``: whose page of the console
+    sends it. ``repr`` leaves out what is confidential (S9).
     """
 
     method: str
@@ -91,10 +92,17 @@ class Request:
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     limit: int = 1 << 20
     by_iam: bool = False
+    user: str | None = None
 
     def id(self, name: str = "id") -> str:
         """An id in the path."""
         return path_id(self.parameters[name], name)
+
+    def acting(self, named: str | None) -> str | None:
+        """Whose doing it is (S11): that of the console's user, else of the one that the body names."""
+        if named is not None and not is_user(named):
+            raise BadRequest(f"'user_id' must be {USER_RULE}")
+        return self.user or named
 
     def key(self) -> str | None:
         """The ``Idempotency-Key``."""
@@ -148,6 +156,12 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
     selected: int | None
     user_id: str | None = None
     reason: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None
+
+
+class SignIn(msgspec.Struct, forbid_unknown_fields=True):
+    """``code``: from the address that ``infinity console`` has opened."""
+
+    code: str
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):

@@ -418,6 +418,28 @@ class Examination(Struct):
     learned: list[str]
 
 
+class ConsoleCode(Struct):
+    """``code``: good once, until ``expires_at``; ``url``: where a browser signs in with it."""
+
+    code: str
+    url: str
+    expires_at: int
+
+
+class ConsoleSession(Struct):
+    """``key``: what the page sends as ``Infinity-Console`` beside its cookie; ``user``: whose doing is what it does."""
+
+    key: str
+    user: str | None
+    expires_at: int
+
+
+class SignedOut(Struct):
+    """``sessions``: ``this`` or ``all``."""
+
+    sessions: str
+
+
 class ModelState(Struct):
     """The default model, what keeps it from being used, and which keys the daemon has: names and yes or no, never a key."""
 

@@ -41,6 +41,8 @@ class Route:
     """Other statuses of success, and what they mean."""
     refusals: tuple[Refusal, ...] = ()
     """What statuses of 400 and above mean here, where that is not plain."""
+    lets_in: bool = False
+    """Its own body has the credential, and the answer another one."""
     described: bool = True
     """A page is no operation, and ``/openapi.json`` leaves it out."""
 
@@ -51,4 +53,4 @@ class Route:
 
     @property
     def authenticated(self) -> bool:
-        return self.path.startswith("/v1/")
+        return self.path.startswith("/v1/") and not self.lets_in

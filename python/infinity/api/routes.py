@@ -43,6 +43,7 @@ from .requests import (
     Request,
     Resuming,
     Selection,
+    SignIn,
 )
 from .responses import Health, Response, respond
 from .route import Handler, Refusal, Route
@@ -66,6 +67,15 @@ DELETION: tuple[Refusal, ...] = (
         "Nothing happened; or it is deleted and not everything of it is removed yet; the removal continues automatically. The message says which.",
         shapes.Error,
     ),
+)
+CODES = ((409, "The daemon can be reached from other machines, and nothing is encrypted.", shapes.Error),)
+SIGNING_IN: tuple[Refusal, ...] = (
+    (
+        401,
+        "There is no such code, or it was used before, which ends the session that it opened.",
+        shapes.Error,
+    ),
+    (429, "More tries than in a minute are allowed.", shapes.Error),
 )
 DAMAGE = ((503, "Entries are damaged; those that can be read are here.", shapes.DamagedEntries),)
 
@@ -166,6 +176,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", "get_metrics", "Counters and gauges for Prometheus", None, Part.DAEMON, produces="text/plain"),
     Route("GET", "/openapi.json", get_openapi, "This document", None),
     # The console
+    Route("POST", "/v1/console/codes", "make_code", "Make a code with which one page of the console signs in; needs the token",
+          shapes.ConsoleCode, Part.CONSOLE, body=Nothing, optional=True, status=201, refusals=CODES),
+    Route("POST", "/v1/console/session", "sign_in", "Sign in a page of the console", shapes.ConsoleSession, Part.CONSOLE, body=SignIn,
+          refusals=SIGNING_IN, lets_in=True),
+    Route("DELETE", "/v1/console/session", "sign_out", "End the session of this page; with the token, every session", shapes.SignedOut,
+          Part.CONSOLE),
     *map(_page, ("/", "/t/{id}", "/inbox", "/costs", "/tools", "/waits", "/compare/{a}/{b}")),
     Route("GET", "/assets/{digest}/{name:.+}", "get_asset", "A file of the console", None, Part.CONSOLE, described=False),
 )

@@ -35,6 +35,7 @@ _FROM_ENVIRONMENT = (
     "retries",
     "policy",
     "retention",
+    "console",
     "log",
     "toolsets",
 )

@@ -13,11 +13,20 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from infinity.errors import ConfigError
+from infinity.ids import USER_RULE, is_user
 from infinity.rap.address import url_problem
 from infinity.settings import Limits, Policy, Retention, Retries, Settings, Timeouts
 from infinity.stamps import check_zone
 
-__all__ = ["DEFAULT_PORT", "Config", "DaemonConfig", "LogConfig", "McpServerConfig", "ToolsetConfig"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Config",
+    "ConsoleConfig",
+    "DaemonConfig",
+    "LogConfig",
+    "McpServerConfig",
+    "ToolsetConfig",
+]
 
 DEFAULT_PORT = 7345
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -236,6 +245,22 @@ class PolicyConfig(Section):
     """For every other tool."""
 
 
+class ConsoleConfig(Section):
+    """The web console."""
+
+    enabled: bool = True
+    """Whether the daemon serves it."""
+    user: str | None = Field(default=None, examples=["ada"])
+    """Whose doing is what its pages do: the ``user_id`` of messages and answers. Without it the login name of the daemon's account."""
+
+    @field_validator("user")
+    @classmethod
+    def _user(cls, value: str | None) -> str | None:
+        if value is not None and not is_user(value):
+            raise ValueError(f"must be {USER_RULE}")
+        return value
+
+
 class LogConfig(Section):
     """What the daemon logs."""
 
@@ -258,6 +283,7 @@ class Config(Section):
     retries: RetriesConfig = RetriesConfig()  # type: ignore[valid-type]
     retention: RetentionConfig = RetentionConfig()  # type: ignore[valid-type]
     policy: PolicyConfig = PolicyConfig()
+    console: ConsoleConfig = ConsoleConfig()
     log: LogConfig = LogConfig()
 
     @field_validator("toolsets", "mcp_servers")

@@ -12,6 +12,7 @@ from infinity.api.routes import routes_of
 from .all_events import stream_all_events
 from .backend import BACKEND, DaemonBackend
 from .connections import serving
+from .console import signing
 from .console.pages import add_headers, get_asset, get_page
 from .event_stream import stream_events
 from .guard import guard
@@ -38,6 +39,9 @@ OWN: Mapping[str, OwnHandler] = {
         get_metrics,
         get_page,
         get_asset,
+        signing.make_code,
+        signing.sign_in,
+        signing.sign_out,
         moving.migrate_thread,
         moving.export_thread,
         moving.undo_export,

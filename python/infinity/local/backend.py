@@ -19,6 +19,8 @@ from infinity.explanation import Explanation
 from infinity.feed import Feed
 from infinity.rap.capability import Capabilities
 
+from .addresses import Address
+from .console.access import ConsoleAccess
 from .metrics import Metrics
 from .moving.moves import Moves
 
@@ -26,16 +28,6 @@ __all__ = ["BACKEND", "Address", "DaemonBackend"]
 
 MARK = "health"
 """The row that a check writes; others may write it at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the daemon listens and by which names it may be called (S4)."""
-
-    host: str
-    port: int
-    public_url: str
-    hosts: tuple[str, ...] = ()
 
 
 async def _no_servers() -> list[ToolServer]:
@@ -59,6 +51,8 @@ class DaemonBackend:
     metrics: Metrics = field(default_factory=Metrics)
     moves: Moves | None = None
     """Conversations that leave and arrive; ``None`` for a host that moves none."""
+    console: ConsoleAccess | None = None
+    """``None`` where it is not served."""
     page_bytes: int | None = None
     all_events: AllEvents | None = None
     """``None`` for a host that serves no stream of them."""

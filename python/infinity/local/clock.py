@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 from infinity.stores.sqlite.wakeup import Wakeup
 
-__all__ = ["SystemClock"]
+__all__ = ["SystemClock", "now"]
+
+
+def now() -> int:
+    """Wall-clock time, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class SystemClock:
@@ -20,7 +25,7 @@ class SystemClock:
         wakeup.on_alarm(self._alarmed)
 
     def now(self) -> int:
-        return time.time_ns() // 1_000_000
+        return now()
 
     def wake_at(self, due_at: int | None, due: Callable[[], None]) -> None:
         self._alarm = None if due_at is None else (due_at, due)

@@ -17,18 +17,22 @@ from infinity.abc import Observer
 from infinity.api.backend import Part
 from infinity.config.reading import read_config
 from infinity.config.schema import Config
+from infinity.console import console
 from infinity.errors import InfinityError
 from infinity.models.planning import examine
 from infinity.models.registry import Models
 from infinity.runtime import Runtime
 from infinity.supervision import shared
 
+from .addresses import is_loopback
 from .app import make_app
 from .assembly import GRACE, Assembly, HostedStore, journal_at, url_of
 from .backend import Address, DaemonBackend
-from .clock import SystemClock
+from .clock import SystemClock, now
 from .connections import Connections
-from .guard import is_loopback
+from .console.access import ConsoleAccess, login_name
+from .console.codes import Codes
+from .console.sessions import Sessions
 from .home import DaemonState, Home, HomeLock
 from .listener import listen
 from .mcp_servers import bridge_problems, bridge_tokens, tool_servers
@@ -86,7 +90,7 @@ class Daemon:
     """Parts and their order. ``start`` to ``stop`` once; ``run`` does both around a signal.
 
     ``observe`` puts an observer in front of the feed: tracing, crash gates. ``open_store`` opens a store elsewhere, in place of the home's
-    journal; others may come to own it.
+    journal; others may come to own it. ``now``: ms since the epoch, for what signs in to the console.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Daemon:
         *,
         observe: Callable[[Observer], Observer] | None = None,
         open_store: Callable[[], Awaitable[HostedStore]] | None = None,
+        now: Callable[[], int] = now,
     ) -> None:
         self.home = plan.home
         self.config = plan.config
@@ -105,6 +110,7 @@ class Daemon:
         self.servers: ServerSet
         self.moves: Moves
         self.connections: Connections
+        self.now = now
         self._observe = observe
         self._open_elsewhere = open_store
         self._assembly = Assembly(self.config.settings())
@@ -200,7 +206,7 @@ class Daemon:
             f"thread {thread} is held back: its slice held the daemon until its process was ended. To try again: infinity resume {thread}"
             for thread in self.runtime.held_back
         ]
-        return self._announce(lock, backend.address)
+        return self._announce(lock, backend)
 
     def _lose(self, error: InfinityError) -> None:
         """Another daemon sends from now on, so this one does not (R12)."""
@@ -258,6 +264,7 @@ class Daemon:
         self._undo.push_async_callback(moves.close)
         await moves.recover()
         servers.resume()
+        access = await self._console(address)
         backend = DaemonBackend(
             runtime=runtime,
             store=store,
@@ -268,15 +275,30 @@ class Daemon:
             address=address,
             home=self.home.path,
             servers=toolsets.describe,
-            part=Part.DAEMON | Part.CONSOLE,
+            part=Part.DAEMON if access is None else Part.DAEMON | Part.CONSOLE,
             version=__version__,
             metrics=self.metrics,
             moves=moves,
+            console=access,
         )
         return runtime, backend
 
-    def _announce(self, lock: HomeLock, address: Address) -> DaemonState:
-        state = lock.announce(url_of(address.host, address.port), __version__)
+    async def _console(self, address: Address) -> ConsoleAccess | None:
+        """``None`` where it is not enabled."""
+        if not self.config.console.enabled:
+            return None
+        # Read now: an upgrade of the package must not change pages under a daemon that runs.
+        console()
+        sessions = await Sessions.load(self.home.make_token(), self._assembly.store, self.now)
+        return ConsoleAccess(address, sessions, Codes(self.now), self.config.console.user or login_name())
+
+    def _announce(self, lock: HomeLock, backend: DaemonBackend) -> DaemonState:
+        address, console = backend.address, backend.console
+        state = lock.announce(
+            url_of(address.host, address.port),
+            __version__,
+            (console.url if console is not None else None) or "",
+        )
         logger.info("listening at %s, home %s", state.address, self.home.path)
         for notice in self.notices:
             logger.warning("%s", notice)

@@ -1,12 +1,11 @@
-"""Who may talk to the daemon: token, Host and Origin (S4), before anything of the request is read.
+"""Who may talk to the daemon: token or console, Host and Origin (S4), before anything of the request is read.
 
 The outermost middleware but for the count of connections (``local/connections.py``). A route that is added later needs the token without anything being done for it; only
-those named here are open. It also gives every failure its response and counts it, so that no handler needs to.
+those named here are open, and what a page of the console may not do is named here as well. It also gives every failure its response and counts it, so that no handler needs to.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -17,7 +16,9 @@ from infinity.api.errors import Refused
 from infinity.api.requests import check_token
 from infinity.api.routes import routes_of
 
+from .addresses import LOOPBACK_NAMES, host_name, is_address, is_loopback
 from .backend import BACKEND, Address, DaemonBackend
+from .console.access import ConsoleAccess
 from .http import error_response, response
 
 __all__ = ["guard"]
@@ -28,13 +29,17 @@ CALLBACKS = "/callback/{token}"
 """Tool servers call it from anywhere, by whatever name; its credential is in the path (CB-5)."""
 
 METRICS = "/metrics"
+SIGN_IN = ("POST", "/v1/console/session")
+"""Its credential is the code in its body."""
+_TOKEN_ONLY = frozenset({("POST", "/v1/console/codes")})
+"""A page must not be able to let in another one."""
 _OPEN = frozenset({CALLBACKS, "/healthz", "/openapi.json", None})
-"""Everything else but ``_SHELL`` needs the token, routes of later versions included; ``METRICS`` where it can be reached from elsewhere."""
+"""Everything else but ``_SHELL`` and ``SIGN_IN`` needs the token or a session of the console, routes of later versions included; ``METRICS`` where it can be
+reached from elsewhere."""
 _SHELL = frozenset(route.path.replace(":.+", "") for route in routes_of(Part.CONSOLE) if not route.described)
 """The console's pages and files: they hold no data."""
 
 _WHERE = "from the file 'token' in the daemon's home"
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 recognised, not bound
 
 
@@ -49,14 +54,43 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             _check_host(request, backend.address)
             if route not in _SHELL or not _navigates(request):
                 _check_origin(request, backend.address)
-        if route not in _OPEN | _SHELL and not (route == METRICS and _on_loopback(request, backend.address)):
+        if _is_open(request, route, backend.address):
+            answered = await handler(request)
+        elif (console := _console_of(request, route, backend)) is not None:
+            answered = await _for_page(request, handler, console)
+        else:
             check_token(request.headers, backend.token, _WHERE)
-        answered = await handler(request)
+            answered = await handler(request)
     except Exception as error:  # noqa: BLE001 the one place where a request's failure becomes its answer
         answered = error_response(error, backend.home)
     if answered.status in (404, 410):
         answered = await _moved(request, backend) or answered
     backend.metrics.request(request.method, _route(request) or "other", answered.status)
+    return answered
+
+
+def _is_open(request: web.Request, route: str | None, address: Address) -> bool:
+    """Whether neither token nor session is asked for."""
+    if route in _OPEN or route in _SHELL or (request.method, route) == SIGN_IN:
+        return True
+    return route == METRICS and _on_loopback(request, address)
+
+
+def _console_of(request: web.Request, route: str | None, backend: DaemonBackend) -> ConsoleAccess | None:
+    """The console, if it has to say whether the request is let in; ``None`` leaves that to the token."""
+    if backend.console is None or (request.method, route) in _TOKEN_ONLY:
+        return None
+    return backend.console if backend.console.meant(request) else None
+
+
+async def _for_page(request: web.Request, handler: Handler, console: ConsoleAccess) -> web.StreamResponse:
+    """Answer a page with a session, and give that its whole time again."""
+    session = console.admit(request)
+    with console.at_work(session, request):
+        answered = await handler(request)
+    renewed = console.sessions.renewed(session)
+    if renewed is not None and not answered.prepared:
+        console.set_cookie(answered, renewed)
     return answered
 
 
@@ -71,7 +105,7 @@ async def _moved(request: web.Request, backend: DaemonBackend) -> web.Response |
 
 def _check_host(request: web.Request, address: Address) -> None:
     """A web page must not reach the daemon by a name that it points here."""
-    host = _name(request.headers.get("Host", ""))
+    host = host_name(request.headers.get("Host", ""))
     if host is None or not _is_ours(host, address):
         raise Refused(
             403,
@@ -91,52 +125,20 @@ def _check_origin(request: web.Request, address: Address) -> None:
 
 def _navigates(request: web.Request) -> bool:
     """Whether a browser opens a page in a window of its own, from wherever somebody followed a link."""
-    headers = request.headers
-    return (
-        headers.get("Sec-Fetch-Mode") == "navigate"
-        and headers.get("Sec-Fetch-Dest") == "document"
-        and "Origin" not in headers
-    )
+    return request.headers.get("Sec-Fetch-Dest") == "document" and "Origin" not in request.headers
 
 
 def _on_loopback(request: web.Request, address: Address) -> bool:
     """Whether only this machine can have asked: the daemon listens nowhere else, and no proxy passed the request on under another name."""
-    return is_loopback(address.host) and _name(request.headers.get("Host", "")) in _LOOPBACK_NAMES
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _name(host: str) -> str | None:
-    """The name in a Host header, without its port."""
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return None
-    if parts.path or parts.query or parts.fragment or parts.username is not None:
-        return None
-    return (parts.hostname or "").lower() or None
+    return is_loopback(address.host) and host_name(request.headers.get("Host", "")) in LOOPBACK_NAMES
 
 
 def _is_ours(name: str, address: Address) -> bool:
     public = urlsplit(address.public_url).hostname
-    if name in _LOOPBACK_NAMES or name in (address.host.lower(), public) or name in address.hosts:
+    if name in LOOPBACK_NAMES or name in (address.host.lower(), public) or name in address.hosts:
         return True
     # Bound to every interface, it is called by addresses that it does not know; no page can rebind an address.
-    return address.host in _ANY_ADDRESS and _is_address(name)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return address.host in _ANY_ADDRESS and is_address(name)
 
 
 def _same_site(origin: str, address: Address) -> bool:

@@ -33,12 +33,13 @@ _OURS = {
 
 @dataclass(frozen=True, slots=True)
 class DaemonState:
-    """Who holds a home: what ``daemon.json`` and ``daemon.lock`` say."""
+    """Who holds a home: what ``daemon.json`` and ``daemon.lock`` say. ``console``: where it opens; empty if it does not."""
 
     pid: int
     address: str
     since: str
     version: str = ""
+    console: str = ""
 
     def __str__(self) -> str:
         return f"pid {self.pid} at {self.address}, since {self.since}"
@@ -195,8 +196,8 @@ class HomeLock:
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._write(DaemonState(os.getpid(), "(not listening yet)", self._since))
 
-    def announce(self, address: str, version: str) -> DaemonState:
-        state = DaemonState(os.getpid(), address, self._since, version)
+    def announce(self, address: str, version: str, console: str = "") -> DaemonState:
+        state = DaemonState(os.getpid(), address, self._since, version, console)
         self._write(state)
         write_atomically(self._home._state, json.dumps(asdict(state)) + "\n")
         return state
@@ -242,7 +243,11 @@ def _read_state(path: Path) -> DaemonState | None:
     try:
         found = json.loads(path.read_text("utf-8"))
         return DaemonState(
-            int(found["pid"]), str(found["address"]), str(found["since"]), str(found.get("version", ""))
+            int(found["pid"]),
+            str(found["address"]),
+            str(found["since"]),
+            str(found.get("version", "")),
+            str(found.get("console", "")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -61,6 +61,7 @@ class _Body(Body):
 
 def received(request: web.Request) -> Request:
     """The request as handlers see it. Nothing of its body has been read."""
+    console = request.app[BACKEND].console
     return Request(
         method=request.method,
         path=request.path,
@@ -69,6 +70,7 @@ def received(request: web.Request) -> Request:
         body=_Body(request) if request.can_read_body else None,
         parameters=request.match_info,
         limit=request.app[BACKEND].runtime.settings.limits.message_bytes,
+        user=console.user if console is not None and console.session_of(request) else None,
     )
 
 
