@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from .connection import check, find_daemon
-from .daemon import begin
+from .daemon import ensure
 from .display import dim, one_line, warn
 from .exits import NOT_RUNNING, REFUSED, Failure
 from .keyboard import Keyboard, kept_terminal
@@ -74,20 +74,9 @@ def chat(
     if thread is not None and (new or model or title):
         raise click.UsageError("--new, --model and --title are for a new thread")
     home = the_home()
-    try:
-        find_daemon(home)
-    except Failure as failure:
-        if failure.exit_code != NOT_RUNNING or home.holder() is not None:
-            raise
-        begin(None if not sys.stdin else _here())
+    ensure(home)
     with kept_terminal():
         asyncio.run(Chat(home, user, reasoning).run(thread, {"model": model, "title": title}))
-
-
-def _here() -> Any:
-    from pathlib import Path
-
-    return Path.cwd()
 
 
 class Chat:

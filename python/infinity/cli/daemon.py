@@ -166,12 +166,27 @@ def start(project: Path | None, as_json: bool) -> None:
         begin(project or Path.cwd(), quiet=as_json)
         # Read anew: what is printed is what the daemon itself has written down.
         running = find_daemon(home)
+        if running.console and not as_json:
+            click.echo(dim(f"the console is at {running.console}; open it with 'infinity console'"), err=True)
     elif not as_json:
         click.echo(f"it runs already: {running}")
     if as_json:
         print_json(
             {"pid": running.pid, "address": running.address, "since": running.since, "home": str(home.path)}
         )
+
+
+def ensure(home: Home) -> DaemonState:
+    """The daemon of a home; started in the background if none runs, with the project of the current directory.
+
+    Raises:
+        Failure: with exit code 3, if it is starting or stopping.
+        InfinityError: what the daemon said when it could not start.
+    """
+    if home.holder() is None:
+        # Without a standard input there is nobody whose directory it would be.
+        begin(Path.cwd() if sys.stdin else None)
+    return find_daemon(home)
 
 
 def begin(project: Path | None, *, quiet: bool = False) -> None:

@@ -15,6 +15,9 @@ _HERE = "infinity.cli"
 _COMMANDS = {
     "demo": LazyCommand(f"{_HERE}.demo", "demo", "See an agent wait, crash and recover; no keys needed."),
     "chat": LazyCommand(f"{_HERE}.chat", "chat", "Talk to an agent; starts the daemon if none runs."),
+    "console": LazyCommand(
+        f"{_HERE}.console", "console", "Open the web console; starts the daemon if none runs."
+    ),
     "daemon": LazyCommand(f"{_HERE}.daemon", "daemon", "Run, start, look at or stop the daemon."),
     "threads": LazyCommand(f"{_HERE}.threads", "threads", "List threads."),
     "show": LazyCommand(f"{_HERE}.threads", "show", "A thread's history and what it waits for."),

@@ -39,6 +39,8 @@ def test_it_starts_in_the_background_serves_and_stops(home: Path) -> None:
     started = process(home, "daemon", "start")
     assert started.returncode == 0 and "started the daemon in the background" in started.stderr
     assert "scripted model answers" in started.stderr, "the choice that was made for the user is said"
+    origin = state(home)["address"]
+    assert f"the console is at {origin}; open it with 'infinity console'" in started.stderr
     pid = int(str(state(home)["pid"]))
     assert os.getsid(pid) == pid, "it outlives the terminal that started it"
     assert os.readlink(f"/proc/{pid}/cwd") == str(home)
