@@ -22,7 +22,7 @@ from infinity.engine.missing import known
 from infinity.engine.outside import waiting_children
 from infinity.errors import DamagedStore, NewerStore
 
-ANSWER, INTERRUPT, RESUME = ("answer",), ("interrupt",), ("resume",)
+ANSWER, CANCEL, INTERRUPT, RESUME = ("answer",), ("cancel_call",), ("interrupt",), ("resume",)
 
 OWN = "python"
 """The toolset of functions of this process."""
@@ -50,8 +50,8 @@ class Reason:
     server: str = ""
     """The toolset that the call went to; empty for functions of this process and built-ins."""
     actions: tuple[str, ...] = ()
-    """What a person can do about it: ``answer`` (the prompt ``id``), ``interrupt``, ``resume``,
-    ``end_subscription`` (the call ``id``).
+    """What a person can do about it: ``answer`` (the prompt ``id``), ``cancel_call`` and
+    ``end_subscription`` (the call ``id``), ``interrupt``, ``resume``.
     """
 
 
@@ -154,7 +154,7 @@ async def _durable(store: Store, thread: str, refused: Mapping[str, str]) -> lis
         sleep, deadline = (of_calls.get((purpose, call.id)) for purpose in ("sleep", "deadline"))
         if sleep is not None:
             text = "the agent sleeps"
-            reasons.append(Reason("sleep", text, call.id, sleep.due_at, since, actions=INTERRUPT))
+            reasons.append(Reason("sleep", text, call.id, sleep.due_at, since, actions=CANCEL))
         elif ("consent", call.id) not in asked:
             waits = any((kind, call.id) in asked for kind in ("choice", "oauth"))
             reason = _call(call, state, deadline.due_at if deadline else None, waits)
@@ -258,14 +258,14 @@ def _call(call: Call, state: str, until: int | None, asks: bool) -> Reason:
         return _of_call("subscription", text, call, None, ("end_subscription",))
     if not call.toolset:
         text = "the agent sleeps until something arrives"
-        return Reason("sleep", text, call.id, actions=INTERRUPT)
+        return Reason("sleep", text, call.id, actions=CANCEL)
     if call.toolset == OWN:
         text = f"{call.tool} is a function of the agent's own process, and runs there"
-        return Reason("call", text, call.id, until, tool=call.tool, actions=INTERRUPT)
+        return Reason("call", text, call.id, until, tool=call.tool, actions=CANCEL)
     where = "about to be sent to its tool server" if state == "planned" else "running at its tool server"
     stands_still = "; its deadline stands still while the user is asked" if asks else ""
     text = f"{call.tool} is {where} ({call.toolset}){stands_still}"
-    return _of_call("call", text, call, until, INTERRUPT)
+    return _of_call("call", text, call, until, CANCEL)
 
 
 def _of_call(kind: str, text: str, call: Call, until: int | None, actions: tuple[str, ...]) -> Reason:

@@ -42,7 +42,7 @@ class Kind(StrEnum):
 class Action(StrEnum):
     """What a control message asks for.
 
-    ``START`` is a child's first wake-up; ``REVIEW`` has the user asked about a call of another host
+    ``CANCEL`` is of one call; ``START`` is a child's first wake-up; ``REVIEW`` has the user asked about a call of another host
     (S14).
     """
 
@@ -53,7 +53,9 @@ class Action(StrEnum):
     COMPACT = "compact"
     CLOSE = "close"
     MODEL = "model"
+    TITLE = "title"
     UNSUBSCRIBE = "unsubscribe"
+    CANCEL = "cancel"
     REVIEW = "review"
 
 

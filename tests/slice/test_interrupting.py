@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.asking import asked
 from tests.slice.scenes import Streaming, World
 
 from infinity.abc import Status
+from infinity.api.errors import Refused
+from infinity.api.messages import cancel_call, set_title
+from infinity.errors import BadRequest
 from infinity.message import KEEP_CALLS, Action
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer
@@ -164,3 +168,43 @@ async def test_an_interrupt_ends_the_wait_for_another_try(world: World) -> None:
     await world.noted(thread, "status", status="interrupted")
     await world.settled(thread)
     assert len(world.model.requests) == 1
+
+
+@pytest.mark.rap("CAN-1")
+async def test_one_call_is_cancelled_and_the_others_go_on(tooled: World, server: ToolServer) -> None:
+    tooled.model.then(call(("a", {}), ("b", {})), say("one of the two"))
+    thread = await tooled.thread("go")
+    await server.invoked(2)
+    first, second = (each.id for each in sorted(server.invocations, key=lambda each: each.operation))
+    await tooled.settled(thread)
+    for _ in range(2):  # as a client does that never heard the answer
+        status, _ = await asked(tooled.runtime, cancel_call, body={}, id=thread, call_id=first)
+        assert status == 200
+    await tooled.noted(thread, "call_ended", id=first, state="cancelled")
+    await server.until(lambda: bool(server.notices), "a cancel notice")
+    assert server.notices == [("/cancel_tool_call", {"thread_id": thread, "tool_call_id": first})]
+    await tooled.settled(thread)
+    with pytest.raises(Refused, match="has no call"):
+        await asked(tooled.runtime, cancel_call, body={}, id=thread, call_id="call_nobody")
+    assert len(tooled.model.requests) == 1
+    await server.answer(second, text="42")
+    await tooled.said(thread, "one of the two")
+    with pytest.raises(Refused, match="has ended: answered"):
+        await asked(tooled.runtime, cancel_call, body={}, id=thread, call_id=second)
+    told = texts(tooled.model.requests[1]["messages"][-1])
+    assert "42" in told and "the user cancelled this call" in told
+
+
+async def test_a_thread_is_named_and_named_again(world: World) -> None:
+    world.model.then(say("hello"))
+    thread = await world.thread("hi")
+    await world.said(thread, "hello")
+    for title in ("Trip to Bergen", "Trip to Oslo", ""):
+        await asked(world.runtime, set_title, body={"title": title}, id=thread)
+        await world.noted(thread, "status", status="title", title=title)
+        await world.settled(thread)
+        row = await world.store.thread(thread)
+        assert row is not None and row.title == title
+    assert len(world.model.requests) == 1
+    with pytest.raises(BadRequest):
+        await asked(world.runtime, set_title, body={"title": "x" * 501}, id=thread)

@@ -56,7 +56,7 @@ async def test_a_row_gives_the_first_reason_of_the_explanation_and_what_can_be_d
     assert (
         row["reason"]["tool"] in ("a", "b") and row["reason"]["server"] == explained.reasons[0].server != ""
     )
-    assert row["reason"]["actions"] == ["interrupt"] and row["reason"]["text"] == explained.reasons[0].text
+    assert row["reason"]["actions"] == ["cancel_call"] and row["reason"]["text"] == explained.reasons[0].text
 
 
 async def test_a_question_says_who_asks_in_which_conversation_and_with_what(open_world: Any) -> None:

@@ -6,19 +6,30 @@ store to decide whether a message is accepted: the store decides that in the tra
 
 from __future__ import annotations
 
-from infinity.abc import Store
+from infinity.abc import Accepted, Status, Store
 from infinity.engine.missing import missing
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import KEEP_CALLS, Action
 
 from .backend import Backend
 from .errors import Refused, taken
-from .requests import Closing, Interruption, NewMessage, NewModel, Nothing, Request, Resuming, Selection
+from .requests import (
+    Closing,
+    Interruption,
+    NewMessage,
+    NewModel,
+    NewTitle,
+    Nothing,
+    Request,
+    Resuming,
+    Selection,
+)
 from .responses import Response, Resumed, respond
 from .threads import check_model
 
 __all__ = [
     "answer_prompt",
+    "cancel_call",
     "close_thread",
     "compact_thread",
     "interrupt_thread",
@@ -26,6 +37,7 @@ __all__ = [
     "resume_thread",
     "send_message",
     "set_model",
+    "set_title",
     "stop_thread",
 ]
 
@@ -70,6 +82,29 @@ async def set_model(backend: Backend, request: Request) -> Response:
     request.id()
     check_model(backend.runtime.models, chosen.model)
     return await _control(backend, request, Action.MODEL, chosen.model)
+
+
+async def set_title(backend: Backend, request: Request) -> Response:
+    chosen = await request.json(NewTitle)
+    return await _control(backend, request, Action.TITLE, chosen.title)
+
+
+async def cancel_call(backend: Backend, request: Request) -> Response:
+    """404 where the thread has no such call, 409 where it has ended. The model is told that the user has cancelled it, its server that it need not go on (CAN-1)."""
+    await request.json(Nothing, optional=True)
+    thread, call_id = request.id(), request.id("call_id")
+    found = await backend.store.find_call(call_id)
+    if found is None or found[0].thread != thread or found[0].subscription:
+        if await backend.store.thread(thread) is None:
+            raise await missing(backend.store, thread)
+        raise Refused(404, "not_found", f"thread {thread} has no call {call_id}")
+    _, state = found
+    if state == "cancelled":
+        return taken(Accepted(Status.DUPLICATE))
+    if state not in ("planned", "sent"):
+        raise Refused(409, "not_pending", f"call {call_id} of {thread} has ended: {state}")
+    key = request.key() or f"cancel.{call_id}"[:128]
+    return taken(await backend.runtime.control(thread, Action.CANCEL, call_id, key=key))
 
 
 async def resume_all(backend: Backend, request: Request) -> Response:

@@ -22,6 +22,7 @@ from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
 __all__ = [
     "LONGEST_PAGE",
+    "LONGEST_TITLE",
     "PAGE",
     "STATUSES",
     "Body",
@@ -32,6 +33,7 @@ __all__ = [
     "NewMessage",
     "NewModel",
     "NewThread",
+    "NewTitle",
     "Nothing",
     "Request",
     "Resuming",
@@ -49,6 +51,7 @@ T = TypeVar("T")
 
 PAGE = 100
 LONGEST_PAGE = 1000
+LONGEST_TITLE = 500
 STATUSES = ("idle", "waiting", "stopped", "closed")
 """States in which threads can be looked for."""
 
@@ -190,6 +193,12 @@ class NewModel(msgspec.Struct, forbid_unknown_fields=True):
     """``model``: a configured name."""
 
     model: str
+
+
+class NewTitle(msgspec.Struct, forbid_unknown_fields=True):
+    """``title``: at most 500 characters; empty: its first words stand for it."""
+
+    title: Annotated[str, msgspec.Meta(max_length=LONGEST_TITLE)]
 
 
 class Migration(msgspec.Struct, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from .events import list_events, list_views
 from .examination import get_examination, get_models
 from .messages import (
     answer_prompt,
+    cancel_call,
     close_thread,
     compact_thread,
     interrupt_thread,
@@ -27,6 +28,7 @@ from .messages import (
     resume_thread,
     send_message,
     set_model,
+    set_title,
     stop_thread,
 )
 from .openapi import describe
@@ -39,6 +41,7 @@ from .requests import (
     NewMessage,
     NewModel,
     NewThread,
+    NewTitle,
     Nothing,
     Request,
     Resuming,
@@ -138,6 +141,9 @@ ROUTES: tuple[Route, ...] = (
     _control("compact", compact_thread, "Summarise the history in the background"),
     _control("close", close_thread, "Close a thread for good", Closing),
     Route("POST", "/v1/threads/{id}/model", set_model, "Change the model of a thread", shapes.Taken, body=NewModel, headers=KEYED),
+    Route("POST", "/v1/threads/{id}/title", set_title, "Name a thread", shapes.Taken, body=NewTitle, headers=KEYED),
+    Route("POST", "/v1/threads/{id}/calls/{call_id}/cancel", cancel_call, "Cancel one open call", shapes.Taken, body=Nothing,
+          optional=True, headers=KEYED),
     Route("POST", "/v1/threads/{id}/choices/{choice_id}", answer_prompt, "Answer or dismiss a prompt", shapes.Taken, body=Selection),
     Route("POST", "/v1/resume", resume_all, "Resume every thread that a problem has stopped", shapes.Resumed, body=Resuming,
           optional=True),

@@ -23,12 +23,10 @@ from infinity.ids import ID_RULE, is_id
 from .backend import Backend, Runs
 from .errors import Refused, accepted
 from .prompts import asked_at, counted, public, words
-from .requests import STATUSES, NewThread, Request, check_cursor, page_size
+from .requests import LONGEST_TITLE, STATUSES, NewThread, Request, check_cursor, page_size
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
 __all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
-
-_LONGEST_TITLE = 500
 
 
 async def create_thread(backend: Backend, request: Request) -> Response:
@@ -38,8 +36,8 @@ async def create_thread(backend: Backend, request: Request) -> Response:
     runtime, store = backend.runtime, backend.store
     if new.id is not None and not is_id(new.id):
         raise BadRequest(f"'id' must be {ID_RULE}")
-    if len(new.title) > _LONGEST_TITLE:
-        raise BadRequest(f"'title' is longer than {_LONGEST_TITLE} characters")
+    if len(new.title) > LONGEST_TITLE:
+        raise BadRequest(f"'title' is longer than {LONGEST_TITLE} characters")
     thread_id = new.id or (f"thread_{hashlib.sha256(key.encode()).hexdigest()[:30]}" if key else None)
     if thread_id is not None and (existing := await store.thread(thread_id)) is not None:
         if key is not None and not _is_repeat(existing, new):

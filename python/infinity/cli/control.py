@@ -1,6 +1,8 @@
-"""``infinity interrupt``, ``stop``, ``resume``, ``compact`` and ``close``."""
+"""``infinity interrupt``, ``stop``, ``resume``, ``compact``, ``close``, ``title`` and ``cancel``."""
 
 from __future__ import annotations
+
+from urllib.parse import quote
 
 import click
 
@@ -8,7 +10,7 @@ from .connection import connect
 from .display import clean, print_json
 from .options import THREAD, as_json, home_option
 
-__all__ = ["close", "compact", "interrupt", "resume", "stop"]
+__all__ = ["cancel", "close", "compact", "interrupt", "resume", "stop", "title"]
 
 
 def _command(name: str, text: str) -> click.Command:
@@ -72,3 +74,27 @@ def resume(thread: str | None, every: bool, problem: str | None, as_json: bool) 
 def close(thread: str, report: str | None, as_json: bool) -> None:
     """Close THREAD and its children for good: open calls and subscriptions are cancelled."""
     _control(thread, "close", {"report": report} if report else None, as_json)
+
+
+@click.command(epilog="Example: infinity title thread_1 'Trip to Bergen'")
+@click.argument("thread", type=THREAD)
+@click.argument("title")
+@as_json
+@home_option
+def title(thread: str, title: str, as_json: bool) -> None:
+    """Name THREAD. An empty TITLE takes its name away."""
+    _control(thread, "title", {"title": title}, as_json)
+
+
+@click.command(epilog="Example: infinity cancel thread_1 call_1")
+@click.argument("thread", type=THREAD)
+@click.argument("call")
+@as_json
+@home_option
+def cancel(thread: str, call: str, as_json: bool) -> None:
+    """Cancel one open CALL of THREAD: the agent is told, its server need not go on. 'infinity show' lists open calls."""
+    outcome = connect().post(f"/v1/threads/{thread}/calls/{quote(call, safe='')}/cancel")
+    if as_json:
+        print_json({"thread": thread, "call": call, **outcome})
+    else:
+        click.echo(f"{outcome['status']}: cancel {call}")

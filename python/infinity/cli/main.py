@@ -25,6 +25,8 @@ _COMMANDS = {
     "send": LazyCommand(f"{_HERE}.send", "send", "Send a message to a thread."),
     "choose": LazyCommand(f"{_HERE}.send", "choose", "Answer or dismiss a thread's question."),
     "interrupt": LazyCommand(f"{_HERE}.control", "interrupt", "End what a thread is doing now."),
+    "title": LazyCommand(f"{_HERE}.control", "title", "Name a thread."),
+    "cancel": LazyCommand(f"{_HERE}.control", "cancel", "Cancel one open call of a thread."),
     "stop": LazyCommand(f"{_HERE}.control", "stop", "Stop a thread until it is resumed."),
     "resume": LazyCommand(f"{_HERE}.control", "resume", "Let a thread go on."),
     "compact": LazyCommand(f"{_HERE}.control", "compact", "Summarise a thread's history."),

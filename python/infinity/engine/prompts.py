@@ -65,6 +65,7 @@ def still_running(tool: str, prompt: str | None) -> str:
 SLEEP_INTERRUPTED = "Woken: something arrived. It follows."
 SLEEP_REFUSED = "Not asleep: another call of this turn was answered at once. See its result."
 INTERRUPTED = "Cancelled: the user interrupted."
+CANCELLED = "Cancelled: the user cancelled this call."
 CLOSED = "Cancelled: the thread was closed."
 
 

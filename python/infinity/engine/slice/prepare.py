@@ -410,6 +410,14 @@ def _control(current: Slice, message: Message, body: Control) -> None:
             current.thread.set_model(body.argument or "")
             current.note("status", status="model", model=body.argument)
             spending.started_anew(current)
+        case Action.TITLE:
+            current.thread.set_title(body.argument or "")
+            current.note("status", status="title", title=body.argument or "")
+        case Action.CANCEL:
+            if (call := endings.open_call(current, body.argument or "")) is None:
+                current.discard(message, "the call is not open")
+                return
+            calls.cancel(current, call, prompts.CANCELLED)
         case Action.COMPACT:
             problem = compaction.start(current)
             if problem is not None:
