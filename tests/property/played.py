@@ -156,4 +156,6 @@ class PlayedWorld(World, Witness):
         self.watch_slices()
 
     async def _stopped(self) -> None:
+        # A commit that nobody waits for any more may still be written: behind this it is known whether it was.
+        await self.unsteady._store.put_meta("ended", b"")
         await self.ended(self.unsteady._store, counted=self.crashed)

@@ -336,8 +336,8 @@ class _Invoked:
         except AwsError as error:
             if error.service_code != "ConditionalCheckFailedException":
                 raise
-            # A write whose answer was lost is sent again, and finds itself.
-            return error.item if error.item != item else None
+            # A write whose answer was lost is sent again, and finds itself. Only the text says so: numbers come back in another form (12.50 as 12.5).
+            return error.item if error.item.get("by") != item["by"] else None
         return None
 
     def _aws(self) -> Aws:

@@ -47,7 +47,7 @@ def breaker(hands: Hands) -> Breaker:
 
 @pytest.fixture
 def hints(aws: Aws, clock: VirtualClock, breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> HintTable:
-    brief = RetryPolicy(tries=TRIES, connect=0.2, once=0.1, total=1.0)
+    brief = RetryPolicy(tries=TRIES, connect=2.0, once=0.5, total=10.0)
     monkeypatch.setattr(module, "_HINT", brief)
     monkeypatch.setattr(module, "_VIEW", brief)
     return HintTable(aws, "items", clock.now, breaker=breaker)
@@ -78,14 +78,14 @@ async def test_a_table_that_gives_no_answer_costs_one_slow_try(
 ) -> None:
     rule = cloud.faults.add("dynamodb", "*", fault)
     await _everything(hints)
-    assert rule.hits == aws.counts.total() == TRIES, "the tries of the first request"
+    assert aws.counts.total() == TRIES, "the tries of the first request"
     assert hints.lost["seen"] == 5, "and all hints are lost, as if each had been tried"
     hands.turn(REST)
     await _everything(hints)
-    assert rule.hits == 2 * TRIES, "one request finds out whether it is back"
+    assert aws.counts.total() == 2 * TRIES, "one request finds out whether it is back"
     hands.turn(REST)
     await _everything(hints)
-    assert rule.hits == 2 * TRIES, "it is left alone for longer each time"
+    assert aws.counts.total() == 2 * TRIES, "it is left alone for longer each time"
     rule.remove()
     hands.turn(REST)
     await hints.remember("t", ["m"])

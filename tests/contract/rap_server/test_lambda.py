@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -320,10 +322,14 @@ def test_subscriptions_are_refused_when_the_handler_is_made() -> None:
         tools.lambda_handler()
 
 
+@pytest.mark.parametrize("now", [1_796_067_685.123, 1_796_067_685.12, 1_796_067_600.0])
 async def test_a_call_whose_beginning_was_recorded_without_an_answer_runs_all_the_same(
-    runtime: FakeRuntime,
+    runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch, now: float
 ) -> None:
-    """The write is sent again, and what it finds is its own."""
+    """The write is sent again, and what it finds is its own: at any time, since numbers come back without the zeros at their end."""
+    monkeypatch.setattr(
+        "infinity.cloud.tool_function.time", SimpleNamespace(time=lambda: now, monotonic=time.monotonic)
+    )
     async with Emulator(VirtualClock()) as emulator:
         emulator.dynamodb.create("calls", "call")
         emulator.faults.add("dynamodb", "PutItem", reset(after=True), times=1)
