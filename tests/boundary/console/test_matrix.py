@@ -57,6 +57,8 @@ VERDICTS: Mapping[str, Needs] = {
     "POST /v1/threads/{id}/close": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/model": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/choices/{choice_id}": Needs.TOKEN_OR_PAGE,
+    "POST /v1/threads/{id}/title": Needs.TOKEN_OR_PAGE,
+    "POST /v1/threads/{id}/calls/{call_id}/cancel": Needs.TOKEN_OR_PAGE,
     "POST /v1/resume": Needs.TOKEN_OR_PAGE,
     "GET /v1/prompts": Needs.TOKEN_OR_PAGE,
     "GET /v1/subscriptions": Needs.TOKEN_OR_PAGE,
