@@ -184,6 +184,8 @@ async def test_the_same_key_twice_is_one_message(daemon: Running, thread: str) -
 async def test_a_thread_that_is_not_there_is_a_404(
     daemon: Running, id: str, method: str, path: str, body: Any
 ) -> None:
+    if path == "/events" and id in ("..", "%2e%2e"):
+        pytest.skip("a client that resolves '..' asks for the stream of all events, which is there")
     answer = await daemon.ask(method, f"/v1/threads/{id}{path}", json=body)
     assert answer.status in (404, 400) if path.startswith("/choices") else answer.status == 404
     assert answer.body["error"]["message"]

@@ -16,6 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Those that handle its messages and calls. The vocabulary, the models, the agent's description and the CLI do without.
 MAY_NAME_THE_CORE = {"abc", "cloud", "engine", "local", "mcp", "stores", "testing"}
 MAY_NAME_THE_CORE |= {
+    "all_events",
     "api",
     "explanation",
     "feed",
