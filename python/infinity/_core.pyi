@@ -515,6 +515,9 @@ class Delta:
     def feed(self) -> list[tuple[int, str, bytes]]:
         """position, kind, JSON."""
     @property
+    def used(self) -> list[tuple[str, int, tuple[int, int, int, int], int]]:
+        """model, turns, tokens (input, output, cache read, cache write), microdollars of this thread's turns in this delta."""
+    @property
     def spent(self) -> tuple[int, int]:
         """Tokens (all four kinds) and microdollars of this thread's turns in this delta; children carry their own."""
     def size(self) -> int:
@@ -644,6 +647,17 @@ class Journal:
         """Value: list of ``(position, record)`` of the thread's own entries."""
     def feed(self, thread: str, after: int = -1, limit: int = 1000) -> int:
         """Value: list of ``(position, kind, json, entry_record | None)``; rows of kind ``entry`` carry the record they refer to."""
+    def usage(
+        self,
+        since: int,
+        until: int,
+        by: list[str],
+        root: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> int:
+        """Value: list of ``(day, model, root, thread, turns, input, output, cache_read, cache_write, microdollars)``: sums of the days from ``since`` to
+        ``until`` by some of ``day``, ``model``, ``root``, ``thread``; the others are ``None``, and so is whose a deleted thread's are. ``after``: rows to leave out."""
     def log(self, after: int = 0, limit: int = 1000) -> int:
         """Value: ``(oldest, newest, rows)``: the oldest and the newest number of the log, 0 if it is empty, and ``(seq, thread, root, first, last, at)`` of each
         row behind ``after``: what a commit has added to the stream of one thread, in the order of commits."""

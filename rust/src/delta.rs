@@ -56,6 +56,8 @@ pub struct Delta {
     pub feed: Vec<(i64, String, Vec<u8>)>,
     /// What this thread's turns in this commit have used; children carry their own.
     pub spent: Spent,
+    /// The same of turns alone, by model.
+    pub used: Vec<Used>,
     /// So many failed attempts are forgotten, because a turn was bought after them.
     pub attempts_cleared: i64,
 }
@@ -63,7 +65,12 @@ pub struct Delta {
 impl Delta {
     /// About how many rows a store changes for it, without children and without what it only names for calls that end.
     pub fn rows(&self) -> usize {
-        let once = self.entries.len() + self.feed.len() + self.timers.len() + self.outbox.len() + self.prompts.len();
+        let once = self.entries.len()
+            + self.feed.len()
+            + self.timers.len()
+            + self.outbox.len()
+            + self.prompts.len()
+            + self.used.len();
         1 + once + self.calls.len() + 2 * (self.consumed.len() + self.sends.len() + self.kept.len())
     }
 
@@ -87,6 +94,17 @@ impl Delta {
 pub struct Spent {
     /// Of all kinds: input, output, cache read, cache write.
     pub tokens: i64,
+    /// Millionths of a US dollar.
+    pub cost: i64,
+}
+
+/// What turns of one model have used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Used {
+    pub model: String,
+    pub turns: i64,
+    /// Input, output, cache read, cache write.
+    pub tokens: [i64; 4],
     /// Millionths of a US dollar.
     pub cost: i64,
 }

@@ -50,6 +50,7 @@ from .rows import (
     ThreadRow,
     TimerRow,
     Tombstone,
+    UsageRow,
 )
 from .store import Store
 from .tools import Builtin, BuiltinContext, BuiltinError, Catalog, Catalogs, Checker, Offer, Wire
@@ -105,6 +106,7 @@ __all__ = [
     "Transport",
     "Turn",
     "Usage",
+    "UsageRow",
     "Verdict",
     "Wire",
     "entry_members",

@@ -137,6 +137,25 @@ class Log(NamedTuple):
     rows: list[LogRow]
 
 
+class UsageRow(NamedTuple):
+    """What completions have used, summed by those of the first four that are not ``None``.
+
+    ``day``: since the Unix epoch, of UTC; ``root`` and ``thread`` are ``None`` as well for what deleted
+    threads have used. Tokens by kind; ``cost`` in microdollars.
+    """
+
+    day: int | None
+    model: str | None
+    root: str | None
+    thread: str | None
+    turns: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    cost: int
+
+
 class AttentionRow(NamedTuple):
     """A thread that needs a person, and since when (ms since the epoch).
 

@@ -31,6 +31,7 @@ from .rows import (
     ThreadRow,
     TimerRow,
     Tombstone,
+    UsageRow,
 )
 
 
@@ -397,6 +398,31 @@ class Store(Protocol):
 
         Returns:
             Tokens (input, output, cache read and write together) and microdollars.
+        """
+        ...
+
+    async def usage(
+        self,
+        *,
+        since: int,
+        until: int,
+        by: Sequence[str],
+        root: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[UsageRow]:
+        """What turns have used, written by the commits that recorded them. Failed attempts, and what an
+        earlier version recorded, are in ``spent`` alone.
+
+        It moves with a tree. What a thread has used that was deleted for good stays, and is nobody's.
+
+        Args:
+            since: the first day, since the Unix epoch (UTC).
+            until: the last day.
+            by: some of ``day``, ``model``, ``root``, ``thread``; none: one row, if there is anything.
+            root: of this tree only.
+            after: how many rows to leave out.
+            limit: the most rows, in the order of ``day``, ``model``, ``root``, ``thread``.
         """
         ...
 

@@ -43,6 +43,12 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         "Only those of this thread; in the stream of all events: what happens live in this one, too.",
         _TEXT,
     ),
+    "from": ("The first day, as 2026-11-30; days are of UTC.", {"type": "string", "format": "date"}),
+    "to": ("The last day.", {"type": "string", "format": "date"}),
+    "by": (
+        "What to sum by: some of day, model, root and thread, separated by commas; day if it is absent.",
+        _TEXT,
+    ),
     "kinds": ("Only events of these kinds, separated by commas.", _TEXT),
     "call_id": ("Only that of this call.", _TEXT),
     "status": (

@@ -58,6 +58,26 @@ class Gone(Struct):
     oldest: str
 
 
+class Used(Struct):
+    """What turns have used, summed by those of ``day`` (UTC), ``model``, ``root`` and ``thread`` that were asked for; the others are null, and so are ``root`` and
+    ``thread`` of what deleted conversations have used. ``cost``: dollars."""
+
+    day: str | None
+    model: str | None
+    root: str | None
+    thread: str | None
+    turns: int
+    tokens: Usage
+    cost: float
+
+
+class UsedInAll(Struct):
+    """``next``: the cursor for ``after``, null at the end."""
+
+    usage: list[Used]
+    next: str | None
+
+
 class Health(Struct):
     status: str
     version: str

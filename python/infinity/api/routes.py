@@ -53,6 +53,7 @@ from .route import Handler, Refusal, Route
 from .subscriptions import end_subscription, list_subscriptions
 from .threads import create_thread, delete_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
+from .usage import list_usage
 
 __all__ = ["ROUTES", "routes_of"]
 
@@ -174,6 +175,8 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/imports/{id}", "forget_import", "Forget a conversation that was not started here", shapes.InService,
           Part.DAEMON),
     # Diagnosis
+    Route("GET", "/v1/usage", list_usage, "Sum what turns have used: tokens by kind and dollars, by day, model, conversation or thread", shapes.UsedInAll,
+          query=("from", "to", "by", "root", *PAGED)),
     Route("GET", "/v1/examination", get_examination, "Examine everything that is stored: problems that need attention", shapes.Examination,
           Part.DAEMON),
     Route("GET", "/v1/about", get_about, "The host: its version, models, policy and limits", shapes.About),

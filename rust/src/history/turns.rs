@@ -1,5 +1,6 @@
 //! What the model produced: one entry and a row for each call.
 
+use crate::delta::Used;
 use crate::error::{Error, Result};
 use crate::history::blocks::{Blocks, check_object};
 use crate::history::call::{Call, CallState};
@@ -98,6 +99,7 @@ impl Thread {
         self.header.pending = false;
         self.header.usage = self.header.usage.plus(usage);
         self.header.cost = self.header.cost.saturating_add(cost);
+        self.stage_used(meta, usage, cost);
         let spent = &mut self.staged.spent;
         spent.tokens = spent.tokens.saturating_add(usage.total());
         spent.cost = spent.cost.saturating_add(cost);
@@ -106,6 +108,25 @@ impl Thread {
             self.header.context_tokens = usage.total();
         }
         Ok(position)
+    }
+
+    /// For what is summed by model: the one that the turn's `meta` names, else the thread's.
+    fn stage_used(&mut self, meta: &[u8], usage: Usage, cost: i64) {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            model: Option<String>,
+        }
+        let named = serde_json::from_slice(meta).ok().and_then(|Named { model }| model);
+        let model = named.filter(|model| !model.is_empty()).unwrap_or_else(|| self.header.model.clone());
+        let all = &mut self.staged.used;
+        let at = all.iter().position(|used| used.model == model).unwrap_or_else(|| {
+            all.push(Used { model, ..Used::default() });
+            all.len() - 1
+        });
+        let used = &mut all[at];
+        used.turns += 1;
+        used.cost = used.cost.saturating_add(cost);
+        used.tokens = std::array::from_fn(|kind| used.tokens[kind].saturating_add(usage.0[kind]));
     }
 
     fn check_calls(&self, assistant: &Blocks, calls: &[Call]) -> Result<(), Error> {

@@ -43,6 +43,7 @@ mod writer;
 
 pub use examine::{Examination, examine};
 pub use read::Read;
+pub use read::facts::Usage;
 pub use read::threads::Filter;
 pub use repair::{Report, repair};
 pub use ticket::Ticket;

@@ -10,6 +10,7 @@ pub mod threads;
 use super::LiveRanges;
 use super::failure::Failure;
 use super::value::Value;
+use facts::Usage;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction};
 use std::path::Path;
 use threads::Filter;
@@ -44,6 +45,7 @@ pub enum Read {
         after: i64,
         limit: i64,
     },
+    Usage(Usage),
     Log {
         after: i64,
         limit: i64,
@@ -104,6 +106,7 @@ impl Read {
             Read::Living(root) => Value::Integer(Some(threads::living(on, root)?)),
             Read::Entries { thread, after, limit } => Value::Entries(records::entries(on, thread, *after, *limit)?),
             Read::Feed { thread, after, limit } => Value::Feed(records::feed(on, thread, *after, *limit)?),
+            Read::Usage(asked) => Value::Usage(facts::usage(on, asked)?),
             Read::Log { after, limit } => Value::Log(records::log(on, *after, *limit)?),
             Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
             Read::FindCall(id) => Value::Call(records::find_call(on, id)?),

@@ -291,8 +291,10 @@ fn transfer(source: &Connection, version: i32, draft: &Path, lost: &mut Vec<Stri
                 "DELETE FROM retired WHERE root NOT IN (SELECT id FROM threads) AND root NOT IN (SELECT id FROM tombstones)",
                 [],
             )?,
+            // What deleted threads have used is nobody's.
             name => {
-                transaction.execute(&format!("DELETE FROM {name} WHERE thread NOT IN (SELECT key FROM threads)"), [])?
+                let gone = "thread <> 0 AND thread NOT IN (SELECT key FROM threads)";
+                transaction.execute(&format!("DELETE FROM {name} WHERE {gone}"), [])?
             }
         };
         if orphans > 0 {

@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 7] = [
+pub const STEPS: [Step; 8] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -110,6 +110,17 @@ CREATE INDEX attention_by_since ON attention (since);
 CREATE TABLE log (
   seq INTEGER PRIMARY KEY, thread INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, at INTEGER NOT NULL
 ) STRICT;
+",
+        rows: "",
+    },
+    // 9: what completions have used. What an earlier version recorded of it is in the tree's `spending` alone.
+    Step {
+        tables: "
+CREATE TABLE usage (
+  day INTEGER NOT NULL, thread INTEGER NOT NULL, model TEXT NOT NULL, turns INTEGER NOT NULL, input INTEGER NOT NULL,
+  output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, cost INTEGER NOT NULL,
+  PRIMARY KEY (day, thread, model)
+) STRICT, WITHOUT ROWID;
 ",
         rows: "",
     },

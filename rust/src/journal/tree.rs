@@ -84,7 +84,9 @@ impl<'c> Source<'c> {
                 )?,
                 "threads" | "spending" | "generations" => rows.select("root = ?1", [root])?,
                 // Short, and in the order of all threads: of arrival, of planning.
-                "inbox" | "outbox" => rows.select("thread IN (SELECT key FROM threads WHERE root = ?1)", [root])?,
+                "inbox" | "outbox" | "usage" => {
+                    rows.select("thread IN (SELECT key FROM threads WHERE root = ?1)", [root])?
+                }
                 "entries" | "feed" => keys.iter().try_for_each(|key| {
                     rows.select("place >= ?1 AND place < ?2", params![place(*key, 0), place(*key + 1, 0)])
                 })?,

@@ -28,6 +28,7 @@ pub enum Value {
     Timers(Vec<TimerRow>),
     Attention(Vec<AttentionRow>),
     Log(Log),
+    Usage(Vec<UsageRow>),
     /// View type and content.
     Views(Vec<(String, Vec<u8>)>),
     /// Message id, reason, time.
@@ -216,6 +217,18 @@ pub struct LogRow {
     pub last: i64,
     /// Milliseconds since the Unix epoch.
     pub at: i64,
+}
+
+/// What was used, summed by what is not `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UsageRow {
+    /// Since the Unix epoch.
+    pub day: Option<i64>,
+    pub model: Option<String>,
+    pub root: Option<String>,
+    pub thread: Option<String>,
+    /// Turns; tokens of input, output, cache read, cache write; microdollars.
+    pub sums: [i64; 6],
 }
 
 /// A thread that needs a person.

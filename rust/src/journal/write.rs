@@ -11,6 +11,7 @@ pub mod log;
 pub mod outbox;
 pub mod timers;
 pub mod trees;
+pub mod usage;
 
 use super::Headers;
 use super::checksum;

@@ -1,10 +1,11 @@
 use super::message::PyMessage;
-use crate::delta::{Delta, Spent};
+use crate::delta::{Delta, Spent, Used};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
 
 type Bytes<'py> = Bound<'py, PyBytes>;
+type Tokens = (i64, i64, i64, i64);
 type OutboxTuple<'py> = (String, String, String, Bytes<'py>, Option<String>);
 
 /// One atomic commit as data (I6). Frozen.
@@ -188,6 +189,13 @@ impl PyDelta {
     fn feed<'py>(&self, py: Python<'py>) -> Vec<(i64, String, Bytes<'py>)> {
         let rows = self.0.feed.iter();
         rows.map(|(position, kind, body)| (*position, kind.clone(), PyBytes::new(py, body))).collect()
+    }
+
+    /// model, turns, tokens by kind, microdollars of this thread's turns in this delta; children carry their own.
+    #[getter]
+    fn used(&self) -> Vec<(String, i64, Tokens, i64)> {
+        let row = |used: &Used| (used.model.clone(), used.turns, used.tokens.into(), used.cost);
+        self.0.used.iter().map(row).collect()
     }
 
     /// Tokens and microdollars of this thread's turns in this delta; children carry their own.

@@ -6,7 +6,7 @@ use crate::delta::Spent;
 use crate::history::{self, live_ranges, needs_a_person};
 use crate::journal::{
     self, Arrival, Attempt, Examination, Expect, Filter, Headers, Histories, Journal, Mended, Read, Report, Ticket,
-    Write,
+    Usage, Write,
 };
 use crate::message::Message;
 use pyo3::prelude::*;
@@ -204,6 +204,12 @@ impl PyJournal {
     #[pyo3(text_signature = "(self, /, thread, after=-1, limit=1000)")]
     fn feed(&self, thread: String, after: i64, limit: i64) -> Ticket {
         self.0.read(Read::Feed { thread, after, limit })
+    }
+
+    /// What was used, summed.
+    #[pyo3(signature = (since, until, by, root = None, after = 0, limit = 1000))]
+    fn usage(&self, since: i64, until: i64, by: Vec<String>, root: Option<String>, after: i64, limit: i64) -> Ticket {
+        self.0.read(Read::Usage(Usage { since, until, by, root, after, limit }))
     }
 
     /// The order of commits.

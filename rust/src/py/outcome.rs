@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{
     Accepted, AttentionRow, Condemned, FeedRow, Generation, Imported, Loaded, Log, LogRow, OutboxRow, PromptRow,
-    ThreadRow, TimerRow, Tombstone,
+    ThreadRow, TimerRow, Tombstone, UsageRow,
 };
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
@@ -52,6 +52,11 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Prompts(rows) => each(py, rows, |PromptRow { id, thread, kind, body }| (id, thread, kind, bytes(&body))),
         Value::Attention(rows) => {
             each(py, rows, |AttentionRow { thread, root, reason, since }| (thread, root, reason, since))
+        }
+        Value::Usage(rows) => {
+            each(py, rows, |UsageRow { day, model, root, thread, sums: [turns, input, output, read, write, cost] }| {
+                (day, model, root, thread, turns, input, output, read, write, cost)
+            })
         }
         Value::Log(Log { oldest, newest, rows }) => {
             let row = |LogRow { seq, thread, root, first, last, at }| (seq, thread, root, first, last, at);

@@ -14,7 +14,7 @@ from infinity._core import Delta, Message
 from infinity.errors import Conflict, LimitReached, RuleBroken, ThreadDeleted
 from infinity.message import Kind
 
-from . import attention
+from . import attention, usage
 from .attempts import clear
 from .connections import Connection
 from .inbox import check_size, deliver, discard, drop_kept, keep, queued, release
@@ -136,6 +136,7 @@ def _rows(delta: Delta) -> int:
         delta.calls,
         delta.prompts,
         delta.prompts_closed,
+        delta.used,
         *short,
     )
     discarded = sum(outcome not in ("applied", _AGAIN) for _, _, outcome in delta.consumed)
@@ -216,6 +217,8 @@ async def _write(connection: Connection, delta: Delta, stamp: str, troubled: boo
     await _put_prompts(connection, delta)
     if delta.needs_a_person or troubled:
         await attention.of_problem(connection, delta)
+    if delta.used:
+        await usage.add(connection, delta)
     if delta.attempts_cleared:
         await clear(connection, delta.thread, delta.attempts_cleared)
 

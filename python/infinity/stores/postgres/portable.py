@@ -44,6 +44,7 @@ _TABLES = {
     "timers": "thread text, id text, due_at bigint, kind text, body bytea",
     "prompts": "thread text, id text, kind text, body bytea, root text",
     "attention": "thread text, reason text, since bigint",
+    "usage": "thread text, day bigint, model text, turns bigint, input bigint, output bigint, cache_read bigint, cache_write bigint, cost bigint",
     "views": "thread text, view_type bytea, content bytea, digest bytea",
     "attempts": "thread text, count bigint, code text, at bigint",
     "discards": "thread text, digest bytea, message bytea, reason text, at bigint, number bigint",
@@ -151,6 +152,11 @@ async def _read(connection: Connection, root: str) -> Rows:
         prompts=await all_of("prompts", "thread, id, kind, body, root", "thread, id"),
         attempts=await all_of("attempts", "thread, count, code, at", "thread"),
         attention=await all_of("attention", "thread, reason, since", "thread, reason"),
+        usage=await all_of(
+            "usage",
+            "thread, day, model, turns, input, output, cache_read, cache_write, cost",
+            "thread, day, model",
+        ),
         views=[(thread, view_type.decode(), content) for thread, view_type, content in views],
         discards=[(thread, key, message.decode(), *rest) for thread, key, message, *rest in discards],
         feed=await all_of("feed", "thread, position, kind, body", "thread, position"),
@@ -191,6 +197,7 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
         "prompts",
         "attempts",
         "attention",
+        "usage",
         "feed",
     ):
         for row in getattr(rows, table):

@@ -167,6 +167,15 @@ STEPS = (
   seq BIGINT PRIMARY KEY, thread TEXT NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, at BIGINT NOT NULL)""",
         ),
     ),
+    # 9: what completions have used. What an earlier version recorded of it is in ``threads`` alone.
+    Step(
+        (
+            """CREATE TABLE IF NOT EXISTS usage (
+  thread TEXT NOT NULL, day BIGINT NOT NULL, model TEXT NOT NULL, turns BIGINT NOT NULL, input BIGINT NOT NULL, output BIGINT NOT NULL,
+  cache_read BIGINT NOT NULL, cache_write BIGINT NOT NULL, cost BIGINT NOT NULL, PRIMARY KEY (thread, day, model))""",
+        ),
+        (("usage_by_day", "usage (day)"),),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

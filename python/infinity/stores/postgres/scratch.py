@@ -54,6 +54,8 @@ class Rows(NamedTuple):
     """thread, count, code, at"""
     attention: list[Row]
     """thread, reason, since"""
+    usage: list[Row]
+    """thread, day, model, turns, tokens by kind, microdollars"""
     views: list[Row]
     """thread, view_type, content"""
     discards: list[Row]
@@ -75,6 +77,7 @@ _KEYED = {
     "prompts": "thread, id, kind, body, root",
     "attempts": "thread, count, code, at",
     "attention": "thread, reason, since",
+    "usage": "thread, day, model, turns, input, output, cache_read, cache_write, cost",
     "views": "thread, view_type, content",
     "discards": "thread, digest, message, reason, at",
 }

@@ -31,6 +31,7 @@ from infinity.abc import (
     ThreadRow,
     TimerRow,
     Tombstone,
+    UsageRow,
 )
 from infinity.errors import ConfigError, Conflict, Stopped, StoreError
 from infinity.supervision import shared
@@ -49,6 +50,7 @@ from . import (
     state,
     timers,
     trees,
+    usage,
 )
 from .commit import Notification, check_delta, commit, family
 from .connections import Connection
@@ -296,6 +298,18 @@ class PostgresStore:
     async def spent(self, root: str) -> tuple[int, int]:
         return await self._look(facts.spent, root)
 
+    async def usage(
+        self,
+        *,
+        since: int,
+        until: int,
+        by: Sequence[str],
+        root: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[UsageRow]:
+        return await self._look(usage.page, since, until, by, root, after, limit)
+
     async def counts(self) -> dict[str, int]:
         return await self._look(facts.counts)
 
@@ -358,6 +372,8 @@ class PostgresStore:
         for table in ("outbox", "timers", "inbox"):
             if await self._change(trees.remove_some, root, table, _ROWS_AT_ONCE):
                 return True
+        if await self._change(usage.fold, root, _ROWS_AT_ONCE // 2):
+            return True
         if await self._change(deletion.bury, root, _ROWS_AT_ONCE // 2):
             return True
         for table in trees.TABLES:

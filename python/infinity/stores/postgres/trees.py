@@ -38,6 +38,7 @@ TABLES = {
     "views": "thread, digest",
     "attempts": "thread",
     "attention": "thread, reason",
+    "usage": "thread, day, model",
 }
 """Every table with rows of threads, and its key."""
 

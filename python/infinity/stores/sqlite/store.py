@@ -32,6 +32,7 @@ from infinity.abc import (
     ThreadRow,
     TimerRow,
     Tombstone,
+    UsageRow,
     read_call,
 )
 from infinity.errors import Stopped, StoreError, from_core
@@ -255,6 +256,19 @@ class JournalStore:
 
     async def spent(self, root: str) -> tuple[int, int]:
         return cast("tuple[int, int]", await self._outcome(self._journal.spent, root))
+
+    async def usage(
+        self,
+        *,
+        since: int,
+        until: int,
+        by: Sequence[str],
+        root: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[UsageRow]:
+        rows = await self._outcome(self._journal.usage, since, until, list(by), root, after, limit)
+        return [UsageRow(*row) for row in rows]
 
     async def counts(self) -> dict[str, int]:
         return cast("dict[str, int]", await self._outcome(self._journal.counts))

@@ -4,7 +4,7 @@ use super::Picture;
 use crate::delta::Spent;
 use crate::journal::checksum::{checked, checked_row};
 use crate::journal::failure::Failure;
-use crate::journal::value::Generation;
+use crate::journal::value::{Generation, UsageRow};
 use rusqlite::params;
 
 pub fn views(picture: &Picture<'_>, thread: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
@@ -66,4 +66,48 @@ pub fn counts(picture: &Picture<'_>) -> Result<Vec<(String, i64)>, Failure> {
                UNION ALL SELECT 'timers', count(*) FROM timers
                UNION ALL SELECT 'prompts', count(*) FROM prompts";
     Ok(picture.all(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Which days, summed by what, and where to go on.
+#[derive(Debug, Clone, Default)]
+pub struct Usage {
+    /// Both included, since the Unix epoch.
+    pub since: i64,
+    pub until: i64,
+    /// `day`, `model`, `root`, `thread`.
+    pub by: Vec<String>,
+    /// Of this tree alone.
+    pub root: Option<String>,
+    /// Rows that are left out.
+    pub after: i64,
+    pub limit: i64,
+}
+
+const BY: [(&str, &str); 4] =
+    [("day", "usage.day"), ("model", "usage.model"), ("root", "threads.root"), ("thread", "threads.id")];
+
+/// What was used, in the order of what it is summed by.
+pub fn usage(picture: &Picture<'_>, asked: &Usage) -> Result<Vec<UsageRow>, Failure> {
+    let Usage { since, until, by, root, after, limit } = asked;
+    let wanted = |name: &str| by.iter().any(|each| each == name);
+    let columns: Vec<_> =
+        BY.iter().map(|(name, column)| if wanted(name) { column } else { &"NULL" }).copied().collect();
+    let order: Vec<_> = BY.iter().filter(|(name, _)| wanted(name)).map(|(_, column)| *column).collect();
+    let grouped = match order.join(", ") {
+        order if order.is_empty() => "HAVING count(*) > 0".to_owned(),
+        // Those that are nobody's come last.
+        order => format!("GROUP BY {order} ORDER BY {}", order.replace(", ", " NULLS LAST, ") + " NULLS LAST"),
+    };
+    let columns = columns.join(", ");
+    let tree = if root.is_some() { "threads.root = ?5" } else { "?5 IS NULL" };
+    let sql = format!(
+        "SELECT {columns}, sum(turns), sum(input), sum(output), sum(cache_read), sum(cache_write), sum(cost)
+         FROM usage LEFT JOIN threads ON threads.key = usage.thread
+         WHERE day >= ?1 AND day <= ?2 AND {tree} {grouped} LIMIT ?3 OFFSET ?4"
+    );
+    Ok(picture.all(&sql, params![since, until, limit, after, root], |row| {
+        let (day, model, root, thread) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let sums = [row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?];
+        Ok(UsageRow { day, model, root, thread, sums })
+    })?)
 }

@@ -1,6 +1,6 @@
 //! What one slice changed, all of it or none (I6), and only if nobody else was faster (I1).
 
-use super::{attempts, attention, deletion, inbox, log, trees};
+use super::{attempts, attention, deletion, inbox, log, trees, usage};
 use crate::delta::{CallRow, Consumed, Delta, Kept, OutboxRow, PromptRow, Spent, TimerRow};
 use crate::error::Error;
 use crate::id::ThreadId;
@@ -76,6 +76,7 @@ fn write(
     }
     attention::of_problem(group, delta, key)?;
     tally(group, &delta.root, delta.spent)?;
+    usage::add(group, delta, key)?;
     if delta.attempts_cleared > 0 {
         attempts::clear(group, key, delta.attempts_cleared)?;
     }

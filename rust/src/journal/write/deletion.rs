@@ -3,8 +3,8 @@
 //!
 //! While a deletion is under way its root is also in `retired`, which is what keeps everything of the tree at rest, and what a start finds.
 
-use super::log;
 use super::trees::{remove_facts, zeroing};
+use super::{log, usage};
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
@@ -42,6 +42,7 @@ pub fn mark(group: &Group<'_>, root: &str, at: i64) -> Result<Condemned, Failure
     group.execute(&sql, params![root, at])?;
     group.execute("REPLACE INTO retired (root, note) VALUES (?1, ?2)", params![root, NOTE])?;
     log::forget(group, root)?;
+    zeroing(group, || usage::fold(group, root))?;
     zeroing(group, || Ok(group.execute(&format!("DELETE FROM outbox WHERE thread IN ({MEMBERS})"), [root])?))?;
     let sql = "SELECT id, status <> 'closed' FROM threads WHERE root = ?1 ORDER BY key";
     let threads = group.all(sql, [root], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -1,6 +1,6 @@
 //! A whole tree at once: out of service while it lives elsewhere, back in service, gone.
 
-use super::{deletion, generations, log};
+use super::{deletion, generations, log, usage};
 use crate::error::Error;
 use crate::journal::failure::Failure;
 use crate::journal::group::Group;
@@ -64,6 +64,7 @@ pub fn zeroing<T>(group: &Group<'_>, work: impl FnOnce() -> Result<T, Failure>) 
 fn remove(group: &Group<'_>, root: &str) -> Result<i64, Failure> {
     let keys: Vec<i64> = group.all("SELECT key FROM threads WHERE root = ?1", [root], |row| row.get(0))?;
     log::forget(group, root)?;
+    usage::forget(group, root)?;
     // Its rows are found by their own key only; it is short.
     const MEMBERS: &str = "SELECT key FROM threads WHERE root = ?1";
     group.execute(&format!("DELETE FROM outbox WHERE thread IN ({MEMBERS})"), [root])?;
