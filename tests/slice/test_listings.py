@@ -13,7 +13,7 @@ from infinity.api.about import get_about
 from infinity.api.entries import list_entries
 from infinity.api.prompts import list_prompts
 from infinity.api.threads import list_threads
-from infinity.errors import BadRequest
+from infinity.errors import BadRequest, ModelAuthentication
 from infinity.settings import Limits, Policy
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
@@ -118,3 +118,37 @@ async def test_the_host_says_what_it_is_and_what_is_allowed(open_world: Any) -> 
     _, about = await asked(world.runtime, get_about)
     assert about["policy"] == "ask" and about["budget"] == {"tokens": 0, "dollars": 5.0}
     await world.close()
+
+
+async def test_those_who_need_a_person_are_listed_the_longest_first(open_world: Any) -> None:
+    async with ToolServer([tool("drop", annotations=DESTRUCTIVE)]) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("drop", {})), call(("drop", {})), ModelAuthentication("no key"), say("fine"))
+        threads = []
+        for text in ("first", "second", "third", "fourth"):
+            threads.append(await world.thread(text))
+            await world.noted(threads[-1], "slice")
+            await world.settled(threads[-1])
+            world.clock.advance(1)
+        first, second, third, _ = threads
+        assert list(await _rows(world, attention="any")) == [first, second, third]
+        assert list(await _rows(world, attention="prompt")) == [first, second]
+        assert list(await _rows(world, attention="problem")) == [third]
+        assert list(await _rows(world, attention="any", root=second)) == [second]
+        found, after = [], ""
+        while True:
+            _, page = await asked(
+                world.runtime, list_threads, {"attention": "any", "limit": "1", "after": after}
+            )
+            found += [row["id"] for row in page["threads"]]
+            if (after := page["next"]) is None:
+                break
+        assert found == [first, second, third]
+        for query in (
+            {"attention": "all"},
+            {"attention": "any", "after": "1:2"},
+            {"attention": "any", "status": "idle"},
+        ):
+            with pytest.raises(BadRequest):
+                await asked(world.runtime, list_threads, query)
+        await world.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .requests import LONGEST_PAGE, PAGE, STATUSES
+from .requests import ATTENTION, LONGEST_PAGE, PAGE, STATUSES
 from .responses import Error
 from .route import Route
 
@@ -50,6 +50,10 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         _TEXT,
     ),
     "kinds": ("Only events of these kinds, separated by commas.", _TEXT),
+    "attention": (
+        "Only threads that need a person, those that have for longest first: they ask something, or rest with a problem that only a person ends.",
+        {"type": "string", "enum": list(ATTENTION)},
+    ),
     "call_id": ("Only that of this call.", _TEXT),
     "status": (
         f"Only threads in one of these states: {', '.join(STATUSES)}.",

@@ -21,6 +21,7 @@ from infinity.errors import BadRequest
 from infinity.ids import ID_RULE, USER_RULE, is_id, is_user
 
 __all__ = [
+    "ATTENTION",
     "LONGEST_PAGE",
     "LONGEST_TITLE",
     "PAGE",
@@ -54,6 +55,10 @@ LONGEST_PAGE = 1000
 LONGEST_TITLE = 500
 STATUSES = ("idle", "waiting", "stopped", "closed")
 """States in which threads can be looked for."""
+
+
+ATTENTION = ("prompt", "problem", "any")
+"""Why a thread may need a person."""
 
 
 class Body(ABC):

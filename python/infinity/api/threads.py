@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from infinity.ids import ID_RULE, is_id
 from .backend import Backend, Runs
 from .errors import Refused, accepted
 from .prompts import asked_at, counted, public, words
-from .requests import LONGEST_TITLE, STATUSES, NewThread, Request, check_cursor, page_size
+from .requests import ATTENTION, LONGEST_TITLE, STATUSES, NewThread, Request, check_cursor, page_size
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
 __all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
@@ -79,19 +80,9 @@ async def delete_thread(backend: Backend, request: Request) -> Response:
 
 
 async def list_threads(backend: Backend, request: Request) -> Response:
-    """Newest activity first."""
+    """Newest activity first; with ``attention`` those that need a person, the ones that have for longest first."""
     runtime, store, query = backend.runtime, backend.store, request.query
-    limit = page_size(query)
-    status = query.get("status")
-    if status is not None and status not in STATUSES:
-        raise BadRequest(f"'status' must be one of {', '.join(STATUSES)}")
-    after = query.get("after", "")
-    if after:
-        check_cursor(after)
-    rows = await store.threads(
-        root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
-    )
-    cursor = rows[-1].cursor if len(rows) == limit else None
+    rows, cursor = await (_needing(store, query) if "attention" in query else _by_activity(store, query))
     asked = await counted(store, rows)
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
@@ -108,6 +99,53 @@ async def list_threads(backend: Backend, request: Request) -> Response:
         for row, count, child, why in zip(rows, asked, waiting, explained, strict=True)
     ]
     return respond(Threads(listed, cursor))
+
+
+async def _by_activity(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:
+    """A page, and the cursor of the next one."""
+    limit, status, after = page_size(query), query.get("status"), query.get("after", "")
+    if status is not None and status not in STATUSES:
+        raise BadRequest(f"'status' must be one of {', '.join(STATUSES)}")
+    if after:
+        check_cursor(after)
+    rows = await store.threads(
+        root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
+    )
+    return rows, rows[-1].cursor if len(rows) == limit else None
+
+
+async def _needing(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:
+    """A page of threads that need a person, and the cursor of the next one."""
+    wanted, limit, after = query["attention"], page_size(query), _place(query.get("after", ""))
+    if wanted not in ATTENTION:
+        raise BadRequest(f"'attention' must be one of {', '.join(ATTENTION)}")
+    if unfit := [name for name in ("status", "parent") if name in query]:
+        raise BadRequest(f"'{unfit[0]}' does not go with 'attention'")
+    found: dict[str, ThreadRow] = {}
+    while rows := await store.attention(root=query.get("root"), after=after, limit=limit):
+        for row in rows:
+            after = row.place
+            if wanted not in ("any", row.reason) or row.thread in found:
+                continue
+            if (thread := await store.thread(row.thread)) is not None:
+                found[row.thread] = thread
+            if len(found) == limit:
+                return list(found.values()), ":".join(map(str, after))
+        if len(rows) < limit:
+            break
+    return list(found.values()), None
+
+
+def _place(cursor: str) -> tuple[int, str, str] | None:
+    """What ``_needing`` gave as the cursor of the next page."""
+    if not cursor:
+        return None
+    since, *names = cursor.split(":")
+    if len(names) != 2 or not (
+        since.isascii() and since.isdigit() and len(since) <= 18 and all(map(is_id, names))
+    ):
+        raise BadRequest("'after' must be the 'next' of an earlier response")
+    return int(since), names[0], names[1]
 
 
 def _of_record(row: ThreadRow) -> dict[str, Any]:
