@@ -77,6 +77,17 @@ async def test_a_problem_needs_a_person_only_if_nothing_tries_again_by_itself(st
     assert await _needed(store) == []
 
 
+async def test_what_only_people_change_needs_one_although_it_is_tried_again(store: Store) -> None:
+    thread = await create(store)
+    for number, code in enumerate(("model_authentication", "model_billing", "config"), start=1):
+        thread.set_problem(f"{code}: and it is tried again")
+        await commit(store, thread, NOW + number)
+        assert thread.pending and await _needed(store) == [("t", "problem", 1)]
+    thread.set_problem("model_unavailable: trying again")
+    await commit(store, thread, NOW + 4)
+    assert await _needed(store) == []
+
+
 async def test_those_who_have_waited_for_longest_come_first_by_pages_and_by_tree(store: Store) -> None:
     for number, id in enumerate(("d", "b", "c", "a")):
         await _parked(store, id, NOW + number // 2)

@@ -123,14 +123,14 @@ async def test_the_host_says_what_it_is_and_what_is_allowed(open_world: Any) -> 
 async def test_those_who_need_a_person_are_listed_the_longest_first(open_world: Any) -> None:
     async with ToolServer([tool("drop", annotations=DESTRUCTIVE)]) as server:
         world: World = await open_world(servers=[server]).start()
-        world.model.then(call(("drop", {})), call(("drop", {})), ModelAuthentication("no key"), say("fine"))
+        world.model.then(call(("drop", {})), call(("drop", {})), ModelAuthentication("no key"))
         threads = []
-        for text in ("first", "second", "third", "fourth"):
+        for text in ("first", "second", "third"):
             threads.append(await world.thread(text))
             await world.noted(threads[-1], "slice")
             await world.settled(threads[-1])
             world.clock.advance(1)
-        first, second, third, _ = threads
+        first, second, third = threads
         assert list(await _rows(world, attention="any")) == [first, second, third]
         assert list(await _rows(world, attention="prompt")) == [first, second]
         assert list(await _rows(world, attention="problem")) == [third]

@@ -160,7 +160,8 @@ class AttentionRow(NamedTuple):
     """A thread that needs a person, and since when (ms since the epoch).
 
     ``reason``: ``prompt`` while it asks something, ``problem`` while it rests with a problem that does not
-    end by itself. One that is tried again without anybody's doing needs nobody.
+    end by itself. One that is tried again without anybody's doing needs nobody, unless what all tries find
+    is for people to change: a key, a bill, the settings.
     """
 
     thread: str

@@ -34,6 +34,9 @@ impl From<Usage> for Spending {
     }
 }
 
+/// Codes of problems that are probed for ever and that no probe ends.
+const OF_PEOPLE: [&str; 3] = ["model_authentication", "model_billing", "config"];
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     pub id: ThreadId,
@@ -75,9 +78,12 @@ impl Header {
         self.ancestors.first().unwrap_or(&self.id)
     }
 
-    /// It rests with a problem, and nothing but a person makes it go on: a thread that is tried again by itself, now or by a timer, is pending.
+    /// It rests with a problem that a person has to end. A thread that is tried again by itself, now or by a timer, is pending and needs nobody,
+    /// unless all tries find what only people change: a key, a bill, the settings.
     pub fn needs_a_person(&self) -> bool {
-        self.problem.is_some() && !self.closed && (self.stopped || !self.pending)
+        let Some(problem) = self.problem.as_deref().filter(|_| !self.closed) else { return false };
+        let code = problem.split_once(':').map_or(problem, |(code, _)| code);
+        self.stopped || !self.pending || OF_PEOPLE.contains(&code)
     }
 
     pub fn parent(&self) -> Option<&ThreadId> {
