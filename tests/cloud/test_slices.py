@@ -55,6 +55,7 @@ DIFFERENT = {
     "test_a_post_that_fails_after_its_call_was_taken_back_is_neither_repeated_nor_told": "an interrupt ends a call's delivery there, instead of waiting for it",
     "test_a_server_that_never_answers_delays_nobody_else": "a thread waits for as long as one try may take, others do not",
     "test_a_completion_that_never_fits_is_given_up_and_says_so": "the time limit is the function's own",
+    "test_a_turn_says_who_answered_when_how_long_it_took_and_what_was_tried_before": "it moves the clock to the next try, and here the services wait on it too",
     "test_an_interrupt_ends_the_wait_for_another_try": "it counts who sleeps on the clock, which here are the services too",
     "test_two_hundred_threads_at_once_are_all_answered": "two hundred transactions at once are a matter of the machine; there are fewer in this folder",
     "test_a_message_sent_twice_under_one_key_is_answered_once": "a repeat that comes before the first was folded in is accepted, and dropped by the queue",
