@@ -42,7 +42,9 @@ test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 console: $(DEPS) $(CORE) $(BROWSER) ## the web console in Chromium against a real daemon; needs chromium (INFINITY_SCREENSHOTS=1: the guide's pictures)
-	INFINITY_CONSOLE=1 $(BIN)/python -m pytest tests/console -p no:xdist $(ARGS)
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
+	  INFINITY_CONSOLE=1 $(BIN)/python -m pytest tests/console -p no:xdist $(ARGS); \
+	else echo "make console: not run, Chromium is not there (Debian: apt install chromium)"; fi
 
 sweep: $(DEPS) $(CORE) ## the crash and property tests and the examples with far more rounds and kills (INFINITY_KILLS, INFINITY_SEEDS)
 	INFINITY_SWEEP=full INFINITY_KILLS=$${INFINITY_KILLS:-200} INFINITY_SEEDS=$${INFINITY_SEEDS:-2000} \

@@ -1,5 +1,6 @@
 // A conversation as it is read: the agent's words large, tools one line each until opened, what was thought folded.
 import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
+import { session } from "./api.js";
 import { contents, fold, pictureType, settled, textOf } from "./history.js";
 import { Arguments, source } from "./json.js";
 import { now } from "./live.js";
@@ -105,6 +106,11 @@ class Item extends Component {
   }
 }
 
+/** Who has said something: whoever looks at the page is "you". */
+function person(user) {
+  return !user || user === session.peek()?.user ? "you" : user;
+}
+
 function signature(item) {
   return item.blocks.map((block) => (block.type === "call" ? (block.result ? `${block.result.position}${block.result.pending}${block.later?.position}` : "-") : "")).join();
 }
@@ -112,7 +118,7 @@ function signature(item) {
 function draws(item, open) {
   switch (item.kind) {
     case "said":
-      return html`<${By} who=${item.meta.user_id || "you"} item=${item} /><${Blocks} blocks=${item.content} />`;
+      return html`<${By} who=${person(item.meta.user_id)} item=${item} /><${Blocks} blocks=${item.content} />`;
     case "turn":
       return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} />`)}`;
     case "event":

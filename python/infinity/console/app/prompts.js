@@ -94,6 +94,6 @@ function closed({ thread, data }) {
   const prompt = (open.peek() ?? []).find((each) => each.thread === thread && each.id === data.id);
   if (!prompt) return;
   const what = data.selected === null || data.selected === undefined ? "ended" : (prompt.choices?.[data.selected] ?? "answered");
-  const text = data.user_id ? `${what} (by ${data.user_id})` : what;
+  const text = data.user_id ? `${what} (by ${data.user_id === session.peek()?.user ? "you" : data.user_id})` : what;
   decided.value = { ...decided.peek(), [keyOf(prompt)]: { text, at: data.at ?? Date.now(), prompt } };
 }

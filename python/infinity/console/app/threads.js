@@ -199,7 +199,7 @@ function Nothing() {
 function Row({ row, selected: chosen }) {
   const state = stateOf(row);
   const reason = row.reason;
-  const why = row.out_of_service ?? row.problem ?? reason?.text ?? row.child_waits ?? last(row);
+  const why = row.out_of_service ?? (state === "stuck" || !reason ? row.problem : null) ?? reason?.text ?? row.child_waits ?? last(row);
   const cost = row.cost ?? 0;
   return html`<a class=${`row ${state}${chosen ? " chosen" : ""}${row.nested ? " child" : ""}`} href=${address(row.id)} aria-current=${chosen ? "true" : undefined}>
     <${State} state=${state} /><span class="title">${row.nested && html`<span aria-hidden="true">└ </span>`}${line(row.title || row.opening, 120) || html`<span class="id">${row.id}</span>`}</span>

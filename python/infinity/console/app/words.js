@@ -17,7 +17,8 @@ export function stateOf(row) {
   if (row.status === "closed" || row.status === "stopped") return row.status;
   const wanted = new Set((row.attention ?? []).map((each) => each.kind));
   if (row.prompts > 0 || wanted.has("prompt")) return "asks";
-  if ((row.problem && row.state !== "running") || wanted.has("problem") || wanted.has("budget")) return "stuck";
+  const retried = ["timer", "compaction", "running"].includes(row.reason?.kind);
+  if ((row.problem && row.state !== "running" && !retried) || wanted.has("problem") || wanted.has("budget")) return "stuck";
   if (row.state === "running" || row.state === "queued") return "working";
   if (row.status === "waiting" || row.state === "waiting") return "waits";
   return "idle";
