@@ -7,4 +7,4 @@ import os
 if os.environ.get("INFINITY_CONSOLE") != "1":
     collect_ignore_glob = ["test_*.py"]
 else:
-    pytest_plugins = ["tests.console.stage"]
+    from tests.console.stage import browser, pages, stage  # noqa: F401
