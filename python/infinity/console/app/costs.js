@@ -15,8 +15,13 @@ export default function Costs() {
     // Whole days in UTC, as they are counted.
     const from = (Math.floor(Date.now() / DAY) - days + 1) * DAY;
     const of = (by) => get(`/v1/usage?from=${from}&by=${by}`).then((answer) => answer.usage ?? answer.rows ?? []);
-    Promise.all([of("day"), of("model"), of("root")]).then(
-      ([byDay, byModel, byRoot]) => (setFound({ from, byDay, byModel, byRoot }), setFailed("")),
+    const read = async () => {
+      const byDay = await of("day");
+      const [byModel, byRoot] = await Promise.all([of("model"), of("root")]);
+      return { from, byDay, byModel, byRoot };
+    };
+    read().then(
+      (figures) => (setFound(figures), setFailed("")),
       (error) => setFailed([404, 405].includes(error.status) ? "This daemon keeps no figures by day yet. Each thread shows what it has spent." : error.message),
     );
   }, [days]);

@@ -12,7 +12,7 @@ import { Model } from "./thread_model.js";
 import Timeline from "./timeline.js";
 import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
 import { Why } from "./why.js";
-import { stateOf, stateOfThread } from "./words.js";
+import { stateOf, stateOfThread, titleOf, whyOf } from "./words.js";
 
 const VIEWS = { talk: "Conversation", timeline: "Timeline", tree: "Tree", raw: "Raw" };
 
@@ -159,11 +159,11 @@ function Facts({ thread }) {
 function Tree({ thread }) {
   const [rows, setRows] = useState(null);
   useEffect(() => {
-    get(`/v1/threads?root=${encodeURIComponent(thread.root)}&limit=1000`).then((page) => setRows(page.threads), (error) => tell(error.message));
+    get(`/v1/threads?root=${encodeURIComponent(thread.root)}&limit=1000&explain=1`).then((page) => setRows(page.threads), (error) => tell(error.message));
   }, [thread.root, thread.version]);
   if (!rows) return null;
   return html`<ul class="tree" aria-label="Threads of this conversation">${indented(rows).map(({ row, depth }) => html`<li key=${row.id} style=${{ paddingInlineStart: `${Math.min(depth, 12) * 1.25}rem` }}>
-    <a class=${`row ${stateOf(row)}`} href=${address(row.id)} aria-current=${row.id === thread.id ? "true" : undefined}><${State} state=${stateOf(row)} /><span class="title">${line(row.title, 120) || row.id}</span><span class="why">${line(row.problem ?? row.reason?.text ?? "", 160)}</span><span class="age"><${Since} at=${row.updated_at} /></span></a></li>`)}</ul>`;
+    <a class=${`row ${stateOf(row)}`} href=${address(row.id)} aria-current=${row.id === thread.id ? "true" : undefined}><${State} state=${stateOf(row)} /><span class="title">${titleOf(row) || row.id}</span><span class="why">${whyOf(row)}</span><span class="age"><${Since} at=${row.updated_at} /></span></a></li>`)}</ul>`;
 }
 
 /** Parents before their children, by creation, each with its depth. */

@@ -5,9 +5,9 @@ import { bind } from "./keys.js";
 import { Rows, useNarrow } from "./list.js";
 import { again as soon, now, watch } from "./live.js";
 import { go, route, thread as address } from "./router.js";
-import { count, dollars, line } from "./text.js";
+import { count, dollars } from "./text.js";
 import { converse, Say, Since, State } from "./ui.js";
-import { stateOf } from "./words.js";
+import { stateOf, titleOf, whyOf } from "./words.js";
 
 const PAGE = 100;
 const CHIPS = {
@@ -198,18 +198,12 @@ function Nothing() {
 
 function Row({ row, selected: chosen }) {
   const state = stateOf(row);
-  const reason = row.reason;
-  const why = row.out_of_service ?? (state === "stuck" || !reason ? row.problem : null) ?? reason?.text ?? row.child_waits ?? last(row);
+  const { reason } = row;
   const cost = row.cost ?? 0;
   return html`<a class=${`row ${state}${chosen ? " chosen" : ""}${row.nested ? " child" : ""}`} href=${address(row.id)} aria-current=${chosen ? "true" : undefined}>
-    <${State} state=${state} /><span class="title">${row.nested && html`<span aria-hidden="true">└ </span>`}${line(row.title || row.opening, 120) || html`<span class="id">${row.id}</span>`}</span>
-    <span class="why">${line(why, 160)}${row.more > 0 && ` and ${row.more} more`}${reason?.until && reason.until > now.value ? html` <${Until} at=${reason.until} />` : ""}</span>
+    <${State} state=${state} /><span class="title">${row.nested && html`<span aria-hidden="true">└ </span>`}${titleOf(row) || html`<span class="id">${row.id}</span>`}</span>
+    <span class="why">${whyOf(row)}${reason?.until > now.value ? html` <${Until} at=${reason.until} />` : ""}${row.more > 0 && ` and ${row.more} more`}</span>
     <span class="cost">${dollars(cost)}</span><span class="age"><${Since} at=${reason?.since ?? row.updated_at} /></span></a>`;
-}
-
-function last(row) {
-  if (row.last?.text) return row.last.who === "person" ? `you: “${row.last.text}”` : `“${row.last.text}”`;
-  return row.prompts > 0 ? `${row.prompts} ${row.prompts === 1 ? "question" : "questions"}` : "";
 }
 
 function Until({ at }) {

@@ -1,4 +1,5 @@
 // States and reasons in words. Colour is never alone: each state has a shape and a word.
+import { line } from "./text.js";
 
 export const STATES = {
   working: { shape: "●", word: "working" },
@@ -44,6 +45,24 @@ export const REASONS = {
   held_back: "stuck",
   failing: "stuck",
 };
+
+/** What a row of a list is called: its title, or its first words. */
+export function titleOf(row) {
+  return line(row.title || row.opening, 120);
+}
+
+/** Why a row waits, in words. */
+export function whyOf(row) {
+  const state = stateOf(row);
+  const { reason } = row;
+  if (row.out_of_service) return line(row.out_of_service, 200);
+  if (row.problem && (state === "stuck" || state === "damaged" || !reason)) return line(row.problem, 200);
+  if (row.prompts > 0 && reason?.kind !== "prompt") return row.prompts === 1 ? "a question" : `${row.prompts} questions`;
+  if (reason) return line(reason.text, 200);
+  if (row.child_waits) return line(row.child_waits, 200);
+  if (!row.last?.text) return "";
+  return row.last.who === "person" ? `you: “${line(row.last.text, 160)}”` : `“${line(row.last.text, 160)}”`;
+}
 
 /** Built-in tools, as a person would say what they do. */
 export const BUILT_IN = {
