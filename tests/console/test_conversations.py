@@ -41,8 +41,17 @@ async def test_the_page_says_why_a_thread_waits_and_ends_it(pages: Pages, stage:
     page = await pages.open(f"/t/{thread}")
     why = page.get_by_role("region", name="Why it waits")
     await expect(why).to_contain_text("bake is running at its tool server (kitchen)")
-    await why.get_by_role("button", name="Give up on open calls").click()
+    await why.get_by_role("button", name="Cancel").click()
     await expect(page.get_by_role("heading", name="It waits for you")).to_be_visible()
+
+
+async def test_a_thread_is_named_where_its_name_stands(pages: Pages, stage: Stage) -> None:
+    thread = await asyncio.to_thread(stage.begin, "An old name", "hello")
+    page = await pages.open(f"/t/{thread}")
+    await page.get_by_role("button", name="An old name").click()
+    await page.get_by_label("Title").fill("A new name")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="A new name")).to_be_visible()
 
 
 async def test_a_draft_is_kept_and_a_page_goes_on_when_the_daemon_is_back(pages: Pages, stage: Stage) -> None:

@@ -90,7 +90,7 @@ function Head({ thread }) {
   const simple = (words, action, body, done) => html`<button onClick=${() => act(() => post(of(action), body), done)}>${words}</button>`;
   const ended = thread.status === "closed";
   return html`<header class="head"><a class="back" href=${thread.parent ? address(thread.parent) : "/"} aria-label=${thread.parent ? "To the parent thread" : "To all threads"}>‹</a>
-    <h1>${line(thread.title, 120) || thread.id}</h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
+    <h1><button class="quiet name" onClick=${() => setDialog("title")} title="Name this thread">${line(thread.title, 120) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
     <button class="quiet only-wide" onClick=${() => setDialog("model")} disabled=${ended} title="Change the model">${line(thread.model ?? "default model", 40)}</button>
     <span class="muted cost" title="of the whole conversation, children included">${cost}</span>
     ${working(thread) && html`<button onClick=${() => act(() => post(of("interrupt"), {}), "Interrupted.")}>Interrupt</button>`}
@@ -99,10 +99,12 @@ function Head({ thread }) {
       ${!ended && thread.status !== "stopped" && simple("Stop until it is resumed", "stop", {}, "Stopped.")}
       ${!ended && simple("Resume", "resume", {}, "It goes on.")}
       ${!ended && simple("Summarise the history", "compact", {}, "The history is being summarised.")}
+      ${!ended && html`<button onClick=${() => setDialog("title")}>Name this thread</button>`}
       ${!ended && html`<button onClick=${() => setDialog("model")}>Change the model</button>`}
       <button onClick=${() => act(() => navigator.clipboard.writeText(thread.id), "The id is copied.")}>Copy the id</button>
       ${!ended && html`<button onClick=${() => setDialog("close")}>Close for good</button>`}
       ${!thread.parent && html`<button class="danger" onClick=${() => setDialog("delete")}>Delete the conversation</button>`}</${Menu}>
+    <${Naming} open=${dialog === "title"} close=${() => setDialog("")} thread=${thread} />
     <${ModelDialog} open=${dialog === "model"} close=${() => setDialog("")} thread=${thread} />
     <${Sure} open=${dialog === "close"} close=${() => setDialog("")} title="Close this thread for good" words="It takes no more messages. What was said stays readable." verb="Close it" doing=${() => act(() => post(of("close"), {}), "Closed.")} />
     <${Sure} open=${dialog === "delete"} close=${() => setDialog("")} title="Delete the whole conversation" words="The thread and all of its children are deleted for good: what was said, calls, questions and events. This cannot be undone." verb="Delete it" typed="delete"
@@ -120,6 +122,17 @@ function Sure({ open, close, title, words, verb, typed, doing }) {
   return html`<${Dialog} open=${open} close=${close} title=${title}><form onSubmit=${submit}><p>${words}</p>
     ${typed && html`<label>Type “${typed}” <input value=${text} onInput=${(event) => setText(event.target.value)} autocomplete="off" /></label>`}
     <div class="answers"><button type="button" onClick=${close}>Keep it</button><button class="danger" disabled=${typed && text.trim() !== typed}>${verb}</button></div></form></${Dialog}>`;
+}
+
+function Naming({ open, close, thread }) {
+  const [title, setTitle] = useState("");
+  useEffect(() => setTitle(thread.title ?? ""), [open]);
+  const submit = async (event) => {
+    event.preventDefault();
+    if (await act(() => post(path("threads", thread.id, "title"), { title: title.trim() }), "Named.")) close();
+  };
+  return html`<${Dialog} open=${open} close=${close} title="Name this thread"><form onSubmit=${submit}><label>Title <input value=${title} maxlength="500" onInput=${(event) => setTitle(event.target.value)} placeholder="its first words" /></label>
+    <div class="answers"><button class="main">Save</button></div></form></${Dialog}>`;
 }
 
 function ModelDialog({ open, close, thread }) {

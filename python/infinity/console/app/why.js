@@ -57,7 +57,7 @@ function actions(reason, thread) {
     case "pace":
       return button("End this answer", () => post(of("interrupt"), { calls: false }), "The answer is ended; open calls go on.");
     case "call":
-      return button("Give up on open calls", () => post(of("interrupt")), "Open calls are cancelled.");
+      return button("Cancel", () => post(path("threads", thread.id, "calls", reason.id, "cancel")), "The call is cancelled.");
     case "sleep":
       return html`<button onClick=${() => document.getElementById("say")?.focus()}>Wake it: say something</button>`;
     case "subscription":
