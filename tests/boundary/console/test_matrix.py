@@ -73,6 +73,7 @@ VERDICTS: Mapping[str, Needs] = {
     "POST /v1/imports/{id}/start": Needs.TOKEN_OR_PAGE,
     "DELETE /v1/imports/{id}": Needs.TOKEN_OR_PAGE,
     "GET /v1/examination": Needs.TOKEN_OR_PAGE,
+    "GET /v1/usage": Needs.TOKEN_OR_PAGE,
     "GET /v1/about": Needs.TOKEN_OR_PAGE,
     "GET /v1/models": Needs.TOKEN_OR_PAGE,
     # Last, because it ends the session that the others are tried with.
