@@ -268,13 +268,13 @@ async def test_of_two_different_answers_the_first_counts_and_the_other_hears_whi
 ) -> None:
     thread, call_id = await _asked(tooled, server)
     id = f"choice.{call_id}"
-    first = await tooled.runtime.choose(thread, id, 1)
-    with pytest.raises(AlreadyAnswered, match="'y' was chosen"):
+    first = await tooled.runtime.choose(thread, id, 1, user_id="ada")
+    with pytest.raises(AlreadyAnswered, match=r"'y' was chosen by ada at 20\d\d-\d\d-\d\d \d\d:"):
         await tooled.runtime.choose(thread, id, 0)
     await server.until(lambda: bool(server.choices), "the choice")
     await tooled.noted(thread, "prompt_closed", id=id)
     await tooled.restart()
-    with pytest.raises(AlreadyAnswered, match="'y' was chosen"):
+    with pytest.raises(AlreadyAnswered, match=r"'y' was chosen by ada at 20\d\d-\d\d-\d\d \d\d:"):
         await tooled.runtime.choose(thread, id, 0)
     assert first.status == "accepted"
     assert server.choices == [{"id": call_id, "selected": 1}]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,11 +20,28 @@ ANSWER_TAIL = 1_000
 """Events at the end of a thread's stream in which the answer to a question is looked up."""
 
 
+class Earlier(NamedTuple):
+    """An answer that a question has already: the choice, by whom and when (ms since the epoch), where that is known."""
+
+    choice: str
+    user_id: str | None = None
+    at: int | None = None
+
+    def __str__(self) -> str:
+        by = f" by {self.user_id}" if self.user_id is not None else ""
+        on = (
+            f" at {datetime.fromtimestamp(self.at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            if self.at is not None
+            else ""
+        )
+        return f"{self.choice!r} was chosen{by}{on}"
+
+
 class Choices:
     def __init__(self, store: Store, inbox: Inbox) -> None:
         self._store = store
         self._inbox = inbox
-        self._chosen: dict[tuple[str, str], str] = {}
+        self._chosen: dict[tuple[str, str], Earlier] = {}
         """Answers that were accepted lately, which no slice may have folded in yet."""
 
     async def choose(
@@ -57,10 +76,11 @@ class Choices:
         accepted = await self._inbox.tell(thread, f"chosen.{prompt['message_id']}", body)
         if accepted.status is Status.DUPLICATE:
             chosen = self._chosen.get((thread, choice_id)) or await self._chosen_before(thread, choice_id)
-            if chosen is None or chosen != choices[index]:
+            if chosen is None or chosen.choice != choices[index]:
                 raise _answered(choice_id, thread, chosen)
         elif accepted.status is Status.ACCEPTED:
-            self._chosen[thread, choice_id] = choices[index]
+            assert accepted.message is not None, "what is accepted has its message"
+            self._chosen[thread, choice_id] = Earlier(choices[index], user_id, accepted.message.accepted_at)
             while len(self._chosen) > ANSWERS_REMEMBERED:
                 del self._chosen[next(iter(self._chosen))]
         return accepted
@@ -82,13 +102,14 @@ class Choices:
         row = await self._store.thread(found[0].thread) if found is not None else None
         return row.id if row is not None and row.root == thread else thread
 
-    async def _chosen_before(self, thread: str, prompt_id: str) -> str | None:
+    async def _chosen_before(self, thread: str, prompt_id: str) -> Earlier | None:
         """What was chosen when the question was last asked, if the end of the thread's stream still says so."""
         row = await self._store.thread(thread)
         if row is None:
             return None
         after = read_header(row).feed - 1 - ANSWER_TAIL
         selected: int | None = None
+        closed: dict[str, Any] = {}
         choices: list[str] = []
         for event in await self._store.feed(thread, max(after, -1), ANSWER_TAIL + 1):
             if event.kind not in ("prompt", "prompt_closed"):
@@ -97,15 +118,16 @@ class Choices:
             if data["id"] == prompt_id and event.kind == "prompt":
                 choices, selected = data.get("choices", []), None
             elif data["id"] == prompt_id:
-                selected = data["selected"]
+                selected, closed = data["selected"], data
         if selected is None:
             return None
-        return choices[selected] if selected < len(choices) else f"choice {selected}"
+        choice = choices[selected] if selected < len(choices) else f"choice {selected}"
+        return Earlier(choice, closed.get("user_id"), closed.get("at"))
 
     def forget(self, threads: Collection[str]) -> None:
         self._chosen = {key: value for key, value in self._chosen.items() if key[0] not in threads}
 
 
-def _answered(prompt_id: str, thread: str, chosen: str | None) -> AlreadyAnswered:
-    what = f"{chosen!r} was chosen" if chosen is not None else "the thread's events say what was chosen"
+def _answered(prompt_id: str, thread: str, chosen: Earlier | None) -> AlreadyAnswered:
+    what = chosen if chosen is not None else "the thread's events say what was chosen"
     return AlreadyAnswered(f"{prompt_id} of {thread} has been answered already: {what}")
