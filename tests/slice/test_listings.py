@@ -133,6 +133,8 @@ async def test_those_who_need_a_person_are_listed_the_longest_first(open_world: 
         first, second, third = threads
         assert list(await _rows(world, attention="any")) == [first, second, third]
         assert list(await _rows(world, attention="prompt")) == [first, second]
+        _, asking = await asked(world.runtime, list_prompts)
+        assert [prompt["thread"] for prompt in asking["prompts"]] == [first, second]
         assert list(await _rows(world, attention="problem")) == [third]
         assert list(await _rows(world, attention="any", root=second)) == [second]
         found, after = [], ""

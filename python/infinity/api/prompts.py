@@ -21,7 +21,7 @@ __all__ = ["asked_at", "counted", "list_prompts", "public", "words"]
 
 
 async def list_prompts(backend: Backend, request: Request) -> Response:
-    """Of one thread (``thread``), of the whole tree of a root (``root``), or all."""
+    """Of one thread (``thread``), of the whole tree of a root (``root``), or all; the oldest first."""
     store, query = backend.store, request.query
     limit = page_size(query)
     thread, root = query.get("thread"), query.get("root")
@@ -30,10 +30,16 @@ async def list_prompts(backend: Backend, request: Request) -> Response:
     rows = await store.prompts(
         path_id(thread) if thread is not None else None, root=path_id(root) if root is not None else None
     )
-    shown = rows[:limit]
+    shown = sorted(rows, key=_since)[:limit]
     named = await _threads_of(store, shown)
     listed = await asyncio.gather(*(_with_context(store, row, named) for row in shown))
     return respond(Prompts(list(listed), len(rows) - len(shown)))
+
+
+def _since(row: PromptRow) -> tuple[int, str]:
+    """When it was asked; what does not say it is of an early version, and comes first."""
+    at = msgspec.json.decode(row.body).get("asked_at")
+    return (at if isinstance(at, int) else 0), row.id
 
 
 async def _threads_of(store: Store, rows: Sequence[PromptRow]) -> dict[str, ThreadRow]:

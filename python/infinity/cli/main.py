@@ -24,6 +24,7 @@ _COMMANDS = {
     "tail": LazyCommand(f"{_HERE}.tail", "tail", "Follow a thread's event stream."),
     "send": LazyCommand(f"{_HERE}.send", "send", "Send a message to a thread."),
     "choose": LazyCommand(f"{_HERE}.send", "choose", "Answer or dismiss a thread's question."),
+    "prompts": LazyCommand(f"{_HERE}.questions", "prompts", "List the questions that wait for an answer."),
     "interrupt": LazyCommand(f"{_HERE}.control", "interrupt", "End what a thread is doing now."),
     "title": LazyCommand(f"{_HERE}.control", "title", "Name a thread."),
     "cancel": LazyCommand(f"{_HERE}.control", "cancel", "Cancel one open call of a thread."),

@@ -54,7 +54,10 @@ def threads(
     if not found["threads"]:
         click.echo("no threads; 'infinity chat' begins one")
         return
-    rows = [(row["id"], status_word(row), ago(row["updated_at"]), row["title"]) for row in found["threads"]]
+    rows = [
+        (row["id"], status_word(row), ago(row["updated_at"]), row["title"] or row.get("opening", ""))
+        for row in found["threads"]
+    ]
     click.echo(table([("THREAD", "STATUS", "ACTIVE", "TITLE"), *rows]))
     if any(row[1] == "problem" for row in rows):
         click.echo(dim("problem: it could not go on and waits for you; infinity show THREAD says why"))

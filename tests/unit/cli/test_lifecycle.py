@@ -166,10 +166,17 @@ def test_a_question_is_answered_from_the_command_line(home: Path, tmp_path: Path
         and "0: Allow" in shown
         and f"infinity choose {thread} {prompts[0]['id']} INDEX" in shown
     )
+    inbox = process(home, "prompts").stdout
+    assert (
+        f"in {thread} /call build" in inbox and f"infinity choose {thread} {prompts[0]['id']} INDEX" in inbox
+    )
+    (listed,) = json.loads(process(home, "prompts", "--json").stdout)["prompts"]
+    assert (listed["tool"], listed["arguments"]) == ("build", {})
     assert process(home, "choose", thread, "7").returncode == 5
     chosen = process(home, "choose", thread, "0", "--json")
     assert json.loads(chosen.stdout)["status"] == "accepted"
     assert _built_by(home, thread, 1) > 0
+    assert process(home, "prompts").stdout == "nobody is asked anything\n"
     assert process(home, "choose", thread, "0").returncode == 4
 
 
