@@ -59,12 +59,13 @@ class Place(NamedTuple):
 
 class Asked(NamedTuple):
     """What a follower wants. ``kinds``: of events; ``root``: of one tree; ``None``: all. ``thread``: the one whose
-    live events are wanted as well.
+    live events are wanted as well. ``rows``: the row of the list of threads, whenever one changes.
     """
 
     kinds: Container[str] | None = None
     root: str | None = None
     thread: str | None = None
+    rows: bool = False
 
 
 class Scrolled(Exception):
@@ -101,6 +102,8 @@ class Follower:
         """The newest commit when it came."""
         self.committed: int | None = None
         """The last row of its thread that was announced since then."""
+        self.rows: dict[str, bytes] = {}
+        """The latest row of each thread that has changed, framed."""
         self._passed = -1
         self._live: deque[tuple[int | None, bytes]] = deque()
         self._bytes = 0
@@ -224,6 +227,10 @@ class AllEvents:
         self._behind = False
         self._failed: InfinityError | None = None
 
+    def followers(self) -> list[Follower]:
+        """Those who follow now."""
+        return list(self._followers)
+
     def watching(self) -> int:
         """How many follow now."""
         return len(self._followers)
@@ -329,8 +336,9 @@ class AllEvents:
             found += follower.take(recorded)
             size += recorded.size
             if found and size >= PIECE:
-                break
-        return found
+                return found
+        rows, follower.rows = follower.rows, {}
+        return [*found, *rows.values()]
 
     async def _from_store(self, follower: Follower) -> tuple[list[bytes], bool]:
         """And whether that is all; else there is more to be read."""

@@ -49,6 +49,10 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         "What to sum by: some of day, model, root and thread, separated by commas; day if it is absent.",
         _TEXT,
     ),
+    "rows": (
+        "1: also the row of the list of threads whenever one changes, as an event 'row' without an id; '{\"many\": true}' in place of too many.",
+        {"type": "string", "enum": ["0", "1"]},
+    ),
     "kinds": ("Only events of these kinds, separated by commas.", _TEXT),
     "attention": (
         "Only threads that need a person, those that have for longest first: they ask something, or rest with a problem that only a person ends.",

@@ -131,7 +131,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/threads/{id}/events", list_events, "A thread's events, to be polled; resumes by cursor without gap or repeat",
           shapes.Events, Part.API, query=PAGED, headers=("Last-Event-ID",)),
     Route("GET", "/v1/events", "stream_all_events", "The events of all conversations in the order of their commits; resumes without gap or repeat", None,
-          Part.DAEMON, query=("after", "kinds", "root", "thread"), headers=("Last-Event-ID",), produces="text/event-stream",
+          Part.DAEMON, query=("after", "kinds", "root", "thread", "rows"), headers=("Last-Event-ID",), produces="text/event-stream",
           refusals=((410, "The order is not kept any more that far back; read the lists anew.", shapes.Gone),)),
     Route("GET", "/v1/threads/{id}/views", list_views, "The latest of each of a thread's views", shapes.Views, Part.API),
     # What is said to a thread

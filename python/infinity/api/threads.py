@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,16 @@ from .prompts import asked_at, counted, public, words
 from .requests import ATTENTION, LONGEST_TITLE, STATUSES, NewThread, Request, check_cursor, page_size
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
-__all__ = ["absent", "check_model", "create_thread", "delete_thread", "get_thread", "known", "list_threads"]
+__all__ = [
+    "absent",
+    "check_model",
+    "create_thread",
+    "delete_thread",
+    "get_thread",
+    "known",
+    "list_threads",
+    "listed",
+]
 
 
 async def create_thread(backend: Backend, request: Request) -> Response:
@@ -81,13 +90,19 @@ async def delete_thread(backend: Backend, request: Request) -> Response:
 
 async def list_threads(backend: Backend, request: Request) -> Response:
     """Newest activity first; with ``attention`` those that need a person, the ones that have for longest first."""
-    runtime, store, query = backend.runtime, backend.store, request.query
+    store, query = backend.store, request.query
     rows, cursor = await (_needing(store, query) if "attention" in query else _by_activity(store, query))
+    return respond(Threads(await listed(backend, rows, explain=query.get("explain") == "1"), cursor))
+
+
+async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) -> list[ListedThread]:
+    """Rows of the list of threads. ``explain``: with the state and the first reason of each."""
+    runtime, store = backend.runtime, backend.store
     asked = await counted(store, rows)
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
-    explained = await asyncio.gather(*(_why(backend, row, query.get("explain") == "1") for row in rows))
-    listed = [
+    explained = await asyncio.gather(*(_why(backend, row, explain) for row in rows))
+    return [
         ListedThread(
             **msgspec.structs.asdict(_summary(runtime, row)),
             prompts=count,
@@ -98,7 +113,6 @@ async def list_threads(backend: Backend, request: Request) -> Response:
         )
         for row, count, child, why in zip(rows, asked, waiting, explained, strict=True)
     ]
-    return respond(Threads(listed, cursor))
 
 
 async def _by_activity(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 import time
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
@@ -16,7 +17,7 @@ from infinity._core import CoreError
 from infinity.all_events import AllEvents, Asked, Follower, Place, Scrolled
 from infinity.api.requests import Request
 from infinity.api.responses import ErrorDetail, Gone, Response
-from infinity.api.threads import known
+from infinity.api.threads import known, listed
 from infinity.errors import BadRequest, InfinityError, from_core
 from infinity.feed import FeedEvent, frame
 
@@ -24,8 +25,9 @@ from .backend import BACKEND, DaemonBackend
 from .connections import connection_of
 from .event_stream import HEADERS, KEEP_ALIVE, check_room, ended, write
 from .http import received, response
+from .live_rows import Row
 
-__all__ = ["stream_all_events"]
+__all__ = ["read_rows", "stream_all_events"]
 
 logger = logging.getLogger("infinity.api")
 
@@ -35,7 +37,8 @@ _PLACE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 async def stream_all_events(request: web.Request) -> web.StreamResponse:
     """``Last-Event-ID`` or ``?after=`` (the id of an event, or ``latest``) resumes; without one the stream begins with what comes next.
 
-    ``kinds`` and ``root`` leave out other events, ``thread`` adds its live ones. 410 with ``oldest`` where the order is not kept any more that far back.
+    ``kinds`` and ``root`` leave out other events, ``thread`` adds its live ones, ``rows=1`` the row of the list
+    of threads whenever one changes (``row``), or ``{"many": true}`` in place of too many. 410 with ``oldest`` where the order is not kept any more that far back.
     """
     backend = request.app[BACKEND]
     asked = received(request)
@@ -80,7 +83,14 @@ async def _wanted(backend: DaemonBackend, asked: Request) -> Asked:
             if name == "root" and row.root != row.id:
                 raise BadRequest(f"'root' must be a root thread; that of {row.id} is {row.root}")
     kinds = frozenset(kind for kind in query.get("kinds", "").split(",") if kind) or None
-    return Asked(kinds, query.get("root"), query.get("thread"))
+    return Asked(kinds, query.get("root"), query.get("thread"), query.get("rows") == "1")
+
+
+async def read_rows(backend: DaemonBackend, threads: Sequence[str]) -> list[Row]:
+    """Rows as ``GET /v1/threads?explain=1`` lists them, of those threads that are there."""
+    found = await asyncio.gather(*map(backend.store.thread, threads))
+    rows = await listed(backend, [row for row in found if row is not None], explain=True)
+    return [(row.id, row.root, msgspec.json.encode(row)) for row in rows]
 
 
 def _place(asked: Request) -> Place | None:

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from infinity._core import HeldLoop, StopGuard, __version__
@@ -25,6 +26,7 @@ from infinity.runtime import Runtime
 from infinity.supervision import shared
 
 from .addresses import is_loopback
+from .all_events import read_rows
 from .app import make_app
 from .assembly import GRACE, Assembly, HostedStore, journal_at, url_of
 from .backend import Address, DaemonBackend
@@ -281,6 +283,7 @@ class Daemon:
             moves=moves,
             console=access,
         )
+        feed.rows.read = partial(read_rows, backend)
         return runtime, backend
 
     async def _console(self, address: Address) -> ConsoleAccess | None:

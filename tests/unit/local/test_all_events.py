@@ -15,6 +15,7 @@ import pytest
 from tests.boundary.daemons import SOON, Running, running
 
 from infinity import all_events as module
+from infinity.local import live_rows
 from infinity.local.assembly import HostedStore
 
 
@@ -251,3 +252,49 @@ async def test_a_stream_that_cannot_be_read_ends_and_says_why(
     monkeypatch.undo()
     async with following(daemon, after="0") as events:
         assert durable(await until(events, lambda event: event.id is not None))
+
+
+def rested_row(event: Event) -> bool:
+    return event.data.get("status") == "idle" and "the last" in str(event.data.get("last"))
+
+
+async def listed(daemon: Running, thread: str) -> dict[str, Any]:
+    rows = (await daemon.get("/v1/threads", params={"explain": "1"})).body["threads"]
+    [found] = [row for row in rows if row["id"] == thread]
+    return dict(found)
+
+
+async def test_rows_of_the_list_come_as_they_change(daemon: Running) -> None:
+    [other] = await talked(daemon, 1, 1)
+    thread = await daemon.thread()
+    async with (
+        following(daemon, rows="1", kinds="problem") as all_rows,
+        following(daemon, rows="1", root=other, kinds="problem") as others,
+    ):
+        for events in (all_rows, others):
+            await until(events, lambda event: event.kind == "hello")
+        await daemon.post(f"/v1/threads/{thread}/messages", {"content": "the last words"})
+        await daemon.said(thread, "the last words")
+        row = None
+        # A row is read while its slice ends, and is followed by another one then.
+        while row != await listed(daemon, thread):
+            [*_, last] = await until(all_rows, rested_row)
+            assert last.kind == "row" and last.id is None
+            row = last.data
+        await daemon.post(f"/v1/threads/{other}/messages", {"content": "the last words"})
+        seen = await until(others, rested_row)
+    assert {event.data["id"] for event in seen} == {other}
+
+
+async def test_too_many_rows_at_once_are_told_as_that(
+    daemon: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_rows, "MOST", 1)
+    threads = [await daemon.thread() for _ in range(3)]
+    async with following(daemon, rows="1", kinds="row") as events:
+        await until(events, lambda event: event.kind == "hello")
+        await asyncio.gather(
+            *(daemon.post(f"/v1/threads/{thread}/messages", {"content": "hi"}) for thread in threads)
+        )
+        [*_, many] = await until(events, lambda event: "many" in event.data)
+    assert many == Event(None, "row", {"many": True})
