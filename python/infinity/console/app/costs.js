@@ -1,10 +1,11 @@
 // What was spent: by day, by model and by conversation.
 import { html, useEffect, useState } from "./lib.js";
-import { get } from "./api.js";
+import { get, path } from "./api.js";
 import { thread as address } from "./router.js";
 import { count, dollars, line, tokens } from "./text.js";
 
 const DAY = 86_400_000;
+const NAMED = 20;
 const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days" };
 
 export default function Costs() {
@@ -14,11 +15,12 @@ export default function Costs() {
   useEffect(() => {
     // Whole days in UTC, as they are counted.
     const from = (Math.floor(Date.now() / DAY) - days + 1) * DAY;
-    const of = (by) => get(`/v1/usage?from=${from}&by=${by}`).then((answer) => answer.usage ?? answer.rows ?? []);
+    const first = new Date(from).toISOString().slice(0, 10);
+    const of = (by) => get(`/v1/usage?from=${first}&by=${by}&limit=1000`).then((answer) => answer.usage);
     const read = async () => {
       const byDay = await of("day");
       const [byModel, byRoot] = await Promise.all([of("model"), of("root")]);
-      return { from, byDay, byModel, byRoot };
+      return { from, byDay, byModel, byRoot: await named(byRoot) };
     };
     read().then(
       (figures) => (setFound(figures), setFailed("")),
@@ -29,27 +31,30 @@ export default function Costs() {
     ${failed && html`<p class="muted" role="status">${failed}</p>`}${found && html`<${Figures} found=${found} days=${days} />`}</div>`;
 }
 
-/** The day of a row as ms since the epoch: rows name it by its number, its beginning or its date. */
-export function dayOf(row) {
-  const { day } = row;
-  if (typeof day === "string") return Date.parse(`${day}T00:00:00Z`);
-  return day < 1e6 ? day * DAY : day;
+/** The conversations that have cost most, with their titles. */
+async function named(rows) {
+  const most = sorted(rows).slice(0, NAMED);
+  const found = await Promise.allSettled(most.map((row) => (row.root ? get(path("threads", row.root)) : null)));
+  return most.map((row, index) => ({ ...row, title: found[index].value?.title }));
 }
 
-function all(row) {
-  const used = row.tokens ?? row;
-  return (used.input ?? 0) + (used.output ?? 0) + (used.cache_read ?? 0) + (used.cache_write ?? 0);
+function sorted(rows) {
+  return [...rows].sort((one, other) => other.cost - one.cost || all(other) - all(one));
+}
+
+function all({ tokens: used }) {
+  return used.input + used.output + used.cache_read + used.cache_write;
 }
 
 function Figures({ found: { from, byDay, byModel, byRoot }, days }) {
-  const total = byDay.reduce((sum, row) => sum + (row.cost ?? 0), 0);
+  const total = byDay.reduce((sum, row) => sum + row.cost, 0);
   const used = byDay.reduce((sum, row) => sum + all(row), 0);
   const money = total > 0;
-  const size = (row) => (money ? (row.cost ?? 0) : all(row));
-  const rows = new Map(byDay.map((row) => [Math.floor(dayOf(row) / DAY), row]));
+  const size = (row) => (money ? row.cost : all(row));
+  const rows = new Map(byDay.map((row) => [Date.parse(row.day) / DAY, row]));
   const bars = Array.from({ length: days }, (_, index) => ({ day: from + index * DAY, row: rows.get(from / DAY + index) }));
   const largest = Math.max(...bars.map(({ row }) => (row ? size(row) : 0)), 1e-9);
-  const words = (row) => (row ? [dollars(row.cost), tokens(all(row)), row.turns !== undefined && `${count(row.turns)} turns`].filter(Boolean).join(", ") : "nothing");
+  const words = (row) => (row ? [dollars(row.cost), tokens(all(row)), `${count(row.turns)} turns`].filter(Boolean).join(", ") : "nothing");
   const date = (day) => new Date(day).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
   if (!used) return html`<div class="empty"><p>Nothing was spent in this time.</p></div>`;
   return html`<p class="sum"><strong>${dollars(total) || tokens(used)}</strong>${money && html` <span class="muted">${tokens(used)}</span>`}</p>
@@ -59,13 +64,12 @@ function Figures({ found: { from, byDay, byModel, byRoot }, days }) {
 }
 
 function Table({ title, rows, name }) {
-  const sorted = [...rows].sort((one, other) => (other.cost ?? 0) - (one.cost ?? 0) || all(other) - all(one)).slice(0, 100);
   return html`<section><h2>${title}</h2><div class="wide" tabindex="0" role="region" aria-label=${title}><table><thead><tr><th scope="col">${title.slice(0, -1)}</th><th scope="col">Cost</th><th scope="col">Tokens</th><th scope="col">From cache</th><th scope="col">Turns</th></tr></thead>
-    <tbody>${sorted.map((row, index) => html`<tr key=${index}><td>${name(row)}</td><td>${dollars(row.cost) || "–"}</td><td>${tokens(all(row))}</td><td>${share(row)}</td><td>${row.turns ?? ""}</td></tr>`)}</tbody></table></div></section>`;
+    <tbody>${sorted(rows).slice(0, 100).map((row, index) => html`<tr key=${index}><td>${name(row)}</td><td>${dollars(row.cost) || "–"}</td><td>${tokens(all(row))}</td><td>${share(row)}</td><td>${count(row.turns)}</td></tr>`)}</tbody></table></div></section>`;
 }
 
 function share(row) {
-  const used = row.tokens ?? row;
-  const read = (used.input ?? 0) + (used.cache_read ?? 0) + (used.cache_write ?? 0);
-  return read ? `${Math.round((100 * (used.cache_read ?? 0)) / read)} %` : "";
+  const used = row.tokens;
+  const read = used.input + used.cache_read + used.cache_write;
+  return read ? `${Math.round((100 * used.cache_read) / read)} %` : "";
 }

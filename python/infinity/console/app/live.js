@@ -12,6 +12,7 @@ let timer = 0;
 let soon = 0;
 /** Whether the stream says how rows change; else lists are read again now and then, because work that begins is no event of the stream. */
 let rows = false;
+export const rowsCome = () => rows;
 
 /** The time, for what ticks: seconds while the page is visible, nothing while it is not. */
 export const now = signal(Date.now());

@@ -3,7 +3,7 @@ import { batch, computed, html, signal, useEffect } from "./lib.js";
 import { get } from "./api.js";
 import { bind } from "./keys.js";
 import { Rows, useNarrow } from "./list.js";
-import { again as soon, now, watch } from "./live.js";
+import { again as soon, now, rowsCome, watch } from "./live.js";
 import { go, route, thread as address } from "./router.js";
 import { count, dollars } from "./text.js";
 import { converse, Say, Since, State } from "./ui.js";
@@ -124,7 +124,7 @@ async function more() {
 
 function heard({ again, kind, thread, data }) {
   if (again) return void read({ quietly: true });
-  if (kind !== "row") return void soon();
+  if (kind !== "row") return rowsCome() ? undefined : void soon();
   if (!rows.peek()) return undefined;
   const row = data.row ?? data;
   if (row.id !== (thread ?? row.id) || !row.status) return undefined;

@@ -24,7 +24,10 @@ export default function Waits() {
   };
   useEffect(() => {
     read();
-    return watch(({ again, kind }) => (again || kind === "status") && read());
+    let waiting = 0;
+    const soon = () => (waiting ||= setTimeout(() => ((waiting = 0), document.hidden || read()), 1000));
+    const unwatch = watch(soon);
+    return () => (unwatch(), clearTimeout(waiting));
   }, []);
   const end = (each) => act(async () => (await remove(path("threads", each.thread, "subscriptions", each.call_id)), await read()), "The subscription is ended.");
   return html`<div class="page waits"><header class="head"><h1>Waits</h1></header>${failed && html`<p class="refused" role="alert">${failed}</p>`}
