@@ -10,7 +10,8 @@ from tests.slice.scenes import World
 
 from infinity import Agent
 from infinity.api.about import get_about
-from infinity.api.entries import list_entries
+from infinity.api.entries import get_entry, list_entries
+from infinity.api.errors import Refused
 from infinity.api.prompts import list_prompts
 from infinity.api.threads import list_threads
 from infinity.errors import BadRequest, ModelAuthentication
@@ -154,3 +155,22 @@ async def test_those_who_need_a_person_are_listed_the_longest_first(open_world: 
             with pytest.raises(BadRequest):
                 await asked(world.runtime, list_threads, query)
         await world.close()
+
+
+async def test_long_entries_are_cut_for_a_screen_and_have_an_address_of_their_own(world: World) -> None:
+    long = "x" * 100_000
+    world.model.then(say(long))
+    thread = await world.thread("write a lot")
+    await world.noted(thread, "slice")
+    await world.settled(thread)
+    *before, last = (await _page(world, thread, bodies="cut"))["entries"]
+    assert len(last["assistant"][0]["text"]) == 4_000 and last["size"] > 100_000
+    assert all("size" not in entry for entry in before)
+    assert (await _page(world, thread))["entries"][-1]["assistant"][0]["text"] == long
+    _, whole = await asked(world.runtime, get_entry, id=thread, position=str(last["position"]))
+    assert whole["assistant"][0]["text"] == long and "size" not in whole
+    for position in (str(last["position"] + 1), "x", "9" * 30):
+        with pytest.raises(Refused, match="has no entry"):
+            await asked(world.runtime, get_entry, id=thread, position=position)
+    with pytest.raises(BadRequest, match="bodies"):
+        await _page(world, thread, bodies="short")

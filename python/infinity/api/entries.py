@@ -12,12 +12,16 @@ from infinity.abc import ThreadRow, entry_members, read_header
 from infinity.errors import BadRequest, DamagedStore, NewerStore
 
 from .backend import Backend
+from .cutting import shortened
+from .errors import Refused
 from .requests import Request, number, page_size
 from .responses import DamagedEntries, DamagedEntry, Entries, Entry, ErrorDetail, Response, respond, stored
 from .threads import known
 
-__all__ = ["list_entries"]
+__all__ = ["BODIES", "get_entry", "list_entries"]
 
+BODIES = ("whole", "cut")
+"""Whether long entries are given whole, or as they are shown at first."""
 _NAMED = 20
 """Damaged entries that the text of the error names; all of the page are in ``damaged``."""
 
@@ -29,7 +33,9 @@ async def list_entries(backend: Backend, request: Request) -> Response:
     the page beside it, and the thread is shown as damaged from then on.
     """
     thread, limit = request.id(), page_size(request.query)
-    backwards = "before" in request.query
+    backwards, whole = "before" in request.query, request.query.get("bodies", "whole")
+    if whole not in BODIES:
+        raise BadRequest(f"'bodies' must be one of {', '.join(BODIES)}")
     if backwards and "after" in request.query:
         raise BadRequest("give 'after' or 'before', not both")
     # Read first: whatever it speaks of was committed before.
@@ -48,7 +54,8 @@ async def list_entries(backend: Backend, request: Request) -> Response:
         damaged += [_missing(lost) for lost in range(expected, position)]
         expected = position + 1
         try:
-            found.append((position, b'{"position":%d,%s}' % (position, entry_members(record))))
+            text = _text(position, record)
+            found.append((position, text if whole == "whole" else shortened(text)))
         except (DamagedStore, NewerStore) as error:
             damaged.append(DamagedEntry(position, str(error)))
     if backwards or len(rows) < limit:
@@ -64,6 +71,27 @@ async def list_entries(backend: Backend, request: Request) -> Response:
     backend.runtime.damage[thread] = described
     answer = DamagedEntries(ErrorDetail("damaged", described), damaged, entries, following)
     return respond(answer, status=503, headers={"Retry-After": "1"})
+
+
+async def get_entry(backend: Backend, request: Request) -> Response:
+    """One entry of a thread's own history, whole. 404 where there is none, the error ``damaged`` where it cannot be read."""
+    thread, text = request.id(), request.parameters["position"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Refused(404, "not_found", f"thread {thread} has no entry {text[:40]}")
+    bounds, position = _bounds(await known(backend.store, thread)), int(text)
+    rows = await backend.store.entries(thread, position - 1, 1)
+    if rows and rows[0][0] == position:
+        try:
+            return Response(200, _text(position, rows[0][1]))
+        except (DamagedStore, NewerStore) as error:
+            raise type(error)(f"entry {position} of thread {thread} is damaged: {error}") from None
+    if bounds.start <= position < bounds.end:
+        raise DamagedStore(f"entry {position} of thread {thread} is missing; see 'infinity doctor'")
+    raise Refused(404, "not_found", f"thread {thread} has no entry {position} of its own")
+
+
+def _text(position: int, record: bytes) -> bytes:
+    return b'{"position":%d,%s}' % (position, entry_members(record))
 
 
 def _fitting(

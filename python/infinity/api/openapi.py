@@ -33,6 +33,10 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         "Only what comes before this position: the last of it, so that a page of the end is read first.",
         _TEXT,
     ),
+    "bodies": (
+        "cut: long texts of entries are cut, and each such entry says its size; whole: as they are.",
+        {"type": "string", "enum": ["whole", "cut"], "default": "whole"},
+    ),
     "explain": (
         "1: with the state and the first reason of each thread's explanation.",
         {"type": "string", "enum": ["1"]},

@@ -238,7 +238,8 @@ class About(Struct, kw_only=True):
 
 
 class Entry(Struct, kw_only=True, omit_defaults=True):
-    """``kind``: ``user``, ``turn``, ``summary``, …; ``assistant`` and ``user``: content blocks; ``covers``: of a summary, the positions it stands for."""
+    """``kind``: ``user``, ``turn``, ``summary``, …; ``assistant`` and ``user``: content blocks; ``covers``: of a summary, the positions it stands for; ``size``: its bytes,
+    where long texts of it are cut: the whole entry has an address of its own."""
 
     position: int
     kind: str
@@ -247,6 +248,7 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
     user: list[dict[str, Any]]
     meta: dict[str, Any]
     covers: list[int] | None = None
+    size: int | None = None
 
 
 class Entries(Struct):

@@ -15,7 +15,7 @@ from . import responses as shapes
 from .about import get_about
 from .backend import Backend, Part
 from .callbacks import receive_callback
-from .entries import list_entries
+from .entries import get_entry, list_entries
 from .events import list_events, list_views
 from .examination import get_examination, get_models
 from .messages import (
@@ -124,8 +124,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/v1/threads/{id}", delete_thread, "Delete a conversation for good: a root thread and its whole tree", shapes.Deleted,
           also=((202, "It is deleted for everybody; what is left of it is removed in the background."),), refusals=DELETION),
     # History and events
-    Route("GET", "/v1/threads/{id}/entries", list_entries, "List the entries of a thread's own history", shapes.Entries, query=("before", *PAGED),
-          refusals=DAMAGE),
+    Route("GET", "/v1/threads/{id}/entries", list_entries, "List the entries of a thread's own history", shapes.Entries,
+          query=("before", "bodies", *PAGED), refusals=DAMAGE),
+    Route("GET", "/v1/threads/{id}/entries/{position}", get_entry, "One entry of a thread's own history, whole", shapes.Entry),
     Route("GET", "/v1/threads/{id}/events", "stream_events", "A thread's event stream; resumes by cursor without gap or repeat", None,
           Part.DAEMON, query=("after",), headers=("Last-Event-ID",), produces="text/event-stream"),
     Route("GET", "/v1/threads/{id}/events", list_events, "A thread's events, to be polled; resumes by cursor without gap or repeat",
