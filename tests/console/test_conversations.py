@@ -95,6 +95,23 @@ async def test_what_others_say_appears_and_new_threads_wait_behind_the_pill(
     await expect(page.get_by_role("link", name="Quite new")).to_be_visible()
 
 
+async def test_the_list_leaves_out_what_is_not_asked_for_new_threads_as_well(
+    pages: Pages, stage: Stage
+) -> None:
+    page = await pages.open("/")
+    await page.get_by_role("button", name="Needs you").click()
+    await expect(page.get_by_role("button", name="Needs you")).to_have_attribute("aria-pressed", "true")
+    needing = await asyncio.to_thread(stage.begin, "Needs a person", '/call order {"article":"chips"}')
+    await asyncio.to_thread(stage.asked, needing)
+    await asyncio.to_thread(stage.rests, await asyncio.to_thread(stage.begin, "Needs nobody", "hello"))
+    await expect(
+        page.get_by_role("link", name="Needs a person").or_(page.get_by_role("button", name="1 newer"))
+    ).to_be_visible()
+    await page.keyboard.press(".")
+    await expect(page.get_by_role("link", name="Needs a person")).to_be_visible()
+    await expect(page.get_by_role("link", name="Needs nobody")).to_have_count(0)
+
+
 async def test_a_hidden_page_asks_for_nothing(pages: Pages, stage: Stage) -> None:
     page = await pages.open("/")
     await expect(page.get_by_label("Start a conversation")).to_be_visible()

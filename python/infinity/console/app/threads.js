@@ -29,11 +29,14 @@ const next = signal(null);
 let generation = 0;
 let reading = false;
 
+/** Whether the chip and the search leave a row in the list. */
+function wanted(row) {
+  const text = words.value.trim().toLowerCase();
+  return CHIPS[chip.value].holds(stateOf(row)) && (!text || row.id.startsWith(text) || (row.title || row.opening || "").toLowerCase().includes(text));
+}
+
 const shown = computed(() => {
-  const found = (rows.value ?? []).filter((row) => CHIPS[chip.value].holds(stateOf(row)));
-  const wanted = words.value.trim().toLowerCase();
-  const kept = wanted ? found.filter((row) => row.id.startsWith(wanted) || (row.title || row.opening || "").toLowerCase().includes(wanted)) : found;
-  return nested(kept);
+  return nested((rows.value ?? []).filter(wanted));
 });
 const counts = computed(() => {
   const states = (rows.value ?? []).map(stateOf);
@@ -41,7 +44,7 @@ const counts = computed(() => {
 });
 const fresh = computed(() => {
   const known = new Map((rows.value ?? []).map((row) => [row.id, row]));
-  return (newer.value ?? []).filter((row) => !known.has(row.id)).length;
+  return (newer.value ?? []).filter((row) => !known.has(row.id) && wanted(row)).length;
 });
 
 /** Children under their root, where that is in the list; everything else keeps its place. */
