@@ -25,7 +25,11 @@ async def test_messages_of_a_thread_keep_their_order_and_threads_do_not_mix(agen
 
     await asyncio.gather(*(talk(thread) for thread in threads))
     for thread in threads:
-        await agent.until(thread, lambda entries: "message 9" in str([entry["user"] for entry in entries]), "the last message")
+        await agent.until(
+            thread,
+            lambda entries: "message 9" in str([entry["user"] for entry in entries]),
+            "the last message",
+        )
         said = [
             block["text"]
             for entry in await agent.entries(thread)

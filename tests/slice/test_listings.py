@@ -174,3 +174,16 @@ async def test_long_entries_are_cut_for_a_screen_and_have_an_address_of_their_ow
             await asked(world.runtime, get_entry, id=thread, position=position)
     with pytest.raises(BadRequest, match="bodies"):
         await _page(world, thread, bodies="short")
+
+
+async def test_a_child_is_known_by_what_it_was_told_to_do(world: World) -> None:
+    world.model.then(call(("spawn_thread", {"instructions": "Compare  the\ncarriers."})))
+    world.model.when("was created and works by itself", say("it is under way"))
+    world.model.when("Compare", say("two of them"))
+    thread = await world.thread("which carrier?")
+    await world.said(thread, "it is under way")
+    (child,) = await world.store.threads(parent=thread)
+    await world.said(child.id, "two of them")
+    await world.settled(child.id)
+    row = (await _rows(world))[child.id]
+    assert (row["opening"], row["last"]["text"]) == ("Compare the carriers.", "two of them")

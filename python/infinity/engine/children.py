@@ -18,7 +18,7 @@ import msgspec
 
 from infinity._core import Call, Thread
 from infinity.abc import HELD_BACK, Origin, Problem
-from infinity.engine import prompts
+from infinity.engine import face, prompts
 from infinity.engine.memo import inherit, recall, remember
 from infinity.engine.slice.state import Slice
 from infinity.errors import LimitReached
@@ -105,7 +105,9 @@ async def spawn(current: Slice, call: Call, instructions: str) -> str:
     await count_living(current)
     child = child_id(current, call.id)
     seed = text_blocks(prompts.spawned_seed(child, current.thread.id, instructions))
-    assign(fork_for(current, child, call, seed_call=call.id, seed=msgspec.json.encode(seed)))
+    made = fork_for(current, child, call, seed_call=call.id, seed=msgspec.json.encode(seed))
+    assign(made)
+    face.begin(made, instructions)
     await_report(current.thread, child)
     return child
 

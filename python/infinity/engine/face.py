@@ -5,10 +5,11 @@ It lies in the header, which every commit writes, so that a page of a listing re
 
 from __future__ import annotations
 
+from infinity._core import Thread
 from infinity.engine.memo import Face, recall, remember
-from infinity.engine.slice.state import Slice
+from infinity.engine.slice.state import LOOKED_AT, Slice
 
-__all__ = ["OPENING", "SAID", "keep"]
+__all__ = ["OPENING", "SAID", "begin", "keep"]
 
 OPENING, SAID = 80, 160
 """Characters that are kept of the first and of the last words."""
@@ -27,6 +28,18 @@ def keep(current: Slice) -> None:
         at=current.now,
     )
     remember(current.thread, memo)
+
+
+def begin(thread: Thread, text: str) -> None:
+    """A child begins with what it was told to do.
+
+    Args:
+        thread: The child, not committed yet.
+        text: Its instructions.
+    """
+    memo = recall(thread)
+    memo.face = Face(opening=_cut(" ".join(text[:LOOKED_AT].split()), OPENING))
+    remember(thread, memo)
 
 
 def _cut(text: str, most: int) -> str:

@@ -29,7 +29,7 @@ FULL_ROWS, FULL_BYTES = 1_000, 4 << 20
 one more step may change as much again."""
 
 
-_LOOKED_AT = 2_000
+LOOKED_AT = 2_000
 """Characters of a text that may become last words."""
 
 
@@ -249,7 +249,7 @@ class Slice:
 
     def said(self, text: str, *, by_person: bool) -> None:
         """The last words of the conversation, for listings."""
-        if words := " ".join(text[:_LOOKED_AT].split()):
+        if words := " ".join(text[:LOOKED_AT].split()):
             self.words = (words, by_person)
             if by_person and not self.opening:
                 self.opening = words
