@@ -106,6 +106,9 @@ async (base) => {
   same(stateOf({ status: "idle", prompts: 1 }), "asks", "a question");
   same(stateOf({ status: "idle", problem: "x", prompts: 0 }), "stuck", "a problem");
   same(stateOf({ status: "waiting", problem: "x", prompts: 0, state: "waiting", reason: { kind: "timer" } }), "waits", "a problem of a row that tries again");
+  const key = "model_authentication: invalid x-api-key";
+  same(stateOf({ status: "waiting", problem: key, prompts: 0, state: "waiting", reason: { kind: "timer" } }), "stuck", "a row whose tries only people can end");
+  same(stateOfThread({ status: "waiting", problem: key, explanation: { state: "waiting", reasons: [{ kind: "problem" }, { kind: "timer" }] } }), "stuck", "a thread whose tries only people can end");
   same(stateOf({ status: "waiting", prompts: 0, state: "running" }), "working", "work");
   same(stateOf({ status: "damaged", prompts: 3 }), "damaged", "damage");
   same(stateOfThread({ status: "waiting", explanation: { state: "waiting", reasons: [{ kind: "problem" }, { kind: "timer" }] } }), "waits", "a problem that tries again");

@@ -13,7 +13,7 @@ from infinity.api.about import get_about
 from infinity.api.entries import get_entry, list_entries
 from infinity.api.errors import Refused
 from infinity.api.prompts import list_prompts
-from infinity.api.threads import list_threads
+from infinity.api.threads import get_thread, list_threads
 from infinity.errors import BadRequest, ModelAuthentication
 from infinity.settings import Limits, Policy
 from infinity.testing.replies import call, say, texts
@@ -35,6 +35,8 @@ async def test_a_row_says_how_it_began_what_was_said_last_and_what_it_cost(world
     row = (await _rows(world))[thread]
     assert row["opening"].startswith("When does the train to Bergen leave? y") and len(row["opening"]) == 80
     assert (row["last"]["who"], row["last"]["text"]) == ("model", "It leaves at nine.")
+    _, described = await asked(world.runtime, get_thread, id=thread)
+    assert described["opening"] == row["opening"]
     assert row["usage"]["input"] == 10 and row["cost"] >= 0 and row["model"] == ""
     assert "state" not in row and "reason" not in row
     await world.runtime.send(thread, "And then?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,15 @@ async def test_usage_has_named_fields_per_turn_and_in_sums(world: World) -> None
     assert described["usage"] == {"input": 20, "output": 10, "cache_read": 0, "cache_write": 0}
 
 
+async def test_what_a_turn_and_its_slice_have_cost_is_said_in_dollars(world: World) -> None:
+    world.model.info = replace(world.model.info, price=(5.0, 10.0, 0.0, 0.0))
+    world.model.then(say("one"))
+    thread = await world.thread("go")
+    slice = await world.noted(thread, "slice")
+    (turn,) = [entry["meta"] for entry in await world.history(thread) if entry["kind"] == "turn"]
+    assert turn["cost"] == slice["spent"] == (10 * 5 + 5 * 10) / 1_000_000
+
+
 async def test_a_turn_says_who_answered_when_how_long_it_took_and_what_was_tried_before(world: World) -> None:
     world.model.then(Overloaded("busy"), say("there you are"))
     asked_at = world.clock.now()
@@ -42,7 +52,7 @@ async def test_a_turn_says_who_answered_when_how_long_it_took_and_what_was_tried
     await world.said(thread, "there you are")
     turn = (await world.history(thread))[-1]["meta"]
     assert (turn["model_id"], turn["asked_at"], turn["errors"]) == ("model", asked_at, ["overloaded"])
-    assert turn["first_ms"] == turn["ms"] == waited > 0
+    assert turn["first_ms"] == turn["ms"] == waited > 0 and turn["attempts"] == 2
     slice = await world.noted(thread, "slice")
     assert (slice["started_at"], slice["queued_ms"], slice["messages"]) == (asked_at, 0, 1)
 

@@ -185,13 +185,14 @@ class Amount(Struct):
 
 class DescribedThread(Thread, kw_only=True):
     """A thread and everything it waits for. ``cursor``: where its event stream ends now; ``prompts``: at a root those of its whole tree; ``spent`` and ``budget``: of
-    its whole tree, 0 for no limit. What only its record knows is left out where that cannot be read or is not there yet."""
+    its whole tree, 0 for no limit; ``opening``: its first words. What only its record knows is left out where that cannot be read or is not there yet."""
 
     model: str | None
     context_tokens: int | UnsetType = UNSET
     children: int | UnsetType = UNSET
     ancestors: list[str] | UnsetType = UNSET
     position: int | UnsetType = UNSET
+    opening: str | UnsetType = UNSET
     usage: Usage
     cursor: int
     explanation: Explanation

@@ -217,6 +217,7 @@ async def get_thread(backend: Backend, request: Request) -> Response:
             children=header.children,
             ancestors=header.ancestors,
             position=header.position,
+            opening=noted(header).face.opening,
             usage=Usage(*header.usage),
             cursor=header.feed - 1,
             explanation=await backend.explain(thread_id),

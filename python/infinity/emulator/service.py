@@ -70,7 +70,7 @@ class Front:
             OSError: if the port cannot be had.
         """
         application = web.Application(client_max_size=MAX_BODY)
-        application.router.add_route("*", "/{anything:.*}", self._serve)
+        application.router.add_route("*", r"/{anything:[\s\S]*}", self._serve)
         # A caller that is gone takes no message: its long poll ends with its connection.
         self._runner = web.AppRunner(
             application, handler_cancellation=True, shutdown_timeout=0.5, access_log=None

@@ -146,3 +146,8 @@ async def test_with_iam_a_request_is_signed_for_lambda(aws: Aws) -> None:
             assert answer[0] == status, (service, answer[1])
         [event] = stage.events
         assert event["requestContext"]["authorizer"]["iam"]["accessKey"] == aws.key
+
+
+async def test_every_path_reaches_the_function_one_with_a_line_break_as_well(stage: Stage) -> None:
+    status, _, _ = await stage.ask("a%0Ab/%0E/c")
+    assert status == 204 and stage.events[-1]["rawPath"] == "/a%0Ab/%0E/c"

@@ -7,7 +7,7 @@ import { bind } from "./keys.js";
 import { useNarrow } from "./list.js";
 import { about } from "./live.js";
 import { go, route, thread as address } from "./router.js";
-import { dollars, line, Long, moment, plain, Shown, tokens } from "./text.js";
+import { dollars, line, Long, moment, Shown, tokens } from "./text.js";
 import { Model } from "./thread_model.js";
 import Timeline from "./timeline.js";
 import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
@@ -34,7 +34,7 @@ function Of({ id }) {
   const failure = model.failure.value;
   const view = VIEWS[route.value.query.get("view")] ? route.value.query.get("view") : "talk";
   useEffect(() => {
-    if (thread) document.title = `${document.title.match(/^\(\d+\) /)?.[0] ?? ""}${plain(thread.title) || thread.id} · Infinity`;
+    if (thread) document.title = `${document.title.match(/^\(\d+\) /)?.[0] ?? ""}${titleOf(thread) || thread.id} · Infinity`;
   }, [thread?.title]);
   if (failure && !thread) return html`<div class="lone"><h1>Thread <span class="id"><${Shown} text=${id} exact /></span></h1><p role="alert">${failure.message}</p><p><a href="/">All threads</a></p></div>`;
   if (!thread) return null;
@@ -90,7 +90,7 @@ function Head({ thread }) {
   const simple = (words, action, body, done) => html`<button onClick=${() => act(() => post(of(action), body), done)}>${words}</button>`;
   const ended = thread.status === "closed";
   return html`<header class="head"><a class="back" href=${thread.parent ? address(thread.parent) : "/"} aria-label=${thread.parent ? "To the parent thread" : "To all threads"}>‹</a>
-    <h1><button class="quiet name" onClick=${() => setDialog("title")} title="Name this thread">${line(thread.title, 120) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
+    <h1><button class="quiet name" onClick=${() => setDialog("title")} title="Name this thread">${titleOf(thread) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
     <button class="quiet only-wide" onClick=${() => setDialog("model")} disabled=${ended} title="Change the model">${line(thread.model ?? "default model", 40)}</button>
     <span class="muted cost" title="of the whole conversation, children included">${cost}</span>
     ${working(thread) && html`<button onClick=${() => act(() => post(of("interrupt"), {}), "Interrupted.")}>Interrupt</button>`}

@@ -52,8 +52,13 @@ export async function act(doing, done = "") {
 /** A window of its own over the page; Esc closes it. */
 export function Dialog({ open, close, title, children }) {
   const show = (element) => {
-    if (element && open && !element.open) element.showModal();
-    else if (element && !open && element.open) element.close();
+    if (element && open && !element.open) {
+      element.showModal();
+      // What is typed next belongs into the field, and a space must not press the button that closes.
+      const field = element.querySelector("input, select, textarea");
+      field?.focus();
+      field?.select?.();
+    } else if (element && !open && element.open) element.close();
   };
   if (!open) return null;
   return html`<dialog ref=${show} onClose=${close} aria-label=${title}>

@@ -17,7 +17,7 @@ export function Why({ thread }) {
   // A call about which somebody is asked is in that question already.
   const about = new Set(asked.flatMap((prompt) => [prompt.id, prompt.call_id]));
   const others = reasons.filter((reason) => !["prompt", "call"].includes(reason.kind) || !about.has(reason.id));
-  return html`<section class="why" aria-labelledby="why"><h2 id="why">${reasons.length ? "Why it waits" : "It waits for you"}</h2>
+  return html`<section class="why" aria-labelledby="why"><h2 id="why">${reasons.length ? "Why it waits" : thread.status === "closed" ? "It has ended" : "It waits for you"}</h2>
     ${thread.out_of_service && html`<p class="refused"><${Shown} text=${thread.out_of_service} /></p>`}
     ${asked.map((prompt) => html`<${Card} key=${keyOf(prompt)} prompt=${{ ...prompt, ...richer.get(keyOf(prompt)) }} decided=${outcomes[keyOf(prompt)]} here=${prompt.thread === thread.id} />`)}
     ${gone.map(({ prompt, ...outcome }) => html`<${Card} key=${keyOf(prompt)} prompt=${prompt} decided=${outcome} here />`)}
@@ -35,9 +35,12 @@ function meaning(thread) {
 function Reason({ reason, thread }) {
   const state = REASONS[reason.kind] ?? "waits";
   return html`<div class=${`reason ${state}`}><span class="shape" aria-hidden="true">${STATES[state].shape}</span>
-    <div><p><${Shown} text=${reason.text} exact=${reason.kind === "problem"} />${reason.since ? html`, since <${Since} at=${reason.since} />` : ""}${reason.until ? html`, until ${moment(reason.until)}` : ""}${reason.attempts > 1 ? `, attempt ${reason.attempts}` : ""}</p>
+    <div><p><${Shown} text=${reason.text} exact=${reason.kind === "problem"} />${reason.since ? html`, since <${Since} at=${reason.since} />` : ""}${reason.until ? html`, ${UNTIL[reason.kind] ?? "until"} ${moment(reason.until)}` : ""}${reason.attempts > 1 ? `, attempt ${reason.attempts}` : ""}</p>
       <div class="answers">${actions(reason, thread)}</div></div></div>`;
 }
+
+/** What happens at the time of a reason. */
+const UNTIL = { timer: "at the latest", pace: "at", call: "given up at" };
 
 /** What can be done about a reason, as buttons. */
 function actions(reason, thread) {
@@ -47,12 +50,12 @@ function actions(reason, thread) {
     case "problem": {
       if (thread.explanation.state === "running") return null;
       const budget = reason.text.startsWith("budget");
-      return button(budget ? "Allow as much again" : reason.text.startsWith("gap") ? "Take note of it" : "Try again", () => post(of("resume")), "It goes on.");
+      return button(budget ? "Allow as much again" : reason.text.startsWith("gap") ? "Take note of it" : "Try again", () => post(of("resume")), "It is tried again now.");
     }
     case "held_back":
-      return button("Try again", () => post(of("resume")), "It goes on.");
+      return button("Try again", () => post(of("resume")), "It is tried again now.");
     case "timer":
-      return button("Do not wait for that", () => post(of("resume")), "It goes on.");
+      return button("Try again now", () => post(of("resume")), "It is tried again now.");
     case "running":
     case "pace":
       return button("End this answer", () => post(of("interrupt"), { calls: false }), "The answer is ended; open calls go on.");

@@ -12,13 +12,16 @@ export const STATES = {
   damaged: { shape: "▲", word: "damaged" },
 };
 
+/** Problems that are tried again and again, and that only people end: a key, a bill, the settings. */
+const OF_PEOPLE = /^(model_authentication|model_billing|config):/;
+
 /** The state of a row of a list. What a person is needed for comes first. */
 export function stateOf(row) {
   if (row.status === "damaged" || row.damaged) return "damaged";
   if (row.status === "closed" || row.status === "stopped") return row.status;
   const wanted = new Set((row.attention ?? []).map((each) => each.kind));
   if (row.prompts > 0 || wanted.has("prompt")) return "asks";
-  const retried = ["timer", "compaction", "running"].includes(row.reason?.kind);
+  const retried = ["timer", "compaction", "running"].includes(row.reason?.kind) && !OF_PEOPLE.test(row.problem ?? "");
   if ((row.problem && row.state !== "running" && !retried) || wanted.has("problem") || wanted.has("budget")) return "stuck";
   if (row.state === "running" || row.state === "queued") return "working";
   if (row.status === "waiting" || row.state === "waiting") return "waits";
@@ -33,6 +36,7 @@ export function stateOfThread(thread) {
   if (state === "closed" || state === "stopped") return state;
   if (kinds.has("prompt")) return "asks";
   if (state === "running" || state === "queued") return "working";
+  if (OF_PEOPLE.test(thread.problem ?? "")) return "stuck";
   if ((kinds.has("problem") && !kinds.has("timer") && !kinds.has("compaction")) || kinds.has("held_back")) return "stuck";
   return state === "waiting" ? "waits" : "idle";
 }

@@ -70,7 +70,7 @@ class FunctionUrl:
 
     async def start(self, port: int = 0) -> None:
         application = web.Application(client_max_size=2 * MAX_PAYLOAD)
-        application.router.add_route("*", "/{anything:.*}", self._serve)
+        application.router.add_route("*", r"/{anything:[\s\S]*}", self._serve)
         # No cancellation: a caller that hangs up does not stop the function. Bodies pass as they come.
         self._runner = web.AppRunner(
             application, shutdown_timeout=0.5, access_log=None, auto_decompress=False

@@ -39,7 +39,7 @@ async def commit(current: Slice) -> Committed | None:
             started_at=current.started_at,
             queued_ms=waited,
             messages=current.folded,
-            spent=current.spent_microdollars,
+            spent=current.spent_microdollars / 1_000_000,
         )
         current.delta = current.thread.delta(current.now)
     delta = current.delta

@@ -255,20 +255,25 @@ class Slice:
                 self.opening = words
 
     def figures(self, turn: Turn, cost: int) -> bytes:
-        """What the turn's entry says of its completion: who answered, how it ended, what it took (ms) and cost (microdollars). JSON."""
+        """What the turn's entry says of its completion: who answered, how it ended, what it took (ms) and cost (dollars). JSON.
+
+        Args:
+            turn: As the model gave it.
+            cost: In microdollars.
+        """
         model = self.model
         figures: dict[str, Any] = {
             "model": model.name if model is not None else self.asks,
             "stop_reason": turn.stop_reason,
             "usage": turn.usage,
-            "cost": cost,
+            "cost": cost / 1_000_000,
         }
         if model is not None:
             figures["model_id"] = model.id
         if (asked := self.asked) is not None:
             figures |= {"asked_at": asked.at, "first_ms": asked.first, "ms": asked.whole}
             if asked.errors:
-                figures["errors"] = asked.errors
+                figures |= {"attempts": len(asked.errors) + 1, "errors": asked.errors}
         return msgspec.json.encode(figures)
 
     def live(self, kind: str, data: dict[str, Any]) -> None:
