@@ -69,6 +69,7 @@ export function Card({ prompt, decided, here = false }) {
     ${!here && html`<p class="where">${prompt.root && prompt.root !== prompt.thread ? html`<a href=${address(prompt.root)}>${line(prompt.root_title, 80) || prompt.root}</a> › ` : ""}<a href=${address(prompt.thread)}>${line(prompt.title, 120) || prompt.thread}</a>
       ${prompt.said && html` <span class="muted">${prompt.said.who === "person" ? "you said" : "the agent said"}: “${line(prompt.said.text, 160)}”</span>`}</p>`}
     ${prompt.kind === "consent" && given !== undefined ? html`<${Arguments} value=${given} />` : prompt.prompt && html`<div class="question"><${Long} text=${prompt.prompt} as="p" exact most=${LONG} /></div>`}
+    ${!decided && prompt.kind === "consent" && html`<p class="muted">Allowed, the call goes to ${prompt.toolset ? html`<${Shown} text=${prompt.toolset} exact />` : "its tool"}, and its result wakes the thread. Denied, the agent is told so, with your reason.</p>`}
     ${decided ? html`<p class="outcome" role="status">${decided.text}, <${Since} at=${decided.at} /></p>`
       : html`<div class="answers">${prompt.kind === "oauth" ? html`<${SignInLink} url=${prompt.auth_url} />` : ""}
         ${prompt.kind === "consent" ? html`<button class="main" disabled=${busy} onClick=${(event) => choose(0, event.shiftKey)} title="Shift+A">${armed ? "Press again to allow" : line(choices[0])}${cut > 0 ? ` (${cut.toLocaleString("en")} characters not shown)` : ""}</button>
@@ -80,7 +81,7 @@ export function Card({ prompt, decided, here = false }) {
 }
 
 function kindWords(prompt, destructive) {
-  if (prompt.kind === "consent") return destructive ? "wants to act: allow it?" : "allow it?";
+  if (prompt.kind === "consent") return destructive ? "destructive · allow it?" : "allow it?";
   return { choice: "asks you", oauth: "wants you to sign in" }[prompt.kind] ?? "asks you";
 }
 
