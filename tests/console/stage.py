@@ -56,6 +56,8 @@ class Stage:
     home: Path
     ready: Path
     labels: Path
+    session: Any = None
+    """Of the pages that are opened signed in."""
 
     @property
     def address(self) -> str:
@@ -190,18 +192,42 @@ class Pages:
         width: int = 1280,
         height: int = 800,
         bypass: bool = False,
+        by_code: bool = False,
     ) -> Page:
-        """A page of a new browser profile, signed in by a code as a person's would be."""
-        page = await self.another(await self.fresh(scheme, width, height, bypass=bypass))
-        await page.goto(await asyncio.to_thread(self.stage.sign_in, path))
+        """A page of a new browser profile with a session that all of them share, because a minute has no more than 30 tries to sign in. ``by_code``: with one of its own."""
+        if by_code:
+            page = await self.another(await self.fresh(scheme, width, height, bypass=bypass))
+            await page.goto(await asyncio.to_thread(self.stage.sign_in, path))
+            return page
+        if self.stage.session is None:
+            self.stage.session = await self._signed_in()
+        page = await self.another(
+            await self.fresh(scheme, width, height, bypass=bypass, known=self.stage.session)
+        )
+        await page.goto(f"{self.stage.address}{path}")
         return page
 
+    async def _signed_in(self) -> Any:
+        """Cookies and storage of a profile that a code has signed in."""
+        context = await self.fresh()
+        page = await self.another(context)
+        await page.goto(await asyncio.to_thread(self.stage.sign_in))
+        await page.get_by_role("link", name="Inbox").first.wait_for()
+        return await context.storage_state()
+
     async def fresh(
-        self, scheme: Any = "light", width: int = 1280, height: int = 800, *, bypass: bool = False
+        self,
+        scheme: Any = "light",
+        width: int = 1280,
+        height: int = 800,
+        *,
+        bypass: bool = False,
+        known: Any = None,
     ) -> BrowserContext:
-        """A profile that knows nothing. ``bypass``: of the policy, for scripts of the test's own."""
+        """A profile that knows nothing, or what is ``known``. ``bypass``: of the policy, for scripts of the test's own."""
+        viewport: Any = {"width": width, "height": height}
         context = await self.browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": height}, bypass_csp=bypass
+            color_scheme=scheme, viewport=viewport, bypass_csp=bypass, storage_state=known
         )
         context.set_default_timeout(PATIENCE * 1000)
         await context.add_init_script(_WATCHER)

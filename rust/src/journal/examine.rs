@@ -3,7 +3,7 @@
 
 use super::failure::{damaged, describe};
 use super::image::Image;
-use super::open::{beside, exists, held, integrity, reader, recognize};
+use super::open::{Lock, beside, exists, held, integrity, reader, recognize};
 use super::table::Table;
 use super::verify::{self, unreadable};
 use super::{Histories, schema};
@@ -75,10 +75,10 @@ pub fn examine_open(path: &Path, histories: &Histories) -> Result<Examination> {
 }
 
 /// Nobody opens it meanwhile. The file that says who has it stays as it is.
-fn hold(path: &Path) -> Result<Option<File>> {
+fn hold(path: &Path) -> Result<Option<Lock>> {
     let Ok(mut lock) = File::open(beside(path, ".lock")) else { return Ok(None) };
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => Ok(Some(Lock::of(lock))),
         Err(TryLockError::WouldBlock) => Err(Error::Locked(held(path, &mut lock))),
         Err(TryLockError::Error(error)) => Err(unreadable(path, &error)),
     }

@@ -58,7 +58,6 @@ use crate::wake::Wake;
 use export::{Export, Exporter};
 use lane::Lane;
 use reader::Reader;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use ticket::Finished;
@@ -116,7 +115,7 @@ pub struct Journal {
     exports: Lane<Export>,
     headers: Headers,
     /// Held for its lock.
-    owner: Mutex<Option<File>>,
+    owner: Mutex<Option<open::Lock>>,
 }
 
 impl Journal {

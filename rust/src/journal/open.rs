@@ -27,11 +27,34 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Become the journal's only owner until the file is dropped, or the process ends in whatever way.
+/// A lock on the journal, until it is dropped or the process ends in whatever way.
+///
+/// It is taken back, and not only closed: a child that another thread is just starting has a copy of the file until it runs its own program, and
+/// the lock would last as long as the copy. A process that was forked off takes nothing back, because the lock is its parent's.
+pub struct Lock {
+    pub(super) file: File,
+    process: u32,
+}
+
+impl Lock {
+    pub fn of(file: File) -> Self {
+        Self { file, process: std::process::id() }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
+/// Become the journal's only owner.
 ///
 /// # Errors
 /// `locked`, naming the process that holds it.
-pub fn lock(path: &Path) -> Result<File> {
+pub fn lock(path: &Path) -> Result<Lock> {
     let name = beside(path, ".lock");
     let unusable = |error: io::Error| {
         let name = name.display();
@@ -45,7 +68,7 @@ pub fn lock(path: &Path) -> Result<File> {
     }
     let owner = format!("{}\n", std::process::id());
     file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())).map_err(unusable)?;
-    Ok(file)
+    Ok(Lock::of(file))
 }
 
 pub fn held(path: &Path, lock: &mut File) -> String {

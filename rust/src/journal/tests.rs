@@ -112,6 +112,19 @@ fn code(outcome: &Result<Value>) -> &'static str {
     outcome.as_ref().unwrap_err().code()
 }
 
+/// The copy stands for what a child has from the moment it is forked off until it runs its own program.
+#[test]
+fn a_lock_that_is_given_back_is_free_although_a_copy_of_it_is_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("infinity.db");
+    let lock = super::open::lock(&path).unwrap();
+    let copy = lock.file.try_clone().unwrap();
+    assert!(super::open::lock(&path).is_err());
+    drop(lock);
+    drop(super::open::lock(&path).unwrap());
+    drop(copy);
+}
+
 #[test]
 fn whatever_queued_up_during_a_flush_shares_the_next_one() {
     let desk = Desk::new();
