@@ -247,6 +247,7 @@ async def _not_begun(backend: Backend, thread_id: str) -> DescribedThread:
         created_at=0,
         updated_at=0,
         model=None,
+        opening="",
         usage=Usage(),
         cursor=-1,
         explanation=Explanation(
