@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.contract.threads import NOW, blocks, calling, commit, create, snapsho
 
 from infinity._core import Thread
 from infinity.abc import AttentionRow, Store
+from infinity.console import console
+from infinity.engine.children import OUTSIDE
 from infinity.errors import Conflict
 
 
@@ -79,13 +82,18 @@ async def test_a_problem_needs_a_person_only_if_nothing_tries_again_by_itself(st
 
 async def test_what_only_people_change_needs_one_although_it_is_tried_again(store: Store) -> None:
     thread = await create(store)
-    for number, code in enumerate(("model_authentication", "model_billing", "config"), start=1):
+    for number, code in enumerate(sorted(OUTSIDE), start=1):
         thread.set_problem(f"{code}: and it is tried again")
         await commit(store, thread, NOW + number)
         assert thread.pending and await _needed(store) == [("t", "problem", 1)]
     thread.set_problem("model_unavailable: trying again")
     await commit(store, thread, NOW + 4)
     assert await _needed(store) == []
+
+
+def test_the_console_calls_the_same_problems_stuck() -> None:
+    found = re.search(r"OF_PEOPLE = /\^\(([a-z_|]+)\):/", console().assets["app/words.js"].body.decode())
+    assert found is not None and set(found[1].split("|")) == OUTSIDE
 
 
 async def test_those_who_have_waited_for_longest_come_first_by_pages_and_by_tree(store: Store) -> None:
