@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.asking import asked
 from tests.slice.scenes import Streaming, World
@@ -12,7 +14,7 @@ from infinity.api.messages import cancel_call, set_title
 from infinity.errors import BadRequest
 from infinity.message import KEEP_CALLS, Action
 from infinity.testing.replies import call, say, texts
-from infinity.testing.tool_server import ToolServer
+from infinity.testing.tool_server import ToolServer, tool
 
 
 async def test_an_interrupt_ends_the_stream_and_keeps_the_visible_text(world: World) -> None:
@@ -208,3 +210,23 @@ async def test_a_thread_is_named_and_named_again(world: World) -> None:
     assert len(world.model.requests) == 1
     with pytest.raises(BadRequest):
         await asked(world.runtime, set_title, body={"title": "x" * 501}, id=thread)
+
+
+async def test_a_call_that_waits_for_consent_is_cancelled_with_its_question_and_never_leaves(
+    open_world: Any,
+) -> None:
+    async with ToolServer([tool("drop", annotations={"destructive": True})]) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("drop", {})), say("as you like"))
+        thread = await world.thread("go")
+        asked_for = await world.noted(thread, "prompt")
+        await world.settled(thread)
+        status, _ = await asked(world.runtime, cancel_call, body={}, id=thread, call_id=asked_for["call_id"])
+        assert status == 200
+        await world.said(thread, "as you like")
+        await world.settled(thread)
+        assert await world.store.prompts(thread) == [] and await world.store.attention() == []
+        assert server.invocations == [] and server.notices == []
+        with pytest.raises(BadRequest):
+            await world.runtime.choose(thread, asked_for["id"], 0)
+        await world.close()

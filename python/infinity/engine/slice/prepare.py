@@ -418,6 +418,9 @@ def _control(current: Slice, message: Message, body: Control) -> None:
                 current.discard(message, "the call is not open")
                 return
             calls.cancel(current, call, prompts.CANCELLED)
+            if not call.detached:
+                # Unlike an interrupt, it does not end the agent's work: the model goes on without this result.
+                current.thread.set_pending(True)
         case Action.COMPACT:
             problem = compaction.start(current)
             if problem is not None:
