@@ -10,6 +10,7 @@ from tests.cloud.world import CloudWorld
 from tests.contract.dsql_rules import BYTES, ROWS, Conflicts
 
 from infinity import Agent
+from infinity.cloud.store import CloudStore
 from infinity.engine import endings
 from infinity.engine.slice import state
 from infinity.message import Action
@@ -38,6 +39,32 @@ async def test_calls_are_cancelled_in_portions(
     cancelled = [body["tool_call_id"] for path, body in server.notices if path == "/cancel_tool_call"]
     assert len(cancelled) == len(set(cancelled)) == 5
     assert len(tooled.model.requests) == 1
+
+
+@pytest.mark.trap("B15")
+async def test_what_has_left_while_the_record_was_read_does_not_leave_again(
+    tooled: CloudWorld, server: ToolServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An invocation that was woken reads what is unsent, beside the rows of its own commit that are leaving."""
+    monkeypatch.setattr(endings, "MOST_ROWS", 1)
+    read = CloudStore.unsent
+
+    async def slowly(store: CloudStore, thread: str) -> Any:
+        rows = await read(store, thread)
+        outboxes = [host.runtime.outbox for host in tooled.deployment.agents if host.store is store]
+        await tooled.until(lambda: not any(len(outbox) for outbox in outboxes))
+        return rows
+
+    monkeypatch.setattr(CloudStore, "unsent", slowly)
+    tooled.model.then(call(*[("a", {})] * 5))
+    thread = await tooled.thread("go")
+    await server.invoked(5)
+    await tooled.settled(thread)
+    await tooled.runtime.control(thread, Action.CLOSE)
+    await tooled.noted(thread, "status", status="closed")
+    await tooled.settled(thread)
+    cancelled = [body["tool_call_id"] for path, body in server.notices if path == "/cancel_tool_call"]
+    assert len(cancelled) == len(set(cancelled)) == 5
 
 
 @pytest.mark.trap("B15")

@@ -89,3 +89,26 @@ async def test_an_invocation_is_repeated_while_its_tool_asks_the_user_however_lo
         again = await server.invoked(2)
         assert again.id == invocation.id
         await world.close()
+
+
+@pytest.mark.trap("L3")
+async def test_a_call_that_leaves_while_the_backlog_is_read_does_not_leave_again(open_world: Any) -> None:
+    async with Undecided(202) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("a", {})), say("good"))
+        thread = await world.thread("go")
+        invocation = await server.invoked()
+        real, pages = world.store.outbox, []
+
+        async def slowly(after: str = "") -> Any:
+            pages.append(rows := await real(after))
+            server.decided.set()
+            await world.until(lambda: not len(world.runtime.outbox))
+            return rows
+
+        world.store.outbox = slowly  # type: ignore[method-assign]
+        await world.runtime.outbox.start([thread])
+        assert [row.call_id for row in pages[0]] == [invocation.id], "the store looked before it had left"
+        assert not len(world.runtime.outbox)
+        await _visited(server)
+        assert server.counts[invocation.id] == 1

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from infinity._core import CoreError, Message
+from infinity.abc import OutboxRow
 from infinity.aws.sqs import LONGEST_DELAY
 from infinity.backoff import Backoff
 from infinity.engine.attempts import is_outage
@@ -361,9 +362,15 @@ async def _see_to(host: Host, thread: str, effects: Effects, *, timers: bool, wa
     """What the thread has on record: unsent rows; ``timers``, if one has woken it, of which the earliest may
     have no alarm; ``wakes`` of others, if they may have been left by an invocation that crashed.
     """
-    unsent, notifications = await host.store.unsent(thread)
-    host.runtime.outbox.resume(unsent)
-    effects.notifications.update({row[0]: row for row in notifications})
+    outbox = host.runtime.outbox
+
+    async def unsent() -> list[OutboxRow]:
+        rows, notifications = await host.store.unsent(thread)
+        effects.notifications.update({row[0]: row for row in notifications})
+        return rows
+
+    # Rows of this batch's own commits are leaving meanwhile.
+    outbox.resume(await outbox.still_unsent(unsent()))
     if timers and (waiting := await host.store.timers(thread)):
         first = min(waiting, key=lambda timer: timer.due_at)
         effects.timers.setdefault((thread, first.id), first.due_at)

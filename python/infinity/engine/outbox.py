@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from enum import Enum, auto
 
 from infinity._core import Message
@@ -70,6 +70,8 @@ class Outbox:
         self._overdue: Counter[str] = Counter()
         """How often a row was found to be past its call's deadline."""
         self._backlogs: set[Backlog] = set()
+        self._gone_since: list[set[str]] = []
+        """For each reading of the store that is under way: rows that have left or were taken back since it began."""
         self._stopped = False
 
     async def start(self, threads: Collection[str] | None = None) -> None:
@@ -77,7 +79,9 @@ class Outbox:
 
         However much that is: of what goes to one server, a bounded part is under way at once, and the rest stays in the store.
         """
-        backlog = Backlog(self._services.store.outbox, self._take_up, threads)
+        backlog = Backlog(
+            lambda after: self.still_unsent(self._services.store.outbox(after)), self._take_up, threads
+        )
         if not await backlog.read():
             self._backlogs.add(backlog)
             backlog.go_on(self._backlogs.discard)
@@ -126,6 +130,17 @@ class Outbox:
     def functions_of(self, thread: str) -> bool:
         """Whether functions of this process are at work for the thread."""
         return any(self._owners[key] == thread for key in self._functions)
+
+    async def still_unsent(self, reading: Awaitable[list[OutboxRow]]) -> list[OutboxRow]:
+        """What the store reads, without the rows that end before its answer is here: the store may have looked before it knew of their end, and they
+        would leave a second time."""
+        gone: set[str] = set()
+        self._gone_since.append(gone)
+        try:
+            rows = await reading
+        finally:
+            self._gone_since = [other for other in self._gone_since if other is not gone]
+        return [row for row in rows if row.key not in gone]
 
     def resume(self, rows: Iterable[OutboxRow]) -> None:
         """Rows that are on record; those that are leaving already go on."""
@@ -185,6 +200,8 @@ class Outbox:
         task.add_done_callback(lambda _: self._gone(row.key, row.call_id))
 
     def _gone(self, key: str, call: str | None) -> None:
+        for gone in self._gone_since:
+            gone.add(key)
         for backlog in self._backlogs:
             backlog.gone(key)
         self._unrecorded.pop(key, None)
