@@ -41,6 +41,19 @@ async def test_a_tree_that_used_its_tokens_pauses_and_resume_allows_as_much_agai
     await world.close()
 
 
+async def test_what_a_slice_has_bought_counts_before_its_commit(open_world: Any) -> None:
+    """A call that is answered within the slice makes another round of it ready; the store knows nothing of the first yet."""
+    world = await _world(open_world, tree_tokens=90)
+    asking = replace(call(("cancel_subscription", {"tool_call_id": "call_none"})), usage=Usage(60, 40))
+    world.model.then(asking, say("bought beyond the budget"))
+    thread = await world.thread("hi")
+    problem = await world.noted(thread, "problem", code="budget")
+    assert "100 of 90 tokens" in problem["text"]
+    await world.settled(thread)
+    assert len(world.model.requests) == 1
+    await world.close()
+
+
 async def test_money_is_counted_by_the_models_prices_over_the_whole_tree(open_world: Any) -> None:
     world = await _world(open_world, tree_dollars=0.001)
     world.model.info = replace(world.model.info, price=(5.0, 10.0, 0.0, 0.0))

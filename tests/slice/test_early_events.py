@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.slice.scenes import World
+from tests.slice.scenes import Streaming, World
 
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer
@@ -23,7 +23,7 @@ async def test_events_that_come_before_their_confirmation_follow_it_in_order(
         )
         assert status == 200
         await tooled.settled(thread)
-    assert "event" not in await tooled.kinds(thread)
+    assert "a new commit" not in str(tooled.model.requests[-1])
     assert await server.event(invocation.id, text="change 1", event_id="e1", associative=True) == 200
     await server.answer(invocation.id, text="watching", subscription=True)
     await tooled.said(thread, "they changed")
@@ -65,3 +65,23 @@ async def test_an_early_event_of_a_call_that_is_no_subscription_is_discarded_on_
     await tooled.said(thread, "done")
     [(_, reason, _)] = await tooled.store.discards(thread)
     assert reason == "the call ended without a subscription"
+
+
+@pytest.mark.rap("SUB-1")
+async def test_an_event_that_comes_together_with_a_plain_result_is_discarded_on_record(
+    tooled: World, server: ToolServer
+) -> None:
+    slow = Streaming("...", say("one moment"))
+    tooled.model.then(call(("watch", {})), slow, say("done"))
+    thread = await tooled.thread("go")
+    invocation = await server.invoked()
+    await tooled.runtime.send(thread, "are you there?")
+    await slow.started.wait()
+    await server.answer(invocation.id, text="nothing to watch")
+    await server.event(invocation.id, text="a new commit", event_id="e1", associative=True)
+    slow.go_on.set()
+    await tooled.until(lambda: "nothing to watch" in str(tooled.model.requests[-1]))
+    await tooled.settled(thread)
+    [(_, reason, _)] = await tooled.store.discards(thread)
+    assert reason == "not an active subscription"
+    assert "a new commit" not in str(tooled.model.requests[-1])

@@ -202,6 +202,28 @@ async def test_a_batch_that_one_commit_has_no_room_for_is_folded_in_by_several_a
 
 
 @pytest.mark.trap("B15")
+async def test_nothing_overtakes_what_had_no_room_even_if_there_is_room_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = [False, True]
+    monkeypatch.setattr(state.Slice, "full", property(lambda _: bool(rooms) and rooms.pop()))
+    slow = Streaming("…", say("one moment"))
+    world.model.then(slow, *[say("read")] * 3)
+    thread = await world.thread("go")
+    await slow.started.wait()
+    rooms[:] = []
+    for text in ("first", "second", "third"):
+        await world.runtime.send(thread, text)
+    rooms[:] = [False, True, False]
+    slow.go_on.set()
+    await world.until(lambda: "third" in str(world.model.requests[-1]["messages"]))
+    await world.settled(thread)
+    said = [str(entry["user"]) for entry in await world.history(thread) if entry["kind"] == "user"]
+    order = [word for text in said for word in ("first", "second", "third") if word in text]
+    assert order == ["first", "second", "third"]
+
+
+@pytest.mark.trap("B15")
 async def test_many_large_results_in_one_batch_are_taken_in_parts(
     open_world: Any, server: ToolServer
 ) -> None:

@@ -70,9 +70,7 @@ def fail(current: Slice, call: Call, text: str) -> None:
 
 
 def _forget_reminders(current: Slice, call: Call) -> None:
-    """What is known here of an ended call; the core takes back what it knows by itself (I13)."""
-    current.thread.cancel_timer(f"deadline.{call.id}")
-    current.thread.cancel_timer(f"sleep.{call.id}")
+    """What is known here of an ended call; the core takes back its timers and deliveries by itself (I13)."""
     for asked in questions.forget(current.thread, call):
         current.note("prompt_closed", id=f"{asked}.{call.id}", selected=None)
     for kind in ("choice", "oauth", "consent"):
