@@ -13,12 +13,13 @@ from tests.slice.scenes import World
 
 from infinity.api.entries import list_entries
 from infinity.api.examination import PAGE, examine
+from infinity.api.prompts import list_prompts
 from infinity.api.subscriptions import list_subscriptions
 from infinity.api.threads import list_threads
 from infinity.errors import ModelRefused, StoreError
 from infinity.stores.sqlite.store import JournalStore
 from infinity.testing.replies import call, say
-from infinity.testing.tool_server import ToolServer
+from infinity.testing.tool_server import ToolServer, tool
 
 
 async def _examined(world: World, *toolsets: str | None) -> dict[str, Any]:
@@ -111,6 +112,7 @@ async def _entries(world: World, thread: str, **query: str) -> tuple[int, dict[s
     return await asked(world.runtime, list_entries, query, id=thread)
 
 
+_OF_THREAD = "thread = (select key from threads where id = ?)"
 _PLACE = "(select key << 32 from threads where id = ?)"
 
 
@@ -167,8 +169,7 @@ async def test_subscriptions_that_cannot_be_read_are_named_beside_the_others(
     whole, undated, lost = threads
     made = (await tooled.store.calls(undated))[0][0].position
     _edit(tooled, f"update entries set record = x'00' where place = {_PLACE} + {made}", undated)
-    of_thread = "thread = (select key from threads where id = ?)"
-    _edit(tooled, f"update calls set record = x'00' where {of_thread}", lost)
+    _edit(tooled, f"update calls set record = x'00' where {_OF_THREAD}", lost)
     status, found = await asked(tooled.runtime, list_subscriptions)
     assert status == 200
     since = {each["thread"]: each["since"] for each in found["subscriptions"]}
@@ -218,3 +219,26 @@ async def test_calls_of_a_server_that_is_not_configured_and_the_oldest_are_named
     assert all("not configured" in problem["text"] for problem in found["problems"])
     # A server that was never reached may be the one.
     assert (await _examined(tooled, None))["problems"] == []
+
+
+@pytest.mark.trap("L16")
+async def test_a_question_that_cannot_be_read_does_not_hide_the_others(open_world: Any) -> None:
+    async with ToolServer([tool("drop", annotations={"destructive": True})]) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(*[call(("drop", {}))] * 3)
+        threads = []
+        for text in ("first", "second", "third"):
+            threads.append(await world.thread(text))
+            await world.noted(threads[-1], "slice")
+            await world.settled(threads[-1])
+            world.clock.advance(1)
+        first, bad, third = threads
+        _edit(world, f"update prompts set body = x'00' where {_OF_THREAD}", bad)
+        _edit(world, f"update calls set record = x'00' where {_OF_THREAD}", third)
+        status, asking = await asked(world.runtime, list_prompts)
+        assert status == 200 and [prompt["thread"] for prompt in asking["prompts"]] == [first, third]
+        assert [(each["thread"], each["kind"]) for each in asking["damaged"]] == [(bad, "damaged")]
+        for query in ({}, {"explain": "1"}):
+            status, listed = await asked(world.runtime, list_threads, query)
+            assert {row["id"]: row["prompts"] for row in listed["threads"]} == dict.fromkeys(threads, 1)
+        await world.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from infinity.abc import PromptRow, Store, ThreadRow, read_header
 from infinity.engine.memo import Face, noted
@@ -15,9 +17,12 @@ from infinity.errors import DamagedStore, NewerStore
 from .backend import Backend
 from .errors import Refused
 from .requests import Request, page_size, path_id
-from .responses import Prompt, Prompts, Response, Words, respond
+from .responses import Finding, Prompt, Prompts, Response, Words, respond
 
-__all__ = ["asked_at", "counted", "list_prompts", "public", "words"]
+__all__ = ["asked_at", "counted", "list_prompts", "public", "readable", "words"]
+
+_PAGE = 1_000
+"""Threads that need a person, read at once."""
 
 
 async def list_prompts(backend: Backend, request: Request) -> Response:
@@ -27,13 +32,32 @@ async def list_prompts(backend: Backend, request: Request) -> Response:
     thread, root = query.get("thread"), query.get("root")
     if thread is not None and root is not None:
         raise Refused(400, "bad_request", "give 'thread' or 'root', not both")
-    rows = await store.prompts(
-        path_id(thread) if thread is not None else None, root=path_id(root) if root is not None else None
-    )
+    if thread is not None:
+        rows, damaged = await store.prompts(path_id(thread)), list[Finding]()
+    else:
+        rows, damaged = await readable(store, path_id(root) if root is not None else None)
     shown = sorted(rows, key=_since)[:limit]
     named = await _threads_of(store, shown)
     listed = await asyncio.gather(*(_with_context(store, row, named) for row in shown))
-    return respond(Prompts(list(listed), len(rows) - len(shown)))
+    return respond(Prompts(list(listed), len(rows) - len(shown), damaged or UNSET))
+
+
+async def readable(store: Store, root: str | None = None) -> tuple[list[PromptRow], list[Finding]]:
+    """Questions of all threads, or of a tree, and the threads whose questions cannot be read: those hide no other question (L16)."""
+    try:
+        return await store.prompts(root=root), []
+    except DamagedStore:
+        found: list[PromptRow] = []
+        damaged: list[Finding] = []
+    after = None
+    while rows := await store.attention(root=root, after=after, limit=_PAGE):
+        after = rows[-1].place
+        for thread in [row.thread for row in rows if row.reason == "prompt"]:
+            try:
+                found += await store.prompts(thread)
+            except DamagedStore as error:
+                damaged.append(Finding(thread, "damaged", f"its questions cannot be read: {error}"))
+    return found, damaged
 
 
 def _since(row: PromptRow) -> tuple[int, str]:
@@ -61,10 +85,13 @@ async def _with_context(store: Store, prompt: PromptRow, named: Mapping[str, Thr
         more |= {"title": title, "root_title": _face(root)[0] if root is not None else ""}
         more |= {"said": said} if said is not None else {}
     call_id = prompt.id.partition(".")[2]
-    if (found := await store.find_call(call_id)) is not None:
-        more["arguments"] = msgspec.json.decode(found[0].arguments)
-    if (limit := await _limit(store, prompt, call_id)) is not None:
-        more["until"] = limit
+    # What is damaged beside a question makes it no less a question.
+    with suppress(DamagedStore):
+        if (found := await store.find_call(call_id)) is not None:
+            more["arguments"] = msgspec.json.decode(found[0].arguments)
+    with suppress(DamagedStore):
+        if (limit := await _limit(store, prompt, call_id)) is not None:
+            more["until"] = limit
     return public(prompt, **more)
 
 
@@ -106,6 +133,21 @@ async def asked_at(store: Store, row: ThreadRow) -> list[PromptRow]:
 
 async def counted(store: Store, rows: Sequence[ThreadRow]) -> list[int]:
     """How many questions are open at each of these threads, in order."""
-    if not rows or not await store.prompts():
-        return [0] * len(rows)
+    if not rows:
+        return []
+    try:
+        if not await store.prompts():
+            return [0] * len(rows)
+    except DamagedStore:
+        return await asyncio.gather(*(_counted_one_by_one(store, row) for row in rows))
     return [len(prompts) for prompts in await asyncio.gather(*(asked_at(store, row) for row in rows))]
+
+
+async def _counted_one_by_one(store: Store, row: ThreadRow) -> int:
+    """A thread whose questions cannot be read has at least one."""
+    try:
+        return len(await asked_at(store, row))
+    except DamagedStore:
+        found, damaged = await readable(store, row.root)
+        mine = row.id if row.parent is not None else None
+        return sum(mine in (None, asking.thread) for asking in (*found, *damaged))

@@ -172,10 +172,11 @@ class Prompt(Struct, kw_only=True):
 
 
 class Prompts(Struct):
-    """``more``: how many are left out."""
+    """``more``: how many are left out; ``damaged``: threads whose questions cannot be read."""
 
     prompts: list[Prompt]
     more: int
+    damaged: list[Finding] | UnsetType = UNSET
 
 
 class Amount(Struct):

@@ -21,7 +21,7 @@ import msgspec
 from infinity._core import entry_json, header_json
 from infinity.agent import Agent
 from infinity.errors import InfinityError, StoreError
-from infinity.message import Action
+from infinity.message import KEEP_CALLS, Action
 from infinity.runtime import Runtime
 
 from .account import Account
@@ -201,6 +201,22 @@ class _Run:
         if self.host.calls:
             thread, call_id = self.host.calls[step.on % len(self.host.calls)]
             await self._ask(lambda runtime: runtime.control(thread, Action.UNSUBSCRIBE, call_id))
+
+    async def _cancel_a_call(self, step: Step) -> None:
+        """Of those that left, or are only planned, or have ended since."""
+        rows = await self.host.store.threads(limit=1_000)
+        planned = [(row.id, call.id) for row in rows for call, _ in await self.host.store.calls(row.id)]
+        if found := planned or self.host.calls:
+            thread, call_id = found[step.on % len(found)]
+            await self._ask(lambda runtime: runtime.control(thread, Action.CANCEL, call_id))
+
+    async def _end_the_answer(self, step: Step) -> None:
+        thread = self._root(step)
+        await self._ask(lambda runtime: runtime.control(thread, Action.INTERRUPT, KEEP_CALLS))
+
+    async def _title(self, step: Step) -> None:
+        thread = self._root(step)
+        await self._ask(lambda runtime: runtime.control(thread, Action.TITLE, f"title {step.how}"))
 
     async def _trouble(self, step: Step) -> None:
         self.host.model.troubles.extend([str(step.how)] * step.times)

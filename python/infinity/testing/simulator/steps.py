@@ -83,14 +83,20 @@ def _step(chance: random.Random) -> Step:
         return Step("create")
     if what < 0.46:
         return Step("answer", on, chance.choice((0, 1, -1)))
-    if what < 0.48:
+    if what < 0.475:
         return Step("look", on)
+    if what < 0.48:
+        return Step("title", on, chance.randrange(3))
     if what < 0.56:
         return Step("control", on, chance.choice(CONTROLS))
     if what < 0.585:
         return Step("close a child", on)
-    if what < 0.60:
+    if what < 0.592:
         return Step("unsubscribe", on)
+    if what < 0.597:
+        return Step("cancel a call", on)
+    if what < 0.60:
+        return Step("end the answer", on)
     if what < 0.69:
         return Step("trouble", 0, chance.choice(sorted(TROUBLES)), chance.choice((1, 1, 2, 9)))
     if what < 0.87:
