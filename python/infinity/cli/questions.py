@@ -28,8 +28,13 @@ def prompts(root: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    for lost in found.get("damaged", ()):
+        click.echo(
+            f"! {lost['thread']}: {one_line(lost['text'])}; 'infinity doctor' says what can be done", err=True
+        )
     if not found["prompts"]:
-        click.echo("nobody is asked anything")
+        if not found.get("damaged"):
+            click.echo("nobody is asked anything")
         return
     for prompt in found["prompts"]:
         click.echo("\n".join(_lines(prompt)))

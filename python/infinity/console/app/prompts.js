@@ -27,7 +27,7 @@ export async function read() {
     try {
       const found = await get(`/v1/prompts?limit=${MOST}`);
       took(found.prompts, found.more ?? 0);
-      failed.value = "";
+      failed.value = (found.damaged ?? []).map((lost) => `${lost.thread}: ${lost.text}`).join(" ");
     } catch (error) {
       if (error.status) failed.value = error.message;
     } finally {
