@@ -74,6 +74,7 @@ DIFFERENT = {
     "test_a_deadline_that_passes_while_nobody_runs_ends_the_call_before_it_leaves_again": "it stops a daemon for two hours",
     "test_an_answered_call_whose_acknowledgement_was_lost_is_not_sent_again": "the next try is another invocation's",
     "test_a_call_that_leaves_while_the_backlog_is_read_does_not_leave_again": "it reads the daemon's own backlog; see test_large_slices",
+    "test_a_call_that_ends_while_the_backlog_is_read_does_not_leave_again": "it reads the daemon's own backlog",
     "test_the_deadline_of_what_was_acknowledged_says_so": "a schedule is exact to the minute",
     "test_the_deadline_of_what_never_left_says_so_and_nobody_is_told_to_cancel_it": "what earlier invocations have tried is not known, so that nothing is said never to have left",
     "test_a_hung_function_past_its_deadline_is_stopped_and_never_runs_again": "a function ends with its invocation there",

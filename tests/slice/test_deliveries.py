@@ -12,7 +12,7 @@ from tests.slice.scenes import World
 
 from infinity.message import Action
 from infinity.testing.replies import call, say
-from infinity.testing.tool_server import ToolServer, tool
+from infinity.testing.tool_server import ToolServer, failing, tool
 
 
 class Undecided(ToolServer):
@@ -112,3 +112,31 @@ async def test_a_call_that_leaves_while_the_backlog_is_read_does_not_leave_again
         assert not len(world.runtime.outbox)
         await _visited(server)
         assert server.counts[invocation.id] == 1
+
+
+@pytest.mark.trap("L3")
+async def test_a_call_that_ends_while_the_backlog_is_read_does_not_leave_again(
+    tooled: World, server: ToolServer
+) -> None:
+    server.behaviours["a"] = failing(503)
+    tooled.model.then(call(("a", {})), say("as you like"))
+    thread = await tooled.thread("go")
+    invocation = await server.invoked()
+    await tooled.until(lambda: server.counts[invocation.id] == 1 and tooled.clock.sleeping() > 0, "the retry")
+    await tooled.runtime.outbox.withdraw([thread])
+    real, pages = tooled.store.outbox, []
+
+    async def slowly(after: str = "") -> Any:
+        pages.append(rows := await real(after))
+        if rows:
+            await tooled.runtime.control(thread, Action.INTERRUPT)
+            await tooled.noted(thread, "call_ended", state="cancelled")
+        return rows
+
+    tooled.store.outbox = slowly  # type: ignore[method-assign]
+    await tooled.runtime.outbox.start([thread])
+    assert [row.call_id for row in pages[0]] == [invocation.id], "the store looked before it had ended"
+    await server.until(lambda: bool(server.notices), "the cancel notice")
+    tooled.clock.advance(60)
+    await tooled.until(lambda: not len(tooled.runtime.outbox), "row that is settled")
+    assert server.counts[invocation.id] == 1
