@@ -559,6 +559,12 @@ class Journal:
         """Open or create. ``damaged``, ``too_new``, ``locked`` or ``storage`` with a text that says what to do."""
     def close(self) -> None:
         """Finish what is queued, checkpoint, release the file."""
+    def gather(self) -> None:
+        """From now on writes wait for ``hand_over``, so that those of one turn of an event loop share a flush."""
+    def gathered(self) -> int:
+        """How many writes wait for ``hand_over``."""
+    def hand_over(self) -> None:
+        """Give the writer what was submitted since the last call."""
     def finished(self) -> list[tuple[int, object, CoreError | None]]:
         """``(ticket, value, error)`` of all that finished since the last call."""
 

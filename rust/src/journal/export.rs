@@ -32,8 +32,8 @@ pub struct Exporter {
 
 impl Exporter {
     /// Until the channel ends.
-    pub fn run(self, jobs: Receiver<Job<Export>>) {
-        while let Ok(Job { operation, promise }) = jobs.recv() {
+    pub fn run(self, jobs: Receiver<Vec<Job<Export>>>) {
+        for Job { operation, promise } in jobs.into_iter().flatten() {
             // A panic drops the promise, which then reports it (trap B6).
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 let promise = promise;

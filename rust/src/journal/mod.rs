@@ -59,6 +59,7 @@ use export::{Export, Exporter};
 use lane::Lane;
 use reader::Reader;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use ticket::Finished;
 use writer::Writer;
@@ -113,6 +114,7 @@ pub struct Journal {
     writes: Lane<Write>,
     reads: Lane<Read>,
     exports: Lane<Export>,
+    gathering: AtomicBool,
     headers: Headers,
     /// Held for its lock.
     owner: Mutex<Option<open::Lock>>,
@@ -143,6 +145,7 @@ impl Journal {
             writes: Lane::start("infinity-writer", Arc::clone(&finished), |jobs| writer.run(jobs))?,
             reads: Lane::start("infinity-reader", Arc::clone(&finished), |jobs| reader.run(jobs))?,
             exports: Lane::start("infinity-export", Arc::clone(&finished), |jobs| exporter.run(jobs))?,
+            gathering: AtomicBool::new(false),
             headers,
             finished,
             owner: Mutex::new(Some(owner)),
@@ -151,7 +154,25 @@ impl Journal {
 
     /// Durable (fsync) once finished.
     pub fn write(&self, operation: Write) -> Ticket {
-        self.writes.submit(operation)
+        if self.gathering.load(Ordering::Relaxed) {
+            self.writes.gather(operation)
+        } else {
+            self.writes.submit(operation)
+        }
+    }
+
+    /// From now on writes wait for [`Journal::hand_over`], so that those of one turn of an event loop share a flush.
+    pub fn gather(&self) {
+        self.gathering.store(true, Ordering::Relaxed);
+    }
+
+    /// How many writes wait for [`Journal::hand_over`].
+    pub fn gathered(&self) -> usize {
+        self.writes.gathered()
+    }
+
+    pub fn hand_over(&self) {
+        self.writes.hand_over();
     }
 
     pub fn read(&self, operation: Read) -> Ticket {

@@ -22,8 +22,8 @@ pub struct Reader {
 
 impl Reader {
     /// Until the channel ends.
-    pub fn run(mut self, jobs: Receiver<Job<Read>>) {
-        while let Ok(Job { operation, promise }) = jobs.recv() {
+    pub fn run(mut self, jobs: Receiver<Vec<Job<Read>>>) {
+        for Job { operation, promise } in jobs.into_iter().flatten() {
             // A panic drops the promise, which then reports it (trap B6).
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 let promise = promise;

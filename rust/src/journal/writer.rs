@@ -51,13 +51,17 @@ fn runs(mut group: Vec<Job<Write>>) -> Vec<Vec<Job<Write>>> {
 
 impl Writer {
     /// Until the channel ends; then bring everything into the main file.
-    pub fn run(mut self, jobs: Receiver<Job<Write>>) {
-        while let Ok(first) = jobs.recv() {
-            let mut group = vec![first];
-            group.extend(jobs.try_iter().take(LARGEST_GROUP - 1));
-            for group in runs(group) {
-                // A panic drops the group, whose promises then report it, and its transaction, which rolls back (trap B6).
-                let _ = catch_unwind(AssertUnwindSafe(|| self.work(group)));
+    pub fn run(mut self, jobs: Receiver<Vec<Job<Write>>>) {
+        while let Ok(mut waiting) = jobs.recv() {
+            // What has come meanwhile shares the flush.
+            waiting.extend(jobs.try_iter().flatten());
+            while !waiting.is_empty() {
+                let rest = waiting.split_off(waiting.len().min(LARGEST_GROUP));
+                for group in runs(waiting) {
+                    // A panic drops the group, whose promises then report it, and its transaction, which rolls back (trap B6).
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.work(group)));
+                }
+                waiting = rest;
             }
         }
         if self.begun {

@@ -31,6 +31,21 @@ impl PyJournal {
         py.detach(|| self.0.close());
     }
 
+    /// From now on writes wait for ``hand_over``, so that those of one turn of an event loop share a flush.
+    fn gather(&self) {
+        self.0.gather();
+    }
+
+    /// How many writes wait for ``hand_over``.
+    fn gathered(&self) -> usize {
+        self.0.gathered()
+    }
+
+    /// Give the writer what was submitted since the last call.
+    fn hand_over(&self) {
+        self.0.hand_over();
+    }
+
     /// ``(ticket, value, error)`` of all that finished since the last call.
     fn finished(&self, py: Python<'_>) -> PyResult<Vec<outcome::Outcome>> {
         self.0.finished().into_iter().map(|(ticket, result)| outcome::from(py, ticket, result)).collect()

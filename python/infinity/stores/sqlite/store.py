@@ -47,27 +47,41 @@ WEEK = 7 * 24 * 3_600_000
 """For how long the log of commits is kept, unless a host says otherwise: in ms."""
 
 
+RIDE = 0.02
+"""Seconds that a write which nobody waits for may be kept back."""
+
+
 class JournalStore:
     """Implements ``abc.Store`` over a ``Journal``.
 
-    Every method submits at once and waits for the journal's threads; nothing polls.
+    Every method submits at once and waits for the journal's threads; nothing polls. Writes of one turn of
+    the event loop are handed over together at its end: they share one flush.
 
     A caller that stops waiting (is cancelled) takes nothing back: what was submitted still happens, and
     its outcome goes to nobody else. Messages that became durable that way would rest in their inbox
     until the next start; ``orphaned`` gets them instead.
     """
 
-    def __init__(self, journal: Journal, wakeup: Wakeup) -> None:
+    def __init__(self, journal: Journal, wakeup: Wakeup, *, gathers: bool = True) -> None:
         """Take an open journal.
 
         Args:
             journal: open; it is closed by ``close``.
             wakeup: watches the ``Wake`` that the journal was opened with. The store registers here,
                 before anybody who is told of what it finished.
+            gathers: ``False`` hands over each write by itself, for those who turn no event loop.
         """
         self._journal = journal
         self._pending: dict[int, tuple[asyncio.Future[Any], bool]] = {}
         self._closing = False
+        self._handing_over: asyncio.AbstractEventLoop | None = None
+        """Whose turn will hand over what was submitted."""
+        self._gathered = 0
+        """Writes that are not handed over. What is submitted and adds nothing to them is a read."""
+        self._riding: asyncio.TimerHandle | None = None
+        """Hands over what rides, if no other write does it sooner."""
+        if gathers:
+            journal.gather()
         self.events_kept: int | None = WEEK
         self.ownership = None
         """The lock of the home is enough."""
@@ -111,7 +125,12 @@ class JournalStore:
     async def outbox_done(
         self, key: str, sent_call: str | None = None, failure: Message | None = None
     ) -> Accepted | None:
-        value = await self._messages(self._journal.outbox_done, key, sent_call, failure)
+        if failure is None:
+            # The tool's answer usually follows, and takes it along. After a crash before that, the row leaves
+            # again under its key (I5).
+            value = await self._submit(self._journal.outbox_done, (key, sent_call, None), rides=True)
+        else:
+            value = await self._messages(self._journal.outbox_done, key, sent_call, failure)
         return None if value is None else _accepted(value)
 
     async def outbox_retry(self, key: str, due_at: int) -> None:
@@ -293,7 +312,7 @@ class JournalStore:
     # -- tickets
 
     async def _outcome(self, submit: Callable[..., int], *arguments: object) -> Any:
-        return await self._submit(submit, arguments, carries_messages=False)
+        return await self._submit(submit, arguments)
 
     async def _messages(self, submit: Callable[..., int], *arguments: object) -> Any:
         """For what may put messages into inboxes: they reach a mailbox even when the caller is gone (I7)."""
@@ -309,18 +328,39 @@ class JournalStore:
             raise
 
     def _submit(
-        self, submit: Callable[..., int], arguments: tuple[object, ...], *, carries_messages: bool
+        self,
+        submit: Callable[..., int],
+        arguments: tuple[object, ...],
+        *,
+        carries_messages: bool = False,
+        rides: bool = False,
     ) -> asyncio.Future[Any]:
+        """``rides``: a write that waits ``RIDE`` seconds at most for another one, to share its flush."""
         if self._closing:
             raise Stopped("the store is closed; start the daemon again")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         try:
             ticket = submit(*arguments)
         except CoreError as error:
             raise from_core(error) from None
+        if self._handing_over is not loop and (gathered := self._journal.gathered()) > self._gathered:
+            self._gathered = gathered
+            if not rides:
+                self._handing_over = loop
+                loop.call_soon(self._hand_over)
+            elif self._riding is None:
+                self._riding = loop.call_later(RIDE, self._hand_over)
         # No outcome can come before this line: outcomes are collected in this event loop.
         self._pending[ticket] = future, carries_messages
         return future
+
+    def _hand_over(self) -> None:
+        self._handing_over, self._gathered = None, 0
+        if self._riding is not None:
+            self._riding.cancel()
+            self._riding = None
+        self._journal.hand_over()
 
     def _collect(self) -> None:
         # All of them, anyone who still waits: the descriptor does not signal them again.

@@ -36,7 +36,7 @@ class PumpedStore:
         self.is_open = True
         self._wakeup = wakeup
         self._journal = Journal.open(str(path), wakeup.wake)
-        self._store = JournalStore(self._journal, wakeup)
+        self._store = JournalStore(self._journal, wakeup, gathers=False)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
