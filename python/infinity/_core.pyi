@@ -23,6 +23,7 @@ __all__ = [
     "Wake",
     "__version__",
     "admit",
+    "covered",
     "display",
     "entry_json",
     "examine_journal",
@@ -30,6 +31,7 @@ __all__ = [
     "header_json",
     "live_ranges",
     "needs_a_person",
+    "ranges",
     "repair_journal",
     "repaired",
     "weight",
@@ -218,6 +220,13 @@ class Thread:
         """A new root thread, version 0. ``seed``: blocks of a first user entry that tells the thread its identity."""
     @staticmethod
     def load(snapshot: Snapshot) -> Thread: ...
+    @staticmethod
+    def past(header: bytes, position: int, entries: list[tuple[int, bytes]]) -> Thread:
+        """The thread as it was just before its own entry at ``position``, to be looked at only: any change is ``rule``.
+
+        ``entries``: all before it, from 0 or from the end of what the summary covers that was in force then. ``rule`` for a position that is not the
+        thread's own; ``damaged``, ``too_new``.
+        """
     def fork(
         self,
         id: str,
@@ -525,6 +534,12 @@ class Delta:
 
 def live_ranges(header: bytes) -> list[tuple[str, int, int]]:
     """``(thread, start, end)`` of every range of entries that loading this thread must read, ascending; a summary's own entry included."""
+
+def ranges(header: bytes, start: int, end: int) -> list[tuple[str, int, int]]:
+    """``(thread, start, end)`` of every range in which the thread's entries from ``start`` to ``end`` are, ascending. ``damaged``, ``too_new``."""
+
+def covered(record: bytes) -> tuple[int, int] | None:
+    """The positions that a summary stands for; ``None`` for an entry of another kind. ``damaged``, ``too_new``."""
 
 def needs_a_person(header: bytes) -> bool:
     """Whether a header says that its thread rests with a problem that only a person ends. ``damaged``, ``too_new``."""

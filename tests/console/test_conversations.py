@@ -36,6 +36,27 @@ async def test_a_call_is_one_line_until_it_is_opened(pages: Pages, stage: Stage)
     await expect(call).to_contain_text("A-7 costs 4.20.")
 
 
+async def test_a_turn_shows_what_the_model_was_shown_and_what_it_answered(pages: Pages, stage: Stage) -> None:
+    thread = await asyncio.to_thread(stage.begin, "Shown", "Good evening to the model")
+    await asyncio.to_thread(until, lambda: "You said" in stage.history(thread), "the answer")
+    page = await pages.open(f"/t/{thread}?view=raw")
+    turn = page.locator(".raw > details").last
+    await turn.locator("summary").first.click()
+    await expect(turn.get_by_role("region", name="Response")).to_contain_text("You said: Good evening")
+    request = turn.locator("details.request")
+    await expect(request).not_to_contain_text("Exactly what was sent")
+    await request.locator("summary").first.click()
+    await expect(request).to_contain_text("Exactly what was sent")
+    await expect(request.locator(".leaf").filter(has_text="system")).to_contain_text(
+        "You run inside Infinity"
+    )
+    messages = request.locator("details.fold").filter(has_text="messages")
+    await messages.locator("summary").first.click()
+    await messages.locator("details.fold summary").last.click()
+    await messages.locator("details.fold details.fold summary").last.click()
+    await expect(messages.locator("details.fold").last).to_contain_text("Good evening to the model")
+
+
 async def test_the_page_says_why_a_thread_waits_and_ends_it(pages: Pages, stage: Stage) -> None:
     thread = await asyncio.to_thread(stage.begin, "Bread", '/call bake {"loaves":2}')
     page = await pages.open(f"/t/{thread}")

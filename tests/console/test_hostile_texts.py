@@ -47,6 +47,9 @@ async def test_a_hostile_text_is_a_text_wherever_it_stands(pages: Pages, stage: 
     await expect(page.locator(".raw details").first).to_be_visible()
     for each in await page.locator(".raw details").all():
         await each.locator("summary").first.click()
+    for each in await page.locator(".raw details.request").all():
+        await each.locator("summary").first.click()
+        await each.locator("details.fold", has_text="messages").first.locator("summary").first.click()
     await page.goto(stage.address)
     await expect(page.locator("a.row").first).to_be_visible()
     foreign = await page.evaluate(

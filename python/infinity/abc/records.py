@@ -111,12 +111,14 @@ class Header(msgspec.Struct, frozen=True):
     """A thread's state beside its history, as clients and diagnosis need it.
 
     ``position`` counts entries and ``feed`` rows of the event stream; ``own_start`` is the first
-    position that is the thread's own and not inherited from its parent. ``memo`` is the engine's JSON
+    position that is the thread's own and not inherited from its parent; ``live_start`` the first that is
+    still rendered, and ``summary`` that of the summary in force. ``memo`` is the engine's JSON
     (``engine/memo.py``); ``cost`` is in microdollars.
     """
 
     root: str
     own_start: int
+    live_start: int
     position: int
     feed: int
     model: str
@@ -128,6 +130,7 @@ class Header(msgspec.Struct, frozen=True):
     usage: tuple[int, int, int, int]
     cost: int
     problem: str | None = None
+    summary: int | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from .requests import Request, number, page_size
 from .responses import DamagedEntries, DamagedEntry, Entries, Entry, ErrorDetail, Response, respond, stored
 from .threads import known
 
-__all__ = ["BODIES", "get_entry", "list_entries"]
+__all__ = ["BODIES", "get_entry", "list_entries", "own_entry"]
 
 BODIES = ("whole", "cut")
 """Whether long entries are given whole, or as they are shown at first."""
@@ -75,14 +75,21 @@ async def list_entries(backend: Backend, request: Request) -> Response:
 
 async def get_entry(backend: Backend, request: Request) -> Response:
     """One entry of a thread's own history, whole. 404 where there is none, the error ``damaged`` where it cannot be read."""
+    _, _, text = await own_entry(backend, request)
+    return Response(200, text)
+
+
+async def own_entry(backend: Backend, request: Request) -> tuple[ThreadRow, int, bytes]:
+    """The thread that a path names, the position there of one of its own entries, and that entry's JSON; raises as ``get_entry``."""
     thread, text = request.id(), request.parameters["position"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refused(404, "not_found", f"thread {thread} has no entry {text[:40]}")
-    bounds, position = _bounds(await known(backend.store, thread)), int(text)
+    row, position = await known(backend.store, thread), int(text)
+    bounds = _bounds(row)
     rows = await backend.store.entries(thread, position - 1, 1)
     if rows and rows[0][0] == position:
         try:
-            return Response(200, _text(position, rows[0][1]))
+            return row, position, _text(position, rows[0][1])
         except (DamagedStore, NewerStore) as error:
             raise type(error)(f"entry {position} of thread {thread} is damaged: {error}") from None
     if bounds.start <= position < bounds.end:

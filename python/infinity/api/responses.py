@@ -253,6 +253,26 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
     size: int | None = None
 
 
+class ShownParameters(Struct):
+    """``max_tokens``: of the answer."""
+
+    max_tokens: int
+
+
+class ShownRequest(Struct, kw_only=True):
+    """What the model was shown for a turn. ``model``: the name, ``model_id``: what its provider calls it; ``parameters``, ``system``, ``tools``: null where they are not
+    on record; ``messages``: in the shape of the Messages API, before the provider puts them into that of its own. ``exact``: all of it is what was sent, byte for byte;
+    else ``messages`` are rendered as this version does it, or something is not on record."""
+
+    model: str | None
+    model_id: str | None
+    parameters: ShownParameters | None
+    system: str | None
+    tools: list[dict[str, Any]] | None
+    messages: list[dict[str, Any]]
+    exact: bool
+
+
 class Entries(Struct):
     """``next``: the position for ``after``, null at the end."""
 

@@ -50,6 +50,7 @@ from .requests import (
 )
 from .responses import Health, Response, respond
 from .route import Handler, Refusal, Route
+from .shown import get_shown
 from .subscriptions import end_subscription, list_subscriptions
 from .threads import create_thread, delete_thread, get_thread, list_threads
 from .toolsets import list_toolsets, reload_tools
@@ -127,6 +128,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/threads/{id}/entries", list_entries, "List the entries of a thread's own history", shapes.Entries,
           query=("before", "bodies", *PAGED), refusals=DAMAGE),
     Route("GET", "/v1/threads/{id}/entries/{position}", get_entry, "One entry of a thread's own history, whole", shapes.Entry),
+    Route("GET", "/v1/threads/{id}/entries/{position}/request", get_shown, "What the model was shown for a turn, rendered again",
+          shapes.ShownRequest),
     Route("GET", "/v1/threads/{id}/events", "stream_events", "A thread's event stream; resumes by cursor without gap or repeat", None,
           Part.DAEMON, query=("after",), headers=("Last-Event-ID",), produces="text/event-stream"),
     Route("GET", "/v1/threads/{id}/events", list_events, "A thread's events, to be polled; resumes by cursor without gap or repeat",

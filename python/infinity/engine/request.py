@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 
-from infinity._core import weight
+from infinity._core import Thread, weight
 from infinity.abc import ModelInfo, ModelRequest
 from infinity.engine import compaction, prompts
 from infinity.engine.content import CHARS_PER_TOKEN, fits
@@ -19,18 +21,52 @@ _MARGIN = 64
 """Tokens of a request beside its texts."""
 LEAST_TEXT = 200
 """Characters that a shortened text keeps."""
+_LONGEST_FORM = 1_000
+"""Bytes of a form that an entry takes along (I10)."""
+
+
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the entry of a turn says of the request that it answers: enough to render it again, and to know that it is the same."""
+
+    bytes: int
+    """Of its messages, before the provider puts them into the shape of its API."""
+    crc32: int
+    """Of the same."""
+    max_tokens: int
+    images: bool = True
+    """Whether images and documents were sent as such."""
+    simpler: Simpler = Simpler()
+    """The form in which history was rendered; left out if it is long, and then the same is not rendered again."""
+
+
+def form(current: Slice, info: ModelInfo, simpler: Simpler | None = None) -> tuple[bool, Simpler]:
+    """Whether images and documents are sent, and what is shown in a simpler form. ``simpler``: as for ``request_of``."""
+    simpler = glance(current.thread).simpler if simpler is None else simpler
+    if not compaction.is_summariser(current):
+        return info.images, simpler
+    # A summary is words about words, and its range must fit whatever it holds (DESIGN 5.5).
+    system, tools = _prefix(current)
+    return False, _fitted(current, info, simpler, len(system.encode()) + len(tools))
+
+
+def sent(current: Slice, info: ModelInfo, request: ModelRequest, simpler: Simpler | None) -> Sent:
+    """What is on record of a request that was answered. ``simpler``: the form it was made with, if it was not the thread's."""
+    images, used = form(current, info, simpler)
+    brief = len(msgspec.json.encode(used)) <= _LONGEST_FORM
+    return Sent(
+        len(request.messages),
+        zlib.crc32(request.messages),
+        request.max_tokens,
+        images,
+        used if brief else Simpler(),
+    )
 
 
 def request_of(current: Slice, info: ModelInfo, simpler: Simpler | None = None) -> ModelRequest:
     """What the model is asked now. ``simpler``: a form other than the one on record for this thread."""
-    system = prompts.system(current.services.settings.instructions)
-    tools = current.catalog.tools if current.catalog is not None else b"[]"
-    simpler = glance(current.thread).simpler if simpler is None else simpler
-    images = info.images
-    if compaction.is_summariser(current):
-        # A summary is words about words, and its range must fit whatever it holds (DESIGN 5.5).
-        images, simpler = False, _fitted(current, info, simpler, len(system.encode()) + len(tools))
-    messages = current.thread.render(images=images, documents=images, simpler=msgspec.json.encode(simpler))
+    system, tools = _prefix(current)
+    images, simpler = form(current, info, simpler)
+    messages = rendered(current.thread, images, simpler)
     return ModelRequest(
         model=info,
         system=system,
@@ -38,6 +74,16 @@ def request_of(current: Slice, info: ModelInfo, simpler: Simpler | None = None) 
         messages=messages,
         max_tokens=_answer_limit(current, info, len(system) + len(tools), messages),
     )
+
+
+def rendered(thread: Thread, images: bool, simpler: Simpler) -> bytes:
+    """The messages of a thread in a form. ``images``: and documents, as such."""
+    return thread.render(images=images, documents=images, simpler=msgspec.json.encode(simpler))
+
+
+def _prefix(current: Slice) -> tuple[str, bytes]:
+    tools = current.catalog.tools if current.catalog is not None else b"[]"
+    return prompts.system(current.services.settings.instructions), tools
 
 
 def _fitted(current: Slice, info: ModelInfo, simpler: Simpler, fixed: int) -> Simpler:

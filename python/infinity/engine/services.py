@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from infinity.abc import Catalogs, Clock, Mailbox, Models, Observer, Store, Transport, Wire
 from infinity.engine.attempts import Attempts
+from infinity.engine.prefixes import Prefixes
 from infinity.engine.probes import Probes
 from infinity.engine.rate_limit import RateLimiter
 from infinity.engine.watched import Unwatched, Watch
@@ -30,6 +31,7 @@ class Services:
     attempts: Attempts
     probes: Probes
     watch: Watch = field(default_factory=Unwatched)
+    prefixes: Prefixes = field(default_factory=Prefixes)
     owned: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     """Set while this process owns its store for certain: no slice and no delivery begins otherwise (R12)."""
 

@@ -31,6 +31,9 @@ impl Thread {
     pub fn load(snapshot: &Snapshot) -> Result<Self> {
         let mut thread = Self::from_header(Header::decode(&snapshot.header)?);
         thread.load_entries(&snapshot.entries)?;
+        if thread.summary.as_ref().map(Entry::position) != thread.header.summary {
+            return Err(thread.damaged("its summary is missing"));
+        }
         thread.load_calls(&snapshot.calls)?;
         for id in &snapshot.seen {
             thread.seen.add(id);
@@ -40,7 +43,7 @@ impl Thread {
         Ok(thread)
     }
 
-    fn load_entries(&mut self, entries: &[(i64, Vec<u8>)]) -> Result<()> {
+    pub(super) fn load_entries(&mut self, entries: &[(i64, Vec<u8>)]) -> Result<()> {
         let mut expected = self.header.live_start;
         for (position, record) in entries {
             if *position != expected {
@@ -56,9 +59,6 @@ impl Thread {
         }
         if expected != self.header.position {
             return Err(self.damaged(&format!("entries from {expected} to {} are missing", self.header.position)));
-        }
-        if self.summary.as_ref().map(Entry::position) != self.header.summary {
-            return Err(self.damaged("its summary is missing"));
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Thread {
         Ok(())
     }
 
-    fn damaged(&self, what: &str) -> Error {
+    pub(super) fn damaged(&self, what: &str) -> Error {
         Error::Damaged(format!(
             "thread {}: {what}; nothing was loaded; `infinity doctor` tells what can be repaired",
             self.header.id

@@ -10,6 +10,7 @@
 //! | [`header`], [`entry`], [`call`] | records | what is stored |
 //! | [`blocks`], [`lineage`], [`registry`] | parts | content blocks, whose entries, which calls |
 //! | [`mending`] | entries that were lost | what stands in their place |
+//! | [`past`] | a thread as it was | what its model was shown then |
 //! | [`sharing`] | records | one copy in memory of what several threads hold |
 //!
 //! | [`endings`] | early events, complete endings | what waits for a call, what goes with it |
@@ -28,6 +29,7 @@ pub mod header;
 pub mod lineage;
 mod loading;
 mod mending;
+mod past;
 mod plans;
 pub mod registry;
 mod sharing;
@@ -44,5 +46,6 @@ pub use header::{Header, Spending, Usage, header_json, live_ranges, needs_a_pers
 pub use lineage::Segment;
 pub use loading::Snapshot;
 pub use mending::{Mended, bounds, inherited, mend};
+pub use past::{covered, ranges};
 pub use thread::{Shared, Status, Thread, lock};
 pub use turns::Plan;

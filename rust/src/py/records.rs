@@ -16,6 +16,18 @@ fn live_ranges(header: &[u8]) -> PyResult<Vec<(String, i64, i64)>> {
     Ok(history::live_ranges(header)?)
 }
 
+/// ``(thread, start, end)`` of every range in which the thread's entries from ``start`` to ``end`` are, ascending.
+#[pyfunction]
+fn ranges(header: &[u8], start: i64, end: i64) -> PyResult<Vec<(String, i64, i64)>> {
+    Ok(history::ranges(header, start, end)?)
+}
+
+/// The positions that a summary stands for; ``None`` for an entry of another kind.
+#[pyfunction]
+fn covered(record: &[u8]) -> PyResult<Option<(i64, i64)>> {
+    Ok(history::covered(record)?)
+}
+
 /// ``{"kind", "at", "assistant": blocks, "user": blocks, "meta": {…}}`` of an entry record, for clients.
 #[pyfunction]
 fn entry_json<'py>(py: Python<'py>, record: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -30,6 +42,8 @@ fn header_json<'py>(py: Python<'py>, header: &[u8]) -> PyResult<Bound<'py, PyByt
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(live_ranges, module)?)?;
+    module.add_function(wrap_pyfunction!(ranges, module)?)?;
+    module.add_function(wrap_pyfunction!(covered, module)?)?;
     module.add_function(wrap_pyfunction!(needs_a_person, module)?)?;
     module.add_function(wrap_pyfunction!(entry_json, module)?)?;
     module.add_function(wrap_pyfunction!(header_json, module)?)

@@ -47,6 +47,12 @@ impl PyThread {
         Ok(Self::own(py.detach(|| Thread::load(snapshot))?))
     }
 
+    /// The thread as it was just before the entry at ``position``, to be looked at only.
+    #[staticmethod]
+    fn past(py: Python<'_>, header: Vec<u8>, position: i64, entries: Vec<(i64, Vec<u8>)>) -> PyResult<Self> {
+        Ok(Self::own(py.detach(|| Thread::past(&header, position, &entries))?))
+    }
+
     /// A child that inherits this thread's entries up to now by reference, never by copy.
     #[pyo3(signature = (id, *, now, origin, placeholder, seed_call = None, seed = None, model = None, upto = None))]
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python method")]

@@ -7,6 +7,7 @@ mod display;
 mod forks;
 mod machine;
 mod mending;
+mod past;
 mod records;
 mod rendering;
 mod rules;

@@ -48,6 +48,7 @@ VERDICTS: Mapping[str, Needs] = {
     "DELETE /v1/threads/{id}": Needs.TOKEN_OR_PAGE,
     "GET /v1/threads/{id}/entries": Needs.TOKEN_OR_PAGE,
     "GET /v1/threads/{id}/entries/{position}": Needs.TOKEN_OR_PAGE,
+    "GET /v1/threads/{id}/entries/{position}/request": Needs.TOKEN_OR_PAGE,
     "GET /v1/threads/{id}/events": Needs.TOKEN_OR_PAGE,
     "GET /v1/events": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/messages": Needs.TOKEN_OR_PAGE,

@@ -2,12 +2,12 @@
 import { html, useEffect, useMemo, useState } from "./lib.js";
 import { get, path, post, remove } from "./api.js";
 import { Conversation } from "./conversation.js";
-import { source } from "./json.js";
 import { bind } from "./keys.js";
 import { useNarrow } from "./list.js";
 import { about } from "./live.js";
+import Raw from "./raw.js";
 import { go, route, thread as address } from "./router.js";
-import { dollars, line, Long, moment, Shown, tokens } from "./text.js";
+import { dollars, line, moment, Shown, tokens } from "./text.js";
 import { Model } from "./thread_model.js";
 import Timeline from "./timeline.js";
 import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
@@ -195,17 +195,4 @@ export function indented(rows) {
     for (const row of [...(children.get(found.row.id) ?? [])].reverse()) stack.push({ row, depth: found.depth + 1 });
   }
   return out;
-}
-
-/** What is on record, entry by entry. */
-function Raw({ model }) {
-  const entries = model.entries.value.slice(-200);
-  return html`<div class="raw">${model.entries.value.length > 200 && html`<p class="muted">the last 200 entries</p>`}${entries.map((entry) => html`<${RawEntry} key=${entry.position} entry=${entry} />`)}</div>`;
-}
-
-function RawEntry({ entry }) {
-  const [open, setOpen] = useState(false);
-  const text = open ? source(entry) : "";
-  return html`<details class="tool" onToggle=${(event) => setOpen(event.currentTarget.open)}><summary><span class="name"><strong>${entry.position}</strong> ${entry.kind}</span><span class="gist">${line(Object.keys(entry.meta ?? {}).join(", "), 100)}</span><time>${moment(entry.at)}</time></summary>
-    ${open && html`<div class="inside"><button class="quiet" onClick=${() => act(() => navigator.clipboard.writeText(text), "Copied.")}>Copy</button><${Long} text=${text} /></div>`}</details>`;
 }

@@ -16,7 +16,7 @@ from infinity.engine import compaction, spending, stand_ins
 from infinity.engine.attempts import Owed
 from infinity.engine.fallback import Fallback, blame
 from infinity.engine.memo import glance
-from infinity.engine.request import request_of
+from infinity.engine.request import request_of, sent
 from infinity.engine.slice.state import Asked, Progress, Slice
 from infinity.engine.watched import watched
 from infinity.errors import (
@@ -80,6 +80,8 @@ async def _tries(current: Slice) -> Turn | None:
     assert current.provider is not None and current.model is not None, "may_buy resolves the model"
     settings = current.services.settings
     request = request_of(current, current.model)
+    services, thread = current.services, current.thread.id
+    prefix = await services.prefixes.keep(services.store, thread, request.system, request.tools)
     fallback: Fallback | None = None
     tries = 1 if current.probing else settings.retries.completion
     until = current.now + int(settings.timeouts.completion * 1000)
@@ -88,10 +90,12 @@ async def _tries(current: Slice) -> Turn | None:
         try:
             seconds = (until - current.now) / 1000
             turn = await _interruptible(current, _stream(current.provider, request, shown, seconds))
+            _on_record(current, request, prefix, fallback)
             if fallback is not None:
                 fallback.accepted()
             return turn
         except _Interrupted:
+            _on_record(current, request, prefix, fallback)
             return await _kept(current, shown)
         except asyncio.CancelledError:
             # The host abandons the slice: what was asked for counts all the same, once there is time to write.
@@ -120,6 +124,14 @@ async def _tries(current: Slice) -> Turn | None:
         if not await spending.may_buy(current):
             return None
     raise AssertionError("a completion makes at least one try")
+
+
+def _on_record(current: Slice, request: ModelRequest, prefix: str | None, fallback: Fallback | None) -> None:
+    """What the turn's entry will say of the request that it answers."""
+    if current.asked is not None and current.model is not None:
+        simpler = fallback.simpler if fallback is not None else None
+        current.asked.prefix = prefix
+        current.asked.sent = sent(current, current.model, request, simpler)
 
 
 def _wait(current: Slice, error: ModelError | ConfigError, attempt: int, tries: int) -> float:

@@ -66,12 +66,16 @@ class Asked:
         first: After how long the first part of the answer came; ``None``: before any did.
         whole: How long it took, with the waits between its tries.
         errors: The codes of the tries that brought nothing, in order.
+        prefix: Under which digest the system prompt and the tools of its request are kept; ``None``: they are not.
+        sent: What is on record of the request that was answered (``engine/request.py``).
     """
 
     at: int
     first: int | None = None
     whole: int = 0
     errors: list[str] = field(default_factory=list)
+    prefix: str | None = None
+    sent: msgspec.Struct | None = None
 
 
 @dataclass(slots=True)
@@ -274,6 +278,8 @@ class Slice:
             figures |= {"asked_at": asked.at, "first_ms": asked.first, "ms": asked.whole}
             if asked.errors:
                 figures |= {"attempts": len(asked.errors) + 1, "errors": asked.errors}
+            if asked.sent is not None:
+                figures |= {"request": asked.sent} | ({"prefix": asked.prefix} if asked.prefix else {})
         return msgspec.json.encode(figures)
 
     def live(self, kind: str, data: dict[str, Any]) -> None:

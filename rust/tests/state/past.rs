@@ -1,0 +1,85 @@
+//! A thread as it was before one of its entries: rendered again, it is what was sent then.
+
+use crate::subject::*;
+use _core::error::Error;
+use _core::history::{Thread, covered, ranges};
+
+/// What was sent before one turn.
+struct Sent {
+    position: i64,
+    live_start: i64,
+    bytes: Vec<u8>,
+}
+
+/// Six questions, each answered; what came before is summarised after the second and the fourth.
+fn told() -> (Thread, Vec<(i64, Vec<u8>)>, Vec<Sent>) {
+    let mut thread = thread("root");
+    let (mut records, mut sent) = (Vec::new(), Vec::new());
+    for question in 0..6 {
+        thread.add_user(&text(&format!("question {question}")), NOW, None, EMPTY).unwrap();
+        let header = thread.header();
+        let (position, live_start) = (header.position, header.live_start);
+        sent.push(Sent { position, live_start, bytes: thread.render(Default::default()).unwrap() });
+        turn(&mut thread, &[]).unwrap();
+        if question % 2 == 1 && question < 5 {
+            let (start, end) = thread.summary_range(1).unwrap();
+            thread.add_summary(start, end, &text(&format!("summary {question}")), NOW, EMPTY).unwrap();
+        }
+        records.extend(thread.delta(NOW).unwrap().entries.iter().cloned());
+        thread.committed().unwrap();
+    }
+    (thread, records, sent)
+}
+
+fn between(records: &[(i64, Vec<u8>)], start: i64, end: i64) -> Vec<(i64, Vec<u8>)> {
+    records.iter().filter(|(position, _)| (start..end).contains(position)).cloned().collect()
+}
+
+#[test]
+fn every_request_of_the_past_is_rendered_as_it_was_sent() {
+    let (thread, records, sent) = told();
+    let starts: Vec<i64> = sent.iter().map(|sent| sent.live_start).collect();
+    assert!(starts.first() == Some(&0) && starts.windows(2).filter(|pair| pair[0] < pair[1]).count() == 2);
+    for Sent { position, live_start, bytes } in sent {
+        let entries = between(&records, live_start, position);
+        let past = Thread::past(&thread.header().encode(), position, &entries).unwrap();
+        assert_eq!(past.render(Default::default()).unwrap(), bytes, "before entry {position}");
+    }
+}
+
+#[test]
+fn the_past_cannot_be_changed() {
+    let (thread, records, sent) = told();
+    let Sent { position, live_start, .. } = sent[3];
+    let entries = between(&records, live_start, position);
+    let mut past = Thread::past(&thread.header().encode(), position, &entries).unwrap();
+    assert!(is_rule(past.add_user(&text("more"), NOW, None, EMPTY)));
+    assert!(is_rule(past.delta(NOW)));
+}
+
+#[test]
+fn entries_that_are_missing_are_damage_and_never_a_shorter_past() {
+    let (thread, records, sent) = told();
+    let header = thread.header().encode();
+    let Sent { position, live_start, .. } = sent[3];
+    for (start, end) in [(live_start + 1, position), (live_start, position - 1), (0, position), (position, position)] {
+        let past = Thread::past(&header, position, &between(&records, start, end));
+        assert!(matches!(past, Err(Error::Damaged(_))), "{start} to {end}");
+    }
+    assert!(is_rule(Thread::past(&header, thread.header().position + 1, &records)));
+}
+
+#[test]
+fn a_summary_says_what_it_stands_for_and_a_child_where_its_entries_are() {
+    let (mut thread, records, _) = told();
+    let covers: Vec<(i64, i64)> = records.iter().filter_map(|(_, record)| covered(record).unwrap()).collect();
+    assert_eq!(covers.len(), 2);
+    assert_eq!(covers[0].1, covers[1].0);
+    let end = thread.header().position;
+    let child = fork(&mut thread, "child", None, Some("you are the child")).unwrap();
+    let header = child.lock().unwrap().header().encode();
+    let root = |start, end| ("root".to_owned(), start, end);
+    assert_eq!(ranges(&header, 2, 5).unwrap(), [root(2, 5)]);
+    assert_eq!(ranges(&header, 2, end + 1).unwrap(), [root(2, end), ("child".to_owned(), end, end + 1)]);
+    assert!(is_rule(Thread::past(&header, end - 1, &between(&records, 0, end - 1))));
+}
