@@ -20,9 +20,6 @@ from .responses import Response, ShownParameters, ShownRequest, respond, stored
 
 __all__ = ["get_shown"]
 
-_MOST_ON_CLOUD = 5 << 20
-"""Bytes of a response where their size is bounded."""
-
 
 class _Meta(msgspec.Struct):
     model: str = ""
@@ -64,7 +61,7 @@ async def get_shown(backend: Backend, request: Request) -> Response:
             exact=same and prefix is not None,
         )
     )
-    if backend.page_bytes is not None and len(made.body) > _MOST_ON_CLOUD:
+    if backend.page_bytes is not None and len(made.body) > backend.page_bytes:
         raise Refused(
             413, "too_large", f"the request of entry {position} has {len(made.body)} bytes; read its entries"
         )

@@ -4,6 +4,8 @@ use crate::subject::*;
 use _core::error::Error;
 use _core::history::{Thread, covered, ranges};
 
+type Records = Vec<(i64, Vec<u8>)>;
+
 /// What was sent before one turn.
 struct Sent {
     position: i64,
@@ -12,7 +14,7 @@ struct Sent {
 }
 
 /// Six questions, each answered; what came before is summarised after the second and the fourth.
-fn told() -> (Thread, Vec<(i64, Vec<u8>)>, Vec<Sent>) {
+fn told() -> (Thread, Records, Vec<Sent>) {
     let mut thread = thread("root");
     let (mut records, mut sent) = (Vec::new(), Vec::new());
     for question in 0..6 {
@@ -31,7 +33,7 @@ fn told() -> (Thread, Vec<(i64, Vec<u8>)>, Vec<Sent>) {
     (thread, records, sent)
 }
 
-fn between(records: &[(i64, Vec<u8>)], start: i64, end: i64) -> Vec<(i64, Vec<u8>)> {
+fn between(records: &[(i64, Vec<u8>)], start: i64, end: i64) -> Records {
     records.iter().filter(|(position, _)| (start..end).contains(position)).cloned().collect()
 }
 
