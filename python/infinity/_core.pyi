@@ -600,10 +600,13 @@ class Journal:
         Value: how many did."""
     def fire_timers(self, now: int, limit: int = 1000) -> int:
         """Move due timers into their threads' inboxes. Value: list of messages."""
-    def outbox_done(self, key: str, sent_call: str | None = None, failure: Message | None = None) -> int:
-        """Delete the row; mark ``sent_call`` as ``sent``; or accept ``failure`` in the same transaction. Value: as ``accept``, or ``None``."""
-    def outbox_retry(self, key: str, due_at: int) -> int:
-        """Count an attempt; not due before ``due_at``."""
+    def outbox_done(
+        self, key: str, sent_call: str | None = None, failure: Message | None = None, at: int = 0
+    ) -> int:
+        """Delete the row; mark ``sent_call`` as ``sent``; or accept ``failure`` in the same transaction. ``at``: when the try was made that ended it.
+        Value: as ``accept``, or ``None``."""
+    def outbox_retry(self, key: str, due_at: int, trouble: str = "") -> int:
+        """Count an attempt, which failed for ``trouble``; not due before ``due_at``."""
     def put_view(self, thread: str, view_type: str, content: bytes) -> int:
         """Value: false if there is no such thread here, or its tree was retired."""
     def put_meta(self, key: str, value: bytes) -> int: ...
@@ -686,6 +689,8 @@ class Journal:
         """Value: list of ``(record, state)`` where state may be ``sent``."""
     def find_call(self, call_id: str) -> int:
         """Value: ``(record, state)`` or ``None``."""
+    def call_rows(self, thread: str, call: str | None = None, after: int = 0, limit: int = 100) -> int:
+        """Value: list of ``(number, record, state, sent_at, ended_at, attempts, due_at, trouble)``, oldest first, behind the call of a number; or one call."""
     def prompts(self, thread: str | None = None, root: str | None = None) -> int:
         """Value: list of ``(id, thread, kind, body)`` that are pending: of one thread, of a whole tree, or all."""
     def attention(
@@ -695,6 +700,12 @@ class Journal:
         reason of the last row seen."""
     def timers(self, thread: str | None = None) -> int:
         """Value: list of ``(id, thread, due_at, kind, body)``."""
+    def due_timers(self, after: tuple[int, str, str] | None = None, limit: int = 100) -> int:
+        """As ``timers``, of all threads, the earliest first; ``after``: time, thread and id of the last row seen."""
+    def deliveries(self, after: tuple[int, str] | None = None, limit: int = 100) -> int:
+        """As ``outbox``, by the next try; ``after``: its time and the key of the last row seen."""
+    def all_discards(self, before: int, limit: int = 100) -> int:
+        """Value: list of ``(number, thread, message_id, reason, at)``, newest first, before the one of a number."""
     def views(self, thread: str) -> int:
         """Value: list of ``(view_type, content)``."""
     def discards(self, thread: str, limit: int = 100) -> int:

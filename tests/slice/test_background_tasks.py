@@ -52,12 +52,12 @@ async def test_a_delivery_is_tried_again_after_a_login_was_refused_once(
     server.behaviours["a"] = failing(503)
     real, times = tooled.store.outbox_retry, 0
 
-    async def retry(key: str, due_at: int) -> Any:
+    async def retry(*arguments: Any) -> Any:
         nonlocal times
         times += 1
         if times == 1:
             raise REFUSED
-        return await real(key, due_at)
+        return await real(*arguments)
 
     tooled.store.outbox_retry = retry  # type: ignore[method-assign]
     tooled.model.then(call(("a", {})), say("done"), say("x"))

@@ -193,7 +193,7 @@ def test_timers_fire_outbox_rows_wait_and_prompts_stay_across_a_restart(desk: De
     assert [(fired.id, fired.body) for fired in desk.outcome(journal.fire_timers(15))] == [("soon", b"[1]")]
     assert desk.outcome(journal.fire_timers(15)) == []
     desk.outcome(journal.outbox_retry("k", 99))
-    assert desk.outcome(journal.outbox()) == [("k", "close", "http://tool", b"{}", None, "t", 1, 99)]
+    assert desk.outcome(journal.outbox()) == [("k", "close", "http://tool", b"{}", None, "t", 1, 99, "")]
     assert desk.outcome(journal.prompts()) == [("p", "t", "choice", b"{}")]
     journal.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from infinity._core import Message
+from infinity._core import Call, Message
 
 
 class Status(StrEnum):
@@ -66,7 +66,7 @@ class OutboxRow(NamedTuple):
 
     ``kind``: ``invoke`` (its key is ``invoke.<call id>``), ``choice``, ``cancel``, ``close``. ``body``
     is sent as it is to ``target``. ``attempts`` counts failed tries; the next is not due before
-    ``due_at`` (ms since the epoch).
+    ``due_at`` (ms since the epoch). ``trouble``: why the last one failed, for people.
     """
 
     key: str
@@ -77,6 +77,44 @@ class OutboxRow(NamedTuple):
     thread: str
     attempts: int = 0
     due_at: int = 0
+    trouble: str = ""
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where ``Store.deliveries`` goes on behind this row."""
+        return self.due_at, self.key
+
+
+class CallRow(NamedTuple):
+    """What a call has been doing.
+
+    ``number``: its place among the calls of its thread; ``state``: as ``Store.calls`` has it. ``sent_at``:
+    when the other side took it, ``ended_at``: when its end was recorded, in ms since the epoch; 0 for
+    what was not, and for what an earlier version wrote. ``attempts``: tries to send it, once that is over;
+    while it is on its way, those that failed. Only then is there ``due_at``, when the next try is due, and
+    ``trouble``, why the last one failed (empty before the first).
+    """
+
+    number: int
+    call: Call
+    state: str
+    sent_at: int = 0
+    ended_at: int = 0
+    attempts: int = 0
+    due_at: int | None = None
+    trouble: str | None = None
+
+
+class DiscardRow(NamedTuple):
+    """A message that came to nothing. ``number``: orders them by when that was recorded; ``at``: ms since
+    the epoch.
+    """
+
+    number: int
+    thread: str
+    message: str
+    reason: str
+    at: int
 
 
 class ThreadRow(NamedTuple):
@@ -192,6 +230,11 @@ class TimerRow(NamedTuple):
     due_at: int
     kind: str
     body: bytes
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """Where ``Store.due_timers`` goes on behind this row."""
+        return self.due_at, self.thread, self.id
 
 
 INCOMPLETE = "it is being imported; delete it, then import it again if that was broken off"

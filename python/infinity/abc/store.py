@@ -20,7 +20,9 @@ from infinity._core import Call, Delta, Message, Snapshot
 from .rows import (
     Accepted,
     AttentionRow,
+    CallRow,
     Condemned,
+    DiscardRow,
     Expect,
     FeedRow,
     Generation,
@@ -158,26 +160,29 @@ class Store(Protocol):
         ...
 
     async def outbox_done(
-        self, key: str, sent_call: str | None = None, failure: Message | None = None
+        self, key: str, sent_call: str | None = None, failure: Message | None = None, at: int = 0
     ) -> Accepted | None:
-        """The row has left; or, with ``failure``, it never will. The row is removed.
+        """The row has left; or, with ``failure``, it never will. The row is removed; how often it was tried
+        is kept with the call that it invoked.
 
         Args:
             key: of the row; one that is gone already is not an error.
             sent_call: the call that it invoked, which is ``sent`` from now on.
             failure: a message that tells the row's thread, accepted in the same transaction (INV-7).
+            at: when the last try was made, in ms since the epoch; 0: this ended without one.
 
         Returns:
             What became of ``failure``; ``None`` without one.
         """
         ...
 
-    async def outbox_retry(self, key: str, due_at: int) -> None:
+    async def outbox_retry(self, key: str, due_at: int, trouble: str = "") -> None:
         """The row has not left: count a failed try.
 
         Args:
             key: of the row.
             due_at: ms since the epoch, before which it is not tried again.
+            trouble: why the try failed, for people: a status and a name, never a body.
         """
         ...
 
@@ -186,6 +191,15 @@ class Store(Protocol):
 
         Args:
             after: the key of the last row of the page before; empty: from the first.
+        """
+        ...
+
+    async def deliveries(self, after: tuple[int, str] | None = None, limit: int = 100) -> list[OutboxRow]:
+        """What ``outbox`` has, by the next try. For people: the queue is sorted for each page.
+
+        Args:
+            after: the ``place`` of the last row of the page before; ``None``: from the first.
+            limit: the most rows.
         """
         ...
 
@@ -323,6 +337,19 @@ class Store(Protocol):
         """
         ...
 
+    async def call_rows(
+        self, thread: str, *, call: str | None = None, after: int = -1, limit: int = 100
+    ) -> list[CallRow]:
+        """What a thread's calls have been doing, oldest first.
+
+        Args:
+            thread: its id.
+            call: this one alone.
+            after: the ``number`` of the last row of the page before; -1: from the first.
+            limit: the most rows.
+        """
+        ...
+
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         """What is asked now.
 
@@ -356,6 +383,15 @@ class Store(Protocol):
         """
         ...
 
+    async def due_timers(self, after: tuple[int, str, str] | None = None, limit: int = 100) -> list[TimerRow]:
+        """Timers of all threads, the earliest first, a page at a time.
+
+        Args:
+            after: the ``place`` of the last row of the page before; ``None``: from the first.
+            limit: the most rows.
+        """
+        ...
+
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
         """The type and latest content (JSON) of each view of a thread.
 
@@ -369,6 +405,15 @@ class Store(Protocol):
 
         Args:
             thread: its id.
+        """
+        ...
+
+    async def all_discards(self, before: int | None = None, limit: int = 100) -> list[DiscardRow]:
+        """Messages of all threads that came to nothing, newest first.
+
+        Args:
+            before: the ``number`` of the last row of the page before; ``None``: from the newest.
+            limit: the most rows.
         """
         ...
 

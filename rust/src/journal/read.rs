@@ -55,6 +55,13 @@ pub enum Read {
         open_only: bool,
     },
     FindCall(String),
+    /// What a thread's calls have been doing, oldest first; or one of them.
+    CallRows {
+        thread: String,
+        call: Option<String>,
+        after: i64,
+        limit: i64,
+    },
     Prompts {
         thread: Option<String>,
         root: Option<String>,
@@ -67,6 +74,21 @@ pub enum Read {
     },
     Timers {
         thread: Option<String>,
+    },
+    /// Of all threads, the earliest first, behind one of them (due, thread, id).
+    DueTimers {
+        after: Option<(i64, String, String)>,
+        limit: i64,
+    },
+    /// What has not left, by its next try, behind one row of it (due, key).
+    Deliveries {
+        after: Option<(i64, String)>,
+        limit: i64,
+    },
+    /// Of all threads, newest first, before one of them.
+    AllDiscards {
+        before: i64,
+        limit: i64,
     },
     Views {
         thread: String,
@@ -110,12 +132,24 @@ impl Read {
             Read::Log { after, limit } => Value::Log(records::log(on, *after, *limit)?),
             Read::Calls { thread, open_only } => Value::Calls(records::calls(on, thread, *open_only)?),
             Read::FindCall(id) => Value::Call(records::find_call(on, id)?),
+            Read::CallRows { thread, call, after, limit } => {
+                Value::CallRows(records::call_rows(on, thread, call.as_deref(), *after, *limit)?)
+            }
             Read::Prompts { thread, root } => Value::Prompts(queues::prompts(on, thread.as_deref(), root.as_deref())?),
             Read::Attention { root, after, limit } => {
                 let after = after.as_ref().map(|(since, thread, reason)| (*since, &**thread, &**reason));
                 Value::Attention(queues::attention(on, root.as_deref(), after, *limit)?)
             }
             Read::Timers { thread } => Value::Timers(queues::timers(on, thread.as_deref())?),
+            Read::DueTimers { after, limit } => {
+                let after = after.as_ref().map(|(due_at, thread, id)| (*due_at, &**thread, &**id));
+                Value::Timers(queues::due_timers(on, after, *limit)?)
+            }
+            Read::Deliveries { after, limit } => {
+                let after = after.as_ref().map(|(due_at, key)| (*due_at, &**key));
+                Value::Outbox(queues::deliveries(on, after, *limit)?)
+            }
+            Read::AllDiscards { before, limit } => Value::AllDiscards(facts::all_discards(on, *before, *limit)?),
             Read::Views { thread } => Value::Views(facts::views(on, thread)?),
             Read::Discards { thread, limit } => Value::Discards(facts::discards(on, thread, *limit)?),
             Read::Meta(key) => Value::Bytes(facts::meta(on, key)?),

@@ -37,7 +37,7 @@ pub struct Step {
 }
 
 /// `STEPS[n]` goes from version `n + 1` to the next.
-pub const STEPS: [Step; 8] = [
+pub const STEPS: [Step; 9] = [
     // 2: failed attempts, kept events, endings by call id.
     Step {
         tables: "
@@ -121,6 +121,16 @@ CREATE TABLE usage (
   output INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, cost INTEGER NOT NULL,
   PRIMARY KEY (day, thread, model)
 ) STRICT, WITHOUT ROWID;
+",
+        rows: "",
+    },
+    // 10: when calls were sent and ended, in how many tries, and why the last one failed. Of what an earlier version wrote nothing is known: 0.
+    Step {
+        tables: "
+ALTER TABLE calls ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
 ",
         rows: "",
     },

@@ -24,6 +24,7 @@ pub enum Value {
     Call(Option<(Vec<u8>, String)>),
     /// Record and state.
     Calls(Vec<(Vec<u8>, String)>),
+    CallRows(Vec<CallRow>),
     Prompts(Vec<PromptRow>),
     Timers(Vec<TimerRow>),
     Attention(Vec<AttentionRow>),
@@ -33,6 +34,7 @@ pub enum Value {
     Views(Vec<(String, Vec<u8>)>),
     /// Message id, reason, time.
     Discards(Vec<(String, String, i64)>),
+    AllDiscards(Vec<DiscardRow>),
     Spent(Spent),
     Imported(Imported),
     Examined(Examination),
@@ -178,6 +180,35 @@ pub struct OutboxRow {
     pub thread: String,
     pub attempts: i64,
     pub due_at: i64,
+    /// Why the last try failed.
+    pub trouble: String,
+}
+
+/// What a call has been doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallRow {
+    /// Its place among the calls of its thread.
+    pub number: i64,
+    pub record: Vec<u8>,
+    pub state: String,
+    /// Milliseconds since the Unix epoch; 0 where it was not, or an earlier version wrote it.
+    pub sent_at: i64,
+    pub ended_at: i64,
+    /// Tries to send it: all that there were, or those that failed, while it is on its way.
+    pub attempts: i64,
+    /// While it is on its way: when the next try is due, and why the last one failed.
+    pub due_at: Option<i64>,
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiscardRow {
+    pub number: i64,
+    pub thread: String,
+    pub message: String,
+    pub reason: String,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -47,10 +47,13 @@ pub enum Write {
         key: String,
         sent_call: Option<String>,
         failure: Option<Message>,
+        /// When the try was made that ended it; 0 without one.
+        at: i64,
     },
     OutboxRetry {
         key: String,
         due_at: i64,
+        trouble: String,
     },
     PutView {
         thread: String,
@@ -106,14 +109,14 @@ impl Write {
             Write::RecordAttempt(attempt) => Value::Integer(Some(attempts::record(group, attempt)?)),
             Write::Begin { now } => Value::Integer(Some(attempts::begin(group, *now)?)),
             Write::FireTimers { now, limit } => Value::Messages(timers::fire(group, *now, *limit)?),
-            Write::OutboxDone { key, sent_call, failure } => {
-                match outbox::done(group, key, sent_call.as_deref(), failure.as_ref())? {
+            Write::OutboxDone { key, sent_call, failure, at } => {
+                match outbox::done(group, key, sent_call.as_deref(), failure.as_ref(), *at)? {
                     Some(accepted) => Value::Accepted(accepted),
                     None => Value::Nothing,
                 }
             }
-            Write::OutboxRetry { key, due_at } => {
-                outbox::retry(group, key, *due_at)?;
+            Write::OutboxRetry { key, due_at, trouble } => {
+                outbox::retry(group, key, *due_at, trouble)?;
                 Value::Nothing
             }
             Write::PutView { thread, view_type, content } => Value::Flag(put_view(group, thread, view_type, content)?),

@@ -84,15 +84,23 @@ impl PyJournal {
     }
 
     /// Delete the row; mark ``sent_call`` as ``sent``; or accept ``failure`` in the same transaction.
-    #[pyo3(signature = (key, sent_call = None, failure = None))]
-    fn outbox_done(&self, key: String, sent_call: Option<String>, failure: Option<&Bound<'_, PyMessage>>) -> Ticket {
+    /// ``at``: when the try was made that ended it.
+    #[pyo3(signature = (key, sent_call = None, failure = None, at = 0))]
+    fn outbox_done(
+        &self,
+        key: String,
+        sent_call: Option<String>,
+        failure: Option<&Bound<'_, PyMessage>>,
+        at: i64,
+    ) -> Ticket {
         let failure: Option<Message> = failure.map(|message| message.get().0.clone());
-        self.0.write(Write::OutboxDone { key, sent_call, failure })
+        self.0.write(Write::OutboxDone { key, sent_call, failure, at })
     }
 
-    /// Count an attempt; not due before ``due_at``.
-    fn outbox_retry(&self, key: String, due_at: i64) -> Ticket {
-        self.0.write(Write::OutboxRetry { key, due_at })
+    /// Count an attempt, which failed for ``trouble``; not due before ``due_at``.
+    #[pyo3(signature = (key, due_at, trouble = ""))]
+    fn outbox_retry(&self, key: String, due_at: i64, trouble: &str) -> Ticket {
+        self.0.write(Write::OutboxRetry { key, due_at, trouble: trouble.into() })
     }
 
     /// Keep the latest content of a view (VIEW-1).
@@ -243,6 +251,12 @@ impl PyJournal {
         self.0.read(Read::FindCall(call_id))
     }
 
+    /// What the thread's calls have been doing, oldest first; or one of them.
+    #[pyo3(signature = (thread, call = None, after = 0, limit = 100))]
+    fn call_rows(&self, thread: String, call: Option<String>, after: i64, limit: i64) -> Ticket {
+        self.0.read(Read::CallRows { thread, call, after, limit })
+    }
+
     /// Pending prompts.
     #[pyo3(signature = (thread = None, root = None))]
     fn prompts(&self, thread: Option<String>, root: Option<String>) -> Ticket {
@@ -258,6 +272,23 @@ impl PyJournal {
     #[pyo3(signature = (thread = None))]
     fn timers(&self, thread: Option<String>) -> Ticket {
         self.0.read(Read::Timers { thread })
+    }
+
+    /// Of all threads, the earliest first, behind one of them.
+    #[pyo3(signature = (after = None, limit = 100))]
+    fn due_timers(&self, after: Option<(i64, String, String)>, limit: i64) -> Ticket {
+        self.0.read(Read::DueTimers { after, limit })
+    }
+
+    /// What has not left yet, by its next try, behind one row of it.
+    #[pyo3(signature = (after = None, limit = 100))]
+    fn deliveries(&self, after: Option<(i64, String)>, limit: i64) -> Ticket {
+        self.0.read(Read::Deliveries { after, limit })
+    }
+
+    /// Of all threads, newest first, before one of them.
+    fn all_discards(&self, before: i64, limit: i64) -> Ticket {
+        self.0.read(Read::AllDiscards { before, limit })
     }
 
     fn views(&self, thread: String) -> Ticket {

@@ -6,8 +6,8 @@ use crate::delta::Spent;
 use crate::error::Result;
 use crate::history::Snapshot;
 use crate::journal::value::{
-    Accepted, AttentionRow, Condemned, FeedRow, Generation, Imported, Loaded, Log, LogRow, OutboxRow, PromptRow,
-    ThreadRow, TimerRow, Tombstone, UsageRow,
+    Accepted, AttentionRow, CallRow, Condemned, DiscardRow, FeedRow, Generation, Imported, Loaded, Log, LogRow,
+    OutboxRow, PromptRow, ThreadRow, TimerRow, Tombstone, UsageRow,
 };
 use crate::journal::{Ticket, Value};
 use pyo3::IntoPyObjectExt;
@@ -40,8 +40,8 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             rows.into_iter().map(|row| thread(py, row)).collect::<PyResult<Vec<_>>>()?.into_py_any(py)
         }
         Value::Outbox(rows) => each(py, rows, |row| {
-            let OutboxRow { key, kind, target, body, call, thread, attempts, due_at } = row;
-            (key, kind, target, bytes(&body), call, thread, attempts, due_at)
+            let OutboxRow { key, kind, target, body, call, thread, attempts, due_at, trouble } = row;
+            (key, kind, target, bytes(&body), call, thread, attempts, due_at, trouble)
         }),
         Value::Entries(rows) => each(py, rows, |(position, record)| (position, bytes(&record))),
         Value::Feed(rows) => each(py, rows, |FeedRow { position, kind, body, record }| {
@@ -49,6 +49,10 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         }),
         Value::Call(row) => row.map(|(record, state)| (bytes(&record), state)).into_py_any(py),
         Value::Calls(rows) => each(py, rows, |(record, state)| (bytes(&record), state)),
+        Value::CallRows(rows) => each(py, rows, |row| {
+            let CallRow { number, record, state, sent_at, ended_at, attempts, due_at, trouble } = row;
+            (number, bytes(&record), state, sent_at, ended_at, attempts, due_at, trouble)
+        }),
         Value::Prompts(rows) => each(py, rows, |PromptRow { id, thread, kind, body }| (id, thread, kind, bytes(&body))),
         Value::Attention(rows) => {
             each(py, rows, |AttentionRow { thread, root, reason, since }| (thread, root, reason, since))
@@ -67,6 +71,9 @@ fn object(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         }
         Value::Views(rows) => each(py, rows, |(view_type, content)| (view_type, bytes(&content))),
         Value::Discards(rows) => rows.into_py_any(py),
+        Value::AllDiscards(rows) => {
+            each(py, rows, |DiscardRow { number, thread, message, reason, at }| (number, thread, message, reason, at))
+        }
         Value::Spent(Spent { tokens, cost }) => (tokens, cost).into_py_any(py),
         Value::Imported(Imported { root, messages, outbox, next_timer, replaced, copy }) => {
             let dict = PyDict::new(py);

@@ -123,7 +123,7 @@ fn a_result_for_a_call_that_is_on_its_way_is_accepted() {
     delta.calls = vec![call("c", "planned")];
     delta.outbox = vec![outbox("c", Some("c"))];
     desk.commit(delta).unwrap();
-    let done = Write::OutboxDone { key: "c".into(), sent_call: Some("c".into()), failure: None };
+    let done = Write::OutboxDone { key: "c".into(), sent_call: Some("c".into()), failure: None, at: 0 };
     desk.write(done).unwrap();
     assert_eq!(desk.call_states("t", true), ["sent"]);
     assert!(matches!(desk.accept(message("t", "c"), for_call("c")), Accepted::Yes(_)));

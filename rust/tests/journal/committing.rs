@@ -157,7 +157,7 @@ fn a_call_that_was_sent_does_not_become_planned_again() {
     let mut delta = next("t", 1);
     delta.calls = vec![call("c", "planned")];
     desk.commit(delta).unwrap();
-    let done = _core::journal::Write::OutboxDone { key: "c".into(), sent_call: Some("c".into()), failure: None };
+    let done = _core::journal::Write::OutboxDone { key: "c".into(), sent_call: Some("c".into()), failure: None, at: 0 };
     desk.write(done).unwrap();
     let mut delta = next("t", 2);
     delta.calls = vec![call("c", "planned")];

@@ -42,7 +42,7 @@ fn filled(home: &TempDir) -> PathBuf {
     let [kept, _] = EARLY.map(|id| early(&desk, id));
     desk.commit(Delta { kept: vec![kept], ..next("t", 1) }).unwrap();
     for due_at in [20, 1 << 40] {
-        desk.write(Write::OutboxRetry { key: "out".into(), due_at }).unwrap();
+        desk.write(Write::OutboxRetry { key: "out".into(), due_at, trouble: "HTTP 503".into() }).unwrap();
     }
     let (thread, view_type, content) = ("t".into(), "diff".into(), b"{}".to_vec());
     desk.write(Write::PutView { thread, view_type, content }).unwrap();
@@ -259,7 +259,7 @@ fn a_row_whose_checksum_covers_its_body_alone_goes_on() {
     drop(journal);
     assert_eq!(problems(&path), [""; 0]);
     let desk = Desk::at(&path);
-    desk.write(Write::OutboxRetry { key: "out".into(), due_at: 30 }).unwrap();
+    desk.write(Write::OutboxRetry { key: "out".into(), due_at: 30, trouble: "HTTP 503".into() }).unwrap();
     let released = desk.commit(Delta { released: vec!["c".into()], ..next("t", 2) }).unwrap();
     assert_eq!(ids(&released), ["kept"]);
     drop(desk);

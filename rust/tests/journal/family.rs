@@ -143,6 +143,7 @@ pub fn portrait(desk: &Desk, root: &str) -> String {
             Read::Entries { thread: one(), after, limit },
             Read::Feed { thread: one(), after, limit },
             Read::Calls { thread: one(), open_only: false },
+            Read::CallRows { thread: one(), call: None, after: 0, limit },
             Read::Prompts { thread: Some(one()), root: Some(root.to_owned()) },
             Read::Timers { thread: Some(one()) },
             Read::Views { thread: one() },

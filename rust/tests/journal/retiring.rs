@@ -116,7 +116,7 @@ fn a_move_that_is_called_off_leaves_the_tree_as_it_was() {
 fn a_failure_of_a_retired_tree_is_told_where_it_lives() {
     let desk = two_trees();
     retire(&desk, "t");
-    let done = |key: &str, failure| Write::OutboxDone { key: key.into(), sent_call: None, failure };
+    let done = |key: &str, failure| Write::OutboxDone { key: key.into(), sent_call: None, failure, at: 0 };
     let told = desk.write(done("out of t", Some(message("t", "it failed")))).unwrap();
     assert_eq!(told, Value::Accepted(Accepted::Moved));
     unretire(&desk, "t");

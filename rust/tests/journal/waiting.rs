@@ -81,8 +81,8 @@ fn timers_are_listed_earliest_first_for_one_thread_or_all() {
 fn an_outbox_row_stays_until_it_is_done_and_counts_its_attempts() {
     let desk = desk();
     desk.commit(Delta { outbox: vec![outbox("o1", Some("c1")), outbox("o2", None)], ..next("t", 1) }).unwrap();
-    desk.write(Write::OutboxRetry { key: "o1".into(), due_at: 99 }).unwrap();
-    desk.write(Write::OutboxDone { key: "o2".into(), sent_call: None, failure: None }).unwrap();
+    desk.write(Write::OutboxRetry { key: "o1".into(), due_at: 99, trouble: "HTTP 503".into() }).unwrap();
+    desk.write(Write::OutboxDone { key: "o2".into(), sent_call: None, failure: None, at: 0 }).unwrap();
     let desk = desk.reopened();
     let row = OutboxRow {
         key: "o1".into(),
@@ -93,6 +93,7 @@ fn an_outbox_row_stays_until_it_is_done_and_counts_its_attempts() {
         thread: "t".into(),
         attempts: 1,
         due_at: 99,
+        trouble: "HTTP 503".into(),
     };
     let read = |after: &str| desk.read(Read::Outbox { after: after.into(), limit: 10 }).unwrap();
     assert_eq!(read(""), Value::Outbox(vec![row]));
@@ -106,7 +107,7 @@ fn a_failure_to_send_tells_the_thread_once() {
         .unwrap();
     let done = || {
         let failure = Some(message("t", "c1"));
-        desk.write(Write::OutboxDone { key: "o1".into(), sent_call: None, failure }).unwrap()
+        desk.write(Write::OutboxDone { key: "o1".into(), sent_call: None, failure, at: 0 }).unwrap()
     };
     assert!(matches!(done(), Value::Accepted(Accepted::Yes(_))));
     assert_eq!(done(), Value::Accepted(Accepted::Duplicate));
@@ -118,6 +119,6 @@ fn a_call_that_was_answered_before_its_sending_was_noted_stays_answered() {
     let desk = desk();
     desk.commit(Delta { outbox: vec![outbox("o1", Some("c1"))], calls: vec![call("c1", "answered")], ..next("t", 1) })
         .unwrap();
-    desk.write(Write::OutboxDone { key: "o1".into(), sent_call: Some("c1".into()), failure: None }).unwrap();
+    desk.write(Write::OutboxDone { key: "o1".into(), sent_call: Some("c1".into()), failure: None, at: 0 }).unwrap();
     assert_eq!(desk.call_states("t", false), ["answered"]);
 }

@@ -322,15 +322,22 @@ async def _put_calls(connection: Connection, delta: Delta) -> None:
             int(subscription or state == "planned"),
             text(tool),
             record,
+            0 if state == "planned" else delta.updated_at,
         )
         for index, (call_id, state, subscription, tool, record) in enumerate(delta.calls)
     ]
     # The slice does not know `sent`; a row that is on its way must not go back to `planned`.
-    sql = """INSERT INTO calls (thread, id, number, state, subscription, live, tool, record)
-             SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])
+    # With the end goes its row of the outbox, which has counted the tries that failed.
+    sql = """INSERT INTO calls (thread, id, number, state, subscription, live, tool, record, ended_at)
+             SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[],
+                                      $9::bigint[])
              ON CONFLICT (id) DO UPDATE SET
                state = CASE WHEN excluded.state = 'planned' AND calls.state = 'sent' THEN 'sent' ELSE excluded.state END,
-               subscription = excluded.subscription, live = excluded.live, record = excluded.record
+               subscription = excluded.subscription, live = excluded.live, record = excluded.record,
+               ended_at = CASE WHEN calls.state IN ('planned', 'sent') THEN excluded.ended_at ELSE calls.ended_at END,
+               attempts = CASE WHEN excluded.ended_at > 0 AND calls.state = 'planned'
+                 THEN coalesce((SELECT o.attempts FROM outbox o WHERE o.key = 'invoke.' || excluded.id), calls.attempts)
+                 ELSE calls.attempts END
              WHERE calls.thread = excluded.thread"""
     tag = await connection.execute(sql, delta.thread, *zip(*rows, strict=True))
     if affected(tag) != len(rows):

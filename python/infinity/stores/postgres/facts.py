@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from infinity.abc import DiscardRow
+
 from .connections import Connection
+from .deletion import LIVING
 from .sql import digest, text
 
-__all__ = ["counts", "discards", "meta", "put_meta", "put_view", "spent", "views"]
+__all__ = ["all_discards", "counts", "discards", "meta", "put_meta", "put_view", "spent", "views"]
 
 _IN_SERVICE = (
     "SELECT 1 FROM threads t WHERE t.id = $1 AND NOT EXISTS (SELECT 1 FROM retired r WHERE r.root = t.root)"
@@ -56,6 +59,20 @@ async def discards(connection: Connection, thread: str, limit: int = 100) -> lis
     sql = "SELECT message, reason, at FROM discards WHERE thread = $1 ORDER BY number DESC LIMIT $2"
     rows = await connection.fetch(sql, text(thread), limit)
     return [(message.decode(), reason, at) for message, reason, at in rows]
+
+
+async def all_discards(connection: Connection, before: int | None, limit: int) -> list[DiscardRow]:
+    """Of all threads, newest first.
+
+    Args:
+        connection: for one look.
+        before: the number before which the page begins; ``None``: at the newest.
+        limit: the most rows.
+    """
+    sql = f"""SELECT d.number, d.thread, d.message, d.reason, d.at FROM discards d JOIN threads ON threads.id = d.thread
+              WHERE d.number < $1 AND {LIVING} ORDER BY d.number DESC LIMIT $2"""
+    rows = await connection.fetch(sql, (1 << 63) - 1 if before is None else before, limit)
+    return [DiscardRow(number, thread, message.decode(), *rest) for number, thread, message, *rest in rows]
 
 
 async def meta(connection: Connection, key: str) -> bytes | None:

@@ -37,10 +37,10 @@ _TABLES = {
     "generations": "root text, number bigint, marks bytea",
     "threads": "id text, root text, parent text, status text, title text, version bigint, created_at bigint, updated_at bigint, header bytea, troubled bigint, tokens bigint, cost bigint, stamp text",
     "entries": "thread text, position bigint, record bytea",
-    "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, number bigint",
+    "calls": "thread text, id text, state text, subscription bigint, live bigint, tool text, record bytea, sent_at bigint, ended_at bigint, attempts bigint, number bigint",
     "inbox": "thread text, digest bytea, id bytea, kind text, body bytea, accepted_at bigint, call text, kept bigint, seq bigint",
     "known": "thread text, digest bytea, consumed bigint",
-    "outbox": "thread text, key text, kind text, target text, body bytea, call text, attempts bigint, due_at bigint",
+    "outbox": "thread text, key text, kind text, target text, body bytea, call text, attempts bigint, due_at bigint, trouble text",
     "timers": "thread text, id text, due_at bigint, kind text, body bytea",
     "prompts": "thread text, id text, kind text, body bytea, root text",
     "attention": "thread text, reason text, since bigint",
@@ -50,6 +50,11 @@ _TABLES = {
     "discards": "thread text, digest bytea, message bytea, reason text, at bigint, number bigint",
     "feed": "thread text, position bigint, kind text, body bytea",
 }
+
+
+# An earlier version wrote null where the journal has 0 and nothing.
+_CALLS = "thread, id, state, subscription, live, tool, record, coalesce(sent_at, 0), coalesce(ended_at, 0), coalesce(attempts, 0)"
+_OUTBOX = "thread, key, kind, target, body, call, attempts, due_at, coalesce(trouble, '')"
 
 
 async def export_tree(transactions: Transactions, root: str, path: str) -> int:
@@ -144,10 +149,10 @@ async def _read(connection: Connection, root: str) -> Rows:
         threads=[tuple(row) for row in await connection.fetch(sql, root)],
         spent=tuple(spent),
         entries=await all_of("entries", "thread, position, record", "thread, position"),
-        calls=await all_of("calls", "thread, id, state, subscription, live, tool, record", "thread, number"),
+        calls=await all_of("calls", _CALLS, "thread, number"),
         inbox=[(thread, key, message_id.decode(), *rest) for thread, key, message_id, *rest in inbox],
         seen=await all_of("known", "thread, digest", "thread, digest", "AND consumed = 1"),
-        outbox=await all_of("outbox", "thread, key, kind, target, body, call, attempts, due_at", "key"),
+        outbox=await all_of("outbox", _OUTBOX, "key"),
         timers=await all_of("timers", "thread, id, due_at, kind, body", "thread, id"),
         prompts=await all_of("prompts", "thread, id, kind, body, root", "thread, id"),
         attempts=await all_of("attempts", "thread, count, code, at", "thread"),
@@ -203,7 +208,7 @@ def _all(rows: Rows, places: list[int]) -> Iterator[tuple[str, Row]]:
         for row in getattr(rows, table):
             yield table, row
     for number, row in enumerate(rows.calls):
-        yield "calls", (*row[:5], text(row[5]), row[6], number)
+        yield "calls", (*row[:5], text(row[5]), *row[6:], number)
     for (thread, key, message_id, *rest), seq in zip(rows.inbox, places, strict=False):
         yield "inbox", (thread, key, message_id.encode(), *rest, seq)
         yield "known", (thread, key, 0)

@@ -10,14 +10,28 @@ from infinity._core import Message
 from infinity.abc import OutboxRow, PromptRow, TimerRow
 
 from .connections import Connection
+from .deletion import LIVING
 from .sql import text
 from .timers import SERVED
 
-__all__ = ["AT_ONCE", "expecting", "inbox", "inbox_of", "outbox", "outbox_of", "overdue", "prompts", "timers"]
+__all__ = [
+    "AT_ONCE",
+    "deliveries",
+    "due_timers",
+    "expecting",
+    "inbox",
+    "inbox_of",
+    "outbox",
+    "outbox_of",
+    "overdue",
+    "prompts",
+    "timers",
+]
 
 _PAGE = 2_000
 """Rows of one page."""
 AT_ONCE = 100
+_OUTBOX = "key, kind, target, body, call, thread, attempts, due_at, coalesce(trouble, '')"
 """Messages that a slice takes at once; each costs a commit some rows, up to seventeen."""
 
 
@@ -42,9 +56,22 @@ async def outbox(connection: Connection, after: str) -> list[OutboxRow]:
         connection: for one look.
         after: the key behind which the page begins.
     """
-    sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE key > $1 AND {SERVED}
-              ORDER BY key LIMIT $2"""
+    sql = f"SELECT {_OUTBOX} FROM outbox WHERE key > $1 AND {SERVED} ORDER BY key LIMIT $2"
     return [OutboxRow(*row) for row in await connection.fetch(sql, after, _PAGE)]
+
+
+async def deliveries(connection: Connection, after: tuple[int, str] | None, limit: int) -> list[OutboxRow]:
+    """What has not left, by the next try; what retired trees have is left out.
+
+    Args:
+        connection: for one look.
+        after: time and key behind which the page begins.
+        limit: the most rows.
+    """
+    due_at, key = after or (-1, "")
+    sql = f"""SELECT {_OUTBOX} FROM outbox WHERE (due_at, key) > ($1, $2) AND {SERVED}
+              ORDER BY due_at, key LIMIT $3"""
+    return [OutboxRow(*row) for row in await connection.fetch(sql, due_at, text(key), limit)]
 
 
 async def inbox_of(connection: Connection, thread: str) -> list[Message]:
@@ -69,8 +96,7 @@ async def outbox_of(connection: Connection, thread: str) -> list[OutboxRow]:
         connection: for one look.
         thread: its id.
     """
-    sql = f"""SELECT key, kind, target, body, call, thread, attempts, due_at FROM outbox WHERE thread = $1 AND {SERVED}
-              ORDER BY key LIMIT $2"""
+    sql = f"SELECT {_OUTBOX} FROM outbox WHERE thread = $1 AND {SERVED} ORDER BY key LIMIT $2"
     return [OutboxRow(*row) for row in await connection.fetch(sql, text(thread), _PAGE)]
 
 
@@ -116,6 +142,24 @@ async def timers(connection: Connection, thread: str | None) -> list[TimerRow]:
     condition, values = _of(thread)
     sql = f"SELECT id, thread, due_at, kind, body FROM timers {condition} ORDER BY due_at, thread, id"
     return [TimerRow(*row) for row in await connection.fetch(sql, *values)]
+
+
+async def due_timers(
+    connection: Connection, after: tuple[int, str, str] | None, limit: int
+) -> list[TimerRow]:
+    """Timers of all threads, the earliest first.
+
+    Args:
+        connection: for one look.
+        after: time, thread and id behind which the page begins.
+        limit: the most rows.
+    """
+    due_at, thread, timer = after or (-(1 << 62), "", "")
+    sql = f"""SELECT m.id, m.thread, m.due_at, m.kind, m.body FROM timers m JOIN threads ON threads.id = m.thread
+              WHERE m.due_at >= $1 AND (m.due_at, m.thread, m.id) > ($1, $2, $3) AND {LIVING}
+              ORDER BY m.due_at, m.thread, m.id LIMIT $4"""
+    rows = await connection.fetch(sql, due_at, text(thread), text(timer), limit)
+    return [TimerRow(*row) for row in rows]
 
 
 async def prompts(connection: Connection, thread: str | None, root: str | None = None) -> list[PromptRow]:

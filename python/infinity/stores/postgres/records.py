@@ -7,14 +7,24 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call
-from infinity.abc import FeedRow, ThreadRow, read_call
+from infinity.abc import CallRow, FeedRow, ThreadRow, read_call
 from infinity.errors import DamagedStore, RuleBroken
 
 from .connections import Connection
 from .deletion import LIVING
 from .sql import text
 
-__all__ = ["calls", "entries", "feed", "find_call", "living", "open_children", "thread", "threads"]
+__all__ = [
+    "call_rows",
+    "calls",
+    "entries",
+    "feed",
+    "find_call",
+    "living",
+    "open_children",
+    "thread",
+    "threads",
+]
 
 _COLUMNS = "id, root, parent, status, title, version, created_at, updated_at, header"
 
@@ -100,6 +110,29 @@ async def find_call(connection: Connection, call_id: str) -> tuple[Call, str] | 
     """
     row = await connection.fetchrow("SELECT record, state FROM calls WHERE id = $1", text(call_id))
     return None if row is None else (read_call(row[0]), row[1])
+
+
+async def call_rows(
+    connection: Connection, thread: str, call: str | None, after: int, limit: int
+) -> list[CallRow]:
+    """What a thread's calls have been doing, oldest first.
+
+    Args:
+        connection: for one look.
+        thread: its id.
+        call: this one alone.
+        after: the number behind which the page begins.
+        limit: the most rows.
+    """
+    one = "" if call is None else "AND c.id = $4"
+    sql = f"""SELECT c.number, c.record, c.state, coalesce(c.sent_at, 0), coalesce(c.ended_at, 0),
+                     coalesce(o.attempts, c.attempts, 0), o.due_at,
+                     CASE WHEN o.key IS NULL THEN NULL ELSE coalesce(o.trouble, '') END
+              FROM calls c LEFT JOIN outbox o ON o.key = 'invoke.' || c.id
+              WHERE c.thread = $1 AND c.number > $2 {one} ORDER BY c.number LIMIT $3"""
+    values = [text(thread), after, limit, *([] if call is None else [text(call)])]
+    rows = await connection.fetch(sql, *values)
+    return [CallRow(number, read_call(record), *rest) for number, record, *rest in rows]
 
 
 async def thread(connection: Connection, thread_id: str) -> ThreadRow | None:

@@ -176,6 +176,17 @@ STEPS = (
         ),
         (("usage_by_day", "usage (day)"),),
     ),
+    # 10: when calls were sent and ended, in how many tries, and why the last one failed; null in what an
+    # earlier version wrote.
+    Step(
+        (
+            "ALTER TABLE calls ADD COLUMN IF NOT EXISTS sent_at BIGINT",
+            "ALTER TABLE calls ADD COLUMN IF NOT EXISTS ended_at BIGINT",
+            "ALTER TABLE calls ADD COLUMN IF NOT EXISTS attempts BIGINT",
+            "ALTER TABLE outbox ADD COLUMN IF NOT EXISTS trouble TEXT",
+        ),
+        (("discards_by_number", "discards (number)"),),
+    ),
 )
 """``STEPS[n]`` goes from version n to the next; only ever appended to."""
 

@@ -39,13 +39,13 @@ class Rows(NamedTuple):
     entries: list[Row]
     """thread, position, record"""
     calls: list[Row]
-    """thread, id, state, subscription, live, tool, record; oldest first"""
+    """thread, id, state, subscription, live, tool, record, sent_at, ended_at, attempts; oldest first"""
     inbox: list[Row]
     """thread, digest, id, kind, body, accepted_at, call, kept; in order of arrival"""
     seen: list[Row]
     """thread, digest"""
     outbox: list[Row]
-    """thread, key, kind, target, body, call, attempts, due_at"""
+    """thread, key, kind, target, body, call, attempts, due_at, trouble"""
     timers: list[Row]
     """thread, id, due_at, kind, body"""
     prompts: list[Row]
@@ -69,10 +69,10 @@ class Rows(NamedTuple):
 
 
 _KEYED = {
-    "calls": "thread, id, state, subscription, live, tool, record",
+    "calls": "thread, id, state, subscription, live, tool, record, sent_at, ended_at, attempts",
     "inbox": "thread, digest, id, kind, body, accepted_at, call, kept",
     "seen": "thread, digest",
-    "outbox": "thread, key, kind, target, body, call, attempts, due_at",
+    "outbox": "thread, key, kind, target, body, call, attempts, due_at, trouble",
     "timers": "thread, id, due_at, kind, body",
     "prompts": "thread, id, kind, body, root",
     "attempts": "thread, count, code, at",

@@ -19,7 +19,9 @@ from infinity.abc import (
     INCOMPLETE,
     Accepted,
     AttentionRow,
+    CallRow,
     Condemned,
+    DiscardRow,
     Expect,
     FeedRow,
     Generation,
@@ -201,15 +203,15 @@ class PostgresStore:
         return await self._write(work, list)
 
     async def outbox_done(
-        self, key: str, sent_call: str | None = None, failure: Message | None = None
+        self, key: str, sent_call: str | None = None, failure: Message | None = None, at: int = 0
     ) -> Accepted | None:
         async def work(connection: Connection, uncertain: bool) -> Accepted | None:
-            return await outbox.done(connection, key, sent_call, failure, uncertain)
+            return await outbox.done(connection, key, sent_call, failure, at, uncertain)
 
         return await self._write(work, _accepted_one)
 
-    async def outbox_retry(self, key: str, due_at: int) -> None:
-        await self._change(outbox.retry, key, due_at)
+    async def outbox_retry(self, key: str, due_at: int, trouble: str = "") -> None:
+        await self._change(outbox.retry, key, due_at, trouble)
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
         self._check_size(f"view {view_type} of thread {thread}", content)
@@ -231,6 +233,9 @@ class PostgresStore:
 
     async def outbox(self, after: str = "") -> list[OutboxRow]:
         return await self._take(queues.outbox, after)
+
+    async def deliveries(self, after: tuple[int, str] | None = None, limit: int = 100) -> list[OutboxRow]:
+        return await self._look(queues.deliveries, after, limit)
 
     async def inbox(self, after: int = 0) -> list[Message]:
         return await self._take(queues.inbox, after)
@@ -275,6 +280,11 @@ class PostgresStore:
     async def find_call(self, call_id: str) -> tuple[Call, str] | None:
         return await self._look(records.find_call, call_id)
 
+    async def call_rows(
+        self, thread: str, *, call: str | None = None, after: int = -1, limit: int = 100
+    ) -> list[CallRow]:
+        return await self._look(records.call_rows, thread, call, after, limit)
+
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         return await self._look(queues.prompts, thread, root)
 
@@ -286,11 +296,17 @@ class PostgresStore:
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return await self._look(queues.timers, thread)
 
+    async def due_timers(self, after: tuple[int, str, str] | None = None, limit: int = 100) -> list[TimerRow]:
+        return await self._look(queues.due_timers, after, limit)
+
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
         return await self._look(facts.views, thread)
 
     async def discards(self, thread: str) -> list[tuple[str, str, int]]:
         return await self._look(facts.discards, thread)
+
+    async def all_discards(self, before: int | None = None, limit: int = 100) -> list[DiscardRow]:
+        return await self._look(facts.all_discards, before, limit)
 
     async def meta(self, key: str) -> bytes | None:
         return await self._look(facts.meta, key)

@@ -19,7 +19,9 @@ from infinity._core import Call, CoreError, Delta, Journal, Message, Snapshot
 from infinity.abc import (
     Accepted,
     AttentionRow,
+    CallRow,
     Condemned,
+    DiscardRow,
     Expect,
     FeedRow,
     Generation,
@@ -123,18 +125,18 @@ class JournalStore:
         return cast("list[Message]", await self._messages(self._journal.fire_timers, now))
 
     async def outbox_done(
-        self, key: str, sent_call: str | None = None, failure: Message | None = None
+        self, key: str, sent_call: str | None = None, failure: Message | None = None, at: int = 0
     ) -> Accepted | None:
         if failure is None:
             # The tool's answer usually follows, and takes it along. After a crash before that, the row leaves
             # again under its key (I5).
-            value = await self._submit(self._journal.outbox_done, (key, sent_call, None), rides=True)
+            value = await self._submit(self._journal.outbox_done, (key, sent_call, None, at), rides=True)
         else:
-            value = await self._messages(self._journal.outbox_done, key, sent_call, failure)
+            value = await self._messages(self._journal.outbox_done, key, sent_call, failure, at)
         return None if value is None else _accepted(value)
 
-    async def outbox_retry(self, key: str, due_at: int) -> None:
-        await self._outcome(self._journal.outbox_retry, key, due_at)
+    async def outbox_retry(self, key: str, due_at: int, trouble: str = "") -> None:
+        await self._outcome(self._journal.outbox_retry, key, due_at, trouble)
 
     async def put_view(self, thread: str, view_type: str, content: bytes) -> bool:
         return cast("bool", await self._outcome(self._journal.put_view, thread, view_type, content))
@@ -207,6 +209,9 @@ class JournalStore:
     async def outbox(self, after: str = "") -> list[OutboxRow]:
         return [OutboxRow(*row) for row in await self._outcome(self._journal.outbox, after)]
 
+    async def deliveries(self, after: tuple[int, str] | None = None, limit: int = 100) -> list[OutboxRow]:
+        return [OutboxRow(*row) for row in await self._outcome(self._journal.deliveries, after, limit)]
+
     async def inbox(self, after: int = 0) -> list[Message]:
         return cast("list[Message]", await self._outcome(self._journal.inbox, after))
 
@@ -252,6 +257,12 @@ class JournalStore:
         row = await self._outcome(self._journal.find_call, call_id)
         return None if row is None else (read_call(row[0]), row[1])
 
+    async def call_rows(
+        self, thread: str, *, call: str | None = None, after: int = -1, limit: int = 100
+    ) -> list[CallRow]:
+        rows = await self._outcome(self._journal.call_rows, thread, call, after, limit)
+        return [CallRow(number, read_call(record), *rest) for number, record, *rest in rows]
+
     async def prompts(self, thread: str | None = None, *, root: str | None = None) -> list[PromptRow]:
         return [PromptRow(*row) for row in await self._outcome(self._journal.prompts, thread, root)]
 
@@ -264,11 +275,18 @@ class JournalStore:
     async def timers(self, thread: str | None = None) -> list[TimerRow]:
         return [TimerRow(*row) for row in await self._outcome(self._journal.timers, thread)]
 
+    async def due_timers(self, after: tuple[int, str, str] | None = None, limit: int = 100) -> list[TimerRow]:
+        return [TimerRow(*row) for row in await self._outcome(self._journal.due_timers, after, limit)]
+
     async def views(self, thread: str) -> list[tuple[str, bytes]]:
         return cast("list[tuple[str, bytes]]", await self._outcome(self._journal.views, thread))
 
     async def discards(self, thread: str) -> list[tuple[str, str, int]]:
         return cast("list[tuple[str, str, int]]", await self._outcome(self._journal.discards, thread))
+
+    async def all_discards(self, before: int | None = None, limit: int = 100) -> list[DiscardRow]:
+        place = (1 << 62) if before is None else before
+        return [DiscardRow(*row) for row in await self._outcome(self._journal.all_discards, place, limit)]
 
     async def meta(self, key: str) -> bytes | None:
         return cast("bytes | None", await self._outcome(self._journal.meta, key))

@@ -1,10 +1,10 @@
 //! Views, discards, settings and sizes.
 
-use super::Picture;
+use super::{LIVING, Picture};
 use crate::delta::Spent;
 use crate::journal::checksum::{checked, checked_row};
 use crate::journal::failure::Failure;
-use crate::journal::value::{Generation, UsageRow};
+use crate::journal::value::{DiscardRow, Generation, UsageRow};
 use rusqlite::params;
 
 pub fn views(picture: &Picture<'_>, thread: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
@@ -19,6 +19,18 @@ pub fn discards(picture: &Picture<'_>, thread: &str, limit: i64) -> Result<Vec<(
     let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
     let sql = "SELECT message, reason, at FROM discards WHERE thread = ?1 ORDER BY key DESC LIMIT ?2";
     Ok(picture.all(sql, params![key, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+}
+
+/// Of all threads, newest first, before one of them.
+pub fn all_discards(picture: &Picture<'_>, before: i64, limit: i64) -> Result<Vec<DiscardRow>, Failure> {
+    let sql = format!(
+        "SELECT discards.key, id, message, reason, at FROM discards CROSS JOIN threads ON threads.key = discards.thread
+         WHERE discards.key < ?1 AND {LIVING} ORDER BY discards.key DESC LIMIT ?2"
+    );
+    Ok(picture.all(&sql, params![before, limit], |row| {
+        let (number, thread, message, reason) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(DiscardRow { number, thread, message, reason, at: row.get(4)? })
+    })?)
 }
 
 pub fn meta(picture: &Picture<'_>, key: &str) -> Result<Option<Vec<u8>>, Failure> {

@@ -30,22 +30,35 @@ pub fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     })
 }
 
+const OUTBOX: &str =
+    "key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread) AS whose, attempts, due_at, trouble
+     FROM outbox";
+const SERVED: &str = "NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = outbox.thread))";
+
 pub fn outbox(picture: &Picture<'_>, after: &str, limit: i64) -> Result<Vec<OutboxRow>, Failure> {
-    let sql = "SELECT key, kind, target, body, crc, call, (SELECT id FROM threads WHERE threads.key = thread) AS whose, attempts, due_at
-               FROM outbox WHERE key > ?1 AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.root = (SELECT root FROM threads WHERE threads.key = outbox.thread))
-               ORDER BY key LIMIT ?2";
-    Ok(picture.all(sql, params![after, limit], |row| {
-        Ok(OutboxRow {
-            key: row.get(0)?,
-            kind: row.get(1)?,
-            target: row.get(2)?,
-            body: checked_row(row, "outbox", 3)?,
-            call: row.get(5)?,
-            thread: row.get(6)?,
-            attempts: row.get(7)?,
-            due_at: row.get(8)?,
-        })
-    })?)
+    let sql = format!("SELECT {OUTBOX} WHERE key > ?1 AND {SERVED} ORDER BY key LIMIT ?2");
+    Ok(picture.all(&sql, params![after, limit], outgoing)?)
+}
+
+/// By the next try, behind one row of it (due, key). The queue is short, and read whole.
+pub fn deliveries(picture: &Picture<'_>, after: Option<(i64, &str)>, limit: i64) -> Result<Vec<OutboxRow>, Failure> {
+    let (due_at, key) = after.unwrap_or((i64::MIN, ""));
+    let sql = format!("SELECT {OUTBOX} WHERE (due_at, key) > (?1, ?2) AND {SERVED} ORDER BY due_at, key LIMIT ?3");
+    Ok(picture.all(&sql, params![due_at, key, limit], outgoing)?)
+}
+
+fn outgoing(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
+    Ok(OutboxRow {
+        key: row.get(0)?,
+        kind: row.get(1)?,
+        target: row.get(2)?,
+        body: checked_row(row, "outbox", 3)?,
+        call: row.get(5)?,
+        thread: row.get(6)?,
+        attempts: row.get(7)?,
+        due_at: row.get(8)?,
+        trouble: row.get(9)?,
+    })
 }
 
 pub fn next_timer(picture: &Picture<'_>) -> Result<Option<i64>, Failure> {
@@ -69,6 +82,25 @@ pub fn timers(picture: &Picture<'_>, thread: Option<&str>) -> Result<Vec<TimerRo
             picture.all(&sql, [key], read)?
         }
     })
+}
+
+/// Of all threads, the earliest first, behind one of them (due, thread, id).
+pub fn due_timers(
+    picture: &Picture<'_>,
+    after: Option<(i64, &str, &str)>,
+    limit: i64,
+) -> Result<Vec<TimerRow>, Failure> {
+    let (due_at, thread, id) = after.unwrap_or((i64::MIN, "", ""));
+    let sql = format!(
+        "SELECT timers.id, threads.id AS whose, due_at, kind, body, crc FROM timers INDEXED BY timers_by_due
+           CROSS JOIN threads ON threads.key = timers.thread
+         WHERE due_at >= ?1 AND (due_at, threads.id, timers.id) > (?1, ?2, ?3) AND {LIVING}
+         ORDER BY due_at, threads.id, timers.id LIMIT ?4"
+    );
+    Ok(picture.all(&sql, params![due_at, thread, id, limit], |row| {
+        let (id, thread, due_at, kind) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(TimerRow { id, thread, due_at, kind, body: checked_row(row, "timers", 4)? })
+    })?)
 }
 
 /// Of one thread, of a whole tree, or all.

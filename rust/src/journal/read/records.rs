@@ -4,7 +4,7 @@ use super::Picture;
 use crate::journal::checksum::checked_row;
 use crate::journal::failure::{Failure, damaged, is_damage};
 use crate::journal::schema::{POSITIONS, place, position};
-use crate::journal::value::{FeedRow, Log, LogRow};
+use crate::journal::value::{CallRow, FeedRow, Log, LogRow};
 use rusqlite::{Row, params};
 use serde::Deserialize;
 
@@ -84,6 +84,39 @@ pub fn calls(picture: &Picture<'_>, thread: &str, open_only: bool) -> Result<Vec
 
 pub fn find_call(picture: &Picture<'_>, id: &str) -> Result<Option<(Vec<u8>, String)>, Failure> {
     Ok(picture.find("SELECT record, state FROM calls WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// What a thread's calls have been doing, oldest first, behind one of them; or one alone.
+pub fn call_rows(
+    picture: &Picture<'_>,
+    thread: &str,
+    call: Option<&str>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<CallRow>, Failure> {
+    const COLUMNS: &str =
+        "calls.key, record, state, sent_at, ended_at, ifnull(outbox.attempts, calls.attempts), due_at, trouble
+                           FROM calls LEFT JOIN outbox ON outbox.key = 'invoke.' || calls.id";
+    let Some(key) = picture.key(thread)? else { return Ok(Vec::new()) };
+    let read = |row: &Row<'_>| {
+        let (number, record, state) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (sent_at, ended_at, attempts) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        Ok(CallRow { number, record, state, sent_at, ended_at, attempts, due_at: row.get(6)?, trouble: row.get(7)? })
+    };
+    Ok(match call {
+        // Records are read of the page alone.
+        None => {
+            let sql = format!(
+                "SELECT {COLUMNS} WHERE calls.key IN (SELECT key FROM calls WHERE thread = ?1 AND key > ?2 ORDER BY key LIMIT ?3)
+                 ORDER BY calls.key"
+            );
+            picture.all(&sql, params![key, after, limit], read)?
+        }
+        Some(id) => {
+            let sql = format!("SELECT {COLUMNS} WHERE calls.id = ?1 AND calls.thread = ?2");
+            picture.all(&sql, params![id, key], read)?
+        }
+    })
 }
 
 /// What commits have added to streams, behind the commit of this number. Rows of threads that are gone are left out.

@@ -67,7 +67,7 @@ fn write(
     add_records(group, delta, key)?;
     log::add(group, delta, key, events_kept)?;
     for call in &delta.calls {
-        put_call(group, key, call)?;
+        put_call(group, key, call, delta.updated_at)?;
     }
     put_timers(group, delta, key)?;
     put_outbox(group, delta, key)?;
@@ -166,17 +166,22 @@ fn add_records(group: &Group<'_>, delta: &Delta, key: i64) -> Result<(), Failure
     Ok(())
 }
 
-fn put_call(group: &Group<'_>, thread: i64, call: &CallRow) -> Result<(), Failure> {
+fn put_call(group: &Group<'_>, thread: i64, call: &CallRow, now: i64) -> Result<(), Failure> {
     // The slice does not know `sent`; a row that is on its way must not go back to `planned`.
-    let sql =
-        "INSERT INTO calls (id, thread, state, subscription, live, tool, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    // With the end goes its row of the outbox, which has counted the tries that failed.
+    let sql = "INSERT INTO calls (id, thread, state, subscription, live, tool, record, ended_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                ON CONFLICT (id) DO UPDATE SET
                  state = iif(excluded.state = 'planned' AND calls.state = 'sent', 'sent', excluded.state),
-                 subscription = excluded.subscription, live = excluded.live, record = excluded.record
+                 subscription = excluded.subscription, live = excluded.live, record = excluded.record,
+                 ended_at = iif(calls.state IN ('planned', 'sent'), excluded.ended_at, calls.ended_at),
+                 attempts = iif(excluded.ended_at > 0 AND calls.state = 'planned',
+                   ifnull((SELECT attempts FROM outbox WHERE key = 'invoke.' || excluded.id), calls.attempts), calls.attempts)
                WHERE calls.thread = excluded.thread";
     let CallRow { id, state, subscription, tool, record } = call;
     let live = *subscription || state == "planned";
-    let rows = group.execute(sql, params![id.as_str(), thread, state, subscription, live, tool, record])?;
+    let ended_at = if state == "planned" { 0 } else { now };
+    let rows = group.execute(sql, params![id.as_str(), thread, state, subscription, live, tool, record, ended_at])?;
     if rows == 1 {
         return Ok(());
     }
