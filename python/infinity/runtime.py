@@ -346,6 +346,14 @@ class Runtime:
         """Fetch the tools of the thread's tree again (DISC-5); its next slices use them. The tree's prompt cache starts anew."""
         return await self.catalogs.reload((await known(self.store, thread)).root)
 
+    def hurry(self, key: str) -> bool:
+        """Try a delivery now that rests until its next try; false if none of this key rests here.
+
+        Args:
+            key: of its row of the outbox.
+        """
+        return self.outbox.hurry(key)
+
     async def explain(self, thread: str) -> Explanation:
         """What the thread waits for, in words (I7)."""
         current, failing = self.slices.running.get(thread), self.slices.failing.get(thread)

@@ -114,6 +114,8 @@ def test_the_functions_serve_what_the_daemon_serves_but_for_what_only_one_of_the
         # What `infinity doctor` asks a daemon; a deployment is examined by `infinity cloud`.
         ("GET", "/v1/examination"),
         ("GET", "/v1/models"),
+        # What rests between two tries there is in no process; a schedule wakes one for it.
+        ("POST", "/v1/outbox/{key}/retry"),
     }
 
 

@@ -72,6 +72,8 @@ DIFFERENT = {
     "test_a_result_that_the_store_will_never_take_becomes_an_error_for_the_model": "it breaks the daemon's own store",
     "test_quick_functions_run_beside_as_many_slow_ones_as_there_may_be": "who asks is another process than the one that runs the functions",
     "test_a_deadline_that_passes_while_nobody_runs_ends_the_call_before_it_leaves_again": "it stops a daemon for two hours",
+    "test_a_call_that_is_not_taken_says_why_and_when_it_is_tried_again": "the next try is another invocation's",
+    "test_a_delivery_that_rests_is_listed_and_tried_at_once_when_a_person_wants_it": "what rests between two tries is in no process there",
     "test_an_answered_call_whose_acknowledgement_was_lost_is_not_sent_again": "the next try is another invocation's",
     "test_a_call_that_leaves_while_the_backlog_is_read_does_not_leave_again": "it reads the daemon's own backlog; see test_large_slices",
     "test_a_call_that_ends_while_the_backlog_is_read_does_not_leave_again": "it reads the daemon's own backlog",

@@ -69,6 +69,8 @@ class Runs(Protocol):
 
     def busy(self, thread: str) -> bool: ...
 
+    def hurry(self, key: str) -> bool: ...
+
     @property
     def damage(self) -> dict[str, str]:
         """Threads of which damaged entries have been read, and what was said of them."""

@@ -30,6 +30,7 @@ __all__ = [
     "await_report",
     "child_id",
     "count_living",
+    "derived",
     "fork",
     "fork_for",
     "heard_from",
@@ -48,7 +49,12 @@ _LAST_WORDS = 2_000
 
 def child_id(current: Slice, cause: str) -> str:
     """Derived from what causes the child, so that a repeat cannot make a second one (R6)."""
-    digest = hashlib.sha256(f"{current.thread.id}\0{cause}".encode()).hexdigest()
+    return derived(current.thread.id, cause)
+
+
+def derived(thread: str, cause: str) -> str:
+    """The id of the child of a thread that something causes: for a call, its id."""
+    digest = hashlib.sha256(f"{thread}\0{cause}".encode()).hexdigest()
     return f"thread_{digest[:30]}"
 
 

@@ -30,6 +30,8 @@ IN_PROCESS = "python:"
 RECORDING = Backoff(first=1.0, longest=60.0)
 """Between tries to record how a delivery went."""
 
+_TROUBLE = 500
+"""Characters of why a try failed that are kept."""
 LAST_DELIVERIES = 1.0
 """Seconds at a stop for deliveries that are under way."""
 OVERDUE = Backoff(first=1.0, longest=3_600.0)
@@ -70,6 +72,8 @@ class Outbox:
         self._overdue: Counter[str] = Counter()
         """How often a row was found to be past its call's deadline."""
         self._backlogs: set[Backlog] = set()
+        self._resting: dict[str, asyncio.Future[None]] = {}
+        """Rows that wait for their next try."""
         self._gone_since: list[set[str]] = []
         """For each reading of the store that is under way: rows that have left or were taken back since it began."""
         self._stopped = False
@@ -179,6 +183,11 @@ class Outbox:
             return Sending.ACKNOWLEDGED
         return Sending.NEVER if key in self._leaving and key not in self._attempted else Sending.ATTEMPTED
 
+    def hurry(self, key: str) -> bool:
+        """Try a row now that rests until its next try; false if it does not rest here."""
+        rest = self._resting.get(key)
+        return rest is not None and rest.cancel()
+
     def __len__(self) -> int:
         return len(self._leaving)
 
@@ -222,7 +231,7 @@ class Outbox:
         failures = 0
         while True:
             try:
-                await self._wait_until(row.due_at)
+                await self._rest(row)
                 await self._services.owned.wait()
                 self._services.observer.gate("sending")
                 if row.key not in self._functions:
@@ -251,10 +260,17 @@ class Outbox:
                 )
                 row = row._replace(due_at=self._services.clock.now() + int(wait * 1000))
 
-    async def _wait_until(self, due_at: int) -> None:
-        wait = (due_at - self._services.clock.now()) / 1000
+    async def _rest(self, row: OutboxRow) -> None:
+        """Until its next try is due."""
+        wait = (row.due_at - self._services.clock.now()) / 1000
         if wait > 0:
-            await self._services.clock.sleep(wait)
+            rest = self._resting[row.key] = asyncio.ensure_future(self._services.clock.sleep(wait))
+            try:
+                # Ended by ``hurry`` too.
+                await asyncio.wait([rest])
+            finally:
+                rest.cancel()
+                del self._resting[row.key]
 
     async def _send(self, row: OutboxRow) -> OutboxRow:
         """One try. The row with its next due time, or with a negative one when it is over."""
@@ -356,9 +372,9 @@ class Outbox:
         attempts = row.attempts + 1
         if delivery.verdict is Verdict.FAILED and attempts < self._services.settings.retries.dispatch:
             due_at = self._services.clock.now() + self._backoff(attempts)
-            await self._services.store.outbox_retry(row.key, due_at)
+            await self._services.store.outbox_retry(row.key, due_at, delivery.detail[:_TROUBLE])
             del self._unrecorded[row.key]
-            return row._replace(attempts=attempts, due_at=due_at)
+            return row._replace(attempts=attempts, due_at=due_at, trouble=delivery.detail)
         await self._undeliverable(row, delivery.detail)
         return row._replace(due_at=-1)
 
@@ -370,7 +386,7 @@ class Outbox:
 
     async def _done(self, row: OutboxRow) -> None:
         sent = row.call_id if row.kind == "invoke" else None
-        await self._services.store.outbox_done(row.key, sent)
+        await self._services.store.outbox_done(row.key, sent, None, self._services.clock.now())
         self._services.observer.gate("sent")
 
     async def _undeliverable(self, row: OutboxRow, detail: str) -> None:
@@ -392,7 +408,7 @@ class Outbox:
         failure = Message(
             row.thread, message_id, body.kind, encode(body), accepted_at=self._services.clock.now()
         )
-        accepted = await self._services.store.outbox_done(row.key, None, failure)
+        accepted = await self._services.store.outbox_done(row.key, None, failure, self._services.clock.now())
         if accepted is not None and accepted.message is not None:
             self._services.mailbox.put([accepted.message])
         self._services.observer.gate("sent")

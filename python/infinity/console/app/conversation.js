@@ -1,6 +1,7 @@
 // A conversation as it is read: the agent's words large, tools one line each until opened, what was thought folded.
 import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { session } from "./api.js";
+import { facts, useCall } from "./calls.js";
 import { contents, fold, pictureType, settled, textOf } from "./history.js";
 import { Arguments, source } from "./json.js";
 import { now } from "./live.js";
@@ -87,7 +88,7 @@ export function Conversation({ model }) {
   };
   return html`<div class="conversation" ref=${box}>
     ${model.more.value && first === 0 && html`<p class="muted end">earlier messages are being read</p>`}
-    ${shown.map((item) => html`<${Item} key=${item.key} item=${item} open=${model.open.value} lines=${model.lines.size} />`)}
+    ${shown.map((item) => html`<${Item} key=${item.key} thread=${model.id} item=${item} open=${model.open.value} lines=${model.lines.size} />`)}
     ${end === null && html`<${Live} model=${model} />`}
     ${end === null && model.pending.value.map((message) => html`<section class="said pending" key=${message.id}><div class="by"><span>you</span><span class="muted">on its way</span></div><${Long} text=${message.text} as="div" /></section>`)}
     ${(missed > 0 || end !== null) && html`<button class="pill down" onClick=${down}>${missed > 0 ? `${missed} new ↓` : "to the end ↓"}</button>`}</div>`;
@@ -101,8 +102,8 @@ class Item extends Component {
     return item.kind === "turn" && (open !== before.open || signature(item) !== signature(before.item));
   }
 
-  render({ item, open }) {
-    return html`<section class=${item.kind} data-item=${item.key} data-kind=${item.kind} tabindex="-1">${draws(item, open)}</section>`;
+  render({ thread, item, open }) {
+    return html`<section class=${item.kind} data-item=${item.key} data-kind=${item.kind} tabindex="-1">${draws(item, open, thread)}</section>`;
   }
 }
 
@@ -115,12 +116,12 @@ function signature(item) {
   return item.blocks.map((block) => (block.type === "call" ? (block.result ? `${block.result.position}${block.result.pending}${block.later?.position}` : "-") : "")).join();
 }
 
-function draws(item, open) {
+function draws(item, open, thread) {
   switch (item.kind) {
     case "said":
       return html`<${By} who=${person(item.meta.user_id)} item=${item} /><${Blocks} blocks=${item.content} />`;
     case "turn":
-      return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} />`)}`;
+      return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} thread=${thread} />`)}`;
     case "event":
       return html`<details class="tool"><summary><span class="name">${item.late ? "the result of " : "event of "}<strong>${line(item.tool, 80)}</strong></span>
         <span class="gist">${line(textOf(item.content), 160)}</span><time title=${exactly(item.at)}>${moment(item.at)}</time></summary><${Blocks} blocks=${results(item.content)} plain /></details>`;
@@ -144,16 +145,16 @@ function By({ who, item, agent = false }) {
   return html`<div class="by"><span><${Shown} text=${who} /></span><time title=${`${exactly(item.at)}${used ? `\n${used}` : ""}`}>${moment(item.at)}</time>${figures && html`<span>${figures}</span>`}</div>`;
 }
 
-function TurnBlock({ block, open }) {
+function TurnBlock({ block, open, thread }) {
   if (block.type === "text") return html`<div class="words"><${Markdown} text=${block.text} /></div>`;
-  if (block.type === "call") return html`<${Call} call=${block} open=${open} />`;
+  if (block.type === "call") return html`<${Call} call=${block} open=${open} thread=${thread} />`;
   if (block.type === "thinking") return html`<details class="tool thought"><summary><span class="name muted">thought</span><span class="gist">${line(block.thinking, 160)}</span></summary><${Long} text=${block.thinking} as="div" /></details>`;
   if (block.type === "redacted_thinking") return html`<p class="muted">thought, and its provider does not show what</p>`;
   return html`<${Blocks} blocks=${[block]} />`;
 }
 
 /** A call: one line until it is opened. */
-function Call({ call, open }) {
+function Call({ call, open, thread }) {
   const [shown, setShown] = useState(false);
   const waits = open.get(call.id);
   const { result } = call;
@@ -168,7 +169,12 @@ function Call({ call, open }) {
     ${shown && html`<div class="inside"><h3>${line(call.name, 80)}: arguments</h3><${Arguments} value=${call.input} exact=${false} />
       ${result && html`<h3>${result.pending ? "what the model was told meanwhile" : "result"}</h3>${result.display?.length ? html`<${Display} segments=${result.display} />` : ""}<${Blocks} blocks=${result.content} plain />`}
       ${call.later !== undefined && html`<p class="muted">Its result came later, as an event below.</p>`}
-      <p class="muted id">${call.id}</p></div>`}</details>`;
+      <${Doings} thread=${thread} id=${call.id} state=${state} /><p class="muted id">${call.id}</p></div>`}</details>`;
+}
+
+function Doings({ thread, id, state }) {
+  const found = facts(useCall(thread, id, state));
+  return found.length > 0 && html`<dl class="bar-facts">${found.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 function brief(input) {

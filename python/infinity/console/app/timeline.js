@@ -1,5 +1,6 @@
 // Where the time went: the model's answers, calls and questions of a thread as bars on one axis, in order; what is open is drawn up to now.
 import { html, useMemo, useState } from "./lib.js";
+import { facts as factsOf, useCall } from "./calls.js";
 import { fold, textOf } from "./history.js";
 import { now } from "./live.js";
 import { dollars, exactly, line, moment, span, tokens } from "./text.js";
@@ -80,7 +81,7 @@ export default function Timeline({ model }) {
       <span class="label">${line(bar.name, 60)} <span class="muted">${line(bar.words, 60)}</span></span>
       <span class="track">${scale.cuts.map((cut) => html`<span class="gap" key=${cut.from} style=${place(cut.left, cut.right)}></span>`)}<span class=${`bar-span ${bar.state ?? ""} ${bar.known === false ? "unknown" : ""} ${bar.start === bar.end ? "point" : ""}`} style=${place(scale.at(bar.start), scale.at(bar.end))}></span></span>
       <span class="took">${bar.known === false ? "" : bar.start === bar.end ? moment(bar.start) : span(bar.end - bar.start)}</span></button>
-      ${chosen === bar.key && html`<${Told} bar=${bar} />`}</li>`)}</ol>
+      ${chosen === bar.key && html`<${Told} bar=${bar} thread=${model.id} />`}</li>`)}</ol>
     ${shown.some((bar) => bar.known === false) && html`<p class="muted">Hatched: its time was not recorded.</p>`}</div>`;
 }
 
@@ -96,13 +97,15 @@ function clock(at) {
   return new Date(at).toLocaleTimeString("en-GB");
 }
 
-function Told({ bar }) {
+function Told({ bar, thread }) {
   const { meta } = bar;
+  const call = useCall(thread, bar.call?.id, bar.state);
   const facts = [
     ["Began", exactly(bar.start)],
     bar.known !== false && bar.end !== bar.start && [bar.state === "open" ? "So far" : "Took", span(bar.end - bar.start)],
     bar.first && ["First part after", span(bar.first - bar.start)],
     bar.until && ["Until", exactly(bar.until)],
+    ...factsOf(call),
     meta?.attempts > 1 && ["Attempts", meta.attempts],
     meta?.errors?.length && ["Errors", meta.errors.join(", ")],
     meta?.usage && ["Tokens", `${tokens(meta.usage.input + (meta.usage.cache_read ?? 0) + (meta.usage.cache_write ?? 0))} in, ${tokens(meta.usage.output)} out`],
