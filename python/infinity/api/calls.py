@@ -11,8 +11,9 @@ from infinity.errors import DamagedStore, NewerStore
 from .backend import Backend
 from .errors import Refused
 from .requests import Request, number, page_size
-from .responses import CallDone, CallsDone, Response, respond, stored
+from .responses import Response, respond, stored
 from .threads import known
+from .under_way import CallDone, CallsDone
 
 __all__ = ["get_call", "list_calls"]
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from . import responses as shapes
+from . import under_way
 from .about import get_about
 from .backend import Backend, Part
 from .callbacks import receive_callback
@@ -140,8 +141,8 @@ ROUTES: tuple[Route, ...] = (
           Part.DAEMON, query=("after", "kinds", "root", "thread", "rows"), headers=("Last-Event-ID",), produces="text/event-stream",
           refusals=((410, "The order is not kept any more that far back; read the lists anew.", shapes.Gone),)),
     Route("GET", "/v1/threads/{id}/views", list_views, "The latest of each of a thread's views", shapes.Views, Part.API),
-    Route("GET", "/v1/threads/{id}/calls", list_calls, "What a thread's calls have been doing, oldest first", shapes.CallsDone, query=PAGED),
-    Route("GET", "/v1/threads/{id}/calls/{call_id}", get_call, "What one call has been doing", shapes.CallDone),
+    Route("GET", "/v1/threads/{id}/calls", list_calls, "What a thread's calls have been doing, oldest first", under_way.CallsDone, query=PAGED),
+    Route("GET", "/v1/threads/{id}/calls/{call_id}", get_call, "What one call has been doing", under_way.CallDone),
     # What is said to a thread
     Route("POST", "/v1/threads/{id}/messages", send_message, "Send a message to a thread", shapes.Taken, body=NewMessage, headers=KEYED),
     _control("interrupt", interrupt_thread, "End the running completion and, unless 'calls' is false, cancel open calls", Interruption),
@@ -168,11 +169,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/callback/{token}", receive_callback, "A tool server's callback; the token in the path is its credential",
           shapes.Taken, Part.DAEMON | Part.RECEIVER | Part.EMBEDDED),
     # What waits
-    Route("GET", "/v1/timers", list_timers, "Timers of all threads, the earliest first", shapes.Timers, query=PAGED),
-    Route("GET", "/v1/outbox", list_outbox, "What has not left yet, by its next try", shapes.Deliveries, query=PAGED),
-    Route("POST", "/v1/outbox/{key}/retry", retry_delivery, "Try a delivery now that rests until its next try", shapes.Retried, Part.DAEMON,
+    Route("GET", "/v1/timers", list_timers, "Timers of all threads, the earliest first", under_way.Timers, query=PAGED),
+    Route("GET", "/v1/outbox", list_outbox, "What has not left yet, by its next try", under_way.Deliveries, query=PAGED),
+    Route("POST", "/v1/outbox/{key}/retry", retry_delivery, "Try a delivery now that rests until its next try", under_way.Retried, Part.DAEMON,
           body=Nothing, optional=True, headers=KEYED),
-    Route("GET", "/v1/discards", list_discards, "Messages that came to nothing, newest first", shapes.Discards, query=PAGED),
+    Route("GET", "/v1/discards", list_discards, "Messages that came to nothing, newest first", under_way.Discards, query=PAGED),
     # Moving between daemons
     Route("POST", "/v1/threads/{id}/migrate", "migrate_thread", "Move a conversation to another daemon", shapes.Moved, Part.DAEMON,
           body=Migration),

@@ -11,7 +11,8 @@ from infinity.ids import is_id
 from .backend import Backend
 from .errors import Refused
 from .requests import Nothing, Request, number, page_size
-from .responses import Deliveries, Discard, Discards, Response, Retried, Timer, Timers, UnderWay, respond
+from .responses import Response, respond
+from .under_way import Deliveries, Discard, Discards, Retried, Timer, Timers, UnderWay
 
 __all__ = ["list_discards", "list_outbox", "list_timers", "retry_delivery"]
 
