@@ -704,7 +704,7 @@ class Journal:
         """As ``timers``, of all threads, the earliest first; ``after``: time, thread and id of the last row seen."""
     def deliveries(self, after: tuple[int, str] | None = None, limit: int = 100) -> int:
         """As ``outbox``, by the next try; ``after``: its time and the key of the last row seen."""
-    def all_discards(self, before: int, limit: int = 100) -> int:
+    def all_discards(self, before: int, limit: int) -> int:
         """Value: list of ``(number, thread, message_id, reason, at)``, newest first, before the one of a number."""
     def views(self, thread: str) -> int:
         """Value: list of ``(view_type, content)``."""

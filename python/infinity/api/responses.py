@@ -15,6 +15,8 @@ from msgspec import UNSET, Struct, UnsetType
 from infinity.abc import Usage
 from infinity.explanation import Explanation, Reason
 
+from .under_way import ServerHealth
+
 __all__ = ["Response", "respond", "stored"]
 
 T = TypeVar("T")
@@ -358,12 +360,13 @@ class OfferedTools(Struct):
 
 
 class Tool(Struct):
-    """``offered``: whether a new conversation gets it."""
+    """``offered``: whether a new conversation gets it. ``input_schema``: of its arguments, where one server is asked about."""
 
     name: str
     description: str
     annotations: dict[str, Any]
     offered: bool = False
+    input_schema: dict[str, Any] | UnsetType = UNSET
 
 
 class Process(Struct):
@@ -373,7 +376,8 @@ class Process(Struct):
 
 
 class ToolServer(Struct):
-    """``problem``: why it cannot be used, and by which rule; ``cached``: its last good definitions are used meanwhile; ``process``: of a server that the daemon starts."""
+    """``problem``: why it cannot be used, and by which rule; ``cached``: its last good definitions are used meanwhile; ``process``: of a server that the daemon starts;
+    ``health``: as a daemon knows it; a deployment's processes know too little of each other."""
 
     name: str
     url: str
@@ -385,6 +389,23 @@ class ToolServer(Struct):
     description: str | None
     tools: list[Tool]
     process: Process | UnsetType = UNSET
+    health: ServerHealth | UnsetType = UNSET
+
+
+class OpenCall(Struct):
+    thread: str
+    id: str
+    tool: str
+    state: str
+    since: int | None
+
+
+class DescribedToolset(Struct):
+    """One tool server. ``calls``: open calls that go to it, of the threads that changed last; ``more``: whether there may be others."""
+
+    server: ToolServer
+    calls: list[OpenCall]
+    more: bool
 
 
 class Toolsets(Struct):
@@ -427,14 +448,6 @@ class ImportedTree(Resting):
 
 
 # -- diagnosis
-
-
-class OpenCall(Struct):
-    thread: str
-    id: str
-    tool: str
-    state: str
-    since: int | None
 
 
 class Needed(Struct):

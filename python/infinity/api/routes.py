@@ -55,7 +55,7 @@ from .route import Handler, Refusal, Route
 from .shown import get_shown
 from .subscriptions import end_subscription, list_subscriptions
 from .threads import create_thread, delete_thread, get_thread, list_threads
-from .toolsets import list_toolsets, reload_tools
+from .toolsets import get_toolset, list_toolsets, reload_tools
 from .usage import list_usage
 from .waits import list_discards, list_outbox, list_timers, retry_delivery
 
@@ -166,6 +166,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/threads/{id}/tools", reload_tools, "Fetch the tools of a thread's tree again", shapes.OfferedTools, body=Nothing,
           optional=True),
     Route("GET", "/v1/toolsets", list_toolsets, "List configured tool servers and their tools", shapes.Toolsets),
+    Route("GET", "/v1/toolsets/{name}", get_toolset, "One tool server: its tools with their schemas, how it answers, and its open calls",
+          shapes.DescribedToolset),
     Route("POST", "/callback/{token}", receive_callback, "A tool server's callback; the token in the path is its credential",
           shapes.Taken, Part.DAEMON | Part.RECEIVER | Part.EMBEDDED),
     # What waits

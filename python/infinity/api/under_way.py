@@ -13,6 +13,7 @@ __all__ = [
     "Discard",
     "Discards",
     "Retried",
+    "ServerHealth",
     "Timer",
     "Timers",
     "UnderWay",
@@ -48,6 +49,21 @@ class CallsDone(Struct):
 
     calls: list[CallDone]
     next: int | None
+
+
+class ServerHealth(Struct, kw_only=True):
+    """How a tool server has answered since this process began. ``state``: ``answers``, ``fails`` (it cannot be reached, gives no answer or says that it cannot) or
+    ``unknown``, before the first request; ``since``: when that began; ``last_error``: also the last refusal; ``answers``: how many of the last requests
+    ``p50_ms`` and ``p95_ms`` are told from, which half and 95 of a hundred took at the most."""
+
+    state: str
+    since: int | None
+    last_ok_at: int | None
+    last_error: str | None
+    last_error_at: int | None
+    answers: int
+    p50_ms: int | None
+    p95_ms: int | None
 
 
 class Timer(Struct):

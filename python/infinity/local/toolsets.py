@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from infinity.rap.client import TOTAL_SECONDS, HttpTransport
 from infinity.rap.discovery import Loaded, Problem, Toolsets
 from infinity.rap.manifest import Toolset
 
+from .health import HealthBook
 from .process import Identity
 from .servers import Record, StartedServer, free_port
 
@@ -48,6 +50,7 @@ class ServerSet:
         self.addresses = dict(addresses)
         self.unusable = dict(unusable or {})
         self.started = {server.name: server for server in started}
+        self.health = HealthBook()
         self._by_origin = {origin(server.base_url): server for server in started}
 
     @classmethod
@@ -115,6 +118,11 @@ class ServerSet:
         except ValueError:
             return None
 
+    def base_of(self, url: str) -> str | None:
+        """The base URL of the configured server that this URL belongs to; of several on one origin that with the longest matching path."""
+        bases = [each.base_url for each in self.addresses.values() if url.startswith(f"{each.base_url}/")]
+        return max(bases, key=len, default=None)
+
     def resume(self) -> None:
         """Start again, in the background, what ran before: calls and subscriptions may live in it."""
         for name, server in self.started.items():
@@ -175,6 +183,7 @@ class LocalToolsets(Toolsets):
         server = self._own.started.get(name)
         if server is not None:
             found.process = Process(server.state, server.pid, server.restarts)
+        found.health = self._own.health.of(base_url)
         return found
 
     async def _keep(self, loaded: Loaded) -> None:
@@ -198,6 +207,13 @@ class LocalTransport(HttpTransport):
         self._own = servers
 
     async def post(self, url: str, body: bytes, *, key: str, reason: bool = False) -> Delivery:
+        began = time.monotonic()
+        delivery = await self._tried(url, body, key=key, reason=reason)
+        if (base_url := self._own.base_of(url)) is not None:
+            self._own.health.note(base_url, delivery, time.monotonic() - began)
+        return delivery
+
+    async def _tried(self, url: str, body: bytes, *, key: str, reason: bool) -> Delivery:
         server = self._own.at(url)
         if server is None and not any(
             same_origin(url, each.base_url) for each in self._own.addresses.values()

@@ -73,6 +73,7 @@ VERDICTS: Mapping[str, Needs] = {
     "DELETE /v1/threads/{id}/subscriptions/{call_id}": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/tools": Needs.TOKEN_OR_PAGE,
     "GET /v1/toolsets": Needs.TOKEN_OR_PAGE,
+    "GET /v1/toolsets/{name}": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/migrate": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/export": Needs.TOKEN_OR_PAGE,
     "DELETE /v1/threads/{id}/export": Needs.TOKEN_OR_PAGE,
