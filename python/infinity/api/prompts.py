@@ -150,4 +150,5 @@ async def _counted_one_by_one(store: Store, row: ThreadRow) -> int:
     except DamagedStore:
         found, damaged = await readable(store, row.root)
         mine = row.id if row.parent is not None else None
-        return sum(mine in (None, asking.thread) for asking in (*found, *damaged))
+        asking = [*(each.thread for each in found), *(each.thread for each in damaged)]
+        return sum(mine in (None, thread) for thread in asking)
