@@ -377,7 +377,7 @@ class Process(Struct):
 
 class ToolServer(Struct):
     """``problem``: why it cannot be used, and by which rule; ``cached``: its last good definitions are used meanwhile; ``process``: of a server that the daemon starts;
-    ``health``: as a daemon knows it; a deployment's processes know too little of each other."""
+    ``health``: where one server is asked about, as a daemon knows it; a deployment's processes know too little of each other."""
 
     name: str
     url: str

@@ -48,6 +48,7 @@ async def list_toolsets(backend: Backend, _: Request) -> Response:
     servers, catalog = await asyncio.gather(backend.toolsets(), backend.runtime.catalogs.current())
     _say_what_is_offered(servers, catalog)
     for server in servers:
+        server.health = UNSET
         for tool in server.tools:
             tool.input_schema = UNSET
     problems = [f"tool server {server.name}: {server.problem}" for server in servers if server.problem]

@@ -27,17 +27,18 @@ export default function Tools() {
 
 function Server({ server, attempt }) {
   const state = server.problem ? (server.cached ? "waits" : "stuck") : "idle";
-  const { process, health } = server;
+  const { process } = server;
   const [more, setMore] = useState(null);
-  // Schemas and open calls are read when somebody looks.
   const look = () => get(path("toolsets", server.name)).then(setMore, (error) => tell(error.message));
+  useEffect(() => void look(), [server.name]);
+  const health = more?.server.health;
   const schemas = new Map(more?.server.tools.map((tool) => [tool.name, tool.input_schema]));
   return html`<section class="server"><header><h2>${plain(server.name)}</h2><${State} state=${state} words=${server.problem ? (server.cached ? "its last good definitions are used" : "cannot be used") : "works"} />
       <span class="muted id"><${Shown} text=${server.url} exact /></span>${process && html`<span class="muted">process ${process.pid ?? ""} ${process.state}${process.restarts ? `, ${process.restarts} restarts` : ""}</span>`}</header>
     ${server.problem && html`<p class="refused"><${Shown} text=${server.problem} />${server.rule ? ` (${server.rule})` : ""}</p>`}
-    ${health && health.state !== "unknown" && html`<${Health} health=${more?.server.health ?? health} />`}
+    ${health && health.state !== "unknown" && html`<${Health} health=${health} />`}
     ${more && (more.calls.length ? html`<h3>Open calls</h3><ul class="plain">${more.calls.map((call) => html`<li key=${call.id}><strong><${Shown} text=${call.tool} exact /></strong> <span class="muted">${call.state === "sent" ? "under way" : "not sent yet"}${call.since ? html`, since <${Since} at=${call.since} />` : ""}</span> <a href=${address(call.thread)}>${call.thread}</a></li>`)}</ul>${more.more ? html`<p class="muted">There may be others.</p>` : ""}` : html`<p class="muted">No open call goes to it.</p>`)}
-    ${server.toolset && html`<p><button class="quiet" onClick=${look}>${more ? "Look again" : "Open calls and schemas"}</button></p>`}
+    ${more && html`<p><button class="quiet" onClick=${look}>Look again</button></p>`}
     ${server.description && html`<p class="muted"><${Shown} text=${server.description} /></p>`}
     <ul>${server.tools.map((tool) => html`<li key=${tool.name}><details class="tool"><summary><span class="name"><strong><${Shown} text=${tool.name} exact /></strong></span><span class="gist">${plain(tool.description).split("\n")[0]}</span>
       <span class="marks">${Object.entries(MARKS).map(([mark, words]) => tool.annotations?.[mark] === true && html`<span class=${`mark ${mark}`} key=${mark}>${words}</span>`)}${!tool.offered && html`<span class="mark">not offered</span>`}</span></summary>
