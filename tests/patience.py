@@ -6,7 +6,7 @@ Nothing may be concluded from its length; what must *not* happen is shown by an 
 
 import os
 
-PATIENCE = float(os.environ.get("INFINITY_PATIENCE", "60"))
+PATIENCE = float(os.environ.get("INFINITY_PATIENCE", "120"))
 """Seconds. Less than the time limit of a test, so that a wait that fails says what it waited for.
 
 ``make mutants`` sets less: there, what does not come is what is looked for.
