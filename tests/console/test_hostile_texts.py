@@ -45,11 +45,13 @@ async def test_a_hostile_text_is_a_text_wherever_it_stands(pages: Pages, stage: 
         await each.locator("summary").click()
     await page.goto(f"{stage.address}/t/{thread}?view=raw")
     await expect(page.locator(".raw details").first).to_be_visible()
-    for each in await page.locator(".raw details").all():
+    for each in await page.locator(".raw > details").all():
         await each.locator("summary").first.click()
     for each in await page.locator(".raw details.request").all():
         await each.locator("summary").first.click()
-        await each.locator("details.fold", has_text="messages").first.locator("summary").first.click()
+        messages = each.locator("details.fold").filter(has=page.get_by_text("messages", exact=True)).first
+        await messages.locator("summary").first.click()
+        await expect(messages.locator("details.fold").first).to_be_visible()
     await page.goto(stage.address)
     await expect(page.locator("a.row").first).to_be_visible()
     foreign = await page.evaluate(
