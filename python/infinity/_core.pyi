@@ -246,6 +246,13 @@ class Thread:
         (``add_event``, ``add_user``) on the returned object. ``upto``: inherit only the entries before this position, an ``end`` of ``summary_range``. ``origin``: JSON that the child keeps in its header (why it exists). The child's delta rides in this
         thread's next ``delta``, and carries whatever was done to the child object until then; after ``committed`` of the parent the child object is spent.
         """
+    def branch(
+        self, id: str, *, now: int, origin: bytes, seed: bytes, title: str = "", model: str | None = None
+    ) -> Thread:
+        """A thread of the same tree that goes on from here by itself, version 0: it inherits what is before by reference, never by copy, and its own
+        delta brings it into being. For threads of ``past``. ``seed``: blocks of a user entry that tells it its identity. ``rule`` where a call has no
+        result yet, or nothing would be inherited.
+        """
     @property
     def id(self) -> str: ...
     @property

@@ -112,6 +112,12 @@ class RuleBroken(InfinityError):
     code = "rule"
 
 
+class NoFork(InfinityError):
+    """A thread cannot be forked there: a call has no result yet, or nothing would be inherited."""
+
+    code = "no_fork"
+
+
 class LimitReached(InfinityError):
     """A configured limit, or one of the platform. The text names the limit and what to do."""
 

@@ -228,6 +228,26 @@ class Runtime:
         """User text for a thread. Durable when this returns; ``key`` makes a repeat harmless (I3). ``UnknownThread`` if there is none."""
         return await self._conversations.send(thread, content, key, user_id)
 
+    async def fork(
+        self,
+        thread: str,
+        at: int,
+        *,
+        model: str | None = None,
+        title: str = "",
+        tools: str = "ask",
+        id: str | None = None,  # noqa: A002  what users write by name
+    ) -> str:
+        """A thread of the same conversation that goes on from before the entry at ``at`` another way; its id.
+
+        ``tools``: ``ask`` (every call of a tool is to be allowed first), ``deny``, or ``as_configured``. ``id`` makes the call repeatable, and begins
+        with ``fork_``. What is said to it wakes it.
+
+        Raises:
+            NoFork: no fork can begin there; the text says why.
+        """
+        return await self._conversations.fork(thread, at, model, title, tools, id)
+
     async def reopen(self, thread: str) -> bool:
         """Open a root thread again that its model closed under an earlier version (THR-4); whether it is open now."""
         return await self._conversations.reopen(thread)

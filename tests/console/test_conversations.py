@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -55,6 +56,27 @@ async def test_a_turn_shows_what_the_model_was_shown_and_what_it_answered(pages:
     await messages.locator("details.fold summary").last.click()
     await messages.locator("details.fold details.fold summary").last.click()
     await expect(messages.locator("details.fold").last).to_contain_text("Good evening to the model")
+
+
+async def test_a_message_is_said_differently_in_a_fork_and_both_are_compared(
+    pages: Pages, stage: Stage
+) -> None:
+    thread = await asyncio.to_thread(stage.begin, "Travel", "Go by plane")
+    await asyncio.to_thread(until, lambda: "You said" in stage.history(thread), "the answer")
+    page = await pages.open(f"/t/{thread}")
+    await page.locator("section.said").last.hover()
+    await page.get_by_role("button", name="fork from here").last.click()
+    say = page.get_by_label("Say", exact=True)
+    await expect(say).to_have_value("Go by plane")
+    await say.fill("Go by train")
+    await page.get_by_role("button", name="Fork", exact=True).click()
+    await expect(page).to_have_url(re.compile("/t/fork_"))
+    await expect(page.locator(".turn .words").last).to_contain_text("You said: Go by train")
+    await page.get_by_role("link", name="compare").click()
+    turn = page.get_by_role("region", name="Turn 1")
+    await expect(turn).to_contain_text("Go by plane")
+    await expect(turn).to_contain_text("Go by train")
+    await expect(turn.locator(".words.changed")).to_have_count(2)
 
 
 async def test_the_page_says_why_a_thread_waits_and_ends_it(pages: Pages, stage: Stage) -> None:

@@ -103,6 +103,26 @@ async def test_living_children_are_counted_and_closed_ones_are_not(store: Store)
     assert await store.open_children("t.1") == 0
 
 
+async def test_a_fork_comes_with_a_commit_of_its_own_and_is_not_counted_among_children(store: Store) -> None:
+    thread = await create(store)
+    thread.add_user(blocks("hello"), now=NOW)
+    await commit(store, thread)
+    row, entries = await store.thread("t"), await store.entries("t")
+    assert row is not None
+    past = Thread.past(row.header, thread.position, entries)
+    fork = past.branch("fork_1", now=NOW, origin=b"{}", seed=blocks("you are a fork"))
+    await store.commit(fork.delta(NOW))
+    assert (await store.open_children("t"), await store.living("t")) == (0, 0)
+    loaded = Thread.load(await snapshot(store, "fork_1"))
+    assert (loaded.root, loaded.parent, loaded.live_entries()) == ("t", "t", len(entries) + 1)
+    loaded.fork("t.1", now=NOW, origin=b"{}", placeholder=blocks("later"))
+    await commit(store, loaded)
+    assert (await store.open_children("fork_1"), await store.living("t")) == (1, 1)
+    again = past.branch("fork_1", now=NOW, origin=b"{}", seed=blocks("you are another"))
+    with pytest.raises(Conflict):
+        await store.commit(again.delta(NOW))
+
+
 async def test_the_prompts_of_a_tree_are_found_by_its_root(store: Store) -> None:
     thread = await create(store)
     child = thread.fork("t.1", now=NOW, origin=b"{}", placeholder=blocks("later"))

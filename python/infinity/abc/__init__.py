@@ -19,6 +19,7 @@ from .model import (
 from .observer import Observer
 from .records import (
     BUDGET,
+    FORK,
     HELD_BACK,
     SPAWN,
     Entry,
@@ -60,6 +61,7 @@ from .transport import Delivery, Transport, Verdict
 
 __all__ = [
     "BUDGET",
+    "FORK",
     "HELD_BACK",
     "INCOMPLETE",
     "SPAWN",

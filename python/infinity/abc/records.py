@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUDGET",
+    "FORK",
     "HELD_BACK",
     "SPAWN",
     "Entry",
@@ -40,6 +41,8 @@ BUDGET = "budget"
 """The code of the problem of a tree that has used up what it may spend."""
 HELD_BACK = "held_back"
 """The code of the problem of a thread that held the event loop."""
+FORK = "fork"
+"""What the ids of forks begin with, and no others: stores leave them out where children are counted (G8)."""
 SPAWN = "spawn_thread"
 """The built-in that makes a child which owes its parent a report (THR-5)."""
 
@@ -83,6 +86,10 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     call_id: str = ""
     arguments: Any = None
     compaction: Range | None = None
+    tools: str = ""
+    """``ask`` or ``deny`` of a fork and of all below it: what holds for their calls beside the policy."""
+    forks: int = 0
+    """How many of the threads above it, itself included, are forks."""
 
     @classmethod
     def of(cls, thread: Thread) -> Origin:
@@ -92,6 +99,11 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
             thread: loaded; a root thread has an empty origin.
         """
         return _origin(thread.origin or b"{}")
+
+    @property
+    def fork(self) -> bool:
+        """Whether a person made it to go on another way: it answers to nobody but people, as a root does."""
+        return self.tool == FORK and not self.call_id
 
     @property
     def reports(self) -> bool:

@@ -39,6 +39,17 @@ class Runs(Protocol):
         self, thread: str, content: str | list[Block], *, key: str | None = None, user_id: str | None = None
     ) -> Accepted: ...
 
+    async def fork(
+        self,
+        thread: str,
+        at: int,
+        *,
+        model: str | None = None,
+        title: str = "",
+        tools: str = "ask",
+        id: str | None = None,  # noqa: A002  what users write by name
+    ) -> str: ...
+
     async def control(
         self, thread: str, action: Action, argument: str | None = None, *, key: str | None = None
     ) -> Accepted: ...

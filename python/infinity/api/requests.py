@@ -11,7 +11,7 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -155,6 +155,18 @@ class NewMessage(msgspec.Struct, forbid_unknown_fields=True):
     """``content``: text, or content blocks in the shape of the Messages API; ``user_id``: whose message it is (S11)."""
 
     content: str | list[dict[str, Any]]
+    user_id: str | None = None
+
+
+class NewFork(msgspec.Struct, forbid_unknown_fields=True):
+    """``at``: the position of the first entry that the fork does not inherit; ``say``: what it is told first; ``model``: in place of the thread's; ``tools``: whether each
+    of its calls asks first, whatever the policy allows (``ask``), leaves as the policy says (``as_configured``), or is refused (``deny``)."""
+
+    at: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+    say: str | list[dict[str, Any]] | None = None
+    model: str | None = None
+    title: Annotated[str, msgspec.Meta(max_length=LONGEST_TITLE)] = ""
+    tools: Literal["ask", "as_configured", "deny"] = "ask"
     user_id: str | None = None
 
 

@@ -20,6 +20,7 @@ from .calls import get_call, list_calls
 from .entries import get_entry, list_entries
 from .events import list_events, list_views
 from .examination import get_examination, get_models
+from .forks import fork_thread
 from .messages import (
     answer_prompt,
     cancel_call,
@@ -40,6 +41,7 @@ from .requests import (
     Export,
     Interruption,
     Migration,
+    NewFork,
     NewMessage,
     NewModel,
     NewThread,
@@ -85,6 +87,7 @@ SIGNING_IN: tuple[Refusal, ...] = (
     ),
     (429, "More tries than in a minute are allowed.", shapes.Error),
 )
+NO_FORK = ((409, "No fork can begin there; the message says why.", shapes.Error),)
 DAMAGE = ((503, "Entries are damaged; those that can be read are here.", shapes.DamagedEntries),)
 
 
@@ -150,6 +153,8 @@ ROUTES: tuple[Route, ...] = (
     _control("resume", resume_thread, "Resume a thread after a stop or a problem"),
     _control("compact", compact_thread, "Summarise the history in the background"),
     _control("close", close_thread, "Close a thread for good", Closing),
+    Route("POST", "/v1/threads/{id}/fork", fork_thread, "Go on from an earlier point of a thread another way, in a thread of its own", shapes.Thread,
+          body=NewFork, headers=KEYED, status=201, also=((200, "It was there already."),), refusals=NO_FORK),
     Route("POST", "/v1/threads/{id}/model", set_model, "Change the model of a thread", shapes.Taken, body=NewModel, headers=KEYED),
     Route("POST", "/v1/threads/{id}/title", set_title, "Name a thread", shapes.Taken, body=NewTitle, headers=KEYED),
     Route("POST", "/v1/threads/{id}/calls/{call_id}/cancel", cancel_call, "Cancel one open call", shapes.Taken, body=Nothing,

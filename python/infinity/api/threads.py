@@ -36,6 +36,7 @@ __all__ = [
     "known",
     "list_threads",
     "listed",
+    "summary",
 ]
 
 
@@ -52,7 +53,7 @@ async def create_thread(backend: Backend, request: Request) -> Response:
     if thread_id is not None and (existing := await store.thread(thread_id)) is not None:
         if key is not None and not _is_repeat(existing, new):
             return accepted(Accepted(Status.REUSED))
-        return respond(_summary(runtime, existing))
+        return respond(summary(runtime, existing))
     if new.model is not None:
         check_model(runtime.models, new.model)
     made = await runtime.create(model=new.model, title=new.title, id=thread_id)
@@ -61,7 +62,7 @@ async def create_thread(backend: Backend, request: Request) -> Response:
         raise UnknownThread(
             f"thread {made} was created and is not there; the store is damaged, run 'infinity doctor'"
         )
-    return respond(_summary(runtime, row), status=201, headers={"Location": f"/v1/threads/{made}"})
+    return respond(summary(runtime, row), status=201, headers={"Location": f"/v1/threads/{made}"})
 
 
 def check_model(models: Models, name: str) -> None:
@@ -104,7 +105,7 @@ async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) 
     explained = await asyncio.gather(*(_why(backend, row, explain) for row in rows))
     return [
         ListedThread(
-            **msgspec.structs.asdict(_summary(runtime, row)),
+            **msgspec.structs.asdict(summary(runtime, row)),
             prompts=count,
             out_of_service=absent(row.root, notes.get(row.root)),
             child_waits=child,
@@ -211,7 +212,7 @@ async def get_thread(backend: Backend, request: Request) -> Response:
     spent, budget = await _spending(backend.runtime, store, row.root)
     return respond(
         DescribedThread(
-            **msgspec.structs.asdict(_summary(backend.runtime, row)),
+            **msgspec.structs.asdict(summary(backend.runtime, row)),
             model=header.model,
             context_tokens=header.context_tokens,
             children=header.children,
@@ -270,7 +271,7 @@ def absent(root: str, note: str | None) -> str | None:
     return None if note is None else f"conversation {root} is out of service here: {note}"
 
 
-def _summary(runtime: Runs, row: ThreadRow) -> Thread:
+def summary(runtime: Runs, row: ThreadRow) -> Thread:
     """``status`` is never ``idle`` while a slice runs, fails or is about to run; ``damaged`` where the thread's record cannot be read, or entries of
     it are known to be damaged."""
     try:

@@ -1,4 +1,4 @@
-"""``infinity interrupt``, ``stop``, ``resume``, ``compact``, ``close``, ``title`` and ``cancel``."""
+"""``infinity interrupt``, ``stop``, ``resume``, ``compact``, ``close``, ``title``, ``cancel`` and ``fork``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .connection import connect
 from .display import clean, print_json
 from .options import THREAD, as_json, home_option
 
-__all__ = ["cancel", "close", "compact", "interrupt", "resume", "stop", "title"]
+__all__ = ["cancel", "close", "compact", "fork", "interrupt", "resume", "stop", "title"]
 
 
 def _command(name: str, text: str) -> click.Command:
@@ -84,6 +84,33 @@ def close(thread: str, report: str | None, as_json: bool) -> None:
 def title(thread: str, title: str, as_json: bool) -> None:
     """Name THREAD. An empty TITLE takes its name away."""
     _control(thread, "title", {"title": title}, as_json)
+
+
+@click.command(epilog="Example: infinity fork thread_1 17 --say 'By train, please.'")
+@click.argument("thread", type=THREAD)
+@click.argument("at", type=click.IntRange(min=0))
+@click.option("--say", metavar="TEXT", help="What the fork is told first.")
+@click.option("--model", help="Its model; else that of THREAD.")
+@click.option("--title", default="", help="Its title.")
+@click.option(
+    "--tools",
+    type=click.Choice(["ask", "as_configured", "deny"]),
+    default="ask",
+    show_default=True,
+    help="Whether each call of a tool asks first, leaves as the policy says, or is refused.",
+)
+@as_json
+@home_option
+def fork(
+    thread: str, at: int, say: str | None, model: str | None, title: str, tools: str, as_json: bool
+) -> None:
+    """Go on from THREAD before its entry AT another way: a new thread that knows what came before."""
+    body = {"at": at, "say": say, "model": model, "title": title, "tools": tools}
+    outcome = connect().post(f"/v1/threads/{thread}/fork", body)
+    if as_json:
+        print_json(outcome)
+    else:
+        click.echo(clean(outcome["id"]))
 
 
 @click.command(epilog="Example: infinity cancel thread_1 call_1")

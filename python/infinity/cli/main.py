@@ -28,6 +28,7 @@ _COMMANDS = {
     "interrupt": LazyCommand(f"{_HERE}.control", "interrupt", "End what a thread is doing now."),
     "title": LazyCommand(f"{_HERE}.control", "title", "Name a thread."),
     "cancel": LazyCommand(f"{_HERE}.control", "cancel", "Cancel one open call of a thread."),
+    "fork": LazyCommand(f"{_HERE}.control", "fork", "Go on from an earlier point another way."),
     "stop": LazyCommand(f"{_HERE}.control", "stop", "Stop a thread until it is resumed."),
     "resume": LazyCommand(f"{_HERE}.control", "resume", "Let a thread go on."),
     "compact": LazyCommand(f"{_HERE}.control", "compact", "Summarise a thread's history."),

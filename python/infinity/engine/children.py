@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call, Thread
-from infinity.abc import HELD_BACK, Origin, Problem
+from infinity.abc import FORK, HELD_BACK, Origin, Problem
 from infinity.engine import face, prompts
 from infinity.engine.memo import inherit, recall, remember
 from infinity.engine.slice.state import Slice
@@ -61,6 +61,8 @@ def derived(thread: str, cause: str) -> str:
 def fork(current: Slice, child: str, origin: Origin, **how: Any) -> Thread:
     """A child thread, started with this commit (L13)."""
     placeholder = text_blocks(prompts.inherited_call(current.thread.id))
+    above = Origin.of(current.thread)
+    origin = msgspec.structs.replace(origin, tools=above.tools, forks=above.forks)
     made = current.thread.fork(
         child,
         now=current.now,
@@ -76,7 +78,8 @@ def fork(current: Slice, child: str, origin: Origin, **how: Any) -> Thread:
 
 def fork_for(current: Slice, child: str, call: Call, **how: Any) -> Thread:
     """A child that reports as an event of this call; raises ``LimitReached``."""
-    depth, children, limits = len(current.thread.ancestors) + 1, current.living.children, current.limits
+    depth = len(current.thread.ancestors) + 1 - Origin.of(current.thread).forks
+    children, limits = current.living.children, current.limits
     if depth > current.limits.depth:
         raise LimitReached(f"threads may be nested {current.limits.depth} deep (limits.depth)")
     if children >= current.limits.children:
@@ -122,7 +125,8 @@ async def is_open_child(current: Slice, thread: str) -> bool:
     if thread in current.spawned:
         return True
     row = await current.services.store.thread(thread)
-    return row is not None and row.parent == current.thread.id and row.status != "closed"
+    mine = row is not None and row.parent == current.thread.id and row.status != "closed"
+    return mine and not thread.startswith(f"{FORK}_")
 
 
 def report(current: Slice, text: str, *, key: str, closed: bool = False, by_runtime: bool = False) -> None:

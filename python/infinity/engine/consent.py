@@ -6,14 +6,14 @@ A call that came with a conversation from another host passes this host's policy
 from __future__ import annotations
 
 from infinity._core import Call
-from infinity.abc import Offer, OutboxRow
+from infinity.abc import Offer, Origin, OutboxRow
 from infinity.engine import prompts, questions
 from infinity.engine.services import Services
 from infinity.engine.slice.state import Slice
 from infinity.message import Action, Control, Result, text_blocks
 from infinity.settings import Policy
 
-__all__ = ["admit", "ask", "review", "verdict"]
+__all__ = ["admit", "ask", "review", "verdict", "verdict_here"]
 
 
 def verdict(policy: Policy, offer: Offer) -> str:
@@ -25,6 +25,12 @@ def verdict(policy: Policy, offer: Offer) -> str:
     by_annotation = {"destructive": policy.destructive, **policy.annotations}
     said = {verdict for name, verdict in by_annotation.items() if offer.annotations.get(name)}
     return next((verdict for verdict in ("deny", "ask", "allow") if verdict in said), policy.default)
+
+
+def verdict_here(current: Slice, offer: Offer) -> str:
+    """The same for a thread: a fork, and whatever is below one, may be held to more than the policy."""
+    said = {verdict(current.services.settings.policy, offer), Origin.of(current.thread).tools}
+    return next((verdict for verdict in ("deny", "ask") if verdict in said), "allow")
 
 
 def ask(current: Slice, call: Call) -> None:

@@ -10,9 +10,9 @@ import logging
 import msgspec
 
 from infinity._core import Thread
-from infinity.abc import BUDGET, Accepted, Problem, Status, pages, read_header
+from infinity.abc import BUDGET, FORK, Accepted, Problem, Status, pages, read_header
 from infinity.characters import whole
-from infinity.engine import budget, prompts
+from infinity.engine import budget, forks, prompts
 from infinity.engine.content import check_content
 from infinity.engine.held_back import HeldBack
 from infinity.engine.idempotency import fingerprint
@@ -24,7 +24,7 @@ from infinity.engine.services import Services
 from infinity.engine.slice.commit import Committed
 from infinity.engine.slices import Slices
 from infinity.engine.trees import Trees
-from infinity.errors import BadRequest, Conflict, LimitReached, StoreError
+from infinity.errors import BadRequest, Conflict, LimitReached, NoFork, StoreError
 from infinity.ids import is_id
 from infinity.message import Action, Block, Control, UserText, encode, text_blocks
 
@@ -63,6 +63,36 @@ class Conversations:
             return thread_id
         self._slices.follow(Committed(delta, messages))
         return thread_id
+
+    async def fork(
+        self, thread: str, at: int, model: str | None, title: str, tools: str, given: str | None
+    ) -> str:
+        services = self._services
+        row = await known(services.store, thread)
+        root = row if row.root == row.id else await known(services.store, row.root)
+        if root.status == "closed":
+            raise NoFork(f"conversation {root.id} is closed, and a fork would belong to it")
+        if model is not None:
+            services.models.resolve(model)
+        made = given or services.ids.mint(FORK)
+        delta = await forks.begun(
+            services.store,
+            row,
+            at,
+            made,
+            now=services.clock.now(),
+            model=model,
+            title=whole(title),
+            tools=tools,
+        )
+        try:
+            messages = await services.store.commit(delta)
+        except Conflict:
+            if given is None or await services.store.thread(made) is None:
+                raise
+            return made
+        self._slices.follow(Committed(delta, messages))
+        return made
 
     async def send(
         self, thread: str, content: str | list[Block], key: str | None, user_id: str | None

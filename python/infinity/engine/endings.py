@@ -84,7 +84,8 @@ def _portion(current: Slice, ending: Ending) -> bool:
 
 def _finish(current: Slice, report: str | None) -> None:
     """The thread ends with this commit, its report in the same one (L12). Its calls and subscriptions have ended."""
-    if current.thread.parent is not None and (report or Origin.of(current.thread).spawned):
+    origin = Origin.of(current.thread)
+    if current.thread.parent is not None and not origin.fork and (report or origin.spawned):
         children.report(
             current, report or "(closed without a report)", key=f"closed.{current.thread.id}", closed=True
         )

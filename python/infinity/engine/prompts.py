@@ -40,6 +40,13 @@ def spawned_seed(child: str, parent: str, instructions: str) -> str:
     )
 
 
+def forked_seed(fork: str, thread: str) -> str:
+    return (
+        f"From here on you are in the thread {fork}, a fork of {thread}: it goes on from this point another way, by itself. Calls that still ran here and "
+        f"subscriptions belong to {thread}; nothing of them arrives here."
+    )
+
+
 def event_seed(child: str, parent: str) -> str:
     return (
         f"You are in the child thread {child}, created for the event above. Its parent {parent} continues on its own and has not seen the event. "

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from infinity._core import Call
-from infinity.abc import SPAWN, BuiltinContext, BuiltinError
+from infinity.abc import SPAWN, BuiltinContext, BuiltinError, Origin
 from infinity.message import Kind, ParentText, Timer, TimerPurpose, encode
 from infinity.tools.times import BadTime, local_instant, spoken
 
@@ -91,7 +91,7 @@ async def _spawn_thread(context: BuiltinContext, call: Call, arguments: dict[str
 
 async def _report_to_parent(context: BuiltinContext, call: Call, arguments: dict[str, Any]) -> str | None:
     thread = context.thread
-    if thread.parent is None or thread.origin is None:
+    if thread.parent is None or thread.origin is None or Origin.of(thread).fork:
         raise BuiltinError("this is a root thread, it has no parent. Say it to the user instead.")
     context.report(arguments["report"], key=f"report.{call.id}")
     return "Reported to the parent thread."
@@ -108,7 +108,7 @@ async def _close_thread(context: BuiltinContext, call: Call, arguments: dict[str
     """Children only (THR-4). The tool stays in every thread's list, because the list is the same for a whole
     tree (G4).
     """
-    if context.thread.parent is None:
+    if context.thread.parent is None or Origin.of(context.thread).fork:
         raise BuiltinError(ROOT_STAYS_OPEN)
     context.close(arguments.get("report"))
     return "This thread is closed."

@@ -114,7 +114,7 @@ impl Thread {
         Ok(())
     }
 
-    fn check_child_id(&self, id: &ThreadId) -> Result<()> {
+    pub(super) fn check_child_id(&self, id: &ThreadId) -> Result<()> {
         let kin = self.header.ancestors.contains(id) || self.header.id == *id;
         let mut used = kin || id.as_str().is_empty();
         for child in &self.children {

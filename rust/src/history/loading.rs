@@ -94,6 +94,18 @@ impl Thread {
 
     /// The calls without a result in the last turn are exactly the attached ones of the registry.
     fn check_attached(&self) -> Result<()> {
+        let unanswered = self.unanswered_calls()?;
+        let attached: Vec<CallId> = self.calls.attached().map(|call| call.id.clone()).collect();
+        if attached != unanswered {
+            return Err(self.damaged(&format!(
+                "its last turn waits for the calls {unanswered:?}, but the open ones are {attached:?}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The calls of the last turn that have no result in history yet.
+    pub(super) fn unanswered_calls(&self) -> Result<Vec<CallId>> {
         let last = self.live.iter().rposition(|entry| entry.kind() == EntryKind::Turn);
         let mut unanswered = match last {
             Some(at) => self.live[at].details()?.calls,
@@ -105,13 +117,7 @@ impl Thread {
                 unanswered.retain(|id| !answered.contains(id));
             }
         }
-        let attached: Vec<CallId> = self.calls.attached().map(|call| call.id.clone()).collect();
-        if attached != unanswered {
-            return Err(self.damaged(&format!(
-                "its last turn waits for the calls {unanswered:?}, but the open ones are {attached:?}"
-            )));
-        }
-        Ok(())
+        Ok(unanswered)
     }
 
     pub(super) fn damaged(&self, what: &str) -> Error {

@@ -46,6 +46,6 @@ pub use header::{Header, Spending, Usage, header_json, live_ranges, needs_a_pers
 pub use lineage::Segment;
 pub use loading::Snapshot;
 pub use mending::{Mended, bounds, inherited, mend};
-pub use past::{covered, ranges};
+pub use past::{Branch, covered, ranges};
 pub use thread::{Shared, Status, Thread, lock};
 pub use turns::Plan;

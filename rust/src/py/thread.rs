@@ -2,7 +2,7 @@ use super::call::{self, PyCall};
 use super::delta::PyDelta;
 use super::snapshot::PySnapshot;
 use crate::error::Result;
-use crate::history::{Fork, Shared, Thread, lock};
+use crate::history::{Branch, Fork, Shared, Thread, lock};
 use crate::id::CallId;
 use crate::render::{Place, RenderOptions, Simpler};
 use pyo3::prelude::*;
@@ -70,6 +70,21 @@ impl PyThread {
         let seed_call = seed_call.map(CallId::from);
         let fork = Fork { id: id.into(), now, origin, placeholder, seed_call: seed_call.as_ref(), seed, model, upto };
         self.with(|thread| thread.fork(fork)).map(Self)
+    }
+
+    /// A thread of the same tree that goes on from here by itself; its own delta brings it into being.
+    #[pyo3(signature = (id, *, now, origin, seed, title = "", model = None))]
+    fn branch(
+        &self,
+        id: &str,
+        now: i64,
+        origin: &[u8],
+        seed: &[u8],
+        title: &str,
+        model: Option<&str>,
+    ) -> PyResult<Self> {
+        let branch = Branch { id: id.into(), now, origin, seed, title, model };
+        self.with(|thread| thread.branch(branch)).map(Self::own)
     }
 
     #[getter]

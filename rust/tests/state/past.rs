@@ -2,7 +2,7 @@
 
 use crate::subject::*;
 use _core::error::Error;
-use _core::history::{Thread, covered, ranges};
+use _core::history::{Branch, Thread, covered, ranges};
 
 type Records = Vec<(i64, Vec<u8>)>;
 
@@ -84,4 +84,52 @@ fn a_summary_says_what_it_stands_for_and_a_child_where_its_entries_are() {
     assert_eq!(ranges(&header, 2, 5).unwrap(), [root(2, 5)]);
     assert_eq!(ranges(&header, 2, end + 1).unwrap(), [root(2, end), ("child".to_owned(), end, end + 1)]);
     assert!(is_rule(Thread::past(&header, end - 1, &between(&records, 0, end - 1))));
+}
+
+fn branch<'a>(id: &str, model: Option<&'a str>, seed: &'a [u8]) -> Branch<'a> {
+    Branch { id: id.into(), now: NOW, origin: br#"{"tool":"fork"}"#, seed, title: "", model }
+}
+
+#[test]
+fn a_fork_goes_on_from_the_past_by_itself() {
+    let (thread, records, sent) = told();
+    let Sent { position, live_start, .. } = sent[3];
+    let header = thread.header().encode();
+    let past = Thread::past(&header, position, &between(&records, live_start, position)).unwrap();
+    let seed = text("you are a fork");
+    let mut fork = past.branch(branch("fork_1", Some("other"), &seed)).unwrap();
+    assert_eq!((fork.header().root().as_str(), fork.header().model.as_str()), ("root", "other"));
+    assert!(!fork.pending() && fork.header().usage == Default::default());
+    let shown = outline(&past).join(" | ") + " + you are a fork";
+    assert_eq!(outline(&fork).join(" | "), shown);
+    let delta = fork.delta(NOW).unwrap();
+    assert_eq!((delta.expected_version, delta.parent.as_deref(), delta.entries[0].0), (0, Some("root"), position));
+    fork.committed().unwrap();
+    fork.add_user(&text("another question"), NOW, None, EMPTY).unwrap();
+    assert!(fork.pending());
+    let ranges = fork.header().live_ranges();
+    assert_eq!(
+        ranges.iter().map(|range| (range.start, range.end)).collect::<Vec<_>>(),
+        [(live_start, position), (position, position + 2)]
+    );
+    for id in ["root", ""] {
+        assert!(is_rule(past.branch(branch(id, None, &seed))));
+    }
+}
+
+#[test]
+fn no_fork_begins_where_a_call_is_open_or_nothing_is_inherited() {
+    let mut thread = calling(&["a", "b"]);
+    answer(&mut thread, "a", "one").unwrap();
+    answer(&mut thread, "b", "two").unwrap();
+    let records = thread.delta(NOW).unwrap().entries.clone();
+    thread.committed().unwrap();
+    let header = thread.header().encode();
+    let seed = text("you are a fork");
+    let forked = |position| {
+        let past = Thread::past(&header, position, &between(&records, 0, position)).unwrap();
+        past.branch(branch("fork_1", None, &seed)).map(drop)
+    };
+    let allowed: Vec<bool> = (0..=4).map(|position| forked(position).is_ok()).collect();
+    assert_eq!(allowed, [false, true, false, false, true]);
 }

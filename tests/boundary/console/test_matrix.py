@@ -57,6 +57,7 @@ VERDICTS: Mapping[str, Needs] = {
     "POST /v1/threads/{id}/resume": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/compact": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/close": Needs.TOKEN_OR_PAGE,
+    "POST /v1/threads/{id}/fork": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/model": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/choices/{choice_id}": Needs.TOKEN_OR_PAGE,
     "POST /v1/threads/{id}/title": Needs.TOKEN_OR_PAGE,

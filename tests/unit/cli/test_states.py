@@ -107,6 +107,18 @@ def test_spending_is_told_with_its_limit() -> None:
     assert spent_line(both) == "spent 1,200 of 5,000 tokens, $0.5000 of $2.00, children included"
 
 
+def test_a_thread_goes_on_another_way_from_an_earlier_point(run: Run) -> None:
+    thread = new(run, "by plane")
+    settled(run, thread, "by plane")
+    made = parsed(run("fork", thread, "1", "--say", "by train", "--title", "Trains", "--json"))
+    assert (made["parent"], made["title"]) == (thread, "Trains")
+    found = settled(run, made["id"], "by train")
+    assert "by plane" not in str(found["entries"])
+    assert run("fork", thread, "2").output.startswith("fork_")
+    refused = run("fork", thread, "0")
+    assert refused.exit_code == 5 and "would inherit nothing" in refused.output
+
+
 def test_a_thread_shows_what_it_means_and_what_it_cost(run: Run) -> None:
     thread = new(run)
     settled(run, thread, "hello")

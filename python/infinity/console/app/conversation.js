@@ -2,6 +2,7 @@
 import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { session } from "./api.js";
 import { facts, useCall } from "./calls.js";
+import { ForkHere } from "./fork.js";
 import { contents, fold, pictureType, settled, textOf } from "./history.js";
 import { Arguments, source } from "./json.js";
 import { now } from "./live.js";
@@ -119,7 +120,7 @@ function signature(item) {
 function draws(item, open, thread) {
   switch (item.kind) {
     case "said":
-      return html`<${By} who=${person(item.meta.user_id)} item=${item} /><${Blocks} blocks=${item.content} />`;
+      return html`<${By} who=${person(item.meta.user_id)} item=${item} fork /><${Blocks} blocks=${item.content} />`;
     case "turn":
       return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} thread=${thread} />`)}`;
     case "event":
@@ -138,11 +139,11 @@ function results(list) {
   return list.flatMap((block) => (block.type === "tool_result" ? contents(block.content) : [block]));
 }
 
-function By({ who, item, agent = false }) {
+function By({ who, item, agent = false, fork = false }) {
   const { meta } = item;
   const figures = agent ? [meta.ms && span(meta.ms), dollars(meta.cost), meta.attempts > 1 && `${meta.attempts} attempts`].filter(Boolean).join(" · ") : "";
   const used = meta.usage ? `${tokens(meta.usage.input + (meta.usage.cache_read ?? 0) + (meta.usage.cache_write ?? 0))} in, ${tokens(meta.usage.output)} out` : "";
-  return html`<div class="by"><span><${Shown} text=${who} /></span><time title=${`${exactly(item.at)}${used ? `\n${used}` : ""}`}>${moment(item.at)}</time>${figures && html`<span>${figures}</span>`}</div>`;
+  return html`<div class="by"><span><${Shown} text=${who} /></span><time title=${`${exactly(item.at)}${used ? `\n${used}` : ""}`}>${moment(item.at)}</time>${figures && html`<span>${figures}</span>`}${fork && html`<${ForkHere} item=${item} />`}</div>`;
 }
 
 function TurnBlock({ block, open, thread }) {

@@ -2,6 +2,7 @@
 import { html, useEffect, useMemo, useState } from "./lib.js";
 import { get, path, post, remove } from "./api.js";
 import { Conversation } from "./conversation.js";
+import { ForkDialog } from "./fork.js";
 import { bind } from "./keys.js";
 import { useNarrow } from "./list.js";
 import { about } from "./live.js";
@@ -12,7 +13,7 @@ import { Model } from "./thread_model.js";
 import Timeline from "./timeline.js";
 import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
 import { Why } from "./why.js";
-import { stateOf, stateOfThread, titleOf, whyOf } from "./words.js";
+import { isFork, stateOf, stateOfThread, titleOf, whyOf } from "./words.js";
 
 const VIEWS = { talk: "Conversation", timeline: "Timeline", tree: "Tree", raw: "Raw" };
 
@@ -44,7 +45,7 @@ function Of({ id }) {
   return html`<div class=${`page thread ${side ? "side" : ""}`}><div class="top"><${Head} thread=${thread} />
     <nav class="tabs" aria-label="Views">${tabs.map(({ name, words, href }) => html`<a key=${name} href=${href} aria-current=${view === name && !(narrow && side) ? "page" : undefined} onClick=${() => setSide(false)}>${words}</a>`)}
       ${narrow && html`<button aria-pressed=${side ? "true" : "false"} onClick=${() => setSide(!side)}>Waits${waits ? ` ${waits}` : ""}</button>`}</nav></div>
-    ${failure && html`<p class="refused" role="alert">${failure.message}</p>`}
+    ${failure && html`<p class="refused" role="alert">${failure.message}</p>`}<${ForkDialog} thread=${thread} />
     <div class="columns"><div class="main" hidden=${narrow && side}>${view === "talk" ? html`<${Conversation} model=${model} />` : view === "timeline" ? html`<${Timeline} model=${model} />` : view === "tree" ? html`<${Tree} thread=${thread} />` : html`<${Raw} model=${model} />`}
         ${narrow && !side && asksHere(thread) && html`<button class="pill asks-you" onClick=${() => setSide(true)}>◆ It asks you something: answer</button>`}
         ${view === "talk" && html`<div class="foot"><${Notes} model=${model} />${thread.status === "closed" ? html`<p class="muted">This thread is closed.</p>` : html`<${Say} id=${id} label="Say something" placeholder=${working(thread) ? "Say something (it is working) …" : "Say something …"} send=${(text, wish) => say(model, text, wish)} />`}</div>`}</div>
@@ -157,7 +158,8 @@ function Facts({ thread }) {
   const { usage = {} } = thread;
   const rows = [
     ["Id", html`<span class="id">${thread.id}</span>`],
-    thread.parent && ["Parent", html`<a href=${address(thread.parent)}>${thread.parent}</a>`],
+    thread.parent && [isFork(thread) ? "Fork of" : "Parent", html`<a href=${address(thread.parent)}>${thread.parent}</a>`],
+    isFork(thread) && ["Beside it", html`<a href=${`/compare/${encodeURIComponent(thread.parent)}/${encodeURIComponent(thread.id)}`}>compare</a>`],
     ["Made", thread.created_at ? moment(thread.created_at) : ""],
     thread.model && ["Model", line(thread.model, 60)],
     thread.context_tokens && ["Context", tokens(thread.context_tokens)],
@@ -176,7 +178,7 @@ function Tree({ thread }) {
   }, [thread.root, thread.version]);
   if (!rows) return null;
   return html`<ul class="tree" aria-label="Threads of this conversation">${indented(rows).map(({ row, depth }) => html`<li key=${row.id} style=${{ paddingInlineStart: `${Math.min(depth, 12) * 1.25}rem` }}>
-    <a class=${`row ${stateOf(row)}`} href=${address(row.id)} aria-current=${row.id === thread.id ? "true" : undefined}><${State} state=${stateOf(row)} /><span class="title">${titleOf(row) || row.id}</span><span class="why">${whyOf(row)}</span><span class="age"><${Since} at=${row.updated_at} /></span></a></li>`)}</ul>`;
+    <a class=${`row ${stateOf(row)}`} href=${address(row.id)} aria-current=${row.id === thread.id ? "true" : undefined}><${State} state=${stateOf(row)} /><span class="title">${titleOf(row) || row.id}</span><span class="why">${isFork(row) ? `fork · ${whyOf(row)}` : whyOf(row)}</span><span class="age"><${Since} at=${row.updated_at} /></span></a></li>`)}</ul>`;
 }
 
 /** Parents before their children, by creation, each with its depth. */

@@ -55,6 +55,11 @@ export function titleOf(row) {
   return line(row.title || row.opening, 120);
 }
 
+/** Whether a person made the thread to go on from another one's earlier point. */
+export function isFork(row) {
+  return Boolean(row.parent) && row.id.startsWith("fork_");
+}
+
 /** Why a row waits, in words. */
 export function whyOf(row) {
   const state = stateOf(row);

@@ -167,7 +167,7 @@ def _send(current: Slice, offer: Offer, call: Call) -> None:
         toolset=call.toolset,
         position=call.position,
         deadline=call.deadline,
-        verdict=(verdict := consent.verdict(current.services.settings.policy, offer)),
+        verdict=(verdict := consent.verdict_here(current, offer)),
         display=optional("the display of a call", current.thread.id, lambda: offer.display(call.arguments)),
     )
     match verdict:

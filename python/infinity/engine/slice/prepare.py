@@ -290,7 +290,7 @@ def _prompt(current: Slice, message: Message, kind: str, call_id: str, about: di
 def _allow(current: Slice, call: Call) -> None:
     """The user allows it; the policy of this host may have come to deny it since the question was asked, or where it was asked (S14)."""
     offer = current.offer(call.tool)
-    if offer is not None and consent.verdict(current.services.settings.policy, offer) == "deny":
+    if offer is not None and consent.verdict_here(current, offer) == "deny":
         calls.fail(current, call, prompts.denied(call.tool))
     else:
         calls.release(current, call)

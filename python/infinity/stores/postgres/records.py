@@ -155,7 +155,7 @@ async def open_children(connection: Connection, parent: str) -> int:
         connection: for one look.
         parent: its id.
     """
-    sql = "SELECT count(*) FROM threads WHERE parent = $1 AND status IN ('idle', 'waiting', 'stopped')"
+    sql = "SELECT count(*) FROM threads WHERE parent = $1 AND status IN ('idle', 'waiting', 'stopped') AND left(id, 5) <> 'fork_'"
     return int(await connection.fetchval(sql, text(parent)))
 
 
@@ -166,7 +166,8 @@ async def living(connection: Connection, root: str) -> int:
         connection: for one look.
         root: its id.
     """
-    sql = """SELECT count(*) FROM threads WHERE root = $1 AND status IN ('idle', 'waiting', 'stopped') AND parent IS NOT NULL"""
+    sql = """SELECT count(*) FROM threads WHERE root = $1 AND status IN ('idle', 'waiting', 'stopped') AND parent IS NOT NULL
+             AND left(id, 5) <> 'fork_'"""
     return int(await connection.fetchval(sql, text(root)))
 
 

@@ -28,13 +28,13 @@ pub fn one(picture: &Picture<'_>, id: &str) -> Result<Option<ThreadRow>, Failure
 
 /// How many children of a thread are not closed, however many have been (G8).
 pub fn open_children(picture: &Picture<'_>, parent: &str) -> Result<i64, Failure> {
-    let sql = "SELECT count(*) FROM threads WHERE parent = ?1 AND status <> 'closed'";
+    let sql = "SELECT count(*) FROM threads WHERE parent = ?1 AND status <> 'closed' AND id NOT GLOB 'fork[_]*'";
     Ok(picture.one(sql, [parent], |row| row.get(0))?)
 }
 
 /// How many threads below a root are not closed, however many have been.
 pub fn living(picture: &Picture<'_>, root: &str) -> Result<i64, Failure> {
-    let sql = "SELECT count(*) FROM threads WHERE root = ?1 AND parent IS NOT NULL AND status <> 'closed'";
+    let sql = "SELECT count(*) FROM threads WHERE root = ?1 AND parent IS NOT NULL AND status <> 'closed' AND id NOT GLOB 'fork[_]*'";
     Ok(picture.one(sql, [root], |row| row.get(0))?)
 }
 
