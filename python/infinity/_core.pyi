@@ -382,6 +382,8 @@ class Thread:
         them were cancelled, the thread is pending. ``error`` sets ``is_error`` on the tool_result."""
     def detach(self, call_id: str, blocks: bytes, *, now: int) -> None:
         """Give an attached call a placeholder result and go on without it (L4)."""
+    def change_arguments(self, call_id: str, arguments: bytes) -> None:
+        """An open call gets other arguments (a JSON object) before it leaves; its turn stays as the model said it."""
     def cancel_detached(self, call_id: str) -> None:
         """A detached open call becomes ``cancelled``; nothing enters history."""
     def add_event(

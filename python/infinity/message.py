@@ -195,6 +195,8 @@ class Chosen(Body, frozen=True, omit_defaults=True, kw_only=True):
     user_id: str | None = None
     reason: str = ""
     """Why a call was not allowed, for the model."""
+    arguments: dict[str, Any] | None = None
+    """With which a call is allowed, where the user changed them."""
 
 
 class Timer(Body, frozen=True, omit_defaults=True, kw_only=True):

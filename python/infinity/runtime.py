@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection, Sequence
+from typing import Any
 
 from infinity._core import Message
 from infinity.abc import (
@@ -132,7 +133,7 @@ class Runtime:
         self._held_back = HeldBack(services)
         self._inbox = Inbox(services, self._held_back)
         self._callbacks = Callbacks(services, self._inbox, sole_writer=sole_writer)
-        self._choices = Choices(store, self._inbox)
+        self._choices = Choices(store, self._inbox, services.catalogs)
         self._trees = Trees(services, self._inbox, self.loop, self.outbox, self.timers, self._held_back)
         self._conversations = Conversations(
             services, self._inbox, self.slices, self.loop, self._trees, self._held_back
@@ -270,15 +271,19 @@ class Runtime:
         *,
         user_id: str | None = None,
         reason: str | None = None,
+        arguments: dict[str, Any] | None = None,
     ) -> Accepted:
         """Answer a pending prompt of the thread, or of any thread of its tree if it is a root (CHO-4); ``None`` dismisses it, which selects its
-        default (CHO-1). ``reason``: why a call is not allowed, for the model.
+        default (CHO-1). ``reason``: why a call is not allowed, for the model. ``arguments``: with which it is allowed, in place of the model's,
+        where the policy lets people change them.
 
         Raises:
-            BadRequest: there is no such prompt or choice, or a reason where none is due.
+            BadRequest: there is no such prompt or choice, a reason or arguments where none are due, or arguments that the tool does not take.
             AlreadyAnswered: it has another answer already.
         """
-        return await self._choices.choose(thread, choice_id, selected, user_id=user_id, reason=reason)
+        return await self._choices.choose(
+            thread, choice_id, selected, user_id=user_id, reason=reason, arguments=arguments
+        )
 
     async def ask(self, thread: str, content: str | list[Block], *, user_id: str | None = None) -> str:
         """Send user text and wait until the thread rests; what the agent said last.

@@ -154,6 +154,10 @@ class Policy:
     """The same as ``annotations["destructive"]``, which wins."""
     default: str = "allow"
     """For every other tool."""
+    edit: dict[str, bool] = field(default_factory=dict)
+    """Whether a person who is asked may change a call's arguments, by the name of a tool; ``default`` is for
+    every other tool, which may unless it says otherwise.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ DIFFERENT = {
     "test_a_hung_function_past_its_deadline_is_stopped_and_never_runs_again": "a function ends with its invocation there",
     "test_a_deadline_that_has_fired_behind_a_question_ends_nothing": "it puts messages into the daemon's own mailbox",
     "test_of_two_different_answers_the_first_counts_and_the_other_hears_which_that_is": "an answer that comes before the first was folded in is accepted, and dropped then",
+    "test_of_two_answers_with_different_arguments_one_counts_and_the_other_is_refused": "an answer that comes before the first was folded in is accepted, and dropped then",
     "test_other_content_is_refused_while_the_first_is_queued": "what comes before the first was folded in is accepted, and dropped by the queue",
     "test_a_control_under_the_key_of_another_is_not_dropped": "a repeat that comes before the first was folded in is accepted, and dropped by the queue",
     "test_a_damaged_header_is_a_row_of_its_own_and_is_named": "it damages the daemon's own file",

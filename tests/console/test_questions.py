@@ -67,6 +67,28 @@ async def test_a_denial_is_told_to_the_agent(pages: Pages, stage: Stage) -> None
     await asyncio.to_thread(until, lambda: not stage.prompts(thread), "the question to end")
 
 
+async def test_arguments_are_changed_before_a_call_is_allowed(pages: Pages, stage: Stage) -> None:
+    thread = await _asks(stage, "Changed by hand", "throw_away", {"article": "too much\u202e", "shelf": "2"})
+    page = await pages.open("/inbox")
+    card = _card(page, "Changed by hand")
+    await card.get_by_role("button", name="Edit").click()
+    written = card.get_by_label("Arguments, as JSON")
+    # What cannot be seen stands there as its number.
+    assert (
+        json.loads(text := await written.input_value())["article"] == "too much\u202e" and "\\u202e" in text
+    )
+    # Letters are text here, and decide nothing.
+    await written.fill('{"article": "A d", "shelf": 7}')
+    await written.press("Shift+A")
+    await card.get_by_role("button", name="Allow").click()
+    await card.get_by_role("button", name="Press again to allow").click()
+    await expect(page.get_by_text("not a JSON object")).to_be_visible()
+    await written.fill('{"article": "a little", "shelf": "7"}')
+    await card.get_by_role("button", name="Allow").click()
+    await expect(card).to_contain_text("Allow (by you)")
+    await _says(stage, thread, "a little is gone from 7.")
+
+
 async def test_a_choice_is_made_by_its_number(pages: Pages, stage: Stage) -> None:
     thread = await _asks(stage, "Choose", "order", {"article": "choice-flour"})
     page = await pages.open("/inbox")

@@ -66,6 +66,7 @@ class Runs(Protocol):
         *,
         user_id: str | None = None,
         reason: str | None = None,
+        arguments: dict[str, Any] | None = None,
     ) -> Accepted: ...
 
     async def accept_callback(self, thread: str, call_id: str, body: bytes) -> Accepted: ...

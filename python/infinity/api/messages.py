@@ -119,7 +119,12 @@ async def answer_prompt(backend: Backend, request: Request) -> Response:
     user = request.acting(selection.user_id)
     try:
         outcome = await backend.runtime.choose(
-            thread, choice, selection.selected, user_id=user, reason=selection.reason
+            thread,
+            choice,
+            selection.selected,
+            user_id=user,
+            reason=selection.reason,
+            arguments=selection.arguments,
         )
     except AlreadyAnswered as error:
         raise Refused(409, error.code, str(error)) from None

@@ -171,11 +171,13 @@ class NewFork(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
-    """``selected``: index of the choice; null dismisses the prompt, which stands for its default; ``reason``: why a call is not allowed, which the model is told."""
+    """``selected``: index of the choice; null dismisses the prompt, which stands for its default; ``reason``: why a call is not allowed, which the model is told;
+    ``arguments``: with which a call is allowed in place of its own, where the prompt is ``editable``. The model is told of that with the result."""
 
     selected: int | None
     user_id: str | None = None
     reason: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None
+    arguments: dict[str, Any] | None = None
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):

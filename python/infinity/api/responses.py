@@ -148,7 +148,8 @@ class Threads(Struct):
 
 class Prompt(Struct, kw_only=True):
     """A question to a person. ``kind``: ``consent``, ``choice`` or ``oauth``, which has ``auth_url`` in place of choices; ``default``: index of the choice that
-    stands for a dismissal; ``toolset``: where the call goes, empty for a function of the agent's own process; ``annotations``: the tool's. In listings also
+    stands for a dismissal; ``toolset``: where the call goes, empty for a function of the agent's own process; ``annotations``: the tool's; ``editable``: whether the call may be
+    allowed with other arguments. In listings also
     ``root``, the titles of the thread and its root (their first words where they have none), ``arguments`` of the call, ``until`` when the question ends by itself,
     and what was ``said`` last in the thread."""
 
@@ -159,6 +160,7 @@ class Prompt(Struct, kw_only=True):
     tool: str | UnsetType = UNSET
     toolset: str | UnsetType = UNSET
     annotations: dict[str, Any] | UnsetType = UNSET
+    editable: bool | UnsetType = UNSET
     asked_at: int | UnsetType = UNSET
     message_id: str | UnsetType = UNSET
     prompt: str | UnsetType = UNSET

@@ -5,7 +5,9 @@ They return once the daemon has made the message durable, and wait for no answer
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -73,6 +75,7 @@ def send(
 @click.option("--dismiss", is_flag=True, help="Do not answer: the question's default stands.")
 @click.option("--user", metavar="ID", help="Whose answer it is.")
 @click.option("--reason", metavar="TEXT", help="Why a call is not allowed; the model is told.")
+@click.option("--arguments", metavar="JSON", help="Allow the call with these arguments in place of its own.")
 @as_json
 @home_option
 def choose(
@@ -81,6 +84,7 @@ def choose(
     dismiss: bool,
     user: str | None,
     reason: str | None,
+    arguments: str | None,
     as_json: bool,
 ) -> None:
     """Answer a question of THREAD: [PROMPT] INDEX. PROMPT can be left out while there is one question only."""
@@ -92,13 +96,23 @@ def choose(
     # Asked for now: another question may have come meanwhile, and then the user has to say which one is
     # meant.
     prompt = named or _only(connection.get(f"/v1/threads/{thread}")["prompts"])
-    given = {"user_id": user, "reason": reason}
+    given = {"user_id": user, "reason": reason, "arguments": _object(arguments)}
     body = {"selected": selected, **{name: value for name, value in given.items() if value is not None}}
     outcome = connection.post(f"/v1/threads/{thread}/choices/{quote(prompt, safe='')}", body)
     if as_json:
         print_json({"thread": thread, "prompt": prompt, **outcome})
     else:
         click.echo(f"{outcome['status']}: {prompt}")
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    try:
+        found = None if text is None else json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--arguments is not JSON: {error}") from None
+    if text is not None and not isinstance(found, dict):
+        raise click.UsageError("--arguments must be a JSON object, as in '{\"loaves\": 3}'")
+    return found
 
 
 def _index(text: str) -> int:

@@ -243,6 +243,8 @@ class PolicyConfig(Section):
     """The same as ``annotations.destructive``, which wins."""
     default: Verdict = Field(default="allow", examples=["allow"])
     """For every other tool."""
+    edit: dict[str, bool] = Field(default={}, examples=[{"default": True, "pay": False}])
+    """Whether a person who is asked may change the arguments of the call, by the name of a tool; ``default`` for every other tool, which may unless it is false."""
 
 
 class ConsoleConfig(Section):

@@ -6,6 +6,7 @@ sends anything, and nothing here waits (I5, I6).
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ __all__ = [
     "answer",
     "cancel",
     "detach_all",
+    "digests",
+    "edit",
     "fail",
     "forget_subscription",
     "notify_cancelled",
@@ -49,6 +52,8 @@ def answer(
         detach_all(current)
         current.thread.set_actor(call.user_id)
     content = content or text_blocks("")
+    if state != "cancelled" and call.id in glance(current.thread).edited:
+        content = [*text_blocks(prompts.arguments_changed(call.arguments)), *content]
     current.thread.answer(
         call.id,
         msgspec.json.encode(stamped(current, content) if call.detached else content),
@@ -71,6 +76,10 @@ def fail(current: Slice, call: Call, text: str) -> None:
 
 def _forget_reminders(current: Slice, call: Call) -> None:
     """What is known here of an ended call; the core takes back its timers and deliveries by itself (I13)."""
+    if call.id in glance(current.thread).edited:
+        memo = recall(current.thread)
+        memo.edited = [other for other in memo.edited if other != call.id]
+        remember(current.thread, memo)
     for asked in questions.forget(current.thread, call):
         current.note("prompt_closed", id=f"{asked}.{call.id}", selected=None)
     for kind in ("choice", "oauth", "consent"):
@@ -127,6 +136,23 @@ def wake_sleepers(current: Slice, text: str) -> None:
     for call in current.thread.attached():
         if call.tool == SLEEPER:
             answer(current, call, text_blocks(text))
+
+
+def edit(current: Slice, call: Call, arguments: dict[str, Any]) -> Call:
+    """The user allows a call with arguments of their own. Its turn stays as the model said it; the result tells the model (``answer``)."""
+    current.thread.change_arguments(call.id, msgspec.json.encode(arguments))
+    memo = recall(current.thread)
+    memo.edited = [*memo.edited, call.id]
+    remember(current.thread, memo)
+    changed = current.thread.call(call.id)
+    assert changed is not None, "an open call is there"
+    return changed
+
+
+def digests(call: Call, arguments: dict[str, Any]) -> dict[str, str]:
+    """What a call's arguments were and what the user made of them, as digests: the record of a decision is kept for good."""
+    given = {"before": call.arguments, "after": msgspec.json.encode(arguments)}
+    return {when: hashlib.sha256(text).hexdigest()[:32] for when, text in given.items()}
 
 
 def release(current: Slice, call: Call) -> None:

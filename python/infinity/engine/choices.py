@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from infinity.abc import Accepted, PromptRow, Status, Store, read_header
+from infinity.abc import Accepted, Catalogs, PromptRow, Status, Store, read_header
 from infinity.engine.inbox import Inbox
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.message import ALLOW, Chosen
@@ -26,6 +26,8 @@ class Earlier(NamedTuple):
     choice: str
     user_id: str | None = None
     at: int | None = None
+    arguments: dict[str, Any] | None = None
+    """With which a call was allowed, where they were changed and that was lately."""
 
     def __str__(self) -> str:
         by = f" by {self.user_id}" if self.user_id is not None else ""
@@ -38,8 +40,9 @@ class Earlier(NamedTuple):
 
 
 class Choices:
-    def __init__(self, store: Store, inbox: Inbox) -> None:
+    def __init__(self, store: Store, inbox: Inbox, catalogs: Catalogs) -> None:
         self._store = store
+        self._catalogs = catalogs
         self._inbox = inbox
         self._chosen: dict[tuple[str, str], Earlier] = {}
         """Answers that were accepted lately, which no slice may have folded in yet."""
@@ -52,6 +55,7 @@ class Choices:
         *,
         user_id: str | None = None,
         reason: str | None = None,
+        arguments: dict[str, Any] | None = None,
     ) -> Accepted:
         row = await self._prompt(thread, choice_id)
         thread = row.thread
@@ -64,6 +68,12 @@ class Choices:
             raise BadRequest(f"selected must be 0 to {len(choices) - 1}, the index of a choice")
         if reason and (row.kind != "consent" or index == ALLOW):
             raise BadRequest("'reason' says why a call is not allowed; leave it out for any other answer")
+        if arguments is not None:
+            if row.kind != "consent" or index != ALLOW:
+                raise BadRequest(
+                    "'arguments' are those with which a call is allowed; leave them out for any other answer"
+                )
+            await self._check(row, prompt, arguments)
         body = Chosen(
             choice_id=choice_id,
             call_id=prompt["call_id"],
@@ -72,18 +82,34 @@ class Choices:
             response_url=prompt.get("response_url", ""),
             user_id=user_id,
             reason=reason or "",
+            arguments=arguments,
         )
         accepted = await self._inbox.tell(thread, f"chosen.{prompt['message_id']}", body)
         if accepted.status is Status.DUPLICATE:
             chosen = self._chosen.get((thread, choice_id)) or await self._chosen_before(thread, choice_id)
-            if chosen is None or chosen.choice != choices[index]:
+            if chosen is None or (chosen.choice, chosen.arguments) != (choices[index], arguments):
                 raise _answered(choice_id, thread, chosen)
         elif accepted.status is Status.ACCEPTED:
             assert accepted.message is not None, "what is accepted has its message"
-            self._chosen[thread, choice_id] = Earlier(choices[index], user_id, accepted.message.accepted_at)
+            self._chosen[thread, choice_id] = Earlier(
+                choices[index], user_id, accepted.message.accepted_at, arguments
+            )
             while len(self._chosen) > ANSWERS_REMEMBERED:
                 del self._chosen[next(iter(self._chosen))]
         return accepted
+
+    async def _check(self, row: PromptRow, prompt: dict[str, Any], arguments: dict[str, Any]) -> None:
+        """Whether the call may be allowed with these arguments."""
+        thread = await self._store.thread(row.thread)
+        offer = (await self._catalogs.of(thread.root)).find(prompt["tool"]) if thread is not None else None
+        if offer is None:
+            raise BadRequest(
+                f"no tool server that is configured offers {prompt['tool']} now, so that nothing can be checked"
+            )
+        if not prompt.get("editable", False):
+            raise BadRequest(f"the arguments of {prompt['tool']} cannot be changed here (policy.edit)")
+        if problems := offer.problems(arguments):
+            raise BadRequest(f"{prompt['tool']} does not take these arguments: {'; '.join(problems)}")
 
     async def _prompt(self, thread: str, prompt_id: str) -> PromptRow:
         for rows in (await self._store.prompts(thread), await self._store.prompts(root=thread)):

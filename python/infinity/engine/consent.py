@@ -13,7 +13,7 @@ from infinity.engine.slice.state import Slice
 from infinity.message import Action, Control, Result, text_blocks
 from infinity.settings import Policy
 
-__all__ = ["admit", "ask", "review", "verdict", "verdict_here"]
+__all__ = ["admit", "ask", "editable", "review", "verdict", "verdict_here"]
 
 
 def verdict(policy: Policy, offer: Offer) -> str:
@@ -33,6 +33,11 @@ def verdict_here(current: Slice, offer: Offer) -> str:
     return next((verdict for verdict in ("deny", "ask") if verdict in said), "allow")
 
 
+def editable(policy: Policy, offer: Offer) -> bool:
+    """Whether the user may change the arguments of a call before it is allowed. Not where the model knows them by other names, by which they are checked."""
+    return offer.renamed is None and policy.edit.get(offer.name, policy.edit.get("default", True))
+
+
 def ask(current: Slice, call: Call) -> None:
     """The runtime's own question before a call leaves: durable, answered like any other prompt."""
     offer = current.offer(call.tool)
@@ -42,6 +47,7 @@ def ask(current: Slice, call: Call) -> None:
         call,
         {
             "annotations": offer.annotations if offer is not None else {},
+            "editable": offer is not None and editable(current.services.settings.policy, offer),
             "message_id": call.id,
             "prompt": f"Allow {call.tool} with {call.arguments.decode()}?",
             "choices": ["Allow", "Deny"],

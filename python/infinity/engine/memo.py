@@ -97,6 +97,8 @@ class Memo(msgspec.Struct, omit_defaults=True):
     """By call id, from its first question until it ends."""
     deadlines: dict[str, int] = {}
     """Where it is not the one of the call's row, because the user had to allow the call first: in ms since the epoch, by call id."""
+    edited: list[str] = []
+    """Open calls that the user allowed with arguments of their own."""
     refused: dict[str, str] = {}
     """Why something that came for an open call was refused last, by call id (CB-7)."""
     owes_report: bool = False

@@ -23,6 +23,10 @@ thread it is and what it is for. It does only that: earlier plans and running ca
 reports with `report_to_parent` or `close_thread`."""
 
 
+_ARGUMENTS = 8_000
+"""Characters of changed arguments that the model is told."""
+
+
 @lru_cache(maxsize=16)
 def system(instructions: str) -> str:
     """The system prompt: the same bytes for every thread and slice of an agent (G4)."""
@@ -170,6 +174,16 @@ def too_many_calls(limit: int) -> str:
 def declined(tool: str, reason: str) -> str:
     why = f" The user's reason: {reason}" if reason.strip() else ""
     return f"Error: the user declined {tool}. Do not try it again unless the user asks for it.{why}"
+
+
+def not_editable(tool: str) -> str:
+    return f"Error: not called; the user changed the arguments of {tool}, which this agent's policy does not allow."
+
+
+def arguments_changed(arguments: bytes) -> str:
+    text = arguments.decode(errors="replace")
+    shown = text if len(text) <= _ARGUMENTS else f"{text[:_ARGUMENTS]} … (cut)"
+    return f"The user changed the arguments to {shown} before allowing it."
 
 
 def denied(tool: str) -> str:

@@ -74,6 +74,18 @@ impl Thread {
         Ok(())
     }
 
+    /// An open call gets other arguments before it leaves. Its turn stays as the model said it.
+    ///
+    /// # Errors
+    /// `Rule` if the call is not open; `Content` if the arguments are no JSON object.
+    pub fn change_arguments(&mut self, id: &CallId, arguments: &[u8]) -> Result<()> {
+        self.open_call(id)?;
+        check_object(arguments, "the arguments of a call")?;
+        self.calls.update(id, |call| call.arguments = arguments.into());
+        self.touch();
+        Ok(())
+    }
+
     /// A detached open call is over; nothing enters history.
     ///
     /// # Errors

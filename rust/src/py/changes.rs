@@ -125,6 +125,11 @@ impl PyThread {
         self.with(|thread| thread.detach(&call_id.into(), blocks, now))
     }
 
+    /// An open call gets other arguments; its turn stays as it was said.
+    fn change_arguments(&self, call_id: &str, arguments: &[u8]) -> PyResult<()> {
+        self.with(|thread| thread.change_arguments(&call_id.into(), arguments))
+    }
+
     /// A detached open call becomes ``cancelled``; nothing enters history.
     fn cancel_detached(&self, call_id: &str) -> PyResult<()> {
         self.with(|thread| thread.cancel_detached(&call_id.into()))

@@ -125,6 +125,19 @@ fn a_late_result_waits_while_another_call_is_attached() {
 }
 
 #[test]
+fn a_call_whose_arguments_are_changed_leaves_its_turn_as_it_was_said() {
+    let mut thread = calling(&["a"]);
+    let entries = thread.delta(NOW).unwrap().entries.clone();
+    assert!(thread.change_arguments(&"a".into(), b"[1]").is_err());
+    thread.change_arguments(&"a".into(), br#"{"n":2}"#).unwrap();
+    assert_eq!(thread.call(&"a".into()).unwrap().arguments, br#"{"n":2}"#);
+    assert_eq!(thread.delta(NOW).unwrap().entries, entries);
+    answer(&mut thread, "a", "done").unwrap();
+    assert!(is_rule(thread.change_arguments(&"a".into(), b"{}")));
+    assert_eq!(thread.call(&"a".into()).unwrap().arguments, br#"{"n":2}"#);
+}
+
+#[test]
 fn a_cancelled_detached_call_leaves_no_trace_in_history() {
     let mut thread = calling(&["a"]);
     assert!(is_rule(thread.cancel_detached(&"a".into())));

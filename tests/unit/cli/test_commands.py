@@ -167,6 +167,8 @@ USAGE = [
     ("choose", "t"),
     ("choose", "t", "p", "first"),
     ("choose", "t", "p", "1", "2"),
+    ("choose", "t", "p", "0", "--arguments", "{"),
+    ("choose", "t", "p", "0", "--arguments", "[1]"),
     ("chat", "t", "--new"),
     ("tail", "t", "--count", "0"),
     ("daemon", "jump"),

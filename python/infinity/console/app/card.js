@@ -1,6 +1,6 @@
 // One open question: who asks, in which conversation, what will happen, and the answers as buttons.
 import { html, useRef, useState } from "./lib.js";
-import { Arguments, source } from "./json.js";
+import { Arguments, editable, source } from "./json.js";
 import { followed } from "./markdown.js";
 import { answer } from "./prompts.js";
 import { thread as address } from "./router.js";
@@ -34,6 +34,8 @@ export function Card({ prompt, decided, here = false }) {
   const [armed, setArmed] = useState(false);
   const [busy, setBusy] = useState(false);
   const [reason, setReason] = useState("");
+  // The arguments as a person writes them; `null` while they are the model's.
+  const [written, setWritten] = useState(null);
   const card = useRef(null);
   const given = argumentsOf(prompt);
   const cut = hidden(given);
@@ -44,15 +46,20 @@ export function Card({ prompt, decided, here = false }) {
   const choose = async (selected, sure = false) => {
     if (busy || decided) return;
     if (destructive && selected === 0 && !sure && !armed) return void setArmed(true);
-    setBusy(true);
     const why = selected === 1 && reason.trim() ? { reason: reason.trim() } : {};
+    if (selected === 0 && written !== null) {
+      const changed = parsed(written);
+      if (!changed) return void tell("The arguments are not a JSON object.");
+      if (source(changed) !== source(given)) why.arguments = changed;
+    }
+    setBusy(true);
     const said = await act(() => answer(prompt, selected, why));
     if (said) tell(selected === null ? "Dismissed." : `Answered: ${choices[selected]}`);
     setBusy(false);
     setArmed(false);
   };
   const key = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT" || decided) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || ["INPUT", "TEXTAREA"].includes(event.target.tagName) || decided) return;
     const number = Number(event.key) - 1;
     if (event.key === "A" && event.shiftKey && prompt.kind === "consent") choose(0, true);
     else if (event.key === "d" && prompt.kind === "consent") choose(1);
@@ -68,16 +75,28 @@ export function Card({ prompt, decided, here = false }) {
       <span class="muted">${prompt.asked_at ? html`asked <${Since} at=${prompt.asked_at} /> ago` : ""}${prompt.until ? html`, until ${new Date(prompt.until).toLocaleString("en-GB")}` : ""}</span></header>
     ${!here && html`<p class="where">${prompt.root && prompt.root !== prompt.thread ? html`<a href=${address(prompt.root)}>${line(prompt.root_title, 80) || prompt.root}</a> › ` : ""}<a href=${address(prompt.thread)}>${line(prompt.title, 120) || prompt.thread}</a>
       ${prompt.said && html` <span class="muted">${prompt.said.who === "person" ? "you said" : "the agent said"}: “${line(prompt.said.text, 160)}”</span>`}</p>`}
-    ${prompt.kind === "consent" && given !== undefined ? html`<${Arguments} value=${given} />` : prompt.prompt && html`<div class="question"><${Long} text=${prompt.prompt} as="p" exact most=${LONG} /></div>`}
+    ${written !== null && !decided ? html`<textarea class="arguments-edited" rows="8" aria-label="Arguments, as JSON" value=${written} onInput=${(event) => setWritten(event.target.value)} spellcheck=${false}></textarea>
+      <p class="muted">The agent is told that you changed them. What it said stays in the conversation as it said it.</p>`
+      : prompt.kind === "consent" && given !== undefined ? html`<${Arguments} value=${given} />` : prompt.prompt && html`<div class="question"><${Long} text=${prompt.prompt} as="p" exact most=${LONG} /></div>`}
     ${!decided && prompt.kind === "consent" && html`<p class="muted">Allowed, the call goes to ${prompt.toolset ? html`<${Shown} text=${prompt.toolset} exact />` : "its tool"}, and its result wakes the thread. Denied, the agent is told so, with your reason.</p>`}
     ${decided ? html`<p class="outcome" role="status">${decided.text}, <${Since} at=${decided.at} /></p>`
       : html`<div class="answers">${prompt.kind === "oauth" ? html`<${SignInLink} url=${prompt.auth_url} />` : ""}
-        ${prompt.kind === "consent" ? html`<button class="main" disabled=${busy} onClick=${(event) => choose(0, event.shiftKey)} title="Shift+A">${armed ? "Press again to allow" : line(choices[0])}${cut > 0 ? ` (${cut.toLocaleString("en")} characters not shown)` : ""}</button>
+        ${prompt.kind === "consent" ? html`<button class="main" disabled=${busy} onClick=${(event) => choose(0, event.shiftKey)} title="Shift+A">${armed ? "Press again to allow" : line(choices[0])}${cut > 0 && written === null ? ` (${cut.toLocaleString("en")} characters not shown)` : ""}</button>
           <button disabled=${busy} onClick=${() => choose(1)} title="d">${line(choices[1] ?? "Deny")}</button>
+          ${prompt.editable && prompt.arguments !== undefined && html`<button class="quiet" disabled=${busy} onClick=${() => setWritten(written === null ? editable(given) : null)}>${written === null ? "Edit" : "As it was"}</button>`}
           ${prompt.arguments !== undefined && html`<input value=${reason} onInput=${(event) => setReason(event.target.value)} maxlength="2000" placeholder="reason for the agent (optional)" aria-label="Reason for the agent" />`}`
         : choices.map((choice, index) => html`<button key=${index} disabled=${busy} onClick=${() => choose(index)}><kbd aria-hidden="true">${index + 1}</kbd><span><${Shown} text=${choice} exact />${index === prompt.default && html` <span class="muted">(default)</span>`}</span></button>`)}
         ${prompt.kind !== "consent" && html`<button class="quiet" disabled=${busy} onClick=${() => choose(null)} title=${prompt.kind === "choice" && prompt.default !== undefined ? `stands for: ${choices[prompt.default]}` : undefined}>Dismiss</button>`}</div>`}
   </article>`;
+}
+
+function parsed(text) {
+  try {
+    const found = JSON.parse(text);
+    return found && typeof found === "object" && !Array.isArray(found) ? found : null;
+  } catch {
+    return null;
+  }
 }
 
 function kindWords(prompt, destructive) {

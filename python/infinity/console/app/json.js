@@ -13,6 +13,12 @@ export function source(value) {
   }
 }
 
+/** A value as JSON to be changed by a person: what cannot be seen stands there as its number, which means the same. */
+export function editable(value) {
+  const number = (character) => [...Array(character.length).keys()].map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join("");
+  return source(value).replace(/(?![ \n])[\p{C}\p{Z}]/gu, number);
+}
+
 /** Whether anything in a value is nested deeper than can be shown. */
 export function deep(value) {
   let level = [value];

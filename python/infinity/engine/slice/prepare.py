@@ -287,13 +287,22 @@ def _prompt(current: Slice, message: Message, kind: str, call_id: str, about: di
     current.thread.consume(message)
 
 
-def _allow(current: Slice, call: Call) -> None:
-    """The user allows it; the policy of this host may have come to deny it since the question was asked, or where it was asked (S14)."""
+def _allow(current: Slice, call: Call, arguments: dict[str, Any] | None) -> None:
+    """The user allows it, with other arguments perhaps. The policy of this host may have come to deny that since the question was asked, or where it
+    was asked (S14), and the tool may have become another one."""
     offer = current.offer(call.tool)
     if offer is not None and consent.verdict_here(current, offer) == "deny":
         calls.fail(current, call, prompts.denied(call.tool))
-    else:
-        calls.release(current, call)
+        return
+    if offer is not None and arguments is not None:
+        if not consent.editable(current.services.settings.policy, offer):
+            calls.fail(current, call, prompts.not_editable(call.tool))
+            return
+        if problems := offer.problems(arguments):
+            calls.fail(current, call, prompts.bad_arguments(call.tool, problems))
+            return
+        call = calls.edit(current, call, arguments)
+    calls.release(current, call)
 
 
 def _chosen(current: Slice, message: Message, body: Chosen) -> None:
@@ -308,11 +317,16 @@ def _chosen(current: Slice, message: Message, body: Chosen) -> None:
     questions.answered(current, call, body.prompt_kind)
     # Kept for good: what was decided, by whom and when.
     current.note(
-        "prompt_closed", id=body.choice_id, selected=body.selected, user_id=body.user_id, at=current.now
+        "prompt_closed",
+        id=body.choice_id,
+        selected=body.selected,
+        user_id=body.user_id,
+        at=current.now,
+        **({} if body.arguments is None else {"edited": calls.digests(call, body.arguments)}),
     )
     if body.prompt_kind == "consent":
         if body.selected == ALLOW:
-            _allow(current, call)
+            _allow(current, call, body.arguments)
         else:
             calls.fail(current, call, prompts.declined(call.tool, body.reason))
     else:
