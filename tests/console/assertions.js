@@ -7,10 +7,11 @@ async (base) => {
   const { inSight } = await import(`${base}/list.js`);
   const { nested } = await import(`${base}/threads.js`);
   const { indented } = await import(`${base}/thread.js`);
+  const { asked } = await import(`${base}/thread_model.js`);
   const { axis, bars } = await import(`${base}/timeline.js`);
   const { argumentsOf, hidden } = await import(`${base}/card.js`);
   const { punycode, source, deep } = await import(`${base}/json.js`);
-  const { stateOf, stateOfThread } = await import(`${base}/words.js`);
+  const { stateOf, stateOfThread, titleOf, triesOf, decisionOf } = await import(`${base}/words.js`);
   const failures = [];
   const same = (found, wanted, what) => {
     if (JSON.stringify(found) !== JSON.stringify(wanted)) failures.push(`${what}: ${JSON.stringify(found)} and not ${JSON.stringify(wanted)}`);
@@ -92,6 +93,16 @@ async (base) => {
   same(done.map(({ lane, start, end }) => [lane, start, end]), [["model", 100, 150], ["call", 150, 150]], "bars end no earlier than they begin");
   const under = bars(fold([turn]), new Map([["c1", { id: "c1", until: 5000 }]]), [{ id: "p", tool: "t", asked_at: 400 }], 1000);
   same(under.map(({ lane, end, known }) => [lane, end, known]), [["model", 5, false], ["call", 1000, true], ["question", 1000, true]], "what is open ends now");
+  const failed = bars(fold([{ ...turn, meta: { asked_at: 100, ms: 50, first_ms: 20, attempts: 3, errors: ["model_overloaded", "model_overloaded"] } }]), new Map(), [], 1000)[0];
+  same([failed.tries, failed.first], ["3 attempts: 2× model_overloaded", 120], "what failed before an answer came is in its row");
+  same([triesOf({}), triesOf({ attempts: 2, errors: ["timeout"] })], ["", "2 attempts: timeout"], "attempts");
+  const over = asked(asked(new Map(), "prompt", { id: "consent.c1", prompt_kind: "consent", tool: "price", choices: ["Allow", "Deny"], at: 20 }), "prompt_closed", { id: "consent.c1", selected: 1, user_id: "ida", at: 30 });
+  const decided = bars(fold([turn]), new Map(), [], 1000, { questions: over, problems: [{ at: 4, code: "before", text: "" }, { at: 40, code: "model_billing", text: "no credit" }], me: "ida" });
+  same(decided.map(({ lane, name, start, end }) => [lane, name, start, end]), [["model", "model", 5, 5], ["call", "price", 5, 5], ["question", "price asked: denied by you", 20, 30], ["problem", "model_billing", 40, 40]], "questions that are over and problems have their places in time");
+  same(asked(over, "prompt_closed", { id: "consent.c1", selected: null, at: 50 }).get("consent.c1").closed.selected, 1, "the end of a call takes nothing back");
+  same(decisionOf({ kind: "choice", choices: ["Yes", "No"], closed: { selected: 0, user: "ida" } }, "bob"), "“Yes” by ida", "somebody else's choice");
+  same(decisionOf({ kind: "choice", closed: { selected: null, user: null } }), "over, without an answer", "a question that ended");
+  same([titleOf({ title: "", opening: "", last: { text: "bye" } }), titleOf({ id: "x" })], ["bye", ""], "last words stand for a title");
 
   // Questions
   same(argumentsOf({ kind: "consent", tool: "t", prompt: 'Allow t with {"a":"b"}?' }), { a: "b" }, "arguments in words");

@@ -117,6 +117,31 @@ async def _picture(page: Page, path: str, look: str) -> None:
     await page.screenshot(path=IMAGES / f"console-{name}-{look}.png")
 
 
+async def test_a_narrow_page_cuts_no_tab(pages: Pages, filled: Stage) -> None:
+    page = await pages.open("/t/parcels", width=360)
+    tabs = page.get_by_role("navigation", name="Views")
+    await expect(tabs.get_by_role("button", name="Waits")).to_contain_text("3")
+    room: Any = await tabs.evaluate("(element) => [element.scrollWidth, element.clientWidth]")
+    assert room[0] <= room[1]
+
+
+async def test_arrows_move_and_numbers_stay_under_a_filter(pages: Pages, filled: Stage) -> None:
+    page = await pages.open("/")
+    needs = page.get_by_role("button", name="Needs you")
+    await expect(needs.locator(".number")).to_be_visible()
+    await page.get_by_role("button", name="Closed").click()
+    await expect(page.get_by_text("No thread is closed.")).to_be_visible()
+    await expect(needs.locator(".number")).to_be_visible()
+    await page.get_by_role("button", name="All", exact=True).click()
+    rows = page.get_by_label("Threads", exact=True).get_by_role("link")
+    await expect(rows.nth(1)).to_be_visible()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowDown")
+    await expect(rows.nth(1)).to_have_attribute("aria-current", "true")
+    await page.keyboard.press("ArrowUp")
+    await expect(rows.nth(0)).to_have_attribute("aria-current", "true")
+
+
 async def test_the_first_page_is_few_files_and_small(pages: Pages) -> None:
     page = await pages.open("/")
     await _drawn(page)

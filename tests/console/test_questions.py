@@ -65,6 +65,11 @@ async def test_a_denial_is_told_to_the_agent(pages: Pages, stage: Stage) -> None
     await expect(card).to_contain_text("Deny (by you)")
     await expect(page.locator("[data-card]:not(.over)")).to_have_count(0)
     await asyncio.to_thread(until, lambda: not stage.prompts(thread), "the question to end")
+    # Who has decided is on record: a page that is opened later says so as well.
+    await page.reload()
+    await expect(page.locator("details.call").filter(has_text="throw_away")).to_contain_text("denied by you")
+    await page.get_by_role("link", name="Timeline").click()
+    await expect(page.get_by_text("throw_away asked: denied by you")).to_be_visible()
 
 
 async def test_arguments_are_changed_before_a_call_is_allowed(pages: Pages, stage: Stage) -> None:

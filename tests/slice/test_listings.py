@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -189,3 +190,23 @@ async def test_a_child_is_known_by_what_it_was_told_to_do(world: World) -> None:
     await world.settled(child.id)
     row = (await _rows(world))[child.id]
     assert (row["opening"], row["last"]["text"]) == ("Compare the carriers.", "two of them")
+    assert "tree_cost" not in row
+
+
+async def test_a_root_says_what_its_whole_conversation_has_cost(world: World) -> None:
+    world.model.info = replace(world.model.info, price=(5.0, 10.0, 0.0, 0.0))
+    world.model.when("two of them", say("two carriers"))
+    world.model.then(call(("spawn_thread", {"instructions": "Compare the carriers."})))
+    world.model.when("was created and works by itself", say("it is under way"))
+    world.model.when("Compare", say("two of them"))
+    thread = await world.thread("which carrier?")
+    await world.said(thread, "it is under way")
+    (child,) = await world.store.threads(parent=thread)
+    await world.said(child.id, "two of them")
+    await world.settled(child.id)
+    await world.said(thread, "two carriers")
+    await world.settled(thread)
+    rows = await _rows(world)
+    spent = (await world.store.spent(thread))[1] / 1_000_000
+    assert rows[thread]["tree_cost"] == spent > rows[thread]["cost"] > 0
+    assert "tree_cost" not in rows[child.id]

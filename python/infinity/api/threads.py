@@ -103,17 +103,31 @@ async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) 
     notes = await store.out_of_service(list(dict.fromkeys(row.root for row in rows)))
     waiting = await asyncio.gather(*(_child_waits(store, row) for row in rows))
     explained = await asyncio.gather(*(_why(backend, row, explain) for row in rows))
+    recorded = [_of_record(row) for row in rows]
+    costs = await asyncio.gather(
+        *(_tree_cost(store, row, record.get("children", 0)) for row, record in zip(rows, recorded, strict=True))
+    )
     return [
         ListedThread(
             **msgspec.structs.asdict(summary(runtime, row)),
             prompts=count,
             out_of_service=absent(row.root, notes.get(row.root)),
             child_waits=child,
-            **_of_record(row),
+            **record,
+            **cost,
             **why,
         )
-        for row, count, child, why in zip(rows, asked, waiting, explained, strict=True)
+        for row, count, child, record, cost, why in zip(
+            rows, asked, waiting, recorded, costs, explained, strict=True
+        )
     ]
+
+
+async def _tree_cost(store: Store, row: ThreadRow, children: int) -> dict[str, float]:
+    """What a conversation has cost in all, where that is more than its root alone may have."""
+    if row.parent is not None or not children:
+        return {}
+    return {"tree_cost": (await store.spent(row.root))[1] / 1_000_000}
 
 
 async def _by_activity(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:

@@ -199,8 +199,9 @@ async def test_a_thread_that_has_talked_and_one_that_is_closed(both: Both) -> No
     await both.daemon.until(thread, lambda event: event.data.get("status") == "closed")
     await both.cloud.until(thread, lambda event: event["data"].get("status") == "closed")
     await both.cloud.settled()
-    for path in ("messages", "interrupt", "stop", "close"):
-        body = {"content": "too late"} if path == "messages" else None
+    bodies = {"messages": {"content": "too late"}, "title": {"title": "too late"}}
+    for path in ("messages", "title", "interrupt", "stop", "close"):
+        body = bodies.get(path)
         answer = await both.post(f"/v1/threads/{thread}/{path}", body)
         assert (answer.status, answer.code) == (409, "closed")
     await both.same("GET", f"/v1/threads/{thread}")

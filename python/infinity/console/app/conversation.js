@@ -9,7 +9,7 @@ import { now } from "./live.js";
 import { blocks, draw, Markdown } from "./markdown.js";
 import { line, dollars, exactly, Long, moment, Shown, span, tokens } from "./text.js";
 import { Since } from "./ui.js";
-import { BUILT_IN } from "./words.js";
+import { BUILT_IN, decisionOf, triesOf } from "./words.js";
 
 const WINDOW = 80;
 const STEP = 40;
@@ -89,7 +89,7 @@ export function Conversation({ model }) {
   };
   return html`<div class="conversation" ref=${box}>
     ${model.more.value && first === 0 && html`<p class="muted end">earlier messages are being read</p>`}
-    ${shown.map((item) => html`<${Item} key=${item.key} thread=${model.id} item=${item} open=${model.open.value} lines=${model.lines.size} />`)}
+    ${shown.map((item) => html`<${Item} key=${item.key} thread=${model.id} item=${item} open=${model.open.value} lines=${model.lines.size} questions=${model.questions.value} />`)}
     ${end === null && html`<${Live} model=${model} />`}
     ${end === null && model.pending.value.map((message) => html`<section class="said pending" key=${message.id}><div class="by"><span>you</span><span class="muted">on its way</span></div><${Long} text=${message.text} as="div" /></section>`)}
     ${(missed > 0 || end !== null) && html`<button class="pill down" onClick=${down}>${missed > 0 ? `${missed} new ↓` : "to the end ↓"}</button>`}</div>`;
@@ -97,14 +97,14 @@ export function Conversation({ model }) {
 
 /** One item; drawn again only when something of it has changed. */
 class Item extends Component {
-  shouldComponentUpdate({ item, open, lines }) {
+  shouldComponentUpdate({ item, open, lines, questions }) {
     const before = this.props;
     if (item.entry !== before.item.entry || lines !== before.lines) return true;
-    return item.kind === "turn" && (open !== before.open || signature(item) !== signature(before.item));
+    return item.kind === "turn" && (open !== before.open || questions !== before.questions || signature(item) !== signature(before.item));
   }
 
-  render({ thread, item, open }) {
-    return html`<section class=${item.kind} data-item=${item.key} data-kind=${item.kind} tabindex="-1">${draws(item, open, thread)}</section>`;
+  render({ thread, item, open, questions }) {
+    return html`<section class=${item.kind} data-item=${item.key} data-kind=${item.kind} tabindex="-1">${draws(item, open, thread, questions)}</section>`;
   }
 }
 
@@ -113,16 +113,20 @@ function person(user) {
   return !user || user === session.peek()?.user ? "you" : user;
 }
 
+function outcomeOf(question) {
+  return decisionOf(question, session.peek()?.user);
+}
+
 function signature(item) {
   return item.blocks.map((block) => (block.type === "call" ? (block.result ? `${block.result.position}${block.result.pending}${block.later?.position}` : "-") : "")).join();
 }
 
-function draws(item, open, thread) {
+function draws(item, open, thread, questions) {
   switch (item.kind) {
     case "said":
       return html`<${By} who=${person(item.meta.user_id)} item=${item} fork /><${Blocks} blocks=${item.content} />`;
     case "turn":
-      return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} thread=${thread} />`)}`;
+      return html`<${By} who=${line(item.meta.model || "agent", 60)} item=${item} agent />${item.blocks.map((block, index) => html`<${TurnBlock} key=${index} block=${block} open=${open} thread=${thread} questions=${questions} />`)}`;
     case "event":
       return html`<details class="tool"><summary><span class="name">${item.late ? "the result of " : "event of "}<strong>${line(item.tool, 80)}</strong></span>
         <span class="gist">${line(textOf(item.content), 160)}</span><time title=${exactly(item.at)}>${moment(item.at)}</time></summary><${Blocks} blocks=${results(item.content)} plain /></details>`;
@@ -141,21 +145,21 @@ function results(list) {
 
 function By({ who, item, agent = false, fork = false }) {
   const { meta } = item;
-  const figures = agent ? [meta.ms && span(meta.ms), dollars(meta.cost), meta.attempts > 1 && `${meta.attempts} attempts`].filter(Boolean).join(" · ") : "";
+  const figures = agent ? [meta.ms && span(meta.ms), dollars(meta.cost), triesOf(meta)].filter(Boolean).join(" · ") : "";
   const used = meta.usage ? `${tokens(meta.usage.input + (meta.usage.cache_read ?? 0) + (meta.usage.cache_write ?? 0))} in, ${tokens(meta.usage.output)} out` : "";
   return html`<div class="by"><span><${Shown} text=${who} /></span><time title=${`${exactly(item.at)}${used ? `\n${used}` : ""}`}>${moment(item.at)}</time>${figures && html`<span>${figures}</span>`}${fork && html`<${ForkHere} item=${item} />`}</div>`;
 }
 
-function TurnBlock({ block, open, thread }) {
+function TurnBlock({ block, open, thread, questions }) {
   if (block.type === "text") return html`<div class="words"><${Markdown} text=${block.text} /></div>`;
-  if (block.type === "call") return html`<${Call} call=${block} open=${open} thread=${thread} />`;
+  if (block.type === "call") return html`<${Call} call=${block} open=${open} thread=${thread} questions=${questions} />`;
   if (block.type === "thinking") return html`<details class="tool thought"><summary><span class="name muted">thought</span><span class="gist">${line(block.thinking, 160)}</span></summary><${Long} text=${block.thinking} as="div" /></details>`;
   if (block.type === "redacted_thinking") return html`<p class="muted">thought, and its provider does not show what</p>`;
   return html`<${Blocks} blocks=${[block]} />`;
 }
 
 /** A call: one line until it is opened. */
-function Call({ call, open, thread }) {
+function Call({ call, open, thread, questions }) {
   const [shown, setShown] = useState(false);
   const waits = open.get(call.id);
   const { result } = call;
@@ -164,9 +168,10 @@ function Call({ call, open, thread }) {
   const words = { open: "under way", failed: "failed", done: "done" }[state];
   const ended = call.later?.at ?? (result?.pending ? 0 : result?.at);
   const took = ended ? span(ended - call.at) : waits?.since ? span(Math.max(0, Math.floor((now.value - waits.since) / 1000) * 1000)) : "";
+  const decisions = [...questions.values()].filter((each) => each.call === call.id && each.closed);
   const toggled = (event) => setShown(event.currentTarget.open);
   return html`<details class=${`tool call ${state}`} onToggle=${toggled}><summary><span class="name">${call.line ? line(call.line, 120) : BUILT_IN[call.name] ?? html`<strong>${line(call.name, 80)}</strong>`}</span>
-      <span class="gist">${call.line ? "" : line(source(call.input) === "{}" ? "" : brief(call.input), 160)}</span><span class="outcome"><span aria-hidden="true">${sign}</span> <span class="hidden">${words}</span>${took}</span></summary>
+      <span class="gist">${call.line ? "" : line(source(call.input) === "{}" ? "" : brief(call.input), 160)}</span>${decisions.map((each) => html`<span class="decision" key=${each.id} title=${exactly(each.closed.at)}>${outcomeOf(each)}</span>`)}<span class="outcome"><span aria-hidden="true">${sign}</span> <span class="hidden">${words}</span>${took}</span></summary>
     ${shown && html`<div class="inside"><h3>${line(call.name, 80)}: arguments</h3><${Arguments} value=${call.input} exact=${false} />
       ${result && html`<h3>${result.pending ? "what the model was told meanwhile" : "result"}</h3>${result.display?.length ? html`<${Display} segments=${result.display} />` : ""}<${Blocks} blocks=${result.content} plain />`}
       ${call.later !== undefined && html`<p class="muted">Its result came later, as an event below.</p>`}

@@ -42,7 +42,7 @@ function Bar({ bare }) {
   return html`<header class="bar">
     <a class="brand" href="/"><span aria-hidden="true">∞</span> <span>Infinity</span></a>
     ${!bare && html`<nav aria-label="Pages">${LINKS.map(([name, href, words, sign]) => html`<a href=${href} key=${name} aria-current=${page === name ? "page" : undefined}>
-      <span class="sign" aria-hidden="true">${sign}</span>${words}${name === "inbox" && number > 0 && html` <span class="number">${number}</span>`}</a>`)}</nav>`}
+      <span class="sign" aria-hidden="true">${sign}</span>${words}${name === "inbox" && number > 0 && html` <span class="number" title=${number === 1 ? "1 open question" : `${number} open questions`}>${number}</span>`}</a>`)}</nav>`}
     <span class="spring"></span>
     ${!bare && html`<button class="quiet only-wide" onClick=${() => (help.value = true)} aria-label="Keys" title="Keys (?)">?</button>`}
     <button class="quiet" onClick=${turn} title="Light, dark, or as the system has it" aria-label=${`Colours: ${chosen.value}`}>${{ system: "◐", light: "○", dark: "●" }[chosen.value]}</button>
@@ -87,7 +87,7 @@ function Loaded({ page }) {
 
 const KEYS = [
   ["g t, g i, g c, g o, g w", "Threads, Inbox, Costs, Tools, Waits"],
-  ["j, k", "the next, the one before"],
+  ["j, k, ↓, ↑", "the next, the one before"],
   ["Enter", "open"],
   ["Esc", "back"],
   ["/", "search"],

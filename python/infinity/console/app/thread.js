@@ -91,7 +91,7 @@ function Head({ thread }) {
   const simple = (words, action, body, done) => html`<button onClick=${() => act(() => post(of(action), body), done)}>${words}</button>`;
   const ended = thread.status === "closed";
   return html`<header class="head"><a class="back" href=${thread.parent ? address(thread.parent) : "/"} aria-label=${thread.parent ? "To the parent thread" : "To all threads"}>‹</a>
-    <h1><button class="quiet name" onClick=${() => setDialog("title")} title="Name this thread">${titleOf(thread) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
+    <h1><button class="quiet name" onClick=${() => setDialog("title")} disabled=${ended} title=${ended ? "A closed thread keeps its name" : "Name this thread"}>${titleOf(thread) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
     <button class="quiet only-wide" onClick=${() => setDialog("model")} disabled=${ended} title="Change the model">${line(thread.model ?? "default model", 40)}</button>
     <span class="muted cost" title="of the whole conversation, children included">${cost}</span>
     ${working(thread) && html`<button onClick=${() => act(() => post(of("interrupt"), {}), "Interrupted.")}>Interrupt</button>`}

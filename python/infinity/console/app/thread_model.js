@@ -5,6 +5,8 @@ import { fold } from "./history.js";
 import { follow } from "./live.js";
 
 const PAGE = 100;
+/** Events before the page was opened that are read again: what became of questions, what failed, lines of calls. */
+const PAST = 400;
 const DESCRIBED = new Set(["entry", "call", "call_ended", "prompt", "prompt_closed", "subscription", "child", "problem", "status", "slice", "queued", "compaction", "fallback", "row"]);
 const QUIET = { text: "", thought: "", calls: [], started: 0 };
 
@@ -23,6 +25,12 @@ export class Model {
     this.failure = signal(null);
     /** Recent notes: problems and changes of this thread, newest last. */
     this.notes = signal([]);
+    /** Questions by id, open and over: `{id, call, kind, choices, asked, closed}`. */
+    this.questions = signal(new Map());
+    /** Problems of this thread, `{at, code, text}`, oldest first. */
+    this.problems = signal([]);
+    /** The last event before the page was opened. */
+    this.begun = -1;
     /** Lines for people by call. */
     this.lines = new Map();
     this.prepended = 0;
@@ -46,11 +54,12 @@ export class Model {
         this.entries.value = page;
         this.more.value = page.length > 0 && page[0].position > 0 && after >= 0;
       });
+      this.begun = thread.cursor;
       this.stop = follow({
         path: path("threads", this.id, "events"),
-        after: String(thread.cursor),
+        after: String(Math.max(-1, thread.cursor - PAST)),
         opened: () => this.describe(),
-        event: (kind, data) => this.heard(kind, data),
+        event: (kind, data, id) => this.heard(kind, data, id !== undefined && Number(id) <= this.begun),
         ended: (error) => {
           if (error.status < 500 && error.status !== 401) this.failure.value = error;
           return error.status === 404 || error.status === 410;
@@ -129,13 +138,22 @@ export class Model {
     }, 120);
   }
 
-  heard(kind, data) {
+  /** @param {boolean} [past] whether it happened before the page was opened */
+  heard(kind, data, past = false) {
+    this.recorded(kind, data);
+    if (past) return;
     if (kind === "entry") this.entered(data);
-    else if (kind === "call" && data.display) this.lines.set(data.id, data.display);
     else if (kind === "problem" || kind === "fallback" || kind === "simplified" || kind === "discard") this.notes.value = [...this.notes.peek().slice(-4), { kind, ...data }];
     else if (kind === "slice" && "rounds" in data) this.live.value = QUIET;
     this.streamed(kind, data);
     if (DESCRIBED.has(kind)) this.describe();
+  }
+
+  /** What is known of questions, problems and calls beside the history. */
+  recorded(kind, data) {
+    if (kind === "call" && data.display) this.lines.set(data.id, data.display);
+    else if (kind === "problem") this.problems.value = [...this.problems.peek().slice(-199), { at: data.at, code: data.code ?? "", text: data.text ?? "" }];
+    else if ((kind === "prompt" || kind === "prompt_closed") && (data.thread ?? this.id) === this.id) this.questions.value = asked(this.questions.peek(), kind, data);
   }
 
   entered(entry) {
@@ -178,4 +196,18 @@ export class Model {
     const live = this.live.peek();
     this.live.value = { ...live, text: live.text + waiting.text, thought: live.thought + waiting.thought, started: live.started || Date.now() };
   }
+}
+
+/**
+ * Questions with one event more. A question that closes because its call has ended keeps what was decided before.
+ * @param {Map<string, any>} known @param {string} kind `prompt` or `prompt_closed` @param {any} data
+ * @returns {Map<string, any>}
+ */
+export function asked(known, kind, data) {
+  const found = new Map(known);
+  const before = found.get(data.id);
+  const call = data.id.slice(data.id.indexOf(".") + 1);
+  if (kind === "prompt") found.set(data.id, { id: data.id, call, kind: data.prompt_kind, tool: data.tool, choices: data.choices, words: data.prompt, asked: data.at ?? data.asked_at });
+  else if (!before?.closed) found.set(data.id, { id: data.id, call, ...before, closed: { at: data.at, selected: data.selected ?? null, user: data.user_id ?? null, alone: Boolean(data.unanswered) } });
+  return found;
 }

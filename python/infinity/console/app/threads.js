@@ -18,6 +18,9 @@ const CHIPS = {
   closed: { words: "Closed", query: "status=closed", holds: (state) => state === "closed" },
 };
 
+/** What the numbers on the chips count: threads of those that were read; the inbox counts questions. */
+const COUNTED = { needs: "Threads that ask somebody something; the number at Inbox counts the questions", working: "Threads that work or wait for something", stuck: "Threads that go on only when somebody helps" };
+
 const rows = signal(null);
 const chip = signal("all");
 const words = signal("");
@@ -38,8 +41,16 @@ function wanted(row) {
 const shown = computed(() => {
   return nested((rows.value ?? []).filter(wanted));
 });
+/** Rows by id, as they were last heard of, whatever the chip leaves out: what the chips count. */
+const seen = signal(new Map());
+function saw(found, anew = false) {
+  const all = new Map(anew ? [] : seen.peek());
+  for (const row of found) all.set(row.id, row);
+  seen.value = all;
+}
+
 const counts = computed(() => {
-  const states = (rows.value ?? []).map(stateOf);
+  const states = [...seen.value.values()].map(stateOf);
   return Object.fromEntries(Object.entries(CHIPS).map(([name, { holds }]) => [name, states.filter(holds).length]));
 });
 const fresh = computed(() => {
@@ -75,6 +86,7 @@ async function read({ quietly = false } = {}) {
     const page = await get(query());
     if (mine !== generation) return;
     failed.value = "";
+    saw(page.threads, !quietly && chip.peek() === "all" && !words.peek().trim());
     if (quietly && rows.peek()) return merge(page.threads);
     batch(() => ((rows.value = page.threads), (next.value = page.next), (newer.value = null), (selected.value = -1)));
     queueMicrotask(() => fill(mine));
@@ -115,6 +127,7 @@ async function more() {
   try {
     const page = await get(query(next.peek()));
     if (mine !== generation) return;
+    saw(page.threads);
     const known = new Set(rows.peek().map((row) => row.id));
     batch(() => ((rows.value = [...rows.peek(), ...page.threads.filter((row) => !known.has(row.id))]), (next.value = page.next)));
   } catch (error) {
@@ -131,6 +144,7 @@ function heard({ again, kind, thread, data }) {
   if (!rows.peek()) return undefined;
   const row = data.row ?? data;
   if (row.id !== (thread ?? row.id) || !row.status) return undefined;
+  saw([row]);
   if (rows.peek().some((each) => each.id === row.id)) rows.value = rows.peek().map((each) => (each.id === row.id ? row : each));
   else newer.value = [row, ...(newer.peek() ?? []).filter((each) => each.id !== row.id)];
   return undefined;
@@ -165,6 +179,8 @@ export function Threads() {
     const unbind = bind({
       j: () => move(1),
       k: () => move(-1),
+      ArrowDown: () => move(1),
+      ArrowUp: () => move(-1),
       Enter: (event) => {
         const row = shown.peek()[selected.peek()];
         if (row && !(event.target instanceof HTMLButtonElement)) go(address(row.id));
@@ -179,7 +195,7 @@ export function Threads() {
   const list = shown.value;
   return html`<div class="page threads"><h1 class="hidden">Threads</h1>
     <div class="filters"><div class="chips" role="group" aria-label="Which threads">${Object.entries(CHIPS).map(([name, { words: label }]) => html`<button key=${name} class="chip"
-      aria-pressed=${chip.value === name ? "true" : "false"} onClick=${() => choose(name)}>${label}${chip.value === "all" && name !== "all" && counts.value[name] > 0 && html` <span class="number">${count(counts.value[name])}</span>`}</button>`)}</div>
+      aria-pressed=${chip.value === name ? "true" : "false"} title=${COUNTED[name]} onClick=${() => choose(name)}>${label}${COUNTED[name] && counts.value[name] > 0 && html` <span class="number">${count(counts.value[name])}</span>`}</button>`)}</div>
       <input id="search" type="search" placeholder="Search titles and ids  ( / )" aria-label="Search titles and ids" value=${words.value} onInput=${(event) => search(event.target.value)} /></div>
     ${fresh.value > 0 && html`<button class="pill" onClick=${show}>${fresh.value} newer · press . to show</button>`}
     ${failed.value && html`<p class="refused" role="alert">${failed.value}</p>`}
@@ -202,11 +218,12 @@ function Nothing() {
 function Row({ row, selected: chosen }) {
   const state = stateOf(row);
   const { reason } = row;
-  const cost = row.cost ?? 0;
+  const whole = row.tree_cost !== undefined;
+  const cost = row.tree_cost ?? row.cost ?? 0;
   return html`<a class=${`row ${state}${chosen ? " chosen" : ""}${row.nested ? " child" : ""}`} href=${address(row.id)} aria-current=${chosen ? "true" : undefined}>
     <${State} state=${state} /><span class="title">${row.nested && html`<span aria-hidden="true">└ </span>`}${titleOf(row) || html`<span class="id">${row.id}</span>`}</span>
     <span class="why">${whyOf(row)}${reason?.until > now.value ? html` <${Until} at=${reason.until} />` : ""}${row.more > 0 && ` and ${row.more} more`}</span>
-    <span class="cost">${dollars(cost)}</span><span class="age"><${Since} at=${reason?.since ?? row.updated_at} /></span></a>`;
+    <span class="cost" title=${whole ? "of the whole conversation, children included" : "of this thread"}>${dollars(cost)}</span><span class="age"><${Since} at=${reason?.since ?? row.updated_at} /></span></a>`;
 }
 
 function Until({ at }) {

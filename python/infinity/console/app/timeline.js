@@ -1,10 +1,11 @@
 // Where the time went: the model's answers, calls and questions of a thread as bars on one axis, in order; what is open is drawn up to now.
 import { html, useMemo, useState } from "./lib.js";
+import { session } from "./api.js";
 import { facts as factsOf, useCall } from "./calls.js";
 import { fold, textOf } from "./history.js";
 import { now } from "./live.js";
 import { dollars, exactly, line, moment, span, tokens } from "./text.js";
-import { BUILT_IN } from "./words.js";
+import { BUILT_IN, decisionOf, triesOf } from "./words.js";
 
 const MOST = 300;
 /** A stretch of time in which nothing begins or ends is drawn shorter when it is so many times the usual one. */
@@ -43,8 +44,9 @@ export function axis(points) {
 /**
  * The bars of a history.
  * @param {any[]} items as `fold` makes them @param {Map<string, any>} open what is open, by call @param {any[]} prompts open questions @param {number} time now
+ * @param {{questions?: Map<string, any>, problems?: any[], me?: string}} [more] questions that are over, problems, and the user of the page
  */
-export function bars(items, open, prompts, time) {
+export function bars(items, open, prompts, time, { questions = new Map(), problems = [], me = "" } = {}) {
   const found = [];
   for (const item of items) {
     const { meta } = item;
@@ -53,7 +55,7 @@ export function bars(items, open, prompts, time) {
     if (item.kind !== "turn") continue;
     const start = meta.asked_at ?? item.at;
     const end = meta.ms === undefined ? start : start + meta.ms;
-    found.push({ key: item.key, lane: "model", name: meta.model || "model", words: textOf(item.blocks.filter((block) => block.type === "text")), start, end, first: meta.first_ms && start + meta.first_ms, known: meta.ms !== undefined, meta });
+    found.push({ key: item.key, lane: "model", name: meta.model || "model", words: textOf(item.blocks.filter((block) => block.type === "text")), start, end, first: meta.first_ms ? start + meta.first_ms : undefined, tries: triesOf(meta), known: meta.ms !== undefined, meta });
     for (const call of item.blocks.filter((block) => block.type === "call")) {
       const still = open.get(call.id);
       const ended = call.later?.at ?? (call.result?.pending ? undefined : call.result?.at);
@@ -62,7 +64,13 @@ export function bars(items, open, prompts, time) {
     }
   }
   for (const prompt of prompts) if (prompt.asked_at) found.push({ key: prompt.id, lane: "question", name: `${prompt.tool ?? "a tool"} asks you`, words: prompt.prompt ?? "", start: prompt.asked_at, end: time, state: "open", known: true });
-  return found;
+  const begin = items[0]?.at ?? 0;
+  for (const each of questions.values())
+    if (each.closed && (each.closed.at ?? 0) >= begin)
+      found.push({ key: `closed.${each.id}.${each.closed.at}`, lane: "question", name: `${each.tool ?? "a tool"} asked: ${decisionOf(each, me)}`, words: each.words ?? "", start: each.asked ?? each.closed.at, end: each.closed.at, state: "done", known: true });
+  for (const [index, each] of problems.entries()) if (each.at >= begin) found.push({ key: `problem.${index}`, lane: "problem", name: each.code || "problem", words: each.text, start: each.at, end: each.at, state: "failed", known: true });
+  // Where a question or a problem belongs in time; everything else keeps its order.
+  return found.map((bar, index) => ({ bar, index })).sort((one, other) => one.bar.start - other.bar.start || one.index - other.index).map(({ bar }) => bar);
 }
 
 export default function Timeline({ model }) {
@@ -70,7 +78,7 @@ export default function Timeline({ model }) {
   const entries = model.entries.value;
   const items = useMemo(() => fold(entries, model.lines), [entries]);
   const thread = model.thread.value;
-  const all = bars(items, model.open.value, thread?.prompts ?? [], now.value);
+  const all = bars(items, model.open.value, thread?.prompts ?? [], now.value, { questions: model.questions.value, problems: model.problems.value, me: session.peek()?.user });
   const shown = all.slice(-MOST);
   const scale = axis(shown.flatMap((bar) => [bar.start, bar.end]));
   if (!shown.length) return html`<div class="empty"><p>Nothing has happened yet.</p></div>`;
@@ -78,8 +86,8 @@ export default function Timeline({ model }) {
     ${(model.more.value || all.length > MOST) && html`<p class="end"><button class="quiet" onClick=${() => model.earlier()}>Read earlier</button></p>`}
     <div class="scale" aria-hidden="true"><span>${clock(scale.begin)}</span>${scale.cuts.map((cut) => html`<span class="cut" key=${cut.from} style=${{ left: percent((cut.left + cut.right) / 2) }}>⋯ ${span(cut.to - cut.from)} ⋯</span>`)}<span>${clock(scale.end)}</span></div>
     <ol>${shown.map((bar) => html`<li key=${bar.key}><button class=${`lane ${bar.lane}`} aria-expanded=${chosen === bar.key ? "true" : "false"} onClick=${() => setChosen(chosen === bar.key ? null : bar.key)}>
-      <span class="label">${line(bar.name, 60)} <span class="muted">${line(bar.words, 60)}</span></span>
-      <span class="track">${scale.cuts.map((cut) => html`<span class="gap" key=${cut.from} style=${place(cut.left, cut.right)}></span>`)}<span class=${`bar-span ${bar.state ?? ""} ${bar.known === false ? "unknown" : ""} ${bar.start === bar.end ? "point" : ""}`} style=${place(scale.at(bar.start), scale.at(bar.end))}></span></span>
+      <span class="label">${line(bar.name, 60)} ${bar.tries && html`<span class="tries">${bar.tries}</span> `}<span class="muted">${line(bar.words, 60)}</span></span>
+      <span class="track">${scale.cuts.map((cut) => html`<span class="gap" key=${cut.from} style=${place(cut.left, cut.right)}></span>`)}<span class=${`bar-span ${bar.state ?? ""} ${bar.known === false ? "unknown" : ""} ${bar.start === bar.end ? "point" : ""}`} style=${place(scale.at(bar.start), scale.at(bar.end))}></span>${bar.first > bar.start && html`<span class="before-first" style=${place(scale.at(bar.start), scale.at(Math.min(bar.first, bar.end)))}></span>`}</span>
       <span class="took">${bar.known === false ? "" : bar.start === bar.end ? moment(bar.start) : span(bar.end - bar.start)}</span></button>
       ${chosen === bar.key && html`<${Told} bar=${bar} thread=${model.id} />`}</li>`)}</ol>
     ${shown.some((bar) => bar.known === false) && html`<p class="muted">Hatched: its time was not recorded.</p>`}</div>`;
@@ -107,7 +115,7 @@ function Told({ bar, thread }) {
     bar.until && ["Until", exactly(bar.until)],
     ...factsOf(call),
     meta?.attempts > 1 && ["Attempts", meta.attempts],
-    meta?.errors?.length && ["Errors", meta.errors.join(", ")],
+    meta?.errors?.length && ["Failed before", meta.errors.join(", ")],
     meta?.usage && ["Tokens", `${tokens(meta.usage.input + (meta.usage.cache_read ?? 0) + (meta.usage.cache_write ?? 0))} in, ${tokens(meta.usage.output)} out`],
     meta?.cost && ["Cost", dollars(meta.cost)],
     meta?.request_id && ["Request", meta.request_id],

@@ -50,9 +50,9 @@ export const REASONS = {
   failing: "stuck",
 };
 
-/** What a row of a list is called: its title, or its first words. */
+/** What a row of a list is called: its title, its first words, or its last ones. */
 export function titleOf(row) {
-  return line(row.title || row.opening, 120);
+  return line(row.title || row.opening || row.last?.text, 120);
 }
 
 /** Whether a person made the thread to go on from another one's earlier point. */
@@ -79,3 +79,21 @@ export const BUILT_IN = {
   sleep_until_event_or_input: "waits for an event or for you",
   spawn_child: "starts a child",
 };
+
+/** How often the model was asked for one answer, and what went wrong before it came; empty for a single try. */
+export function triesOf({ attempts, errors = [] }) {
+  if (!(attempts > 1)) return "";
+  const counted = [...new Set(errors)].map((code) => ({ code: line(code, 40), times: errors.filter((each) => each === code).length }));
+  return `${attempts} attempts${counted.length ? `: ${counted.map(({ code, times }) => (times > 1 ? `${times}× ${code}` : code)).join(", ")}` : ""}`;
+}
+
+/**
+ * What became of a question, and who decided.
+ * @param {any} question as `asked` of thread_model.js keeps it @param {string} [me] the user of this page
+ */
+export function decisionOf({ kind, choices = [], closed }, me) {
+  const by = closed.user ? `by ${closed.user === me ? "you" : line(closed.user, 40)}` : closed.alone ? "by itself: nobody answered" : "";
+  if (closed.selected === null) return closed.user ? `dismissed ${by}` : "over, without an answer";
+  const chosen = kind === "consent" ? (closed.selected === 0 ? "allowed" : "denied") : `“${line(choices[closed.selected] ?? `choice ${closed.selected + 1}`, 60)}”`;
+  return `${chosen} ${by}`.trim();
+}
