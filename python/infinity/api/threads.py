@@ -105,7 +105,10 @@ async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) 
     explained = await asyncio.gather(*(_why(backend, row, explain) for row in rows))
     recorded = [_of_record(row) for row in rows]
     costs = await asyncio.gather(
-        *(_tree_cost(store, row, record.get("children", 0)) for row, record in zip(rows, recorded, strict=True))
+        *(
+            _tree_cost(store, row, record.get("children", 0))
+            for row, record in zip(rows, recorded, strict=True)
+        )
     )
     return [
         ListedThread(
