@@ -10,12 +10,14 @@ from tests.asking import asked
 from tests.slice.scenes import World
 
 from infinity import Agent
+from infinity.api import finding
 from infinity.api.about import get_about
 from infinity.api.entries import get_entry, list_entries
 from infinity.api.errors import Refused
 from infinity.api.prompts import list_prompts
 from infinity.api.threads import get_thread, list_threads
 from infinity.errors import BadRequest, ModelAuthentication
+from infinity.message import Action
 from infinity.settings import Limits, Policy
 from infinity.testing.replies import call, say, texts
 from infinity.testing.tool_server import ToolServer, tool
@@ -210,3 +212,103 @@ async def test_a_root_says_what_its_whole_conversation_has_cost(world: World) ->
     spent = (await world.store.spent(thread))[1] / 1_000_000
     assert rows[thread]["tree_cost"] == spent > rows[thread]["cost"] > 0
     assert "tree_cost" not in rows[child.id]
+
+
+async def _found(world: World, **query: str) -> list[str]:
+    """Ids, over all pages."""
+    found: list[str] = []
+    while True:
+        _, page = await asked(world.runtime, list_threads, query)
+        found += [row["id"] for row in page["threads"]]
+        if (after := page["next"]) is None:
+            return found
+        query["after"] = after
+
+
+async def _talked(world: World, text: str, title: str = "", id: str | None = None) -> str:
+    world.model.then(say("yes"))
+    thread = await world.runtime.create(title=title, id=id)
+    await world.runtime.send(thread, text)
+    await world.said(thread, "yes")
+    await world.settled(thread)
+    world.clock.advance(1)
+    return thread
+
+
+async def test_threads_are_found_by_words_of_their_title_or_their_beginning_and_by_their_id(
+    world: World,
+) -> None:
+    parcels = await _talked(world, "hello", title="Parcel report for Monday")
+    train = await _talked(world, "When does the train to Bergen leave on Monday?")
+    own = await _talked(world, "hello", id="nightly-build.1")
+    assert await _found(world, q="monday") == [train, parcels]
+    assert await _found(world, q="  MONDAY  parcel ") == [parcels]
+    assert await _found(world, q="nightly-b") == [own]
+    assert await _found(world, q="build.1") == [] == await _found(world, q="tuesday")
+    assert await _found(world, q="monday", root=train) == [train]
+    assert await _found(world, q="monday", limit="1") == [train, parcels]
+    with pytest.raises(BadRequest, match="'q'"):
+        await _found(world, q="x" * 501)
+
+
+async def test_threads_are_found_by_the_state_that_their_explanation_gives(
+    tooled: World, server: ToolServer
+) -> None:
+    idle = await _talked(tooled, "hello")
+    closed, stopped = await _talked(tooled, "bye"), await _talked(tooled, "later")
+    await tooled.runtime.control(closed, Action.CLOSE)
+    await tooled.runtime.control(stopped, Action.STOP)
+    for ended in (closed, stopped):
+        await tooled.noted(ended, "status")
+        await tooled.settled(ended)
+    tooled.model.then(call(("a", {})), say("done"))
+    waiting = await tooled.thread("go")
+    await server.invoked(1)
+    await tooled.settled(waiting)
+    for state, thread in (("idle", idle), ("waiting", waiting), ("closed", closed), ("stopped", stopped)):
+        assert await _found(tooled, state=state) == [thread]
+        assert (await _rows(tooled, state=state, explain="1"))[thread]["state"] == state
+    assert sorted(await _found(tooled, state="waiting,closed")) == sorted([waiting, closed])
+    assert await _found(tooled, state="running,queued") == []
+    assert await _found(tooled, state="waiting", q="go") == [waiting]
+    for wrong in ("busy", "idle,", ","):
+        with pytest.raises(BadRequest, match="'state'"):
+            await _found(tooled, state=wrong)
+
+
+async def test_threads_are_found_by_their_model(world: World) -> None:
+    first, second = await _talked(world, "one"), await _talked(world, "two")
+    await world.runtime.control(second, Action.MODEL, "test/model")
+    await world.noted(second, "status")
+    await world.settled(second)
+    assert await _found(world, model="test/model") == [second]
+    assert await _found(world, model="nobody/none") == []
+    assert sorted(await _found(world, model="")) == sorted([first, second])
+
+
+async def test_one_page_of_a_search_looks_at_a_bounded_number_of_threads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "LOOKED_AT", 2)
+    oldest = await _talked(world, "the needle")
+    others = [await _talked(world, "hay") for _ in range(4)]
+    _, page = await asked(world.runtime, list_threads, {"q": "needle"})
+    assert page["threads"] == [] and page["next"].endswith(others[-2])
+    assert await _found(world, q="needle") == [oldest]
+    # Without a filter a page is as long as it is asked to be.
+    _, page = await asked(world.runtime, list_threads)
+    assert len(page["threads"]) == 5 and page["next"] is None
+
+
+async def test_those_who_need_a_person_are_found_by_words_as_well(open_world: Any) -> None:
+    async with ToolServer([tool("drop", annotations=DESTRUCTIVE)]) as server:
+        world: World = await open_world(servers=[server]).start()
+        world.model.then(call(("drop", {})), call(("drop", {})))
+        threads = []
+        for text in ("tidy the attic", "tidy the cellar"):
+            threads.append(await world.thread(text))
+            await world.noted(threads[-1], "prompt")
+            await world.settled(threads[-1])
+        assert await _found(world, attention="prompt", q="cellar") == threads[1:]
+        assert await _found(world, attention="prompt", q="TIDY") == threads
+        await world.close()

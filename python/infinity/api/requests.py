@@ -25,6 +25,7 @@ __all__ = [
     "LONGEST_PAGE",
     "LONGEST_TITLE",
     "PAGE",
+    "STATES",
     "STATUSES",
     "Body",
     "Closing",
@@ -55,6 +56,8 @@ LONGEST_PAGE = 1000
 LONGEST_TITLE = 500
 STATUSES = ("idle", "waiting", "stopped", "closed")
 """States in which threads can be looked for."""
+STATES = ("running", "queued", "waiting", "idle", "stopped", "closed")
+"""The same as explanations give them."""
 
 
 ATTENTION = ("prompt", "problem", "any")

@@ -126,7 +126,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/threads", create_thread, "Create a thread", shapes.Thread, body=NewThread, optional=True, headers=KEYED,
           status=201, also=((200, "It was there already."),)),
     Route("GET", "/v1/threads", list_threads, "List threads, newest activity first", shapes.Threads,
-          query=("root", "parent", "status", "attention", "explain", *PAGED)),
+          query=("root", "parent", "status", "attention", "q", "state", "model", "explain", *PAGED)),
     Route("GET", "/v1/threads/{id}", get_thread, "Describe a thread and everything it waits for", shapes.DescribedThread),
     Route("DELETE", "/v1/threads/{id}", delete_thread, "Delete a conversation for good: a root thread and its whole tree", shapes.Deleted,
           also=((202, "It is deleted for everybody; what is left of it is removed in the background."),), refusals=DELETION),

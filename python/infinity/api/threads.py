@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,8 +23,9 @@ from infinity.ids import ID_RULE, is_id
 
 from .backend import Backend, Runs
 from .errors import Refused, accepted
+from .finding import find
 from .prompts import asked_at, counted, public, words
-from .requests import ATTENTION, LONGEST_TITLE, STATUSES, NewThread, Request, check_cursor, page_size
+from .requests import LONGEST_TITLE, NewThread, Request
 from .responses import Amount, DescribedThread, ListedThread, Response, Thread, Threads, respond
 
 __all__ = [
@@ -90,10 +91,10 @@ async def delete_thread(backend: Backend, request: Request) -> Response:
 
 
 async def list_threads(backend: Backend, request: Request) -> Response:
-    """Newest activity first; with ``attention`` those that need a person, the ones that have for longest first."""
-    store, query = backend.store, request.query
-    rows, cursor = await (_needing(store, query) if "attention" in query else _by_activity(store, query))
-    return respond(Threads(await listed(backend, rows, explain=query.get("explain") == "1"), cursor))
+    """Newest activity first; with ``attention`` those that need a person, the ones that have for longest first. With ``q``, ``model`` or ``state`` a page may
+    have fewer threads than ``limit`` before the last one."""
+    rows, cursor = await find(backend, request.query)
+    return respond(Threads(await listed(backend, rows, explain=request.query.get("explain") == "1"), cursor))
 
 
 async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) -> list[ListedThread]:
@@ -131,53 +132,6 @@ async def _tree_cost(store: Store, row: ThreadRow, children: int) -> dict[str, f
     if row.parent is not None or not children:
         return {}
     return {"tree_cost": (await store.spent(row.root))[1] / 1_000_000}
-
-
-async def _by_activity(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:
-    """A page, and the cursor of the next one."""
-    limit, status, after = page_size(query), query.get("status"), query.get("after", "")
-    if status is not None and status not in STATUSES:
-        raise BadRequest(f"'status' must be one of {', '.join(STATUSES)}")
-    if after:
-        check_cursor(after)
-    rows = await store.threads(
-        root=query.get("root"), parent=query.get("parent"), status=status, after=after, limit=limit
-    )
-    return rows, rows[-1].cursor if len(rows) == limit else None
-
-
-async def _needing(store: Store, query: Mapping[str, str]) -> tuple[list[ThreadRow], str | None]:
-    """A page of threads that need a person, and the cursor of the next one."""
-    wanted, limit, after = query["attention"], page_size(query), _place(query.get("after", ""))
-    if wanted not in ATTENTION:
-        raise BadRequest(f"'attention' must be one of {', '.join(ATTENTION)}")
-    if unfit := [name for name in ("status", "parent") if name in query]:
-        raise BadRequest(f"'{unfit[0]}' does not go with 'attention'")
-    found: dict[str, ThreadRow] = {}
-    while rows := await store.attention(root=query.get("root"), after=after, limit=limit):
-        for row in rows:
-            after = row.place
-            if wanted not in ("any", row.reason) or row.thread in found:
-                continue
-            if (thread := await store.thread(row.thread)) is not None:
-                found[row.thread] = thread
-            if len(found) == limit:
-                return list(found.values()), ":".join(map(str, after))
-        if len(rows) < limit:
-            break
-    return list(found.values()), None
-
-
-def _place(cursor: str) -> tuple[int, str, str] | None:
-    """What ``_needing`` gave as the cursor of the next page."""
-    if not cursor:
-        return None
-    since, *names = cursor.split(":")
-    if len(names) != 2 or not (
-        since.isascii() and since.isdigit() and len(since) <= 18 and all(map(is_id, names))
-    ):
-        raise BadRequest("'after' must be the 'next' of an earlier response")
-    return int(since), names[0], names[1]
 
 
 def _of_record(row: ThreadRow) -> dict[str, Any]:

@@ -115,7 +115,17 @@ async def test_queries(both: Both) -> None:
     for path, expected in QUERIES:
         answer = await both.same("GET", path.format(id=thread))
         assert answer.status == 400 and expected in answer.body["error"]["message"]
-    for query in ("limit=1", "status=idle", "status=closed", "root=t", "parent=t", "root=%00", "parent=%ff"):
+    for query in (
+        "limit=1",
+        "q=T&state=idle",
+        "model=scripted",
+        "status=idle",
+        "status=closed",
+        "root=t",
+        "parent=t",
+        "root=%00",
+        "parent=%ff",
+    ):
         await both.same("GET", f"/v1/threads?{query}")
     for query in ("after=0", "after=-1&limit=1", "limit=1", "limit=1&limit=x"):
         await both.same("GET", f"/v1/threads/{thread}/entries?{query}")
