@@ -5,7 +5,7 @@ async (base) => {
   const { blocks, Markdown } = await import(`${base}/markdown.js`);
   const { fold, settled, isStamp, pictureType } = await import(`${base}/history.js`);
   const { inSight } = await import(`${base}/list.js`);
-  const { nested } = await import(`${base}/threads.js`);
+  const { nested, says } = await import(`${base}/threads.js`);
   const { indented } = await import(`${base}/thread.js`);
   const { asked } = await import(`${base}/thread_model.js`);
   const { axis, bars } = await import(`${base}/timeline.js`);
@@ -80,6 +80,8 @@ async (base) => {
   same(nested([{ id: "b", parent: "a", root: "a" }, { id: "c" }, { id: "a" }]).map((row) => row.id), ["c", "a", "b"], "children are under their root");
   same(nested([{ id: "b", parent: "a", root: "a" }]).map((row) => row.id), ["b"], "a child without its root");
   same(indented([{ id: "c", parent: "b", created_at: 3 }, { id: "b", parent: "a", created_at: 2 }, { id: "a", created_at: 1 }]).map(({ depth }) => depth), [0, 1, 2], "trees");
+  const named = { id: "thread_1", title: "", opening: "When does the train leave?" };
+  same(["thread_", "TRAIN  when", "", "bergen", "read_1"].map((text) => says(named, text)), [true, true, true, false, false], "a search finds as the daemon does");
   let chain = [{ id: "0", created_at: 0 }];
   for (let index = 1; index < 2000; index += 1) chain.push({ id: `${index}`, parent: `${index - 1}`, created_at: index });
   same(indented(chain).length, 2000, "deep trees");

@@ -142,6 +142,19 @@ async def test_arrows_move_and_numbers_stay_under_a_filter(pages: Pages, filled:
     await expect(rows.nth(0)).to_have_attribute("aria-current", "true")
 
 
+async def test_a_search_asks_the_daemon(pages: Pages, filled: Stage) -> None:
+    page = await pages.open("/")
+    rows = page.get_by_label("Threads", exact=True).get_by_role("link")
+    await expect(page.get_by_role("link", name="Trip to Bergen")).to_be_visible()
+    await page.keyboard.press("/")
+    async with page.expect_request(lambda request: "q=MONDAY%20parcel" in request.url):
+        await page.keyboard.type("MONDAY parcel")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("Parcel report for Monday")
+    await page.get_by_role("searchbox").fill("no such thread")
+    await expect(page.get_by_text("No thread has “no such thread”")).to_be_visible()
+
+
 async def test_the_first_page_is_few_files_and_small(pages: Pages) -> None:
     page = await pages.open("/")
     await _drawn(page)

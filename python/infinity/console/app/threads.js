@@ -3,16 +3,16 @@ import { batch, computed, html, signal, useEffect } from "./lib.js";
 import { get } from "./api.js";
 import { bind } from "./keys.js";
 import { Rows, useNarrow } from "./list.js";
-import { again as soon, now, rowsCome, watch } from "./live.js";
+import { about, again as soon, now, rowsCome, watch } from "./live.js";
 import { go, route, thread as address } from "./router.js";
-import { count, dollars } from "./text.js";
+import { count, dollars, line } from "./text.js";
 import { converse, Say, Since, State } from "./ui.js";
 import { stateOf, titleOf, whyOf } from "./words.js";
 
 const PAGE = 100;
 const CHIPS = {
   needs: { words: "Needs you", query: "attention=prompt", holds: (state) => state === "asks" },
-  working: { words: "Working", query: "state=running", holds: (state) => state === "working" || state === "waits" },
+  working: { words: "Working", query: "state=running,queued,waiting", holds: (state) => state === "working" || state === "waits" },
   stuck: { words: "Stuck", query: "attention=problem", holds: (state) => state === "stuck" || state === "damaged" },
   all: { words: "All", query: "", holds: () => true },
   closed: { words: "Closed", query: "status=closed", holds: (state) => state === "closed" },
@@ -24,6 +24,7 @@ const COUNTED = { needs: "Threads that ask somebody something; the number at Inb
 const rows = signal(null);
 const chip = signal("all");
 const words = signal("");
+const model = signal("");
 const selected = signal(-1);
 const failed = signal("");
 /** A page that was read and is not shown yet, so that nothing moves under a pointer. */
@@ -32,10 +33,20 @@ const next = signal(null);
 let generation = 0;
 let reading = false;
 
+/** Whether a row is found by a search, as the daemon finds it: by the beginning of its id, or by words of its title and its first words. */
+export function says(row, text) {
+  const wanted = text.trim();
+  const named = `${row.title ?? ""}\n${row.opening ?? ""}`.toLowerCase();
+  return !wanted || row.id.startsWith(wanted) || wanted.toLowerCase().split(/\s+/).every((word) => named.includes(word));
+}
+
+function answeredBy(row) {
+  return row.model || about.peek()?.default_model;
+}
+
 /** Whether the chip and the search leave a row in the list. */
 function wanted(row) {
-  const text = words.value.trim().toLowerCase();
-  return CHIPS[chip.value].holds(stateOf(row)) && (!text || row.id.startsWith(text) || (row.title || row.opening || "").toLowerCase().includes(text));
+  return CHIPS[chip.value].holds(stateOf(row)) && says(row, words.value) && (!model.value || answeredBy(row) === model.value);
 }
 
 const shown = computed(() => {
@@ -74,6 +85,7 @@ export function nested(list) {
 function query(after) {
   const parts = [`limit=${PAGE}`, "explain=1", CHIPS[chip.peek()].query];
   if (after) parts.push(`after=${encodeURIComponent(after)}`);
+  if (model.peek()) parts.push(`model=${encodeURIComponent(model.peek())}`);
   if (words.peek().trim()) parts.push(`q=${encodeURIComponent(words.peek().trim())}`);
   return `/v1/threads?${parts.filter(Boolean).join("&")}`;
 }
@@ -86,7 +98,7 @@ async function read({ quietly = false } = {}) {
     const page = await get(query());
     if (mine !== generation) return;
     failed.value = "";
-    saw(page.threads, !quietly && chip.peek() === "all" && !words.peek().trim());
+    saw(page.threads, !quietly && chip.peek() === "all" && !words.peek().trim() && !model.peek());
     if (quietly && rows.peek()) return merge(page.threads);
     batch(() => ((rows.value = page.threads), (next.value = page.next), (newer.value = null), (selected.value = -1)));
     queueMicrotask(() => fill(mine));
@@ -115,8 +127,8 @@ function show() {
   scrollTo(0, 0);
 }
 
-/** A filter may leave little of a page: read on until the window is full, within reason. */
-async function fill(mine, pages = 10) {
+/** A page looks at a bounded number of threads, and a filter may leave little of it: read on until the window is full, within reason. */
+async function fill(mine, pages = 40) {
   for (let page = 0; page < pages && mine === generation && next.peek() && shown.peek().length < 30; page += 1) await more();
 }
 
@@ -157,6 +169,11 @@ function search(text) {
   typed = setTimeout(() => read(), 200);
 }
 
+function ask(name) {
+  model.value = name;
+  read();
+}
+
 function choose(name) {
   if (chip.peek() === name) return;
   chip.value = name;
@@ -193,15 +210,22 @@ export function Threads() {
     return () => (unwatch(), unbind());
   }, []);
   const list = shown.value;
+  const models = known(about.value, [...seen.value.values()], model.value);
   return html`<div class="page threads"><h1 class="hidden">Threads</h1>
     <div class="filters"><div class="chips" role="group" aria-label="Which threads">${Object.entries(CHIPS).map(([name, { words: label }]) => html`<button key=${name} class="chip"
       aria-pressed=${chip.value === name ? "true" : "false"} title=${COUNTED[name]} onClick=${() => choose(name)}>${label}${COUNTED[name] && counts.value[name] > 0 && html` <span class="number">${count(counts.value[name])}</span>`}</button>`)}</div>
-      <input id="search" type="search" placeholder="Search titles and ids  ( / )" aria-label="Search titles and ids" value=${words.value} onInput=${(event) => search(event.target.value)} /></div>
+      <input id="search" type="search" placeholder="Search titles and first words  ( / )" aria-label="Search titles, first words and ids" value=${words.value} onInput=${(event) => search(event.target.value)} />
+      ${models.length > 1 && html`<label class="model">Model <select value=${model.value} onChange=${(event) => ask(event.target.value)}><option value="">any</option>${models.map((name) => html`<option key=${name} value=${name}>${line(name, 40)}</option>`)}</select></label>`}</div>
     ${fresh.value > 0 && html`<button class="pill" onClick=${show}>${fresh.value} newer · press . to show</button>`}
     ${failed.value && html`<p class="refused" role="alert">${failed.value}</p>`}
     ${rows.value === null ? null : list.length ? html`<${Rows} items=${list} height=${narrow ? 76 : 44} label="Threads" more=${more} selected=${selected.value} draw=${(row, index) => html`<${Row} row=${row} selected=${selected.value === index} />`} />` : html`<${Nothing} />`}
     ${list.length > 12 && html`<p class="muted end">${count(list.length)} shown${next.value ? "; more follow as you scroll" : ""}</p>`}
     <div class="foot"><${Say} id="new" label="Start a conversation" placeholder="Start a conversation …" send=${(text) => converse(text)} /></div></div>`;
+}
+
+/** Models to choose from: those that the host names and those of the rows. */
+function known(host, listed, chosen) {
+  return [...new Set([chosen, host?.default_model, ...(host?.models ?? []).map((each) => each.name), ...listed.map((row) => row.model)].filter(Boolean))].sort();
 }
 
 function Nothing() {
@@ -211,7 +235,7 @@ function Nothing() {
     stuck: "Nothing is stuck.",
     closed: "No thread is closed.",
   }[chip.value];
-  if (words.value.trim()) return html`<div class="empty"><p>No title or id contains “${words.value}”.</p></div>`;
+  if (words.value.trim()) return html`<div class="empty"><p>${next.value ? "Looking on …" : html`No thread has “${words.value}” in its title or its first words, or an id that begins so.`}</p></div>`;
   return html`<div class="empty"><p>${told ?? html`No threads yet. Say something below, or run <code>infinity demo --console</code>.`}</p></div>`;
 }
 
