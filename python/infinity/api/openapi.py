@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .requests import ATTENTION, LONGEST_PAGE, PAGE, STATUSES
+from .requests import ATTENTION, LONGEST_PAGE, LONGEST_TITLE, PAGE, STATES, STATUSES
 from .responses import Error
 from .route import Route
 
@@ -62,6 +62,16 @@ _WHAT: dict[str, tuple[str, dict[str, Any]]] = {
         "Only threads that need a person, those that have for longest first: they ask something, or rest with a problem that only a person ends.",
         {"type": "string", "enum": list(ATTENTION)},
     ),
+    "q": (
+        "Only threads whose id begins with this, or whose title and first words have all of these words. One page of a search looks at a bounded number "
+        "of threads, so it may have fewer than 'limit', and none, before 'next' is null; so with 'state' and 'model'.",
+        {"type": "string", "maxLength": LONGEST_TITLE},
+    ),
+    "state": (
+        f"Only threads in one of these states of their explanation, separated by commas: {', '.join(STATES)}.",
+        _TEXT,
+    ),
+    "model": ("Only threads whose model has this name.", _TEXT),
     "call_id": ("Only that of this call.", _TEXT),
     "status": (
         f"Only threads in one of these states: {', '.join(STATUSES)}.",
