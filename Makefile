@@ -41,7 +41,7 @@ test-rust: $(BASE)
 test-python: $(DEPS) $(CORE) $(MCP_SERVERS)
 	INFINITY_CASES=$(INFINITY_CASES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-console: $(DEPS) $(CORE) $(BROWSER) ## the web console in Chromium against a real daemon; needs Chromium (INFINITY_SCREENSHOTS=1 ARGS='-k fits': the guide's pictures)
+console: $(DEPS) $(CORE) $(BROWSER) ## the web console in Chromium against a real daemon; needs Chromium (INFINITY_SCREENSHOTS=1 ARGS='-k pictures': the guide's pictures)
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
 	  INFINITY_CONSOLE=1 $(BIN)/python -m pytest tests/console -p no:xdist $(ARGS); \
 	else echo "make console: not run, Chromium is not there (Debian: apt install chromium)"; fi

@@ -1,7 +1,7 @@
 // A page of assertions over the console's modules. Answers with what does not hold.
 async (base) => {
   const { render, html } = await import(`${base}/lib.js`);
-  const { pieces, plain, line, span, dollars, tokens } = await import(`${base}/text.js`);
+  const { gist, pieces, plain, line, span, dollars, tokens } = await import(`${base}/text.js`);
   const { blocks, Markdown } = await import(`${base}/markdown.js`);
   const { fold, settled, isStamp, pictureType } = await import(`${base}/history.js`);
   const { inSight } = await import(`${base}/list.js`);
@@ -59,6 +59,8 @@ async (base) => {
   same(settled("a\n\nb"), ["a\n\n", "b"], "whole blocks");
   same(settled("```\na\n\nb"), ["", "```\na\n\nb"], "code is whole at its end");
   same(settled(""), ["", ""], "nothing");
+
+  same([gist("# Plan\n**412 parcels** left, *late* `x`"), gist("2 * 3 * 4, snake_case"), gist("*".repeat(5000)).length > 0], ["Plan 412 parcels left, late x", "2 * 3 * 4, snake_case", true], "words without their marks");
 
   // Histories
   const turn = { position: 1, kind: "turn", at: 5, assistant: [{ type: "text", text: "I look." }, { type: "tool_use", id: "c1", name: "price", input: {} }], user: [], meta: {} };

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,13 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("console")
+    with opened(tmp_path_factory.mktemp("console"), CONFIG) as made:
+        yield made
+
+
+@contextmanager
+def opened(folder: Path, config: str) -> Iterator[Stage]:
+    """A kitchen and a daemon of its own."""
     port = free_port()
     environment = {
         **os.environ,
@@ -131,7 +138,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         )
     try:
         until(lambda: _answers(f"http://127.0.0.1:{port}/.well-known/rap-toolset"), "the kitchen")
-        with Daemon(folder / "home", CONFIG.format(port=port)) as daemon:
+        with Daemon(folder / "home", config.format(port=port)) as daemon:
             yield Stage(daemon, folder / "home", folder / "ready", folder)
     finally:
         kitchen.terminate()

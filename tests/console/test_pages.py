@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +32,6 @@ LOOKS = {
     "narrow": ("light", 360),
     "narrow-dark": ("dark", 360),
 }
-IMAGES = Path(__file__).parents[2] / "docs" / "guides" / "images"
 
 
 def _fill(stage: Stage) -> None:
@@ -84,8 +81,6 @@ async def test_each_page_complains_of_nothing_and_fits(pages: Pages, filled: Sta
         await _settled(page)
         room: Any = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert room[0] <= room[1], f"{path} is wider than the window"
-        if os.environ.get("INFINITY_SCREENSHOTS") == "1":
-            await _picture(page, path, look)
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "narrow"])
@@ -107,14 +102,6 @@ async def _settled(page: Page) -> None:
     """Every request of the page has its answer, but for the stream, which has none."""
     await page.wait_for_load_state("load")
     await page.evaluate("new Promise((done) => requestIdleCallback(() => requestIdleCallback(done)))")
-
-
-async def _picture(page: Page, path: str, look: str) -> None:
-    name = {"/": "threads", "/t/parcels": "thread", "/inbox": "inbox"}.get(path)
-    if name is None or look != "light":
-        return
-    IMAGES.mkdir(exist_ok=True)
-    await page.screenshot(path=IMAGES / f"console-{name}-{look}.png")
 
 
 async def test_a_narrow_page_cuts_no_tab(pages: Pages, filled: Stage) -> None:

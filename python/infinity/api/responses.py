@@ -120,7 +120,7 @@ class Words(Struct):
 class ListedThread(Thread, kw_only=True):
     """``prompts``: open questions, at a root those of its whole tree; ``out_of_service``: why nothing happens here in its tree, null while it is in service;
     ``child_waits``: at a root, the problem of a thread of its tree that waits for the end of a cause outside; ``opening``: its first words, for a title where
-    there is none; ``cost``: in dollars, of the thread alone; ``tree_cost``: at a root that has children, of the whole conversation. What only its record knows is left out where that cannot be read. With ``explain=1`` also
+    there is none; ``cost``: in dollars, of the thread alone; ``tree_cost``: at a root, of the whole conversation and of attempts that brought nothing. What only its record knows is left out where that cannot be read. With ``explain=1`` also
     ``state`` and the first ``reason`` of its explanation, and how many ``more`` there are."""
 
     prompts: int

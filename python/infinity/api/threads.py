@@ -106,10 +106,7 @@ async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) 
     explained = await asyncio.gather(*(_why(backend, row, explain) for row in rows))
     recorded = [_of_record(row) for row in rows]
     costs = await asyncio.gather(
-        *(
-            _tree_cost(store, row, record.get("children", 0))
-            for row, record in zip(rows, recorded, strict=True)
-        )
+        *(_tree_cost(store, row, "cost" in record) for row, record in zip(rows, recorded, strict=True))
     )
     return [
         ListedThread(
@@ -127,9 +124,9 @@ async def listed(backend: Backend, rows: Sequence[ThreadRow], *, explain: bool) 
     ]
 
 
-async def _tree_cost(store: Store, row: ThreadRow, children: int) -> dict[str, float]:
-    """What a conversation has cost in all, where that is more than its root alone may have."""
-    if row.parent is not None or not children:
+async def _tree_cost(store: Store, row: ThreadRow, readable: bool) -> dict[str, float]:
+    """What a conversation has cost in all: its children and the attempts that brought nothing as well."""
+    if row.parent is not None or not readable:
         return {}
     return {"tree_cost": (await store.spent(row.root))[1] / 1_000_000}
 

@@ -4,7 +4,7 @@ import { Arguments, editable, source } from "./json.js";
 import { followed } from "./markdown.js";
 import { answer } from "./prompts.js";
 import { thread as address } from "./router.js";
-import { line, Long, Shown } from "./text.js";
+import { exactly, gist, line, Long, moment, Shown } from "./text.js";
 import { act, Since, tell } from "./ui.js";
 
 const LONG = 4000;
@@ -72,9 +72,9 @@ export function Card({ prompt, decided, here = false }) {
     return html`<article class=${`card ${prompt.kind}${decided ? " over" : ""}`} ref=${card} tabindex="0" data-card onKeyDown=${key} aria-label=${`${kindWords(prompt, destructive)} ${prompt.tool ?? ""}`}>
     <header><span class="asker"><span class="shape" aria-hidden="true">${{ consent: "▲", choice: "?", oauth: "⚷" }[prompt.kind] ?? "◆"}</span> <strong><${Shown} text=${prompt.tool ?? "a tool"} exact /></strong>
       ${prompt.toolset && html` · server <${Shown} text=${prompt.toolset} exact />`} · ${kindWords(prompt, destructive)}</span>
-      <span class="muted">${prompt.asked_at ? html`asked <${Since} at=${prompt.asked_at} /> ago` : ""}${prompt.until ? html`, until ${new Date(prompt.until).toLocaleString("en-GB")}` : ""}</span></header>
+      <span class="muted">${prompt.asked_at ? html`asked <${Since} at=${prompt.asked_at} /> ago` : ""}${prompt.until ? html`, until <time title=${exactly(prompt.until)}>${moment(prompt.until)}</time>` : ""}</span></header>
     ${!here && html`<p class="where">${prompt.root && prompt.root !== prompt.thread ? html`<a href=${address(prompt.root)}>${line(prompt.root_title, 80) || prompt.root}</a> › ` : ""}<a href=${address(prompt.thread)}>${line(prompt.title, 120) || prompt.thread}</a>
-      ${prompt.said && html` <span class="muted">${prompt.said.who === "person" ? "you said" : "the agent said"}: “${line(prompt.said.text, 160)}”</span>`}</p>`}
+      ${prompt.said && html` <span class="muted">${prompt.said.who === "person" ? "you said" : "the agent said"}: “${gist(prompt.said.text, 160)}”</span>`}</p>`}
     ${written !== null && !decided ? html`<textarea class="arguments-edited" rows="8" aria-label="Arguments, as JSON" value=${written} onInput=${(event) => setWritten(event.target.value)} spellcheck=${false}></textarea>
       <p class="muted">The agent is told that you changed them. What it said stays in the conversation as it said it.</p>`
       : prompt.kind === "consent" && given !== undefined ? html`<${Arguments} value=${given} />` : prompt.prompt && html`<div class="question"><${Long} text=${prompt.prompt} as="p" exact most=${LONG} /></div>`}

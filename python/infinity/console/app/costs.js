@@ -35,7 +35,7 @@ export default function Costs() {
 async function named(rows) {
   const most = sorted(rows).slice(0, NAMED);
   const found = await Promise.allSettled(most.map((row) => (row.root ? get(path("threads", row.root)) : null)));
-  return most.map((row, index) => ({ ...row, title: found[index].value?.title }));
+  return most.map((row, index) => ({ ...row, title: found[index].value?.title || found[index].value?.opening }));
 }
 
 function sorted(rows) {
@@ -65,7 +65,7 @@ function Figures({ found: { from, byDay, byModel, byRoot }, days }) {
 
 function Table({ title, rows, name }) {
   return html`<section><h2>${title}</h2><div class="wide" tabindex="0" role="region" aria-label=${title}><table><thead><tr><th scope="col">${title.slice(0, -1)}</th><th scope="col">Cost</th><th scope="col">Tokens</th><th scope="col">From cache</th><th scope="col">Turns</th></tr></thead>
-    <tbody>${sorted(rows).slice(0, 100).map((row, index) => html`<tr key=${index}><td>${name(row)}</td><td>${dollars(row.cost) || "–"}</td><td>${tokens(all(row))}</td><td>${share(row)}</td><td>${count(row.turns)}</td></tr>`)}</tbody></table></div></section>`;
+    <tbody>${sorted(rows).slice(0, 100).map((row, index) => html`<tr key=${index}><td>${name(row)}</td><td>${dollars(row.cost) || "–"}</td><td>${tokens(all(row)).replace(" tokens", "")}</td><td>${share(row)}</td><td>${count(row.turns)}</td></tr>`)}</tbody></table></div></section>`;
 }
 
 function share(row) {

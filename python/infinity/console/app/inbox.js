@@ -18,7 +18,7 @@ export default function Inbox() {
   const list = placed(open ?? [], prompts.decided.value);
   const wanted = kind.value === "all" ? list : list.filter(({ prompt }) => prompt.kind === kind.value);
   const kinds = [...new Set(list.map(({ prompt }) => prompt.kind))];
-  return html`<div class="page inbox"><header class="head"><h1>Inbox <span class="number" title="open questions">${prompts.total.value}</span></h1>
+  return html`<div class="page inbox"><header class="head"><h1>Inbox <span class="number" title="open questions">${prompts.total.value}</span></h1><span class="spring"></span>
       ${kinds.length > 1 && html`<label>Kind <select value=${kind.value} onChange=${(event) => (kind.value = event.target.value)}><option value="all">all</option>
         <option value="consent">allow</option><option value="choice">choice</option><option value="oauth">sign-in</option></select></label>`}</header>
     ${prompts.failed.value && html`<p class="refused" role="alert">${prompts.failed.value}</p>`}

@@ -40,6 +40,12 @@ export function line(text, most = 300) {
   return whole.length > most ? `${whole.slice(0, most)}…` : whole;
 }
 
+/** One line of Markdown without its marks, for where only its words are shown. */
+export function gist(text, most = 300) {
+  const words = String(text ?? "").slice(0, most * 2).replace(/^(#{1,6}|[-*>]) /gm, "").replace(/(\*\*|__|\*|`)(\S(?:[^*_`]*\S)?)\1/g, "$2");
+  return line(words, most);
+}
+
 /** A text with the names of what cannot be seen set apart. */
 export function Shown({ text, exact = false }) {
   const parts = pieces(String(text ?? ""), exact);

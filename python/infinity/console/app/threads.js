@@ -214,8 +214,8 @@ export function Threads() {
   return html`<div class="page threads"><h1 class="hidden">Threads</h1>
     <div class="filters"><div class="chips" role="group" aria-label="Which threads">${Object.entries(CHIPS).map(([name, { words: label }]) => html`<button key=${name} class="chip"
       aria-pressed=${chip.value === name ? "true" : "false"} title=${COUNTED[name]} onClick=${() => choose(name)}>${label}${COUNTED[name] && counts.value[name] > 0 && html` <span class="number">${count(counts.value[name])}</span>`}</button>`)}</div>
-      <input id="search" type="search" placeholder="Search titles and first words  ( / )" aria-label="Search titles, first words and ids" value=${words.value} onInput=${(event) => search(event.target.value)} />
-      ${models.length > 1 && html`<label class="model">Model <select value=${model.value} onChange=${(event) => ask(event.target.value)}><option value="">any</option>${models.map((name) => html`<option key=${name} value=${name}>${line(name, 40)}</option>`)}</select></label>`}</div>
+      <input id="search" type="search" placeholder="Search  ( / )" aria-label="Search titles, first words and ids" value=${words.value} onInput=${(event) => search(event.target.value)} />
+      ${models.length > 1 && html`<label class="model"><span class="only-wide">Model</span> <select aria-label="Model" value=${model.value} onChange=${(event) => ask(event.target.value)}><option value="">any model</option>${models.map((name) => html`<option key=${name} value=${name}>${line(name, 40)}</option>`)}</select></label>`}</div>
     ${fresh.value > 0 && html`<button class="pill" onClick=${show}>${fresh.value} newer · press . to show</button>`}
     ${failed.value && html`<p class="refused" role="alert">${failed.value}</p>`}
     ${rows.value === null ? null : list.length ? html`<${Rows} items=${list} height=${narrow ? 76 : 44} label="Threads" more=${more} selected=${selected.value} draw=${(row, index) => html`<${Row} row=${row} selected=${selected.value === index} />`} />` : html`<${Nothing} />`}

@@ -4,7 +4,7 @@ import { session } from "./api.js";
 import { facts as factsOf, useCall } from "./calls.js";
 import { fold, textOf } from "./history.js";
 import { now } from "./live.js";
-import { dollars, exactly, line, moment, span, tokens } from "./text.js";
+import { dollars, exactly, gist, line, moment, span, tokens } from "./text.js";
 import { BUILT_IN, decisionOf, triesOf } from "./words.js";
 
 const MOST = 300;
@@ -86,7 +86,7 @@ export default function Timeline({ model }) {
     ${(model.more.value || all.length > MOST) && html`<p class="end"><button class="quiet" onClick=${() => model.earlier()}>Read earlier</button></p>`}
     <div class="scale" aria-hidden="true"><span>${clock(scale.begin)}</span>${scale.cuts.map((cut) => html`<span class="cut" key=${cut.from} style=${{ left: percent((cut.left + cut.right) / 2) }}>⋯ ${span(cut.to - cut.from)} ⋯</span>`)}<span>${clock(scale.end)}</span></div>
     <ol>${shown.map((bar) => html`<li key=${bar.key}><button class=${`lane ${bar.lane}`} aria-expanded=${chosen === bar.key ? "true" : "false"} onClick=${() => setChosen(chosen === bar.key ? null : bar.key)}>
-      <span class="label">${line(bar.name, 60)} ${bar.tries && html`<span class="tries">${bar.tries}</span> `}<span class="muted">${line(bar.words, 60)}</span></span>
+      <span class="label">${line(bar.name, 60)} ${bar.tries && html`<span class="tries">${bar.tries}</span> `}<span class="muted">${gist(bar.words, 60)}</span></span>
       <span class="track">${scale.cuts.map((cut) => html`<span class="gap" key=${cut.from} style=${place(cut.left, cut.right)}></span>`)}<span class=${`bar-span ${bar.state ?? ""} ${bar.known === false ? "unknown" : ""} ${bar.start === bar.end ? "point" : ""}`} style=${place(scale.at(bar.start), scale.at(bar.end))}></span>${bar.first > bar.start && html`<span class="before-first" style=${place(scale.at(bar.start), scale.at(Math.min(bar.first, bar.end)))}></span>`}</span>
       <span class="took">${bar.known === false ? "" : bar.start === bar.end ? moment(bar.start) : span(bar.end - bar.start)}</span></button>
       ${chosen === bar.key && html`<${Told} bar=${bar} thread=${model.id} />`}</li>`)}</ol>

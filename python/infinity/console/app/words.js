@@ -1,5 +1,5 @@
 // States and reasons in words. Colour is never alone: each state has a shape and a word.
-import { line } from "./text.js";
+import { gist, line } from "./text.js";
 
 export const STATES = {
   working: { shape: "●", word: "working" },
@@ -52,7 +52,7 @@ export const REASONS = {
 
 /** What a row of a list is called: its title, its first words, or its last ones. */
 export function titleOf(row) {
-  return line(row.title || row.opening || row.last?.text, 120);
+  return line(row.title || row.opening, 120) || gist(row.last?.text, 120);
 }
 
 /** Whether a person made the thread to go on from another one's earlier point. */
@@ -70,7 +70,7 @@ export function whyOf(row) {
   if (reason) return line(reason.text, 200);
   if (row.child_waits) return line(row.child_waits, 200);
   if (!row.last?.text) return "";
-  return row.last.who === "person" ? `you: “${line(row.last.text, 160)}”` : `“${line(row.last.text, 160)}”`;
+  return row.last.who === "person" ? `you: “${line(row.last.text, 160)}”` : `“${gist(row.last.text, 160)}”`;
 }
 
 /** Built-in tools, as a person would say what they do. */
