@@ -30,8 +30,8 @@ PYTHON_SOURCES := $(shell find python -name '*.py')
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-demo: $(CORE) ## a working agent, a crash and a recovery in half a minute; no keys needed
-	@$(BIN)/infinity demo $(ARGS)
+demo: $(CORE) ## a working agent, a crash and a recovery in half a minute; no keys needed (CONSOLE=1: in the web console, until Ctrl-C)
+	@$(BIN)/infinity demo $(if $(CONSOLE),--console) $(ARGS)
 
 test: test-rust test-python ## every test of the core and of Python; of the longest tables of cases a half (INFINITY_CASES=all: all)
 

@@ -14,7 +14,7 @@ from .display import dim
 from .exits import NOT_FOUND, REFUSED, Failure
 from .options import THREAD, home_option, the_home
 
-__all__ = ["console"]
+__all__ = ["console", "opened"]
 
 
 @click.command(
@@ -41,7 +41,7 @@ def console(no_browser: bool, thread: str | None, sign_out: bool) -> None:
     made = _asked(daemon, "POST", "/v1/console/codes")
     base, _, code = str(made["url"]).partition("/#")
     url = f"{base}/t/{thread}#{code}" if thread else f"{base}/#{code}"
-    if not no_browser and _opened(url):
+    if not no_browser and opened(url):
         click.echo(f"opened {base}/ in your browser")
         return
     click.echo(url)
@@ -61,8 +61,8 @@ def _asked(daemon: Connection, method: str, path: str) -> dict[str, str]:
     return answer
 
 
-def _opened(url: str) -> bool:
-    """Whether a browser was started. One in the terminal does not count: it could not show the console."""
+def opened(url: str) -> bool:
+    """Open an address; whether a browser was started. One in the terminal does not count: it could not show the console."""
     if sys.platform.startswith("linux") and not any(
         map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .console import opened
 from .exits import FAILED, Failure
 
 __all__ = ["demo"]
@@ -26,7 +27,8 @@ __all__ = ["demo"]
     show_default=True,
     help="'anthropic' talks to Claude and needs ANTHROPIC_API_KEY; any provider/model goes, too.",
 )
-def demo(home: Path | None, port: int | None, model: str) -> None:
+@click.option("--console", is_flag=True, help="Show it in the web console, and keep it there until Ctrl-C.")
+def demo(home: Path | None, port: int | None, model: str, console: bool) -> None:
     """An agent runs a test suite and watches a repository, its daemon is killed in between, and nothing is lost.
 
     Everything is real but the model, which follows a script unless --model says otherwise: the daemon, kill -9, two tool servers, a webhook
@@ -37,8 +39,18 @@ def demo(home: Path | None, port: int | None, model: str) -> None:
     if home is not None and home.exists() and any(home.iterdir()):
         raise Failure(f"{home} is not empty; give a new directory, or leave --home out", FAILED)
     click.get_current_context().exit(
-        run(home=home, port=port, model=SCRIPTED if model == "scripted" else _model(model))
+        run(
+            home=home,
+            port=port,
+            model=SCRIPTED if model == "scripted" else _model(model),
+            show=_show if console else None,
+        )
     )
+
+
+def _show(url: str) -> None:
+    if not opened(url):
+        click.echo(f"Open this address within a minute; the story begins with the page: {url}")
 
 
 def _model(name: str) -> str:

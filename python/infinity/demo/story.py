@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from infinity.ports import free_port
 
 SCRIPTED = "scripted/demo"
 SETTLE, SETTLE_TRIES = 0.3, 10
+SIGNING_IN = 60.0
+"""Seconds that the story waits for a page of the console; the code in its address is good for as long."""
 MEASURE = 2.0
 
 CONFIG = """\
@@ -53,13 +56,21 @@ url = "{repository}"
 """
 
 
-def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = None) -> int:
+def run(
+    *,
+    home: Path | None = None,
+    model: str = SCRIPTED,
+    port: int | None = None,
+    show: Callable[[str], None] | None = None,
+) -> int:
     """Tell the whole story.
 
     Args:
         home: Where everything is kept; ``None`` is a temporary directory.
         model: ``provider/model``; scripted by default.
         port: Of the daemon; ``None`` takes a free one.
+        show: Opens an address of the console, before the story begins. Everything is kept then, and the daemon
+            runs on, until Ctrl-C.
 
     Returns:
         0 if everything that was accepted is in the history exactly once, else 1.
@@ -71,6 +82,8 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
         timeline.heading("An agent that is killed in the middle of its work, and loses nothing.")
         try:
             story = Story.set_up(stack, timeline, home, model, port)
+            if show is not None:
+                story.show(show)
             story.tell()
             tally = story.tally()
         except (TimeoutError, InfinityError, httpx.HTTPError) as error:
@@ -81,11 +94,24 @@ def run(*, home: Path | None = None, model: str = SCRIPTED, port: int | None = N
             if log.exists():
                 timeline.plain(f"The daemon's last words ({log}):\n{log.read_text(errors='replace')[-2000:]}")
             return 1
-    # The duplicates must have happened, or the count would prove nothing.
-    good = tally.lost == 0 and tally.repeated == 0 and tally.duplicates >= 2
-    timeline.plain()
-    timeline.verdict(tally.line(), good=good)
+        # The duplicates must have happened, or the count would prove nothing.
+        good = tally.lost == 0 and tally.repeated == 0 and tally.duplicates >= 2
+        timeline.plain()
+        timeline.verdict(tally.line(), good=good)
+        if show is not None:
+            _linger(timeline, story.daemon)
     return 0 if good else 1
+
+
+def _linger(timeline: Timeline, daemon: Daemon) -> None:
+    """Keep everything as it is until Ctrl-C."""
+    timeline.plain(
+        f"The console stays open at {daemon.address}; talk to the agent there. Ctrl-C ends everything."
+    )
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        timeline.plain()
 
 
 @dataclass(slots=True)
@@ -138,6 +164,29 @@ class Story:
         # A real model takes its time, and may think before each answer.
         patience = 20.0 if model == SCRIPTED else 180.0
         return Story(timeline, daemon, wire, tests, repository, github, thread, watcher, patience)
+
+    def show(self, opened: Callable[[str], None]) -> None:
+        """Open the conversation in the console, and wait until a page has it.
+
+        Args:
+            opened: Opens an address, or says it.
+        """
+        before = self._streams()
+        code = self.daemon.post("/v1/console/codes", {})["code"]
+        opened(f"{self.daemon.address}/t/{self.thread}#code={code}")
+        end = time.monotonic() + SIGNING_IN
+        # The page listens to all conversations and to this one.
+        while self._streams() < before + 2:
+            if time.monotonic() > end:
+                self.timeline.plain("No page of the console was opened; the story begins without one.")
+                return
+            time.sleep(SETTLE)
+
+    def _streams(self) -> int:
+        lines = self.daemon.client().get("/metrics").text.splitlines()
+        return int(
+            float(next(line for line in lines if line.startswith("infinity_event_streams ")).split()[-1])
+        )
 
     def tell(self) -> None:
         """Everything in order. Each step waits for what it has caused, and for no moment."""

@@ -74,12 +74,13 @@ function Loaded({ page }) {
   const [loaded, setLoaded] = useState({ threads: Threads });
   const [failed, setFailed] = useState("");
   useEffect(() => {
-    if (loaded[page]) return;
+    // Once more when a daemon that was away is back.
+    if (loaded[page] || away.value) return;
     PAGES[page]().then(
-      (module) => setLoaded((before) => ({ ...before, [page]: module.default })),
+      (module) => (setFailed(""), setLoaded((before) => ({ ...before, [page]: module.default }))),
       () => setFailed("This page could not be loaded; the daemon may have been updated. Load it again."),
     );
-  }, [page]);
+  }, [page, away.value]);
   const Found = loaded[page];
   if (Found) return html`<${Found} key=${page} />`;
   return failed ? html`<div class="lone"><p role="alert">${failed}</p><button onClick=${() => location.reload()}>Load again</button></div>` : null;
