@@ -8,6 +8,8 @@ async (base) => {
   const { nested, says } = await import(`${base}/threads.js`);
   const { indented } = await import(`${base}/thread.js`);
   const { asked } = await import(`${base}/thread_model.js`);
+  const { fits } = await import(`${base}/tail.js`);
+  const { matching } = await import(`${base}/palette.js`);
   const { axis, bars } = await import(`${base}/timeline.js`);
   const { argumentsOf, hidden } = await import(`${base}/card.js`);
   const { punycode, source, deep } = await import(`${base}/json.js`);
@@ -107,6 +109,11 @@ async (base) => {
   same(decisionOf({ kind: "choice", choices: ["Yes", "No"], closed: { selected: 0, user: "ida" } }, "bob"), "“Yes” by ida", "somebody else's choice");
   same(decisionOf({ kind: "choice", closed: { selected: null, user: null } }), "over, without an answer", "a question that ended");
   same([titleOf({ title: "", opening: "", last: { text: "bye" } }), titleOf({ id: "x" })], ["bye", ""], "last words stand for a title");
+
+  // The tail and the list of everything
+  const happened = { kind: "problem", data: { thread: "thread_1", text: "No credit" } };
+  same(["", "PROBLEM credit", "thread_1", "prompt"].map((text) => fits(happened, text)), [true, true, true, false], "a filter of events");
+  same(matching([{ words: "Inbox" }, { words: "Change the model" }], "model the").map(({ words }) => words), ["Change the model"], "names by words");
 
   // Questions
   same(argumentsOf({ kind: "consent", tool: "t", prompt: 'Allow t with {"a":"b"}?' }), { a: "b" }, "arguments in words");

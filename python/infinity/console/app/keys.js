@@ -1,6 +1,7 @@
 // Keys that work on every page. What a page does with `j`, `k`, `.` and the like, it says with `bind`.
 import { go } from "./router.js";
-import { help } from "./ui.js";
+import { session } from "./api.js";
+import { help, palette, tail } from "./ui.js";
 
 const PAGES = { t: "/", i: "/inbox", c: "/costs", o: "/tools", w: "/waits" };
 const bound = [];
@@ -20,6 +21,11 @@ export function typing(target) {
 
 export function start() {
   document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k" && session.peek()) {
+      event.preventDefault();
+      if (palette.peek() || !document.querySelector("dialog[open]")) palette.value = !palette.peek();
+      return;
+    }
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (typing(event.target)) {
       if (event.key === "Escape") event.target.blur();
@@ -29,6 +35,7 @@ export function start() {
     before = event.key;
     at = Date.now();
     if (after && PAGES[event.key]) return go(PAGES[event.key]);
+    if (event.key === "~" && session.peek()) return void (tail.value = !tail.peek());
     if (event.key === "?") return void (help.value = true);
     for (const keys of [...bound].reverse()) {
       if (!keys[event.key]) continue;

@@ -5,7 +5,7 @@ import * as prompts from "./prompts.js";
 import { route } from "./router.js";
 import { moment } from "./text.js";
 import { Threads } from "./threads.js";
-import { act, chosen, Dialog, help, said, turn } from "./ui.js";
+import { act, chosen, Dialog, help, palette, said, tail, turn } from "./ui.js";
 
 const PAGES = {
   signin: () => import("./signin.js"),
@@ -15,6 +15,8 @@ const PAGES = {
   tools: () => import("./tools.js"),
   waits: () => import("./waits.js"),
   compare: () => import("./compare.js"),
+  tail: () => import("./tail.js"),
+  palette: () => import("./palette.js"),
 };
 const LINKS = [
   ["threads", "/", "Threads", "≡"],
@@ -28,7 +30,7 @@ export function Shell() {
   if (session.value === undefined) return html`<${Bar} bare /><main class="lone"><p>Signing in …</p></main>`;
   if (session.value === null) return html`<${Bar} bare /><${Loaded} page="signin" />`;
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
-    <${Bar} /><${Away} /><main id="main" tabindex="-1"><${Page} /></main><${Said} /><${Help} />`;
+    <${Bar} /><${Away} /><main id="main" tabindex="-1"><${Page} /></main>${tail.value && html`<${Loaded} page="tail" />`}<${Said} />${palette.value && html`<${Loaded} page="palette" />`}<${Help} />`;
 }
 
 function skip(event) {
@@ -44,6 +46,7 @@ function Bar({ bare }) {
     ${!bare && html`<nav aria-label="Pages">${LINKS.map(([name, href, words, sign]) => html`<a href=${href} key=${name} aria-current=${page === name ? "page" : undefined}>
       <span class="sign" aria-hidden="true">${sign}</span>${words}${name === "inbox" && number > 0 && html` <span class="number" title=${number === 1 ? "1 open question" : `${number} open questions`}>${number}</span>`}</a>`)}</nav>`}
     <span class="spring"></span>
+    ${!bare && html`<button class="quiet only-wide" onClick=${() => (palette.value = true)} title="Go to, or do (Ctrl-K)"><kbd>${/Mac|iP/.test(navigator.platform) ? "⌘K" : "Ctrl K"}</kbd></button>`}
     ${!bare && html`<button class="quiet only-wide" onClick=${() => (help.value = true)} aria-label="Keys" title="Keys (?)">?</button>`}
     <button class="quiet" onClick=${turn} title="Light, dark, or as the system has it" aria-label=${`Colours: ${chosen.value}`}>${{ system: "◐", light: "○", dark: "●" }[chosen.value]}</button>
     ${!bare && html`<button class="quiet only-wide" onClick=${() => act(signOut)} title="End this session">Sign out</button>`}
@@ -92,6 +95,8 @@ const KEYS = [
   ["Enter", "open"],
   ["Esc", "back"],
   ["/", "search"],
+  ["Ctrl-K, ⌘K", "everything by its name: pages, threads, actions"],
+  ["~", "the live tail: what happens, as it happens"],
   [".", "show what is new"],
   ["i", "say something"],
   ["[, ]", "your message before, after"],

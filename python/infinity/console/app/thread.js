@@ -11,7 +11,7 @@ import { go, route, thread as address } from "./router.js";
 import { dollars, line, moment, Shown, tokens } from "./text.js";
 import { Model } from "./thread_model.js";
 import Timeline from "./timeline.js";
-import { act, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
+import { act, actions, Dialog, Menu, Say, Since, State, tell } from "./ui.js";
 import { Why } from "./why.js";
 import { isFork, stateOf, stateOfThread, titleOf, whyOf } from "./words.js";
 
@@ -88,23 +88,31 @@ function Head({ thread }) {
   const since = thread.explanation?.reasons?.find((reason) => reason.since)?.since;
   const { spent = {}, budget = {} } = thread;
   const cost = spent.dollars || budget.dollars ? `${dollars(spent.dollars) || "$0"}${budget.dollars ? ` of $${budget.dollars.toFixed(2)}` : ""}` : spent.tokens ? tokens(spent.tokens) : "";
-  const simple = (words, action, body, done) => html`<button onClick=${() => act(() => post(of(action), body), done)}>${words}</button>`;
   const ended = thread.status === "closed";
+  const simple = (words, action, done) => ({ words, run: () => act(() => post(of(action), {}), done) });
+  const choices = [
+    !ended && simple("Interrupt: end the answer and open calls", "interrupt", "Interrupted."),
+    !ended && thread.status !== "stopped" && simple("Stop until it is resumed", "stop", "Stopped."),
+    !ended && simple("Resume", "resume", "It goes on."),
+    !ended && simple("Summarise the history", "compact", "The history is being summarised."),
+    !ended && { words: "Name this thread", run: () => setDialog("title") },
+    !ended && { words: "Change the model", run: () => setDialog("model") },
+    { words: "Copy the id", run: () => act(() => navigator.clipboard.writeText(thread.id), "The id is copied.") },
+    !ended && { words: "Close for good", run: () => setDialog("close") },
+    !thread.parent && { words: "Delete the conversation", danger: true, run: () => setDialog("delete") },
+  ].filter(Boolean);
+  useEffect(() => {
+    const views = Object.entries(VIEWS).map(([name, words]) => ({ words: `Show: ${words}`, run: () => go(address(thread.id, name === "talk" ? "" : `?view=${name}`)) }));
+    actions.value = [...choices, ...views];
+    return () => (actions.value = []);
+  }, [thread.id, thread.status]);
   return html`<header class="head"><a class="back" href=${thread.parent ? address(thread.parent) : "/"} aria-label=${thread.parent ? "To the parent thread" : "To all threads"}>‹</a>
     <h1><button class="quiet name" onClick=${() => setDialog("title")} disabled=${ended} title=${ended ? "A closed thread keeps its name" : "Name this thread"}>${titleOf(thread) || thread.id}</button></h1><${State} state=${state} /><span class="muted only-wide"><${Since} at=${since} /></span><span class="spring"></span>
     <button class="quiet only-wide" onClick=${() => setDialog("model")} disabled=${ended} title="Change the model">${line(thread.model ?? "default model", 40)}</button>
     <span class="muted cost" title="of the whole conversation, children included">${cost}</span>
     ${working(thread) && html`<button onClick=${() => act(() => post(of("interrupt"), {}), "Interrupted.")}>Interrupt</button>`}
     <${Menu} label="⋯" title="What can be done with this thread">
-      ${!ended && simple("Interrupt: end the answer and open calls", "interrupt", {}, "Interrupted.")}
-      ${!ended && thread.status !== "stopped" && simple("Stop until it is resumed", "stop", {}, "Stopped.")}
-      ${!ended && simple("Resume", "resume", {}, "It goes on.")}
-      ${!ended && simple("Summarise the history", "compact", {}, "The history is being summarised.")}
-      ${!ended && html`<button onClick=${() => setDialog("title")}>Name this thread</button>`}
-      ${!ended && html`<button onClick=${() => setDialog("model")}>Change the model</button>`}
-      <button onClick=${() => act(() => navigator.clipboard.writeText(thread.id), "The id is copied.")}>Copy the id</button>
-      ${!ended && html`<button onClick=${() => setDialog("close")}>Close for good</button>`}
-      ${!thread.parent && html`<button class="danger" onClick=${() => setDialog("delete")}>Delete the conversation</button>`}</${Menu}>
+      ${choices.map(({ words, run, danger }) => html`<button key=${words} class=${danger ? "danger" : ""} onClick=${run}>${words}</button>`)}</${Menu}>
     <${Naming} open=${dialog === "title"} close=${() => setDialog("")} thread=${thread} />
     <${ModelDialog} open=${dialog === "model"} close=${() => setDialog("")} thread=${thread} />
     <${Sure} open=${dialog === "close"} close=${() => setDialog("")} title="Close this thread for good" words="It takes no more messages. What was said stays readable." verb="Close it" doing=${() => act(() => post(of("close"), {}), "Closed.")} />

@@ -26,6 +26,13 @@ export function turn() {
 /** Whether the list of keys is open. */
 export const help = signal(false);
 
+/** Whether the drawer with what happens is open, and whether the list of everything is. */
+export const tail = signal(false);
+export const palette = signal(false);
+
+/** What can be done on the page that is open, for the list of everything: `{words, run}`. */
+export const actions = signal([]);
+
 /** Said for a moment. */
 export const said = signal("");
 let silence = 0;
