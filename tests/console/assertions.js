@@ -11,6 +11,7 @@ async (base) => {
   const { fits } = await import(`${base}/tail.js`);
   const { matching } = await import(`${base}/palette.js`);
   const { axis, bars } = await import(`${base}/timeline.js`);
+  const prompts = await import(`${base}/prompts.js`);
   const { argumentsOf, hidden } = await import(`${base}/card.js`);
   const { punycode, source, deep } = await import(`${base}/json.js`);
   const { stateOf, stateOfThread, titleOf, triesOf, decisionOf } = await import(`${base}/words.js`);
@@ -116,6 +117,16 @@ async (base) => {
   same(matching([{ words: "Inbox" }, { words: "Change the model" }], "model the").map(({ words }) => words), ["Change the model"], "names by words");
 
   // Questions
+  const question = { thread: "t", id: "choice.late", asked_at: 1 };
+  prompts.took([question], 0);
+  prompts.decided.value = { "t/choice.late": { text: "Yes (by you)", at: 2, prompt: question, order: Infinity } };
+  prompts.took([question], 0);
+  same([prompts.open.value.length, prompts.decided.value["t/choice.late"].text], [0, "Yes (by you)"], "a reading that began before an answer does not take it back");
+  prompts.decided.value = { "t/choice.late": { text: "Yes (by you)", at: 2, prompt: question, order: 0 } };
+  prompts.took([question], 0);
+  same([prompts.open.value.length, Object.keys(prompts.decided.value)], [1, []], "a question that is asked again is open");
+  prompts.took([], 0);
+
   same(argumentsOf({ kind: "consent", tool: "t", prompt: 'Allow t with {"a":"b"}?' }), { a: "b" }, "arguments in words");
   same(argumentsOf({ kind: "consent", tool: "t", prompt: "Allow t with {?" }), undefined, "words alone");
   same(hidden({ a: "x".repeat(5000), b: 1 }), 1000, "what is cut is counted");

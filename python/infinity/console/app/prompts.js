@@ -9,12 +9,13 @@ const MOST = 200;
 export const open = signal(null);
 /** How many are open. */
 export const total = signal(0);
-/** What has become of those that were on the screen, by key: `{text, at, prompt}`. */
+/** What has become of those that were on the screen, by key: `{text, at, prompt, order}`; `order`: when it became known, among readings. */
 export const decided = signal({});
 export const failed = signal("");
 
 export const keyOf = (prompt) => `${prompt.thread}/${prompt.id}`;
 
+let order = 0;
 let reading = null;
 let once = false;
 
@@ -24,9 +25,10 @@ export async function read() {
     return reading;
   }
   reading = (async () => {
+    const begun = (order += 1);
     try {
       const found = await get(`/v1/prompts?limit=${MOST}`);
-      took(found.prompts, found.more ?? 0);
+      took(found.prompts, found.more ?? 0, begun);
       failed.value = (found.damaged ?? []).map((lost) => `${lost.thread}: ${lost.text}`).join(" ");
     } catch (error) {
       if (error.status) failed.value = error.message;
@@ -41,12 +43,14 @@ export async function read() {
   return reading;
 }
 
-function took(prompts, more) {
-  const still = new Set(prompts.map(keyOf));
+/** @param {number} begun when the reading began: it says nothing of what was decided later, and may still have it as open */
+export function took(listed, more, begun = (order += 1)) {
   const gone = { ...decided.peek() };
+  const prompts = listed.filter((prompt) => !(gone[keyOf(prompt)]?.order > begun));
+  const still = new Set(prompts.map(keyOf));
   for (const prompt of open.peek() ?? []) {
     const key = keyOf(prompt);
-    if (!still.has(key) && !gone[key]) gone[key] = { text: "decided elsewhere, or its call has ended", at: Date.now(), prompt };
+    if (!still.has(key) && !gone[key]) gone[key] = { text: "decided elsewhere, or its call has ended", at: Date.now(), prompt, order: (order += 1) };
   }
   for (const prompt of prompts) delete gone[keyOf(prompt)];
   batch(() => {
@@ -63,7 +67,7 @@ function took(prompts, more) {
 export async function answer(prompt, selected, more = {}) {
   const key = keyOf(prompt);
   const words = selected === null ? "dismissed" : prompt.choices?.[selected];
-  const note = (text) => (decided.value = { ...decided.peek(), [key]: { text, at: Date.now(), prompt } });
+  const note = (text) => (decided.value = { ...decided.peek(), [key]: { text, at: Date.now(), prompt, order: (order += 1) } });
   try {
     const taken = await post(path("threads", prompt.thread, "choices", prompt.id), { selected, ...more });
     note(taken?.status === "duplicate" ? "it was answered before" : `${words} (by you)`);
@@ -95,5 +99,5 @@ function closed({ thread, data }) {
   if (!prompt) return;
   const what = data.selected === null || data.selected === undefined ? "ended" : (prompt.choices?.[data.selected] ?? "answered");
   const text = data.user_id ? `${what} (by ${data.user_id === session.peek()?.user ? "you" : data.user_id})` : what;
-  decided.value = { ...decided.peek(), [keyOf(prompt)]: { text, at: data.at ?? Date.now(), prompt } };
+  decided.value = { ...decided.peek(), [keyOf(prompt)]: { text, at: data.at ?? Date.now(), prompt, order: (order += 1) } };
 }
