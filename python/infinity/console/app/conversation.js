@@ -175,6 +175,7 @@ function Call({ call, open, thread, questions }) {
     ${shown && html`<div class="inside"><h3>${line(call.name, 80)}: arguments</h3><${Arguments} value=${call.input} exact=${false} />
       ${result && html`<h3>${result.pending ? "what the model was told meanwhile" : "result"}</h3>${result.display?.length ? html`<${Display} segments=${result.display} />` : ""}<${Blocks} blocks=${result.content} plain />`}
       ${call.later !== undefined && html`<p class="muted">Its result came later, as an event below.</p>`}
+      ${decisions.map((each) => html`<p class="muted" key=${each.id}>${each.kind === "consent" ? "" : html`<${Shown} text=${each.words ?? "asked"} exact /> – `}${outcomeOf(each)}, ${moment(each.closed.at)}</p>`)}
       <${Doings} thread=${thread} id=${call.id} state=${state} /><p class="muted id">${call.id}</p></div>`}</details>`;
 }
 
