@@ -6,11 +6,16 @@ import asyncio
 import json
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from tests.console import axe
 from tests.console.stage import Pages, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def _opened(page: Page) -> None:
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("combobox")).to_be_focused()
 
 
 async def test_pages_threads_and_actions_are_found_by_their_names(pages: Pages, stage: Stage) -> None:
@@ -18,7 +23,7 @@ async def test_pages_threads_and_actions_are_found_by_their_names(pages: Pages, 
     await asyncio.to_thread(stage.rests, thread)
     page = await pages.open("/inbox", bypass=True)
     await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
-    await page.keyboard.press("Control+k")
+    await _opened(page)
     await page.keyboard.type("PALETTE of")
     found = page.get_by_role("option", name="Palette of colours")
     await expect(found).to_have_attribute("aria-selected", "true")
@@ -28,7 +33,7 @@ async def test_pages_threads_and_actions_are_found_by_their_names(pages: Pages, 
     await expect(page.get_by_role("listbox")).to_have_count(0)
     # What can be done with the open thread; also while somebody writes, and nothing is done before it is chosen.
     await page.get_by_label("Say something").focus()
-    await page.keyboard.press("Control+k")
+    await _opened(page)
     await page.keyboard.type("stop until")
     await expect(page.get_by_role("option", name="Stop until it is resumed")).to_be_visible()
     await page.keyboard.press("Enter")
@@ -36,7 +41,7 @@ async def test_pages_threads_and_actions_are_found_by_their_names(pages: Pages, 
     await page.keyboard.press("Control+k")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("listbox")).to_have_count(0)
-    await page.keyboard.press("Control+k")
+    await _opened(page)
     await page.keyboard.type("tools")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Tools")).to_be_visible()

@@ -26,6 +26,11 @@ export function start() {
       if (palette.peek() || !document.querySelector("dialog[open]")) palette.value = !palette.peek();
       return;
     }
+    // What is typed while the list of everything is about to open is not meant for the page.
+    if (palette.peek()) {
+      if (event.key === "Escape") palette.value = false;
+      return;
+    }
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (typing(event.target)) {
       if (event.key === "Escape") event.target.blur();

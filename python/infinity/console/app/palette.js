@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { get } from "./api.js";
 import { go, thread as address } from "./router.js";
+import { says } from "./threads.js";
 import { actions, Dialog, help, palette, State, tail, turn } from "./ui.js";
 import { stateOf, titleOf } from "./words.js";
 
@@ -44,17 +45,21 @@ export default function Palette() {
     { words: "Colours: light, dark or as the system has it", kind: "page", run: turn },
   ];
   const threads = rows.map((row) => ({ words: titleOf(row) || row.id, row, kind: "thread", run: () => go(address(row.id)) }));
-  const shown = [...matching(fixed, text), ...threads];
+  // What was found for an earlier text and does not fit this one is left out until the answer is there.
+  const offered = (wanted) => [...matching(fixed, wanted), ...threads.filter(({ row }) => says(row, wanted))];
+  const shown = offered(text);
   const chosen = Math.min(at, shown.length - 1);
   useEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [chosen]);
   const run = (item) => {
+    if (!item) return;
     palette.value = false;
-    item?.run();
+    item.run();
   };
   const key = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) setAt((chosen + step + shown.length) % Math.max(1, shown.length));
-    else if (event.key === "Enter" && !event.isComposing) run(shown[chosen]);
+    // Who types and presses Enter at once means what is written, and not what was drawn before.
+    else if (event.key === "Enter" && !event.isComposing) run(event.target.value === text ? shown[chosen] : offered(event.target.value)[0]);
     else return;
     event.preventDefault();
   };
