@@ -89,6 +89,7 @@ DIFFERENT = {
     "test_entries_of_a_thread_whose_record_is_damaged_are_listed_and_that_is_said": "it damages the daemon's own file",
     "test_a_thread_that_waits_and_whose_record_is_damaged_is_named_once": "it damages the daemon's own file",
     "test_a_row_that_cannot_be_read_does_not_hide_the_others": "it damages the daemon's own file",
+    "test_a_retry_that_fires_while_a_person_asks_asks_nobody_afterwards": "it looks into the daemon's own mailbox",
     "test_a_question_that_cannot_be_read_does_not_hide_the_others": "it damages the daemon's own file",
     "test_entries_that_are_damaged_or_missing_are_named_beside_the_intact_ones": "it damages the daemon's own file",
     "test_subscriptions_that_cannot_be_read_are_named_beside_the_others": "it damages the daemon's own file",

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 from tests.slice.scenes import World
 
 from infinity import Agent
@@ -21,7 +22,7 @@ from infinity.errors import (
     RateLimited,
 )
 from infinity.message import Action
-from infinity.settings import Limits
+from infinity.settings import Limits, Retries
 from infinity.testing.replies import call, say
 from infinity.testing.tool_server import ToolServer, answering
 
@@ -206,3 +207,33 @@ async def test_an_end_that_is_no_whole_answer_is_a_problem(world: World, reason:
     world.model.then(*[half] * 9)
     thread = await world.thread("go")
     await world.noted(thread, "problem", code=code)
+
+
+@pytest.mark.trap("R8")
+async def test_a_retry_that_fires_while_a_person_asks_asks_nobody_afterwards(open_world: Any) -> None:
+    world: World = await open_world(agent=Agent(retries=Retries(completion=1, slices=8))).start()
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def breaks(_: dict[str, Any]) -> AsyncIterator[Part]:
+        yield Text("one moment")
+        started.set()
+        await go_on.wait()
+        raise ModelUnavailable("gone again")
+
+    world.model.then(ModelUnavailable("gone"), breaks, say("back"))
+    thread = await world.thread("go")
+    await world.noted(thread, "problem")
+    await world.settled(thread)
+    (timer,) = await world.store.timers(thread)
+    await world.runtime.send(thread, "are you there?")
+    await asyncio.wait_for(started.wait(), PATIENCE)
+    world.clock.advance((timer.due_at - world.clock.now()) / 1000 + 1)
+    await world.until(lambda: world.mailbox.queued(thread) > 0, "retry timer that has fired")
+    go_on.set()
+    await world.noted(thread, "discard", id=timer.id, reason="a later slice has tried again already")
+    await world.settled(thread)
+    assert len(world.model.requests) == 2
+    (later,) = await world.store.timers(thread)
+    world.clock.advance((later.due_at - world.clock.now()) / 1000 + 1)
+    await world.said(thread, "back")
+    await world.close()
