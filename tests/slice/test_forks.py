@@ -159,3 +159,25 @@ async def test_a_fork_of_a_closed_conversation_is_refused(world: World) -> None:
     await world.noted(thread, "status", status="closed")
     with pytest.raises(NoFork, match="is closed"):
         await _forked(world, thread, 1)
+
+
+@pytest.mark.rap("THR-2")
+async def test_a_fork_that_is_made_while_its_conversation_closes_closes_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = await world.thread()
+    await talk(world, thread, 2)
+    commit = world.store.commit
+
+    async def late(delta: Any) -> Any:
+        if delta.thread.startswith("fork_"):
+            await world.runtime.control(thread, Action.CLOSE)
+            await world.noted(thread, "status", status="closed")
+            await world.until(lambda: not len(world.runtime.outbox), "closing that is over")
+        return await commit(delta)
+
+    monkeypatch.setattr(world.store, "commit", late)
+    with pytest.raises(NoFork, match="is closed"):
+        await world.runtime.fork(thread, (await _positions(world, thread, "user"))[1])
+    (fork,) = await world.store.threads(parent=thread)
+    await world.noted(fork.id, "status", status="closed")

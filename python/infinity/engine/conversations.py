@@ -71,7 +71,7 @@ class Conversations:
         row = await known(services.store, thread)
         root = row if row.root == row.id else await known(services.store, row.root)
         if root.status == "closed":
-            raise NoFork(f"conversation {root.id} is closed, and a fork would belong to it")
+            raise _closed(root.id)
         if model is not None:
             services.models.resolve(model)
         made = given or services.ids.mint(FORK)
@@ -92,6 +92,10 @@ class Conversations:
                 raise
             return made
         self._slices.follow(Committed(delta, messages))
+        if (await known(services.store, root.id)).status == "closed":
+            # It closed meanwhile, and its closing did not see the fork.
+            await self.control(made, Action.CLOSE, key=f"close.{made}")
+            raise _closed(root.id)
         return made
 
     async def send(
@@ -172,3 +176,7 @@ class Conversations:
         problem = Problem.read(header.problem)
         if problem is not None and problem.code == BUDGET:
             await budget.lift(self._services.store, header.root)
+
+
+def _closed(root: str) -> NoFork:
+    return NoFork(f"conversation {root} is closed, and a fork would belong to it")
