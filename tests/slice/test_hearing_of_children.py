@@ -111,6 +111,23 @@ async def test_one_that_stays_stopped_is_reported_once(world: World) -> None:
 
 
 @pytest.mark.rap("THR-5")
+async def test_one_that_went_on_and_stops_again_for_the_same_reason_is_reported_again(world: World) -> None:
+    world.model.when(ASKED, ModelRefused("no"))
+    world.model.when(STOPPED, say("I know why"))
+    parent = await _parent(world)
+    await world.said(parent, "I know why")
+    child = await _only_child(world, parent)
+    world.model.when(ASKED, say("nine"))
+    world.model.when(ENDED, say("nine then"))
+    await world.runtime.control(child, Action.RESUME)
+    await world.said(parent, "nine then")
+    world.model.when("are you sure?", ModelRefused("no"))
+    world.model.when(STOPPED, say("I know why again"))
+    await world.runtime.send(child, "are you sure?")
+    await world.said(parent, "I know why again")
+
+
+@pytest.mark.rap("THR-5")
 async def test_what_a_person_says_to_a_child_owes_its_parent_nothing(world: World) -> None:
     world.model.when(ASKED, call(("report_to_parent", {"report": "seven"})))
     world.model.when("Reported to the parent", say("done"))
