@@ -17,8 +17,9 @@ Entry = dict[str, Any]
 
 _MINTED = re.compile(r"\b(call|thread|event|message|control|choice|sqs)[_.][0-9a-f-]{30,36}\b")
 _EVENT = "receive_event__injected"
-_TIMES = frozenset({"asked_at", "first_ms", "ms", "started_at", "queued_ms", "request"})
-"""What completions and slices took, and how many bytes a request had that says what time it is: these differ from run to run."""
+_TIMES = frozenset({"asked_at", "first_ms", "ms", "started_at", "queued_ms", "request", "prefix"})
+"""What completions and slices took, how many bytes a request had that says what time it is, and whether the store took what it began with at that
+moment: these differ from run to run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from infinity.engine.prompts import Sending
 from infinity.engine.services import Services
 from infinity.errors import StoreError
 from infinity.message import Action, Control, Kind, ProblemReport, Result, encode, text_blocks
-from infinity.supervision import spawn, survivable
+from infinity.supervision import shared, spawn, survivable
 
 log = logging.getLogger("infinity.engine")
 
@@ -72,7 +72,7 @@ class Outbox:
         self._overdue: Counter[str] = Counter()
         """How often a row was found to be past its call's deadline."""
         self._backlogs: set[Backlog] = set()
-        self._resting: dict[str, asyncio.Future[None]] = {}
+        self._resting: dict[str, asyncio.Task[None]] = {}
         """Rows that wait for their next try."""
         self._gone_since: list[set[str]] = []
         """For each reading of the store that is under way: rows that have left or were taken back since it began."""
@@ -264,10 +264,12 @@ class Outbox:
         """Until its next try is due."""
         wait = (row.due_at - self._services.clock.now()) / 1000
         if wait > 0:
-            rest = self._resting[row.key] = asyncio.ensure_future(self._services.clock.sleep(wait))
+            rest = self._resting[row.key] = shared(self._services.clock.sleep(wait), f"rest of {row.key}")
             try:
                 # Ended by ``hurry`` too.
                 await asyncio.wait([rest])
+                if not rest.cancelled():
+                    rest.result()
             finally:
                 rest.cancel()
                 del self._resting[row.key]
