@@ -155,6 +155,24 @@ FOUND = {
             Step("retire", 686),
         ),
     ),
+    "a report that no transaction takes": (
+        90_001_251,
+        (
+            CREATE._replace(then=1.0),
+            Step("say", 926, 0, then=0.001),
+            Step("control", 569, "stop", then=0.001),
+            Step("say", 383, 3, then=5.0),
+            Step("fault store.record_attempt", 0, "crash after", then=5.0),
+            Step("answer", 126, -1, then=70.0),
+            Step("close a child", 703, then=0.4),
+            Step("control", 918, "interrupt"),
+            Step("title", 608, 2, then=0.4),
+            Step("say", 913, 2, then=5.0),
+            Step("fault store.commit", 2, "LimitReached", 12),
+            Step("say", 886, 1),
+            Step("look", 913),
+        ),
+    ),
 }
 """What failed once, as short as it became; each was seen failing before its repair."""
 
