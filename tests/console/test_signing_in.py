@@ -55,3 +55,13 @@ async def test_a_code_that_was_used_ends_the_first_session_and_both_pages_say_so
     await expect(thief.get_by_role("alert")).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_the_sign_in_is_shown_without_asking_the_daemon_for_anything(
+    pages: Pages, stage: Stage
+) -> None:
+    pages.refusals = True
+    page = await pages.open("/", by_code=True)
+    await page.context.set_offline(True)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("infinity console", exact=True)).to_be_visible()

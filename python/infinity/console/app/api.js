@@ -52,6 +52,8 @@ function forget(why) {
   localStorage.removeItem(STORED);
   refused.value = why;
   session.value = null;
+  // Nobody asks it any more.
+  away.value = 0;
 }
 
 export function headers(more = {}) {

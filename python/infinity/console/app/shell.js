@@ -3,12 +3,12 @@ import { html, useEffect, useState } from "./lib.js";
 import { away, session, signOut } from "./api.js";
 import * as prompts from "./prompts.js";
 import { route } from "./router.js";
+import SignIn from "./signin.js";
 import { moment } from "./text.js";
 import { Threads } from "./threads.js";
 import { act, chosen, Dialog, help, palette, said, tail, turn } from "./ui.js";
 
 const PAGES = {
-  signin: () => import("./signin.js"),
   thread: () => import("./thread.js"),
   inbox: () => import("./inbox.js"),
   costs: () => import("./costs.js"),
@@ -28,7 +28,7 @@ const LINKS = [
 
 export function Shell() {
   if (session.value === undefined) return html`<${Bar} bare /><main class="lone"><p>Signing in …</p></main>`;
-  if (session.value === null) return html`<${Bar} bare /><${Loaded} page="signin" />`;
+  if (session.value === null) return html`<${Bar} bare /><${SignIn} />`;
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <${Bar} /><${Away} /><main id="main" tabindex="-1"><${Page} /></main>${tail.value && html`<${Loaded} page="tail" />`}<${Said} />${palette.value && html`<${Loaded} page="palette" />`}<${Help} />`;
 }
