@@ -1,9 +1,8 @@
 // What is around every page: the bar, the pages themselves, keys, the sign-in, and what is said for a moment.
 import { html, useEffect, useState } from "./lib.js";
-import { away, session, signOut } from "./api.js";
+import { away, refused, session, signIn, signOut } from "./api.js";
 import * as prompts from "./prompts.js";
 import { route } from "./router.js";
-import SignIn from "./signin.js";
 import { moment } from "./text.js";
 import { Threads } from "./threads.js";
 import { act, chosen, Dialog, help, palette, said, tail, turn } from "./ui.js";
@@ -31,6 +30,31 @@ export function Shell() {
   if (session.value === null) return html`<${Bar} bare /><${SignIn} />`;
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <${Bar} /><${Away} /><main id="main" tabindex="-1"><${Page} /></main>${tail.value && html`<${Loaded} page="tail" />`}<${Said} />${palette.value && html`<${Loaded} page="palette" />`}<${Help} />`;
+}
+
+/** Without a session: which command opens the console, and a field for the code that it prints. It is here, because the end of a session may cut off whatever is being loaded. */
+function SignIn() {
+  const [code, setCode] = useState("");
+  const [busy, setBusy] = useState(false);
+  const send = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      // The whole address may be pasted, too.
+      await signIn(/#code=(.+)$/.exec(code)?.[1] ?? code);
+    } catch (error) {
+      refused.value = error.message;
+      setBusy(false);
+    }
+  };
+  return html`<main class="lone" id="main"><h1>Sign in</h1>
+    <p>Run this on the machine of the daemon. It opens the console, signed in:</p>
+    <pre class="code"><code>infinity console</code></pre>
+    <p>Without a browser there, <code>infinity console --no-browser</code> prints an address with a code. The code is good for a minute, once.</p>
+    <form onSubmit=${send}><label for="code">Code</label>
+      <div class="row"><input id="code" value=${code} onInput=${(event) => setCode(event.target.value)} autocomplete="off" spellcheck=${false} autocapitalize="off" required />
+      <button class="main" disabled=${busy}>Sign in</button></div></form>
+    ${refused.value && html`<p class="refused" role="alert">${refused.value}</p>`}</main>`;
 }
 
 function skip(event) {
