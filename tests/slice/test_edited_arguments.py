@@ -15,6 +15,8 @@ from tests.slice.scenes import World
 from infinity import Agent
 from infinity.api.messages import answer_prompt
 from infinity.api.prompts import list_prompts
+from infinity.engine import consent
+from infinity.engine.slice import state
 from infinity.errors import AlreadyAnswered, BadRequest
 from infinity.settings import Policy
 from infinity.testing.replies import call, say
@@ -137,3 +139,45 @@ async def test_of_two_answers_with_different_arguments_one_counts_and_the_other_
         refused = [isinstance(outcome, AlreadyAnswered) for outcome in outcomes]
         assert sorted(refused) == [False, True]
         assert (await server.invoked()).arguments == given[refused.index(False)]
+
+
+@pytest.mark.parametrize("what", ["gone", "another", "forbidden"])
+async def test_what_has_changed_since_the_answer_never_lets_the_call_leave_with_other_arguments(
+    open_world: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The answer was good when it was accepted; its slice finds another catalog, or another policy."""
+    async with _baking(open_world) as (world, server):
+        thread, prompt = await _asks(world)
+        if what == "gone":
+            monkeypatch.setattr(state.Slice, "offer", lambda *_: None)
+        elif what == "another":
+            kept = state.Slice.offer
+
+            def other(current: state.Slice, name: str) -> Any:
+                offer = kept(current, name)
+                return _Refusing(offer) if offer is not None else None
+
+            monkeypatch.setattr(state.Slice, "offer", other)
+        else:
+            monkeypatch.setattr(consent, "editable", lambda *_: False)
+        body = {"selected": 0, "arguments": {"loaves": 3}}
+        status, _ = await asked(world.runtime, answer_prompt, body=body, id=thread, choice_id=prompt["id"])
+        assert status == 200
+        await world.said(thread, "done")
+        (told,) = _results(await world.history(thread))
+        words = {"gone": "no tool server offers it", "another": "stale", "forbidden": "policy"}[what]
+        assert told.startswith("Error:") and words in told
+        assert server.invocations == []
+
+
+class _Refusing:
+    """A tool that takes other arguments now."""
+
+    def __init__(self, offer: Any) -> None:
+        self._offer = offer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._offer, name)
+
+    def problems(self, _: Any) -> list[str]:
+        return ["loaves are stale"]

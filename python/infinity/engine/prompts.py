@@ -180,6 +180,10 @@ def not_editable(tool: str) -> str:
     return f"Error: not called; the user changed the arguments of {tool}, which this agent's policy does not allow."
 
 
+def edited_and_gone(tool: str) -> str:
+    return f"Error: not called; the user changed the arguments of {tool}, and no tool server offers it now, so that they cannot be checked."
+
+
 def arguments_changed(arguments: bytes) -> str:
     text = arguments.decode(errors="replace")
     shown = text if len(text) <= _ARGUMENTS else f"{text[:_ARGUMENTS]} … (cut)"

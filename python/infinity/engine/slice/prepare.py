@@ -294,7 +294,11 @@ def _allow(current: Slice, call: Call, arguments: dict[str, Any] | None) -> None
     if offer is not None and consent.verdict_here(current, offer) == "deny":
         calls.fail(current, call, prompts.denied(call.tool))
         return
-    if offer is not None and arguments is not None:
+    if arguments is not None:
+        # Never with the model's own in place of the person's.
+        if offer is None:
+            calls.fail(current, call, prompts.edited_and_gone(call.tool))
+            return
         if not consent.editable(current.services.settings.policy, offer):
             calls.fail(current, call, prompts.not_editable(call.tool))
             return
