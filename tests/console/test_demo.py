@@ -28,7 +28,9 @@ async def test_the_demo_is_seen_in_the_console_and_kept_until_it_is_ended(
         for name, value in os.environ.items()
         if name not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     }
-    command = [sys.executable, "-m", "infinity.cli", "demo", "--console", "--home", str(tmp_path / "home")]
+    # Whoever runs the tests in the background may have them ignore Ctrl-C, and so would all that they start.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "infinity.cli"]
+    command += ["demo", "--console", "--home", str(tmp_path / "home")]
     with said.open("wb") as output:
         demo = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
